@@ -1,0 +1,1 @@
+"""What training promises and the service relies on: one decode, one resize, one manifest."""

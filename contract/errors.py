@@ -1,0 +1,81 @@
+"""Everything that can be wrong with an image or a model bundle.
+
+ContractError
+├── ImageError                      one image cannot be used
+│   ├── NotAnImage                  the bytes are no image format at all
+│   ├── CorruptImage                a known format, but truncated or damaged
+│   ├── PixelDataMismatch           the pixel data contradicts its own header
+│   ├── UnsupportedFormat           an image format that is not decoded here
+│   │   └── UnsupportedTransferSyntax   a DICOM encoding without a decoder
+│   ├── NoPixelData                 a DICOM object that is no image (report, plan, waveform)
+│   ├── FrameOutOfRange             the asked-for frame does not exist
+│   ├── TooManyPixels               larger than the pixel budget, read from the header
+│   └── UnsuitableImage             a modality or body part that the model does not take
+└── ManifestError                   one model bundle cannot be used
+    ├── InvalidManifest             manifest.json is missing, unreadable or inconsistent
+    ├── DigestMismatch              model.onnx is not the file that the manifest describes
+    └── SignatureMismatch           the graph's inputs or outputs differ from the manifest
+
+Messages say what is wrong and what to do. They never carry a path, a patient's name or any other
+DICOM value that could identify a person.
+"""
+
+
+class ContractError(Exception):
+    """Base of every error that this package raises."""
+
+
+class ImageError(ContractError):
+    """One image cannot be used."""
+
+
+class NotAnImage(ImageError):
+    """The bytes are no image format at all."""
+
+
+class CorruptImage(ImageError):
+    """The format is known, but the bytes are truncated or damaged."""
+
+
+class PixelDataMismatch(ImageError):
+    """The pixel data contradicts its own header."""
+
+
+class UnsupportedFormat(ImageError):
+    """An image format that is not decoded here."""
+
+
+class UnsupportedTransferSyntax(UnsupportedFormat):
+    """A DICOM transfer syntax for which no decoder is registered."""
+
+
+class NoPixelData(ImageError):
+    """A DICOM object that holds no image."""
+
+
+class FrameOutOfRange(ImageError):
+    """The asked-for frame does not exist."""
+
+
+class TooManyPixels(ImageError):
+    """The image is larger than the pixel budget, as its header says."""
+
+
+class UnsuitableImage(ImageError):
+    """The modality or the body part is not one that the model takes."""
+
+
+class ManifestError(ContractError):
+    """One model bundle cannot be used."""
+
+
+class InvalidManifest(ManifestError):
+    """manifest.json is missing, unreadable or inconsistent."""
+
+
+class DigestMismatch(ManifestError):
+    """model.onnx is not the file that the manifest describes."""
+
+
+class SignatureMismatch(ManifestError):
+    """The graph's inputs or outputs differ from the manifest."""

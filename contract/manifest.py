@@ -1,0 +1,205 @@
+"""manifest.json: all that the service needs to know of a model, beside the graph itself.
+
+A bundle is a folder ``models/<name>/<version>/`` with ``model.onnx``, ``manifest.json`` and
+``model-card.md``. Export writes it, the service reads it; they meet nowhere else.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
+from contract.findings import CODES, Code, Label
+from contract.preprocessing import PreprocessingSpec
+
+MANIFEST_FILE = "manifest.json"
+MODEL_FILE = "model.onnx"
+INTENDED_USE = "Research only. Not for diagnosis."
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorSpec(_Frozen):
+    """One input or output of the graph. A dimension is a number, or a name where it may vary."""
+
+    name: str
+    dtype: Literal["uint8", "float32"]
+    shape: tuple[int | str, ...]
+
+
+class Signature(_Frozen):
+    """The inputs and outputs that the graph must have, neither more nor fewer."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Finding(_Frozen):
+    """One class of the model, in output order.
+
+    ``operating_point`` is the least calibrated probability at which the finding counts as present;
+    ``activation_scale`` is the activation that a heatmap draws at full strength, so that two
+    images' heatmaps can be compared.
+    """
+
+    label: Label
+    operating_point: float = Field(ge=0, le=1)
+    operating_point_rule: str
+    activation_scale: float = Field(gt=0)
+
+    @property
+    def code(self) -> Code:
+        """The finding's SNOMED CT code."""
+        return CODES[self.label]
+
+
+class Metric(_Frozen):
+    """A measured figure with its 95 % interval, from a bootstrap over patients."""
+
+    dataset: str
+    name: str
+    value: float
+    lower: float
+    upper: float
+    images: int = Field(gt=0)
+
+
+class Provenance(_Frozen):
+    """Where the model comes from, precisely enough to train it again."""
+
+    recipe: str
+    dataset: str
+    licence: str
+    training_images: int = Field(gt=0)
+    validation_images: int = Field(gt=0)
+    data_digest: str
+    git_revision: str
+    framework: str
+    trained_at: datetime
+
+
+class Parity(_Frozen):
+    """How far the exported graph was found from the Keras model, on real images."""
+
+    images: int = Field(gt=0)
+    max_probability_difference: float = Field(ge=0)
+    tolerance: float = Field(gt=0)
+
+
+class ModelManifest(_Frozen):
+    """The whole of manifest.json."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    version: int = Field(ge=1)
+    intended_use: Literal["Research only. Not for diagnosis."] = INTENDED_USE
+    summary: str
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    signature: Signature
+    preprocessing: PreprocessingSpec
+    modalities: tuple[str, ...] = Field(min_length=1)
+    body_parts: tuple[str, ...] = Field(min_length=1)
+    findings: tuple[Finding, ...] = Field(min_length=2)
+    temperature: float = Field(gt=0)
+    metrics: tuple[Metric, ...]
+    provenance: Provenance
+    parity: Parity
+
+    @model_validator(mode="after")
+    def _labels_are_unique(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("a label stands twice in findings")
+        return self
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The labels, in output order."""
+        return tuple(finding.label for finding in self.findings)
+
+    @property
+    def operating_points(self) -> tuple[float, ...]:
+        """The operating points, in output order."""
+        return tuple(finding.operating_point for finding in self.findings)
+
+    def check_signature(
+        self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]
+    ) -> None:
+        """Compare what a loaded graph has with what the manifest says.
+
+        Raises:
+            SignatureMismatch: A name, dtype or dimension differs, or one is missing or too many.
+        """
+        for kind, found, expected in (
+            ("inputs", tuple(inputs), self.signature.inputs),
+            ("outputs", tuple(outputs), self.signature.outputs),
+        ):
+            if set(found) != set(expected):
+                raise SignatureMismatch(
+                    f"{self.name} version {self.version}: the graph's {kind} are {_show(found)}, "
+                    f"the manifest says {_show(expected)}. Export the model again."
+                )
+
+
+def classifier_signature(spec: PreprocessingSpec, classes: int, map_size: tuple[int, int]) -> Signature:
+    """The signature of every classifier that this project exports."""
+    image = TensorSpec(name="image", dtype="uint8", shape=("batch", spec.height, spec.width, 1))
+    return Signature(
+        inputs=(image,),
+        outputs=(
+            TensorSpec(name="probabilities", dtype="float32", shape=("batch", classes)),
+            TensorSpec(name="logits", dtype="float32", shape=("batch", classes)),
+            TensorSpec(name="activation_map", dtype="float32", shape=("batch", *map_size, classes)),
+        ),
+    )
+
+
+def sha256_digest(data: bytes) -> str:
+    """The digest of a file's bytes, as the manifest writes it: ``sha256:<hex>``."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def read_manifest(bundle: Path) -> ModelManifest:
+    """Read a bundle's manifest.
+
+    Raises:
+        InvalidManifest: The file is missing, is no JSON, or does not hold together.
+    """
+    try:
+        return ModelManifest.model_validate_json((bundle / MANIFEST_FILE).read_bytes())
+    except FileNotFoundError as error:
+        raise InvalidManifest(f"{_name(bundle)} has no {MANIFEST_FILE}.") from error
+    except ValidationError as error:
+        raise InvalidManifest(f"{_name(bundle)}/{MANIFEST_FILE}: {error}") from error
+
+
+def read_verified_model(bundle: Path, manifest: ModelManifest) -> bytes:
+    """Read model.onnx and check that it is the file that the manifest describes.
+
+    Raises:
+        InvalidManifest: There is no model.onnx.
+        DigestMismatch: Its SHA-256 is not the manifest's.
+    """
+    try:
+        model = (bundle / MODEL_FILE).read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidManifest(f"{_name(bundle)} has no {MODEL_FILE}.") from error
+    if (found := sha256_digest(model)) != manifest.digest:
+        raise DigestMismatch(
+            f"{_name(bundle)}/{MODEL_FILE} has {found}, the manifest says {manifest.digest}. "
+            "The file was changed or only partly copied: copy the bundle again."
+        )
+    return model
+
+
+def _name(bundle: Path) -> str:
+    return f"{bundle.parent.name}/{bundle.name}"
+
+
+def _show(tensors: Iterable[TensorSpec]) -> str:
+    return ", ".join(f"{t.name} {t.dtype} {list(t.shape)}" for t in tensors) or "none"
