@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,7 +18,7 @@ from contract.preprocessing import PreprocessingSpec
 
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.onnx"
-INTENDED_USE = "Research only. Not for diagnosis."
+INTENDED_USE: Final = "Research only. Not for diagnosis."
 
 
 class _Frozen(BaseModel):
@@ -127,9 +127,7 @@ class ModelManifest(_Frozen):
         """The operating points, in output order."""
         return tuple(finding.operating_point for finding in self.findings)
 
-    def check_signature(
-        self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]
-    ) -> None:
+    def check_signature(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
         """Compare what a loaded graph has with what the manifest says.
 
         Raises:
@@ -146,7 +144,9 @@ class ModelManifest(_Frozen):
                 )
 
 
-def classifier_signature(spec: PreprocessingSpec, classes: int, map_size: tuple[int, int]) -> Signature:
+def classifier_signature(
+    spec: PreprocessingSpec, classes: int, map_size: tuple[int, int]
+) -> Signature:
     """The signature of every classifier that this project exports."""
     image = TensorSpec(name="image", dtype="uint8", shape=("batch", spec.height, spec.width, 1))
     return Signature(

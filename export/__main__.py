@@ -1,0 +1,5 @@
+"""``python -m export`` is ``pneumo-export``."""
+
+from export.cli import app
+
+app()

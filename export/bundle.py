@@ -1,0 +1,84 @@
+"""A finished workdir becomes a bundle."""
+
+import csv
+from pathlib import Path
+
+from contract.manifest import ModelManifest, classifier_signature, sha256_digest
+from export.convert import convert
+from export.errors import ExportError
+from export.inference import open_session
+from export.package import next_version, write_bundle
+from export.parity import measure_parity
+from export.verify import read_images
+from training.workdir import load_trained
+
+PARITY_IMAGES = 64
+# What a PACS calls a projection radiograph; OT is what many secondary captures say.
+_RADIOGRAPHY = ("CR", "DX", "RG", "OT")
+_CHEST = ("CHEST", "THORAX", "LUNG")
+
+
+def export_bundle(workdir: Path, data: Path, models: Path, version: int | None = None) -> Path:
+    """Convert a trained model, prove it on real images, and write the bundle.
+
+    Args:
+        workdir: Where ``pneumo-train fit`` and ``evaluate`` ran.
+        data: The data set that it was trained on; its validation images prove the parity.
+        models: The model repository to write into.
+        version: The version to write; the next free one where None.
+
+    Returns:
+        The new bundle's folder.
+
+    Raises:
+        ExportError: The model was not evaluated yet, does not convert, answers otherwise in ONNX
+            Runtime than in Keras, or the version exists. Nothing is written then.
+        TrainingError: The workdir is not complete.
+    """
+    trained = load_trained(workdir)
+    if trained.evaluation is None:
+        raise ExportError("The model was not evaluated yet: run `pneumo-train evaluate` first.")
+    serving = trained.serving_model()
+    spec = trained.config.preprocessing
+    map_size = serving.output["activation_map"].shape[1:3]
+    signature = classifier_signature(spec, len(trained.calibration.findings), map_size)
+    model = convert(serving, signature).SerializeToString()
+    files = validation_files(workdir, data, PARITY_IMAGES)
+    parity = measure_parity(serving, open_session(model), read_images(files, spec))
+    name = trained.config.name
+    figures = sorted((workdir / "figures").glob("*.png"))
+    manifest = ModelManifest(
+        name=name,
+        version=version or next_version(models, name),
+        summary=trained.config.summary,
+        digest=sha256_digest(model),
+        signature=signature,
+        preprocessing=spec,
+        modalities=_RADIOGRAPHY,
+        body_parts=_CHEST,
+        findings=trained.calibration.findings,
+        temperature=trained.calibration.temperature,
+        metrics=trained.evaluation.metrics,
+        provenance=trained.provenance,
+        parity=parity,
+    )
+    return write_bundle(models, manifest, model, figures)
+
+
+def validation_files(workdir: Path, data: Path, count: int) -> list[Path]:
+    """Some validation images of a workdir, spread evenly over its split table.
+
+    Raises:
+        ExportError: None of them is in the data folder.
+    """
+    with (workdir / "split.csv").open(newline="") as table:
+        paths = [
+            data / row["path"] for row in csv.DictReader(table) if row["split"] == "validation"
+        ]
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        raise ExportError(
+            "None of the workdir's validation images is in the data folder: give --data the folder "
+            "that the model was trained on."
+        )
+    return found[:: max(1, len(found) // count)][:count]

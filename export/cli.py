@@ -1,0 +1,57 @@
+"""``pneumo-export``: convert a trained model into a bundle, and verify a bundle."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# TensorFlow prints its start-up notes on stderr, before this command's own words.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+_MODELS = Path(__file__).parent.parent / "models"
+
+
+@contextmanager
+def _one_clear_line() -> Iterator[None]:
+    from contract.errors import ContractError
+    from export.errors import ExportError
+
+    try:
+        yield
+    except (ContractError, ExportError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def convert(
+    workdir: Annotated[Path, typer.Option(help="Where pneumo-train fit and evaluate ran.")],
+    data: Annotated[Path, typer.Option(help="The data set that the model was trained on.")],
+    models: Annotated[Path, typer.Option(help="The model repository to write into.")] = _MODELS,
+    version: Annotated[int | None, typer.Option(min=1, help="Default: the next one.")] = None,
+) -> None:
+    """Convert a trained model, prove its parity on real images, and write the bundle."""
+    from export.bundle import export_bundle
+
+    with _one_clear_line():
+        typer.echo(export_bundle(workdir, data, models, version))
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")],
+    images: Annotated[list[Path] | None, typer.Argument(help="Images to answer for.")] = None,
+) -> None:
+    """Check a bundle's digest and signature, and print its answer for each image as JSON."""
+    from export.verify import answer
+
+    with _one_clear_line():
+        answers = answer(bundle.resolve(), images or [])
+    for item in answers:
+        typer.echo(item.model_dump_json())
+    typer.echo(f"{bundle.parent.name}/{bundle.name}: digest and signature are right.", err=True)

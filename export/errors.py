@@ -1,0 +1,28 @@
+"""What can keep a model from being exported.
+
+ExportError
+├── ConversionError     tf2onnx failed, or its graph is not the one that was promised
+├── ParityError         the graph answers otherwise than the Keras model
+├── BundleExists        that version is already there
+└── VerificationError   a bundle does not do what its manifest says
+"""
+
+
+class ExportError(Exception):
+    """Base of every error that this package raises."""
+
+
+class ConversionError(ExportError):
+    """tf2onnx failed, or its graph is not the one that was promised."""
+
+
+class ParityError(ExportError):
+    """The graph answers otherwise than the Keras model."""
+
+
+class BundleExists(ExportError):
+    """A bundle of that name and version is already there."""
+
+
+class VerificationError(ExportError):
+    """A bundle does not do what its manifest says."""

@@ -1,0 +1,29 @@
+"""Running a bundle's graph offline, on the CPU."""
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+_BATCH = 32
+
+
+def open_session(model: bytes) -> onnxruntime.InferenceSession:
+    """A CPU session on the bytes of a model.onnx."""
+    return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+
+def run_in_batches(
+    session: onnxruntime.InferenceSession, images: NDArray[np.uint8]
+) -> dict[str, NDArray[np.float32]]:
+    """Every output of the graph for many images.
+
+    Args:
+        session: A session on a classifier.
+        images: uint8, shape (n, height, width, 1).
+    """
+    names = [output.name for output in session.get_outputs()]
+    batches = [
+        session.run(names, {"image": images[start : start + _BATCH]})
+        for start in range(0, len(images), _BATCH)
+    ]
+    return {name: np.concatenate([batch[i] for batch in batches]) for i, name in enumerate(names)}

@@ -1,0 +1,63 @@
+"""Runs the project's own compose files, under a project name and a port of its own."""
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Compose:
+    """One project: some compose files and the environment that they read."""
+
+    files: tuple[str, ...]
+    port: int
+    environment: dict[str, str]
+
+    def __call__(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = ["docker", "compose", "--project-name", f"pneumoscope-test-{self.port}"]
+        for file in self.files:
+            command += ["--file", file]
+        return subprocess.run(
+            [*command, *arguments],
+            cwd=ROOT,
+            env=os.environ | self.environment,
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def container(self) -> dict[str, object]:
+        [facts] = json.loads(docker("inspect", self("ps", "--all", "--quiet").stdout.strip()))
+        return dict(facts)
+
+
+@contextmanager
+def project(*files: str, **environment: str) -> Iterator[Compose]:
+    port = _free_port()
+    compose = Compose(files, port, {"PNEUMO_PUBLISHED_PORT": str(port), **environment})
+    try:
+        yield compose
+    finally:
+        compose("down", "--timeout", "30", "--volumes", check=False)
+
+
+def docker(*arguments: str) -> str:
+    command = ["docker", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,186 @@
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from contract.manifest import read_manifest
+from export.verify import answer
+from tests.containers.compose import ROOT, Compose, docker, project
+from tests.synthetic import as_jpeg, synthetic_radiograph
+
+pytestmark = pytest.mark.containers
+
+GPU = ("docker-compose.yml",)
+CPU = ("docker-compose.yml", "docker-compose.cpu.yml")
+BUNDLE = ROOT / "models" / "xray-pneumonia" / "1"
+
+MISSING_LIBRARIES = """
+import pathlib, subprocess, sysconfig
+site = pathlib.Path(sysconfig.get_path("purelib"))
+folders = sorted({str(path.parent) for path in (site / "nvidia").rglob("*.so*")})
+provider = site / "onnxruntime/capi/libonnxruntime_providers_cuda.so"
+listing = subprocess.run(["ldd", provider], env={"LD_LIBRARY_PATH": ":".join(folders)},
+                         capture_output=True, text=True, check=True).stdout
+print(*sorted({line.split()[0] for line in listing.splitlines() if "not found" in line}))
+"""
+
+
+@pytest.fixture(scope="module")
+def gpu_image() -> str:
+    with project(*GPU) as compose:
+        compose("build")
+    return "pneumoscope:gpu"
+
+
+@pytest.fixture(scope="module")
+def cpu_image() -> str:
+    with project(*CPU) as compose:
+        compose("build")
+    return "pneumoscope:cpu"
+
+
+@pytest.fixture(scope="module")
+def radiograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("radiographs") / "chest.jpg"
+    file.write_bytes(as_jpeg(synthetic_radiograph(rows=900, columns=1100)))
+    return file
+
+
+@pytest.fixture(scope="module")
+def serving_on_gpu_compose_file(gpu_image: str) -> Iterator[Compose]:
+    # The real compose file. There is no GPU here, so the one setting that may differ does.
+    with project(*GPU, PNEUMO_PROVIDER="auto") as compose:
+        compose("up", "--detach", "--wait", "--wait-timeout", "120")
+        yield compose
+
+
+@pytest.fixture(scope="module")
+def serving_on_cpu_compose_files(cpu_image: str) -> Iterator[Compose]:
+    with project(*CPU) as compose:
+        compose("up", "--detach", "--wait", "--wait-timeout", "120")
+        yield compose
+
+
+def post(compose: Compose, radiograph: Path) -> Any:
+    files = {"file": (radiograph.name, radiograph.read_bytes(), "image/jpeg")}
+    response = httpx.post(f"{compose.url}/predict", files=files, timeout=30)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def assert_answers_as_the_bundle_does(compose: Compose, radiograph: Path) -> None:
+    [expected] = answer(BUNDLE, [radiograph])
+    result = post(compose, radiograph)["results"][0]
+
+    found = {finding["label"]: finding["probability"] for finding in result["findings"]}
+    assert found == pytest.approx(expected.probabilities, abs=1e-4)
+    assert result["decision"] == (expected.decision.label or "refer")
+
+
+def test_the_compose_file_answers_a_posted_radiograph(
+    serving_on_gpu_compose_file: Compose, radiograph: Path
+) -> None:
+    assert_answers_as_the_bundle_does(serving_on_gpu_compose_file, radiograph)
+
+
+def test_the_cpu_override_answers_a_posted_radiograph(
+    serving_on_cpu_compose_files: Compose, radiograph: Path
+) -> None:
+    assert_answers_as_the_bundle_does(serving_on_cpu_compose_files, radiograph)
+
+    health = httpx.get(f"{serving_on_cpu_compose_files.url}/health").json()
+    assert health["execution_provider"] == "CPUExecutionProvider"
+
+
+def test_without_a_gpu_the_compose_file_as_it_stands_refuses_to_serve(gpu_image: str) -> None:
+    with project(*GPU) as compose:
+        compose("up", "--detach")
+        logs = _wait_for_logs(compose, "libcuda.so.1")
+
+    assert "libcuda.so.1" in logs
+    assert "Traceback" not in logs
+
+
+def test_the_one_library_that_the_cuda_provider_lacks_is_the_driver(gpu_image: str) -> None:
+    missing = docker("run", "--rm", "--entrypoint", "python", gpu_image, "-c", MISSING_LIBRARIES)
+
+    assert missing.split() == ["libcuda.so.1"]
+
+
+@pytest.mark.parametrize("image", ["gpu_image", "cpu_image"])
+def test_the_image_holds_nothing_but_what_serves(
+    image: str, request: pytest.FixtureRequest
+) -> None:
+    name = request.getfixturevalue(image)
+    script = "import importlib.metadata as m; print(*(d.name.lower() for d in m.distributions()))"
+    packages = set(docker("run", "--rm", "--entrypoint", "python", name, "-c", script).split())
+    folders = set(docker("run", "--rm", "--entrypoint", "ls", name, "/app").split())
+    tools = subprocess.run(
+        ["docker", "run", "--rm", "--entrypoint", "sh", name, "-c", "command -v gcc make pip git"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert not packages & {"tensorflow", "keras", "tf2onnx", "onnx", "pip", "pytest"}
+    assert len(packages & {"onnxruntime", "onnxruntime-gpu"}) == 1
+    assert folders == {"contract", "service", "models"}
+    assert tools.stdout == ""
+
+
+def test_the_container_runs_unprivileged_on_a_read_only_root(
+    serving_on_cpu_compose_files: Compose,
+) -> None:
+    compose = serving_on_cpu_compose_files
+    script = "id -u; touch /app/x 2>/dev/null && echo writable; grep CapEff /proc/self/status"
+    output = compose("exec", "pneumoscope", "sh", "-c", script).stdout
+    host = compose.container()["HostConfig"]
+
+    assert output.splitlines()[0] == "10001"
+    assert "writable" not in output
+    assert re.search(r"CapEff:\s+0{16}", output)
+    assert isinstance(host, dict)
+    assert host["ReadonlyRootfs"] is True
+    assert host["Memory"] == 1024**3
+    assert host["PortBindings"]["8000/tcp"][0]["HostIp"] == "127.0.0.1"
+
+
+def test_the_compose_file_reserves_one_gpu() -> None:
+    with project(*GPU) as compose:
+        config = json.loads(compose("config", "--format", "json").stdout)
+
+    [device] = config["services"]["pneumoscope"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device["driver"] == "nvidia"
+    assert device["capabilities"] == ["gpu"]
+
+
+def test_stopping_lets_the_service_end_by_itself(cpu_image: str) -> None:
+    with project(*CPU) as compose:
+        compose("up", "--detach", "--wait", "--wait-timeout", "120")
+        compose("stop", "--timeout", "30")
+        state = compose.container()["State"]
+
+    assert isinstance(state, dict)
+    assert state["ExitCode"] == 0
+
+
+def test_the_embedded_model_is_in_the_image(cpu_image: str) -> None:
+    path = f"/app/models/{BUNDLE.parent.name}/{BUNDLE.name}/model.onnx"
+    digest = docker("run", "--rm", "--entrypoint", "sha256sum", cpu_image, path).split()[0]
+
+    assert f"sha256:{digest}" == read_manifest(BUNDLE).digest
+
+
+def _wait_for_logs(compose: Compose, text: str) -> str:
+    for _ in range(120):
+        logs = compose("logs", "--no-color").stdout
+        if text in logs:
+            return logs
+        time.sleep(0.5)
+    return logs
