@@ -168,12 +168,11 @@ def read_manifest(bundle: Path) -> ModelManifest:
     """Read a bundle's manifest.
 
     Raises:
-        InvalidManifest: The file is missing, is no JSON, or does not hold together.
+        InvalidManifest: The file is missing or unreadable, no JSON, or does not hold together.
     """
+    content = _read(bundle, MANIFEST_FILE)
     try:
-        return ModelManifest.model_validate_json((bundle / MANIFEST_FILE).read_bytes())
-    except FileNotFoundError as error:
-        raise InvalidManifest(f"{_name(bundle)} has no {MANIFEST_FILE}.") from error
+        return ModelManifest.model_validate_json(content)
     except ValidationError as error:
         raise InvalidManifest(f"{_name(bundle)}/{MANIFEST_FILE}: {error}") from error
 
@@ -182,19 +181,25 @@ def read_verified_model(bundle: Path, manifest: ModelManifest) -> bytes:
     """Read model.onnx and check that it is the file that the manifest describes.
 
     Raises:
-        InvalidManifest: There is no model.onnx.
+        InvalidManifest: There is no model.onnx, or it cannot be read.
         DigestMismatch: Its SHA-256 is not the manifest's.
     """
-    try:
-        model = (bundle / MODEL_FILE).read_bytes()
-    except FileNotFoundError as error:
-        raise InvalidManifest(f"{_name(bundle)} has no {MODEL_FILE}.") from error
+    model = _read(bundle, MODEL_FILE)
     if (found := sha256_digest(model)) != manifest.digest:
         raise DigestMismatch(
             f"{_name(bundle)}/{MODEL_FILE} has {found}, the manifest says {manifest.digest}. "
             "The file was changed or only partly copied: copy the bundle again."
         )
     return model
+
+
+def _read(bundle: Path, file: str) -> bytes:
+    try:
+        return (bundle / file).read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidManifest(f"{_name(bundle)} has no {file}.") from error
+    except OSError as error:
+        raise InvalidManifest(f"{_name(bundle)}/{file} cannot be read.") from error
 
 
 def _name(bundle: Path) -> str:

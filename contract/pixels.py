@@ -1,25 +1,179 @@
-"""Pixel arithmetic, as pure functions."""
+"""Pixel arithmetic, as pure functions: none opens a file, none changes its arguments.
+
+Grays travel as "shares": float64 from 0 (black) to 1 (white), until ``to_full_scale`` makes them
+uint8 or uint16.
+"""
+
+from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-GrayPixels = NDArray[np.uint8] | NDArray[np.uint16]
+GrayPixels = NDArray[np.uint8 | np.uint16]
+Values = NDArray[np.float64]
+Samples = NDArray[np.generic]
+Entry = TypeVar("Entry", bound=np.generic)
+
+# The sample depths of radiography; a 16-bit file does not say which of them it carries.
+SAMPLE_BITS = (8, 10, 12, 14, 16)
+# NumPy widens an index array to 8 bytes per pixel, so large images are looked up in blocks.
+BLOCK_PIXELS = 1 << 20
+
+
+def rescale(values: Samples, slope: float, intercept: float) -> Values:
+    """Turn stored values into the modality's unit: ``slope * value + intercept``.
+
+    Source: DICOM PS3.3 C.11.1.1.2.
+    """
+    return np.asarray(values, dtype=np.float64) * slope + intercept
+
+
+def window_linear(values: Values, center: float, width: float) -> Values:
+    """Apply a LINEAR window: the values between its edges become shares, the others 0 or 1.
+
+    Args:
+        values: Any shape, in the modality's unit.
+        center: In the same unit.
+        width: At least 1; at 1 the window is a threshold.
+
+    Source: DICOM PS3.3 C.11.2.1.2.1.
+    """
+    if width == 1:
+        return (values > center - 0.5).astype(np.float64)
+    return _ramp(values, center - 0.5, width - 1)
+
+
+def window_linear_exact(values: Values, center: float, width: float) -> Values:
+    """Apply a LINEAR_EXACT window; ``width`` is above 0.
+
+    Source: DICOM PS3.3 C.11.2.1.3.2.
+    """
+    return _ramp(values, center, width)
+
+
+def window_sigmoid(values: Values, center: float, width: float) -> Values:
+    """Apply a SIGMOID window; ``width`` is above 0. The center becomes a share of one half.
+
+    Source: DICOM PS3.3 C.11.2.1.3.1.
+    """
+    # exp overflows beyond 709, where the share has long been 0 in double precision.
+    return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700))))
+
+
+def stretch(values: Values, low: float, high: float) -> Values:
+    """Spread the range ``low`` to ``high`` over the shares 0 to 1; an empty range is black."""
+    if high <= low:
+        return np.zeros_like(values)
+    return np.clip((values - low) / (high - low), 0, 1)
+
+
+def invert(shares: Values) -> Values:
+    """Swap black and white, as MONOCHROME1 and Presentation LUT Shape INVERSE ask.
+
+    Source: DICOM PS3.3 C.7.6.3.1.2 and C.11.6.1.2.
+    """
+    return 1 - shares
+
+
+def to_full_scale(shares: Values, bits: int) -> GrayPixels:
+    """Quantise shares to uint8 (``bits`` is 8) or uint16 (16), rounding to the nearest gray."""
+    return _gray(np.rint(shares * (2**bits - 1)), bits)
+
+
+def sample_bits(samples: NDArray[np.uint16]) -> int:
+    """Guess a depth: the smallest of 8, 10, 12, 14 and 16 bits that holds the largest sample.
+
+    A 16-bit PNG or TIFF made from a 12-bit detector does not say so.
+    """
+    largest = samples.max()
+    return next(bits for bits in SAMPLE_BITS if largest < 2**bits)
+
+
+def widen(samples: GrayPixels, bits: int) -> GrayPixels:
+    """Scale samples of ``bits`` bits, each below ``2**bits``, to the full scale of their dtype."""
+    full = np.iinfo(samples.dtype)
+    if bits == full.bits:
+        return samples
+    table = np.rint(np.arange(2**bits) * (full.max / (2**bits - 1))).astype(samples.dtype)
+    return look_up(table, samples)
+
+
+def look_up(table: NDArray[Entry], indices: Samples) -> NDArray[Entry]:
+    """Replace each index by its entry, in blocks that keep the memory small.
+
+    Args:
+        table: Shape (entries,).
+        indices: An unsigned dtype, any shape but empty, each below the number of entries.
+    """
+    entries = np.empty(indices.shape, table.dtype)
+    for block in row_blocks(indices):
+        entries[block] = table[indices[block]]
+    return entries
+
+
+def row_blocks(array: Samples) -> Iterator[slice]:
+    """Cut the first axis into slices of about a million pixels."""
+    rows = max(1, BLOCK_PIXELS * len(array) // array.size)
+    return (slice(start, start + rows) for start in range(0, len(array), rows))
+
+
+def luma(rgb: GrayPixels) -> GrayPixels:
+    """Turn colour into gray: 0.299 R + 0.587 G + 0.114 B, in 16-bit fixed point.
+
+    Args:
+        rgb: uint8 or uint16, shape (..., 3).
+
+    Returns:
+        The same dtype, shape (...).
+
+    Source: ITU-R BT.601-7, 2.5.1; the weights are those of PS3.3 C.7.6.3.1.2 for YBR_FULL.
+    """
+    red, green, blue = (rgb[..., channel].astype(np.uint32) for channel in range(3))
+    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(rgb.dtype)
+
+
+def over_black(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
+    """Composite over black: what is transparent turns black.
+
+    Args:
+        gray: uint8 or uint16, not premultiplied.
+        alpha: The same shape and dtype, 0 transparent to the dtype's maximum opaque.
+    """
+    opaque = int(np.iinfo(gray.dtype).max)
+    product = gray.astype(np.uint32) * alpha + opaque // 2
+    return (product // opaque).astype(gray.dtype)
 
 
 def resize(pixels: GrayPixels, size: tuple[int, int]) -> GrayPixels:
-    """Fit to (height, width), antialiased bilinear."""
+    """Fit to a size: bilinear, antialiased when it shrinks, without keeping the aspect ratio.
+
+    Args:
+        pixels: uint8 or uint16, shape (rows, columns).
+        size: The wanted (height, width).
+
+    Returns:
+        The same dtype, shape (height, width), within the range of ``pixels``.
+    """
+    if pixels.shape == size:
+        return pixels
     height, width = size
-    if pixels.dtype == np.uint8:
-        image = Image.fromarray(pixels)
-        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-    wide = Image.fromarray(pixels.astype(np.float32))
-    resized = np.asarray(wide.resize((width, height), Image.Resampling.BILINEAR))
-    return np.rint(resized).astype(np.uint16)
+    image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
 def to_uint8(pixels: GrayPixels) -> NDArray[np.uint8]:
-    """Full scale to 0..255."""
+    """Reduce full-scale uint16 to uint8, rounding to the nearest gray; uint8 passes uncopied."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8, copy=False)
-    return np.rint(pixels / 257).astype(np.uint8)
+    # 65535 is 257 times 255, so that black and white stay exactly black and white.
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _ramp(values: Values, middle: float, width: float) -> Values:
+    return np.clip((values - middle) / width + 0.5, 0, 1)
+
+
+def _gray(whole: Values, bits: int) -> GrayPixels:
+    return whole.astype(np.uint8) if bits == 8 else whole.astype(np.uint16)

@@ -1,40 +1,26 @@
 """Bytes in, gray pixels out: the only code of this project that opens an image."""
 
-import io
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from contract.dicom import DicomFacts, read_dicom
+from contract.formats import sniff
+from contract.pixels import GrayPixels
+from contract.raster import read_raster
 
-
-@dataclass(frozen=True, slots=True)
-class DicomFacts:
-    """The attributes of a DICOM image that matter to a model; none of them identifies a person.
-
-    Text is upper case, None where the attribute is absent. ``pixel_spacing_mm`` is row then column.
-    """
-
-    modality: str | None
-    body_part: str | None
-    view_position: str | None
-    laterality: str | None
-    photometric_interpretation: str
-    transfer_syntax_uid: str
-    pixel_spacing_mm: tuple[float, float] | None
+__all__ = ["DicomFacts", "Radiograph", "decode"]
 
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
     """One frame, ready to look at.
 
-    ``pixels`` is uint8 or uint16, shape (rows, columns), 0 black to the dtype's maximum white: every
-    look-up table is applied and MONOCHROME1 inverted. ``rows`` and ``columns`` are those of the
-    file's header; ``pixels`` may be smaller where a reduced decode was asked for. ``frame`` counts
-    from 1.
+    ``pixels`` is uint8 or uint16, shape (rows, columns), 0 black to the dtype's maximum white:
+    every look-up table is applied and MONOCHROME1 inverted. ``rows`` and ``columns`` are those of
+    the file's header, upright; ``pixels`` may be smaller where a reduced decode was asked for.
+    ``format`` is JPEG, PNG, TIFF or DICOM. ``frame`` counts from 1.
     """
 
-    pixels: NDArray[np.uint8] | NDArray[np.uint16]
+    pixels: GrayPixels
     format: str
     rows: int
     columns: int
@@ -50,11 +36,41 @@ def decode(
     max_pixels: int = 100_000_000,
     at_least: tuple[int, int] | None = None,
 ) -> Radiograph:
-    """Read a plain JPEG or PNG."""
-    with Image.open(io.BytesIO(data)) as image:
-        columns, rows = image.size
-        if at_least is not None:
-            image.draft("L", (2 * at_least[1], 2 * at_least[0]))
-        pixels = np.asarray(image.convert("L"))
-        name = image.format or ""
-    return Radiograph(pixels, name, rows, columns, frame, 1, None)
+    """Decode an image file to gray pixels; its content decides the format.
+
+    Colour becomes ITU-R BT.601 luma, alpha is composited over black. 16-bit PNG and TIFF are scaled
+    from the smallest of 8, 10, 12, 14 and 16 bits that holds their largest sample. DICOM goes
+    through its modality and VOI tables; CT through one lung window.
+
+    Args:
+        data: The whole file.
+        frame: Which frame of a DICOM image or page of a TIFF, from 1.
+        max_pixels: The largest rows times columns, read from the header before decoding.
+        at_least: A hint: the (height, width) that is needed. A JPEG may then be decoded at a
+            reduced scale, never below twice of it. None decodes in full.
+
+    Raises:
+        NotAnImage: The bytes are no image format at all.
+        CorruptImage: Truncated or damaged.
+        PixelDataMismatch: The pixel data contradicts its header.
+        UnsupportedFormat: A format, or a kind of it, that is not decoded here.
+        UnsupportedTransferSyntax: A DICOM encoding without a decoder.
+        NoPixelData: A DICOM object that holds no image.
+        FrameOutOfRange: There is no such frame.
+        TooManyPixels: The header claims more than ``max_pixels``.
+    """
+    name = sniff(data)
+    facts = None
+    if name == "DICOM":
+        decoded, facts = read_dicom(data, frame=frame, max_pixels=max_pixels)
+    else:
+        decoded = read_raster(data, name, frame=frame, max_pixels=max_pixels, at_least=at_least)
+    return Radiograph(
+        pixels=decoded.pixels,
+        format=name,
+        rows=decoded.rows,
+        columns=decoded.columns,
+        frame=frame,
+        frames=decoded.frames,
+        dicom=facts,
+    )

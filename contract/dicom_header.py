@@ -1,0 +1,124 @@
+"""The attributes that describe a DICOM image's pixel data, checked before any of it is decoded."""
+
+from dataclasses import dataclass
+
+from pydicom.datadict import dictionary_description
+from pydicom.dataset import FileDataset
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from contract.dicom_file import PIXEL_KEYWORDS
+from contract.errors import PixelDataMismatch, UnsupportedFormat, UnsupportedTransferSyntax
+from contract.transfer_syntaxes import check_transfer_syntax
+
+MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
+PALETTE_COLOR = "PALETTE COLOR"
+_COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
+_NOT_DECODED = frozenset({"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420"})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """The Image Pixel module of one image; ``keyword`` names the element that holds the pixels.
+
+    Source: DICOM PS3.3 C.7.6.3.
+    """
+
+    transfer_syntax: UID
+    keyword: str
+    rows: int
+    columns: int
+    frames: int
+    samples_per_pixel: int
+    photometric_interpretation: str
+    bits_allocated: int
+    bits_stored: int
+    is_signed: bool
+
+    @property
+    def gray_bits(self) -> int:
+        """The depth of the decoded gray: 8 where it holds every stored value, else 16."""
+        return 8 if self.bits_allocated <= 8 else 16
+
+
+def read_header(dataset: FileDataset) -> ImageHeader:
+    """Read and check what describes the pixel data.
+
+    Raises:
+        PixelDataMismatch: An attribute is missing, or contradicts another.
+        UnsupportedFormat: A retired photometric interpretation.
+        UnsupportedTransferSyntax: An encoding without a decoder, or one that is not named.
+    """
+    keyword = next(keyword for keyword in PIXEL_KEYWORDS if keyword in dataset)
+    is_float = keyword != "PixelData"
+    bits_allocated = _whole_number(dataset, "BitsAllocated")
+    header = ImageHeader(
+        transfer_syntax=_transfer_syntax(dataset),
+        keyword=keyword,
+        rows=_whole_number(dataset, "Rows"),
+        columns=_whole_number(dataset, "Columns"),
+        frames=_whole_number(dataset, "NumberOfFrames") if dataset.get("NumberOfFrames") else 1,
+        samples_per_pixel=_whole_number(dataset, "SamplesPerPixel"),
+        photometric_interpretation=_photometric_interpretation(dataset),
+        bits_allocated=bits_allocated,
+        bits_stored=bits_allocated if is_float else _whole_number(dataset, "BitsStored"),
+        is_signed=is_float or _whole_number(dataset, "PixelRepresentation") == 1,
+    )
+    _check(header)
+    return header
+
+
+def _check(header: ImageHeader) -> None:
+    """Compare the attributes with one another.
+
+    Source: DICOM PS3.3 C.7.6.3.1, PS3.5 8.1.1.
+    """
+    is_gray = header.photometric_interpretation not in _COLOUR
+    if min(header.rows, header.columns, header.frames) < 1:
+        raise PixelDataMismatch("Rows, Columns or Number of Frames is below 1.")
+    if header.samples_per_pixel != (1 if is_gray else 3):
+        raise PixelDataMismatch(
+            f"{header.photometric_interpretation} does not have "
+            f"{header.samples_per_pixel} samples per pixel."
+        )
+    if header.bits_allocated not in ({1, 8, 16, 32, 64} if is_gray else {8, 16}):
+        raise PixelDataMismatch(f"{header.bits_allocated} bits allocated are not possible here.")
+    if not 1 <= header.bits_stored <= header.bits_allocated:
+        raise PixelDataMismatch(
+            f"{header.bits_stored} bits stored do not fit {header.bits_allocated} bits allocated."
+        )
+    if header.is_signed and header.photometric_interpretation not in MONOCHROME:
+        raise PixelDataMismatch("Colour samples cannot be signed.")
+
+
+def _whole_number(dataset: FileDataset, keyword: str) -> int:
+    value = dataset.get(keyword)
+    if not isinstance(value, int):
+        raise PixelDataMismatch(f"{dictionary_description(keyword)} is missing or no number.")
+    return int(value)
+
+
+def _photometric_interpretation(dataset: FileDataset) -> str:
+    name = str(dataset.get("PhotometricInterpretation", ""))
+    if name in _NOT_DECODED:
+        raise UnsupportedFormat(f"The photometric interpretation {name} is not decoded here.")
+    if name not in _COLOUR | MONOCHROME | {PALETTE_COLOR}:
+        raise PixelDataMismatch("Photometric Interpretation is missing or unknown.")
+    return name
+
+
+def _transfer_syntax(dataset: FileDataset) -> UID:
+    """Name the encoding, or infer it where the file does not.
+
+    Source: DICOM PS3.5 A.4: native pixel data has a defined length, encapsulated has not.
+    """
+    if syntax := dataset.file_meta.get("TransferSyntaxUID"):
+        check_transfer_syntax(UID(syntax))
+        return UID(syntax)
+    if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
+        raise UnsupportedTransferSyntax(
+            "The pixel data is compressed, and no transfer syntax says how."
+        )
+    is_implicit, is_little_endian = dataset.original_encoding
+    if is_implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if is_little_endian else ExplicitVRBigEndian

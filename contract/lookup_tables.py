@@ -1,0 +1,163 @@
+"""The look-up tables of DICOM: modality, VOI and palette colour."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from contract.errors import PixelDataMismatch, UnsupportedFormat
+from contract.pixels import GrayPixels, Samples, luma
+
+_MAX_ENTRIES = 1 << 16
+_SIGN = 1 << 15
+_BYTE, _WORD = 8, 16
+_DISCRETE, _LINEAR = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class LookupTable:
+    """Entries for the values from ``first`` on; values outside take the nearest entry.
+
+    ``entries`` is uint16, shape (entries,), each below ``2**bits``.
+
+    Source: DICOM PS3.3 C.11.1.1 and C.11.2.1.1.
+    """
+
+    first: int
+    entries: NDArray[np.uint16]
+    bits: int
+
+    def look_up(self, values: Samples) -> NDArray[np.uint16]:
+        """Replace each value by its entry, the value rounded to a whole number."""
+        index = np.rint(values.astype(np.float64)) - self.first
+        entries: NDArray[np.uint16] = self.entries[
+            np.clip(index, 0, len(self.entries) - 1).astype(np.intp)
+        ]
+        return entries
+
+
+def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool) -> LookupTable:
+    """Read an item of a Modality or VOI LUT Sequence.
+
+    Args:
+        item: With LUT Descriptor and LUT Data.
+        is_little_endian: The byte order of the file.
+        is_signed: Whether the table's input, and so its first value, may be negative.
+
+    Raises:
+        PixelDataMismatch: The descriptor is malformed, or the data is shorter than it says.
+    """
+    return _table(
+        item["LUTDescriptor"].value,
+        item["LUTData"].value,
+        is_little_endian=is_little_endian,
+        is_signed=is_signed,
+    )
+
+
+def read_palette_as_gray(dataset: Dataset, *, is_little_endian: bool) -> tuple[int, GrayPixels]:
+    """Read the three palette colour tables, and turn their colours into gray.
+
+    Returns:
+        The first value that they map, and one gray for each value from it on: uint8 or uint16,
+        shape (entries,).
+
+    Raises:
+        PixelDataMismatch: A table is malformed, or they differ in length or depth.
+
+    Source: DICOM PS3.3 C.7.6.3.1.5 and C.7.9.
+    """
+    tables = [
+        _palette(dataset, colour, is_little_endian=is_little_endian)
+        for colour in ("Red", "Green", "Blue")
+    ]
+    if len({(table.first, len(table.entries), table.bits) for table in tables}) != 1:
+        raise PixelDataMismatch("The three palette colour tables do not match each other.")
+    colours = np.stack([table.entries for table in tables], axis=-1)
+    return tables[0].first, luma(colours.astype(np.uint8) if tables[0].bits == 8 else colours)
+
+
+def expand_segments(data: Sequence[int], entries: int) -> list[int]:
+    """Expand the segments of a palette to its entries.
+
+    Args:
+        data: An opcode, a length and values; and so on.
+        entries: How many the descriptor promises. Expanding stops there, whatever the data says.
+
+    Raises:
+        PixelDataMismatch: There are fewer entries.
+        UnsupportedFormat: An indirect segment, an unknown opcode, or a line that begins nowhere.
+
+    Source: DICOM PS3.3 C.7.9.2.
+    """
+    expanded: list[int] = []
+    position = 0
+    while len(expanded) < entries:
+        opcode, length = _pair(data, position)
+        if opcode == _DISCRETE:
+            expanded.extend(data[position + 2 : position + 2 + length])
+            position += 2 + length
+        elif opcode == _LINEAR and expanded:
+            line = np.linspace(expanded[-1], data[position + 2], length + 1)[1:]
+            expanded.extend(int(value) for value in np.rint(line))
+            position += 3
+        else:
+            raise UnsupportedFormat("An indirect palette colour segment is not decoded here.")
+    return expanded[:entries]
+
+
+def _pair(data: Sequence[int], position: int) -> tuple[int, int]:
+    if position + 2 >= len(data):
+        raise PixelDataMismatch("The segmented palette colour table is too short.")
+    return data[position], data[position + 1]
+
+
+def _palette(dataset: Dataset, colour: str, *, is_little_endian: bool) -> LookupTable:
+    name = f"{colour}PaletteColorLookupTable"
+    descriptor = dataset[f"{name}Descriptor"].value
+    segmented = dataset.get(f"Segmented{name}Data")
+    if segmented is None:
+        data = dataset[f"{name}Data"].value
+        return _table(descriptor, data, is_little_endian=is_little_endian, is_signed=False)
+    words = _words(segmented, is_little_endian=is_little_endian)
+    segments = _halves(words) if descriptor[2] == _BYTE else words
+    entries = expand_segments(segments.tolist(), descriptor[0] or _MAX_ENTRIES)
+    return _table(descriptor, entries, is_little_endian=is_little_endian, is_signed=False)
+
+
+def _table(
+    descriptor: Sequence[int],
+    data: bytes | int | Sequence[int],
+    *,
+    is_little_endian: bool,
+    is_signed: bool,
+) -> LookupTable:
+    """Check a table's data against its descriptor.
+
+    Source: DICOM PS3.3 C.11.1.1: 0 entries mean 65536. A table of 8-bit entries may hold two in
+    each word, the first of them in the low byte.
+    """
+    count, first, bits = (int(value) for value in descriptor)
+    count = count or _MAX_ENTRIES
+    words = _words(data, is_little_endian=is_little_endian)
+    entries = _halves(words) if len(words) < count and bits == _BYTE else words
+    if len(entries) < count or not 1 <= bits <= _WORD:
+        raise PixelDataMismatch("A look-up table is shorter or deeper than its descriptor says.")
+    # The same bits mean a negative number where the values that the table maps are signed.
+    first = first - _MAX_ENTRIES if is_signed and first >= _SIGN else first
+    return LookupTable(first, np.minimum(entries[:count], 2**bits - 1).astype(np.uint16), bits)
+
+
+def _words(data: bytes | int | Sequence[int], *, is_little_endian: bool) -> NDArray[np.uint16]:
+    """Read 16-bit words, which pydicom gives as bytes or as numbers, after the element's VR."""
+    if isinstance(data, bytes):
+        words = np.frombuffer(data[: len(data) // 2 * 2], "<u2" if is_little_endian else ">u2")
+        return words.astype(np.uint16)
+    # Signed elements hold the same bits.
+    return (np.atleast_1d(np.asarray(data, dtype=np.int64)) & (_MAX_ENTRIES - 1)).astype(np.uint16)
+
+
+def _halves(words: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    return np.stack([words & 0xFF, words >> 8], axis=-1).reshape(-1)

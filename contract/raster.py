@@ -1,0 +1,249 @@
+"""JPEG, PNG and TIFF, decoded with Pillow."""
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from contract.codestream import read_jpeg_header
+from contract.errors import ContractError, CorruptImage, PixelDataMismatch, UnsupportedFormat
+from contract.formats import Format
+from contract.frame import Frame, check_budget, check_frame_number
+from contract.pixels import (
+    GrayPixels,
+    luma,
+    over_black,
+    sample_bits,
+    stretch,
+    to_full_scale,
+    widen,
+)
+from contract.silence import silence_imaging_libraries
+from contract.tiff import check_layout, count_pages, is_white_zero
+
+# ``decode`` has a pixel budget of its own. Pillow's guard has one limit for the whole process,
+# warns at it and fails at twice of it; nothing else of this project opens images.
+Image.MAX_IMAGE_PIXELS = None
+
+# A reduced JPEG is kept at least twice as large as asked for: resized further down, it then differs
+# from the full decode by about 0.15 of 255 grays, at half the time.
+REDUCTION_MARGIN = 2
+# Pillow has no 16-bit colour and takes each sample's high byte. Told the other byte order, it takes
+# the low byte; from both, the samples are put together again.
+_OTHER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
+
+
+def read_raster(
+    data: bytes,
+    format_name: Format,
+    *,
+    frame: int,
+    max_pixels: int,
+    at_least: tuple[int, int] | None,
+) -> Frame:
+    """Decode a JPEG, a PNG or one page of a TIFF.
+
+    Args:
+        data: The whole file.
+        format_name: What it was recognised as: JPEG, PNG or TIFF.
+        frame: The page, from 1; JPEG and PNG have one.
+        max_pixels: The budget, rows times columns.
+        at_least: The (height, width) that is needed. A JPEG is decoded at a reduced scale where
+            that leaves twice of it; None decodes in full.
+
+    Returns:
+        Gray pixels, uint8 or uint16 as in ``Radiograph``, turned as EXIF says.
+
+    Raises:
+        CorruptImage: Truncated or damaged.
+        PixelDataMismatch: Floating-point samples that are no numbers.
+        UnsupportedFormat: A sample layout or JPEG process that is not decoded.
+        FrameOutOfRange: There is no such page.
+        TooManyPixels: The header claims more than the budget.
+    """
+    silence_imaging_libraries()
+    with _pillow_errors(data, format_name):
+        frames = count_pages(data) if format_name == "TIFF" else 1
+        check_frame_number(frame, frames)
+        open_again = partial(_open, data, format_name, frame)
+        image = open_again()
+        columns, rows = image.size
+        check_budget(rows, columns, max_pixels)
+        if isinstance(image, TiffImageFile):
+            check_layout(image, max_pixels)
+            # Pillow itself turns a TIFF upright.
+            pixels = _tiff_pixels(image, open_again)
+            return Frame(pixels, pixels.shape[0], pixels.shape[1], frames)
+        if isinstance(image, JpegImageFile):
+            _reduce(image, at_least)
+            pixels = _gray(image)
+        else:
+            pixels = _png_pixels(image, open_again)
+        orientation = _orientation(image)
+        if orientation >= 5:
+            rows, columns = columns, rows
+        return Frame(_upright(pixels, orientation), rows, columns, frames)
+
+
+def _open(data: bytes, format_name: Format, frame: int) -> ImageFile:
+    """Read the header. The plug-in is called by name: Image.open would try others as well."""
+    file = io.BytesIO(data)
+    if format_name == "JPEG":
+        return JpegImageFile(file)
+    if format_name == "PNG":
+        return PngImageFile(file)
+    image = TiffImageFile(file)
+    image.seek(frame - 1)
+    return image
+
+
+@contextmanager
+def _pillow_errors(data: bytes, format_name: Format) -> Iterator[None]:
+    """Translate whatever Pillow raises; its own words may quote the file and are left out."""
+    try:
+        yield
+    except ContractError:
+        raise
+    except Exception as error:
+        if _is_unsupported(error, data, format_name):
+            raise UnsupportedFormat(
+                f"This kind of {format_name} is not decoded here: its sample depth, sample layout "
+                f"or compression is unusual. Send it as an ordinary {format_name} or as DICOM."
+            ) from error
+        raise CorruptImage(f"The {format_name} is truncated or damaged.") from error
+
+
+def _is_unsupported(error: Exception, data: bytes, format_name: Format) -> bool:
+    if format_name == "JPEG":
+        header = read_jpeg_header(data)
+        return header is not None and not header.is_common_jpeg
+    # Pillow looks a TIFF's kind up in tables; what they lack is sound, and unknown to it.
+    return format_name == "TIFF" and isinstance(error.__cause__, KeyError)
+
+
+def _reduce(image: JpegImageFile, at_least: tuple[int, int] | None) -> None:
+    """Have the decoder leave out the colour and, where allowed, the scale that is not needed."""
+    if at_least is None:
+        image.draft("L", None)
+        return
+    height, width = at_least if _orientation(image) < 5 else at_least[::-1]
+    image.draft("L", (REDUCTION_MARGIN * width, REDUCTION_MARGIN * height))
+
+
+def _png_pixels(image: ImageFile, open_again: Callable[[], ImageFile]) -> GrayPixels:
+    raw_mode = _raw_mode(image)
+    if raw_mode == "LA;16B":
+        # Pillow has no such mode either; its four bytes per pixel pass unchanged as RGBA.
+        _set_raw_mode(image, "RGBA")
+        return _deep_gray(np.asarray(image).view(">u2").astype(np.uint16))
+    if raw_mode in {"RGB;16B", "RGBA;16B"}:
+        samples = _deep_colour(image, open_again())
+        return _deep_gray(_without_key(samples, image))
+    return _gray(image)
+
+
+def _tiff_pixels(image: TiffImageFile, open_again: Callable[[], ImageFile]) -> GrayPixels:
+    kind, _, depth = _raw_mode(image).partition(";")
+    if depth in _OTHER_BYTE and kind != "I":
+        if kind not in {"RGB", "RGBX", "RGBA"}:
+            raise UnsupportedFormat("This kind of 16-bit colour is not decoded here.")
+        return _deep_gray(_deep_colour(image, open_again()))
+    pixels = _gray(image)
+    if is_white_zero(image) and pixels.dtype == np.uint16:
+        return (65535 - pixels).astype(np.uint16)
+    return pixels
+
+
+def _gray(image: ImageFile) -> GrayPixels:
+    """Read the samples of any mode as gray, alpha over black."""
+    if image.mode.startswith("I;16"):
+        samples = _without_key(np.asarray(image).astype(np.uint16, copy=False), image)
+        return widen(samples, sample_bits(samples))
+    if image.mode in {"I", "F"}:
+        return _stretched(image)
+    if image.mode == "La":
+        return np.ascontiguousarray(np.asarray(image)[..., 0])
+    if image.mode == "LAB":
+        raise UnsupportedFormat("CIE L*a*b* colour is not decoded here.")
+    if image.has_transparency_data:
+        colour = image.convert("RGBA")
+        return over_black(np.asarray(colour.convert("L")), np.asarray(colour.getchannel("A")))
+    return np.asarray(image if image.mode == "L" else image.convert("L"))
+
+
+def _stretched(image: ImageFile) -> GrayPixels:
+    """Show samples that have no nominal range, smallest black to largest white."""
+    # Pillow has no unsigned 32-bit mode, and gives the bits as signed numbers.
+    is_unsigned = _raw_mode(image) == "I;32N"
+    samples = np.asarray(image)
+    values = (samples.view(np.uint32) if is_unsigned else samples).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise PixelDataMismatch("The floating-point samples hold values that are no numbers.")
+    return to_full_scale(stretch(values, values.min(), values.max()), 16)
+
+
+def _deep_colour(high: ImageFile, low: ImageFile) -> NDArray[np.uint16]:
+    kind, _, depth = _raw_mode(low).partition(";")
+    _set_raw_mode(low, f"{kind};{_OTHER_BYTE[depth]}")
+    samples: NDArray[np.uint16] = np.asarray(high).astype(np.uint16) << 8 | np.asarray(low)
+    return samples
+
+
+def _deep_gray(samples: NDArray[np.uint16]) -> GrayPixels:
+    """Turn 16-bit gray with alpha, RGB or RGBA, shape (rows, columns, 2 to 4), into gray."""
+    channels = samples.shape[-1]
+    gray = samples[..., 0] if channels == 2 else luma(samples[..., :3])
+    colours = samples[..., : channels if channels == 3 else channels - 1]
+    gray = widen(gray, sample_bits(colours))
+    return gray if channels == 3 else over_black(gray, samples[..., -1])
+
+
+def _without_key(samples: NDArray[np.uint16], image: ImageFile) -> NDArray[np.uint16]:
+    """Blacken the one gray or colour that a PNG's tRNS chunk declares transparent."""
+    key = image.info.get("transparency")
+    if key is None:
+        return samples
+    matches = (samples == np.asarray(key)).reshape(*samples.shape[:2], -1).all(axis=-1)
+    return np.where(matches.reshape(matches.shape + (1,) * (samples.ndim - 2)), 0, samples)
+
+
+def _raw_mode(image: ImageFile) -> str:
+    arguments = image.tile[0].args or ("",)
+    return str(arguments if isinstance(arguments, str) else arguments[0])
+
+
+def _set_raw_mode(image: ImageFile, raw_mode: str) -> None:
+    image.tile = [
+        tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode)
+        for tile in image.tile
+    ]
+
+
+def _orientation(image: ImageFile) -> int:
+    """Read EXIF's orientation, 1 (upright) to 8; a damaged EXIF block says nothing of it."""
+    with suppress(Exception):
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return value if value in range(1, 9) else 1
+    return 1
+
+
+def _upright(pixels: GrayPixels, orientation: int) -> GrayPixels:
+    """Undo how the camera was held.
+
+    Source: Exif 2.32 (CIPA DC-008), 4.6.4 A, Orientation.
+    """
+    turned = pixels.T if orientation >= 5 else pixels
+    if orientation in {3, 4, 7, 8}:
+        turned = turned[::-1]
+    if orientation in {2, 3, 6, 7}:
+        turned = turned[:, ::-1]
+    return np.ascontiguousarray(turned)

@@ -1,0 +1,1 @@
+"""From a data set to a trained, calibrated and evaluated Keras model in a workdir."""

@@ -1,0 +1,65 @@
+"""Everything that can stop a training or an evaluation.
+
+TrainingError
+├── RecipeError             the recipe is missing, unreadable or inconsistent
+├── DataError               the data set cannot be used
+│   ├── LayoutMismatch      the folder is not laid out as its adapter expects
+│   ├── UnknownLabel        a class that the recipe or the adapter does not know
+│   └── EmptyClass          a class without images, in the data set or in one split
+├── WorkdirError            the workdir cannot be used
+│   ├── WorkdirMismatch     it belongs to another recipe or to other data
+│   ├── WorkdirIncomplete   it holds no finished training, or lacks a file
+│   └── WriteFailed         a file could not be written, as on a full disk
+├── TrainingDiverged        the loss is no longer a number
+└── CalibrationError        no operating point follows the recipe's rule
+
+Each message is one that a person can act on: what is wrong, and what to do.
+"""
+
+
+class TrainingError(Exception):
+    """Base of every error that this package raises."""
+
+
+class RecipeError(TrainingError):
+    """The recipe is missing, unreadable or inconsistent."""
+
+
+class DataError(TrainingError):
+    """The data set cannot be used."""
+
+
+class LayoutMismatch(DataError):
+    """The folder is not laid out as its adapter expects."""
+
+
+class UnknownLabel(DataError):
+    """A class that the recipe or the adapter does not know."""
+
+
+class EmptyClass(DataError):
+    """A class without images, in the data set or in one split."""
+
+
+class WorkdirError(TrainingError):
+    """The workdir cannot be used."""
+
+
+class WorkdirMismatch(WorkdirError):
+    """The workdir belongs to another recipe or to other data."""
+
+
+class WorkdirIncomplete(WorkdirError):
+    """The workdir holds no finished training, or lacks a file."""
+
+
+class WriteFailed(WorkdirError):
+    """A file could not be written, as on a full disk."""
+
+
+class TrainingDiverged(TrainingError):
+    """The loss is no longer a number."""
+
+
+class CalibrationError(TrainingError):
+    """No operating point follows the recipe's rule."""

@@ -1,0 +1,123 @@
+"""The training of one network, from its last checkpoint to its best weights."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from training.callbacks import CountSteps, StartEpochs, StopOnDivergence, ValidateAndKeep
+from training.checkpoint import Checkpoints, TrainingState
+from training.config import Recipe
+from training.input_pipeline import WORKERS, ImageBatches, TrainingBatches
+from training.models import build_classifier
+from training.optimisation import compile_for_training
+
+OnEpoch = Callable[[TrainingState], None]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRun:
+    """One network of a recipe's ensemble, and what it is trained with.
+
+    ``images`` is uint8, shape (cached images, height, width, 1); ``classes`` is int, shape (cached
+    images,); ``train`` and ``validation`` are int, rows of both. ``number`` counts from 0.
+    """
+
+    recipe: Recipe
+    number: int
+    images: NDArray[np.uint8]
+    classes: NDArray[np.int64]
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    folder: Path
+
+    @property
+    def seed(self) -> int:
+        """Of the weights, the order and the augmentation."""
+        return self.recipe.seed + self.number
+
+    def batches(self, pool: Executor) -> TrainingBatches:
+        """The training batches, made ahead in a pool."""
+        config = self.recipe.training
+        return TrainingBatches(
+            self.images,
+            self.train,
+            self.classes,
+            classes=len(self.recipe.data.classes),
+            batch_size=config.batch_size,
+            balanced=config.sampling == "balanced",
+            augmentation=self.recipe.augmentation,
+            seed=self.seed,
+            pool=pool,
+        )
+
+
+def train_member(
+    run: MemberRun, on_steps: Callable[[int, int], None], on_epoch: OnEpoch
+) -> tuple[keras.Model, TrainingState]:
+    """Train one network, or carry on where a killed run has left it.
+
+    Args:
+        run: The network and its data.
+        on_steps: Told how many steps are done, and how many there are.
+        on_epoch: Told the state after each epoch, once it is kept.
+
+    Returns:
+        The network with its best weights, not compiled, and how the training went.
+
+    Raises:
+        RecipeError: The recipe asks for a network that cannot be built.
+        TrainingDiverged: The loss is no longer a number.
+        WorkdirError: A checkpoint cannot be written or read.
+    """
+    checkpoints = Checkpoints(run.folder)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        state = _train(run, run.batches(pool), checkpoints, on_steps, on_epoch)
+    # The trained network holds the last raw weights; a fresh one gets the best averaged ones.
+    model = build_classifier(run.recipe)
+    model.set_weights(checkpoints.load_best(state))
+    return model, state
+
+
+def _train(
+    run: MemberRun,
+    batches: TrainingBatches,
+    checkpoints: Checkpoints,
+    on_steps: Callable[[int, int], None],
+    on_epoch: OnEpoch,
+) -> TrainingState:
+    config = run.recipe.training
+    keras.utils.set_random_seed(run.seed)
+    model = build_classifier(run.recipe)
+    compile_for_training(model, config, len(batches))
+    state = checkpoints.restore(model)
+    if state.finished:
+        return state
+    keep = ValidateAndKeep(
+        checkpoints=checkpoints,
+        state=state,
+        batches=ImageBatches(run.images, run.validation),
+        classes=run.classes[run.validation],
+        config=config,
+        member=run.number,
+        on_epoch=on_epoch,
+    )
+    steps = config.epochs * len(batches)
+    callbacks = [
+        StartEpochs(batches),
+        StopOnDivergence(),
+        CountSteps(lambda done: on_steps(done, steps)),
+        keep,
+    ]
+    model.fit(
+        batches,
+        initial_epoch=state.epochs_done,
+        epochs=config.epochs,
+        verbose=0,
+        callbacks=callbacks,
+    )
+    return keep.state

@@ -1,0 +1,204 @@
+"""Figures of merit, each computed for many weightings of the same images at once.
+
+A weighting says how often each image counts. One row of ones gives the figure itself; the rows of
+``patient_bootstrap`` give its distribution under another draw of patients. A figure is not a
+number for a weighting that lacks one of the classes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Weights = NDArray[np.float64]
+"""Shape (weightings, images), not negative."""
+
+RESAMPLES = 2000
+ECE_BINS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure and its 95 % interval."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """The four counts, each of shape (weightings,)."""
+
+    true_positives: Floats
+    false_positives: Floats
+    true_negatives: Floats
+    false_negatives: Floats
+
+    @property
+    def accuracy(self) -> Floats:
+        """The share of right answers."""
+        right = self.true_positives + self.true_negatives
+        return ratio(right, right + self.false_positives + self.false_negatives)
+
+    @property
+    def sensitivity(self) -> Floats:
+        """The share of the positive images that is found; also called recall."""
+        return ratio(self.true_positives, self.true_positives + self.false_negatives)
+
+    @property
+    def specificity(self) -> Floats:
+        """The share of the negative images that is not taken for positive."""
+        return ratio(self.true_negatives, self.true_negatives + self.false_positives)
+
+    @property
+    def precision(self) -> Floats:
+        """The share of the images called positive that is positive."""
+        return ratio(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def f1(self) -> Floats:
+        """The harmonic mean of precision and sensitivity."""
+        found = 2 * self.true_positives
+        return ratio(found, found + self.false_positives + self.false_negatives)
+
+
+def confusion(present: NDArray[np.bool_], truth: NDArray[np.bool_], weights: Weights) -> Confusion:
+    """Count right and wrong answers.
+
+    Args:
+        present: bool, shape (images,): what the model says.
+        truth: bool, shape (images,).
+        weights: Shape (weightings, images).
+    """
+    return Confusion(
+        true_positives=weights @ (present & truth),
+        false_positives=weights @ (present & ~truth),
+        true_negatives=weights @ (~present & ~truth),
+        false_negatives=weights @ (~present & truth),
+    )
+
+
+def auroc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
+    """The probability that a positive image scores higher than a negative one; a tie counts half.
+
+    Args:
+        scores: Shape (images,), higher is more positive.
+        truth: bool, shape (images,).
+        weights: Shape (weightings, images).
+
+    Returns:
+        Shape (weightings,), 0 to 1.
+    """
+    positives, negatives = _by_score(scores, truth, weights)
+    below = np.cumsum(negatives, axis=1) - negatives / 2
+    wins = (positives * below).sum(axis=1)
+    return ratio(wins, positives.sum(axis=1) * negatives.sum(axis=1))
+
+
+def auprc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
+    """Average precision: the area under the precision-recall curve, without interpolation.
+
+    Args:
+        scores: Shape (images,), higher is more positive.
+        truth: bool, shape (images,).
+        weights: Shape (weightings, images).
+
+    Returns:
+        Shape (weightings,), 0 to 1.
+    """
+    positives, negatives = (part[:, ::-1] for part in _by_score(scores, truth, weights))
+    found = np.cumsum(positives, axis=1)
+    called = found + np.cumsum(negatives, axis=1)
+    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+    return ratio((positives * precision).sum(axis=1), positives.sum(axis=1))
+
+
+def brier(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
+    """The mean squared distance of a probability from the truth, 0 or 1.
+
+    Args:
+        scores: Probabilities, shape (images,).
+        truth: bool, shape (images,).
+        weights: Shape (weightings, images).
+
+    Returns:
+        Shape (weightings,), 0 to 1, lower is better.
+    """
+    return ratio(weights @ (scores - truth) ** 2, weights.sum(axis=1))
+
+
+def expected_calibration_error(
+    probabilities: Floats, classes: NDArray[np.int64], weights: Weights
+) -> Floats:
+    """How far confidence and accuracy lie apart, averaged over bins of equal width.
+
+    Source: Guo 2017, On Calibration of Modern Neural Networks; 15 bins.
+
+    Args:
+        probabilities: Shape (images, classes), each row a distribution.
+        classes: int, shape (images,): the true class.
+        weights: Shape (weightings, images).
+
+    Returns:
+        Shape (weightings,), 0 to 1, lower is better.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == classes
+    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    membership = np.eye(ECE_BINS)[bins]
+    gaps = np.abs(weights @ (membership * (right - confidence)[:, np.newaxis]))
+    return ratio(gaps.sum(axis=1), weights.sum(axis=1))
+
+
+def whole(images: int) -> Weights:
+    """The weighting that counts every image once, shape (1, images)."""
+    return np.ones((1, images))
+
+
+def patient_bootstrap(patients: NDArray[np.str_], seed: int, resamples: int = RESAMPLES) -> Weights:
+    """Draw patients with replacement; all images of a patient come along.
+
+    Images of one patient are no independent evidence, so an interval from a draw of images would
+    be too narrow.
+
+    Args:
+        patients: The patient of each image, shape (images,).
+        seed: Of the draw.
+        resamples: How often to draw.
+
+    Returns:
+        Shape (resamples, images): how often each image was drawn.
+    """
+    names, owner = np.unique(patients, return_inverse=True)
+    random = np.random.default_rng(seed)
+    drawn = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    return drawn[:, owner].astype(np.float64)
+
+
+def estimate(value: Floats, resampled: Floats) -> Estimate:
+    """A figure with its percentile interval.
+
+    Args:
+        value: Shape (1,): from ``whole``.
+        resampled: Shape (resamples,): from ``patient_bootstrap``.
+    """
+    lower, upper = np.nanpercentile(resampled, [2.5, 97.5])
+    return Estimate(float(value[0]), float(lower), float(upper))
+
+
+def ratio(part: Floats, total: Floats) -> Floats:
+    """A share of a total; not a number where the total is zero."""
+    return np.divide(part, total, out=np.full_like(total, np.nan), where=total > 0)
+
+
+def _by_score(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> tuple[Floats, Floats]:
+    """The weight of the positive and of the negative images at each distinct score, rising."""
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
+    ordered, positive = weights[:, order], truth[order]
+    return (
+        np.add.reduceat(ordered * positive, starts, axis=1),
+        np.add.reduceat(ordered * ~positive, starts, axis=1),
+    )

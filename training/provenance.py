@@ -1,0 +1,69 @@
+"""Where a trained model comes from: revision, versions, data."""
+
+import platform
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+import pandas as pd
+
+from contract.manifest import Provenance
+from training.config import Recipe
+from training.datasets import Dataset
+
+PACKAGES = ("keras", "numpy", "pandas", "pillow", "scikit-learn", "scipy")
+BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+
+
+def provenance(recipe: Recipe, dataset: Dataset, digest: str, table: pd.DataFrame) -> Provenance:
+    """Say of a training that has just ended what it was made from.
+
+    Args:
+        recipe: The recipe.
+        dataset: The data set's name and licence.
+        digest: Of the data set.
+        table: The images that were used, with their split.
+    """
+    counts = table["split"].value_counts()
+    return Provenance(
+        recipe=recipe.name,
+        dataset=dataset.name,
+        licence=dataset.licence,
+        training_images=int(counts["train"]),
+        validation_images=int(counts["validation"]),
+        data_digest=digest,
+        git_revision=git_revision(),
+        framework=framework(),
+        trained_at=datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python, of the framework's backend and of all that touches a number."""
+    backend = BACKEND_PACKAGES[keras.backend.backend()]
+    packages = {name: version(name) for name in (*PACKAGES, backend)}
+    return {"python": platform.python_version(), "backend": backend, **packages}
+
+
+def framework() -> str:
+    """Keras and its backend, with their versions."""
+    backend = BACKEND_PACKAGES[keras.backend.backend()]
+    return f"keras {version('keras')} on {backend} {version(backend)}"
+
+
+def git_revision() -> str:
+    """The commit of the running source, with ``-dirty`` where files differ from it."""
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    described = subprocess.run(  # noqa: S603 - a fixed command, found on the path
+        [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or "unknown"

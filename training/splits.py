@@ -1,0 +1,71 @@
+"""The validation split: taken by group of patients and near-duplicates, never by image."""
+
+import re
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from training.config import SplitConfig
+from training.near_duplicates import difference_hashes, joined_groups, near_duplicate_pairs
+
+
+def with_groups(
+    table: pd.DataFrame, images: NDArray[np.uint8], near_duplicate_bits: int
+) -> pd.DataFrame:
+    """Join the groups of images that are near-duplicates.
+
+    Args:
+        table: One row per image, with a column ``group``; its index numbers rows of ``images``.
+        images: uint8, shape (images, height, width, 1).
+        near_duplicate_bits: The largest distance between the hashes of two near-duplicates.
+
+    Returns:
+        A new table; only ``group`` differs.
+    """
+    hashes = difference_hashes(images, table.index.to_numpy())
+    pairs = near_duplicate_pairs(hashes, near_duplicate_bits)
+    return table.assign(group=joined_groups(list(table["group"]), pairs))
+
+
+def with_validation(table: pd.DataFrame, config: SplitConfig, seed: int) -> pd.DataFrame:
+    """Mark each row ``train`` or ``validation``; a group is never cut.
+
+    Args:
+        table: One row per image, with the columns ``label``, ``patient`` and ``group``.
+        config: The strategy and the share of the validation split.
+        seed: Of the random strategy.
+
+    Returns:
+        A new table; only ``split`` differs.
+    """
+    if config.strategy == "block":
+        held_out = _lowest_numbers(table, config.validation_share)
+    else:
+        held_out = _random_groups(table, config.validation_share, seed)
+    return table.assign(split=np.where(held_out, "validation", "train"))
+
+
+def _random_groups(table: pd.DataFrame, share: float, seed: int) -> NDArray[np.bool_]:
+    """Whole groups at random, with each label's share kept as near as groups allow."""
+    folds = StratifiedGroupKFold(n_splits=round(1 / share), shuffle=True, random_state=seed)
+    _, chosen = next(folds.split(table, table["label"], table["group"]))
+    return np.isin(np.arange(len(table)), chosen)
+
+
+def _lowest_numbers(table: pd.DataFrame, share: float) -> NDArray[np.bool_]:
+    """Of each series of patient numbers, the groups of its lowest ones."""
+    parts = table["patient"].map(_series_and_number)
+    numbers = pd.DataFrame(parts.tolist(), columns=["series", "number"], index=table.index)
+    unique = numbers.drop_duplicates()
+    rank = unique.groupby("series")["number"].rank(pct=True)
+    lowest = set(map(tuple, unique[rank <= share].to_numpy()))
+    chosen = [tuple(row) in lowest for row in numbers.to_numpy()]
+    return table["group"].isin(table["group"][chosen]).to_numpy()
+
+
+def _series_and_number(patient: str) -> tuple[str, int]:
+    """``train-person123`` is number 123 of the series ``train-person``."""
+    match = re.fullmatch(r"(.*?)(\d*)", patient)
+    return match[1], int(match[2] or 0)

@@ -1,0 +1,184 @@
+"""The folder of one training: what lies in it, and how it is read again."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import keras
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from contract.manifest import Provenance
+from training.atomic import atomic_path, write_errors, write_text
+from training.calibrate import Calibration
+from training.checkpoint import Epoch
+from training.config import Recipe
+from training.errors import WorkdirIncomplete, WorkdirMismatch
+from training.evaluation import Evaluation
+from training.models import with_serving_outputs
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Binding(BaseModel):
+    """What a workdir belongs to: config.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: Recipe
+    data_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """All that export and evaluation need of a finished training.
+
+    ``model`` is the training form: from ``image``, uint8, shape (batch, height, width, 1), to raw
+    logits, float32, shape (batch, classes). ``evaluation`` is that of the official test split, None
+    where it has not been evaluated yet.
+    """
+
+    model: keras.Model
+    config: Recipe
+    calibration: Calibration
+    provenance: Provenance
+    evaluation: Evaluation | None
+
+    def serving_model(self) -> keras.Model:
+        """The model with the calibrated outputs of the service; see ``with_serving_outputs``."""
+        return with_serving_outputs(self.model, self.calibration.temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class Workdir:
+    """The paths of one workdir."""
+
+    root: Path
+
+    @property
+    def model(self) -> Path:
+        """The trained Keras model, one file."""
+        return self.root / "model.keras"
+
+    @property
+    def cache(self) -> Path:
+        """Decoded images; may be removed at any time."""
+        return self.root / "cache"
+
+    @property
+    def split_table(self) -> Path:
+        """Every image that was used, with relative path, label, patient, group and split."""
+        return self.root / "split.csv"
+
+    def member(self, number: int) -> Path:
+        """The checkpoints of one network of the ensemble."""
+        return self.root / "checkpoints" / f"member-{number}"
+
+    def evaluation(self, split: str) -> Path:
+        """The figures of one split; the official test split's file has the plain name."""
+        return self.root / ("evaluation.json" if split == "test" else f"evaluation-{split}.json")
+
+    def bind(self, recipe: Recipe, digest: str) -> None:
+        """Claim a workdir for a recipe and its data, or check that it is already theirs.
+
+        Raises:
+            WorkdirMismatch: It belongs to another recipe or to other data.
+            WriteFailed: It cannot be written.
+        """
+        wanted = Binding(recipe=recipe, data_digest=digest)
+        path = self.root / "config.json"
+        with write_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            self.write_json(path, wanted)
+            return
+        if (found := self._read(path, Binding)) != wanted:
+            what = "another recipe" if found.recipe != recipe else "other data"
+            raise WorkdirMismatch(
+                f"{self.root} holds a training with {what}. Give a new workdir, "
+                "or remove this one to train again."
+            )
+
+    def write_json(self, path: Path, content: BaseModel | dict[str, str]) -> None:
+        """Write one of the JSON files, whole or not at all.
+
+        Raises:
+            WriteFailed: The disk is full, or the folder cannot be written.
+        """
+        values = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
+        write_text(path, json.dumps(values, indent=2) + "\n")
+
+    def write_history(self, history: Sequence[Epoch]) -> None:
+        """Write what each epoch of each member gave.
+
+        Raises:
+            WriteFailed: The disk is full, or the folder cannot be written.
+        """
+        table = pd.DataFrame(
+            [row.model_dump() for row in history], columns=list(Epoch.model_fields)
+        )
+        self.write_table(self.root / "history.csv", table)
+
+    def write_table(self, path: Path, table: pd.DataFrame) -> None:
+        """Write one of the CSV files, whole or not at all.
+
+        Raises:
+            WriteFailed: The disk is full, or the folder cannot be written.
+        """
+        with atomic_path(path) as draft:
+            table.to_csv(draft, index=False)
+
+    def finish(self, model: keras.Model, calibration: Calibration, provenance: Provenance) -> None:
+        """Write a training's results; the model comes last and tells that the rest is there.
+
+        Raises:
+            WriteFailed: The disk is full, or the folder cannot be written.
+        """
+        self.write_json(self.root / "calibration.json", calibration)
+        self.write_json(self.root / "provenance.json", provenance)
+        with atomic_path(self.model) as draft:
+            model.save(draft)
+
+    def load(self) -> TrainedModel:
+        """Read a finished training.
+
+        Raises:
+            WorkdirIncomplete: The training has not ended, or a file is missing or damaged.
+        """
+        evaluation = self.evaluation("test")
+        if not self.model.is_file():
+            raise WorkdirIncomplete(
+                f"{self.root} holds no finished training: run pneumo-train fit with this workdir."
+            )
+        return TrainedModel(
+            model=self._load_model(),
+            config=self._read(self.root / "config.json", Binding).recipe,
+            calibration=self._read(self.root / "calibration.json", Calibration),
+            provenance=self._read(self.root / "provenance.json", Provenance),
+            evaluation=self._read(evaluation, Evaluation) if evaluation.is_file() else None,
+        )
+
+    def _load_model(self) -> keras.Model:
+        try:
+            return keras.saving.load_model(self.model, compile=False)
+        except (OSError, ValueError) as error:
+            raise WorkdirIncomplete(f"{self.model} cannot be loaded: {error}") from error
+
+    def _read(self, path: Path, kind: type[Model]) -> Model:
+        try:
+            return kind.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise WorkdirIncomplete(f"{path} cannot be read: {error.strerror}.") from error
+        except ValidationError as error:
+            raise WorkdirIncomplete(f"{path} is damaged: {error}. Train again.") from error
+
+
+def load_trained(workdir: Path) -> TrainedModel:
+    """Read a finished training from its workdir.
+
+    Raises:
+        WorkdirIncomplete: The training has not ended, or a file is missing or damaged.
+    """
+    return Workdir(workdir).load()
