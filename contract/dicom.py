@@ -228,6 +228,7 @@ def _to_gray(
         index = np.clip(stored.astype(np.int64) - first, 0, len(grays) - 1)
         return look_up(grays, index)
     samples: GrayPixels = stored.astype(f"u{header.bits_allocated // 8}", copy=False)
+    if color_space == "RGB":
+        return luma(widen(samples, header.bits_stored))
     # The Y of YBR is the luma already.
-    gray = luma(samples) if color_space == "RGB" else np.ascontiguousarray(samples[..., 0])
-    return widen(gray, header.bits_stored)
+    return widen(np.ascontiguousarray(samples[..., 0]), header.bits_stored)

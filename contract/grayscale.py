@@ -22,6 +22,7 @@ from contract.pixels import (
     GrayPixels,
     Samples,
     Values,
+    in_row_blocks,
     invert,
     look_up,
     rescale,
@@ -220,8 +221,7 @@ def _apply(render: Callable[[Samples], GrayPixels], stored: Samples) -> GrayPixe
     """Render each pixel, or where they are many, each possible value once."""
     if _has_table(stored) and stored.size > len(_every_value(stored)):
         return look_up(render(_every_value(stored)), _unsigned(stored))
-    blocks = [render(stored[rows]) for rows in row_blocks(stored)]
-    return np.concatenate(blocks)
+    return in_row_blocks(render, stored)
 
 
 def _has_table(stored: Samples) -> bool:

@@ -4,7 +4,7 @@ Grays travel as "shares": float64 from 0 (black) to 1 (white), until ``to_full_s
 uint8 or uint16.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -18,8 +18,7 @@ Entry = TypeVar("Entry", bound=np.generic)
 
 # The sample depths of radiography; a 16-bit file does not say which of them it carries.
 SAMPLE_BITS = (8, 10, 12, 14, 16)
-# NumPy widens an index array to 8 bytes per pixel, so large images are looked up in blocks.
-BLOCK_PIXELS = 1 << 20
+BLOCK_VALUES = 1 << 20
 
 
 def rescale(values: Samples, slope: float, intercept: float) -> Values:
@@ -82,12 +81,11 @@ def to_full_scale(shares: Values, bits: int) -> GrayPixels:
     return _gray(np.rint(shares * (2**bits - 1)), bits)
 
 
-def sample_bits(samples: NDArray[np.uint16]) -> int:
+def sample_bits(largest: int) -> int:
     """Guess a depth: the smallest of 8, 10, 12, 14 and 16 bits that holds the largest sample.
 
     A 16-bit PNG or TIFF made from a 12-bit detector does not say so.
     """
-    largest = samples.max()
     return next(bits for bits in SAMPLE_BITS if largest < 2**bits)
 
 
@@ -101,22 +99,13 @@ def widen(samples: GrayPixels, bits: int) -> GrayPixels:
 
 
 def look_up(table: NDArray[Entry], indices: Samples) -> NDArray[Entry]:
-    """Replace each index by its entry, in blocks that keep the memory small.
+    """Replace each index by its entry.
 
     Args:
         table: Shape (entries,).
         indices: An unsigned dtype, any shape but empty, each below the number of entries.
     """
-    entries = np.empty(indices.shape, table.dtype)
-    for block in row_blocks(indices):
-        entries[block] = table[indices[block]]
-    return entries
-
-
-def row_blocks(array: Samples) -> Iterator[slice]:
-    """Cut the first axis into slices of about a million pixels."""
-    rows = max(1, BLOCK_PIXELS * len(array) // array.size)
-    return (slice(start, start + rows) for start in range(0, len(array), rows))
+    return in_row_blocks(lambda block: table[block], indices)
 
 
 def luma(rgb: GrayPixels) -> GrayPixels:
@@ -130,8 +119,7 @@ def luma(rgb: GrayPixels) -> GrayPixels:
 
     Source: ITU-R BT.601-7, 2.5.1; the weights are those of PS3.3 C.7.6.3.1.2 for YBR_FULL.
     """
-    red, green, blue = (rgb[..., channel].astype(np.uint32) for channel in range(3))
-    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(rgb.dtype)
+    return in_row_blocks(_luma, rgb)
 
 
 def over_black(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
@@ -141,9 +129,25 @@ def over_black(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
         gray: uint8 or uint16, not premultiplied.
         alpha: The same shape and dtype, 0 transparent to the dtype's maximum opaque.
     """
-    opaque = int(np.iinfo(gray.dtype).max)
-    product = gray.astype(np.uint32) * alpha + opaque // 2
-    return (product // opaque).astype(gray.dtype)
+    return in_row_blocks(_over_black, gray, alpha)
+
+
+def in_row_blocks(
+    render: Callable[..., NDArray[Entry]], *arrays: NDArray[np.generic]
+) -> NDArray[Entry]:
+    """Render arrays of the same length a block of rows at a time.
+
+    What NumPy needs in between is several times as large as an image; a block of it stays in the
+    cache, and a large image within its budget of memory.
+    """
+    blocks = [render(*(array[rows] for array in arrays)) for rows in row_blocks(arrays[0])]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def row_blocks(array: Samples) -> Iterator[slice]:
+    """Cut the first axis of an array that is not empty into slices of about a million values."""
+    rows = max(1, BLOCK_VALUES * len(array) // array.size)
+    return (slice(start, start + rows) for start in range(0, len(array), rows))
 
 
 def resize(pixels: GrayPixels, size: tuple[int, int]) -> GrayPixels:
@@ -177,3 +181,14 @@ def _ramp(values: Values, middle: float, width: float) -> Values:
 
 def _gray(whole: Values, bits: int) -> GrayPixels:
     return whole.astype(np.uint8) if bits == 8 else whole.astype(np.uint16)
+
+
+def _luma(rgb: GrayPixels) -> GrayPixels:
+    red, green, blue = (rgb[..., channel].astype(np.uint32) for channel in range(3))
+    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(rgb.dtype)
+
+
+def _over_black(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
+    opaque = int(np.iinfo(gray.dtype).max)
+    product = gray.astype(np.uint32) * alpha + opaque // 2
+    return (product // opaque).astype(gray.dtype)

@@ -50,7 +50,8 @@ def synthetic_radiograph(
     image = image + 65 * _ellipse(y, x, (0.25, 0.08), (0.35, 0.24))
     image = image + 30 * _ellipse(y, x, (0.0, 0.0), (1.0, 0.1))
     image = image + 110 * opacity * lungs * infiltrate + random.normal(0, 3, image.shape)
-    return image.clip(0, 255).astype(np.uint8)
+    grays: NDArray[np.uint8] = np.clip(image, 0, 255).astype(np.uint8)
+    return grays
 
 
 def as_jpeg(pixels: Pixels, quality: int = 95) -> bytes:
@@ -76,7 +77,8 @@ def as_dicom(pixels: Pixels, **attributes: object) -> bytes:
             ``NumberOfFrames`` is given; an integer dtype of 8 to 32 bits, float32 or float64.
         attributes: Values by DICOM keyword, which override what follows from ``pixels``; None
             removes the attribute. ``TransferSyntaxUID`` encodes the file otherwise, where an
-            encoder is installed; JPEG baseline is encoded with Pillow.
+            encoder is installed; JPEG baseline is encoded with Pillow. ``PixelData`` takes bytes
+            that are encoded already.
 
     Returns:
         The file: preamble, file meta information and data set.
@@ -88,16 +90,23 @@ def as_dicom(pixels: Pixels, **attributes: object) -> bytes:
     dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
     dataset.SOPInstanceUID = INSTANCE_UID
     dataset.Modality = "DX"
+    encoded = attributes.pop("PixelData", None)
     _describe(dataset, pixels, frames=int(str(attributes.get("NumberOfFrames") or 1)))
     for keyword, value in attributes.items():
         _override(dataset, keyword, value)
-    _encode(dataset, pixels, syntax)
+    if isinstance(encoded, bytes):
+        dataset.add_new("PixelData", "OB", encoded)
+        dataset.file_meta.TransferSyntaxUID = syntax
+    else:
+        _encode(dataset, pixels, syntax)
     file = io.BytesIO()
     dataset.save_as(file, enforce_file_format=True)
     return file.getvalue()
 
 
-def _ellipse(y: Plane, x: Plane, centre: tuple[float, float] | Plane, radii: tuple[float, float]) -> Plane:
+def _ellipse(
+    y: Plane, x: Plane, centre: tuple[float, float] | Plane, radii: tuple[float, float]
+) -> Plane:
     """1 inside, 0 outside, with a soft edge as bodies have."""
     distance = np.hypot((y - centre[0]) / radii[0], (x - centre[1]) / radii[1])
     return np.asarray(1 / (1 + np.exp(np.clip(20 * (distance - 1), -50, 50))))
@@ -134,7 +143,7 @@ def _override(dataset: Dataset, keyword: str, value: object) -> None:
         return
     setattr(dataset, keyword, value)
     if keyword == "BitsStored" and isinstance(value, int):
-        dataset.HighBit = value - 1
+        dataset.HighBit = max(value - 1, 0)
 
 
 def _encode(dataset: Dataset, pixels: Pixels, syntax: UID) -> None:
@@ -145,7 +154,9 @@ def _encode(dataset: Dataset, pixels: Pixels, syntax: UID) -> None:
         dataset.PixelData = encapsulate([as_jpeg(pixels)])
         dataset["PixelData"].VR = "OB"
     else:
-        stored = pixels.astype(pixels.dtype.newbyteorder(">" if syntax == ExplicitVRBigEndian else "<"))
+        stored = pixels.astype(
+            pixels.dtype.newbyteorder(">" if syntax == ExplicitVRBigEndian else "<")
+        )
         dataset.PixelData = stored.tobytes() + b"\0" * (stored.nbytes % 2)
         dataset["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
     if syntax.is_compressed and syntax != JPEGBaseline8Bit and not syntax.is_deflated:

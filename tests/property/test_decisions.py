@@ -1,0 +1,48 @@
+from typing import get_args
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.decision import decide
+from contract.findings import Label
+
+LABELS: tuple[Label, ...] = get_args(Label)
+SHARES = st.lists(st.floats(0, 1, width=32), min_size=len(LABELS), max_size=len(LABELS))
+
+
+@given(SHARES, SHARES)
+def test_a_decision_has_a_label_or_a_reason_never_both(
+    probabilities: list[float], operating_points: list[float]
+) -> None:
+    decision = decide(LABELS, probabilities, operating_points)
+
+    assert (decision.label is None) == bool(decision.reasons)
+    assert (decision.label is not None) == (sum(decision.present) == 1)
+
+
+@given(SHARES, SHARES)
+def test_the_answer_is_a_finding_that_is_present(
+    probabilities: list[float], operating_points: list[float]
+) -> None:
+    decision = decide(LABELS, probabilities, operating_points)
+
+    present = [label for label, met in zip(LABELS, decision.present, strict=True) if met]
+    assert decision.label in (*present, None)
+
+
+@given(SHARES, SHARES, st.integers(0, len(LABELS) - 1))
+def test_a_higher_probability_never_takes_a_finding_away(
+    probabilities: list[float], operating_points: list[float], index: int
+) -> None:
+    before = decide(LABELS, probabilities, operating_points)
+
+    raised = [*probabilities[:index], 1.0, *probabilities[index + 1 :]]
+    after = decide(LABELS, raised, operating_points)
+
+    assert after.present[index]
+    assert all(now >= then for now, then in zip(after.present, before.present, strict=True))
+
+
+@given(SHARES)
+def test_a_probability_meets_an_operating_point_of_its_own_value(shares: list[float]) -> None:
+    assert all(decide(LABELS, shares, shares).present)

@@ -1,0 +1,127 @@
+from collections.abc import Callable
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+
+from contract.pixels import (
+    GrayPixels,
+    invert,
+    luma,
+    over_black,
+    resize,
+    sample_bits,
+    stretch,
+    to_full_scale,
+    to_uint8,
+    widen,
+    window_linear,
+    window_linear_exact,
+    window_sigmoid,
+)
+
+VALUES = arrays.arrays(np.float64, st.integers(1, 50), elements=st.floats(-1e6, 1e6, width=32))
+SHARES = arrays.arrays(np.float64, st.integers(1, 50), elements=st.floats(0, 1))
+GRAYS = st.sampled_from([np.uint8, np.uint16]).flatmap(
+    lambda dtype: arrays.arrays(dtype, st.tuples(st.integers(1, 40), st.integers(1, 40)))
+)
+Window = Callable[[NDArray[np.float64], float, float], NDArray[np.float64]]
+WINDOWS = st.sampled_from([window_linear, window_linear_exact, window_sigmoid])
+CENTERS = st.floats(-1e5, 1e5, width=32)
+WIDTHS = st.floats(1, 1e5, width=32)
+
+
+@given(WINDOWS, VALUES, CENTERS, WIDTHS)
+def test_a_window_is_monotone_and_bounded(
+    window: Window, values: NDArray[np.float64], center: float, width: float
+) -> None:
+    shares = window(np.sort(values), center, width)
+
+    assert (np.diff(shares) >= 0).all()
+    assert shares.min() >= 0
+    assert shares.max() <= 1
+
+
+@given(WINDOWS, CENTERS, WIDTHS)
+def test_a_window_sends_its_far_ends_to_black_and_white(
+    window: Window, center: float, width: float
+) -> None:
+    black, white = window(np.array([center - 10 * width, center + 10 * width]), center, width)
+
+    assert black < 1e-8
+    assert white > 1 - 1e-8
+
+
+@given(VALUES)
+def test_stretching_reaches_both_ends_in_order(values: NDArray[np.float64]) -> None:
+    shares = stretch(values, values.min(), values.max())
+
+    assert (np.diff(shares[np.argsort(values)]) >= 0).all()
+    assert shares.min() == 0
+    assert shares.max() == (1 if values.min() < values.max() else 0)
+
+
+@given(SHARES, st.sampled_from([8, 16]))
+def test_inversion_undoes_itself(shares: NDArray[np.float64], bits: int) -> None:
+    twice = invert(invert(shares))
+
+    assert np.allclose(twice, shares, rtol=0, atol=1e-15)
+    assert np.array_equal(to_full_scale(invert(1 - shares), bits), to_full_scale(shares, bits))
+
+
+@given(SHARES, st.sampled_from([8, 16]))
+def test_full_scale_errs_by_half_a_gray(shares: NDArray[np.float64], bits: int) -> None:
+    grays = to_full_scale(shares, bits)
+
+    assert np.abs(grays - shares * (2**bits - 1)).max() <= 0.5
+
+
+@given(GRAYS, st.integers(1, 60), st.integers(1, 60))
+def test_resize_keeps_dtype_and_range(pixels: GrayPixels, height: int, width: int) -> None:
+    resized = resize(pixels, (height, width))
+
+    assert resized.shape == (height, width)
+    assert resized.dtype == pixels.dtype
+    assert pixels.min() <= resized.min()
+    assert resized.max() <= pixels.max()
+
+
+@given(GRAYS)
+def test_8_bits_differ_from_16_by_rounding_alone(pixels: GrayPixels) -> None:
+    reduced = to_uint8(pixels)
+
+    full = np.iinfo(pixels.dtype).max
+    assert np.abs(reduced / 255 - pixels / full).max() <= 0.5 / 255 + 1e-12
+
+
+@given(arrays.arrays(np.uint16, st.tuples(st.integers(1, 20), st.integers(1, 20))))
+def test_widening_keeps_the_order_and_the_ratio_to_white(samples: NDArray[np.uint16]) -> None:
+    bits = sample_bits(int(samples.max()))
+
+    wide = widen(samples, bits)
+
+    assert wide.dtype == np.uint16
+    assert np.abs(wide / 65535 - samples / (2**bits - 1)).max() <= 0.5 / 65535 + 1e-12
+
+
+@given(
+    st.sampled_from([np.uint8, np.uint16]).flatmap(
+        lambda dtype: arrays.arrays(dtype, st.tuples(st.integers(1, 30), st.just(3)))
+    )
+)
+def test_luma_lies_between_the_darkest_and_the_brightest_channel(colours: GrayPixels) -> None:
+    gray = luma(colours).astype(int)
+
+    assert (gray >= colours.min(axis=-1).astype(int) - 1).all()
+    assert (gray <= colours.max(axis=-1)).all()
+
+
+@given(GRAYS, st.integers(0, 255))
+def test_compositing_over_black_never_brightens(pixels: GrayPixels, share: int) -> None:
+    opaque = np.iinfo(pixels.dtype).max
+    alpha = np.full_like(pixels, opaque * share // 255)
+
+    assert (over_black(pixels, alpha) <= pixels).all()
+    assert np.array_equal(over_black(pixels, np.full_like(pixels, opaque)), pixels)

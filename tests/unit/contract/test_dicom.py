@@ -1,0 +1,206 @@
+import io
+import logging
+import warnings
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    RLELossless,
+)
+
+from contract.dicom import DicomFacts
+from contract.errors import (
+    CorruptImage,
+)
+from contract.radiograph import decode
+from tests.odd_files import without_meta
+from tests.synthetic import as_dicom, as_jpeg, synthetic_radiograph
+
+CHEST = synthetic_radiograph(60, 81)
+COLOUR = np.stack([CHEST, CHEST // 2, 255 - CHEST], axis=-1)
+META_START, PREAMBLE = 132, 128
+
+
+def test_the_facts_of_a_dicom_image_are_told() -> None:
+    data = as_dicom(
+        CHEST,
+        BodyPartExamined="CHEST",
+        ViewPosition="PA",
+        ImageLaterality="U",
+        PixelSpacing=[0.2, 0.3],
+    )
+
+    radiograph = decode(data)
+
+    assert (radiograph.format, radiograph.rows, radiograph.columns) == ("DICOM", 60, 81)
+    assert radiograph.dicom == DicomFacts(
+        modality="DX",
+        body_part="CHEST",
+        view_position="PA",
+        laterality="U",
+        photometric_interpretation="MONOCHROME2",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        pixel_spacing_mm=(0.2, 0.3),
+    )
+
+
+def test_facts_that_a_file_lacks_are_none() -> None:
+    facts = decode(as_dicom(CHEST, Modality=None)).dicom
+
+    assert facts is not None
+    assert facts.modality is None
+    assert facts.pixel_spacing_mm is None
+
+
+def test_free_text_in_a_code_string_is_not_told() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        data = as_dicom(CHEST, BodyPartExamined="Doe^Jane, born 1970")
+
+    facts = decode(data).dicom
+
+    assert facts is not None
+    assert facts.body_part is None
+
+
+@pytest.mark.parametrize("spacing", [[0.0, 0.1], [0.1], 0.1])
+def test_a_spacing_that_cannot_be_is_none(spacing: object) -> None:
+    facts = decode(as_dicom(CHEST, PixelSpacing=spacing)).dicom
+
+    assert facts is not None
+    assert facts.pixel_spacing_mm is None
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+        RLELossless,
+        JPEG2000Lossless,
+    ],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_lossless_transfer_syntax_gives_the_same_pixels(syntax: UID, dtype: str) -> None:
+    pixels = CHEST if dtype == "uint8" else CHEST.astype(np.uint16) * 257
+    window = {} if dtype == "uint8" else {"WindowCenter": 32768, "WindowWidth": 65536}
+
+    radiograph = decode(as_dicom(pixels, TransferSyntaxUID=syntax, **window))
+
+    assert np.array_equal(radiograph.pixels, pixels)
+    assert radiograph.dicom is not None
+    assert radiograph.dicom.transfer_syntax_uid == syntax
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_a_data_set_without_meta_information_is_read(syntax: UID) -> None:
+    radiograph = decode(without_meta(as_dicom(CHEST, TransferSyntaxUID=syntax)))
+
+    assert np.array_equal(radiograph.pixels, CHEST)
+    assert radiograph.dicom is not None
+    assert radiograph.dicom.transfer_syntax_uid == syntax
+
+
+def test_a_big_endian_data_set_without_meta_information_is_read() -> None:
+    deep = CHEST.astype(np.uint16) * 257
+    data = as_dicom(deep, TransferSyntaxUID=ExplicitVRBigEndian)
+
+    radiograph = decode(without_meta(data))
+
+    assert radiograph.dicom is not None
+    assert radiograph.dicom.transfer_syntax_uid == ExplicitVRBigEndian
+    assert radiograph.pixels.max() == 65535
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless])
+def test_each_frame_is_decoded_on_its_own(syntax: UID) -> None:
+    frames = np.stack([CHEST, CHEST[::-1], CHEST[:, ::-1]])
+    data = as_dicom(frames, NumberOfFrames=3, TransferSyntaxUID=syntax)
+
+    for number, expected in enumerate(frames, start=1):
+        radiograph = decode(data, frame=number)
+
+        assert (radiograph.frame, radiograph.frames) == (number, 3)
+        assert np.array_equal(radiograph.pixels, expected)
+
+
+def test_damage_in_one_frame_leaves_the_others_readable() -> None:
+    good = as_jpeg(CHEST)
+    pixel_data = encapsulate([good, good[:300]])
+    data = as_dicom(
+        np.stack([CHEST, CHEST]),
+        NumberOfFrames=2,
+        TransferSyntaxUID=JPEGBaseline8Bit,
+        PixelData=pixel_data,
+    )
+
+    assert np.array_equal(decode(data, frame=1).pixels, decode(good).pixels)
+    with pytest.raises(CorruptImage):
+        decode(data, frame=2)
+
+
+def test_an_extended_offset_table_finds_the_frame() -> None:
+    streams = [as_jpeg(CHEST), as_jpeg(CHEST[::-1])]
+    pixel_data, offsets, lengths = encapsulate_extended(streams)
+    data = as_dicom(
+        np.stack([CHEST, CHEST]),
+        NumberOfFrames=2,
+        TransferSyntaxUID=JPEGBaseline8Bit,
+        PixelData=pixel_data,
+        ExtendedOffsetTable=offsets,
+        ExtendedOffsetTableLengths=lengths,
+    )
+
+    assert np.array_equal(decode(data, frame=2).pixels, decode(streams[1]).pixels)
+
+
+def test_an_empty_number_of_frames_means_one() -> None:
+    assert decode(as_dicom(CHEST, NumberOfFrames="")).frames == 1
+
+
+def test_pydicom_says_nothing_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    whole = pydicom.dcmread(io.BytesIO(as_dicom(CHEST, TransferSyntaxUID=JPEG2000Lossless)))
+    stream = next(generate_frames(whole.PixelData, number_of_frames=1))
+    empty = encapsulate([stream[:60] + b"\xff\xd9"])
+    data = as_dicom(CHEST, TransferSyntaxUID=JPEG2000Lossless, PixelData=empty)
+
+    with caplog.at_level(logging.DEBUG, logger="root"), pytest.raises(CorruptImage):
+        decode(data)
+
+    assert caplog.records == []
+
+
+def test_warnings_of_pydicom_do_not_escape() -> None:
+    data = as_dicom(CHEST, PixelData=CHEST.tobytes() + b"\0" * 500)
+
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        radiograph = decode(data)
+
+    assert np.array_equal(radiograph.pixels, CHEST)
+    assert raised == []
+
+
+def test_a_colour_image_of_12_bits_is_scaled_to_white() -> None:
+    white = np.full((2, 2, 3), 4095, dtype=np.uint16)
+
+    assert (decode(as_dicom(white, BitsStored=12)).pixels == 65535).all()
+
+
+def test_the_spacing_at_the_detector_stands_in_for_that_in_the_patient() -> None:
+    facts = decode(as_dicom(CHEST, ImagerPixelSpacing=[0.1, 0.1], Laterality="L")).dicom
+
+    assert facts is not None
+    assert facts.pixel_spacing_mm == (0.1, 0.1)
+    assert facts.laterality == "L"

@@ -1,0 +1,195 @@
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
+from contract.manifest import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    Finding,
+    Metric,
+    ModelManifest,
+    Parity,
+    Provenance,
+    TensorSpec,
+    classifier_signature,
+    read_manifest,
+    read_verified_model,
+    sha256_digest,
+)
+from contract.preprocessing import PreprocessingSpec
+
+MODEL = b"a graph"
+RULE = "recall of 0.97 on validation"
+
+
+@pytest.fixture
+def manifest() -> ModelManifest:
+    spec = PreprocessingSpec(height=192, width=160)
+    return ModelManifest(
+        name="xray-pneumonia",
+        version=3,
+        summary="Pneumonia on frontal chest radiographs of children.",
+        digest=sha256_digest(MODEL),
+        signature=classifier_signature(spec, classes=2, map_size=(6, 5)),
+        preprocessing=spec,
+        modalities=("CR", "DX"),
+        body_parts=("CHEST",),
+        findings=(
+            Finding(
+                label="normal",
+                operating_point=0.6,
+                operating_point_rule=RULE,
+                activation_scale=1.5,
+            ),
+            Finding(
+                label="pneumonia",
+                operating_point=0.4,
+                operating_point_rule=RULE,
+                activation_scale=2.5,
+            ),
+        ),
+        temperature=1.2,
+        metrics=(
+            Metric(dataset="test", name="AUROC", value=0.97, lower=0.95, upper=0.98, images=624),
+        ),
+        provenance=Provenance(
+            recipe="xray-pneumonia",
+            dataset="chest_xray",
+            licence="CC BY 4.0",
+            training_images=4000,
+            validation_images=500,
+            data_digest=sha256_digest(b"data"),
+            git_revision="0" * 40,
+            framework="keras 3",
+            trained_at=datetime(2026, 11, 20, 12, 30, tzinfo=UTC),
+        ),
+        parity=Parity(images=32, max_probability_difference=1e-7, tolerance=1e-5),
+    )
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, manifest: ModelManifest) -> Path:
+    folder = tmp_path / "xray-pneumonia" / "3"
+    folder.mkdir(parents=True)
+    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json())
+    (folder / MODEL_FILE).write_bytes(MODEL)
+    return folder
+
+
+def test_a_manifest_is_read_as_it_was_written(bundle: Path, manifest: ModelManifest) -> None:
+    assert read_manifest(bundle) == manifest
+
+
+def test_labels_points_and_codes_come_in_output_order(manifest: ModelManifest) -> None:
+    assert manifest.labels == ("normal", "pneumonia")
+    assert manifest.operating_points == (0.6, 0.4)
+    assert [finding.code.code for finding in manifest.findings] == ["17621005", "233604007"]
+
+
+def test_a_missing_manifest_is_invalid(bundle: Path) -> None:
+    (bundle / MANIFEST_FILE).unlink()
+
+    with pytest.raises(InvalidManifest, match=r"xray-pneumonia/3 has no manifest\.json"):
+        read_manifest(bundle)
+
+
+def test_a_folder_in_the_manifest_s_place_is_invalid(bundle: Path) -> None:
+    (bundle / MANIFEST_FILE).unlink()
+    (bundle / MANIFEST_FILE).mkdir()
+
+    with pytest.raises(InvalidManifest, match="cannot be read"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"{}"])
+def test_a_manifest_that_is_none_is_invalid(bundle: Path, content: bytes) -> None:
+    (bundle / MANIFEST_FILE).write_bytes(content)
+
+    with pytest.raises(InvalidManifest, match=r"^xray-pneumonia/3/manifest\.json: "):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("schema_version", 2),
+        ("name", "../etc"),
+        ("version", 0),
+        ("intended_use", "Diagnosis."),
+        ("digest", "md5:00"),
+        ("modalities", []),
+        ("body_parts", []),
+        ("findings", []),
+        ("temperature", 0),
+        ("colour", "blue"),
+    ],
+)
+def test_a_manifest_that_does_not_hold_together_is_invalid(
+    bundle: Path, key: str, value: object
+) -> None:
+    content = json.loads((bundle / MANIFEST_FILE).read_text()) | {key: value}
+    (bundle / MANIFEST_FILE).write_text(json.dumps(content))
+
+    with pytest.raises(InvalidManifest, match=key):
+        read_manifest(bundle)
+
+
+def test_a_label_stands_once(manifest: ModelManifest) -> None:
+    content = manifest.model_dump() | {"findings": [manifest.findings[0]] * 2}
+
+    with pytest.raises(ValidationError, match="a label stands twice"):
+        ModelManifest(**content)
+
+
+def test_a_manifest_cannot_be_changed(manifest: ModelManifest) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        manifest.version = 4  # type: ignore[misc]
+
+
+def test_the_model_is_read_where_its_digest_is_right(bundle: Path, manifest: ModelManifest) -> None:
+    assert read_verified_model(bundle, manifest) == MODEL
+
+
+def test_a_changed_model_is_not_read(bundle: Path, manifest: ModelManifest) -> None:
+    (bundle / MODEL_FILE).write_bytes(MODEL + b"!")
+
+    with pytest.raises(DigestMismatch, match="copy the bundle again"):
+        read_verified_model(bundle, manifest)
+
+
+def test_a_missing_model_is_an_invalid_bundle(bundle: Path, manifest: ModelManifest) -> None:
+    (bundle / MODEL_FILE).unlink()
+
+    with pytest.raises(InvalidManifest, match=r"has no model\.onnx"):
+        read_verified_model(bundle, manifest)
+
+
+def test_the_digest_is_that_of_sha_256() -> None:
+    assert sha256_digest(b"abc") == (
+        "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+
+
+def test_the_signature_of_the_graph_may_come_in_any_order(manifest: ModelManifest) -> None:
+    signature = manifest.signature
+
+    manifest.check_signature(signature.inputs, reversed(signature.outputs))
+
+
+@pytest.mark.parametrize("outputs", [0, 2])
+def test_a_missing_output_is_a_mismatch(manifest: ModelManifest, outputs: int) -> None:
+    signature = manifest.signature
+
+    with pytest.raises(SignatureMismatch, match="outputs are"):
+        manifest.check_signature(signature.inputs, signature.outputs[:outputs])
+
+
+def test_an_input_of_another_size_is_a_mismatch(manifest: ModelManifest) -> None:
+    other = TensorSpec(name="image", dtype="uint8", shape=("batch", 224, 224, 1))
+
+    with pytest.raises(SignatureMismatch, match=r"image uint8 \['batch', 224, 224, 1\]"):
+        manifest.check_signature([other], manifest.signature.outputs)

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+
+from contract.errors import (
+    CorruptImage,
+    FrameOutOfRange,
+    NotAnImage,
+    PixelDataMismatch,
+    TooManyPixels,
+    UnsupportedFormat,
+)
+from contract.radiograph import decode
+from tests.odd_files import as_raw_tiff, png_chunk
+from tests.synthetic import as_jpeg, as_png, as_tiff, synthetic_radiograph
+
+CHEST = synthetic_radiograph(60, 80)
+DEEP = CHEST.astype(np.uint16) * 16 + 15
+
+
+@pytest.mark.parametrize("frame", [-1, 0, 2])
+@pytest.mark.parametrize("data", [as_jpeg(CHEST), as_png(CHEST), as_tiff(CHEST)])
+def test_a_frame_that_does_not_exist_is_out_of_range(data: bytes, frame: int) -> None:
+    with pytest.raises(FrameOutOfRange, match="frames 1 to 1"):
+        decode(data, frame=frame)
+
+
+@pytest.mark.parametrize("data", [as_jpeg(CHEST), as_png(CHEST), as_tiff(CHEST)])
+def test_the_budget_is_the_largest_number_of_pixels(data: bytes) -> None:
+    assert decode(data, max_pixels=4800).pixels.size == 4800
+    with pytest.raises(TooManyPixels, match="60 x 80"):
+        decode(data, max_pixels=4799)
+
+
+ENORMOUS = b"\x7f\xff\xff\xff\x7f\xff\xff\xff"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        as_jpeg(CHEST).replace(b"\0\x3c\0\x50", b"\xff\xff\xff\xff"),
+        as_png(CHEST)[:8] + png_chunk(b"IHDR", ENORMOUS + b"\x08\0\0\0\0") + as_png(CHEST)[33:],
+        as_raw_tiff(CHEST, tags={256: [0x7FFFFFFF], 257: [0x7FFFFFFF]}),
+    ],
+    ids=["JPEG", "PNG", "TIFF"],
+)
+def test_an_enormous_header_is_refused_before_it_is_decoded(data: bytes) -> None:
+    with pytest.raises(TooManyPixels):
+        decode(data)
+
+
+def test_a_tile_larger_than_the_budget_is_refused() -> None:
+    data = as_raw_tiff(CHEST, tags={322: [65536], 323: [65536], 324: [8], 325: [4800]})
+
+    with pytest.raises(TooManyPixels):
+        decode(data)
+
+
+@pytest.mark.parametrize("cut", [0.1, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("data", [as_jpeg(CHEST), as_png(CHEST), as_tiff(CHEST), as_raw_tiff(DEEP)])
+def test_a_truncated_image_is_corrupt(data: bytes, cut: float) -> None:
+    with pytest.raises(CorruptImage):
+        decode(data[: int(len(data) * cut)])
+
+
+@pytest.mark.parametrize("at_least", [None, (8, 8)])
+def test_a_truncated_jpeg_is_corrupt_at_every_scale(at_least: tuple[int, int] | None) -> None:
+    with pytest.raises(CorruptImage, match="JPEG is truncated or damaged"):
+        decode(as_jpeg(CHEST)[:-20], at_least=at_least)
+
+
+def test_a_flipped_bit_in_a_png_is_noticed() -> None:
+    png = bytearray(as_png(CHEST))
+    png[len(png) // 2] ^= 1
+
+    with pytest.raises(CorruptImage, match="PNG is truncated or damaged"):
+        decode(bytes(png))
+
+
+def test_an_image_without_pixels_is_corrupt() -> None:
+    jpeg = as_jpeg(CHEST).replace(b"\0\x3c\0\x50", b"\0\0\0\x50")
+
+    with pytest.raises(CorruptImage):
+        decode(jpeg)
+
+
+def test_tiles_without_pixels_are_corrupt() -> None:
+    data = as_raw_tiff(CHEST, tags={322: [0], 323: [60], 324: [8], 325: [4800]})
+
+    with pytest.raises(CorruptImage, match="no pixels"):
+        decode(data)
+
+
+def test_strips_that_do_not_cover_a_tiff_are_corrupt() -> None:
+    data = as_raw_tiff(CHEST, tags={278: [30], 279: [2400]})
+
+    with pytest.raises(CorruptImage, match="do not cover"):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        as_raw_tiff(np.zeros((4, 4), dtype=np.float64)),
+        as_raw_tiff(np.zeros((4, 4, 3), dtype=np.uint16), tags={284: [2]}),
+        as_raw_tiff(np.zeros((4, 4, 3), dtype=np.uint8), tags={262: [8]}),
+        as_raw_tiff(np.zeros((4, 4, 4), dtype=np.uint16), tags={262: [2], 338: [1]}),
+        as_raw_tiff(CHEST, tags={259: [34712]}),
+        as_jpeg(CHEST).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc1\x00\x0b\x0c"),
+        as_jpeg(CHEST).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc3\x00\x0b\x08"),
+    ],
+    ids=["float64", "deep planes", "lab", "deep premultiplied", "jpeg 2000 in tiff", "12", "sof3"],
+)
+def test_an_unusual_kind_of_a_known_format_is_unsupported(data: bytes) -> None:
+    with pytest.raises(UnsupportedFormat):
+        decode(data)
+
+
+def test_empty_bytes_are_no_image() -> None:
+    with pytest.raises(NotAnImage):
+        decode(b"")
+
+
+def test_the_message_of_pillow_is_not_passed_on() -> None:
+    with pytest.raises(CorruptImage) as caught:
+        decode(as_jpeg(CHEST)[:-20])
+
+    assert str(caught.value.__cause__) not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_floating_point_samples_that_are_no_numbers_are_a_mismatch(value: float) -> None:
+    samples = np.array([[0.5, value]], dtype=np.float32)
+
+    with pytest.raises(PixelDataMismatch, match="no numbers"):
+        decode(as_raw_tiff(samples))
