@@ -10,7 +10,7 @@ from export.inference import open_session
 from export.package import next_version, write_bundle
 from export.parity import measure_parity
 from export.verify import read_images
-from training.workdir import load_trained
+from training.workdir import TrainedModel, load_trained
 
 PARITY_IMAGES = 64
 # What a PACS calls a projection radiograph; OT is what many secondary captures say.
@@ -50,7 +50,7 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
     manifest = ModelManifest(
         name=name,
         version=version or next_version(models, name),
-        summary=trained.config.summary,
+        summary=_summary(trained),
         digest=sha256_digest(model),
         signature=signature,
         preprocessing=spec,
@@ -82,3 +82,11 @@ def validation_files(workdir: Path, data: Path, count: int) -> list[Path]:
             "that the model was trained on."
         )
     return found[:: max(1, len(found) // count)][:count]
+
+
+def _summary(trained: TrainedModel) -> str:
+    labels = " and ".join(finding.label for finding in trained.calibration.findings)
+    return (
+        f"Tells {labels} apart on a frontal chest radiograph: a {trained.config.model.backbone} "
+        f"network, trained on {trained.provenance.dataset}."
+    )

@@ -1,0 +1,102 @@
+"""Writes the answer to /predict as JSON."""
+
+import orjson
+
+from contract.findings import Code
+from service.heatmap import MEDIA_TYPE, Heatmap
+from service.identifiers import uuid7
+from service.prediction import Answer, Prediction, Rejection
+from service.problems import describe
+from service.repository import ServedModel
+
+
+def render(prediction: Prediction, request_id: str) -> bytes:
+    """Write a prediction as ``schemas.PredictionBody`` describes it.
+
+    Args:
+        prediction: The results of one request.
+        request_id: For the problems of files that could not be read.
+    """
+    times = prediction.times
+    body = {
+        "id": str(uuid7()),
+        "model": model_reference(prediction.model),
+        "execution_provider": prediction.model.session.provider,
+        "results": [
+            _answer(result) if isinstance(result, Answer) else _rejection(result, request_id)
+            for result in prediction.results
+        ],
+        "timing_ms": {
+            "decode": _ms(times.decode_s),
+            "queue": _ms(times.queue_s),
+            "inference": _ms(times.inference_s),
+            "total": _ms(prediction.total_s),
+        },
+    }
+    # NumPy's own float32 is written with the digits that it has, not with those of a double.
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def model_reference(model: ServedModel) -> dict[str, object]:
+    """Write which model it is, as ``schemas.ModelReference`` describes it."""
+    manifest = model.manifest
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "digest": manifest.digest,
+        "intended_use": manifest.intended_use,
+    }
+
+
+def _answer(answer: Answer) -> dict[str, object]:
+    decision = answer.decision
+    findings = zip(
+        answer.model.manifest.findings, answer.probabilities, decision.present, strict=True
+    )
+    body: dict[str, object] = {
+        "file": answer.name,
+        "sha256": answer.sha256,
+        "status": "ok",
+        "decision": decision.label or "refer",
+        "reasons": decision.reasons,
+        "findings": [
+            {
+                "label": finding.label,
+                "code": _coding(finding.code),
+                "probability": probability,
+                "operating_point": finding.operating_point,
+                "present": present,
+            }
+            for finding, probability, present in findings
+        ],
+    }
+    if answer.heatmap is not None:
+        body["heatmap"] = _heatmap(answer.heatmap)
+    return body
+
+
+def _rejection(rejection: Rejection, request_id: str) -> dict[str, object]:
+    return {
+        "file": rejection.name,
+        "sha256": rejection.sha256,
+        "status": "error",
+        "problem": describe(rejection.error, request_id).model_dump(),
+    }
+
+
+def _heatmap(heatmap: Heatmap) -> dict[str, object]:
+    return {
+        "label": heatmap.label,
+        "media_type": MEDIA_TYPE,
+        "data": heatmap.data,
+        "width": heatmap.width,
+        "height": heatmap.height,
+    }
+
+
+def _coding(code: Code) -> dict[str, str]:
+    return {"system": code.system, "code": code.code}
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,72 @@
+"""Wires the service together; decides nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from operator import attrgetter
+
+from fastapi import FastAPI
+
+from contract.manifest import INTENDED_USE
+from service import __version__, problems
+from service.middleware import BodyLimit, RequestContext
+from service.routes import health, metrics, models, predict
+from service.routes import problems as problem_routes
+from service.routes.docs import add_docs
+from service.runtime import OpenModels, Runtime, open_repository
+from service.settings import Settings
+from service.telemetry import Logger, make_logger
+
+
+def create_api() -> FastAPI:
+    """Make the routes, without anything behind them: enough to write the OpenAPI document."""
+    api = FastAPI(
+        title="Pneumoscope",
+        version=__version__,
+        summary="Reads chest images.",
+        description=INTENDED_USE,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=_lifespan,
+        generate_unique_id_function=attrgetter("name"),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    for module in (predict, health, models, metrics, problem_routes):
+        api.include_router(module.router)
+    problems.install(api)
+    add_docs(api)
+    return api
+
+
+def create_app(
+    settings: Settings, open_models: OpenModels = open_repository, log: Logger | None = None
+) -> FastAPI:
+    """Make the service; its models load when it starts.
+
+    Args:
+        settings: Of this process.
+        open_models: Loads and warms the models.
+        log: Where to log; as the settings say, to standard output, where None.
+
+    Raises:
+        InvalidConfiguration: The key file cannot be used.
+    """
+    app = create_api()
+    runtime = Runtime(settings, log or make_logger(settings.log_level), open_models)
+    app.state.runtime = runtime
+    # The last that is added is the first that a request meets.
+    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestContext, metrics=runtime.metrics, log=runtime.log)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Load the models while the probes are already answered; stop when the last answer is sent."""
+    runtime: Runtime = app.state.runtime
+    loading = asyncio.create_task(runtime.load())
+    yield
+    runtime.begin_stopping()
+    await loading
+    await asyncio.to_thread(runtime.close)

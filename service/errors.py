@@ -1,0 +1,204 @@
+"""What the service can refuse, and the one table that turns every error into a problem detail.
+
+ServiceError
+├── StartError                      the service cannot start
+│   ├── InvalidConfiguration        a setting or a key file cannot be used
+│   ├── NoModel                     no bundle is there, or not the configured default
+│   └── ProviderUnavailable         the asked-for execution provider does not run here
+├── RequestError                    the request cannot be answered as it stands
+│   ├── NoFile                      no image came with it
+│   ├── TooManyFiles                more files than one request may have
+│   ├── MalformedMultipart          the multipart body cannot be taken apart
+│   ├── BodyTooLarge                more bytes than a body may have
+│   ├── Unauthenticated             no key, or a wrong one
+│   ├── Forbidden                   the key does not have the scope
+│   ├── UnknownModel                no model of that name, or not that version
+│   └── ClientDisconnected          nobody waits for the answer any more
+├── Overloaded                      too much work; trying again later helps
+│   ├── QueueFull                   the bounded number of images is in flight
+│   └── DeadlineExceeded            the request was not served in time
+├── Unavailable                     the service answers nobody just now
+│   ├── NotReady                    its models are still loading, or did not load
+│   ├── ShuttingDown                it finishes what it accepted, and stops
+│   └── DeviceLost                  the accelerator does not run any more
+└── InferenceFailed                 the model did not run
+
+Source: RFC 9457 (problem details), RFC 9110 section 15 (status codes).
+"""
+
+from dataclasses import dataclass
+
+from contract import errors as contract
+
+NOT_READY_RETRY_S = 5
+DEVICE_LOST_RETRY_S = 60
+
+
+class ServiceError(Exception):
+    """Base of every error that this package raises."""
+
+    retry_after_s: int | None = None
+
+
+class StartError(ServiceError):
+    """The service cannot start."""
+
+
+class InvalidConfiguration(StartError):
+    """A setting or a key file cannot be used."""
+
+
+class NoModel(StartError):
+    """No bundle is there, or not the configured default."""
+
+
+class ProviderUnavailable(StartError):
+    """The asked-for execution provider does not run here."""
+
+
+class RequestError(ServiceError):
+    """The request cannot be answered as it stands."""
+
+
+class NoFile(RequestError):
+    """No image came with the request."""
+
+
+class TooManyFiles(RequestError):
+    """More files than one request may have."""
+
+
+class MalformedMultipart(RequestError):
+    """The multipart body cannot be taken apart."""
+
+
+class BodyTooLarge(RequestError):
+    """More bytes than a body may have."""
+
+
+class Unauthenticated(RequestError):
+    """No key, or a wrong one."""
+
+
+class Forbidden(RequestError):
+    """The key does not have the scope."""
+
+
+class UnknownModel(RequestError):
+    """No model of that name, or not that version."""
+
+
+class ClientDisconnected(RequestError):
+    """Nobody waits for the answer any more."""
+
+
+class Overloaded(ServiceError):
+    """Too much work; trying again later helps."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class QueueFull(Overloaded):
+    """The bounded number of images is in flight."""
+
+
+class DeadlineExceeded(Overloaded):
+    """The request was not served in time."""
+
+
+class Unavailable(ServiceError):
+    """The service answers nobody just now."""
+
+    retry_after_s = NOT_READY_RETRY_S
+
+
+class NotReady(Unavailable):
+    """The models are still loading, or did not load."""
+
+
+class ShuttingDown(Unavailable):
+    """The service finishes what it accepted, and stops."""
+
+
+class DeviceLost(Unavailable):
+    """The accelerator does not run any more."""
+
+    retry_after_s = DEVICE_LOST_RETRY_S
+
+
+class InferenceFailed(ServiceError):
+    """The model did not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """One kind of problem. ``slug`` is a stable part of its address, ``/problems/<slug>``."""
+
+    status: int
+    slug: str
+    title: str
+
+
+INVALID_PARAMETER = ProblemType(422, "invalid-parameter", "A parameter has an unknown value")
+NOT_FOUND = ProblemType(404, "not-found", "There is nothing at this address")
+METHOD_NOT_ALLOWED = ProblemType(405, "method-not-allowed", "This address has no such method")
+INTERNAL = ProblemType(500, "internal-error", "Something unforeseen went wrong")
+NOT_READY = ProblemType(503, "not-ready", "The models are not loaded")
+
+PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
+    contract.ImageError: ProblemType(422, "unusable-image", "The image cannot be used"),
+    contract.NotAnImage: ProblemType(422, "not-an-image", "The file is not an image"),
+    contract.CorruptImage: ProblemType(422, "corrupt-image", "The image is damaged"),
+    contract.PixelDataMismatch: ProblemType(
+        422, "pixel-data-mismatch", "The pixel data does not match its header"
+    ),
+    contract.UnsupportedFormat: ProblemType(
+        415, "unsupported-format", "The image format is not supported"
+    ),
+    contract.UnsupportedTransferSyntax: ProblemType(
+        415, "unsupported-transfer-syntax", "The DICOM transfer syntax is not supported"
+    ),
+    contract.NoPixelData: ProblemType(422, "no-pixel-data", "The DICOM object holds no image"),
+    contract.FrameOutOfRange: ProblemType(422, "frame-out-of-range", "There is no such frame"),
+    contract.TooManyPixels: ProblemType(413, "too-many-pixels", "The image has too many pixels"),
+    contract.UnsuitableImage: ProblemType(
+        422, "unsuitable-image", "The model does not take such an image"
+    ),
+    contract.ManifestError: INTERNAL,
+    contract.InvalidManifest: INTERNAL,
+    contract.DigestMismatch: INTERNAL,
+    contract.SignatureMismatch: INTERNAL,
+    StartError: NOT_READY,
+    InvalidConfiguration: NOT_READY,
+    NoModel: NOT_READY,
+    ProviderUnavailable: NOT_READY,
+    RequestError: ProblemType(422, "invalid-request", "The request cannot be answered"),
+    NoFile: ProblemType(422, "no-file", "The request has no file"),
+    TooManyFiles: ProblemType(413, "too-many-files", "The request has too many files"),
+    MalformedMultipart: ProblemType(
+        422, "malformed-multipart", "The multipart body cannot be taken apart"
+    ),
+    BodyTooLarge: ProblemType(413, "body-too-large", "The request body is too large"),
+    Unauthenticated: ProblemType(401, "unauthenticated", "A valid API key is needed"),
+    Forbidden: ProblemType(403, "forbidden", "The API key does not allow this"),
+    UnknownModel: ProblemType(404, "unknown-model", "There is no such model"),
+    ClientDisconnected: ProblemType(499, "client-disconnected", "The client went away"),
+    Overloaded: ProblemType(429, "overloaded", "The service has too much work"),
+    QueueFull: ProblemType(429, "queue-full", "The queue is full"),
+    DeadlineExceeded: ProblemType(
+        429, "deadline-exceeded", "The request was not served before its deadline"
+    ),
+    Unavailable: ProblemType(503, "unavailable", "The service is not available"),
+    NotReady: NOT_READY,
+    ShuttingDown: ProblemType(503, "shutting-down", "The service is stopping"),
+    DeviceLost: ProblemType(503, "device-lost", "The accelerator does not run any more"),
+    InferenceFailed: INTERNAL,
+}
+
+
+def problem_types() -> dict[str, ProblemType]:
+    """Every problem type by its slug."""
+    every = (INVALID_PARAMETER, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL, *PROBLEM_TYPES.values())
+    return {kind.slug: kind for kind in every}

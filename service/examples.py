@@ -1,0 +1,40 @@
+"""The answer to /predict that the OpenAPI document shows."""
+
+from typing import Any
+
+PREDICTION: dict[str, Any] = {
+    "id": "0199a3c4-5f1e-7c3b-9d2a-6b8f0e1d2c3b",
+    "model": {
+        "name": "xray-pneumonia",
+        "version": 1,
+        "digest": f"sha256:{'0' * 64}",
+        "intended_use": "Research only. Not for diagnosis.",
+    },
+    "execution_provider": "CPUExecutionProvider",
+    "results": [
+        {
+            "file": "chest.dcm",
+            "sha256": "0" * 64,
+            "status": "ok",
+            "decision": "pneumonia",
+            "reasons": [],
+            "findings": [
+                {
+                    "label": "normal",
+                    "code": {"system": "http://snomed.info/sct", "code": "17621005"},
+                    "probability": 0.03,
+                    "operating_point": 0.59,
+                    "present": False,
+                },
+                {
+                    "label": "pneumonia",
+                    "code": {"system": "http://snomed.info/sct", "code": "233604007"},
+                    "probability": 0.97,
+                    "operating_point": 0.41,
+                    "present": True,
+                },
+            ],
+        }
+    ],
+    "timing_ms": {"decode": 2.9, "queue": 0.4, "inference": 1.9, "total": 5.6},
+}

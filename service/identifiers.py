@@ -1,0 +1,38 @@
+"""Identifiers of requests and predictions."""
+
+import os
+import re
+import time
+from uuid import UUID
+
+# Unreserved characters alone, so that an identifier can stand in a URI and a log line as it is.
+# Source: RFC 3986 section 2.3.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+# Source: W3C Trace Context, section 3.2.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+
+
+def uuid7() -> UUID:
+    """A UUID that sorts by time.
+
+    Source: RFC 9562 section 5.7.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10))
+    version_and_variant = 0x7 << 76 | 0b10 << 62
+    fields = random & ~(0xF << 76 | 0b11 << 62) | version_and_variant
+    return UUID(int=milliseconds << 80 | fields)
+
+
+def request_id(given: str | None) -> str:
+    """Keep the caller's request identifier where it is a plain one, else make one."""
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return str(uuid7())
+
+
+def traceparent(given: str | None) -> str | None:
+    """Keep the caller's trace context where it is well-formed."""
+    return given if given is not None and _TRACEPARENT.fullmatch(given) else None

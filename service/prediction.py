@@ -1,0 +1,92 @@
+"""What a prediction is asked for with, and what it answers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.decision import Decision
+from contract.errors import ImageError
+from service.errors import InferenceFailed
+from service.executors import Priority
+from service.heatmap import Heatmap
+from service.repository import ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file as it came. ``name`` is the client's name for it, None for a raw body.
+
+    The bytes stay in the pieces in which they arrived until a decode thread joins them: joining
+    64 MiB on the event loop would hold up everybody else.
+    """
+
+    name: str | None
+    chunks: tuple[bytes, ...]
+
+    def data(self) -> bytes:
+        """The whole file."""
+        return b"".join(self.chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionOptions:
+    """What a request asks for, beside the images. ``frame`` counts from 1."""
+
+    model: str | None = None
+    version: int | None = None
+    heatmap: bool = False
+    frame: int = 1
+    priority: Priority = Priority.ROUTINE
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Seconds that went into each stage."""
+
+    decode_s: float = 0.0
+    queue_s: float = 0.0
+    inference_s: float = 0.0
+
+    def __add__(self, other: "StageTimes") -> "StageTimes":
+        return StageTimes(
+            self.decode_s + other.decode_s,
+            self.queue_s + other.queue_s,
+            self.inference_s + other.inference_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model says of one file. ``probabilities`` is float32 (classes,), 0 to 1."""
+
+    name: str | None
+    sha256: str
+    times: StageTimes
+    model: ServedModel
+    probabilities: NDArray[np.float32]
+    decision: Decision
+    heatmap: Heatmap | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A file that cannot be read, or on which the model failed, and why."""
+
+    name: str | None
+    sha256: str
+    times: StageTimes
+    error: ImageError | InferenceFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One result for each file of a request, in order.
+
+    ``times`` is summed over the files; ``total_s`` is by the clock on the wall.
+    """
+
+    model: ServedModel
+    results: tuple[Answer | Rejection, ...]
+    times: StageTimes
+    total_s: float

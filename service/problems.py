@@ -1,0 +1,111 @@
+"""Errors as HTTP answers: ``application/problem+json``.
+
+Source: RFC 9457.
+"""
+
+import http
+from typing import cast
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from contract.errors import ContractError
+from service.errors import (
+    INTERNAL,
+    INVALID_PARAMETER,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    PROBLEM_TYPES,
+    ProblemType,
+    ServiceError,
+)
+from service.schemas import Problem
+
+MEDIA_TYPE = "application/problem+json"
+REALM = 'Bearer realm="pneumoscope"'
+_UNFORESEEN = "The request failed. Give the operator the identifier in 'instance'."
+_HTTP_PROBLEMS = {kind.status: kind for kind in (NOT_FOUND, METHOD_NOT_ALLOWED)}
+_MAX_NAME = 40
+
+
+def problem_type(error: Exception) -> ProblemType:
+    """Look an error's kind up in the one table; what is not there is unforeseen."""
+    return PROBLEM_TYPES.get(type(error), INTERNAL)
+
+
+def describe(error: Exception, request_id: str) -> Problem:
+    """Write a problem detail; what is unforeseen says nothing of the inside.
+
+    Args:
+        error: One of this project's own errors, or any other.
+        request_id: Of the request that met it.
+    """
+    kind = problem_type(error)
+    return _problem(kind, _UNFORESEEN if kind is INTERNAL else str(error), request_id)
+
+
+def error_response(error: Exception, request_id: str) -> Response:
+    """Answer an error with its own status."""
+    response = _response(describe(error, request_id))
+    if retry_after_s := getattr(error, "retry_after_s", None):
+        response.headers["Retry-After"] = str(retry_after_s)
+    if response.status_code == http.HTTPStatus.UNAUTHORIZED:
+        # Source: RFC 6750 section 3.
+        response.headers["WWW-Authenticate"] = REALM
+    return response
+
+
+def install(app: FastAPI) -> None:
+    """Have an application answer every error with a problem detail."""
+    app.add_exception_handler(ContractError, _on_own_error)
+    app.add_exception_handler(ServiceError, _on_own_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def request_id_of(scope: Scope) -> str:
+    """The identifier that the middleware gave a request."""
+    return cast("str", scope["state"]["request_id"])
+
+
+async def _on_own_error(request: Request, error: Exception) -> Response:
+    return error_response(error, request_id_of(request.scope))
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    """Say which parameter is wrong, and why."""
+    failures = cast("RequestValidationError", error).errors()
+    detail = "; ".join(f"{str(f['loc'][-1])[:_MAX_NAME]}: {f['msg']}" for f in failures)
+    return _response(_problem(INVALID_PARAMETER, f"{detail}.", request_id_of(request.scope)))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Dress what the framework raises, such as 404 and 405."""
+    raised = cast("HTTPException", error)
+    kind = _HTTP_PROBLEMS.get(raised.status_code)
+    if kind is None:
+        phrase = http.HTTPStatus(raised.status_code).phrase
+        kind = ProblemType(raised.status_code, "", phrase)
+    response = _response(_problem(kind, f"{kind.title}.", request_id_of(request.scope)))
+    response.headers.update(raised.headers or {})
+    return response
+
+
+def _problem(kind: ProblemType, detail: str, request_id: str) -> Problem:
+    return Problem(
+        type=f"/problems/{kind.slug}" if kind.slug else "about:blank",
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        instance=f"urn:request:{request_id}",
+    )
+
+
+def _response(problem: Problem) -> Response:
+    content = orjson.dumps(problem.model_dump())
+    return Response(content, status_code=problem.status, media_type=MEDIA_TYPE)

@@ -1,0 +1,112 @@
+"""From the bytes of a file to the input of the model that suits it; runs on a decode thread."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import ImageError, UnsuitableImage
+from contract.manifest import ModelManifest
+from contract.preprocessing import preprocess
+from contract.radiograph import Radiograph, decode
+from service.prediction import PredictionOptions, Upload
+from service.repository import ModelRepository, ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A file, decoded and fitted to its model.
+
+    ``image`` is uint8 (1, height, width, 1); ``rows`` and ``columns`` are the radiograph's own.
+    """
+
+    sha256: str
+    model: ServedModel
+    image: NDArray[np.uint8]
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that is no image, or none that its model takes."""
+
+    sha256: str
+    error: ImageError
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads files for the models of a repository."""
+
+    repository: ModelRepository
+    max_pixels: int
+
+    def read(
+        self, upload: Upload, model: ServedModel | None, options: PredictionOptions
+    ) -> Reading | Unreadable:
+        """Decode a file and fit it to a model.
+
+        Args:
+            upload: The file.
+            model: The model; None chooses by the file's modality.
+            options: The version to choose, and the frame to read.
+
+        Raises:
+            UnknownModel: The chosen model has no such version.
+        """
+        data = upload.data()
+        sha256 = hashlib.sha256(data).hexdigest()
+        try:
+            model, radiograph = self._decode_for(data, model, options)
+            check_suitable(radiograph, model.manifest)
+            image = preprocess(radiograph, model.manifest.preprocessing)[np.newaxis]
+        except ImageError as error:
+            # The tracebacks hold the pixels, and the error lives as long as the request.
+            return Unreadable(sha256, _without_tracebacks(error))
+        return Reading(sha256, model, image, radiograph.rows, radiograph.columns)
+
+    def _decode_for(
+        self, data: bytes, model: ServedModel | None, options: PredictionOptions
+    ) -> tuple[ServedModel, Radiograph]:
+        if model is not None:
+            return model, self._decode(data, model, options.frame)
+        # The default model's size is a hint for JPEG alone, which names no modality: where another
+        # model suits the image, it was decoded in full.
+        radiograph = self._decode(data, self.repository.get(), options.frame)
+        modality = radiograph.dicom.modality if radiograph.dicom else None
+        return self.repository.for_modality(modality, options.version), radiograph
+
+    def _decode(self, data: bytes, model: ServedModel, frame: int) -> Radiograph:
+        # A heatmap needs no larger decode: it takes its size from the header.
+        size = model.manifest.preprocessing.size
+        return decode(data, frame=frame, max_pixels=self.max_pixels, at_least=size)
+
+
+def check_suitable(radiograph: Radiograph, manifest: ModelManifest) -> None:
+    """Refuse a DICOM image of a modality or a body part that the model does not take.
+
+    A file that is no DICOM says neither, and an empty body part is common: both pass.
+
+    Raises:
+        UnsuitableImage: The modality or the body part is another.
+    """
+    facts = radiograph.dicom
+    if facts is None:
+        return
+    if facts.modality not in manifest.modalities:
+        raise UnsuitableImage(
+            f"The modality is {facts.modality or 'not given'}; "
+            f"{manifest.name} takes {', '.join(manifest.modalities)}."
+        )
+    if facts.body_part and facts.body_part not in manifest.body_parts:
+        raise UnsuitableImage(
+            f"The body part is another than {', '.join(manifest.body_parts)}, "
+            f"which is what {manifest.name} takes."
+        )
+
+
+def _without_tracebacks(error: ImageError) -> ImageError:
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

@@ -1,0 +1,112 @@
+"""A model's own documents: its card, and the plots of its evaluation."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Path as PathParameter
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from service.auth import Requires
+from service.openapi import problem_responses
+from service.routes.bodies import json_response
+from service.routes.models import Name, Version
+from service.runtime import runtime_of
+
+CARD_FILE = "model-card.md"
+FIGURES = "figures"
+
+router = APIRouter(
+    prefix="/models/{name}/versions/{version}",
+    tags=["models"],
+    dependencies=[Depends(Requires("read"))],
+)
+
+
+class FigureList(BaseModel):
+    """The plots of one version of one model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    figures: list[str]
+
+
+class Markdown(Response):
+    """A text in Markdown."""
+
+    media_type = "text/markdown; charset=utf-8"
+
+
+class Png(Response):
+    """A picture."""
+
+    media_type = "image/png"
+
+
+@router.get(
+    "/card",
+    summary="The model card",
+    response_class=Markdown,
+    responses=problem_responses(401, 403, 404, 422, 503),
+)
+async def get_card(request: Request, name: Name, version: Version) -> Response:
+    """Serve the card: what the model is for, how it was measured, and where it fails."""
+    card = _bundle(request, name, version) / CARD_FILE
+    try:
+        return Markdown(await asyncio.to_thread(card.read_bytes))
+    except OSError as error:
+        raise HTTPException(404) from error
+
+
+@router.get(
+    "/figures",
+    summary="The names of the model's plots",
+    response_model=FigureList,
+    responses=problem_responses(401, 403, 404, 422, 503),
+)
+async def list_figures(request: Request, name: Name, version: Version) -> Response:
+    """List the plots of the evaluation; none where the model came without."""
+    figures = await asyncio.to_thread(_figures, _bundle(request, name, version))
+    return json_response(FigureList(figures=list(figures)))
+
+
+@router.get(
+    "/figures/{figure}",
+    summary="A plot",
+    response_class=Png,
+    responses={
+        200: {"content": {Png.media_type: {"schema": {"type": "string", "format": "binary"}}}},
+        **problem_responses(401, 403, 404, 422, 503),
+    },
+)
+async def get_figure(
+    request: Request,
+    name: Name,
+    version: Version,
+    figure: Annotated[str, PathParameter(max_length=128, description="As the list names it.")],
+) -> Response:
+    """Serve a plot of the evaluation."""
+    figures = await asyncio.to_thread(_figures, _bundle(request, name, version))
+    file = figures.get(figure)
+    if file is None:
+        raise HTTPException(404)
+    return Png(await asyncio.to_thread(file.read_bytes))
+
+
+def _bundle(request: Request, name: str, version: int) -> Path:
+    """The folder of a served model; a name or version that is not served names no folder."""
+    runtime = runtime_of(request)
+    manifest = runtime.predictor().repository.get(name, version).manifest
+    return runtime.settings.models_dir / manifest.name / str(manifest.version)
+
+
+def _figures(bundle: Path) -> Mapping[str, Path]:
+    """The plots by file name. Only what is listed is ever read, and no link is followed."""
+    return {
+        file.name: file
+        for file in sorted((bundle / FIGURES).glob("*.png"))
+        if file.is_file() and not file.is_symlink()
+    }

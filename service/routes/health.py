@@ -1,0 +1,59 @@
+"""How the service is: for people, for dashboards, and for orchestrators.
+
+Nothing here waits for a thread: a probe is answered however much work there is.
+"""
+
+from fastapi import APIRouter, Request, Response
+
+from service import __version__
+from service.answers import model_reference
+from service.openapi import problem_responses
+from service.routes.bodies import json_response
+from service.runtime import runtime_of
+from service.schemas import Health, Liveness, ModelReference, Readiness
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+@router.get(
+    "",
+    summary="Status, models and execution provider",
+    response_model=Health,
+    responses={503: {"model": Health, "description": "Not ready"}, **problem_responses()},
+)
+async def health(request: Request) -> Response:
+    """Say how the service is; 503 where it does not take images."""
+    runtime = runtime_of(request)
+    models = runtime.repository.all() if runtime.repository else ()
+    body = Health(
+        status=runtime.status,
+        version=__version__,
+        uptime_s=round(runtime.uptime_s, 3),
+        execution_provider=runtime.execution_provider,
+        models=[ModelReference.model_validate(model_reference(model)) for model in models],
+    )
+    return json_response(body, 200 if runtime.status == "ready" else 503)
+
+
+@router.get(
+    "/live",
+    summary="Does the process work?",
+    response_model=Liveness,
+    responses=problem_responses(503),
+)
+async def live(request: Request) -> Response:
+    """Say that the event loop turns and, on a GPU, that a model still runs there."""
+    await runtime_of(request).check_device()
+    return json_response(Liveness(status="live"))
+
+
+@router.get(
+    "/ready",
+    summary="Does it take images?",
+    response_model=Readiness,
+    responses=problem_responses(503),
+)
+async def ready(request: Request) -> Response:
+    """Say that every model is loaded and warm."""
+    runtime_of(request).predictor()
+    return json_response(Readiness(status="ready"))

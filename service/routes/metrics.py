@@ -1,0 +1,22 @@
+"""``GET /metrics`` for Prometheus."""
+
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.responses import PlainTextResponse
+
+from service.auth import Requires
+from service.openapi import problem_responses
+from service.runtime import runtime_of
+from service.telemetry import METRICS_MEDIA_TYPE
+
+router = APIRouter(tags=["operation"], dependencies=[Depends(Requires("read"))])
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics in Prometheus's text format",
+    response_class=PlainTextResponse,
+    responses=problem_responses(401, 403),
+)
+async def metrics(request: Request) -> Response:
+    """Write all metrics."""
+    return Response(runtime_of(request).metrics.exposition(), media_type=METRICS_MEDIA_TYPE)

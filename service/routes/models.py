@@ -1,0 +1,87 @@
+"""What is served: labels, operating points, metrics, intended use, provenance."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from service.auth import Requires
+from service.openapi import problem_responses
+from service.repository import ModelRepository, ServedModel
+from service.routes.bodies import json_response
+from service.runtime import runtime_of
+from service.schemas import FindingDescription, ModelDescription, ModelList, ModelVersions
+
+router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(Requires("read"))])
+
+Name = Annotated[str, Path(max_length=64, description="The name of a model.")]
+Version = Annotated[int, Path(ge=1, description="The version of the model.")]
+
+
+@router.get(
+    "",
+    summary="All models",
+    response_model=ModelList,
+    responses=problem_responses(401, 403, 503),
+)
+async def list_models(request: Request) -> Response:
+    """Describe every version of every model."""
+    repository = _repository(request)
+    models = [describe_model(model) for model in repository.all()]
+    return json_response(ModelList(default=repository.default, models=models))
+
+
+@router.get(
+    "/{name}",
+    summary="One model",
+    response_model=ModelVersions,
+    responses=problem_responses(401, 403, 404, 422, 503),
+)
+async def get_model(request: Request, name: Name) -> Response:
+    """Describe every version of one model."""
+    versions = [describe_model(model) for model in _repository(request).versions(name)]
+    return json_response(ModelVersions(name=name, latest=versions[-1].version, versions=versions))
+
+
+@router.get(
+    "/{name}/versions/{version}",
+    summary="One version of one model",
+    response_model=ModelDescription,
+    responses=problem_responses(401, 403, 404, 422, 503),
+)
+async def get_version(request: Request, name: Name, version: Version) -> Response:
+    """Describe one version of one model."""
+    return json_response(describe_model(_repository(request).get(name, version)))
+
+
+def describe_model(model: ServedModel) -> ModelDescription:
+    """Pick from a manifest what a caller may want to know."""
+    manifest = model.manifest
+    return ModelDescription(
+        name=manifest.name,
+        version=manifest.version,
+        digest=manifest.digest,
+        intended_use=manifest.intended_use,
+        summary=manifest.summary,
+        modalities=list(manifest.modalities),
+        body_parts=list(manifest.body_parts),
+        height=manifest.preprocessing.height,
+        width=manifest.preprocessing.width,
+        findings=[
+            FindingDescription(
+                label=finding.label,
+                code=finding.code,
+                operating_point=finding.operating_point,
+                operating_point_rule=finding.operating_point_rule,
+            )
+            for finding in manifest.findings
+        ],
+        metrics=list(manifest.metrics),
+        dataset=manifest.provenance.dataset,
+        licence=manifest.provenance.licence,
+        trained_at=manifest.provenance.trained_at,
+        execution_provider=model.session.provider,
+    )
+
+
+def _repository(request: Request) -> ModelRepository:
+    return runtime_of(request).predictor().repository

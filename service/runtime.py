@@ -1,0 +1,167 @@
+"""What a running service holds, and where it stands between start and stop."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, cast
+
+from starlette.requests import Request
+
+from contract.errors import ContractError
+from contract.manifest import ModelManifest
+from service.admission import Admission
+from service.errors import DeviceLost, NotReady, ServiceError, ShuttingDown, StartError
+from service.executors import PriorityExecutor
+from service.keys import ApiKey, read_keys
+from service.predictor import Predictor
+from service.repository import ModelRepository, load_repository
+from service.session import CPU, OnnxSession, SessionOptions
+from service.settings import Settings
+from service.telemetry import Logger, Metrics
+
+Status = Literal["loading", "ready", "stopping", "failed"]
+OpenModels = Callable[[Settings], ModelRepository]
+DEVICE_PROBE_TIMEOUT_S = 10
+
+
+class Runtime:
+    """The state of one service process."""
+
+    def __init__(self, settings: Settings, log: Logger, open_models: OpenModels) -> None:
+        """Prepare to load.
+
+        Args:
+            settings: Of this process.
+            log: For what happens outside of any request.
+            open_models: Loads and warms the models.
+
+        Raises:
+            InvalidConfiguration: The key file cannot be used.
+        """
+        self.settings = settings
+        self.log = log
+        self._open_models = open_models
+        self.metrics = Metrics()
+        self.admission = Admission(settings.queue_limit)
+        self.metrics.in_flight.set_function(lambda: self.admission.in_flight)
+        self.keys: tuple[ApiKey, ...] | None = None
+        if settings.api_keys_file is not None:
+            self.keys = read_keys(settings.api_keys_file)
+        self.failure: ContractError | ServiceError | None = None
+        self._started = time.monotonic()
+        self._predictor: Predictor | None = None
+        self._stopping = False
+
+    @property
+    def status(self) -> Status:
+        """Where the service stands."""
+        if self.failure is not None:
+            return "failed"
+        if self._stopping:
+            return "stopping"
+        return "loading" if self._predictor is None else "ready"
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since the process began to load."""
+        return time.monotonic() - self._started
+
+    @property
+    def repository(self) -> ModelRepository | None:
+        """The models; None until they are loaded."""
+        return self._predictor.repository if self._predictor else None
+
+    @property
+    def execution_provider(self) -> str | None:
+        """Where the default model really runs; None until it is loaded."""
+        return self.repository.get().session.provider if self.repository else None
+
+    def predictor(self) -> Predictor:
+        """The predictor, for new work.
+
+        Raises:
+            NotReady: The models are not loaded.
+            ShuttingDown: New work is not taken any more.
+        """
+        if self._stopping:
+            raise ShuttingDown("The service is stopping.")
+        if self._predictor is None:
+            raise NotReady("The models are still loading, or did not load.")
+        return self._predictor
+
+    async def load(self) -> None:
+        """Load and warm all models; what goes wrong is kept in ``failure``."""
+        try:
+            repository = await asyncio.to_thread(self._open_models, self.settings)
+        except (ContractError, ServiceError) as error:
+            self.failure = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, the service cannot start
+            self.failure = StartError(f"{type(error).__name__}: {error}")
+        else:
+            self._predictor = self._make_predictor(repository)
+            self.metrics.models(repository)
+            self.log.info(
+                "ready",
+                execution_provider=self.execution_provider,
+                models=[f"{m.manifest.name}/{m.manifest.version}" for m in repository.all()],
+                seconds=round(self.uptime_s, 3),
+            )
+
+    def begin_stopping(self) -> None:
+        """Take no new work; what was accepted is finished."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Stop the threads."""
+        if self._predictor is not None:
+            self._predictor.close()
+
+    async def check_device(self) -> None:
+        """On an accelerator, run a model, since a container can lose its GPU while it runs.
+
+        Raises:
+            DeviceLost: The accelerator fails, or does not answer.
+        """
+        if self._predictor is None or self.execution_provider == CPU:
+            return
+        try:
+            async with asyncio.timeout(DEVICE_PROBE_TIMEOUT_S):
+                await self._predictor.probe()
+        except TimeoutError as error:
+            raise DeviceLost("The accelerator does not answer.") from error
+
+    def _make_predictor(self, repository: ModelRepository) -> Predictor:
+        # More than one inference thread on a GPU adds jitter, and no throughput.
+        on_cpu = all(model.session.provider == CPU for model in repository.all())
+        return Predictor(
+            repository,
+            PriorityExecutor("decode", self.settings.decode_workers),
+            PriorityExecutor("inference", self.settings.inference_workers if on_cpu else 1),
+            self.settings.max_pixels,
+        )
+
+
+def open_repository(settings: Settings) -> ModelRepository:
+    """Load every model of the models folder, as the settings say.
+
+    Raises:
+        NoModel: There is no bundle, or not the default.
+        ManifestError: A bundle is not what its manifest says.
+        ProviderUnavailable: The asked-for execution provider does not run here.
+    """
+    options = SessionOptions(
+        settings.provider, settings.intra_op_threads, settings.gpu_mem_limit_bytes
+    )
+    return load_repository(
+        settings.models_dir, partial(_open_session, options=options), settings.default_model
+    )
+
+
+def _open_session(model: bytes, manifest: ModelManifest, options: SessionOptions) -> OnnxSession:
+    return OnnxSession(model, manifest, options)
+
+
+def runtime_of(request: Request) -> Runtime:
+    """The runtime of the application that a request came to."""
+    return cast("Runtime", request.app.state.runtime)

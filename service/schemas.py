@@ -1,0 +1,216 @@
+"""The bodies of answers, as a client's generated code sees them, and the query of /predict.
+
+Answers to /predict are written by `service.answers` without going through these models: the tests
+hold the two together, and a request does not pay for it.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from contract.findings import Code, Label
+from contract.manifest import Metric
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+
+class PredictQuery(_Body):
+    """The query of /predict. A name or a value that is not known is refused, never ignored."""
+
+    model: Annotated[str, Field(max_length=64)] | SkipJsonSchema[None] = None
+    """The model; by default the one that takes the image's DICOM modality, else the default one."""
+    version: Annotated[int, Field(ge=1)] | SkipJsonSchema[None] = None
+    """The version of the model; by default the latest."""
+    explain: Literal["none", "heatmap"] = "none"
+    """`heatmap` adds a picture of where the model saw the finding."""
+    frame: int = Field(default=1, ge=1)
+    """The frame of a multi-frame image, counted from 1."""
+    priority: Literal["routine", "stat"] = "routine"
+    """`stat` images go ahead of all waiting `routine` ones."""
+
+
+class Problem(_Body):
+    """A problem detail, RFC 9457."""
+
+    type: str
+    """A stable address that names the kind of problem."""
+    title: str
+    """The kind of problem, in words."""
+    status: int
+    """The HTTP status."""
+    detail: str
+    """What is wrong in this case, and what to do."""
+    instance: str
+    """The request, by its identifier."""
+
+
+class Coding(_Body):
+    """A concept of a terminology."""
+
+    system: str
+    code: str
+
+
+class FindingResult(_Body):
+    """One class of the model."""
+
+    label: Label
+    code: Coding
+    probability: float = Field(ge=0, le=1)
+    """Calibrated."""
+    operating_point: float = Field(ge=0, le=1)
+    """The least probability at which the finding counts as present."""
+    present: bool
+
+
+class HeatmapResult(_Body):
+    """A gray picture over the radiograph: 0 no evidence, 255 full strength of the finding."""
+
+    label: Label
+    media_type: Literal["image/png"]
+    data: str = Field(json_schema_extra={"contentEncoding": "base64"})
+    """The PNG, in base64."""
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+
+
+class ImageAnswer(_Body):
+    """What the model says of one file."""
+
+    file: str | None
+    """The last component of the client's file name; null for a raw body."""
+    sha256: str
+    status: Literal["ok"]
+    decision: Label | Literal["refer"]
+    """The one finding that is present, or `refer`: a person should look."""
+    reasons: list[Literal["uncertain"]]
+    """Why the image is referred; empty where it is not."""
+    findings: list[FindingResult]
+    """Every class of the model, in output order."""
+    heatmap: HeatmapResult | None = None
+    """Only with `explain=heatmap`: of the decision, or of the most probable finding."""
+
+
+class ImageRejection(_Body):
+    """A file that cannot be read."""
+
+    file: str | None
+    """The last component of the client's file name; null for a raw body."""
+    sha256: str
+    status: Literal["error"]
+    problem: Problem
+
+
+class ModelReference(_Body):
+    """Which model answered."""
+
+    name: str
+    version: int
+    digest: str
+    intended_use: str
+
+
+class Timing(_Body):
+    """Milliseconds. The stages are summed over the files of a request; the total is wall time."""
+
+    decode: float
+    queue: float
+    inference: float
+    total: float
+
+
+class PredictionBody(_Body):
+    """The answer to /predict."""
+
+    id: str
+    """Of this prediction, a UUID version 7."""
+    model: ModelReference
+    execution_provider: str
+    results: list[ImageAnswer | ImageRejection]
+    """One for each file, in the order in which they were sent."""
+    timing_ms: Timing
+
+
+class FindingDescription(_Body):
+    """One class of a model."""
+
+    label: Label
+    code: Code
+    operating_point: float
+    operating_point_rule: str
+
+
+class ModelDescription(_Body):
+    """One version of one model."""
+
+    name: str
+    version: int
+    digest: str
+    intended_use: str
+    summary: str
+    modalities: list[str]
+    body_parts: list[str]
+    height: int
+    """Of the input, in pixels."""
+    width: int
+    """Of the input, in pixels."""
+    findings: list[FindingDescription]
+    """In output order."""
+    metrics: list[Metric]
+    dataset: str
+    licence: str
+    trained_at: datetime
+    execution_provider: str
+
+
+class ModelVersions(_Body):
+    """All versions of one model."""
+
+    name: str
+    latest: int
+    versions: list[ModelDescription]
+
+
+class ModelList(_Body):
+    """All models."""
+
+    default: str
+    """The model for an image whose modality names no other."""
+    models: list[ModelDescription]
+
+
+class Health(_Body):
+    """How the service is."""
+
+    status: Literal["loading", "ready", "stopping", "failed"]
+    version: str
+    uptime_s: float
+    execution_provider: str | None
+    """Where the models really run; null until they are loaded."""
+    models: list[ModelReference]
+
+
+class Liveness(_Body):
+    """The loop turns and, on a GPU, a model still runs."""
+
+    status: Literal["live"]
+
+
+class Readiness(_Body):
+    """Every model is loaded and warm."""
+
+    status: Literal["ready"]
+
+
+class ProblemDescription(_Body):
+    """One kind of problem."""
+
+    type: str
+    title: str
+    status: int

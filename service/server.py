@@ -1,0 +1,83 @@
+"""Runs the application under uvicorn: one process, one event loop."""
+
+import os
+import socket
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.app import create_app
+from service.runtime import Runtime
+from service.settings import Settings
+from service.telemetry import silence_quoting_libraries
+
+
+class Server(uvicorn.Server):
+    """A uvicorn that stops where the models do not load, and ends with 0 where it is told to."""
+
+    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
+        """Prepare to serve the application that ``runtime`` belongs to."""
+        super().__init__(config)
+        self.runtime = runtime
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, and say where."""
+        await super().startup(sockets)
+        self.runtime.log.info("listening", host=self.config.host, port=self.port)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self.servers[0].sockets[0].getsockname()[1])
+
+    async def on_tick(self, counter: int) -> bool:
+        """Stop where the models did not load."""
+        return await super().on_tick(counter) or self.runtime.failure is not None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Take no new work, finish what was accepted, stop; at once on the second signal.
+
+        The first signal is not raised again afterwards, as uvicorn's own handler does: a stop that
+        was asked for is a success.
+        """
+        if self.should_exit:
+            # A model may be running: the interpreter cannot be taken down around its thread.
+            os._exit(128 + sig)
+        self.runtime.begin_stopping()
+        self.should_exit = True
+
+
+def make_server(app: FastAPI) -> Server:
+    """Make a server for an application of ``create_app``."""
+    runtime: Runtime = app.state.runtime
+    settings = runtime.settings
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+    )
+    return Server(config, runtime)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        ContractError: A model bundle cannot be used.
+        ServiceError: The service cannot start.
+    """
+    silence_quoting_libraries()
+    server = make_server(create_app(settings))
+    server.run()
+    if server.runtime.failure is not None:
+        raise server.runtime.failure

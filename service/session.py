@@ -1,0 +1,205 @@
+"""A model that runs: ONNX Runtime behind a protocol, and the proof of where it runs.
+
+This is the only file that imports ONNX Runtime, and the only one that translates its errors.
+"""
+
+import contextlib
+import ctypes
+import importlib.util
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import SignatureMismatch
+from contract.manifest import ModelManifest, TensorSpec
+from service.errors import DeviceLost, InferenceFailed, ProviderUnavailable
+from service.settings import Provider
+
+# ONNX Runtime carries a telemetry client, which a hospital's network must never see.
+# It reads this variable when it is imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+_LOG_FATAL, _LOG_ERROR = 4, 3
+# ONNX Runtime's exceptions have no base of their own.
+_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    *(
+        kind
+        for kind in vars(ort).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
+)
+_DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """What a model says of a batch.
+
+    ``probabilities`` is float32 (batch, classes), calibrated, 0 to 1. ``activation_map`` is float32
+    (batch, height, width, classes), positive where a place speaks for a class; None where it was
+    not asked for.
+    """
+
+    probabilities: NDArray[np.float32]
+    activation_map: NDArray[np.float32] | None
+
+
+class InferenceSession(Protocol):
+    """A loaded model. ``run`` may be called from several threads at once."""
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that the model really runs on."""
+        ...
+
+    def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
+        """Run a batch, uint8 (batch, height, width, 1), 0 black to 255 white.
+
+        Raises:
+            InferenceFailed: The model did not run.
+            DeviceLost: The accelerator does not run any more.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """How a model is run: the part of the settings that ONNX Runtime is told."""
+
+    provider: Provider = "auto"
+    intra_op_threads: int = 1
+    gpu_mem_limit_bytes: int = 4096 * 1024 * 1024
+
+
+class OnnxSession:
+    """An ONNX graph in ONNX Runtime, checked against its manifest."""
+
+    def __init__(self, model: bytes, manifest: ModelManifest, options: SessionOptions) -> None:
+        """Load a graph.
+
+        Args:
+            model: The bytes of model.onnx.
+            manifest: What the graph must take and give.
+            options: Where and how to run it.
+
+        Raises:
+            ProviderUnavailable: ``cuda`` is asked for, and the graph does not run there.
+            SignatureMismatch: The bytes are no graph, or not the one that the manifest describes.
+        """
+        self._session = _create(model, manifest, options)
+        self._provider = str(self._session.get_providers()[0])
+        manifest.check_signature(
+            map(_tensor, self._session.get_inputs()), map(_tensor, self._session.get_outputs())
+        )
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that the graph really runs on."""
+        return self._provider
+
+    def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
+        """Run a batch, uint8 (batch, height, width, 1), 0 black to 255 white.
+
+        Raises:
+            InferenceFailed: The graph did not run.
+            DeviceLost: The graph ran on an accelerator, which failed.
+        """
+        names = ["probabilities", "activation_map"] if activation_map else ["probabilities"]
+        try:
+            outputs = self._session.run(names, {"image": images})
+        except _ERRORS as error:
+            if self._provider == CPU:
+                raise InferenceFailed("The model did not run.") from error
+            raise DeviceLost("The accelerator does not answer.") from error
+        return ModelOutput(outputs[0], outputs[1] if activation_map else None)
+
+
+def _create(
+    model: bytes, manifest: ModelManifest, options: SessionOptions
+) -> onnxruntime.InferenceSession:
+    try:
+        if options.provider != "cpu" and CUDA in onnxruntime.get_available_providers():
+            session = _cuda_session(model, options)
+            if session is not None:
+                return session
+        if options.provider == "cuda":
+            raise ProviderUnavailable(f"The model cannot run on CUDA: {_why_no_cuda()}.")
+        return _session(model, [CPU], options)
+    except _ERRORS as error:
+        raise SignatureMismatch(
+            f"{manifest.name} version {manifest.version}: model.onnx cannot be loaded. "
+            "Export the model again."
+        ) from error
+
+
+def _cuda_session(model: bytes, options: SessionOptions) -> onnxruntime.InferenceSession | None:
+    """A session that truly runs on CUDA, or None."""
+    # It prints what it misses; `_why_no_cuda` says the same in one line.
+    with contextlib.redirect_stdout(io.StringIO()):
+        onnxruntime.preload_dlls()
+    onnxruntime.set_default_logger_severity(_LOG_FATAL)
+    try:
+        session = _session(model, [(CUDA, _cuda_options(options)), CPU], options)
+    except _ERRORS:
+        return None
+    finally:
+        onnxruntime.set_default_logger_severity(_LOG_ERROR)
+    return session if session.get_providers()[0] == CUDA else None
+
+
+def _cuda_options(options: SessionOptions) -> dict[str, str]:
+    return {
+        # EXHAUSTIVE, the default, costs up to a second for every new shape.
+        "cudnn_conv_algo_search": "HEURISTIC",
+        # TF32 would move probabilities by 1e-3 against the CPU and against the manifest's metrics.
+        "use_tf32": "0",
+        "gpu_mem_limit": str(options.gpu_mem_limit_bytes),
+        "arena_extend_strategy": "kSameAsRequested",
+    }
+
+
+def _session(
+    model: bytes, providers: list[Any], options: SessionOptions
+) -> onnxruntime.InferenceSession:
+    tuning = onnxruntime.SessionOptions()
+    tuning.intra_op_num_threads = options.intra_op_threads
+    tuning.inter_op_num_threads = 1
+    tuning.log_severity_level = _LOG_ERROR
+    # The fallback would turn a lost GPU into a slow CPU without a word.
+    return onnxruntime.InferenceSession(model, tuning, providers, enable_fallback=False)
+
+
+def _why_no_cuda() -> str:
+    """Find out what the CUDA provider lacks, by loading its library."""
+    if CUDA not in onnxruntime.get_available_providers():
+        return "this onnxruntime was built without it; install onnxruntime-gpu instead"
+    # Only after ONNX Runtime tried and failed: loaded before that, the library would bind to a
+    # host interface that is not there yet, and crash the process on its first use.
+    spec = importlib.util.find_spec("onnxruntime")
+    folder = Path(str(spec.origin if spec else "")).parent / "capi"
+    try:
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
+    except OSError as error:
+        return str(error).replace(f"{folder}{os.sep}", "")
+    return "its libraries load, but no GPU answers; see nvidia-smi"
+
+
+def _tensor(argument: Any) -> TensorSpec:  # noqa: ANN401
+    # A dtype that the manifest cannot name can never match it: any other stands in for it.
+    dtype = _DTYPES.get(argument.type)
+    if dtype is None:
+        raise SignatureMismatch(f"{argument.name} has {argument.type}, which no model may have.")
+    return TensorSpec.model_validate(
+        {"name": argument.name, "dtype": dtype, "shape": tuple(argument.shape)}
+    )

@@ -1,0 +1,100 @@
+"""What an operator can set: environment variables that begin with ``PNEUMO_``."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.cpus import available_cpus
+from service.errors import InvalidConfiguration
+
+Provider = Literal["auto", "cuda", "cpu"]
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """The settings of one service process; read once, never changed."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PNEUMO_",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+    models_dir: Path = Path(__file__).resolve().parents[1] / "models"
+    """The folder of model bundles, ``<name>/<version>/``; by default the one that is shipped."""
+
+    default_model: str | None = None
+    """The model for an image whose modality names no other; by default the first in name order."""
+
+    provider: Provider = "auto"
+    """Where models run. ``cuda`` starts on nothing else, ``auto`` takes the CPU if it must."""
+
+    gpu_mem_limit_bytes: int = Field(default=4096 * MIB, ge=64 * MIB)
+    """The most GPU memory that the arena of one model may grow to."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; the loopback, unless told otherwise."""
+
+    port: int = Field(default=8000, ge=0, le=65535)
+    """The TCP port to listen on; 0 takes a free one."""
+
+    max_files: int = Field(default=32, ge=1)
+    """The most files in one request."""
+
+    max_body_bytes: int = Field(default=64 * MIB, ge=1)
+    """The largest request body, counted as it arrives."""
+
+    max_pixels: int = Field(default=100_000_000, ge=1)
+    """The largest image, in pixels, as its header says."""
+
+    request_deadline_s: float = Field(default=30, gt=0)
+    """How long a request may take once its body has arrived; later it is answered with 429."""
+
+    queue_limit: int = Field(default=128, ge=1)
+    """The most images in flight, waiting or in work; more are answered with 429."""
+
+    decode_workers: int = Field(default_factory=available_cpus, ge=1)
+    """Threads that decode images and draw heatmaps; by default the CPUs of the cgroup."""
+
+    inference_workers: int = Field(default_factory=available_cpus, ge=1)
+    """Threads that run models on a CPU; by default the CPUs of the cgroup. A GPU has always one."""
+
+    intra_op_threads: int = Field(default=1, ge=1)
+    """Threads within one model run on a CPU. One is best where many images come at once."""
+
+    api_keys_file: Path | None = None
+    """A JSON file ``{name: {"sha256": hex, "scopes": ["predict", "read"]}}`` of API keys.
+
+    Without it, no key is asked for.
+    """
+
+    shutdown_timeout_s: int = Field(default=35, ge=0)
+    """How long a stop waits for requests that were already accepted."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe log line that is written."""
+
+    @model_validator(mode="after")
+    def _a_full_request_fits_the_queue(self) -> Self:
+        if self.max_files > self.queue_limit:
+            raise ValueError("PNEUMO_MAX_FILES must not be larger than PNEUMO_QUEUE_LIMIT")
+        return self
+
+
+def read_settings(**overrides: object) -> Settings:
+    """Read the environment; an override that is not None goes before it.
+
+    Raises:
+        InvalidConfiguration: A value is not what its setting takes.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()
+        )
+        raise InvalidConfiguration(f"{problems}. See the PNEUMO_ variables.") from error

@@ -1,0 +1,40 @@
+"""From an HTTP request to the files in it."""
+
+from collections.abc import AsyncIterator
+
+from starlette.requests import ClientDisconnect, Request
+
+from service.errors import ClientDisconnected, NoFile
+from service.multipart import read_multipart
+from service.prediction import Upload
+
+
+async def read_uploads(request: Request, max_files: int) -> tuple[Upload, ...]:
+    """Read a request's files: the parts of a multipart body, or any other body as one file.
+
+    The content of a file decides what it is, so a declared type of the body is not looked at.
+
+    Raises:
+        NoFile: The body is empty, or has no part.
+        MalformedMultipart: A multipart body cannot be taken apart.
+        TooManyFiles: It has more parts than that.
+        BodyTooLarge: The body has too many bytes.
+        ClientDisconnected: The client went away before its body was complete.
+    """
+    content_type = request.headers.get("content-type", "")
+    if content_type.lower().startswith("multipart/"):
+        uploads = await read_multipart(content_type, _body(request), max_files)
+    else:
+        chunks = tuple([chunk async for chunk in _body(request)])
+        uploads = (Upload(None, chunks),) if any(chunks) else ()
+    if not uploads:
+        raise NoFile("Send one image as the body, or a multipart body with parts named 'file'.")
+    return uploads
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect as error:
+        raise ClientDisconnected("The client went away.") from error

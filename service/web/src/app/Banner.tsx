@@ -1,0 +1,45 @@
+import { useEffect, useState } from "preact/hooks";
+import { useSession, useStrings } from "./context";
+import { Icon } from "./icons";
+
+/** What holds everything up at the moment, if anything does. */
+export function Banner() {
+  const strings = useStrings();
+  const session = useSession();
+  const pause = session.pause.value;
+  const isAway = session.server.state.value.kind === "away";
+  const text = isAway
+    ? strings.banner.away(session.openCount.value)
+    : pause?.kind === "overloaded"
+      ? null
+      : "";
+  return (
+    <div class="banners" role="status">
+      {text && (
+        <p class="banner bad">
+          <Icon name="alert" /> {text}
+        </p>
+      )}
+      {text === null && pause?.kind === "overloaded" && <Countdown untilMs={pause.untilMs} />}
+    </div>
+  );
+}
+
+function Countdown({ untilMs }: { readonly untilMs: number }) {
+  const strings = useStrings();
+  const left = () => Math.max(0, Math.ceil((untilMs - Date.now()) / 1000));
+  const [seconds, setSeconds] = useState(left);
+  // A screen reader hears the wait once, not every second.
+  const [spoken] = useState(left);
+  useEffect(() => {
+    const timer = setInterval(() => setSeconds(left()), 250);
+    return () => clearInterval(timer);
+  });
+  return (
+    <p class="banner wait">
+      <Icon name="clock" />
+      <span aria-hidden="true">{strings.banner.overloaded(seconds)}</span>
+      <span class="unseen">{strings.banner.overloaded(spoken)}</span>
+    </p>
+  );
+}

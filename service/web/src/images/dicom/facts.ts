@@ -1,0 +1,54 @@
+import type { DataSet } from "dicom-parser";
+import type { DicomFacts, Patient } from "../types";
+import { decodeText } from "./charset";
+import { numbers, transferSyntax } from "./parse";
+import { syntaxName, TAG } from "./tags";
+
+/** What a DICOM file says of itself, without a word about the patient. */
+export function facts(dataSet: DataSet): DicomFacts {
+  return {
+    modality: text(dataSet, TAG.Modality),
+    bodyPart: text(dataSet, TAG.BodyPartExamined),
+    view: text(dataSet, TAG.ViewPosition),
+    laterality: text(dataSet, TAG.ImageLaterality) ?? text(dataSet, TAG.Laterality),
+    photometric: text(dataSet, TAG.PhotometricInterpretation),
+    transferSyntax: syntaxName(transferSyntax(dataSet)),
+    bitsStored: dataSet.uint16(TAG.BitsStored) ?? null,
+    rows: dataSet.uint16(TAG.Rows) ?? null,
+    columns: dataSet.uint16(TAG.Columns) ?? null,
+    spacingMm: spacing(dataSet),
+    frames: frameCount(dataSet),
+  };
+}
+
+export const frameCount = (dataSet: DataSet): number =>
+  Math.max(1, dataSet.intString(TAG.NumberOfFrames) ?? 1);
+
+/** Who the image shows. Called only when the reader asks. */
+export function patient(dataSet: DataSet): Patient {
+  const characterSet = dataSet.string(TAG.SpecificCharacterSet) ?? "";
+  const name = decodeText(rawBytes(dataSet, TAG.PatientName), characterSet);
+  return {
+    // PS3.5 6.2.1: `=` parts the component groups, `^` the components of a name.
+    name: name.split("=")[0]?.replaceAll("^", " ").trim() || null,
+    id: decodeText(rawBytes(dataSet, TAG.PatientID), characterSet) || null,
+  };
+}
+
+function rawBytes(dataSet: DataSet, tag: string): Uint8Array {
+  const element = dataSet.elements[tag];
+  if (!element) return new Uint8Array();
+  const { dataOffset, length } = element;
+  return dataSet.byteArray.subarray(dataOffset, dataOffset + length);
+}
+
+const text = (dataSet: DataSet, tag: string): string | null =>
+  dataSet.string(tag)?.trim().toUpperCase() || null;
+
+function spacing(dataSet: DataSet): readonly [number, number] | null {
+  for (const tag of [TAG.PixelSpacing, TAG.ImagerPixelSpacing]) {
+    const [row, column] = numbers(dataSet, tag);
+    if (row && column) return [row, column];
+  }
+  return null;
+}

@@ -1,0 +1,39 @@
+import { decode } from "./decode";
+import { facts, patient } from "./dicom/facts";
+import { parse } from "./dicom/parse";
+import type { Request, Response } from "./protocol";
+import { sniff } from "./sniff";
+import { thumbnail } from "./thumbnail";
+import { PreviewError } from "./types";
+
+const THUMBNAIL_EDGE = 96;
+
+async function answer(request: Request): Promise<unknown> {
+  switch (request.kind) {
+    case "decode":
+      return decode(request.file, request.frame);
+    case "thumbnail":
+      return thumbnail(await decode(request.file), THUMBNAIL_EDGE);
+    case "facts":
+    case "patient": {
+      const bytes = new Uint8Array(await request.file.arrayBuffer());
+      if (sniff(bytes) !== "dicom") return null;
+      const dataSet = parse(bytes);
+      return request.kind === "facts" ? facts(dataSet) : patient(dataSet);
+    }
+  }
+}
+
+self.onmessage = async ({ data: request }: MessageEvent<Request>) => {
+  try {
+    const value = await answer(request);
+    const buffer = (value as { pixels?: { buffer: ArrayBuffer } } | null)?.pixels?.buffer;
+    self.postMessage({ id: request.id, value } satisfies Response, {
+      transfer: buffer ? [buffer] : [],
+    });
+  } catch (error) {
+    const known = error instanceof PreviewError ? error : new PreviewError("damaged");
+    const failure = { reason: known.reason, subject: known.subject };
+    self.postMessage({ id: request.id, failure } satisfies Response);
+  }
+};

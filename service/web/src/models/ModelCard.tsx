@@ -1,0 +1,162 @@
+import type { ModelDescription } from "../api/types";
+import { useLanguage, useStrings } from "../app/context";
+import { decimal, percent, shortDigest } from "../app/format";
+import { providerName } from "../app/StatusStrip";
+import { Markdown } from "./Markdown";
+import { useCard } from "./useCard";
+
+/** One version of one model: what it says, how good it is, and its own card. */
+export function ModelCard({ model }: { readonly model: ModelDescription }) {
+  const strings = useStrings();
+  const id = `model-${model.name}-${model.version}`;
+  return (
+    <article class="model panel" aria-labelledby={id}>
+      <h2 id={id}>
+        {model.name} <span class="quiet">{strings.models.version(model.version)}</span>
+      </h2>
+      <p lang="en">{model.summary}</p>
+      <p class="research inline">{strings.research}</p>
+      <Facts model={model} />
+      <Findings model={model} />
+      <Metrics model={model} />
+      <Documents model={model} />
+    </article>
+  );
+}
+
+function Facts({ model }: { readonly model: ModelDescription }) {
+  const strings = useStrings();
+  const { models } = strings;
+  const trained = new Intl.DateTimeFormat(useLanguage(), { dateStyle: "medium" });
+  const rows: readonly (readonly [string, string, string?])[] = [
+    [models.takes, `${model.modalities.join(", ")} · ${model.body_parts.join(", ")}`],
+    [models.trainedOn, model.dataset],
+    [models.licence, model.licence],
+    [models.trainedAt, trained.format(new Date(model.trained_at))],
+    [strings.result.provider, providerName(model.execution_provider, strings)],
+    [strings.result.digest, shortDigest(model.digest), model.digest],
+  ];
+  return (
+    <dl class="model-facts">
+      {rows.map(([name, value, title]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd title={title}>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function Findings({ model }: { readonly model: ModelDescription }) {
+  const strings = useStrings();
+  const { models, labels } = strings;
+  const language = useLanguage();
+  return (
+    <Table
+      caption={models.findings}
+      head={[models.finding, models.operatingPoint, models.rule, models.code]}
+      rows={model.findings.map((finding) => [
+        labels[finding.label] ?? finding.label,
+        percent(finding.operating_point, language),
+        finding.operating_point_rule,
+        finding.code.code,
+      ])}
+    />
+  );
+}
+
+function Metrics({ model }: { readonly model: ModelDescription }) {
+  const { models } = useStrings();
+  const language = useLanguage();
+  if (model.metrics.length === 0) return null;
+  const format = new Intl.NumberFormat(language, {
+    minimumFractionDigits: 3,
+    maximumFractionDigits: 3,
+  });
+  const show = (value: number) => format.format(value);
+  return (
+    <Table
+      caption={models.metrics}
+      head={[models.metric, models.value, models.interval, models.dataset, models.images]}
+      rows={model.metrics.map(({ name, value, lower, upper, dataset, images }) => [
+        metricName(name),
+        show(value),
+        `${show(lower)} – ${show(upper)}`,
+        dataset,
+        decimal(images, language),
+      ])}
+    />
+  );
+}
+
+const ABBREVIATION = /^(auroc|auprc|ece|f1|ppv|npv)$/i;
+
+/** A figure's name as people write it. */
+export const metricName = (name: string): string =>
+  ABBREVIATION.test(name)
+    ? name.toUpperCase()
+    : name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+
+interface TableProps {
+  readonly caption: string;
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+function Table({ caption, head, rows }: TableProps) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a wide table scrolls by keyboard.
+    <div class="table-box" tabIndex={0}>
+      <table>
+        <caption>{caption}</caption>
+        <thead>
+          <tr>
+            {head.map((name) => (
+              <th key={name} scope="col">
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={row.join(" ")}>
+              {row.map((value, column) => (
+                <td key={head[column]}>{value}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Documents({ model }: { readonly model: ModelDescription }) {
+  const { models } = useStrings();
+  const { card, figures } = useCard(model);
+  return (
+    <>
+      <h3>{models.figures}</h3>
+      {figures.length === 0 && <p class="quiet">{models.noFigures}</p>}
+      <div class="figures">
+        {figures.map(({ name, url }) => (
+          <figure key={name}>
+            <img src={url} alt={models.figure(name)} loading="lazy" />
+          </figure>
+        ))}
+      </div>
+      {card ? (
+        <details>
+          <summary>{models.card}</summary>
+          <div lang="en">
+            <Markdown text={card} />
+          </div>
+        </details>
+      ) : (
+        <p class="quiet">{models.noCard}</p>
+      )}
+    </>
+  );
+}

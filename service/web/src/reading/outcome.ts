@@ -1,0 +1,15 @@
+/** RFC 9457 problem details, or one of the page's own kinds (`page:…`) without a server's answer. */
+export interface Problem {
+  readonly type: string;
+  readonly status: number;
+  readonly title?: string;
+  readonly detail?: string;
+  readonly requestId?: string;
+}
+
+/** How one sending ended. */
+export type Outcome<A> =
+  | { readonly kind: "answer"; readonly answer: A }
+  | { readonly kind: "problem"; readonly problem: Problem }
+  | { readonly kind: "overloaded"; readonly retryAfterMs: number }
+  | { readonly kind: "broken" };

@@ -1,0 +1,190 @@
+import { describe, expect, it } from "vitest";
+import type { Outcome } from "./outcome";
+import { type Pause, ReadingQueue, type ReadingState } from "./queue";
+
+type Send = (item: string, signal: AbortSignal) => Promise<Outcome<string>>;
+
+const answer = (text: string): Outcome<string> => ({ kind: "answer", answer: text });
+
+/** A queue whose clock and server the test holds in its hands. */
+function bench(send: Send, { isThere = async () => true, concurrency = 2 } = {}) {
+  const states = new Map<string, ReadingState<string>>();
+  const pauses: (Pause | null)[] = [];
+  const sleeps: number[] = [];
+  let wake = () => {};
+  let comeBack = () => {};
+  const queue = new ReadingQueue<string, string>({
+    send,
+    concurrency,
+    isThere,
+    onState: (item, state) => states.set(item, state),
+    onPause: (pause) => pauses.push(pause),
+    now: () => 1000,
+    sleep: (ms) => {
+      sleeps.push(ms);
+      return new Promise((resolve) => {
+        wake = resolve;
+      });
+    },
+    untilBack: () =>
+      new Promise((resolve) => {
+        comeBack = resolve;
+      }),
+  });
+  return { queue, states, pauses, sleeps, wake: () => wake(), comeBack: () => comeBack() };
+}
+
+const settle = async () => {
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+};
+
+const kinds = (states: Map<string, ReadingState<string>>) =>
+  Object.fromEntries([...states].map(([item, state]) => [item, state.kind]));
+
+describe("the reading queue", () => {
+  it("never has more under way than its concurrency", async () => {
+    let underWay = 0;
+    let most = 0;
+    const { queue, states } = bench(async (item) => {
+      most = Math.max(most, ++underWay);
+      await Promise.resolve();
+      underWay--;
+      return answer(item);
+    });
+
+    queue.add(["a", "b", "c", "d", "e"]);
+    await settle();
+
+    expect(most).toBe(2);
+    expect([...states.values()].every((state) => state.kind === "done")).toBe(true);
+  });
+
+  it("waits as long as an overloaded server says, and then sends the same item again", async () => {
+    const tries: string[] = [];
+    const { queue, states, pauses, sleeps, wake } = bench(
+      async (item) => {
+        tries.push(item);
+        return tries.length === 1 ? { kind: "overloaded", retryAfterMs: 7000 } : answer(item);
+      },
+      { concurrency: 1 },
+    );
+
+    queue.add(["a", "b"]);
+    await settle();
+    const whileWaiting = kinds(states);
+    wake();
+    await settle();
+
+    expect(whileWaiting).toEqual({ a: "waiting", b: "waiting" });
+    expect(sleeps).toEqual([7000]);
+    expect(pauses).toEqual([{ kind: "overloaded", untilMs: 8000 }, null]);
+    expect(tries).toEqual(["a", "a", "b"]);
+  });
+
+  it("keeps its items while the server is away and goes on when it is back", async () => {
+    let up = false;
+    const { queue, states, pauses, comeBack } = bench(
+      async (item) => (up ? answer(item) : { kind: "broken" }),
+      { isThere: async () => up },
+    );
+
+    queue.add(["a", "b", "c"]);
+    await settle();
+    const whileAway = kinds(states);
+    up = true;
+    comeBack();
+    await settle();
+
+    expect(whileAway).toEqual({ a: "waiting", b: "waiting", c: "waiting" });
+    expect(pauses[0]).toEqual({ kind: "away" });
+    expect(kinds(states)).toEqual({ a: "done", b: "done", c: "done" });
+  });
+
+  it("gives an item up whose connection breaks again and again though the server is there", async () => {
+    const tries: string[] = [];
+    const { queue, states } = bench(async (item) => {
+      tries.push(item);
+      return item === "huge" ? { kind: "broken" } : answer(item);
+    });
+
+    queue.add(["huge", "good"]);
+    await settle();
+
+    expect(kinds(states)).toEqual({ huge: "failed", good: "done" });
+    expect(tries.filter((item) => item === "huge")).toHaveLength(2);
+  });
+
+  it("cancels an item under way and goes on with the next", async () => {
+    const { queue, states } = bench(
+      (item, signal) =>
+        item === "slow"
+          ? new Promise((resolve) => {
+              signal.addEventListener("abort", () => resolve({ kind: "broken" }));
+            })
+          : Promise.resolve(answer(item)),
+      { concurrency: 1 },
+    );
+
+    queue.add(["slow", "next"]);
+    await settle();
+    queue.cancel("slow");
+    await settle();
+
+    expect(kinds(states)).toEqual({ slow: "cancelled", next: "done" });
+  });
+
+  it("sends an item again that was cancelled and added at once", async () => {
+    let tries = 0;
+    const { queue, states } = bench((item) =>
+      ++tries === 1 ? new Promise(() => {}) : Promise.resolve(answer(item)),
+    );
+
+    queue.add(["a"]);
+    await settle();
+    queue.cancel("a");
+    queue.add(["a"]);
+    await settle();
+
+    expect(tries).toBe(2);
+    expect(kinds(states)).toEqual({ a: "done" });
+  });
+
+  it("starts nothing more when all is cancelled", async () => {
+    const tries: string[] = [];
+    const { queue, states } = bench(
+      (item) => {
+        tries.push(item);
+        return new Promise(() => {});
+      },
+      { concurrency: 1 },
+    );
+
+    queue.add(["a", "b", "c"]);
+    queue.cancelAll();
+    await settle();
+
+    expect(tries).toEqual(["a"]);
+    expect(kinds(states)).toEqual({ a: "cancelled", b: "cancelled", c: "cancelled" });
+  });
+
+  it("sends what the reader looks at first", async () => {
+    const order: string[] = [];
+    let release = () => {};
+    const { queue } = bench(
+      (item) =>
+        new Promise((resolve) => {
+          order.push(item);
+          if (item !== "a") resolve(answer(item));
+          else release = () => resolve(answer(item));
+        }),
+      { concurrency: 1 },
+    );
+
+    queue.add(["a", "b", "c"]);
+    queue.prefer("c");
+    release();
+    await settle();
+
+    expect(order).toEqual(["a", "c", "b"]);
+  });
+});

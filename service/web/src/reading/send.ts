@@ -1,0 +1,123 @@
+import type { Api } from "../api/client";
+import type { ImageAnswer, Prediction, ProblemBody } from "../api/types";
+import type { Outcome, Problem } from "./outcome";
+import { retryAfterMs } from "./retryAfter";
+import { fetchWithProgress } from "./xhr";
+
+/** What to ask of the service for one image. `model` null leaves the choice to the service. */
+export interface ReadingRequest {
+  readonly file: Blob;
+  readonly model: string | null;
+  readonly frame: number;
+}
+
+export interface Heatmap {
+  readonly label: string;
+  readonly picture: Blob;
+}
+
+/** One image's answer. `body` is the service's own, without the heatmap's bulk. */
+export interface Answer {
+  readonly body: Prediction;
+  readonly image: ImageAnswer;
+  readonly heatmap: Heatmap | null;
+  /** What was asked for: the model by name, or null for the service's choice. */
+  readonly asked: { readonly model: string | null; readonly frame: number };
+  readonly requestId: string | null;
+}
+
+/** Send one image as a raw body: its file name, which may name a patient, stays here. */
+export async function sendImage(
+  api: Api,
+  request: ReadingRequest,
+  signal: AbortSignal,
+  onProgress: (share: number) => void,
+): Promise<Outcome<Answer>> {
+  if (!(await isReadable(request.file))) {
+    return { kind: "problem", problem: { type: "page:unreadable", status: 0 } };
+  }
+  try {
+    const { data, error, response } = await api.POST("/predict", {
+      params: { query: query(request) },
+      headers: { "Content-Type": "application/octet-stream", Accept: "application/json" },
+      body: request.file as never,
+      bodySerializer: (body: unknown) => body as Blob,
+      fetch: fetchWithProgress(onProgress),
+      signal,
+    });
+    return data ? answered(data, request, response) : refused(error, response);
+  } catch (error) {
+    // A body that is no JSON: a proxy's page, or an older or newer service.
+    return error instanceof SyntaxError ? unexpected(0) : { kind: "broken" };
+  }
+}
+
+function query({ model, frame }: ReadingRequest) {
+  return { explain: "heatmap" as const, ...(model && { model }), ...(frame > 1 && { frame }) };
+}
+
+/** A file that was moved or changed since it was chosen looks like a broken connection. */
+async function isReadable(file: Blob): Promise<boolean> {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function answered(
+  body: Prediction,
+  { model, frame }: ReadingRequest,
+  response: Response,
+): Outcome<Answer> {
+  const result = body.results?.[0];
+  if (!result) return unexpected(response.status);
+  if (result.status === "error") return { kind: "problem", problem: problemOf(result.problem) };
+  const { heatmap, ...image } = result;
+  const picture = heatmap && { label: heatmap.label, picture: blobOf(heatmap) };
+  const answer: Answer = {
+    body: { ...body, results: [image] },
+    image,
+    heatmap: picture ?? null,
+    asked: { model, frame },
+    requestId: response.headers.get("X-Request-ID"),
+  };
+  return { kind: "answer", answer };
+}
+
+/** 429 and 503 say when to come back; everything else is about this image. */
+function refused(error: unknown, response: Response): Outcome<Answer> {
+  const after = response.headers.get("Retry-After");
+  if (response.status === 429 || (response.status === 503 && after !== null)) {
+    return { kind: "overloaded", retryAfterMs: retryAfterMs(after, Date.now()) };
+  }
+  // A gateway answers so for a service that is away behind it.
+  if (response.status === 502 || response.status === 504) return { kind: "broken" };
+  if (!isProblem(error)) return unexpected(response.status);
+  const requestId = response.headers.get("X-Request-ID");
+  return { kind: "problem", problem: { ...problemOf(error), ...(requestId && { requestId }) } };
+}
+
+const unexpected = (status: number): Outcome<never> => ({
+  kind: "problem",
+  problem: { type: "page:unexpected", status },
+});
+
+const isProblem = (value: unknown): value is ProblemBody =>
+  typeof value === "object" && value !== null && "type" in value && "title" in value;
+
+const problemOf = ({ type, title, status, detail }: ProblemBody): Problem => ({
+  // The last part of the address names the kind.
+  type: type.split("/").at(-1) ?? type,
+  title,
+  status,
+  detail,
+});
+
+function blobOf(heatmap: { media_type: string; data: string }): Blob {
+  const text = atob(heatmap.data);
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = text.charCodeAt(at);
+  return new Blob([bytes], { type: heatmap.media_type });
+}

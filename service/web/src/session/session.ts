@@ -1,0 +1,195 @@
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import type { Api } from "../api/client";
+import type { ModelDescription } from "../api/types";
+import type { ImageWorker } from "../images/client";
+import { type Pause, ReadingQueue } from "../reading/queue";
+import { type Answer, sendImage } from "../reading/send";
+import type { IncomingFile } from "../tray/incoming";
+import { ServerWatch } from "./server";
+import { createStudy, type Study } from "./study";
+import { Thumbnails } from "./thumbnails";
+
+/** A few at a time: enough to keep the service's batcher busy, few enough to cancel quickly. */
+const CONCURRENCY = 4;
+
+export interface SessionParts {
+  readonly api: Api;
+  /** Decodes what the reader looks at. */
+  readonly viewing: ImageWorker;
+  /** Decodes thumbnails, so that hundreds of them never hold up the viewer. */
+  readonly sketching: ImageWorker;
+}
+
+/** All that the page knows. Nothing of it outlives the tab. */
+export class Session {
+  readonly studies: Signal<readonly Study[]> = signal([]);
+  readonly selected: Signal<Study | null> = signal<Study | null>(null);
+  readonly models: Signal<readonly ModelDescription[] | null> = signal(null);
+  readonly modelChoice: Signal<string | null> = signal<string | null>(null);
+  readonly pause: Signal<Pause | null> = signal<Pause | null>(null);
+  /** The service asked for a key. */
+  readonly needsKey: Signal<boolean> = signal(false);
+  /** What a screen reader should say. */
+  readonly notice: Signal<string> = signal("");
+  readonly doneCount: ReadonlySignal<number> = computed(() => this.#count("done"));
+  readonly failedCount: ReadonlySignal<number> = computed(() => this.#count("failed"));
+  readonly openCount: ReadonlySignal<number> = computed(
+    () => this.#count("waiting") + this.#count("sending") + this.#count("reading"),
+  );
+  readonly server: ServerWatch;
+  readonly parts: SessionParts;
+  readonly thumbnails: Thumbnails;
+  readonly #queue: ReadingQueue<Study, Answer>;
+  #nextId = 1;
+
+  constructor(parts: SessionParts) {
+    this.parts = parts;
+    this.server = new ServerWatch(parts.api);
+    this.thumbnails = new Thumbnails(parts.sketching);
+    this.#queue = new ReadingQueue<Study, Answer>({
+      send: (study, signal, onProgress) =>
+        sendImage(parts.api, this.#requestFor(study), signal, onProgress),
+      onState: (study, state) => {
+        study.state.value = state;
+        if (state.kind === "done") this.#remember(study, state.answer);
+      },
+      onPause: (pause) => {
+        this.pause.value = pause;
+      },
+      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      now: Date.now,
+      untilBack: () => this.server.untilBack(),
+      isThere: () => this.server.look(),
+      concurrency: CONCURRENCY,
+    });
+  }
+
+  start(): void {
+    this.server.start();
+    // Models are asked for when the service is first seen ready, and again after each absence.
+    let wasReady = false;
+    this.server.state.subscribe((state) => {
+      const isReady = state.kind === "there" && state.health.status === "ready";
+      if (isReady && !wasReady) void this.loadModels();
+      wasReady = isReady;
+    });
+  }
+
+  async loadModels(): Promise<void> {
+    try {
+      const { data, response } = await this.parts.api.GET("/models");
+      this.needsKey.value = response.status === 401;
+      if (data) this.models.value = data.models;
+    } catch {
+      // The watch notices that the service is away, and this runs again when it is back.
+    }
+  }
+
+  /** Add files, and look at the first where nothing is looked at. */
+  add(files: readonly IncomingFile[]): readonly Study[] {
+    const added = files.map(({ file, format }) => createStudy(this.#nextId++, file, format));
+    batch(() => {
+      this.studies.value = [...this.studies.value, ...added];
+      const [first] = added;
+      if (first && this.selected.value === null) this.select(first);
+    });
+    this.#queue.add(added);
+    return added;
+  }
+
+  select(study: Study): void {
+    this.selected.value = study;
+    this.#queue.prefer(study);
+  }
+
+  /** Select the study before (-1) or after (+1) the selected one. */
+  step(by: -1 | 1): void {
+    const all = this.studies.value;
+    const at = this.selected.value ? all.indexOf(this.selected.value) : -1;
+    const next = all[Math.min(all.length - 1, Math.max(0, at + by))];
+    if (next) this.select(next);
+  }
+
+  cancel(study: Study): void {
+    this.#queue.cancel(study);
+  }
+
+  cancelAll(): void {
+    this.#queue.cancelAll();
+  }
+
+  retry(studies: Iterable<Study>): void {
+    this.#queue.add(studies);
+  }
+
+  retryFailed(): void {
+    this.retry(this.studies.value.filter(({ state }) => state.value.kind === "failed"));
+  }
+
+  remove(study: Study): void {
+    this.#queue.cancel(study);
+    this.thumbnails.release(study);
+    const all = this.studies.value;
+    const at = all.indexOf(study);
+    batch(() => {
+      this.studies.value = all.filter((other) => other !== study);
+      if (this.selected.value === study) this.selected.value = all[at + 1] ?? all[at - 1] ?? null;
+    });
+  }
+
+  clear(): void {
+    this.#queue.cancelAll();
+    for (const study of this.studies.value) this.thumbnails.release(study);
+    batch(() => {
+      this.studies.value = [];
+      this.selected.value = null;
+    });
+  }
+
+  /** Choose a model; the selected study is read with it, the others when asked. */
+  chooseModel(name: string | null): void {
+    this.modelChoice.value = name;
+    if (this.selected.value) this.#read(this.selected.value);
+  }
+
+  readAllWithChoice(): void {
+    for (const study of this.studies.value) this.#read(study);
+  }
+
+  readFrame(study: Study, frame: number): void {
+    study.frame.value = frame;
+    this.#read(study);
+  }
+
+  /** Whether a study's answer comes from another model than the chosen one. */
+  isStale(study: Study): boolean {
+    const state = study.state.value;
+    return state.kind === "done" && study.answers.get(this.#key(study)) !== state.answer;
+  }
+
+  #read(study: Study): void {
+    const known = study.answers.get(this.#key(study));
+    this.#queue.cancel(study);
+    if (known) study.state.value = { kind: "done", answer: known };
+    else this.#queue.add([study]);
+    this.#queue.prefer(study);
+  }
+
+  #requestFor(study: Study) {
+    return { file: study.file, model: this.modelChoice.value, frame: study.frame.value };
+  }
+
+  #key(study: Study): string {
+    return answerKey(this.modelChoice.value, study.frame.value);
+  }
+
+  #remember(study: Study, answer: Answer): void {
+    study.answers.set(answerKey(answer.asked.model, answer.asked.frame), answer);
+  }
+
+  #count(kind: string): number {
+    return this.studies.value.filter(({ state }) => state.value.kind === kind).length;
+  }
+}
+
+const answerKey = (model: string | null, frame: number): string => `${model ?? ""} ${frame}`;

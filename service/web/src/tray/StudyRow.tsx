@@ -1,0 +1,151 @@
+import { useEffect } from "preact/hooks";
+import { useLanguage, useSession, useStrings } from "../app/context";
+import { percent } from "../app/format";
+import { Icon } from "../app/icons";
+import type { ReadingState } from "../reading/queue";
+import type { Answer } from "../reading/send";
+import type { Study } from "../session/study";
+import type { Language, Strings } from "../strings";
+
+interface StudyRowProps {
+  readonly study: Study;
+  readonly index: number;
+  readonly count: number;
+  readonly top: number;
+  readonly isSelected: boolean;
+}
+
+export function StudyRow({ study, index, count, top, isSelected }: StudyRowProps) {
+  const session = useSession();
+  const strings = useStrings();
+  const state = study.state.value;
+  const summary = summaryOf(state, strings, useLanguage());
+  return (
+    <li class="study" aria-setsize={count} aria-posinset={index + 1} style={{ top: `${top}px` }}>
+      <button
+        type="button"
+        class="study-select"
+        aria-current={isSelected ? "true" : undefined}
+        tabIndex={isSelected ? 0 : -1}
+        title={study.name}
+        onClick={() => session.select(study)}
+      >
+        <Thumbnail study={study} />
+        <span class="study-text">
+          <span class="study-name">{study.name}</span>
+          <span class={`study-state ${toneOf(state)}`}>{summary}</span>
+          {state.kind === "sending" && <progress max={1} value={state.share} aria-hidden="true" />}
+          {state.kind === "reading" && <progress max={1} aria-hidden="true" />}
+        </span>
+      </button>
+      <RowAction study={study} state={state} isSelected={isSelected} />
+    </li>
+  );
+}
+
+interface RowActionProps {
+  readonly study: Study;
+  readonly state: ReadingState<Answer>;
+  readonly isSelected: boolean;
+}
+
+function RowAction({ study, state, isSelected }: RowActionProps) {
+  const session = useSession();
+  const { tray } = useStrings();
+  switch (state.kind) {
+    case "waiting":
+    case "sending":
+    case "reading":
+      return (
+        <IconButton
+          icon="close"
+          tab={isSelected}
+          label={tray.cancel(study.name)}
+          act={() => session.cancel(study)}
+        />
+      );
+    case "failed":
+    case "cancelled":
+      return (
+        <IconButton
+          icon="retry"
+          tab={isSelected}
+          label={tray.retry(study.name)}
+          act={() => session.retry([study])}
+        />
+      );
+    default:
+      return (
+        <IconButton
+          icon="close"
+          tab={isSelected}
+          label={tray.remove(study.name)}
+          act={() => session.remove(study)}
+        />
+      );
+  }
+}
+
+interface IconButtonProps {
+  readonly icon: "close" | "retry";
+  readonly label: string;
+  readonly act: () => void;
+  /** The tab key goes to the selected row alone; arrow keys go from row to row. */
+  readonly tab: boolean;
+}
+
+function IconButton({ icon, label, act, tab }: IconButtonProps) {
+  return (
+    <button
+      type="button"
+      class="icon-button"
+      aria-label={label}
+      title={label}
+      tabIndex={tab ? 0 : -1}
+      onClick={act}
+    >
+      <Icon name={icon} />
+    </button>
+  );
+}
+
+function Thumbnail({ study }: { readonly study: Study }) {
+  const { thumbnails } = useSession();
+  useEffect(() => {
+    thumbnails.want(study);
+    return () => thumbnails.forget(study);
+  }, [study, thumbnails]);
+  const url = study.thumbnail.value;
+  return (
+    <span class="thumbnail">
+      {url && url !== "none" ? (
+        <img src={url} alt="" width="48" height="48" />
+      ) : (
+        <Icon name={url === "none" ? "alert" : "image"} />
+      )}
+    </span>
+  );
+}
+
+function summaryOf(state: ReadingState<Answer>, strings: Strings, language: Language): string {
+  switch (state.kind) {
+    case "sending":
+      return strings.state.sending(Math.round(state.share * 100));
+    case "done": {
+      const { decision, findings } = state.answer.image;
+      if (decision === "refer") return strings.result.refer;
+      const finding = findings.find(({ label }) => label === decision);
+      const name = strings.labels[decision] ?? decision;
+      return finding ? `${name} ${percent(finding.probability, language)}` : name;
+    }
+    default:
+      return strings.state[state.kind];
+  }
+}
+
+/** Colour goes along with words, never instead of them. */
+function toneOf(state: ReadingState<Answer>): string {
+  if (state.kind === "failed") return "bad";
+  if (state.kind !== "done") return "quiet";
+  return { refer: "refer", normal: "normal" }[state.answer.image.decision as string] ?? "found";
+}

@@ -1,0 +1,40 @@
+import { useSession, useStrings } from "../app/context";
+import { Icon } from "../app/icons";
+import { ModelChoice } from "./ModelChoice";
+import { Pickers } from "./Pickers";
+import { StudyList } from "./StudyList";
+
+/** All images of this session, with what became of each. */
+export function Tray() {
+  const { tray } = useStrings();
+  const session = useSession();
+  const count = session.studies.value.length;
+  return (
+    <section class="tray panel" aria-label={tray.label}>
+      <div class="tray-head">
+        <Pickers primary={false} />
+        <ModelChoice />
+        <p class="tray-count">
+          <span>{tray.done(session.doneCount.value, count)}</span>
+          <progress max={count} value={session.doneCount.value} aria-label={tray.label} />
+        </p>
+      </div>
+      <StudyList />
+      <div class="tray-foot">
+        {session.openCount.value > 1 && (
+          <button type="button" class="button small" onClick={() => session.cancelAll()}>
+            <Icon name="close" /> {tray.cancelAll}
+          </button>
+        )}
+        {session.failedCount.value > 1 && (
+          <button type="button" class="button small" onClick={() => session.retryFailed()}>
+            <Icon name="retry" /> {tray.retryFailed}
+          </button>
+        )}
+        <button type="button" class="button small" onClick={() => session.clear()}>
+          <Icon name="close" /> {tray.clear}
+        </button>
+      </div>
+    </section>
+  );
+}

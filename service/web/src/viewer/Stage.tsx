@@ -1,0 +1,174 @@
+import { useSignalEffect } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { usePage, useStrings } from "../app/context";
+import type { PreviewError } from "../images/types";
+import { answerOf } from "../session/study";
+import { origin } from "./geometry";
+import { heatLayer } from "./heat";
+import { onViewerKey } from "./keyboard";
+import type { ViewerModel } from "./model";
+import { PointerControl } from "./pointer";
+
+/** Where the radiograph is drawn, and where keys and gestures act on it. */
+export function Stage() {
+  const { session, viewer, dialog } = usePage();
+  const strings = useStrings();
+  const stage = useRef<HTMLDivElement>(null);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const heat = useHeat();
+  useSize(stage.current, canvas.current, viewer);
+  useEffect(
+    () => (stage.current ? new PointerControl(stage.current, viewer).attach() : undefined),
+    [viewer],
+  );
+  useDrawing(canvas.current, viewer, heat);
+  const shown = viewer.shown.value;
+  const study = session.selected.value;
+  const onKeyDown = (event: KeyboardEvent) => {
+    const actions = {
+      model: viewer,
+      step: (by: -1 | 1) => session.step(by),
+      help: () => {
+        dialog.value = "keys";
+      },
+    };
+    if (onViewerKey(event, actions)) event.preventDefault();
+  };
+  return (
+    <div class="stage-frame">
+      {/* biome-ignore-start lint/a11y/noNoninteractiveTabindex: an application takes keys. */}
+      <div
+        ref={stage}
+        class={`stage ${viewer.tool.value}`}
+        role="application"
+        aria-label={study ? strings.viewer.image(study.name) : strings.viewer.empty}
+        aria-describedby="stage-help"
+        aria-busy={shown.kind === "opening"}
+        tabIndex={0}
+        onKeyDown={onKeyDown}
+      >
+        <canvas ref={canvas} class="picture" hidden={shown.kind !== "picture"} />
+        <p id="stage-help" class="unseen">
+          {strings.viewer.help}
+        </p>
+        {shown.kind === "opening" && <p class="stage-note">{strings.viewer.decoding}</p>}
+        {shown.kind === "impossible" && <NoPreview error={shown.error} />}
+        {shown.kind === "picture" && <Readout />}
+      </div>
+      {/* biome-ignore-end lint/a11y/noNoninteractiveTabindex: an application takes keys. */}
+    </div>
+  );
+}
+
+function NoPreview({ error }: { readonly error: PreviewError }) {
+  const { preview } = useStrings();
+  return (
+    <div class="stage-note">
+      <p class="stage-note-title">{preview.title}</p>
+      <p>{preview.reasons[error.reason](error.subject)}</p>
+      <p>{preview.sent}</p>
+    </div>
+  );
+}
+
+/** Zoom and window in the corner, as on every reading station. */
+function Readout() {
+  const { viewer } = usePage();
+  const strings = useStrings();
+  const { centre, width } = viewer.window.value;
+  const unit = viewer.image.value?.unit;
+  return (
+    <p class="readout" aria-hidden="true">
+      <span>
+        {strings.viewer.zoom} {Math.round(viewer.view.value.scale * 100)} %
+      </span>
+      <span>
+        C {Math.round(centre)} W {Math.round(width)}
+        {unit ? ` ${unit}` : ""}
+      </span>
+    </p>
+  );
+}
+
+/** The selected study's heatmap in colour, once the service has sent it. */
+function useHeat(): HTMLCanvasElement | null {
+  const { session } = usePage();
+  const [layer, setLayer] = useState<HTMLCanvasElement | null>(null);
+  const study = session.selected.value;
+  const answer = study && answerOf(study);
+  const isThisFrame = answer?.asked.frame === study?.frame.value;
+  const picture = (isThisFrame && answer?.heatmap?.picture) || null;
+  useEffect(() => {
+    let isCurrent = true;
+    setLayer(null);
+    if (picture) void heatLayer(picture).then((made) => isCurrent && setLayer(made));
+    return () => {
+      isCurrent = false;
+    };
+  }, [picture]);
+  return layer;
+}
+
+function useSize(
+  stage: HTMLElement | null,
+  canvas: HTMLCanvasElement | null,
+  viewer: ViewerModel,
+): void {
+  useEffect(() => {
+    if (!stage || !canvas) return;
+    const observer = new ResizeObserver(() => {
+      const ratio = window.devicePixelRatio;
+      const screen = {
+        width: Math.round(stage.clientWidth * ratio),
+        height: Math.round(stage.clientHeight * ratio),
+      };
+      viewer.resize(screen);
+    });
+    observer.observe(stage);
+    return () => observer.disconnect();
+  }, [stage, canvas, viewer]);
+}
+
+/** Draw once per screen refresh, whatever has changed in between. */
+function useDrawing(
+  canvas: HTMLCanvasElement | null,
+  viewer: ViewerModel,
+  heat: HTMLCanvasElement | null,
+): void {
+  const pending = useRef(0);
+  const request = () => {
+    cancelAnimationFrame(pending.current);
+    pending.current = requestAnimationFrame(() => {
+      if (canvas) draw(canvas, viewer, heat);
+    });
+  };
+  useSignalEffect(() => {
+    const { shown, view, window, invert, heatOn, opacity, screen } = viewer;
+    const changed = [shown, view, window, invert, heatOn, opacity, screen];
+    if (changed.every((signal) => signal.value !== undefined)) request();
+  });
+  useEffect(request, [canvas, heat]);
+}
+
+function draw(canvas: HTMLCanvasElement, viewer: ViewerModel, heat: HTMLCanvasElement | null) {
+  const shown = viewer.shown.peek();
+  const context = canvas.getContext("2d");
+  if (!context || shown.kind !== "picture") return;
+  const screen = viewer.screen.peek();
+  if (canvas.width !== screen.width || canvas.height !== screen.height) {
+    canvas.width = screen.width;
+    canvas.height = screen.height;
+  }
+  const view = viewer.view.peek();
+  context.globalAlpha = 1;
+  context.fillStyle = "#000";
+  context.fillRect(0, 0, screen.width, screen.height);
+  const rendering = { window: viewer.window.peek(), invert: viewer.invert.peek() };
+  shown.picture.draw(context, screen, view, rendering);
+  if (!heat || !viewer.heatOn.peek()) return;
+  const corner = origin(view, screen);
+  const { width, height } = shown.picture.image;
+  context.globalAlpha = viewer.opacity.peek();
+  context.imageSmoothingEnabled = true;
+  context.drawImage(heat, corner.x, corner.y, width * view.scale, height * view.scale);
+}

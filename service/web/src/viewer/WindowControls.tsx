@@ -1,0 +1,60 @@
+import { usePage, useStrings } from "../app/context";
+import type { DisplayWindow } from "../images/types";
+import type { Strings } from "../strings";
+
+const OWN = "own";
+
+/** The window in numbers, and the ones that the file or the field knows by name. */
+export function WindowControls() {
+  const { viewer } = usePage();
+  const strings = useStrings();
+  const image = viewer.image.value;
+  if (!image) return null;
+  const { centre, width } = viewer.window.value;
+  const chosen = image.presets.findIndex((preset) => same(preset, { centre, width }));
+  return (
+    <div class="window-controls">
+      <select
+        aria-label={strings.viewer.preset}
+        value={chosen < 0 ? OWN : String(chosen)}
+        onChange={(event) => {
+          const preset = image.presets[Number(event.currentTarget.value)];
+          if (preset) viewer.setWindow({ centre: preset.centre, width: preset.width });
+        }}
+      >
+        {chosen < 0 && <option value={OWN}>{strings.viewer.custom}</option>}
+        {image.presets.map((preset, index) => (
+          <option key={preset.name} value={String(index)}>
+            {presetName(preset.name, strings)}
+          </option>
+        ))}
+      </select>
+      <label>
+        <span>{strings.viewer.centre}</span>
+        <input
+          type="number"
+          value={rounded(centre)}
+          onChange={(event) => viewer.setWindow({ centre: event.currentTarget.valueAsNumber })}
+        />
+      </label>
+      <label>
+        <span>{strings.viewer.width}</span>
+        <input
+          type="number"
+          min={1}
+          value={rounded(width)}
+          onChange={(event) => viewer.setWindow({ width: event.currentTarget.valueAsNumber })}
+        />
+      </label>
+    </div>
+  );
+}
+
+const same = (a: DisplayWindow, b: DisplayWindow) => a.centre === b.centre && a.width === b.width;
+
+const rounded = (value: number) => Math.round(value * 10) / 10;
+
+function presetName(name: string, strings: Strings): string {
+  if (name.startsWith("file-")) return strings.viewer.filePreset(name.slice(5));
+  return strings.viewer.presets[name] ?? name;
+}

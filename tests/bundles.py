@@ -1,0 +1,222 @@
+"""Real, tiny model bundles: a graph whose answers follow from how bright an image is.
+
+The logit of ``pneumonia`` grows with the mean brightness and is 0 at one half, that of ``normal``
+is its negative: a white image is pneumonia, a black one is normal, a middling one is neither.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from contract.findings import Label
+from contract.manifest import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    Finding,
+    Metric,
+    ModelManifest,
+    Parity,
+    Provenance,
+    classifier_signature,
+    sha256_digest,
+)
+from contract.preprocessing import PreprocessingSpec
+
+SIZE = 32
+MAP_SIZE = 4
+GAIN = 20.0
+LABELS: tuple[Label, ...] = ("normal", "pneumonia")
+OPERATING_POINT = 0.9
+BALLAST_SIDE = 256
+
+
+def expected_pneumonia(image: NDArray[np.uint8]) -> float:
+    """The probability of pneumonia that the bundle's graph gives an image of its own size."""
+    logit = GAIN * (float(image.mean()) / 255 - 0.5)
+    return float(1 / (1 + np.exp(-2 * logit)))
+
+
+def write_bundle(
+    models: Path,
+    name: str = "tiny",
+    version: int = 1,
+    *,
+    size: int = SIZE,
+    modalities: tuple[str, ...] = ("CR", "DX"),
+    ballast: int = 0,
+) -> Path:
+    """Write ``<models>/<name>/<version>/``.
+
+    Args:
+        models: The model repository.
+        name: Of the model.
+        version: Of the model.
+        size: Height and width of its input.
+        modalities: That it takes.
+        ballast: How many matrix products the graph does for nothing; 1000 take about half a second.
+
+    Returns:
+        The bundle's folder.
+    """
+    graph = brightness_graph(size, ballast)
+    manifest = make_manifest("sha256:" + 64 * "0", name, version, size, modalities)
+    return _write(models, graph, manifest)
+
+
+def write_fragile_bundle(models: Path, fails_on: int = 255) -> Path:
+    """Write a bundle whose graph fails on an image that has this brightness all over."""
+    graph = brightness_graph()
+    _insert_a_failing_lookup(graph, fails_on)
+    return _write(models, graph, make_manifest("sha256:" + 64 * "0", "fragile"))
+
+
+def brightness_graph(size: int = SIZE, ballast: int = 0) -> onnx.ModelProto:
+    """The graph: one by one convolution, activation map, global average, softmax."""
+    signature = classifier_signature(PreprocessingSpec(height=size, width=size), 2, (MAP_SIZE,) * 2)
+    pool = size // MAP_SIZE
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "weight", "bias"], ["evidence"]),
+        helper.make_node(
+            "AveragePool", ["evidence"], ["map"], kernel_shape=[pool] * 2, strides=[pool] * 2
+        ),
+        helper.make_node("Transpose", ["map"], ["activation_map"], perm=[0, 2, 3, 1]),
+        helper.make_node("ReduceMean", ["activation_map", "plane"], ["mean"], keepdims=0),
+        *_ballast(ballast),
+        helper.make_node("Add", ["mean", "nothing"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"]),
+    ]
+    weight = np.array([-GAIN, GAIN], np.float32).reshape(2, 1, 1, 1) / 255
+    constants: dict[str, NDArray[np.generic]] = {
+        "weight": weight,
+        "bias": np.array([GAIN / 2, -GAIN / 2], np.float32),
+        "plane": np.array([1, 2], np.int64),
+        "trips": np.array(ballast, np.int64),
+        "seed": np.full((BALLAST_SIDE, BALLAST_SIDE), 1 / BALLAST_SIDE, np.float32),
+        "zero": np.zeros((), np.float32),
+    }
+    if not ballast:
+        constants = {**constants, "nothing": np.zeros((), np.float32)}
+    graph = helper.make_graph(
+        nodes,
+        "brightness",
+        [_value(spec.name, spec.dtype, spec.shape) for spec in signature.inputs],
+        [_value(spec.name, spec.dtype, spec.shape) for spec in signature.outputs],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def make_manifest(
+    digest: str,
+    name: str = "tiny",
+    version: int = 1,
+    size: int = SIZE,
+    modalities: tuple[str, ...] = ("CR", "DX"),
+) -> ModelManifest:
+    """The manifest of such a graph."""
+    spec = PreprocessingSpec(height=size, width=size)
+    return ModelManifest(
+        name=name,
+        version=version,
+        summary="Tells bright images from dark ones; for tests.",
+        digest=digest,
+        signature=classifier_signature(spec, len(LABELS), (MAP_SIZE, MAP_SIZE)),
+        preprocessing=spec,
+        modalities=modalities,
+        body_parts=("CHEST",),
+        findings=tuple(
+            Finding(
+                label=label,
+                operating_point=OPERATING_POINT,
+                operating_point_rule="fixed, for tests",
+                activation_scale=GAIN / 2,
+            )
+            for label in LABELS
+        ),
+        temperature=1.0,
+        metrics=(
+            Metric(dataset="synthetic", name="auroc", value=1.0, lower=0.9, upper=1.0, images=10),
+        ),
+        provenance=Provenance(
+            recipe="none",
+            dataset="synthetic",
+            licence="Apache-2.0",
+            training_images=1,
+            validation_images=1,
+            data_digest="none",
+            git_revision="none",
+            framework="onnx.helper",
+            trained_at=datetime(2026, 1, 1, tzinfo=UTC),
+        ),
+        parity=Parity(images=1, max_probability_difference=0.0, tolerance=1e-5),
+    )
+
+
+def _write(models: Path, graph: onnx.ModelProto, manifest: ModelManifest) -> Path:
+    bundle = models / manifest.name / str(manifest.version)
+    bundle.mkdir(parents=True)
+    model = graph.SerializeToString()
+    (bundle / MODEL_FILE).write_bytes(model)
+    described = manifest.model_copy(update={"digest": sha256_digest(model)})
+    (bundle / MANIFEST_FILE).write_text(described.model_dump_json(indent=2))
+    return bundle
+
+
+def _insert_a_failing_lookup(model: onnx.ModelProto, fails_on: int) -> None:
+    """Look the pixels up in a table of zeros, at an entry that is outside of it for one value."""
+    graph = model.graph
+    graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "table"))
+    graph.initializer.append(numpy_helper.from_array(np.array(fails_on, np.float32), "value"))
+    last = graph.node.pop()
+    graph.node.extend(
+        [
+            helper.make_node("Equal", ["float", "value"], ["is_value"]),
+            helper.make_node("Cast", ["is_value"], ["matches"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMin", ["matches"], ["all_match"], keepdims=0),
+            helper.make_node("Cast", ["all_match"], ["entry"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["table", "entry"], ["looked_up"]),
+            helper.make_node("Add", ["logits", "looked_up"], ["safe_logits"]),
+            helper.make_node("Softmax", ["safe_logits"], list(last.output)),
+        ]
+    )
+
+
+def _ballast(trips: int) -> list[onnx.NodeProto]:
+    """A loop of matrix products whose result, a zero, still has to be computed."""
+    if not trips:
+        return []
+    matrix = [BALLAST_SIDE, BALLAST_SIDE]
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["on"], ["still_on"]),
+            helper.make_node("MatMul", ["state", "seed"], ["next"]),
+        ],
+        "turn",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, matrix),
+        ],
+        [
+            helper.make_tensor_value_info("still_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, matrix),
+        ],
+    )
+    return [
+        helper.make_node("ReduceMax", ["mean"], ["scalar"], keepdims=0),
+        helper.make_node("Mul", ["seed", "scalar"], ["start"]),
+        helper.make_node("Loop", ["trips", "", "start"], ["end"], body=body),
+        helper.make_node("ReduceMax", ["end"], ["peak"], keepdims=0),
+        helper.make_node("Mul", ["peak", "zero"], ["nothing"]),
+    ]
+
+
+def _value(name: str, dtype: str, shape: tuple[int | str, ...]) -> onnx.ValueInfoProto:
+    element = TensorProto.UINT8 if dtype == "uint8" else TensorProto.FLOAT
+    return helper.make_tensor_value_info(name, element, list(shape))

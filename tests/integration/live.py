@@ -1,0 +1,140 @@
+"""The service on a real port: in a thread of the test, or as a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from service.app import create_app
+from service.runtime import OpenModels, open_repository
+from service.server import Server, make_server
+from service.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PATIENCE_S = 60
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running service and a client of it."""
+
+    server: Server
+    client: httpx.Client
+
+    def predict(self, image: bytes, **query: object) -> httpx.Response:
+        return self.client.post("/predict", content=image, params=_text(query), headers=JPEG)
+
+    def predict_files(self, *files: tuple[str, bytes], **query: object) -> httpx.Response:
+        parts = [("file", file) for file in files]
+        return self.client.post("/predict", files=parts, params=_text(query))
+
+    def in_flight(self) -> int:
+        return self.server.runtime.admission.in_flight
+
+
+@contextmanager
+def serving(
+    settings: Settings, open_models: OpenModels = open_repository, *, ready: bool = True
+) -> Iterator[Live]:
+    """Serve in a thread, on a free port of the loopback; ready, unless told otherwise."""
+    server = make_server(create_app(settings, open_models))
+    thread = threading.Thread(target=server.run, name="service")
+    thread.start()
+    try:
+        eventually(lambda: server.started)
+        if ready:
+            eventually(lambda: server.runtime.status == "ready")
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{server.port}", timeout=PATIENCE_S, trust_env=False
+        ) as client:
+            yield Live(server, client)
+    finally:
+        server.handle_exit(signal.SIGTERM, None)
+        thread.join()
+
+
+@dataclass(frozen=True)
+class Process:
+    """The service as a process of its own."""
+
+    popen: subprocess.Popen[str]
+    log: list[str]
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [event for line in self.log if (event := json.loads(line))["event"] == name]
+
+    def resident_bytes(self) -> int:
+        pages = Path(f"/proc/{self.popen.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def process(models: Path, *arguments: str, **environment: str) -> Iterator[Process]:
+    """Start ``pneumo-serve run`` and wait until it is ready."""
+    command = command_line("run", "--port", "0", "--models-dir", str(models))
+    popen = subprocess.Popen(
+        [*arguments, *command],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    log: list[str] = []
+    reader = threading.Thread(target=_read, args=(popen, log))
+    reader.start()
+    try:
+        eventually(lambda: len(Process(popen, log, 0).events("ready")) == 1)
+        yield Process(popen, log, Process(popen, log, 0).events("listening")[0]["port"])
+    finally:
+        popen.kill()
+        popen.wait()
+        reader.join()
+
+
+def command_line(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "service", *arguments]
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.01)
+
+
+def problem(response: httpx.Response) -> tuple[int, str]:
+    """The status and the slug of a problem detail, whose form is checked."""
+    body = response.json()
+    assert response.headers["content-type"] == "application/problem+json"
+    assert set(body) == {"type", "title", "status", "detail", "instance"}
+    assert body["status"] == response.status_code
+    assert body["instance"] == f"urn:request:{response.headers['x-request-id']}"
+    return response.status_code, body["type"].removeprefix("/problems/")
+
+
+def _read(popen: subprocess.Popen[str], log: list[str]) -> None:
+    assert popen.stdout is not None
+    with popen.stdout as lines:
+        for line in lines:
+            log.append(line)  # noqa: PERF402 - each line is seen as soon as it comes
+
+
+def _text(query: dict[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in query.items()}

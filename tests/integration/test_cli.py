@@ -1,0 +1,157 @@
+import contextlib
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from contract.manifest import MANIFEST_FILE, MODEL_FILE, ModelManifest, sha256_digest
+from service.cli import app
+from tests.bundles import brightness_graph, write_bundle, write_fragile_bundle
+from tests.integration.live import eventually
+
+runner = CliRunner()
+
+
+def changed(bundle: Path) -> None:
+    with (bundle / MODEL_FILE).open("ab") as model:
+        model.write(b"\0")
+
+
+def of_another_size(bundle: Path) -> None:
+    replace_model(bundle, brightness_graph(size=64).SerializeToString())
+
+
+def no_graph_at_all(bundle: Path) -> None:
+    replace_model(bundle, b"no graph")
+
+
+def replace_model(bundle: Path, model: bytes) -> None:
+    (bundle / MODEL_FILE).write_bytes(model)
+    manifest = ModelManifest.model_validate_json((bundle / MANIFEST_FILE).read_bytes())
+    described = manifest.model_copy(update={"digest": sha256_digest(model)})
+    (bundle / MANIFEST_FILE).write_text(described.model_dump_json())
+
+
+def without_manifest(bundle: Path) -> None:
+    (bundle / MANIFEST_FILE).unlink()
+
+
+def in_a_folder_of_another_version(bundle: Path) -> None:
+    bundle.rename(bundle.with_name("7"))
+
+
+def not_there(bundle: Path) -> None:
+    bundle.rename(bundle.with_name("not-a-version"))
+
+
+@pytest.mark.parametrize("command", [["run", "--port", "0"], ["check"]])
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (changed, "tiny/1/model.onnx has sha256:"),
+        (
+            of_another_size,
+            "tiny version 1: the graph's inputs are image uint8 ['batch', 64, 64, 1]",
+        ),
+        (no_graph_at_all, "tiny version 1: model.onnx cannot be loaded."),
+        (without_manifest, "tiny/1 has no manifest.json."),
+        (in_a_folder_of_another_version, "tiny/7 holds tiny version 1."),
+        (not_there, "There is no model bundle in PNEUMO_MODELS_DIR."),
+    ],
+)
+def test_a_bundle_that_cannot_be_used_stops_the_start_with_one_line(
+    tmp_path: Path, spoil: object, says: str, command: list[str]
+) -> None:
+    assert callable(spoil)
+    spoil(write_bundle(tmp_path))
+
+    ended = runner.invoke(app, [*command, "--models-dir", str(tmp_path)])
+
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith(f"pneumo-serve: {says}")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("PNEUMO_PORT", "99999", "port: Input should be less than or equal to 65535"),
+        ("PNEUMO_QUEUE_LIMIT", "3", "settings: Value error, PNEUMO_MAX_FILES must not be larger"),
+        ("PNEUMO_DEFAULT_MODEL", "huge", "PNEUMO_DEFAULT_MODEL is huge, but the models are tiny."),
+        ("PNEUMO_API_KEYS_FILE", "/nowhere", "PNEUMO_API_KEYS_FILE cannot be read: No such file"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    write_bundle(tmp_path)
+    monkeypatch.setenv(variable, value)
+
+    ended = runner.invoke(app, ["run", "--models-dir", str(tmp_path)])
+
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith(f"pneumo-serve: {says}")
+
+
+def test_a_service_that_is_told_to_stop_ends_well(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def is_ready() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).is_success
+        return False
+
+    def stop_when_ready() -> None:
+        eventually(is_ready)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stopper = threading.Thread(target=stop_when_ready)
+    stopper.start()
+    ended = runner.invoke(app, ["run", "--port", str(port), "--models-dir", str(tmp_path)])
+    stopper.join()
+
+    assert (ended.exit_code, ended.stderr) == (0, "")
+
+
+def test_check_runs_every_model_and_says_where(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    write_bundle(tmp_path, version=2)
+
+    ended = runner.invoke(app, ["check", "--models-dir", str(tmp_path)])
+
+    assert ended.exit_code == 0
+    assert ended.stdout.splitlines() == [
+        "tiny version 1: CPUExecutionProvider",
+        "tiny version 2: CPUExecutionProvider",
+    ]
+
+
+def test_check_fails_where_a_model_loads_but_does_not_run(tmp_path: Path) -> None:
+    write_fragile_bundle(tmp_path, fails_on=0)
+
+    ended = runner.invoke(app, ["check", "--models-dir", str(tmp_path)])
+
+    assert ended.exit_code == 1
+    assert ended.stderr == "pneumo-serve: The model did not run.\n"
+
+
+def test_the_openapi_document_is_printed_written_and_checked(tmp_path: Path) -> None:
+    file = tmp_path / "openapi.yaml"
+
+    printed = runner.invoke(app, ["openapi"])
+    written = runner.invoke(app, ["openapi", "--output", str(file)])
+    same = runner.invoke(app, ["openapi", "--check", str(file)])
+    file.write_text(file.read_text().replace("/predict", "/guess"))
+    other = runner.invoke(app, ["openapi", "--check", str(file)])
+
+    assert yaml.safe_load(printed.stdout)["openapi"].startswith("3.1")
+    assert [written.exit_code, same.exit_code, other.exit_code] == [0, 0, 1]
+    assert other.stderr.startswith("pneumo-serve: openapi.yaml is not what the routes say.")

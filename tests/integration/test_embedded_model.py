@@ -1,0 +1,100 @@
+"""The model that ships with the repository, on the images that its manifest speaks of."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from contract.decision import decide
+from contract.manifest import ModelManifest
+from export.inference import run_in_batches
+from export.verify import answer, open_bundle, read_images
+from service.settings import Settings
+from tests.integration.live import Live, serving
+from tests.synthetic import as_jpeg, synthetic_radiograph
+
+BUNDLE = Path(__file__).parents[2] / "models" / "xray-pneumonia" / "1"
+CLASSES = ("NORMAL", "PNEUMONIA")
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[Live]:
+    with serving(Settings(port=0, provider="cpu")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def official_test(data_dir: Path) -> tuple[ModelManifest, np.ndarray, np.ndarray]:
+    manifest, session = open_bundle(BUNDLE)
+    files = [sorted((data_dir / "chest_xray" / "test" / name).iterdir()) for name in CLASSES]
+    images = read_images([*files[0], *files[1]], manifest.preprocessing)
+    probabilities = run_in_batches(session, images)["probabilities"]
+    return manifest, probabilities, np.repeat([0, 1], [len(part) for part in files])
+
+
+def metric(manifest: ModelManifest, name: str) -> float:
+    [found] = [m.value for m in manifest.metrics if m.name == name and m.images == 624]
+    return found
+
+
+@pytest.mark.data
+def test_the_embedded_bundle_reproduces_its_manifests_auroc(
+    official_test: tuple[ModelManifest, np.ndarray, np.ndarray],
+) -> None:
+    manifest, probabilities, truth = official_test
+
+    assert len(truth) == 624
+    assert roc_auc_score(truth, probabilities[:, 1]) == pytest.approx(
+        metric(manifest, "auroc"), abs=5e-4
+    )
+
+
+@pytest.mark.data
+def test_the_embedded_bundle_reproduces_its_manifests_accuracy(
+    official_test: tuple[ModelManifest, np.ndarray, np.ndarray],
+) -> None:
+    manifest, probabilities, truth = official_test
+    points = manifest.operating_points
+    present = np.array([decide(manifest.labels, row, points).present[1] for row in probabilities])
+
+    # One image at the operating point may fall to the other side on another processor.
+    assert np.mean(present == truth) == pytest.approx(metric(manifest, "accuracy"), abs=2 / 624)
+    assert np.mean(present[truth == 1]) == pytest.approx(
+        metric(manifest, "sensitivity"), abs=2 / 390
+    )
+
+
+@pytest.mark.data
+def test_posted_originals_are_answered_as_by_the_verified_bundle(
+    embedded: Live, data_dir: Path
+) -> None:
+    files = sorted((data_dir / "chest_xray_originals").rglob("*.jpeg"))
+    expected = answer(BUNDLE, files)
+
+    for file, reference in zip(files, expected, strict=True):
+        [result] = embedded.predict(file.read_bytes()).json()["results"]
+        found = {finding["label"]: finding["probability"] for finding in result["findings"]}
+        assert found == pytest.approx(reference.probabilities, abs=1e-6), file.name
+        assert result["decision"] == (reference.decision.label or "refer")
+    assert len(files) == 36
+
+
+def test_a_synthetic_radiograph_is_answered_as_by_the_verified_bundle(
+    embedded: Live, tmp_path: Path
+) -> None:
+    file = tmp_path / "chest.jpg"
+    file.write_bytes(as_jpeg(synthetic_radiograph(rows=900, columns=1100)))
+    [reference] = answer(BUNDLE, [file])
+
+    [result] = embedded.predict(file.read_bytes()).json()["results"]
+
+    found = {finding["label"]: finding["probability"] for finding in result["findings"]}
+    assert found == pytest.approx(reference.probabilities, abs=1e-6)
+
+
+def test_the_page_of_models_names_the_embedded_one(embedded: Live) -> None:
+    body = embedded.client.get("/models/xray-pneumonia").text
+
+    assert "Research only. Not for diagnosis." in body

@@ -1,0 +1,247 @@
+"""From the start of the process to its stop, and what can go wrong at either end."""
+
+import resource
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.app import create_app
+from service.errors import DeviceLost
+from service.repository import ModelRepository, ServedModel
+from service.server import make_server
+from service.session import ModelOutput
+from service.settings import Settings
+from tests.bundles import make_manifest, write_bundle
+from tests.integration.live import (
+    Process,
+    command_line,
+    eventually,
+    problem,
+    process,
+    serving,
+)
+
+MIB = 1024 * 1024
+
+
+class LosableGpu:
+    """A session on a GPU that can be lost, as a container loses its own."""
+
+    provider = "CUDAExecutionProvider"
+
+    def __init__(self) -> None:
+        self.lost = False
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
+        self.answers.wait()
+        if self.lost:
+            raise DeviceLost("The accelerator does not answer.")
+        maps = np.zeros((len(images), 4, 4, 2), np.float32) if activation_map else None
+        return ModelOutput(np.tile(np.array([0, 1], np.float32), (len(images), 1)), maps)
+
+
+def refused(process: Process) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", process.port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def until_closed(connection: socket.socket) -> str:
+    pieces = []
+    while piece := connection.recv(65536):
+        pieces.append(piece)
+    return b"".join(pieces).decode()
+
+
+def test_until_its_models_are_loaded_the_service_lives_but_takes_no_image(
+    tmp_path: Path, radiograph: bytes
+) -> None:
+    write_bundle(tmp_path, ballast=4000)
+
+    with serving(Settings(models_dir=tmp_path, port=0), ready=False) as live:
+        early = live.predict(radiograph)
+        ready = live.client.get("/health/ready")
+        alive = live.client.get("/health/live")
+        health = live.client.get("/health")
+        models = live.client.get("/models")
+        eventually(lambda: live.client.get("/health/ready").status_code == 200)
+        later = live.predict(radiograph)
+
+    assert problem(early) == problem(ready) == problem(models) == (503, "not-ready")
+    assert int(early.headers["retry-after"]) >= 1
+    assert alive.json() == {"status": "live"}
+    assert (health.status_code, health.json()["status"]) == (503, "loading")
+    assert later.status_code == 200
+
+
+def test_a_stop_finishes_what_was_accepted_and_refuses_what_was_not(
+    tmp_path: Path, radiograph: bytes
+) -> None:
+    write_bundle(tmp_path, ballast=4000)
+    head = (
+        f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(radiograph)}\r\n\r\n".encode()
+    )
+
+    with (
+        process(tmp_path) as service,
+        socket.create_connection(("127.0.0.1", service.port)) as accepted,
+        socket.create_connection(("127.0.0.1", service.port)) as unfinished,
+    ):
+        unfinished.sendall(head + radiograph[:100])
+        accepted.sendall(head + radiograph)
+        eventually(
+            lambda: "in_flight 1.0" in httpx.get(f"{service.url}/metrics", trust_env=False).text
+        )
+        service.popen.send_signal(signal.SIGTERM)
+        eventually(lambda: refused(service))
+        unfinished.sendall(radiograph[100:])
+        too_late, answered = until_closed(unfinished), until_closed(accepted)
+        exit_code = service.popen.wait(timeout=60)
+
+    assert too_late.startswith("HTTP/1.1 503 ")
+    assert "/problems/shutting-down" in too_late
+    assert "retry-after: " in too_late
+    assert answered.startswith("HTTP/1.1 200 ")
+    assert exit_code == 0
+
+
+def test_a_service_that_stops_says_so_to_its_probes(models: Path, radiograph: bytes) -> None:
+    with serving(Settings(models_dir=models, port=0)) as live:
+        live.server.runtime.begin_stopping()
+        refused = live.predict(radiograph)
+        ready = live.client.get("/health/ready")
+        health = live.client.get("/health")
+
+    assert problem(refused) == problem(ready) == (503, "shutting-down")
+    assert (health.status_code, health.json()["status"]) == (503, "stopping")
+
+
+def test_what_nobody_foresaw_stops_the_start_too() -> None:
+    def fails(_settings: Settings) -> ModelRepository:
+        raise MemoryError("no room")
+
+    server = make_server(create_app(Settings(port=0), fails))
+    server.run()
+
+    assert server.runtime.status == "failed"
+    assert str(server.runtime.failure) == "MemoryError: no room"
+
+
+def test_a_gpu_that_does_not_answer_fails_liveness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.runtime.DEVICE_PROBE_TIMEOUT_S", 0.1)
+    gpu = LosableGpu()
+    model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
+
+    with serving(Settings(port=0), lambda _: ModelRepository({"tiny": {1: model}})) as live:
+        gpu.answers.clear()
+        alive = live.client.get("/health/live")
+        gpu.answers.set()
+        eventually(lambda: live.client.get("/health/live").is_success)
+
+    assert problem(alive) == (503, "device-lost")
+
+
+def test_a_lost_gpu_fails_liveness_and_refuses_images(radiograph: bytes) -> None:
+    gpu = LosableGpu()
+    model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
+
+    with serving(Settings(port=0), lambda _: ModelRepository({"tiny": {1: model}})) as live:
+        before = live.client.get("/health/live").status_code, live.predict(radiograph).status_code
+        gpu.lost = True
+        alive, lost = live.client.get("/health/live"), live.predict(radiograph)
+        gpu.lost = False
+        after = live.client.get("/health/live").status_code, live.predict(radiograph).status_code
+
+    assert before == after == (200, 200)
+    assert problem(alive) == problem(lost) == (503, "device-lost")
+    assert int(lost.headers["retry-after"]) >= 1
+
+
+def test_cuda_without_a_gpu_stops_the_start_and_says_why(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+
+    command = command_line(
+        "run", "--port", "0", "--models-dir", str(tmp_path), "--provider", "cuda"
+    )
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("pneumo-serve: The model cannot run on CUDA: ")
+    assert ended.stderr.count("\n") == 1
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_no_upload_touches_the_disk(models: Path, radiograph: bytes) -> None:
+    # The limit makes every write to a file fail, whatever its folder.
+    with process(models) as service:
+        resource.prlimit(service.popen.pid, resource.RLIMIT_FSIZE, (0, 0))
+        parts = [("file", ("a.jpg", radiograph + b"\0" * 4 * MIB)) for _ in range(4)]
+        response = httpx.post(f"{service.url}/predict", files=parts, timeout=60, trust_env=False)
+
+    assert response.status_code == 200
+    assert [result["status"] for result in response.json()["results"]] == ["ok"] * 4
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"\0" * 3 * MIB, 413), (b"\xff\xd8\xff" + b"\0" * MIB, 422)],
+)
+def test_refused_images_leave_no_memory_behind(models: Path, body: bytes, status: int) -> None:
+    with (
+        process(models, PNEUMO_MAX_BODY_BYTES=str(2 * MIB)) as service,
+        httpx.Client(base_url=service.url, timeout=60, trust_env=False) as client,
+    ):
+        statuses = {client.post("/predict", content=body).status_code for _ in range(5)}
+        before = service.resident_bytes()
+        statuses |= {client.post("/predict", content=body).status_code for _ in range(25)}
+        after = service.resident_bytes()
+
+    assert statuses == {status}
+    assert after - before < 8 * len(body)
+
+
+def test_neither_names_nor_values_of_a_patient_reach_the_log(models: Path) -> None:
+    with process(models) as service:
+        parts = [("file", ("doe-jane.dcm", b"\0" * 128 + b"DICM" + b"doe-jane"))]
+        httpx.post(f"{service.url}/predict?model=doe-jane", files=parts, trust_env=False)
+        httpx.post(f"{service.url}/predict", files=parts, trust_env=False)
+        httpx.get(f"{service.url}/doe-jane", trust_env=False)
+        eventually(lambda: len(service.events("request")) == 3)
+
+    assert "doe-jane" not in "".join(service.log)
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path, radiograph: bytes) -> None:
+    write_bundle(tmp_path, ballast=8000)
+    head = (
+        f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(radiograph)}\r\n\r\n".encode()
+    )
+
+    with (
+        process(tmp_path) as service,
+        socket.create_connection(("127.0.0.1", service.port)) as accepted,
+    ):
+        accepted.sendall(head + radiograph)
+        eventually(
+            lambda: "in_flight 1.0" in httpx.get(f"{service.url}/metrics", trust_env=False).text
+        )
+        service.popen.send_signal(signal.SIGTERM)
+        eventually(lambda: refused(service))
+        service.popen.send_signal(signal.SIGTERM)
+        exit_code = service.popen.wait(timeout=60)
+        answered = until_closed(accepted)
+
+    assert exit_code == 128 + signal.SIGTERM
+    assert answered == ""

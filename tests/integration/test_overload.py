@@ -1,0 +1,157 @@
+"""More work than the service can do: what is shed, what is dropped, and what still answers."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.settings import Settings
+from tests.bundles import write_bundle
+from tests.integration.live import Live, eventually, problem, serving
+
+SLOW = 3000
+
+
+@pytest.fixture(scope="module")
+def slow_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("slow")
+    write_bundle(folder, "quick")
+    write_bundle(folder, "slow", ballast=SLOW)
+    return folder
+
+
+@pytest.fixture
+def busy(slow_models: Path) -> Iterator[Live]:
+    settings = Settings(
+        models_dir=slow_models, port=0, queue_limit=3, max_files=3, inference_workers=1
+    )
+    with serving(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def clients() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+def occupy(
+    live: Live, clients: ThreadPoolExecutor, image: bytes, count: int
+) -> list[Future[httpx.Response]]:
+    requests = [clients.submit(live.predict, image, model="slow") for _ in range(count)]
+    eventually(lambda: live.in_flight() == count)
+    return requests
+
+
+def test_a_full_queue_sheds_images_and_nothing_else(
+    busy: Live, clients: ThreadPoolExecutor, radiograph: bytes
+) -> None:
+    accepted = occupy(busy, clients, radiograph, 3)
+
+    shed = busy.predict(radiograph)
+    health = [busy.client.get(path) for path in ("/health", "/health/live", "/health/ready")]
+    metrics = busy.client.get("/metrics")
+
+    assert problem(shed) == (429, "queue-full")
+    assert int(shed.headers["retry-after"]) >= 1
+    assert [response.status_code for response in (*health, metrics)] == [200] * 4
+    assert "pneumoscope_images_in_flight 3.0" in metrics.text
+    assert not any(request.done() for request in accepted)
+    assert [request.result().status_code for request in accepted] == [200] * 3
+    assert busy.predict(radiograph).status_code == 200
+
+
+def test_several_files_are_admitted_all_or_none(
+    busy: Live, clients: ThreadPoolExecutor, radiograph: bytes
+) -> None:
+    accepted = occupy(busy, clients, radiograph, 1)
+
+    too_many = busy.predict_files(*[("a.jpg", radiograph)] * 3)
+    enough = busy.predict_files(*[("a.jpg", radiograph)] * 2, model="quick")
+
+    assert problem(too_many) == (429, "queue-full")
+    assert enough.status_code == 200
+    assert accepted[0].result().status_code == 200
+
+
+def test_retry_after_grows_with_the_measured_time_per_image(
+    busy: Live, clients: ThreadPoolExecutor, radiograph: bytes
+) -> None:
+    measured = busy.predict(radiograph, model="slow").json()["timing_ms"]
+    occupy(busy, clients, radiograph, 3)
+
+    shed = busy.predict(radiograph)
+
+    assert int(shed.headers["retry-after"]) >= 3 * measured["inference"] / 1000
+
+
+def test_a_request_past_its_deadline_is_refused_and_its_work_dropped(
+    slow_models: Path, clients: ThreadPoolExecutor, radiograph: bytes
+) -> None:
+    settings = Settings(models_dir=slow_models, port=0, inference_workers=1, request_deadline_s=0.2)
+
+    with serving(settings) as live:
+        late = list(clients.map(lambda _: live.predict(radiograph, model="slow"), range(3)))
+        eventually(lambda: live.in_flight() == 0)
+        eventually(lambda: live.predict(radiograph, model="quick").status_code == 200)
+        metrics = live.client.get("/metrics").text
+
+    assert {problem(response) for response in late} == {(429, "deadline-exceeded")}
+    assert all(int(response.headers["retry-after"]) >= 1 for response in late)
+    assert 'decision="normal",model="slow"' not in metrics
+
+
+def test_the_work_of_a_client_that_went_away_is_dropped(
+    busy: Live, clients: ThreadPoolExecutor, radiograph: bytes
+) -> None:
+    (accepted,) = occupy(busy, clients, radiograph, 1)
+    head = (
+        f"POST /predict?model=slow HTTP/1.1\r\nHost: x\r\nContent-Length: {len(radiograph)}\r\n\r\n"
+    ).encode()
+    with socket.create_connection(("127.0.0.1", busy.server.port)) as connection:
+        connection.sendall(head + radiograph)
+        eventually(lambda: busy.in_flight() == 2)
+    eventually(lambda: busy.in_flight() == 1)
+
+    assert not accepted.done()
+    assert accepted.result().status_code == 200
+    busy.predict(radiograph, model="quick")
+    metrics = busy.client.get("/metrics").text
+    assert 'decision="normal",model="slow",version="1"} 1.0' in metrics
+    assert 'route="/predict",status="499"} 1.0' in metrics
+
+
+def test_health_is_answered_while_models_run(
+    busy: Live, clients: ThreadPoolExecutor, radiograph: bytes
+) -> None:
+    running = occupy(busy, clients, radiograph, 2)
+
+    answers = [busy.client.get("/health").status_code for _ in range(5)]
+
+    assert answers == [200] * 5
+    assert not any(request.done() for request in running)
+
+
+def test_a_stat_image_goes_ahead_of_routine_ones(
+    busy: Live, clients: ThreadPoolExecutor, radiograph: bytes
+) -> None:
+    order: list[str] = []
+    lock = threading.Lock()
+
+    def send(priority: str) -> None:
+        busy.predict(radiograph, model="slow", priority=priority)
+        with lock:
+            order.append(priority)
+
+    requests = []
+    for count, priority in enumerate(("routine", "routine", "stat"), 1):
+        requests.append(clients.submit(send, priority))
+        eventually(lambda count=count: busy.in_flight() == count)  # type: ignore[misc]
+    for request in requests:
+        request.result()
+
+    assert order == ["routine", "stat", "routine"]

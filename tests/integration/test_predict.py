@@ -1,0 +1,259 @@
+import base64
+import hashlib
+import io
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from contract.manifest import read_manifest
+from service.schemas import ImageAnswer, ImageRejection, PredictionBody
+from tests.bundles import expected_pneumonia
+from tests.integration.live import JPEG, Live, problem
+from tests.synthetic import as_dicom, as_jpeg, as_png, as_tiff, synthetic_radiograph
+
+
+def flat(value: int, rows: int = 64, columns: int = 64) -> bytes:
+    return as_png(np.full((rows, columns), value, np.uint8))
+
+
+def answers(body: dict[str, object]) -> list[ImageAnswer]:
+    results = PredictionBody.model_validate(body).results
+    assert all(isinstance(result, ImageAnswer) for result in results)
+    return [result for result in results if isinstance(result, ImageAnswer)]
+
+
+def test_the_answer_is_what_the_contract_says(live: Live, models: Path, radiograph: bytes) -> None:
+    manifest = read_manifest(models / "tiny" / "2")
+
+    response = live.predict(radiograph)
+
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    body = PredictionBody.model_validate_json(response.content)
+    assert uuid.UUID(body.id).version == 7
+    assert body.model.model_dump() == {
+        "name": "tiny",
+        "version": 2,
+        "digest": manifest.digest,
+        "intended_use": "Research only. Not for diagnosis.",
+    }
+    assert body.execution_provider == "CPUExecutionProvider"
+    (answer,) = answers(response.json())
+    assert answer.file is None
+    assert answer.sha256 == hashlib.sha256(radiograph).hexdigest()
+    assert [(f.label, f.code.code, f.operating_point) for f in answer.findings] == [
+        ("normal", "17621005", 0.9),
+        ("pneumonia", "233604007", 0.9),
+    ]
+    assert {f.code.system for f in answer.findings} == {"http://snomed.info/sct"}
+    assert "heatmap" not in response.json()["results"][0]
+
+
+@pytest.mark.parametrize(
+    ("brightness", "decision", "present", "reasons"),
+    [
+        (250, "pneumonia", [False, True], []),
+        (10, "normal", [True, False], []),
+        (128, "refer", [False, False], ["uncertain"]),
+    ],
+)
+def test_different_images_get_different_answers(
+    live: Live, brightness: int, decision: str, present: list[bool], reasons: list[str]
+) -> None:
+    expected = expected_pneumonia(np.full((1, 1), brightness, np.uint8))
+
+    (answer,) = answers(live.predict(flat(brightness)).json())
+
+    assert answer.decision == decision
+    assert answer.reasons == reasons
+    assert [finding.present for finding in answer.findings] == present
+    assert answer.findings[1].probability == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/dicom", "image/png"])
+def test_the_content_decides_and_not_the_declared_type(
+    live: Live, radiograph: bytes, content_type: str | None
+) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+
+    response = live.client.post("/predict", content=radiograph, headers=headers)
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("encode", [as_jpeg, as_png, as_tiff, as_dicom])
+def test_every_format_gets_the_same_finding(live: Live, encode: object) -> None:
+    assert callable(encode)
+    image = encode(np.full((64, 64), 240, np.uint8))
+
+    (answer,) = answers(live.predict(image).json())
+
+    assert answer.decision == "pneumonia"
+
+
+def test_stages_are_timed_in_milliseconds(live: Live, radiograph: bytes) -> None:
+    timing = PredictionBody.model_validate_json(live.predict(radiograph).content).timing_ms
+
+    assert timing.decode > 0
+    assert timing.inference > 0
+    assert timing.total >= timing.decode + timing.inference
+
+
+def test_several_files_are_answered_in_order_and_a_bad_one_holds_up_no_other(live: Live) -> None:
+    response = live.predict_files(
+        ("dark.png", flat(0)), ("notes.txt", b"no image"), ("bright.png", flat(255))
+    )
+
+    assert response.status_code == 200
+    body = PredictionBody.model_validate_json(response.content)
+    dark, notes, bright = body.results
+    assert isinstance(dark, ImageAnswer)
+    assert (dark.file, dark.decision) == ("dark.png", "normal")
+    assert isinstance(notes, ImageRejection)
+    assert (notes.file, notes.problem.type) == ("notes.txt", "/problems/not-an-image")
+    assert notes.problem.instance == f"urn:request:{response.headers['x-request-id']}"
+    assert notes.sha256 == hashlib.sha256(b"no image").hexdigest()
+    assert isinstance(bright, ImageAnswer)
+    assert (bright.file, bright.decision) == ("bright.png", "pneumonia")
+
+
+def test_several_files_that_are_all_bad_are_still_answered_one_by_one(live: Live) -> None:
+    body = live.predict_files(("a.txt", b"no image"), ("b.txt", b"nor this")).json()
+
+    assert [result["status"] for result in body["results"]] == ["error", "error"]
+    assert body["model"]["name"] == "tiny"
+
+
+def test_one_file_alone_that_is_bad_answers_with_its_own_status(live: Live) -> None:
+    response = live.predict_files(("notes.txt", b"no image"))
+
+    assert problem(response) == (422, "not-an-image")
+
+
+def test_a_name_says_nothing_of_the_folders_of_the_client(live: Live) -> None:
+    response = live.predict_files((r"C:\patients\doe\chest.png", flat(0)), ("../../x.png", flat(0)))
+
+    assert [result["file"] for result in response.json()["results"]] == ["chest.png", "x.png"]
+
+
+def test_a_part_needs_no_name_of_a_file(live: Live) -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + flat(0) + b"\r\n--b--\r\n"
+    )
+
+    response = live.client.post(
+        "/predict", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"}
+    )
+
+    assert response.json()["results"][0]["file"] is None
+
+
+def test_a_body_in_chunks_is_read_as_a_whole(live: Live, radiograph: bytes) -> None:
+    pieces = (radiograph[start : start + 1000] for start in range(0, len(radiograph), 1000))
+
+    response = live.client.post("/predict", content=pieces, headers=JPEG)
+
+    assert response.json()["results"][0]["sha256"] == hashlib.sha256(radiograph).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "size"), [(300, 200, (200, 300)), (1500, 750, (512, 1024))]
+)
+def test_a_heatmap_is_a_gray_png_over_the_radiograph(
+    live: Live, rows: int, columns: int, size: tuple[int, int]
+) -> None:
+    image = np.zeros((rows, columns), np.uint8)
+    image[: rows // 2] = 255
+
+    response = live.predict(as_png(image), explain="heatmap")
+
+    heatmap = answers(response.json())[0].heatmap
+    assert heatmap is not None
+    assert (heatmap.width, heatmap.height) == size
+    with Image.open(io.BytesIO(base64.b64decode(heatmap.data))) as png:
+        assert (png.format, png.mode, png.size) == ("PNG", "L", size)
+        pixels = np.asarray(png)
+    upper, lower = pixels[: size[1] // 4], pixels[-size[1] // 4 :]
+    bright, dark = (upper, lower) if heatmap.label == "pneumonia" else (lower, upper)
+    assert bright.min() > 200
+    assert dark.max() == 0
+
+
+def test_a_heatmap_of_a_jpeg_has_the_size_of_the_original_and_not_of_the_reduced_decode(
+    live: Live,
+) -> None:
+    response = live.predict(as_jpeg(synthetic_radiograph(900, 700)), explain="heatmap")
+
+    heatmap = answers(response.json())[0].heatmap
+    assert heatmap is not None
+    assert (heatmap.width, heatmap.height) == (700, 900)
+
+
+def test_a_ct_image_goes_to_the_model_that_takes_ct(live: Live) -> None:
+    slice_of_ct = as_dicom(np.full((64, 64), 200, np.int16), Modality="CT")
+
+    response = live.predict(slice_of_ct)
+
+    assert response.json()["model"]["name"] == "tiny-ct"
+
+
+def test_the_first_file_that_can_be_read_chooses_the_model_for_all(live: Live) -> None:
+    response = live.predict_files(
+        ("notes.txt", b"no image"),
+        ("chest.dcm", as_dicom(synthetic_radiograph())),
+        ("slice.dcm", as_dicom(np.full((64, 64), 200, np.int16), Modality="CT")),
+    )
+
+    body = response.json()
+    assert body["model"]["name"] == "tiny"
+    assert [result["status"] for result in body["results"]] == ["error", "ok", "error"]
+    assert body["results"][2]["problem"]["type"] == "/problems/unsuitable-image"
+
+
+@pytest.mark.parametrize(("query", "version"), [({}, 2), ({"version": 1}, 1)])
+def test_a_model_is_taken_by_name_and_version(
+    live: Live, radiograph: bytes, query: dict[str, int], version: int
+) -> None:
+    response = live.predict(radiograph, model="tiny", **query)
+
+    assert response.json()["model"]["version"] == version
+
+
+def test_stat_is_accepted(live: Live, radiograph: bytes) -> None:
+    assert live.predict(radiograph, priority="stat").status_code == 200
+
+
+def test_a_frame_of_a_multi_frame_image_is_read(live: Live) -> None:
+    frames = np.stack([np.full((64, 64), value, np.uint8) for value in (0, 255)])
+    image = as_dicom(frames, NumberOfFrames=2)
+
+    decisions = [live.predict(image, frame=n).json()["results"][0]["decision"] for n in (1, 2)]
+
+    assert decisions == ["normal", "pneumonia"]
+
+
+def test_an_empty_body_part_is_accepted(live: Live) -> None:
+    image = as_dicom(synthetic_radiograph(), BodyPartExamined="")
+
+    assert live.predict(image).status_code == 200
+
+
+def test_the_callers_identifiers_are_kept_and_returned(live: Live, radiograph: bytes) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+    response = live.client.post(
+        "/predict", content=radiograph, headers={"X-Request-ID": "ris.42", "traceparent": trace}
+    )
+
+    assert response.headers["x-request-id"] == "ris.42"
+    assert response.headers["traceparent"] == trace
+
+
+def test_an_identifier_that_could_not_stand_in_a_log_is_replaced(live: Live) -> None:
+    response = live.client.get("/health", headers={"X-Request-ID": 'a "b"', "traceparent": "x"})
+
+    assert uuid.UUID(response.headers["x-request-id"]).version == 7
+    assert "traceparent" not in response.headers

@@ -1,0 +1,217 @@
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from tests.training_data import TINY_RECIPE, write_kermany
+from training.cli import app
+from training.evaluation import Evaluation
+from training.workdir import load_trained
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+EPOCHS = 6
+START_TIMEOUT_S = 240
+SPLITS = ("train", "validation")
+
+
+def train(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def fit(recipe: Path, data: Path, workdir: Path) -> Result:
+    return train("fit", "--recipe", recipe, "--data", data, "--workdir", workdir)
+
+
+def history(workdir: Path) -> list[dict[str, str]]:
+    with (workdir / "history.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def read_json(path: Path) -> dict[str, object]:
+    content = json.loads(path.read_text())
+    assert isinstance(content, dict)
+    return content
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(TINY_RECIPE.replace("epochs = 2", f"epochs = {EPOCHS}"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    home = write_kermany(root, "train", images_per_class=20)
+    (home / "train" / "NORMAL" / "IM-0099-0001.jpeg").write_bytes(b"not an image")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(recipe: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test folder is not there yet: a training cannot have looked at it."""
+    workdir = tmp_path_factory.mktemp("run") / "whole"
+    result = fit(recipe, data, workdir)
+    assert result.exit_code == 0, result.output
+    write_kermany(data, "test", images_per_class=12, seed=500)
+    return workdir
+
+
+def test_a_training_leaves_a_model_and_where_it_came_from(trained: Path) -> None:
+    model = load_trained(trained)
+
+    assert model.config.name == "tiny"
+    assert model.provenance.training_images + model.provenance.validation_images == 40
+    assert model.provenance.data_digest.startswith("sha256:")
+    assert [finding.label for finding in model.calibration.findings] == ["normal", "pneumonia"]
+    assert "keras" in read_json(trained / "versions.json")
+    assert len(history(trained)) == EPOCHS
+    assert not list(trained.rglob(".draft-*"))
+
+
+def test_an_unreadable_image_is_listed_and_skipped(trained: Path) -> None:
+    with (trained / "unreadable-train.csv").open(newline="") as file:
+        listed = [row["path"] for row in csv.DictReader(file)]
+
+    assert listed == ["train/NORMAL/IM-0099-0001.jpeg"]
+    assert listed[0] not in (trained / "split.csv").read_text()
+
+
+def test_no_patient_is_on_both_sides_of_the_split(trained: Path) -> None:
+    with (trained / "split.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    sides = {split: {r["patient"] for r in rows if r["split"] == split} for split in SPLITS}
+    assert all(sides.values())
+    assert sides["train"].isdisjoint(sides["validation"])
+    assert all(row["path"].startswith("train/") for row in rows)
+
+
+def test_a_killed_training_carries_on_as_if_it_had_never_stopped(
+    recipe: Path, data: Path, trained: Path, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "killed"
+    options = ["--recipe", recipe, "--data", data, "--workdir", workdir]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", "fit", *map(str, options)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    checkpoint = workdir / "checkpoints" / "member-0" / "checkpoint.npz"
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (workdir / "model.keras").exists()
+    written_before = checkpoint.stat().st_mtime_ns
+
+    result = fit(recipe, data, workdir)
+
+    assert result.exit_code == 0, result.output
+    assert "epoch 1/" not in result.output
+    assert f"epoch {EPOCHS}/{EPOCHS}" in result.output
+    assert checkpoint.stat().st_mtime_ns > written_before
+    whole, resumed = history(trained), history(workdir)
+    assert [row["learning_rate"] for row in resumed] == [row["learning_rate"] for row in whole]
+    losses = [[float(row["loss"]) for row in rows] for rows in (whole, resumed)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1), dtype=np.uint8)
+    answers = [load_trained(w).model.predict(images, verbose=0) for w in (trained, workdir)]
+    np.testing.assert_allclose(answers[1], answers[0], atol=1e-2)
+
+
+def test_a_finished_training_is_not_trained_again(recipe: Path, data: Path, trained: Path) -> None:
+    before = (trained / "calibration.json").read_text()
+
+    result = fit(recipe, data, trained)
+
+    assert result.exit_code == 0, result.output
+    assert "epoch" not in result.output
+    assert (trained / "calibration.json").read_text() == before
+
+
+def test_an_evaluation_measures_and_changes_nothing(data: Path, trained: Path) -> None:
+    before = (trained / "calibration.json").read_bytes()
+
+    result = train("evaluate", "--workdir", trained, "--data", data)
+
+    assert result.exit_code == 0, result.output
+    assert "auroc" in result.output
+    assert (trained / "calibration.json").read_bytes() == before
+    evaluation = Evaluation.model_validate_json((trained / "evaluation.json").read_bytes())
+    assert evaluation.images == 24
+    assert evaluation.patients == 12
+    metrics = {metric.name: metric for metric in evaluation.metrics}
+    assert metrics["auroc"].value > 0.8
+    assert metrics["auroc"].lower <= metrics["auroc"].value <= metrics["auroc"].upper
+    for figure in ("roc", "reliability", "scores"):
+        with Image.open(trained / "figures" / f"test-{figure}.png") as picture:
+            assert picture.size == (600, 600)
+    assert load_trained(trained).evaluation == evaluation
+
+
+def test_the_predictions_of_an_evaluation_are_those_of_the_served_model(
+    data: Path, trained: Path
+) -> None:
+    result = train("evaluate", "--workdir", trained, "--data", data, "--split", "validation")
+
+    assert result.exit_code == 0, result.output
+    with (trained / "predictions-validation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    points = {f.label: f.operating_point for f in load_trained(trained).calibration.findings}
+    ill = [float(r["probability_pneumonia"]) for r in rows if r["label"] == "pneumonia"]
+    assert len(rows) == load_trained(trained).provenance.validation_images
+    assert np.mean(np.array(ill) >= points["pneumonia"] - 1e-6) >= 0.9
+
+
+def test_validation_images_of_another_data_set_are_refused(
+    data: Path, trained: Path, tmp_path: Path
+) -> None:
+    write_kermany(tmp_path, "train", images_per_class=2, seed=900)
+
+    result = train("evaluate", "--workdir", trained, "--data", tmp_path, "--split", "validation")
+
+    assert result.exit_code == 1
+    assert "their digest differs" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("recipe_name", "folder", "message"),
+    [
+        ("xray-elbow", "data", "There is no recipe 'xray-elbow'"),
+        ("xray-pneumonia", "nowhere", "is no folder"),
+        ("xray-pneumonia", "run", "10.17632/rscbjbr9sj"),
+        ("xray-pneumonia", "data", "holds a training with another recipe"),
+    ],
+)
+def test_a_mistake_is_answered_with_one_line(
+    data: Path, trained: Path, recipe_name: str, folder: str, message: str
+) -> None:
+    folders = {"data": data, "nowhere": data / "nowhere", "run": trained}
+
+    result = fit(Path(recipe_name), folders[folder], trained)
+
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.output
+
+
+def test_an_evaluation_before_its_training_says_what_to_run(data: Path, tmp_path: Path) -> None:
+    result = train("evaluate", "--workdir", tmp_path, "--data", data)
+
+    assert result.exit_code == 1
+    assert "run pneumo-train fit" in result.stderr

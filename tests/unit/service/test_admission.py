@@ -1,0 +1,111 @@
+import pytest
+
+from service.admission import MAX_RETRY_S, Admission
+from service.errors import QueueFull
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def serve_one(admission: Admission, clock: Clock, seconds: float, images: int = 1) -> None:
+    with admission.admit(images):
+        clock.now += seconds
+
+
+def test_images_are_counted_while_they_are_in_the_service(clock: Clock) -> None:
+    admission = Admission(4, clock)
+
+    with admission.admit(3):
+        assert admission.in_flight == 3
+    assert admission.in_flight == 0
+
+
+def test_more_than_the_limit_is_refused_and_changes_nothing(clock: Clock) -> None:
+    admission = Admission(4, clock)
+
+    with admission.admit(3), pytest.raises(QueueFull) as refused, admission.admit(2):
+        pass
+
+    assert str(refused.value) == "3 images are in flight, and at most 4 may be."
+    assert admission.in_flight == 0
+
+
+def test_before_anything_was_measured_a_second_is_asked_for(clock: Clock) -> None:
+    assert Admission(4, clock).retry_after_s() == 1
+
+
+def test_the_time_to_wait_follows_from_the_measured_rate(clock: Clock) -> None:
+    admission = Admission(10, clock)
+    for _ in range(5):
+        serve_one(admission, clock, 2.0)
+
+    with admission.admit(10), pytest.raises(QueueFull) as refused:
+        admission.check()
+
+    assert refused.value.retry_after_s == 20
+
+
+def test_images_at_once_make_the_service_faster(clock: Clock) -> None:
+    admission = Admission(10, clock)
+    for _ in range(5):
+        serve_one(admission, clock, 2.0, images=4)
+
+    with admission.admit(10):
+        assert admission.retry_after_s() == 5
+
+
+def test_idle_time_does_not_count(clock: Clock) -> None:
+    admission = Admission(10, clock)
+    for _ in range(5):
+        serve_one(admission, clock, 2.0)
+        clock.now += 1000
+
+    with admission.admit(1):
+        assert admission.retry_after_s() == 2
+
+
+def test_a_request_that_was_dropped_says_nothing_of_the_rate(clock: Clock) -> None:
+    admission = Admission(10, clock)
+    serve_one(admission, clock, 4.0)
+
+    with pytest.raises(KeyError), admission.admit(1):
+        raise KeyError
+
+    with admission.admit(1):
+        assert admission.retry_after_s() == 4
+
+
+def test_a_new_rate_is_learnt_slowly(clock: Clock) -> None:
+    admission = Admission(10, clock)
+    serve_one(admission, clock, 10.0)
+
+    serve_one(admission, clock, 0.0)
+
+    with admission.admit(1):
+        assert admission.retry_after_s() == 9
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.0001, 1), (10_000, MAX_RETRY_S)])
+def test_the_time_to_wait_stays_sensible(clock: Clock, seconds: float, told: int) -> None:
+    admission = Admission(10, clock)
+    serve_one(admission, clock, seconds)
+
+    with admission.admit(1):
+        assert admission.retry_after_s() == told
+
+
+def test_a_missed_deadline_says_which_and_when_to_come_back(clock: Clock) -> None:
+    error = Admission(4, clock).deadline_exceeded(1.5)
+
+    assert str(error) == "The request was not served within 1.5 s."
+    assert error.retry_after_s == 1

@@ -1,0 +1,166 @@
+import asyncio
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+import pytest
+
+from service.executors import Priority, PriorityExecutor, Timed
+
+T = TypeVar("T")
+
+
+class Image:
+    """Something whose end can be seen."""
+
+
+def hold(started: threading.Event, go: threading.Event) -> None:
+    started.set()
+    go.wait()
+
+
+async def awaited(executor: PriorityExecutor, work: Callable[[], T]) -> Timed[T]:
+    return await executor.run(Priority.ROUTINE, work)
+
+
+@pytest.fixture
+def executor() -> Iterator[PriorityExecutor]:
+    made = PriorityExecutor("test", 1)
+    yield made
+    made.close()
+
+
+def test_work_is_done_on_a_thread_of_its_own_and_timed(executor: PriorityExecutor) -> None:
+    def work() -> str:
+        time.sleep(0.02)
+        return threading.current_thread().name
+
+    timed = asyncio.run(awaited(executor, work))
+
+    assert timed.value == "test-0"
+    assert timed.ran_s >= 0.02
+    assert timed.waited_s >= 0
+
+
+def test_an_error_comes_back_to_whoever_waits(executor: PriorityExecutor) -> None:
+    def work() -> None:
+        raise KeyError("gone")
+
+    with pytest.raises(KeyError, match="gone"):
+        asyncio.run(awaited(executor, work))
+
+
+def test_urgent_work_goes_first_and_the_rest_in_order(executor: PriorityExecutor) -> None:
+    started, go, order = threading.Event(), threading.Event(), list[str]()
+
+    async def scenario() -> None:
+        first = asyncio.ensure_future(executor.run(Priority.ROUTINE, partial(hold, started, go)))
+        await asyncio.to_thread(started.wait)
+        jobs = [
+            asyncio.ensure_future(executor.run(priority, partial(order.append, name)))
+            for name, priority in (
+                ("a", Priority.ROUTINE),
+                ("b", Priority.ROUTINE),
+                ("c", Priority.STAT),
+                ("d", Priority.STAT),
+            )
+        ]
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(first, *jobs)
+
+    asyncio.run(scenario())
+
+    assert order == ["c", "d", "a", "b"]
+
+
+def test_cancelled_work_is_not_done_and_lets_go_of_its_image_at_once(
+    executor: PriorityExecutor,
+) -> None:
+    started, go, done = threading.Event(), threading.Event(), list[Image]()
+    images = [Image()]
+    seen = weakref.ref(images[0])
+
+    async def scenario() -> bool:
+        first = asyncio.ensure_future(executor.run(Priority.ROUTINE, partial(hold, started, go)))
+        await asyncio.to_thread(started.wait)
+        late = asyncio.ensure_future(
+            executor.run(Priority.ROUTINE, partial(done.append, images.pop()))
+        )
+        await asyncio.sleep(0)
+        late.cancel()
+        await asyncio.sleep(0)
+        held = seen() is not None
+        go.set()
+        await first
+        return held
+
+    gc.disable()
+    try:
+        held = asyncio.run(scenario())
+    finally:
+        gc.enable()
+
+    assert not held
+    assert done == []
+
+
+def test_an_image_whose_work_failed_is_let_go_of_without_the_garbage_collector(
+    executor: PriorityExecutor,
+) -> None:
+    seen: list[weakref.ref[Image]] = []
+
+    def work(image: Image) -> None:
+        seen.append(weakref.ref(image))
+        raise KeyError("gone")
+
+    async def scenario() -> None:
+        image = Image()
+        with pytest.raises(KeyError):
+            await executor.run(Priority.ROUTINE, partial(work, image))
+
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+        asyncio.run(awaited(executor, int))
+    finally:
+        gc.enable()
+
+    assert seen[0]() is None
+
+
+def test_closing_finishes_what_is_queued() -> None:
+    executor, done = PriorityExecutor("test", 2), list[int]()
+
+    async def scenario() -> None:
+        jobs = [
+            asyncio.ensure_future(executor.run(Priority.ROUTINE, partial(done.append, n)))
+            for n in range(20)
+        ]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(executor.close)
+        await asyncio.gather(*jobs)
+
+    asyncio.run(scenario())
+
+    assert sorted(done) == list(range(20))
+    assert not any(thread.name.startswith("test-") for thread in threading.enumerate())
+
+
+def test_many_threads_lose_no_work() -> None:
+    executor = PriorityExecutor("test", 8)
+
+    async def scenario() -> list[int]:
+        jobs = (executor.run(Priority(n % 2), partial(int, n)) for n in range(2000))
+        return [timed.value for timed in await asyncio.gather(*jobs)]
+
+    try:
+        values = asyncio.run(scenario())
+    finally:
+        executor.close()
+
+    assert values == list(range(2000))

@@ -1,0 +1,53 @@
+import uuid
+
+import pytest
+
+from service.identifiers import request_id, traceparent, uuid7
+
+
+def test_a_uuid_of_version_7_sorts_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([1_700_000_000_000, 1_700_000_000_001])
+    monkeypatch.setattr("time.time_ns", lambda: next(times) * 1_000_000)
+
+    first, second = uuid7(), uuid7()
+
+    assert first < second
+    assert first.version == second.version == 7
+    assert first.variant == uuid.RFC_4122
+    assert first.int >> 80 == 1_700_000_000_000
+
+
+def test_two_are_never_the_same() -> None:
+    assert len({uuid7() for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize("given", ["42", "a.b_c~d-E", "x" * 128])
+def test_a_plain_request_identifier_is_kept(given: str) -> None:
+    assert request_id(given) == given
+
+
+@pytest.mark.parametrize("given", [None, "", "a b", 'a"', "a\n", "é", "x" * 129, "a/b"])
+def test_any_other_is_replaced(given: str | None) -> None:
+    assert uuid.UUID(request_id(given)).version == 7
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (f"00-{TRACE}-{SPAN}-01", True),
+        (f"ff-{TRACE}-{SPAN}-01", False),
+        (f"00-{'0' * 32}-{SPAN}-01", False),
+        (f"00-{TRACE}-{'0' * 16}-01", False),
+        (f"00-{TRACE.upper()}-{SPAN}-01", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_a_trace_context_is_kept_where_it_is_well_formed(
+    given: str | None,
+    kept: bool,  # noqa: FBT001
+) -> None:
+    assert traceparent(given) == (given if kept else None)

@@ -1,0 +1,136 @@
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.errors import DeviceLost, InferenceFailed, UnknownModel
+from service.executors import PriorityExecutor
+from service.prediction import Answer, Prediction, PredictionOptions, Rejection, Upload
+from service.predictor import Predictor
+from service.repository import ModelRepository, ServedModel
+from service.runtime import open_repository
+from service.session import ModelOutput
+from service.settings import Settings
+from tests.bundles import make_manifest, write_bundle, write_fragile_bundle
+from tests.synthetic import as_png
+
+NO_OPTIONS = PredictionOptions()
+
+
+class LostSession:
+    provider = "CUDAExecutionProvider"
+
+    def run(
+        self,
+        images: NDArray[np.uint8],  # noqa: ARG002 - as the protocol has it
+        *,
+        activation_map: bool = False,  # noqa: ARG002 - as above
+    ) -> ModelOutput:
+        raise DeviceLost("The accelerator does not answer.")
+
+
+@pytest.fixture
+def predictors() -> Iterator[list[Predictor]]:
+    made: list[Predictor] = []
+    yield made
+    for predictor in made:
+        predictor.close()
+
+
+def make_predictor(predictors: list[Predictor], repository: ModelRepository) -> Predictor:
+    predictors.append(
+        Predictor(
+            repository, PriorityExecutor("decode", 2), PriorityExecutor("inference", 1), 10_000
+        )
+    )
+    return predictors[-1]
+
+
+def flat(value: int, name: str | None = None) -> Upload:
+    return Upload(name, (as_png(np.full((40, 40), value, np.uint8)),))
+
+
+def predict(
+    predictor: Predictor, *uploads: Upload, options: PredictionOptions = NO_OPTIONS
+) -> Prediction:
+    return asyncio.run(predictor.predict(uploads, options))
+
+
+def test_every_file_gets_its_own_result_in_order(
+    tmp_path: Path, predictors: list[Predictor]
+) -> None:
+    write_bundle(tmp_path)
+    predictor = make_predictor(predictors, open_repository(Settings(models_dir=tmp_path)))
+    files = [
+        flat(255, "white"),
+        Upload("text", (b"no image",)),
+        flat(0, "black"),
+        flat(128, "gray"),
+    ]
+
+    prediction = predict(predictor, *files)
+
+    assert [result.name for result in prediction.results] == ["white", "text", "black", "gray"]
+    white, text, black, gray = prediction.results
+    assert isinstance(text, Rejection)
+    assert [
+        result.decision.label for result in (white, black, gray) if isinstance(result, Answer)
+    ] == ["pneumonia", "normal", None]
+
+
+def test_the_times_are_summed_over_the_files(tmp_path: Path, predictors: list[Predictor]) -> None:
+    write_bundle(tmp_path)
+    predictor = make_predictor(predictors, open_repository(Settings(models_dir=tmp_path)))
+
+    prediction = predict(predictor, flat(0), flat(255))
+
+    one, other = (result.times for result in prediction.results)
+    assert prediction.times.decode_s == one.decode_s + other.decode_s > 0
+    assert prediction.times.inference_s == one.inference_s + other.inference_s > 0
+    assert prediction.times.queue_s == one.queue_s + other.queue_s > 0
+    assert prediction.total_s > 0
+
+
+def test_a_file_on_which_the_model_fails_does_not_hold_up_the_others(
+    tmp_path: Path, predictors: list[Predictor]
+) -> None:
+    write_fragile_bundle(tmp_path)
+    predictor = make_predictor(predictors, open_repository(Settings(models_dir=tmp_path)))
+
+    white, gray = predict(predictor, flat(255), flat(128)).results
+
+    assert isinstance(white, Rejection)
+    assert isinstance(white.error, InferenceFailed)
+    assert isinstance(gray, Answer)
+
+
+def test_a_lost_device_ends_the_whole_request(predictors: list[Predictor]) -> None:
+    model = ServedModel(make_manifest("sha256:" + 64 * "0"), LostSession())
+    predictor = make_predictor(predictors, ModelRepository({"tiny": {1: model}}))
+
+    with pytest.raises(DeviceLost):
+        predict(predictor, flat(0), flat(1))
+    with pytest.raises(DeviceLost):
+        asyncio.run(predictor.probe())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        PredictionOptions(model="nobody"),
+        PredictionOptions(version=9),
+        PredictionOptions(model="tiny", version=9),
+    ],
+)
+@pytest.mark.parametrize("data", [flat(0), Upload(None, (b"no image",))])
+def test_an_unknown_model_is_refused_whatever_the_file_is(
+    tmp_path: Path, predictors: list[Predictor], options: PredictionOptions, data: Upload
+) -> None:
+    write_bundle(tmp_path)
+    predictor = make_predictor(predictors, open_repository(Settings(models_dir=tmp_path)))
+
+    with pytest.raises(UnknownModel):
+        predict(predictor, data, options=options)

@@ -1,0 +1,148 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contract.errors import DigestMismatch, InvalidManifest
+from contract.manifest import ModelManifest
+from service.errors import NoModel, UnknownModel
+from service.repository import ModelRepository, ServedModel, load_repository
+from service.session import ModelOutput
+from tests.bundles import make_manifest, write_bundle
+
+
+class RecordingSession:
+    """A session that remembers the shapes that it was run with."""
+
+    provider = "CPUExecutionProvider"
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
+        self.shapes.append(images.shape)
+        maps = np.zeros((len(images), 4, 4, 2), np.float32) if activation_map else None
+        return ModelOutput(np.zeros((len(images), 2), np.float32), maps)
+
+
+def opened(_model: bytes, _manifest: ModelManifest) -> RecordingSession:
+    return RecordingSession()
+
+
+def served(name: str, version: int, modalities: tuple[str, ...] = ("DX",)) -> ServedModel:
+    manifest = make_manifest("sha256:" + 64 * "0", name, version, modalities=modalities)
+    return ServedModel(manifest, RecordingSession())
+
+
+@pytest.fixture
+def repository() -> ModelRepository:
+    return ModelRepository(
+        {
+            "xray": {2: served("xray", 2), 10: served("xray", 10), 1: served("xray", 1)},
+            "ct": {3: served("ct", 3, ("CT",))},
+        }
+    )
+
+
+def identity(model: ServedModel) -> tuple[str, int]:
+    return model.manifest.name, model.manifest.version
+
+
+def test_the_latest_version_is_the_highest_number(repository: ModelRepository) -> None:
+    assert identity(repository.get("xray")) == ("xray", 10)
+
+
+def test_a_version_is_found(repository: ModelRepository) -> None:
+    assert identity(repository.get("xray", 2)) == ("xray", 2)
+
+
+def test_all_models_come_in_order(repository: ModelRepository) -> None:
+    assert [identity(model) for model in repository.all()] == [
+        ("ct", 3),
+        ("xray", 1),
+        ("xray", 2),
+        ("xray", 10),
+    ]
+
+
+def test_the_default_is_the_first_in_name_order(repository: ModelRepository) -> None:
+    assert repository.default == "ct"
+    assert identity(repository.get()) == ("ct", 3)
+
+
+def test_a_default_can_be_configured() -> None:
+    models = {"a": {1: served("a", 1)}, "b": {1: served("b", 1)}}
+
+    assert ModelRepository(models, "b").default == "b"
+    with pytest.raises(NoModel, match="PNEUMO_DEFAULT_MODEL is c, but the models are a, b"):
+        ModelRepository(models, "c")
+
+
+@pytest.mark.parametrize(
+    ("modality", "version", "expected"),
+    [
+        ("DX", None, ("xray", 10)),
+        ("DX", 1, ("xray", 1)),
+        ("CT", None, ("ct", 3)),
+        ("MR", None, ("ct", 3)),
+        (None, None, ("ct", 3)),
+    ],
+)
+def test_the_modality_chooses_the_model(
+    repository: ModelRepository,
+    modality: str | None,
+    version: int | None,
+    expected: tuple[str, int],
+) -> None:
+    assert identity(repository.for_modality(modality, version)) == expected
+
+
+def test_of_several_models_for_a_modality_the_default_goes_first() -> None:
+    models = {"a": {1: served("a", 1)}, "b": {1: served("b", 1)}}
+
+    assert identity(ModelRepository(models, "b").for_modality("DX")) == ("b", 1)
+
+
+def test_what_is_not_there_is_unknown(repository: ModelRepository) -> None:
+    with pytest.raises(UnknownModel, match=r"no model of that name\. There are: ct, xray"):
+        repository.get("mri")
+    with pytest.raises(UnknownModel, match=r"no such version of this model\. There are: 1, 2, 10"):
+        repository.get("xray", 9)
+    with pytest.raises(UnknownModel):
+        repository.versions("mri")
+
+
+def test_every_bundle_is_loaded_and_warmed(tmp_path: Path) -> None:
+    write_bundle(tmp_path, "a", 1)
+    write_bundle(tmp_path, "a", 2)
+    write_bundle(tmp_path, "b", 1, size=64)
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "b" / ".2.partial").mkdir()
+
+    repository = load_repository(tmp_path, opened)
+
+    assert [identity(model) for model in repository.all()] == [("a", 1), ("a", 2), ("b", 1)]
+    session = repository.get("b").session
+    assert isinstance(session, RecordingSession)
+    assert session.shapes == [(1, 64, 64, 1)]
+
+
+def test_an_empty_folder_has_no_model(tmp_path: Path) -> None:
+    with pytest.raises(NoModel):
+        load_repository(tmp_path, opened)
+
+
+def test_a_changed_model_is_not_opened(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path)
+    (bundle / "model.onnx").write_bytes(b"another")
+
+    with pytest.raises(DigestMismatch):
+        load_repository(tmp_path, opened)
+
+
+def test_a_bundle_must_lie_where_its_manifest_says(tmp_path: Path) -> None:
+    write_bundle(tmp_path, "tiny", 1).rename(tmp_path / "tiny" / "4")
+
+    with pytest.raises(InvalidManifest, match=r"tiny/4 holds tiny version 1\. Rename the folder"):
+        load_repository(tmp_path, opened)

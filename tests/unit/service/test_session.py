@@ -1,0 +1,200 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from contract.errors import SignatureMismatch
+from contract.manifest import ModelManifest
+from service.errors import DeviceLost, InferenceFailed, ProviderUnavailable
+from service.session import CPU, CUDA, OnnxSession, SessionOptions
+from tests.bundles import (
+    brightness_graph,
+    expected_pneumonia,
+    make_manifest,
+    write_fragile_bundle,
+)
+
+REAL_SESSION = onnxruntime.InferenceSession
+MANIFEST = make_manifest("sha256:" + 64 * "0")
+
+
+def make_session(
+    model: bytes | None = None,
+    manifest: ModelManifest = MANIFEST,
+    options: SessionOptions = SessionOptions(provider="cpu"),  # noqa: B008 - it is frozen
+) -> OnnxSession:
+    return OnnxSession(model or brightness_graph().SerializeToString(), manifest, options)
+
+
+def fragile_session(folder: Path) -> OnnxSession:
+    bundle = write_fragile_bundle(folder)
+    return make_session((bundle / "model.onnx").read_bytes())
+
+
+class PretendsToBeCuda:
+    """A real CPU session that says it runs on CUDA, and remembers what it was asked for."""
+
+    asked: list[object]
+
+    def __init__(self, model: bytes, tuning: object, providers: list[object], **_: object) -> None:
+        self._session = REAL_SESSION(model, tuning, [CPU])
+        type(self).asked = providers
+
+    def get_providers(self) -> list[str]:
+        return [CUDA, CPU]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._session, name)
+
+
+def compiled_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+
+
+def test_a_batch_is_run() -> None:
+    images = np.stack([np.full((32, 32, 1), value, np.uint8) for value in (0, 120, 255)])
+
+    output = make_session().run(images, activation_map=True)
+
+    assert output.probabilities.dtype == np.float32
+    assert output.probabilities[:, 1] == pytest.approx(
+        [expected_pneumonia(image) for image in images], abs=1e-6
+    )
+    assert output.activation_map is not None
+    assert output.activation_map.shape == (3, 4, 4, 2)
+
+
+def test_the_activation_map_comes_only_where_it_is_asked_for() -> None:
+    output = make_session().run(np.zeros((1, 32, 32, 1), np.uint8))
+
+    assert output.activation_map is None
+
+
+def test_the_client_for_telemetry_is_off() -> None:
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+@pytest.mark.parametrize("model", [b"", b"no graph", brightness_graph().SerializeToString()[:200]])
+def test_bytes_that_are_no_graph_are_refused(model: bytes) -> None:
+    with pytest.raises(SignatureMismatch, match=r"tiny version 1: model\.onnx cannot be loaded"):
+        OnnxSession(model, MANIFEST, SessionOptions(provider="cpu"))
+
+
+def test_a_graph_of_another_size_is_refused() -> None:
+    other = brightness_graph(size=64).SerializeToString()
+
+    with pytest.raises(SignatureMismatch, match="inputs are image uint8"):
+        make_session(other)
+
+
+def test_a_graph_with_a_dtype_that_no_manifest_can_name_is_refused() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["image"], ["probabilities"])],
+        "doubles",
+        [helper.make_tensor_value_info("image", TensorProto.DOUBLE, ["batch"])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.DOUBLE, ["batch"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+    with pytest.raises(SignatureMismatch, match=r"image has tensor\(double\)"):
+        make_session(model.SerializeToString())
+
+
+def test_a_graph_that_fails_says_so_and_runs_again(tmp_path: Path) -> None:
+    session = fragile_session(tmp_path)
+
+    with pytest.raises(InferenceFailed, match="The model did not run"):
+        session.run(np.full((1, 32, 32, 1), 255, np.uint8))
+
+    assert session.run(np.zeros((1, 32, 32, 1), np.uint8)).probabilities.shape == (1, 2)
+
+
+def test_auto_takes_the_cpu_where_there_is_no_gpu() -> None:
+    assert make_session(options=SessionOptions(provider="auto")).provider == CPU
+
+
+def test_cuda_is_refused_by_an_onnxruntime_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+
+    with pytest.raises(ProviderUnavailable, match="install onnxruntime-gpu instead"):
+        make_session(options=SessionOptions(provider="cuda"))
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider' is not in")
+def test_a_provider_that_is_listed_but_does_not_load_is_named_with_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled_with_cuda(monkeypatch)
+
+    with pytest.raises(ProviderUnavailable, match="cannot open shared object file") as refused:
+        make_session(options=SessionOptions(provider="cuda"))
+
+    assert "site-packages" not in str(refused.value)
+    assert make_session(options=SessionOptions(provider="auto")).provider == CPU
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider' is not in")
+def test_libraries_that_load_without_a_gpu_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled_with_cuda(monkeypatch)
+    monkeypatch.setattr("ctypes.CDLL", lambda _: None)
+
+    with pytest.raises(ProviderUnavailable, match="no GPU answers; see nvidia-smi"):
+        make_session(options=SessionOptions(provider="cuda"))
+
+
+def test_a_session_that_cannot_even_be_made_on_cuda_goes_to_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled_with_cuda(monkeypatch)
+
+    def fails_on_cuda(
+        model: bytes, tuning: object, providers: list[object], **options: object
+    ) -> object:
+        if providers != [CPU]:
+            raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected")
+        return REAL_SESSION(model, tuning, providers, **options)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fails_on_cuda)
+
+    assert make_session(options=SessionOptions(provider="auto")).provider == CPU
+
+
+@pytest.fixture
+def on_cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[..., OnnxSession]:
+    monkeypatch.setattr(onnxruntime, "InferenceSession", PretendsToBeCuda)
+    compiled_with_cuda(monkeypatch)
+    return make_session
+
+
+def test_cuda_is_told_how_to_compute(
+    on_cuda: Callable[..., OnnxSession],
+) -> None:
+    session = on_cuda(options=SessionOptions(provider="cuda", gpu_mem_limit_bytes=123456789))
+
+    assert session.provider == CUDA
+    assert PretendsToBeCuda.asked == [
+        (
+            CUDA,
+            {
+                "cudnn_conv_algo_search": "HEURISTIC",
+                "use_tf32": "0",
+                "gpu_mem_limit": "123456789",
+                "arena_extend_strategy": "kSameAsRequested",
+            },
+        ),
+        CPU,
+    ]
+
+
+def test_a_failure_on_an_accelerator_is_a_lost_device(
+    tmp_path: Path, on_cuda: Callable[..., OnnxSession]
+) -> None:
+    model = (write_fragile_bundle(tmp_path) / "model.onnx").read_bytes()
+    session = on_cuda(model, options=SessionOptions(provider="cuda"))
+
+    with pytest.raises(DeviceLost):
+        session.run(np.full((1, 32, 32, 1), 255, np.uint8))

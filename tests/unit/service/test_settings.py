@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.errors import InvalidConfiguration
+from service.settings import Settings, read_settings
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def test_the_defaults_serve_the_shipped_models_on_the_loopback() -> None:
+    settings = Settings()
+
+    assert settings.models_dir == REPOSITORY / "models"
+    assert (settings.host, settings.port, settings.provider) == ("127.0.0.1", 8000, "auto")
+    assert (settings.max_files, settings.max_body_bytes) == (32, 64 * 1024 * 1024)
+    assert settings.max_pixels == 100_000_000
+
+
+def test_the_environment_sets_and_an_argument_goes_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PNEUMO_PORT", "9000")
+    monkeypatch.setenv("PNEUMO_HOST", "0.0.0.0")  # noqa: S104 - it is only read back
+
+    settings = read_settings(port=9001, host=None)
+
+    assert (settings.host, settings.port) == ("0.0.0.0", 9001)  # noqa: S104 - as above
+
+
+def test_a_value_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PNEUMO_PROVIDER", "tpu")
+
+    with pytest.raises(InvalidConfiguration, match="provider: Input should be 'auto', 'cuda' or"):
+        read_settings()
+
+
+def test_settings_do_not_change() -> None:
+    settings = Settings()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1  # type: ignore[misc]
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
