@@ -1,0 +1,154 @@
+"""What is measured: this service, earlier and otherwise set versions of it, and its peers."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from bench.errors import UnknownTarget
+from bench.peers.config import PeerSettings
+from bench.results import BodyMode, Provider, Role
+from bench.servers import ServerCommand
+from bench.sessions import find_bundle
+from bench.wire import HOST, multipart_request, raw_request
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PATH = "/predict"
+OURS = "pneumoscope"
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What all servers have in common in one run."""
+
+    bundle: Path
+    models: Path
+    provider: Provider
+    cores: int
+    scratch: Path
+    keras_model: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One server, with one kind of body.
+
+    ``module`` must be installed; ``candidates`` are the settings that are tried out first, the
+    first of them is the default. ``start`` makes the command that runs it on a port.
+    ``environment`` is what is added to the service's own settings.
+    """
+
+    key: str
+    title: str
+    role: Role
+    module: str
+    candidates: tuple[PeerSettings, ...]
+    start: Callable[[Conditions, PeerSettings, int], ServerCommand]
+    needs_keras_model: bool = False
+    environment: Mapping[str, str] | None = None
+
+    def describe(self, settings: PeerSettings) -> str:
+        """How it is set, in words."""
+        if self.role == "peer":
+            return str(settings)
+        changes = [f"{name}={value}" for name, value in (self.environment or {}).items()]
+        return ", ".join([f"{settings.body} body", *(changes or ["default settings"])])
+
+    def missing(self, conditions: Conditions) -> str | None:
+        """Why it cannot be measured, or None."""
+        if find_spec(self.module) is None:
+            return f"{self.module} is not installed"
+        if self.needs_keras_model and conditions.keras_model is None:
+            return "no Keras model was given (--keras)"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """This service once more, with other environment variables."""
+
+    name: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def prepare(
+    models: Path, provider: Provider, cores: int, scratch: Path, keras_model: Path | None
+) -> Conditions:
+    """Find the bundle to measure with, and make a model repository that holds nothing else.
+
+    Raises:
+        NoModelUnderTest: There is no bundle in ``models``.
+        InvalidManifest: Its manifest is not one.
+    """
+    bundle, manifest = find_bundle(models)
+    repository = scratch / "models"
+    (repository / manifest.name).mkdir(parents=True)
+    (repository / manifest.name / str(manifest.version)).symlink_to(bundle.resolve())
+    keras_model = keras_model.resolve() if keras_model else None
+    return Conditions(bundle.resolve(), repository, provider, cores, scratch, keras_model)
+
+
+def parse_variant(text: str) -> Variant:
+    """Read ``NAME:VARIABLE=VALUE,VARIABLE=VALUE``.
+
+    Raises:
+        UnknownTarget: It does not have that form.
+    """
+    name, _, assignments = text.partition(":")
+    pairs = [assignment.partition("=") for assignment in assignments.split(",")]
+    if not name or not all(variable and equals for variable, equals, _ in pairs):
+        raise UnknownTarget(f"{text!r} is no variant; write NAME:VARIABLE=VALUE,VARIABLE=VALUE.")
+    return Variant(name, {variable: value for variable, _, value in pairs})
+
+
+def select(targets: tuple[Target, ...], only: str) -> tuple[Target, ...]:
+    """Keep the targets with these keys; all of them where nothing is said.
+
+    Raises:
+        UnknownTarget: There is no target of that key.
+    """
+    keys = {target.key for target in targets}
+    wanted = set(only.split(",")) if only else keys
+    if wanted - keys:
+        raise UnknownTarget(f"No target {sorted(wanted - keys)}; there are {sorted(keys)}.")
+    return tuple(target for target in targets if target.key in wanted)
+
+
+def request(body: BodyMode, image: bytes) -> bytes:
+    """The request that every server takes."""
+    return raw_request(PATH, image) if body == "raw" else multipart_request(PATH, image)
+
+
+def ours(before: Path | None = None, variants: tuple[Variant, ...] = ()) -> tuple[Target, ...]:
+    """This service, with a raw body and with a form.
+
+    Args:
+        before: Another checkout of this project, measured in the same run.
+        variants: Other settings, measured with a raw body.
+    """
+    targets = [
+        _service(OURS, "Pneumoscope", "ours", "raw", REPOSITORY),
+        _service(f"{OURS}-multipart", "Pneumoscope, multipart", "ours", "multipart", REPOSITORY),
+    ]
+    if before is not None:
+        targets.append(_service(f"{OURS}-before", "Pneumoscope, before", "before", "raw", before))
+    for variant in variants:
+        key, title = f"{OURS}-{variant.name}", f"Pneumoscope, {variant.name}"
+        targets.append(_service(key, title, "variant", "raw", REPOSITORY, variant.environment))
+    return tuple(targets)
+
+
+def _service(
+    key: str, title: str, role: Role, body: BodyMode, folder: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Target:  # fmt: skip
+    def start(conditions: Conditions, _: PeerSettings, port: int) -> ServerCommand:
+        arguments = (
+            sys.executable, "-m", "service", "run", "--host", HOST, "--port", str(port),
+            "--models-dir", str(conditions.models), "--provider", conditions.provider,
+        )  # fmt: skip
+        return ServerCommand(arguments, folder, environment or {})
+
+    settings = (PeerSettings(body=body),)
+    return Target(key, title, role, "service", settings, start, environment=environment)

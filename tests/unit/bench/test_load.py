@@ -1,0 +1,118 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from bench.errors import LoadFailed, NotLoopback
+from bench.load import Load, generate
+from bench.samples import NO_ANSWER, NOT_SENT, figures
+from bench.wire import raw_request
+
+from .conftest import CountingServer
+
+LARGE = bytes(500_000)
+
+
+def requests(*images: bytes) -> list[bytes]:
+    return [raw_request("/predict", image) for image in images]
+
+
+def test_a_closed_loop_sends_as_many_requests_as_it_is_told(server: CountingServer) -> None:
+    load = Load(port=server.port, connections=3, seconds=30, max_requests=20)
+
+    samples = generate(load, requests(b"one", b"two"))
+
+    assert len(server.bodies) == 20
+    assert samples.statuses.tolist() == [200] * 20
+    assert Counter(server.bodies) == {b"one": 10, b"two": 10}
+
+
+def test_a_closed_loop_keeps_its_connections(server: CountingServer) -> None:
+    load = Load(port=server.port, connections=3, seconds=30, max_requests=30)
+
+    generate(load, requests(b"image"))
+
+    assert server.connections == 3
+
+
+def test_a_closed_connection_is_opened_again(server: CountingServer) -> None:
+    server.closes = True
+    load = Load(port=server.port, connections=1, seconds=30, max_requests=5)
+
+    samples = generate(load, requests(b"image"))
+
+    assert samples.statuses.tolist() == [200] * 5
+    assert server.connections == 5
+
+
+def test_a_body_larger_than_any_buffer_arrives_whole(server: CountingServer) -> None:
+    load = Load(port=server.port, connections=2, seconds=30, max_requests=4)
+
+    generate(load, requests(LARGE))
+
+    assert server.bodies == [LARGE] * 4
+
+
+def test_every_status_is_counted(server: CountingServer) -> None:
+    server.busy = True
+    load = Load(port=server.port, connections=1, seconds=30, max_requests=9)
+
+    samples = generate(load, requests(b"image"))
+
+    assert figures([samples]).statuses == {"200": 6, "429": 3}
+
+
+def test_an_open_loop_sends_on_schedule(server: CountingServer) -> None:
+    load = Load(port=server.port, connections=8, rate_per_s=100, seconds=0.3)
+
+    samples = generate(load, requests(b"image"))
+
+    assert np.sort(samples.intended_s) == pytest.approx(np.arange(30) / 100)
+    assert (samples.finished_s > samples.intended_s).all()
+
+
+def test_a_stalled_server_is_charged_for_all_whom_it_kept_waiting(server: CountingServer) -> None:
+    server.delays_s = [0.2]
+    load = Load(port=server.port, connections=1, rate_per_s=50, seconds=0.4)
+
+    samples = generate(load, requests(b"image"))
+
+    stalled_until_s = samples.finished_s[0]
+    kept_waiting = samples.intended_s < stalled_until_s
+    assert stalled_until_s >= 0.2
+    assert kept_waiting.sum() >= 10
+    assert (samples.finished_s[kept_waiting] >= stalled_until_s).all()
+
+
+def test_a_request_for_which_no_connection_was_free_is_recorded(server: CountingServer) -> None:
+    server.delays_s = [1.0]
+    load = Load(port=server.port, connections=1, rate_per_s=20, seconds=0.5)
+
+    samples = generate(load, requests(b"image"))
+
+    assert Counter(samples.statuses.tolist()) == {200: 1, NOT_SENT: 9}
+
+
+def test_a_request_without_an_answer_times_out(server: CountingServer) -> None:
+    server.delays_s = [1.0]
+    load = Load(port=server.port, connections=1, seconds=30, max_requests=1, timeout_s=0.1)
+
+    samples = generate(load, requests(b"image"))
+
+    assert samples.statuses.tolist() == [NO_ANSWER]
+
+
+def test_a_server_that_is_gone_ends_the_load(server: CountingServer) -> None:
+    port = server.port
+    server.server_close()
+    load = Load(port=port, connections=2, seconds=30)
+
+    with pytest.raises(LoadFailed, match="got no answer"):
+        generate(load, requests(b"image"))
+
+
+def test_another_host_is_never_loaded() -> None:
+    load = Load(host="192.0.2.1", port=80, connections=1, seconds=1)
+
+    with pytest.raises(NotLoopback, match=r"192\.0\.2\.1"):
+        generate(load, requests(b"image"))
