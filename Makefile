@@ -1,6 +1,6 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is for those who carry this on.
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types containers lock clean
+.PHONY: help serve test lint types web browser containers bench lock clean
 PORT ?= 8000
 SERVE_REQUIREMENTS := $(shell scripts/has-gpu.sh && echo requirements/serve-gpu.txt || echo requirements/serve.txt)
 
@@ -13,11 +13,18 @@ help:  ## show this list
 .venv-serve/ready: $(SERVE_REQUIREMENTS) pyproject.toml
 	scripts/venv.sh .venv-serve $(SERVE_REQUIREMENTS)
 
+.venv-bench/ready: requirements/bench.txt pyproject.toml
+	scripts/venv.sh .venv-bench requirements/bench.txt
+
+service/web/node_modules: service/web/package-lock.json
+	cd service/web && npm ci --no-audit --no-fund
+	touch $@
+
 serve: .venv-serve/ready  ## set everything up and serve on port 8000, on the GPU where there is one
 	.venv-serve/bin/pneumo-serve run --port $(PORT)
 
 test: .venv/ready  ## set everything up and run the tests
-	.venv/bin/pytest -m "not containers" --cov --cov-report=term:skip-covered --cov-fail-under=95
+	.venv/bin/pytest -m "not containers" --ignore tests/e2e --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 lint: .venv/ready  ## style, import rules
 	.venv/bin/ruff check
@@ -27,11 +34,23 @@ lint: .venv/ready  ## style, import rules
 types: .venv/ready  ## static types
 	.venv/bin/mypy
 
+web: service/web/node_modules  ## build the page again; needs Node 20
+	cd service/web && npm run generate && npm run build
+
+browser: .venv/ready service/web/node_modules  ## check and test the page in a real Chromium
+	cd service/web && npm run check && npm test
+	.venv/bin/pytest tests/e2e
+
 containers: .venv/ready  ## build the images and run the compose files; needs a Docker engine
 	.venv/bin/pytest -m containers tests/containers
+
+bench: .venv-bench/ready  ## measure the service and its peers here, write docs/benchmark.md
+	.venv-bench/bin/python -m bench run $(BENCH) $(if $(KERAS),--keras $(KERAS))
+	.venv-bench/bin/python -m bench report
 
 lock: .venv/ready  ## compile the pinned requirement files from pyproject.toml
 	scripts/lock.sh
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .venv-serve build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .venv-serve .venv-bench build dist service/web/node_modules .coverage .hypothesis \
+	  .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -14,3 +14,4 @@ compile serve.txt --extra serve
 compile serve-gpu.txt --extra serve-gpu
 compile train.txt --extra export
 compile dev.txt --extra serve --extra export --group dev
+compile bench.txt --extra serve --group bench

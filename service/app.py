@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from contract.manifest import INTENDED_USE
 from service import __version__, problems
 from service.middleware import BodyLimit, RequestContext
-from service.routes import health, metrics, models, predict
+from service.routes import cards, health, metrics, models, page, predict
 from service.routes import problems as problem_routes
 from service.routes.docs import add_docs
 from service.runtime import OpenModels, Runtime, open_repository
@@ -32,7 +32,7 @@ def create_api() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (predict, health, models, metrics, problem_routes):
+    for module in (predict, health, models, cards, metrics, problem_routes, page):
         api.include_router(module.router)
     problems.install(api)
     add_docs(api)

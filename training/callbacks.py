@@ -56,15 +56,20 @@ class StartEpochs(keras.callbacks.Callback):
 
 
 class CountSteps(keras.callbacks.Callback):
-    """Tell a progress bar how many steps are done, those before a restart included."""
+    """Tell a progress bar how many steps are done, those before a restart included.
 
-    def __init__(self, on_steps: Callable[[int], None]) -> None:
+    The optimizer's own count cannot be read here: under JAX it lies elsewhere during an epoch.
+    """
+
+    def __init__(self, done: int, on_steps: Callable[[int], None]) -> None:
         super().__init__()
+        self._done = done
         self._on_steps = on_steps
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:  # noqa: ARG002 - Keras's signature
         """Count one."""
-        self._on_steps(int(self.model.optimizer.iterations))
+        self._done += 1
+        self._on_steps(self._done)
 
 
 class ValidateAndKeep(keras.callbacks.Callback):
@@ -115,6 +120,8 @@ class ValidateAndKeep(keras.callbacks.Callback):
         if self.model.optimizer.use_ema:
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         averaged = self.model.get_weights()
+        # JAX would otherwise let the prediction free memory that the optimizer's average shares.
+        self.model.set_weights(averaged)
         logits = self.model.predict(self._batches, verbose=0)
         self.model.set_weights(raw)
         self._keep(self._row(epoch, logs or {}, logits), averaged)

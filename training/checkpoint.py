@@ -66,9 +66,9 @@ class Checkpoints:
         if not path.exists():
             return TrainingState()
         try:
-            with np.load(path) as file:
-                arrays = [file[name] for name in file.files if name != "state"]
-                state = TrainingState.model_validate_json(str(file["state"]))
+            with path.open("rb") as file, np.load(file) as content:
+                arrays = [content[name] for name in content.files if name != "state"]
+                state = TrainingState.model_validate_json(str(content["state"]))
             _assign(_variables(model), arrays)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise WorkdirIncomplete(
@@ -109,8 +109,8 @@ class Checkpoints:
         """
         path = self._best(state.best_epoch)
         try:
-            with np.load(path) as file:
-                return [file[name] for name in file.files]
+            with path.open("rb") as file, np.load(file) as content:
+                return [content[name] for name in content.files]
         except (OSError, zipfile.BadZipFile) as error:
             raise WorkdirIncomplete(f"{path} cannot be read. Train again.") from error
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 
 from training.calibrate import calibrated
@@ -82,9 +81,8 @@ def _source(
         source = load_source(dataset, digest, trained.config, work, official, bar)
     if split == "test":
         return source
-    used = pd.read_csv(work.split_table)
-    held_out = set(used.loc[used["split"] == "validation", "path"])
-    return replace(source, table=source.table[source.table["path"].isin(held_out)])
+    used = work.read_split(source.table)
+    return replace(source, table=used[used["split"] == "validation"])
 
 
 def _predict(trained: TrainedModel, source: Source) -> Predictions:

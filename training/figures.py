@@ -34,7 +34,6 @@ def draw_roc(path: Path, scores: Floats, truth: Truth, operating_point: float) -
     axes.plot(*roc_curve(truth, scores)[:2])
     present = scores >= operating_point
     axes.plot(present[~truth].mean(), present[truth].mean(), "o", label="operating point")
-    axes.legend(loc="lower right")
     _save(figure, path)
 
 
@@ -54,7 +53,6 @@ def draw_reliability(path: Path, before: Floats, after: Floats, classes: NDArray
     axes.plot([0, 1], [0, 1], color="gray", linewidth=1)
     for probabilities, label in ((before, "before"), (after, "after temperature scaling")):
         axes.plot(*_reliability(probabilities, classes), "o-", label=label)
-    axes.legend(loc="upper left")
     _save(figure, path)
 
 
@@ -75,7 +73,6 @@ def draw_scores(path: Path, scores: Floats, truth: Truth, operating_point: float
     axes.hist([scores[truth], scores[~truth]], np.linspace(0, 1, 26), label=["present", "absent"])
     axes.set_yscale("symlog")
     axes.axvline(operating_point, color="black", linestyle="--", label="operating point")
-    axes.legend(loc="upper center")
     _save(figure, path)
 
 
@@ -99,5 +96,6 @@ def _square(x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 
 def _save(figure: Figure, path: Path) -> None:
+    figure.legend(loc="outside upper center", ncols=3)
     with atomic_path(path) as draft:
         figure.savefig(draft)

@@ -106,15 +106,17 @@ def _train(
         member=run.number,
         on_epoch=on_epoch,
     )
-    steps = config.epochs * len(batches)
+    done, steps = (epochs * len(batches) for epochs in (state.epochs_done, config.epochs))
     callbacks = [
         StartEpochs(batches),
         StopOnDivergence(),
-        CountSteps(lambda done: on_steps(done, steps)),
+        CountSteps(done, lambda count: on_steps(count, steps)),
         keep,
     ]
+    # The batches have their own order, which a restarted run must meet again.
     model.fit(
         batches,
+        shuffle=False,
         initial_epoch=state.epochs_done,
         epochs=config.epochs,
         verbose=0,

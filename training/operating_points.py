@@ -56,8 +56,6 @@ def _highest_with_sensitivity(positives: Scores, target: float) -> float:
 def _lowest_with_specificity(negatives: Scores, target: float) -> float:
     """Just above the first negative image that must no longer be found."""
     may_be_found = _at_most(1 - target, len(negatives))
-    if may_be_found == len(negatives):
-        return 0.0
     highest = np.sort(negatives)[::-1][may_be_found]
     if highest >= 1:
         raise CalibrationError(

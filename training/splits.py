@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from training.config import SplitConfig
 from training.near_duplicates import difference_hashes, joined_groups, near_duplicate_pairs
@@ -48,10 +47,17 @@ def with_validation(table: pd.DataFrame, config: SplitConfig, seed: int) -> pd.D
 
 
 def _random_groups(table: pd.DataFrame, share: float, seed: int) -> NDArray[np.bool_]:
-    """Whole groups at random, with each label's share kept as near as groups allow."""
-    folds = StratifiedGroupKFold(n_splits=round(1 / share), shuffle=True, random_state=seed)
-    _, chosen = next(folds.split(table, table["label"], table["group"]))
-    return np.isin(np.arange(len(table)), chosen)
+    """Groups in random order, each taken where no label would get more than its share."""
+    counts = pd.crosstab(table["group"], table["label"])
+    limit = np.ceil(share * counts.sum().to_numpy())
+    taken = np.zeros_like(limit)
+    held_out = []
+    for row in np.random.default_rng(seed).permutation(len(counts)):
+        with_group = taken + counts.to_numpy()[row]
+        if (with_group <= limit).all():
+            taken = with_group
+            held_out.append(counts.index[row])
+    return table["group"].isin(held_out).to_numpy()
 
 
 def _lowest_numbers(table: pd.DataFrame, share: float) -> NDArray[np.bool_]:

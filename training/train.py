@@ -57,6 +57,9 @@ def fit(recipe: Recipe, data: Path, workdir: Path, console: Console) -> None:
 
 
 def _split(source: Source, recipe: Recipe, work: Workdir) -> pd.DataFrame:
+    """Split, or keep to the split of the run that is carried on, whoever has changed the rules."""
+    if work.split_table.is_file():
+        return work.read_split(source.table)
     grouped = with_groups(source.table, source.images, recipe.split.near_duplicate_bits)
     table = with_validation(grouped, recipe.split, recipe.seed)
     for split in ("train", "validation"):

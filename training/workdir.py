@@ -110,6 +110,20 @@ class Workdir:
         values = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
         write_text(path, json.dumps(values, indent=2) + "\n")
 
+    def read_split(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a table that the training has used, with the groups and splits it gave them.
+
+        Args:
+            table: One row per image; the index is kept.
+
+        Raises:
+            WorkdirIncomplete: The training has not been split yet.
+        """
+        if not self.split_table.is_file():
+            raise WorkdirIncomplete(f"{self.root} has no {self.split_table.name}: train first.")
+        used = pd.read_csv(self.split_table, index_col="path")[["group", "split"]]
+        return table.drop(columns=["group", "split"]).join(used, on="path", how="inner")
+
     def write_history(self, history: Sequence[Epoch]) -> None:
         """Write what each epoch of each member gave.
 

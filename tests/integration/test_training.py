@@ -33,6 +33,16 @@ def fit(recipe: Path, data: Path, workdir: Path) -> Result:
     return train("fit", "--recipe", recipe, "--data", data, "--workdir", workdir)
 
 
+def changed_recipe(folder: Path, changes: dict[str, str]) -> Path:
+    text = TINY_RECIPE
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "changed.toml"
+    path.write_text(text)
+    return path
+
+
 def history(workdir: Path) -> list[dict[str, str]]:
     with (workdir / "history.csv").open(newline="") as file:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
@@ -186,6 +196,32 @@ def test_validation_images_of_another_data_set_are_refused(
 
     assert result.exit_code == 1
     assert "their digest differs" in result.stderr
+
+
+def test_several_networks_become_one_model(data: Path, tmp_path: Path) -> None:
+    changes = {
+        "epochs = 2": "epochs = 1\nmembers = 2\nwarmup_epochs = 0",
+        "ema_momentum = 0.9\n": "",
+        "[training]": '[calibration]\nshifts = ["none", "darker"]\n\n[training]',
+    }
+
+    result = fit(changed_recipe(tmp_path, changes), data, tmp_path / "run")
+
+    assert result.exit_code == 0, result.output
+    assert [row["member"] for row in history(tmp_path / "run")] == ["0", "1"]
+    together = load_trained(tmp_path / "run")
+    assert {layer.name for layer in together.model.layers} >= {"member_0", "member_1"}
+    assert together.calibration.shifts == ("none", "darker")
+
+
+def test_a_training_that_diverges_is_stopped(data: Path, tmp_path: Path) -> None:
+    recipe = changed_recipe(tmp_path, {"learning_rate = 1e-2": "learning_rate = 1e30"})
+
+    result = fit(recipe, data, tmp_path / "run")
+
+    assert result.exit_code == 1
+    assert "The loss is no longer a number in epoch 1" in result.stderr
+    assert not (tmp_path / "run" / "model.keras").exists()
 
 
 @pytest.mark.parametrize(

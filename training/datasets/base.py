@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -28,10 +28,6 @@ class Dataset:
     licence: str
     root: Path
     table: pd.DataFrame
-
-    def with_table(self, table: pd.DataFrame) -> "Dataset":
-        """The same data set with another table, numbered from 0."""
-        return replace(self, table=table.reset_index(drop=True))
 
 
 class Adapter(Protocol):

@@ -19,7 +19,7 @@ from export.convert import convert
 from training.config import read_recipe
 from training.models import build_classifier, with_serving_outputs
 
-SPEC = PreprocessingSpec(height=32, width=32)
+SPEC = PreprocessingSpec(height=64, width=64)
 
 
 @pytest.fixture(scope="session")

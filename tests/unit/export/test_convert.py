@@ -13,7 +13,7 @@ from export.parity import measure_parity
 
 
 def images(count: int) -> np.typing.NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 1), dtype=np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (count, 64, 64, 1), dtype=np.uint8)
 
 
 def test_the_graph_has_the_promised_inputs_and_outputs(
@@ -34,7 +34,7 @@ def test_at_most_two_transposes_are_left(graph: onnx.ModelProto) -> None:
 
 
 def test_an_unpromised_output_is_refused(serving_model: keras.Model, signature: Signature) -> None:
-    three_classes = classifier_signature(PreprocessingSpec(height=32, width=32), 3, (2, 2))
+    three_classes = classifier_signature(PreprocessingSpec(height=64, width=64), 3, (4, 4))
 
     with pytest.raises(ConversionError, match="were promised"):
         convert(serving_model, three_classes)

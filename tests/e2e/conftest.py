@@ -1,0 +1,162 @@
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
+
+from tests.bundles import write_bundle
+from tests.e2e.desk import Desk
+from tests.e2e.services import Service
+
+BROWSER_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+# The browser's own line for an answer that is no success; a test that asks for one expects it.
+KEY = "a-key-for-the-tests-of-this-page"
+REFUSAL = "Failed to load resource"
+# A machine that trains a model at the same time is slow; a wrong page is wrong all the same.
+PATIENCE_MS = 30_000
+CARD = """# A model for tests
+
+It tells **bright** images from dark ones.
+
+| Set | AUROC |
+|---|---|
+| synthetic | 1.0 |
+
+- Never for patients
+- `fixed` for tests
+
+<script>document.title = "taken over"</script>
+"""
+
+
+@dataclass
+class Watch:
+    """What a tab did that it should not have done."""
+
+    origin: str
+    expects_refusals: bool = False
+    complaints: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    def on_console(self, message: ConsoleMessage) -> None:
+        if message.type not in ("error", "warning"):
+            return
+        kind = self.refusals if message.text.startswith(REFUSAL) else self.complaints
+        kind.append(message.text)
+
+    def on_request(self, url: str) -> None:
+        if not url.startswith((self.origin, f"blob:{self.origin}", "data:")):
+            self.complaints.append(f"a request to another host: {url}")
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for name, modalities in (("bright-chest", ("CR", "DX")), ("bright-slice", ("CT",))):
+        bundle = write_bundle(folder, name, modalities=modalities)
+        (bundle / "model-card.md").write_text(CARD)
+        _draw_plot(bundle / "figures" / "roc.png")
+    return folder
+
+
+def _draw_plot(file: Path) -> None:
+    file.parent.mkdir()
+    plot = Image.new("L", (320, 240), 255)
+    ImageDraw.Draw(plot).line([(20, 220), (60, 60), (300, 20)], fill=0, width=3)
+    plot.save(file)
+
+
+@pytest.fixture(scope="session")
+def service(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    log = tmp_path_factory.mktemp("service") / "log"
+    running = Service(models, log, {})
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def strict_service(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that takes one image at a time, and only with ``KEY``."""
+    folder = tmp_path_factory.mktemp("strict")
+    keys = folder / "keys.json"
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    keys.write_text(json.dumps({"reader": {"sha256": digest, "scopes": ["predict", "read"]}}))
+    settings = {
+        "PNEUMO_API_KEYS_FILE": str(keys),
+        "PNEUMO_MAX_FILES": "1",
+        "PNEUMO_QUEUE_LIMIT": "1",
+    }
+    running = Service(models, folder / "log", settings)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is absent: apt-get install chromium, or set CHROMIUM to its path")
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=chromium, args=list(BROWSER_ARGUMENTS)
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    made = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+    made.set_default_timeout(PATIENCE_MS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def watch(service: Service) -> Watch:
+    return Watch(service.url)
+
+
+@pytest.fixture
+def refusals_expected(watch: Watch) -> None:
+    watch.expects_refusals = True
+
+
+@pytest.fixture
+def tab(context: BrowserContext, watch: Watch) -> Iterator[Page]:
+    page = context.new_page()
+    page.on("console", watch.on_console)
+    page.on("pageerror", lambda error: watch.complaints.append(str(error)))
+    page.on("request", lambda sent: watch.on_request(sent.url))
+    yield page
+    assert watch.complaints == []
+    if not watch.expects_refusals:
+        assert watch.refusals == []
+
+
+@pytest.fixture
+def desk(tab: Page, service: Service) -> Desk:
+    return Desk(tab, service.url)

@@ -1,0 +1,144 @@
+"""The page as a reader uses it: what the tests do and see, without the page's inside."""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from playwright.sync_api import FilePayload, Locator, Page, expect
+
+Files = Mapping[str, bytes]
+READ_TIMEOUT_MS = 60_000
+MIME = "application/octet-stream"
+# A copy is read, so that the page's own canvas stays as the page made it.
+DRAWN = """(() => {
+    const canvas = document.querySelector('canvas.picture');
+    const { width, height } = canvas;
+    const context = new OffscreenCanvas(width, height).getContext('2d');
+    context.drawImage(canvas, 0, 0);
+    return { width, height, context };
+})()"""
+
+
+class Desk:
+    """The page in one browser tab."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        """Take a tab, without opening the page."""
+        self.page = page
+        self.url = url
+
+    def open(self, where: str = "") -> "Desk":
+        """Open the page, or one of its views."""
+        self.page.goto(f"{self.url}/{where}")
+        expect(self.page.get_by_text("Ready").or_(self.page.get_by_text("Listo"))).to_be_visible()
+        return self
+
+    def pick(self, files: Files) -> None:
+        """Choose files as the system's chooser does."""
+        chosen = [
+            FilePayload(name=name, mimeType=MIME, buffer=data) for name, data in files.items()
+        ]
+        self.page.locator("input[type=file][multiple]").first.set_input_files(chosen)
+
+    def drop(self, files: Files) -> None:
+        """Drop files on the page."""
+        self._hand_over(files, "drop", "dataTransfer")
+
+    def paste(self, files: Files) -> None:
+        """Paste files into the page."""
+        self._hand_over(files, "paste", "clipboardData")
+
+    def row(self, name: str) -> Locator:
+        """A study of the tray."""
+        return self.page.locator(".study", has_text=name)
+
+    def select(self, name: str) -> None:
+        """Choose a study of the tray."""
+        self.row(name).get_by_role("button").first.click()
+
+    @property
+    def result(self) -> Locator:
+        """The result of the selected study."""
+        return self.page.get_by_role("region", name=re.compile("Result"))
+
+    @property
+    def decision(self) -> Locator:
+        """The one word."""
+        return self.page.locator(".decision-word")
+
+    @property
+    def stage(self) -> Locator:
+        """The radiograph."""
+        return self.page.get_by_role("application")
+
+    def read(self, files: Files) -> None:
+        """Pick files and wait until the selected one is decided."""
+        self.pick(files)
+        expect(self.decision).to_be_visible(timeout=READ_TIMEOUT_MS)
+        self.wait_for_picture()
+
+    def wait_for_picture(self) -> None:
+        """Wait until the radiograph is drawn."""
+        expect(self.page.locator("canvas.picture")).to_be_visible(timeout=READ_TIMEOUT_MS)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for two screen refreshes, by when what was changed is drawn."""
+        self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+
+    def grays(self) -> list[int]:
+        """The red channel of the middle row of the drawn radiograph."""
+        self.settle()
+        return cast(
+            "list[int]",
+            self.page.evaluate(
+                f"""() => {{
+                    const {{ width, height, context }} = {DRAWN};
+                    const row = context.getImageData(0, height >> 1, width, 1).data;
+                    return Array.from(row).filter((_, index) => index % 4 === 0);
+                }}"""
+            ),
+        )
+
+    def colours(self) -> int:
+        """How many pixels of the drawn radiograph are coloured, as only the heatmap is."""
+        self.settle()
+        return cast(
+            "int",
+            self.page.evaluate(
+                f"""() => {{
+                    const {{ width, height, context }} = {DRAWN};
+                    const {{ data }} = context.getImageData(0, 0, width, height);
+                    let count = 0;
+                    for (let at = 0; at < data.length; at += 4) {{
+                        if (Math.abs(data[at] - data[at + 2]) > 12) count++;
+                    }}
+                    return count;
+                }}"""
+            ),
+        )
+
+    def names(self) -> Sequence[str]:
+        """The studies that the page has drawn rows for."""
+        return self.page.locator(".study-name").all_inner_texts()
+
+    def _hand_over(self, files: Files, event: str, holder: str) -> None:
+        encoded = {name: base64.b64encode(data).decode() for name, data in files.items()}
+        self.page.evaluate(
+            """async ([files, event, holder]) => {
+                const transfer = new DataTransfer();
+                for (const [name, data] of Object.entries(files)) {
+                    const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+                    transfer.items.add(new File([bytes], name));
+                }
+                const kind = holder === 'clipboardData' ? ClipboardEvent : DragEvent;
+                const made = new kind(event, {
+                    [holder]: transfer, bubbles: true, cancelable: true,
+                });
+                document.body.dispatchEvent(made);
+            }""",
+            [encoded, event, holder],
+        )

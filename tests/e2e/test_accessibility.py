@@ -1,0 +1,157 @@
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import FilePayload, Page, expect
+
+from tests.e2e.desk import Desk
+from tests.e2e.images import chest_dicom, corrupt_jpeg, ct_dicom, normal_jpeg, pneumonia_png
+
+WIDTHS = {"phone": (320, 640), "desk": (1280, 800), "wall": (3840, 2160)}
+WCAG = {
+    "runOnly": [
+        *("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"),
+        "best-practice",
+    ]
+}
+
+
+def violations(page: Page) -> list[str]:
+    found = Axe().run(page, options=WCAG).response["violations"]
+    return [f"{v['id']}: {node['html'][:160]}" for v in found for node in v["nodes"]]
+
+
+@pytest.mark.usefixtures("refusals_expected")
+@pytest.mark.parametrize(
+    ("width", "theme"), [("phone", "light"), ("desk", "dark"), ("wall", "dark")]
+)
+def test_no_view_breaks_an_accessibility_rule(desk: Desk, theme: str, width: str) -> None:
+    columns, rows = WIDTHS[width]
+    desk.page.set_viewport_size({"width": columns, "height": rows})
+    desk.open()
+    desk.page.get_by_label("Colours").select_option(theme)
+    found = {"empty": violations(desk.page)}
+
+    desk.read({"chest.dcm": chest_dicom()})
+    desk.page.get_by_role("button", name="Show name and ID").click()
+    desk.page.get_by_role("button", name="What do these numbers mean?").focus()
+    found["result"] = violations(desk.page)
+    desk.read({"series.dcm": ct_dicom(frames=2)})
+    found["series"] = violations(desk.page)
+    desk.pick({"broken.jpg": corrupt_jpeg()})
+    expect(desk.result).to_contain_text("damaged")
+    found["problem"] = violations(desk.page)
+    desk.page.get_by_role("button", name="Keys").click()
+    found["keys"] = violations(desk.page)
+    desk.page.keyboard.press("Escape")
+    desk.page.get_by_role("link", name="Models").click()
+    expect(desk.page.get_by_role("heading", name="bright-chest")).to_be_visible()
+    desk.page.get_by_text("Model card").first.click()
+    found["models"] = violations(desk.page)
+
+    assert {view: problems for view, problems in found.items() if problems} == {}
+
+
+@pytest.mark.parametrize("width", list(WIDTHS))
+def test_nothing_needs_scrolling_sideways(desk: Desk, width: str) -> None:
+    columns, rows = WIDTHS[width]
+    desk.page.set_viewport_size({"width": columns, "height": rows})
+    desk.open()
+    desk.read({"a-file-with-a-rather-long-name-that-must-not-widen-the-page.dcm": chest_dicom()})
+
+    read = desk.page.evaluate("() => document.documentElement.scrollWidth")
+    desk.page.get_by_role("link", name="Models").click()
+    expect(desk.page.get_by_role("heading", name="bright-chest")).to_be_visible()
+    models = desk.page.evaluate("() => document.documentElement.scrollWidth")
+
+    assert (read, models) == (columns, columns)
+
+
+def test_the_keyboard_alone_reads_compares_and_explains(desk: Desk) -> None:
+    page = desk.page
+    files = [
+        FilePayload(name="first.jpg", mimeType="image/jpeg", buffer=normal_jpeg()),
+        FilePayload(name="second.png", mimeType="image/png", buffer=pneumonia_png()),
+    ]
+    # From the start: a listener that is added only just before comes too late now and then.
+    page.on("filechooser", lambda chooser: chooser.set_files(files))
+    desk.open()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the radiograph")).to_be_focused()
+    for _ in range(5):
+        page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Choose images")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(desk.decision).to_have_text("Normal")
+    desk.wait_for_picture()
+
+    tab_to(page, "[aria-current=true].study-select")
+    page.keyboard.press("ArrowDown")
+    expect(desk.decision).to_have_text("Pneumonia")
+    tab_to(page, "[role=application]")
+    desk.wait_for_picture()
+    readout = page.locator(".readout")
+    fitted = readout.inner_text()
+    page.keyboard.press("1")
+    expect(readout).to_contain_text("100 %")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("0")
+    desk.settle()
+    assert readout.inner_text() != fitted
+    page.keyboard.press("h")
+    assert desk.colours() == 0
+    page.keyboard.press("i")
+    assert set(desk.grays()) != {0, 250}
+    page.keyboard.press("r")
+    desk.settle()
+    assert readout.inner_text() == fitted
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(desk.stage).to_be_focused()
+    page.keyboard.press("PageUp")
+    expect(desk.decision).to_have_text("Normal")
+    tab_to(page, ".tip-button")
+    expect(page.get_by_role("tooltip")).to_contain_text("calibrated probability")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("tooltip")).to_be_hidden()
+
+
+def test_a_click_moves_the_image_for_who_cannot_drag(desk: Desk) -> None:
+    desk.open()
+    desk.read({"chest.jpg": normal_jpeg()})
+    desk.page.get_by_role("button", name="One to one").click()
+    desk.page.get_by_role("button", name="Move", exact=True).click()
+    before = desk.grays()
+
+    desk.stage.click(position={"x": 60, "y": 60})
+
+    assert desk.grays() != before
+
+
+def test_the_focus_is_never_hidden_behind_the_header(desk: Desk) -> None:
+    desk.page.set_viewport_size({"width": 320, "height": 568})
+    desk.open()
+    desk.read({"chest.dcm": chest_dicom()})
+
+    hidden = desk.page.evaluate(
+        """() => {
+            const top = () => document.querySelector('.header').getBoundingClientRect().bottom;
+            const all = [...document.querySelectorAll('main button, main select, main input')];
+            return all.filter((element) => {
+                if (element.disabled || element.hidden || element.tabIndex < 0) return false;
+                element.focus();
+                const box = element.getBoundingClientRect();
+                return box.height > 0 && box.bottom <= top();
+            }).map((element) => element.outerHTML.slice(0, 100));
+        }"""
+    )
+
+    assert hidden == []
+
+
+def tab_to(page: Page, selector: str, most: int = 60) -> None:
+    """Press the tab key until the focus is where it should be."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate("(s) => document.activeElement?.matches(s)", selector):
+            return
+    raise AssertionError(f"the tab key does not reach {selector}")

@@ -1,0 +1,135 @@
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.e2e.conftest import Watch
+from tests.e2e.desk import Desk
+from tests.e2e.images import chest_dicom, corrupt_jpeg, normal_jpeg, pneumonia_png
+from tests.e2e.services import Service
+from tests.synthetic import as_jpeg, synthetic_radiograph
+
+BATCH_TIMEOUT_MS = 60_000
+MANY = 300
+
+
+def batch(count: int) -> dict[str, bytes]:
+    kinds = [as_jpeg(synthetic_radiograph(96, 80, seed=seed)) for seed in range(3)]
+    return {f"chest-{number:03}.jpg": kinds[number % 3] for number in range(count)}
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_a_batch_of_forty_with_one_bad_file_is_read_to_its_end(desk: Desk) -> None:
+    files = batch(39)
+    desk.open()
+
+    desk.pick({**files, "zz-broken.jpg": corrupt_jpeg()})
+
+    expect(desk.page.locator(".tray-count")).to_contain_text(
+        "39 of 40 read", timeout=BATCH_TIMEOUT_MS
+    )
+    with desk.page.expect_download() as waiting:
+        desk.page.get_by_role("button", name="Download CSV (40)").click()
+    rows = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text())))
+    assert [row["file"] for row in rows] == [*files, "zz-broken.jpg"]
+    assert {row["decision"] for row in rows[:39]} == {"normal"}
+    assert all(float(row["probability_normal"]) > 0.9 for row in rows[:39])
+    assert (rows[39]["status"], rows[39]["problem"]) == ("error", "corrupt-image")
+
+
+def test_hundreds_of_studies_draw_a_screenful_of_rows(desk: Desk) -> None:
+    held: list[Route] = []
+    desk.page.route("**/predict?*", lambda route: held.append(route))
+    desk.open()
+    desk.pick(batch(MANY))
+    expect(desk.page.locator(".tray-count")).to_contain_text(f"of {MANY} read")
+
+    desk.page.locator(".study-box").evaluate("(box) => { box.scrollTop = box.scrollHeight; }")
+
+    expect(desk.row(f"chest-{MANY - 1:03}.jpg")).to_be_visible()
+    assert len(desk.names()) < 30
+    assert len(held) == 4
+
+
+def test_a_folder_keeps_its_images_and_counts_the_rest(desk: Desk, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    (folder / "series").mkdir(parents=True)
+    (folder / "front").write_bytes(chest_dicom())
+    (folder / "series" / "side.jpg").write_bytes(normal_jpeg())
+    (folder / "notes.txt").write_text("no image")
+    desk.open()
+
+    desk.page.locator("input[webkitdirectory]").first.set_input_files(folder)
+
+    expect(desk.page.locator(".tray-count")).to_contain_text("2 of 2 read")
+    expect(desk.page.get_by_role("status").last).to_contain_text("1 file was left out")
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_a_study_can_be_cancelled_and_tried_again(desk: Desk) -> None:
+    held: list[Route] = []
+    desk.page.route("**/predict?*", lambda route: held.append(route))
+    desk.open()
+    desk.pick({"chest.jpg": normal_jpeg()})
+
+    desk.page.get_by_role("button", name="Cancel chest.jpg").click()
+    expect(desk.row("chest.jpg")).to_contain_text("Cancelled")
+    desk.page.unroute("**/predict?*")
+    desk.page.get_by_role("button", name="Try chest.jpg again").click()
+
+    expect(desk.decision).to_have_text("Normal")
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_the_queue_outlives_a_service_that_goes_away(
+    tab: Page, watch: Watch, models: Path, tmp_path: Path
+) -> None:
+    service = Service(models, tmp_path / "log", {})
+    watch.origin = service.url
+    try:
+        service.start()
+        desk = Desk(tab, service.url).open()
+        desk.read({"before.jpg": normal_jpeg()})
+        service.stop()
+        desk.pick({"during-1.jpg": normal_jpeg(1), "during-2.png": pneumonia_png()})
+        expect(tab.get_by_text("The service does not answer.")).to_be_visible()
+        expect(tab.get_by_text("No connection")).to_be_visible()
+        expect(desk.row("during-1.jpg")).to_contain_text("Waiting")
+
+        service.start()
+
+        expect(desk.row("during-1.jpg")).to_contain_text("Normal", timeout=BATCH_TIMEOUT_MS)
+        expect(desk.row("during-2.png")).to_contain_text("Pneumonia")
+        expect(tab.get_by_text("The service does not answer.")).to_be_hidden()
+    finally:
+        service.stop()
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_an_overloaded_service_is_given_the_time_that_it_asks_for(desk: Desk) -> None:
+    refused = 0
+
+    def overloaded(route: Route) -> None:
+        nonlocal refused
+        refused += 1
+        if refused > 2:
+            route.continue_()
+            return
+        route.fulfill(
+            status=429,
+            headers={"Retry-After": "2", "Content-Type": "application/problem+json"},
+            body='{"type": "/problems/queue-full", "title": "The queue is full", "status": 429}',
+        )
+
+    desk.page.route("**/predict?*", overloaded)
+    desk.open()
+
+    desk.pick(batch(6))
+
+    expect(desk.page.locator(".banner.wait")).to_contain_text("It goes on in")
+    expect(desk.page.locator(".tray-count")).to_contain_text(
+        "6 of 6 read", timeout=BATCH_TIMEOUT_MS
+    )
+    expect(desk.page.locator(".banner.wait")).to_be_hidden()

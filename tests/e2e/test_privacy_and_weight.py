@@ -1,0 +1,84 @@
+import json
+
+from playwright.sync_api import Response, expect
+
+from tests.e2e.desk import Desk
+from tests.e2e.images import PATIENT_ID, chest_dicom
+
+FIRST_LOAD_BYTES = 300_000
+WHOLE_PAGE_BYTES = 1_500_000
+FIRST_LOAD_MS = 1_000
+
+
+def test_nothing_but_preferences_is_stored(desk: Desk) -> None:
+    desk.open()
+    desk.read({"chest.dcm": chest_dicom()})
+    desk.page.get_by_role("button", name="Show name and ID").click()
+    desk.page.get_by_label("Colours").select_option("light")
+
+    stored = desk.page.evaluate(
+        """async () => ({
+            local: { ...localStorage },
+            session: { ...sessionStorage },
+            cookies: document.cookie,
+            databases: (await indexedDB.databases()).length,
+            caches: (await caches.keys()).length,
+            workers: (await navigator.serviceWorker?.getRegistrations() ?? []).length,
+        })"""
+    )
+
+    assert set(stored["local"]) == {"pneumoscope.preferences"}
+    kept = json.loads(stored["local"]["pneumoscope.preferences"])
+    assert set(kept) == {"theme", "language", "opacity"}
+    assert (stored["session"], stored["cookies"]) == ({}, "")
+    assert (stored["databases"], stored["caches"], stored["workers"]) == (0, 0, 0)
+
+
+def test_only_the_image_itself_is_sent_and_only_to_predict(desk: Desk) -> None:
+    sent: list[tuple[str, str, int]] = []
+    desk.page.on(
+        "request",
+        lambda request: sent.append(
+            (request.method, request.url, len(request.post_data_buffer or b""))
+        ),
+    )
+    desk.open()
+
+    desk.read({"Example_Erika.dcm": chest_dicom()})
+
+    posts = [(url, size) for method, url, size in sent if method != "GET"]
+    assert len(posts) == 1
+    assert posts[0][0] == f"{desk.url}/predict?explain=heatmap"
+    assert not any(PATIENT_ID in url or "Erika" in url for _, url, _ in sent)
+
+
+def test_the_first_load_is_light_and_quick(desk: Desk) -> None:
+    loaded: list[Response] = []
+    desk.page.on("response", lambda response: loaded.append(response))
+
+    desk.open()
+
+    timing = desk.page.evaluate("() => performance.getEntriesByType('navigation')[0].loadEventEnd")
+    weight = sum(int(response.headers.get("content-length", "0")) for response in loaded)
+    assert 10_000 < weight < FIRST_LOAD_BYTES
+    assert timing < FIRST_LOAD_MS
+
+
+def test_the_whole_page_with_every_decoder_is_light(desk: Desk) -> None:
+    weight = 0
+
+    def add(response: Response) -> None:
+        nonlocal weight
+        if "/assets/" in response.url:
+            weight += int(response.headers.get("content-length", "0"))
+
+    desk.page.on("response", add)
+    desk.open()
+    links = desk.page.evaluate("() => performance.getEntriesByType('resource').length")
+
+    desk.read({"chest.dcm": chest_dicom()})
+    desk.page.get_by_role("link", name="Models").click()
+    expect(desk.page.get_by_role("heading", name="bright-chest")).to_be_visible()
+
+    assert links > 0
+    assert 60_000 < weight < WHOLE_PAGE_BYTES

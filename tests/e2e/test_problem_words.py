@@ -1,0 +1,28 @@
+from service.errors import problem_types
+from tests.e2e.services import REPOSITORY
+
+STRINGS = REPOSITORY / "service" / "web" / "src" / "strings"
+# The page waits on these, cannot cause them, or nobody is there to read them.
+NOT_SHOWN = {
+    "client-disconnected",
+    "deadline-exceeded",
+    "invalid-parameter",
+    "invalid-request",
+    "malformed-multipart",
+    "method-not-allowed",
+    "no-file",
+    "not-found",
+    "overloaded",
+    "queue-full",
+    "shutting-down",
+    "too-many-files",
+    "unavailable",
+}
+
+
+def test_every_problem_that_an_image_can_meet_has_words_of_its_own() -> None:
+    english = (STRINGS / "en.ts").read_text()
+
+    slugs = set(problem_types()) - NOT_SHOWN
+
+    assert [slug for slug in sorted(slugs) if f"{slug}: [" not in english.replace('"', "")] == []

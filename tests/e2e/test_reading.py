@@ -1,0 +1,181 @@
+import json
+import re
+
+import pytest
+from playwright.sync_api import BrowserContext, Route, expect
+
+from tests.e2e.desk import Desk
+from tests.e2e.images import (
+    PATIENT_ID,
+    chest_dicom,
+    corrupt_jpeg,
+    ct_dicom,
+    normal_jpeg,
+    pneumonia_png,
+    undecided_png,
+)
+
+
+def test_a_dropped_radiograph_is_decided_with_bars_and_heatmap(desk: Desk) -> None:
+    desk.open()
+
+    desk.drop({"chest.png": pneumonia_png()})
+
+    expect(desk.decision).to_have_text("Pneumonia")
+    bar = desk.result.get_by_role("listitem").filter(has_text="Pneumonia")
+    expect(bar).to_contain_text("> 99.9%")
+    expect(bar).to_contain_text("reaches its operating point of 90.0%")
+    expect(desk.result).to_contain_text("bright-chest")
+    desk.wait_for_picture()
+    with_heatmap = desk.colours()
+    desk.page.get_by_role("button", name="Heatmap").click()
+    assert with_heatmap > 10_000
+    assert desk.colours() == 0
+
+
+def test_a_pasted_image_is_read(desk: Desk) -> None:
+    desk.open()
+
+    desk.paste({"clip.jpg": normal_jpeg()})
+
+    expect(desk.decision).to_have_text("Normal")
+
+
+def test_a_referral_says_why(desk: Desk) -> None:
+    desk.open()
+
+    desk.read({"gray.png": undecided_png()})
+
+    expect(desk.decision).to_have_text("Refer to a reader")
+    expect(desk.result).to_contain_text("No finding clearly stands alone")
+
+
+def test_what_the_service_does_not_say_the_page_does_not_show(desk: Desk) -> None:
+    desk.open()
+
+    desk.read({"chest.jpg": normal_jpeg()})
+
+    expect(desk.result).not_to_contain_text("Image quality")
+    expect(desk.result).not_to_contain_text("Likeness to the training images")
+
+
+def test_quality_and_likeness_are_shown_when_the_service_says_them(desk: Desk) -> None:
+    def with_more(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        body["results"][0] |= {
+            "decision": "refer",
+            "reasons": ["quality.exposure", "out_of_distribution"],
+            "quality": {
+                "accepted": False,
+                "checks": [
+                    {"name": "exposure", "value": 0.95, "lower": 0.1, "upper": 0.9, "passed": False}
+                ],
+            },
+            "out_of_distribution": {"score": 9.5, "limit": 4.2, "accepted": False},
+        }
+        route.fulfill(response=answer, json=body)
+
+    desk.page.route("**/predict?*", with_more)
+    desk.open()
+
+    desk.read({"chest.jpg": normal_jpeg()})
+
+    expect(desk.result).to_contain_text("The image quality is doubtful: exposure.")
+    expect(desk.result).to_contain_text("expected 0.1 to 0.9")
+    expect(desk.result).to_contain_text("score 9.5, limit 4.2")
+    expect(desk.result).to_contain_text("The image is unlike those that the model was trained on.")
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_a_corrupt_file_is_explained_in_plain_words(desk: Desk) -> None:
+    desk.open()
+
+    desk.pick({"broken.jpg": corrupt_jpeg()})
+
+    expect(desk.result).to_contain_text("The image is damaged or cut off.")
+    expect(desk.result).to_contain_text("Export or copy it again from where it came from.")
+    expect(desk.result).to_contain_text("The JPEG is truncated or damaged.")
+    expect(desk.result.get_by_role("button", name="Try again")).to_be_visible()
+
+
+def test_a_dicom_file_shows_its_facts_and_hides_its_patient(desk: Desk) -> None:
+    desk.open()
+    desk.read({"chest.dcm": chest_dicom()})
+
+    expect(desk.result).to_contain_text("Digital radiography (DX)")
+    expect(desk.result).to_contain_text("480 \u00d7 512")
+    expect(desk.result).to_contain_text("0.2 \u00d7 0.2 mm")
+    assert PATIENT_ID not in desk.page.content()
+    desk.page.get_by_role("button", name="Show name and ID").click()
+    expect(desk.result).to_contain_text("Example Erika")
+    expect(desk.result).to_contain_text(PATIENT_ID)
+    desk.page.get_by_role("button", name="Hide name and ID").click()
+    assert PATIENT_ID not in desk.page.content()
+
+
+def test_the_model_follows_the_modality_until_one_is_chosen(desk: Desk) -> None:
+    desk.open()
+    desk.read({"slice.dcm": ct_dicom()})
+    expect(desk.result).to_contain_text("bright-slice")
+    desk.read({"chest.jpg": normal_jpeg()})
+    expect(desk.result).to_contain_text("bright-chest")
+
+    desk.page.get_by_role("combobox", name="Model").select_option("bright-slice")
+
+    expect(desk.result).to_contain_text("bright-slice")
+    expect(desk.decision).to_have_text("Normal")
+    desk.page.get_by_role("combobox", name="Model").select_option("")
+    expect(desk.result).to_contain_text("bright-chest")
+
+
+def test_a_frame_of_a_series_can_be_turned_to_and_read(desk: Desk) -> None:
+    desk.open()
+    desk.read({"series.dcm": ct_dicom(frames=3)})
+    desk.page.get_by_role("button", name="Heatmap").click()
+    first = sum(gray > 200 for gray in desk.grays())
+
+    desk.page.get_by_label(re.compile("Frame 1 of 3")).fill("3")
+    desk.page.get_by_role("button", name="Read this frame").click()
+
+    expect(desk.page.get_by_text("Frame 3 was read")).to_be_visible()
+    assert sum(gray > 200 for gray in desk.grays()) > first > 0
+
+
+def test_the_json_can_be_copied(desk: Desk, context: BrowserContext) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    desk.open()
+    desk.read({"chest.jpg": normal_jpeg()})
+
+    desk.page.get_by_role("button", name="Copy JSON").click()
+
+    expect(desk.page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = json.loads(desk.page.evaluate("() => navigator.clipboard.readText()"))
+    assert copied["results"][0]["decision"] == "normal"
+    assert copied["model"]["intended_use"] == "Research only. Not for diagnosis."
+
+
+def test_a_print_has_the_result_and_the_warning_and_no_controls(desk: Desk) -> None:
+    desk.open()
+    desk.read({"chest.dcm": chest_dicom()})
+
+    desk.page.emulate_media(media="print")
+
+    expect(desk.page.locator(".print-research")).to_be_visible()
+    expect(desk.decision).to_be_visible()
+    expect(desk.page.locator("canvas.picture")).to_be_visible()
+    expect(desk.page.get_by_role("button", name="Copy JSON")).to_be_hidden()
+    expect(desk.page.get_by_role("toolbar")).to_be_hidden()
+    assert desk.page.pdf().startswith(b"%PDF")
+
+
+def test_the_page_speaks_spanish_and_remembers_it(desk: Desk) -> None:
+    desk.open()
+    desk.page.get_by_label("Language").select_option("es")
+    desk.page.reload()
+
+    desk.pick({"gray.png": undecided_png()})
+
+    expect(desk.decision).to_have_text("Derivar a un lector")
+    expect(desk.page.locator("header")).to_contain_text("No apto para diagnóstico")
+    assert desk.page.evaluate("() => document.documentElement.lang") == "es"

@@ -1,0 +1,133 @@
+"""Pictures of every view for the documentation, of synthetic radiographs alone.
+
+They are written where PNEUMO_SCREENSHOTS says, so that an ordinary run leaves the repository as it
+is: ``PNEUMO_SCREENSHOTS=docs/screenshots pytest tests/e2e/test_screenshots.py``. With it, the
+models that ship with the repository answer, where there are any.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.e2e.conftest import Watch
+from tests.e2e.desk import Desk
+from tests.e2e.images import chest_dicom, corrupt_jpeg, pneumonia_png, undecided_png
+from tests.e2e.services import REPOSITORY, Service
+from tests.synthetic import as_jpeg, as_png, synthetic_radiograph
+
+SIZES = {
+    "desk-dark": (1280, 800, "dark"),
+    "desk-light": (1280, 800, "light"),
+    "phone-dark": (320, 640, "dark"),
+    "phone-light": (320, 640, "light"),
+    "wall-dark": (3840, 2160, "dark"),
+}
+LEAST_BYTES = 5_000
+# What the documentation shows; a repository is no place for all of them.
+DOCUMENTED = {
+    *(f"{view}-desk-dark.png" for view in ("models", "problem", "refer", "result", "welcome")),
+    *("result-desk-light.png", "result-phone-dark.png", "viewer-desk-dark.png"),
+}
+SHIPPED = REPOSITORY / "models"
+
+
+@pytest.fixture(scope="module")
+def shipped_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    running = Service(SHIPPED, tmp_path_factory.mktemp("shipped") / "log", {})
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def desk(tab: Page, watch: Watch, request: pytest.FixtureRequest) -> Desk:
+    asked = "PNEUMO_SCREENSHOTS" in os.environ and any(SHIPPED.glob("*/*/manifest.json"))
+    service: Service = request.getfixturevalue("shipped_service" if asked else "service")
+    watch.origin = service.url
+    return Desk(tab, service.url)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Callable[[str], Path]:
+    """Where a picture goes."""
+    asked = os.environ.get("PNEUMO_SCREENSHOTS")
+
+    def choose(name: str) -> Path:
+        folder = Path(asked) if asked and name in DOCUMENTED else tmp_path
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+    return choose
+
+
+def batch() -> dict[str, bytes]:
+    return {
+        **{
+            f"chest-{n}.jpg": as_jpeg(synthetic_radiograph(640, 560, n % 2, n)) for n in range(2, 8)
+        },
+        "overexposed.png": pneumonia_png(),
+        "hazy.png": undecided_png(),
+        "cut-off.jpg": corrupt_jpeg(),
+    }
+
+
+@pytest.mark.usefixtures("refusals_expected")
+@pytest.mark.parametrize("name", list(SIZES))
+def test_every_view_has_its_picture(desk: Desk, place: Callable[[str], Path], name: str) -> None:
+    width, height, theme = SIZES[name]
+    page = desk.page
+    made: dict[str, Path] = {}
+
+    def picture(view: str) -> None:
+        desk.settle()
+        made[view] = place(f"{view}-{name}.png")
+        page.screenshot(path=made[view], full_page=width < 1000)
+
+    page.set_viewport_size({"width": width, "height": height})
+    desk.open()
+    page.get_by_label("Colours").select_option(theme)
+    picture("welcome")
+    desk.read({"chest-1.dcm": chest_dicom()})
+    desk.pick(batch())
+    expect(page.locator(".tray-count")).to_contain_text("9 of 10 read")
+    expect(page.locator(".thumbnail img").first).to_be_visible()
+    picture("result")
+    for view, seen in (("refer", ".decision.refer"), ("problem", ".problem")):
+        step_to(desk, page.locator(seen))
+        picture(view)
+    page.get_by_role("link", name="Models").click()
+    expect(page.get_by_role("article").first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    picture("models")
+
+    assert list(made) == ["welcome", "result", "refer", "problem", "models"]
+    assert all(file.stat().st_size > LEAST_BYTES for file in made.values())
+
+
+def test_the_viewer_is_pictured_without_its_heatmap(
+    desk: Desk, place: Callable[[str], Path]
+) -> None:
+    desk.open()
+    desk.read({"chest.png": as_png(synthetic_radiograph(1024, 900, 0.9))})
+    desk.page.get_by_role("button", name="Heatmap").click()
+    desk.settle()
+
+    file = place("viewer-desk-dark.png")
+    desk.page.screenshot(path=file)
+
+    assert file.stat().st_size > LEAST_BYTES
+
+
+def step_to(desk: Desk, seen: Locator) -> None:
+    """Go down the tray until something is seen, or to its end."""
+    desk.page.locator(".study-select[aria-current=true]").focus()
+    for _ in range(10):
+        if seen.is_visible():
+            break
+        desk.page.keyboard.press("ArrowDown")
+        desk.settle()
+    expect(desk.page.locator(".stage[aria-busy=false]")).to_be_visible()
+    desk.settle()

@@ -1,0 +1,51 @@
+"""The committed build is what the sources say; whether it can be seen without Node."""
+
+import hashlib
+import shutil
+import subprocess
+
+import pytest
+
+from tests.e2e.services import REPOSITORY
+
+WEB = REPOSITORY / "service" / "web"
+SOURCES = (
+    *("index.html", "notices", "package-lock.json", "package.json", "src"),
+    "vite.config.ts",
+)
+REGISTRY_MARKS = ('"resolved"', "://registry")
+
+
+def test_the_committed_build_was_made_from_these_sources() -> None:
+    files = [
+        file
+        for name in SOURCES
+        for file in ([WEB / name] if "." in name else sorted((WEB / name).rglob("*")))
+        if file.is_file() and not file.name.endswith(".test.ts")
+    ]
+
+    digests = {
+        file.relative_to(WEB).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
+
+    lines = (WEB / "dist" / "sources.sha256").read_text().splitlines()
+    recorded = {path: digest for digest, path in (line.split("  ") for line in lines)}
+    assert recorded == digests, "run `npm run build` in service/web"
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    lock = (WEB / "package-lock.json").read_text()
+
+    assert [mark for mark in REGISTRY_MARKS if mark in lock] == []
+
+
+def test_the_build_and_the_client_can_be_made_again_byte_for_byte() -> None:
+    if not (WEB / "node_modules").is_dir() or shutil.which("npm") is None:
+        pytest.skip("Node's packages are absent: run `npm ci` in service/web")
+
+    outcome = subprocess.run(
+        ("npm", "run", "--silent", "verify"), cwd=WEB, capture_output=True, text=True, check=False
+    )
+
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr

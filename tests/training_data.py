@@ -1,0 +1,90 @@
+"""A small data set in the layout of Kermany 2018, without a patient, and a recipe to match."""
+
+import tomllib
+from pathlib import Path
+
+from tests.synthetic import as_jpeg, synthetic_radiograph
+from training.config import Recipe
+
+SIDE = 40
+OPACITY = {"NORMAL": 0.0, "PNEUMONIA": 1.0}
+
+TINY_RECIPE = """
+name = "tiny"
+seed = 3
+
+[data]
+adapter = "kermany"
+classes = ["normal", "pneumonia"]
+positive = "pneumonia"
+
+[split]
+validation_share = 0.25
+near_duplicate_bits = 0
+
+[preprocessing]
+height = 32
+width = 32
+
+[model]
+backbone = "compact"
+width = 4
+dropout = 0.1
+standardisation = "image"
+
+[augmentation]
+rotation_degrees = 5
+noise_probability = 0.3
+erase_probability = 0.3
+
+[training]
+epochs = 2
+batch_size = 8
+learning_rate = 1e-2
+weight_decay = 1e-3
+label_smoothing = 0.05
+ema_momentum = 0.9
+patience = 20
+
+[[operating_points]]
+label = "pneumonia"
+rule = "sensitivity"
+target = 0.9
+
+[[operating_points]]
+label = "normal"
+rule = "specificity"
+target = 0.9
+"""
+
+
+def tiny_recipe(**parts: dict[str, object]) -> Recipe:
+    """The recipe, with some values of its parts replaced: ``tiny_recipe(model={"width": 8})``."""
+    values = tomllib.loads(TINY_RECIPE)
+    for part, changes in parts.items():
+        values[part] = {**values.get(part, {}), **changes}
+    return Recipe.model_validate(values)
+
+
+def write_kermany(root: Path, split: str, images_per_class: int, seed: int = 0) -> Path:
+    """Write one upstream folder of synthetic radiographs, two of each patient.
+
+    Returns:
+        The folder ``chest_xray``.
+    """
+    home = root / "chest_xray"
+    for name, opacity in OPACITY.items():
+        folder = home / split / name
+        folder.mkdir(parents=True)
+        for number in range(images_per_class):
+            radiograph = synthetic_radiograph(SIDE, SIDE, opacity, seed=seed)
+            (folder / _file_name(name, number)).write_bytes(as_jpeg(radiograph))
+            seed += 1
+    return home
+
+
+def _file_name(label: str, number: int) -> str:
+    patient = number // 2 + 1
+    if label == "NORMAL":
+        return f"IM-{patient:04d}-{number % 2 + 1:04d}.jpeg"
+    return f"person{patient}_bacteria_{number + 1}.jpeg"

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from tests.training_data import tiny_recipe
+from training.calibrate import (
+    activation_scale,
+    calibrate,
+    calibrated,
+    fit_temperature,
+    mean_loss,
+)
+from training.models import build_classifier
+
+LOGITS = np.random.default_rng(0).normal(0, 2, (4000, 2)).astype(np.float32)
+
+
+def drawn(logits: np.typing.NDArray[np.float32]) -> np.typing.NDArray[np.int64]:
+    chance = np.random.default_rng(1).random(len(logits))
+    return (chance < calibrated(logits, temperature=1)[:, 1]).astype(np.int64)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_of_overconfident_logits_is_found(temperature: float) -> None:
+    classes = drawn(LOGITS)
+
+    found = fit_temperature(LOGITS * np.float32(temperature), classes)
+
+    assert found == pytest.approx(temperature, rel=0.1)
+
+
+def test_calibration_lowers_the_loss_and_keeps_the_order() -> None:
+    classes = drawn(LOGITS)
+    overconfident = LOGITS * 4
+
+    temperature = fit_temperature(overconfident, classes)
+
+    assert mean_loss(overconfident / temperature, classes) < mean_loss(overconfident, classes)
+    before, after = calibrated(overconfident, 1), calibrated(overconfident, temperature)
+    assert (before.argmax(axis=1) == after.argmax(axis=1)).all()
+
+
+def test_the_loss_is_the_mean_negative_log_likelihood() -> None:
+    logits = np.log(np.array([[0.2, 0.8], [0.5, 0.5]], np.float32))
+
+    assert mean_loss(logits, np.array([1, 0])) == pytest.approx(-np.log([0.8, 0.5]).mean())
+
+
+def test_a_heatmap_is_full_at_the_last_hundredth_of_positive_activations() -> None:
+    maps = np.concatenate([np.linspace(0.1, 10, 100), -np.ones(900)]).reshape(10, 10, 10)
+
+    assert activation_scale(maps.astype(np.float32)) == pytest.approx(9.9, abs=0.05)
+
+
+def test_a_class_without_evidence_still_has_a_scale() -> None:
+    assert activation_scale(-np.ones((2, 3, 3), np.float32)) == 1.0
+
+
+def test_findings_stand_in_output_order_with_their_rules() -> None:
+    recipe = tiny_recipe(calibration={"shifts": ["none", "brighter"]})
+    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 1), dtype=np.uint8)
+    classes = np.array([0, 1] * 4)
+
+    calibration = calibrate(build_classifier(recipe), images, np.arange(4, 12), classes, recipe)
+
+    assert [finding.label for finding in calibration.findings] == ["normal", "pneumonia"]
+    assert "specificity of at least 0.9 over all of 2" in (
+        calibration.findings[0].operating_point_rule
+    )
+    assert calibration.validation_images == 8
+    assert calibration.shifts == ("none", "brighter")
+    assert calibration.loss_after <= calibration.loss_before + 1e-6

@@ -1,0 +1,127 @@
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contract.preprocessing import PreprocessingSpec, preprocess
+from contract.radiograph import decode
+from tests.synthetic import as_jpeg, synthetic_radiograph
+from tests.training_data import write_kermany
+from training.datasets import Dataset, data_digest, read_dataset
+from training.errors import WriteFailed
+from training.image_cache import CHUNK, CachedImages, OnProgress, cached_images
+
+SPEC = PreprocessingSpec(height=16, width=24)
+
+
+class Killed(Exception):
+    pass
+
+
+def kermany(root: Path, images_per_class: int = 3) -> Dataset:
+    return read_dataset("kermany", write_kermany(root, "train", images_per_class), "train")
+
+
+def cache(
+    dataset: Dataset, folder: Path, on_progress: OnProgress = lambda _: None, digest: str = "d"
+) -> CachedImages:
+    return cached_images(dataset, digest, SPEC, folder / "cache", on_progress)
+
+
+def spoil(dataset: Dataset, rows: slice) -> None:
+    for path in dataset.table["path"][rows]:
+        (dataset.root / path).write_bytes(b"not an image")
+
+
+@contextmanager
+def full_disk(after_bytes: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (after_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_every_row_is_what_the_service_would_see(tmp_path: Path) -> None:
+    dataset = kermany(tmp_path)
+
+    images = cache(dataset, tmp_path).images
+
+    assert images.shape == (6, 16, 24, 1)
+    assert images.dtype == np.uint8
+    for row, path in enumerate(dataset.table["path"]):
+        radiograph = decode((dataset.root / path).read_bytes(), at_least=SPEC.size)
+        np.testing.assert_array_equal(images[row], preprocess(radiograph, SPEC))
+
+
+def test_the_second_time_nothing_is_decoded(tmp_path: Path) -> None:
+    dataset = kermany(tmp_path)
+    first = cache(dataset, tmp_path).images.copy()
+    spoil(dataset, slice(None))
+
+    again = cache(dataset, tmp_path)
+
+    np.testing.assert_array_equal(again.images, first)
+    assert not again.unreadable
+
+
+def test_other_content_is_another_cache(tmp_path: Path) -> None:
+    dataset = kermany(tmp_path)
+    cache(dataset, tmp_path, digest=data_digest(dataset))
+    spoil(dataset, slice(0, 1))
+
+    again = cache(dataset, tmp_path, digest=data_digest(dataset))
+
+    assert list(again.unreadable) == [dataset.table["path"][0]]
+
+
+def test_an_unreadable_image_is_listed_and_black(tmp_path: Path) -> None:
+    dataset = kermany(tmp_path)
+    spoil(dataset, slice(2, 3))
+    (dataset.root / dataset.table["path"][4]).unlink()
+
+    cached = cache(dataset, tmp_path)
+
+    assert list(cached.unreadable) == dataset.table["path"][[2, 4]].tolist()
+    assert all(cached.unreadable.values())
+    assert [bool(image.any()) for image in cached.images] == [True, True, False, True, False, True]
+
+
+def test_a_killed_decoding_is_continued(tmp_path: Path) -> None:
+    dataset = many_images(tmp_path)
+    seen: list[int] = []
+
+    def kill(done: int) -> None:
+        seen.append(done)
+        raise Killed
+
+    with pytest.raises(Killed):
+        cache(dataset, tmp_path, kill)
+    spoil(dataset, slice(0, CHUNK))
+    cached = cache(dataset, tmp_path, seen.append)
+
+    assert seen == [CHUNK, CHUNK + 2, CHUNK + 2]
+    assert not cached.unreadable
+    assert cached.images[0].any()
+
+
+def test_a_full_disk_has_a_clear_message_and_loses_nothing(tmp_path: Path) -> None:
+    dataset = kermany(tmp_path)
+
+    with full_disk(after_bytes=500), pytest.raises(WriteFailed, match="make room"):
+        cache(dataset, tmp_path)
+
+    assert cache(dataset, tmp_path).images[5].any()
+
+
+def many_images(root: Path) -> Dataset:
+    dataset = kermany(root, images_per_class=1)
+    template = as_jpeg(synthetic_radiograph(16, 24))
+    for number in range(2, CHUNK + 2):
+        name = f"person{number}_virus_{number}.jpeg"
+        (dataset.root / "train" / "PNEUMONIA" / name).write_bytes(template)
+    return read_dataset("kermany", root, "train")

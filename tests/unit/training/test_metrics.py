@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+from training.metrics import (
+    auprc,
+    auroc,
+    brier,
+    confusion,
+    estimate,
+    expected_calibration_error,
+    patient_bootstrap,
+    whole,
+)
+
+SCORED = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.2, 0.25, 0.5, 0.7, 1.0]), st.booleans(), st.integers(0, 3)),
+    min_size=4,
+    max_size=40,
+).filter(lambda rows: {truth for _, truth, weight in rows if weight} == {True, False})
+
+
+@given(rows=SCORED)
+def test_areas_agree_with_scikit_learn_ties_and_weights_included(
+    rows: list[tuple[float, bool, int]],
+) -> None:
+    scores, truth, weights = (np.array(column) for column in zip(*rows, strict=True))
+    weighting = weights[np.newaxis].astype(float)
+
+    areas = [f(scores, truth, weighting)[0] for f in (auroc, auprc, brier)]
+
+    assert areas[0] == pytest.approx(roc_auc_score(truth, scores, sample_weight=weights))
+    assert areas[1] == pytest.approx(average_precision_score(truth, scores, sample_weight=weights))
+    assert areas[2] == pytest.approx(brier_score_loss(truth, scores, sample_weight=weights))
+
+
+def test_the_confusion_and_its_figures() -> None:
+    truth = np.array([True] * 10 + [False] * 10)
+    present = np.array([True] * 8 + [False] * 2 + [True] * 4 + [False] * 6)
+
+    counts = confusion(present, truth, whole(20))
+
+    assert [counts.true_positives[0], counts.false_negatives[0]] == [8, 2]
+    assert [counts.false_positives[0], counts.true_negatives[0]] == [4, 6]
+    assert counts.sensitivity[0] == pytest.approx(0.8)
+    assert counts.specificity[0] == pytest.approx(0.6)
+    assert counts.precision[0] == pytest.approx(8 / 12)
+    assert counts.accuracy[0] == pytest.approx(0.7)
+    assert counts.f1[0] == pytest.approx(16 / 22)
+
+
+def test_weights_count_images_several_times() -> None:
+    truth, present = np.array([True, True, False]), np.array([True, False, True])
+
+    counts = confusion(present, truth, np.array([[1.0, 1, 1], [3, 1, 0]]))
+
+    assert counts.sensitivity.tolist() == [0.5, 0.75]
+    assert counts.specificity[0] == 0
+    assert np.isnan(counts.specificity[1])
+
+
+def test_a_model_as_sure_as_it_is_right_has_no_calibration_error() -> None:
+    probabilities = np.array([[0.75, 0.25]] * 4)
+
+    error = expected_calibration_error(probabilities, np.array([0, 0, 0, 1]), whole(4))
+
+    assert error[0] == pytest.approx(0)
+
+
+def test_a_model_surer_than_right_has_the_gap_as_its_error() -> None:
+    probabilities = np.array([[0.9, 0.1]] * 4 + [[0.4, 0.6]] * 4)
+    classes = np.array([0, 0, 1, 1, 1, 1, 1, 0])
+
+    error = expected_calibration_error(probabilities, classes, whole(8))
+
+    assert error[0] == pytest.approx((abs(0.9 - 0.5) + abs(0.6 - 0.75)) / 2)
+
+
+def test_the_bootstrap_draws_patients_and_not_images() -> None:
+    patients = np.array(["a", "b", "a", "c", "b", "a"])
+
+    drawn = patient_bootstrap(patients, seed=0, resamples=50)
+
+    assert drawn.shape == (50, 6)
+    np.testing.assert_array_equal(drawn[:, 0], drawn[:, 2])
+    np.testing.assert_array_equal(drawn[:, 1], drawn[:, 4])
+    assert (drawn[:, 0] + drawn[:, 1] + drawn[:, 3] == 3).all()
+    np.testing.assert_array_equal(drawn, patient_bootstrap(patients, seed=0, resamples=50))
+
+
+def test_the_interval_of_a_share_is_the_binomial_one() -> None:
+    right = np.array([True] * 80 + [False] * 20)
+    patients = np.array([f"patient-{number}" for number in range(100)])
+
+    def share(weights: np.typing.NDArray[np.float64]) -> np.typing.NDArray[np.float64]:
+        return confusion(right, np.ones(100, dtype=bool), weights).sensitivity
+
+    figure = estimate(share(whole(100)), share(patient_bootstrap(patients, seed=1)))
+
+    assert figure.value == pytest.approx(0.8)
+    assert figure.lower == pytest.approx(0.8 - 1.96 * 0.04, abs=0.015)
+    assert figure.upper == pytest.approx(0.8 + 1.96 * 0.04, abs=0.015)
+
+
+def test_images_of_few_patients_widen_the_interval() -> None:
+    right = np.array([True] * 80 + [False] * 20)
+    few = np.repeat([f"patient-{number}" for number in range(10)], 10)
+    many = np.array([f"patient-{number}" for number in range(100)])
+    widths = []
+    for patients in (few, many):
+        counts = confusion(right, np.ones(100, dtype=bool), patient_bootstrap(patients, seed=2))
+        figure = estimate(np.array([0.8]), counts.sensitivity)
+        widths.append(figure.upper - figure.lower)
+
+    assert widths[0] > 2 * widths[1]

@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.training_data import tiny_recipe
+from training.errors import RecipeError
+from training.models import average_classifiers, build_classifier, with_serving_outputs
+from training.standardisation import Standardisation
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
+
+
+def classifier(seed: int = 0, **model: object) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    size: dict[str, object] = {"height": 64, "width": 64}
+    return build_classifier(tiny_recipe(preprocessing=size, model=model))
+
+
+def run(model: keras.Model) -> dict[str, NDArray[np.float32]]:
+    outputs = model(IMAGES, training=False)
+    return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("border", [0, 16])
+def test_the_mean_of_the_activation_map_is_the_centred_logit(border: int) -> None:
+    model = classifier(border=border)
+    raw = keras.ops.convert_to_numpy(model(IMAGES, training=False))
+
+    served = run(with_serving_outputs(model, temperature=1.7))
+
+    assert served["activation_map"].shape == (3, 4, 4, 2)
+    centred = raw - raw.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(served["logits"], centred, atol=1e-5)
+    np.testing.assert_allclose(served["activation_map"].mean(axis=(1, 2)), centred, atol=1e-5)
+    np.testing.assert_allclose(served["activation_map"].sum(axis=3), 0, atol=1e-5)
+    np.testing.assert_allclose(served["probabilities"], softmax(raw / 1.7), atol=1e-6)
+
+
+def test_a_cut_border_neither_counts_nor_shows() -> None:
+    served = with_serving_outputs(classifier(border=16), temperature=1.0)
+    before = run(served)
+    inside = np.zeros_like(IMAGES)
+    inside[:, 16:-16, 16:-16] = IMAGES[:, 16:-16, 16:-16]
+
+    after = {
+        name: keras.ops.convert_to_numpy(value)
+        for name, value in served(inside, training=False).items()
+    }
+
+    np.testing.assert_allclose(after["logits"], before["logits"], atol=1e-6)
+    assert not before["activation_map"][:, [0, -1]].any()
+    assert not before["activation_map"][:, :, [0, -1]].any()
+    assert before["activation_map"][:, 1:-1, 1:-1].all()
+
+
+def test_a_border_of_part_of_a_cell_is_refused() -> None:
+    with pytest.raises(RecipeError, match="whole cells"):
+        classifier(border=12)
+
+
+def test_several_networks_become_one_that_averages_them() -> None:
+    members = [classifier(seed) for seed in (1, 2, 3)]
+    logits = [keras.ops.convert_to_numpy(member(IMAGES, training=False)) for member in members]
+
+    together = average_classifiers(members)
+
+    mean = np.mean(logits, axis=0)
+    served = run(with_serving_outputs(together, temperature=1.0))
+    np.testing.assert_allclose(together(IMAGES, training=False), mean, atol=1e-5)
+    np.testing.assert_allclose(
+        served["activation_map"].mean(axis=(1, 2)), served["logits"], atol=1e-5
+    )
+
+
+def test_one_network_alone_stays_as_it_is() -> None:
+    alone = classifier()
+
+    assert average_classifiers([alone]) is alone
+
+
+def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
+    model = average_classifiers([classifier(1, standardisation="image+local"), classifier(2)])
+    model.save(tmp_path / "model.keras")
+
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+
+    np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), atol=1e-6)
+
+
+def standardised(mode: str, images: NDArray[np.uint8] = IMAGES) -> NDArray[np.float32]:
+    return np.asarray(keras.ops.convert_to_numpy(Standardisation(mode, local_window=0.2)(images)))
+
+
+def test_fixed_standardisation_is_from_minus_one_to_one() -> None:
+    ends = np.array([0, 255], np.uint8).reshape(1, 2, 1, 1)
+
+    assert standardised("fixed", ends).ravel().tolist() == [-1, 1]
+
+
+def test_standardisation_by_image_takes_exposure_out() -> None:
+    darker = (IMAGES // 2).astype(np.uint8)
+
+    assert standardised("image").mean() == pytest.approx(0, abs=1e-4)
+    assert standardised("image").std() == pytest.approx(1, abs=1e-2)
+    np.testing.assert_allclose(standardised("image", darker), standardised("image"), atol=0.05)
+
+
+def test_local_standardisation_takes_a_slope_of_exposure_out() -> None:
+    slope = np.linspace(0.3, 1, 64)[:, np.newaxis, np.newaxis]
+    uneven = (IMAGES * slope).astype(np.uint8)
+
+    spread = standardised("local", uneven)[:, 12:-12].std(axis=(0, 2, 3))
+
+    assert spread.min() / spread.max() > 0.7
+    assert standardised("image", uneven)[:, [14, -14]].std(axis=(0, 2, 3)).min() < 0.7
+
+
+def test_both_standardisations_are_two_channels() -> None:
+    both = standardised("image+local")
+
+    np.testing.assert_allclose(both[..., :1], standardised("image"), atol=1e-6)
+    np.testing.assert_allclose(both[..., 1:], standardised("local"), atol=1e-6)
+
+
+def test_an_even_image_has_no_noise_to_blow_up() -> None:
+    even = np.full((1, 64, 64, 1), 90, np.uint8)
+
+    assert np.abs(standardised("image+local", even)).max() < 1e-3
