@@ -119,8 +119,6 @@ class Checkpoints:
 
 
 def _variables(model: keras.Model) -> Sequence[keras.Variable]:
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]
 
 

@@ -26,6 +26,8 @@ def compile_for_training(model: keras.Model, config: TrainingConfig, steps_per_e
         from_logits=True, label_smoothing=config.label_smoothing
     )
     model.compile(optimizer, loss)
+    # Made here, its variables can be restored, and TensorFlow traces the first step only once.
+    optimizer.build(model.trainable_variables)
 
 
 def learning_rate_schedule(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tests.training_data import tiny_recipe
 from training.errors import RecipeError
 from training.models import average_classifiers, build_classifier, with_serving_outputs
-from training.standardisation import Standardisation
+from training.standardisation import Mode, Standardisation
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
 
@@ -95,7 +95,7 @@ def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), atol=1e-6)
 
 
-def standardised(mode: str, images: NDArray[np.uint8] = IMAGES) -> NDArray[np.float32]:
+def standardised(mode: Mode, images: NDArray[np.uint8] = IMAGES) -> NDArray[np.float32]:
     return np.asarray(keras.ops.convert_to_numpy(Standardisation(mode, local_window=0.2)(images)))
 
 
