@@ -10,6 +10,7 @@ from export.inference import open_session
 from export.package import next_version, write_bundle
 from export.parity import measure_parity
 from export.verify import read_images
+from training.source import read_labelled
 from training.workdir import TrainedModel, load_trained
 
 PARITY_IMAGES = 64
@@ -33,7 +34,7 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
     Raises:
         ExportError: The model was not evaluated yet, does not convert, answers otherwise in ONNX
             Runtime than in Keras, or the version exists. Nothing is written then.
-        TrainingError: The workdir is not complete.
+        TrainingError: The workdir is not complete, or the data are not those of the training.
     """
     trained = load_trained(workdir)
     if trained.evaluation is None:
@@ -43,7 +44,7 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
     map_size = serving.output["activation_map"].shape[1:3]
     signature = classifier_signature(spec, len(trained.calibration.findings), map_size)
     model = convert(serving, signature).SerializeToString()
-    files = validation_files(workdir, data, PARITY_IMAGES)
+    files = validation_files(workdir, data, trained, PARITY_IMAGES)
     parity = measure_parity(serving, open_session(model), read_images(files, spec))
     name = trained.config.name
     figures = sorted((workdir / "figures").glob("*.png"))
@@ -65,23 +66,22 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
     return write_bundle(models, manifest, model, figures)
 
 
-def validation_files(workdir: Path, data: Path, count: int) -> list[Path]:
+def validation_files(workdir: Path, data: Path, trained: TrainedModel, count: int) -> list[Path]:
     """Some validation images of a workdir, spread evenly over its split table.
 
     Raises:
-        ExportError: None of them is in the data folder.
+        DataError: The data folder has another layout.
+        ExportError: It does not hold the images of the training.
     """
-    with (workdir / "split.csv").open(newline="") as table:
-        paths = [
-            data / row["path"] for row in csv.DictReader(table) if row["split"] == "validation"
-        ]
-    found = [path for path in paths if path.is_file()]
-    if not found:
+    dataset, digest = read_labelled(trained.config, data, "train")
+    if digest != trained.provenance.data_digest:
         raise ExportError(
-            "None of the workdir's validation images is in the data folder: give --data the folder "
-            "that the model was trained on."
+            "These are not the images of the training: their digest differs. "
+            "Give the folder that pneumo-train fit was given."
         )
-    return found[:: max(1, len(found) // count)][:count]
+    with (workdir / "split.csv").open(newline="") as table:
+        rows = [row for row in csv.DictReader(table) if row["split"] == "validation"]
+    return [dataset.root / row["path"] for row in rows[:: max(1, len(rows) // count)][:count]]
 
 
 def _summary(trained: TrainedModel) -> str:

@@ -1,15 +1,11 @@
 """``pneumo-export``: convert a trained model into a bundle, and verify a bundle."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-# TensorFlow prints its start-up notes on stderr, before this command's own words.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -20,11 +16,12 @@ _MODELS = Path(__file__).parent.parent / "models"
 def _one_clear_line() -> Iterator[None]:
     from contract.errors import ContractError
     from export.errors import ExportError
+    from training.errors import TrainingError
 
     try:
         yield
-    except (ContractError, ExportError) as error:
-        typer.echo(f"error: {error}", err=True)
+    except (ContractError, ExportError, TrainingError) as error:
+        typer.echo(f"pneumo-export: {error}", err=True)
         raise typer.Exit(1) from error
 
 
@@ -36,6 +33,9 @@ def convert(
     version: Annotated[int | None, typer.Option(min=1, help="Default: the next one.")] = None,
 ) -> None:
     """Convert a trained model, prove its parity on real images, and write the bundle."""
+    from training.quiet import import_keras_quietly
+
+    import_keras_quietly()
     from export.bundle import export_bundle
 
     with _one_clear_line():

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from contract.radiograph import decode
+
 Plane = NDArray[np.uint8]
 Shift = Callable[[Plane], Plane]
 
@@ -54,7 +56,7 @@ def _recompressed(quality: int) -> Shift:
     def shift(image: Plane) -> Plane:
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "JPEG", quality=quality)
-        return np.asarray(Image.open(buffer))
+        return decode(buffer.getvalue()).pixels
 
     return shift
 

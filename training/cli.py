@@ -4,8 +4,6 @@ The commands import the framework only when they run, so that ``--help`` answers
 its chatter has been turned off.
 """
 
-import importlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -17,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.errors import TrainingError
+from training.quiet import import_keras_quietly
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -68,23 +67,10 @@ def evaluate(
         Console().print(table)
 
 
-def _import_quietly() -> None:
-    """Import the framework; TensorFlow greets on the standard error, whatever it is asked."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            importlib.import_module("keras")
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
 @contextmanager
 def _for_people() -> Iterator[None]:
     """Silence what is not meant for people, and turn our errors into one line."""
-    _import_quietly()
+    import_keras_quietly()
     try:
         yield
     except TrainingError as error:

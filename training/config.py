@@ -179,6 +179,11 @@ class Recipe(_Frozen):
             raise ValueError("operating_points must name every class exactly once")
         return self
 
+    def trains_like(self, other: "Recipe") -> bool:
+        """Whether both lead to the same network; they may still calibrate it in two ways."""
+        later = {"calibration": other.calibration, "operating_points": other.operating_points}
+        return self.model_copy(update=later) == other
+
 
 def read_recipe(name_or_path: str) -> Recipe:
     """Read a recipe that ships with the project by its name, or any other by its path.

@@ -27,7 +27,7 @@ def fit(recipe: Recipe, data: Path, workdir: Path, console: Console) -> None:
 
     The official test split is not looked at. A run that was killed carries on after its last whole
     epoch when it is started again with the same arguments; of a finished one only the calibration
-    is done again.
+    is done again, as the recipe now has it.
 
     Args:
         recipe: All that decides the training.
@@ -53,7 +53,10 @@ def fit(recipe: Recipe, data: Path, workdir: Path, console: Console) -> None:
     console.print("choosing the temperature and the operating points on the validation split")
     rows = _rows(table, "validation")
     calibration = calibrate(model, source.images, rows, source.classes[rows], recipe)
-    work.finish(model, calibration, provenance(recipe, dataset, digest, table))
+    if work.model.is_file():
+        work.calibrate(calibration)
+    else:
+        work.finish(model, calibration, provenance(recipe, dataset, digest, table))
 
 
 def _split(source: Source, recipe: Recipe, work: Workdir) -> pd.DataFrame:

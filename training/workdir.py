@@ -83,6 +83,8 @@ class Workdir:
     def bind(self, recipe: Recipe, digest: str) -> None:
         """Claim a workdir for a recipe and its data, or check that it is already theirs.
 
+        The recipe's rules of calibration may have changed since; they do not touch the network.
+
         Raises:
             WorkdirMismatch: It belongs to another recipe or to other data.
             WriteFailed: It cannot be written.
@@ -91,15 +93,14 @@ class Workdir:
         path = self.root / "config.json"
         with write_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            self.write_json(path, wanted)
-            return
-        if (found := self._read(path, Binding)) != wanted:
-            what = "another recipe" if found.recipe != recipe else "other data"
+        found = self._read(path, Binding) if path.exists() else wanted
+        if not found.recipe.trains_like(recipe) or found.data_digest != digest:
+            what = "other data" if found.recipe.trains_like(recipe) else "another recipe"
             raise WorkdirMismatch(
                 f"{self.root} holds a training with {what}. Give a new workdir, "
                 "or remove this one to train again."
             )
+        self.write_json(path, wanted)
 
     def write_json(self, path: Path, content: BaseModel | dict[str, str]) -> None:
         """Write one of the JSON files, whole or not at all.
@@ -107,8 +108,7 @@ class Workdir:
         Raises:
             WriteFailed: The disk is full, or the folder cannot be written.
         """
-        values = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
-        write_text(path, json.dumps(values, indent=2) + "\n")
+        write_text(path, _as_json(content))
 
     def read_split(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of a table that the training has used, with the groups and splits it gave them.
@@ -150,10 +150,22 @@ class Workdir:
         Raises:
             WriteFailed: The disk is full, or the folder cannot be written.
         """
-        self.write_json(self.root / "calibration.json", calibration)
+        self.calibrate(calibration)
         self.write_json(self.root / "provenance.json", provenance)
         with atomic_path(self.model) as draft:
             model.save(draft)
+
+    def calibrate(self, calibration: Calibration) -> None:
+        """Write a calibration, and remove evaluations that were made with another one.
+
+        Raises:
+            WriteFailed: The disk is full, or the folder cannot be written.
+        """
+        path = self.root / "calibration.json"
+        if path.is_file() and path.read_text(encoding="utf-8") != _as_json(calibration):
+            for evaluation in self.root.glob("evaluation*.json"):
+                evaluation.unlink()
+        self.write_json(path, calibration)
 
     def load(self) -> TrainedModel:
         """Read a finished training.
@@ -187,6 +199,11 @@ class Workdir:
             raise WorkdirIncomplete(f"{path} cannot be read: {error.strerror}.") from error
         except ValidationError as error:
             raise WorkdirIncomplete(f"{path} is damaged: {error}. Train again.") from error
+
+
+def _as_json(content: BaseModel | dict[str, str]) -> str:
+    values = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
+    return json.dumps(values, indent=2) + "\n"
 
 
 def load_trained(workdir: Path) -> TrainedModel:

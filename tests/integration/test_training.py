@@ -16,10 +16,6 @@ from training.cli import app
 from training.evaluation import Evaluation
 from training.workdir import load_trained
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 EPOCHS = 6
 START_TIMEOUT_S = 240
 SPLITS = ("train", "validation")

@@ -72,7 +72,7 @@ def test_the_command_ends_with_one_clear_line_where_a_bundle_is_wrong(bundle: Pa
     result = run("verify", str(bundle))
 
     assert result.returncode == 1
-    assert result.stderr.splitlines() == ["error: tiny/1 has no model.onnx."]
+    assert result.stderr.splitlines() == ["pneumo-export: tiny/1 has no model.onnx."]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -46,7 +46,7 @@ def test_ruling_out_takes_the_lowest_threshold_that_keeps_the_specificity(
 
 
 def test_of_a_hundred_three_may_be_missed_at_97_percent() -> None:
-    scores = np.float32([[number / 128 for number in range(1, 101)]])
+    scores = np.array([[number / 128 for number in range(1, 101)]], np.float32)
 
     threshold = operating_point(scores, np.ones(100, dtype=bool), rule("sensitivity", 0.97))
 

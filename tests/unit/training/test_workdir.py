@@ -85,6 +85,29 @@ def test_a_workdir_belongs_to_one_recipe_and_one_data_set(tmp_path: Path) -> Non
         work.bind(tiny_recipe(), "sha256:2")
 
 
+def test_the_rules_of_calibration_may_change(tmp_path: Path) -> None:
+    work = Workdir(tmp_path)
+    work.bind(tiny_recipe(), "sha256:1")
+    darker = tiny_recipe(calibration={"shifts": ["darker"]})
+    work.bind(darker, "sha256:1")
+    work.finish(build_classifier(darker), CALIBRATION, PROVENANCE)
+
+    assert load_trained(tmp_path).config == darker
+
+
+def test_an_evaluation_does_not_outlive_its_calibration(tmp_path: Path) -> None:
+    work = Workdir(tmp_path)
+    work.calibrate(CALIBRATION)
+    work.evaluation("test").write_text("{}")
+    work.calibrate(CALIBRATION)
+    kept = work.evaluation("test").exists()
+
+    work.calibrate(CALIBRATION.model_copy(update={"temperature": 2.0}))
+
+    assert kept
+    assert not work.evaluation("test").exists()
+
+
 def test_a_split_is_kept_by_path(tmp_path: Path) -> None:
     work = Workdir(tmp_path)
     table = pd.DataFrame(

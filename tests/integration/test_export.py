@@ -1,0 +1,144 @@
+"""The whole way: train, evaluate, export, verify, serve, predict; each through its command."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from contract.manifest import read_manifest
+from export.cli import app as export_app
+from service.settings import Settings
+from tests.integration.live import serving
+from tests.training_data import TINY_RECIPE, write_kermany
+from training.cli import app as training_app
+
+
+def export(*arguments: object) -> Result:
+    return CliRunner().invoke(export_app, [str(argument) for argument in arguments])
+
+
+def train(*arguments: object) -> Result:
+    return CliRunner().invoke(training_app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    write_kermany(root, "train", images_per_class=20)
+    write_kermany(root, "test", images_per_class=6, seed=500)
+    return root
+
+
+@pytest.fixture(scope="module")
+def fitted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "tiny.toml").write_text(TINY_RECIPE)
+    workdir = folder / "workdir"
+    result = train("fit", "--recipe", folder / "tiny.toml", "--data", data, "--workdir", workdir)
+    assert result.exit_code == 0, result.output
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def evaluated(fitted: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("evaluated") / "workdir"
+    shutil.copytree(fitted, workdir)
+    result = train("evaluate", "--workdir", workdir, "--data", data)
+    assert result.exit_code == 0, result.output
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def models(evaluated: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "models"
+    result = export("convert", "--workdir", evaluated, "--data", data, "--models", folder)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_a_trained_model_is_served_and_answers_as_it_was_verified(models: Path, data: Path) -> None:
+    image = sorted((data / "chest_xray" / "test" / "PNEUMONIA").iterdir())[0]
+    verified = subprocess.run(
+        [sys.executable, "-m", "export", "verify", models / "tiny" / "1", image],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = json.loads(verified.stdout)
+    with serving(Settings(models_dir=models, port=0, provider="cpu")) as live:
+        [result] = live.predict(image.read_bytes()).json()["results"]
+
+    found = {finding["label"]: finding["probability"] for finding in result["findings"]}
+    assert found == pytest.approx(expected["probabilities"], abs=1e-6)
+    assert result["decision"] == (expected["decision"]["label"] or "refer")
+
+
+def test_the_bundle_says_where_it_comes_from(models: Path, evaluated: Path) -> None:
+    manifest = read_manifest(models / "tiny" / "1")
+    figures = {file.name for file in (models / "tiny" / "1" / "figures").iterdir()}
+
+    assert manifest.provenance.recipe == "tiny"
+    assert manifest.labels == ("normal", "pneumonia")
+    assert manifest.parity.max_probability_difference <= manifest.parity.tolerance
+    assert {metric.name for metric in manifest.metrics} >= {"auroc", "sensitivity", "specificity"}
+    assert figures == {file.name for file in (evaluated / "figures").iterdir()}
+
+
+def test_the_parity_is_measured_on_validation_images(models: Path, evaluated: Path) -> None:
+    with (evaluated / "split.csv").open(newline="") as table:
+        validation = [row for row in csv.DictReader(table) if row["split"] == "validation"]
+
+    assert read_manifest(models / "tiny" / "1").parity.images == len(validation)
+
+
+def test_a_second_export_is_the_next_version(models: Path, evaluated: Path, data: Path) -> None:
+    result = export("convert", "--workdir", evaluated, "--data", data, "--models", models)
+
+    assert result.exit_code == 0, result.output
+    assert read_manifest(models / "tiny" / "2").version == 2
+
+
+def test_a_version_that_is_there_is_refused(models: Path, evaluated: Path, data: Path) -> None:
+    result = export(
+        "convert", "--workdir", evaluated, "--data", data, "--models", models, "--version", 1
+    )
+
+    assert result.exit_code == 1
+    assert "tiny version 1 is already there" in result.stderr
+
+
+def test_a_model_that_was_not_evaluated_is_not_exported(
+    fitted: Path, data: Path, tmp_path: Path
+) -> None:
+    result = export("convert", "--workdir", fitted, "--data", data, "--models", tmp_path)
+
+    assert result.exit_code == 1
+    assert "pneumo-train evaluate" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_images_than_those_of_the_training_are_refused(
+    evaluated: Path, tmp_path: Path
+) -> None:
+    write_kermany(tmp_path / "other", "train", images_per_class=4, seed=900)
+    models = tmp_path / "models"
+
+    result = export(
+        "convert", "--workdir", evaluated, "--data", tmp_path / "other", "--models", models
+    )
+
+    assert result.exit_code == 1
+    assert "not the images of the training" in result.stderr
+    assert not models.exists()
+
+
+def test_an_unfinished_workdir_is_refused(data: Path, tmp_path: Path) -> None:
+    result = export("convert", "--workdir", tmp_path, "--data", data, "--models", tmp_path)
+
+    assert result.exit_code == 1
+    assert "no finished training" in result.stderr

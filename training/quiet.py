@@ -1,0 +1,18 @@
+"""Keeps a framework's greetings away from what a command says to people."""
+
+import importlib
+import os
+from pathlib import Path
+
+
+def import_keras_quietly() -> None:
+    """Import the framework; TensorFlow greets on the standard error, whatever it is asked."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            importlib.import_module("keras")
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
