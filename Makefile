@@ -24,7 +24,10 @@ serve: .venv-serve/ready  ## set everything up and serve on port 8000, on the GP
 	.venv-serve/bin/pneumo-serve run --port $(PORT)
 
 test: .venv/ready  ## set everything up and run the tests
-	.venv/bin/pytest -m "not containers" --ignore tests/e2e --cov --cov-report=term:skip-covered --cov-fail-under=95
+	.venv/bin/pytest -m "not containers" --ignore tests/e2e --cov --cov-report=
+	.venv/bin/coverage report --skip-covered --include 'contract/*' --fail-under 100
+	.venv/bin/coverage report --skip-covered --include 'export/*' --omit '*/__main__.py' --fail-under 95
+	.venv/bin/coverage report --skip-covered --include 'service/*' --omit '*/__main__.py' --fail-under 95
 
 lint: .venv/ready  ## style, import rules
 	.venv/bin/ruff check
@@ -38,7 +41,7 @@ web: service/web/node_modules  ## build the page again; needs Node 20
 	cd service/web && npm run generate && npm run build
 
 browser: .venv/ready service/web/node_modules  ## check and test the page in a real Chromium
-	cd service/web && npm run check && npm test
+	cd service/web && npm run check && npm test && npm run verify
 	.venv/bin/pytest tests/e2e
 
 containers: .venv/ready  ## build the images and run the compose files; needs a Docker engine

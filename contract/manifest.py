@@ -93,7 +93,7 @@ class Parity(_Frozen):
 
 
 class ModelManifest(_Frozen):
-    """The whole of manifest.json."""
+    """The whole of manifest.json. ``caveats`` are sentences for whoever reads its figures."""
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
@@ -110,6 +110,7 @@ class ModelManifest(_Frozen):
     metrics: tuple[Metric, ...]
     provenance: Provenance
     parity: Parity
+    caveats: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _labels_are_unique(self) -> Self:

@@ -62,6 +62,7 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
         metrics=trained.evaluation.metrics,
         provenance=trained.provenance,
         parity=parity,
+        caveats=trained.config.caveats,
     )
     return write_bundle(models, manifest, model, figures)
 

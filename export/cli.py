@@ -45,7 +45,9 @@ def convert(
 @app.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")],
-    images: Annotated[list[Path] | None, typer.Argument(help="Images to answer for.")] = None,
+    images: Annotated[
+        list[Path] | None, typer.Argument(exists=True, dir_okay=False, help="Images to answer for.")
+    ] = None,
 ) -> None:
     """Check a bundle's digest and signature, and print its answer for each image as JSON."""
     from export.verify import answer

@@ -24,7 +24,7 @@ def model_card(manifest: ModelManifest, figures: Sequence[str] = ()) -> str:
         _findings(manifest),
         _metrics(manifest.metrics),
         *(f"![{_caption(figure)}]({figure})" for figure in figures),
-        _LIMITS,
+        _limits(manifest.caveats),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -37,7 +37,12 @@ _LIMITS = """\
   another hospital's images, another age group, another scanner; measure it on your own before you
   read anything into it.
 - Says nothing of findings that it was not trained on. "Normal" means "none of its findings".
+- Answers on anything that it is given, also on a blank or an unrelated picture, and confidently.
 - The probability is calibrated on validation images, whose share of disease is not yours."""
+
+
+def _limits(caveats: Iterable[str]) -> str:
+    return "\n".join([_LIMITS, *(f"- {caveat}" for caveat in caveats)])
 
 
 def _facts(manifest: ModelManifest) -> str:

@@ -7,11 +7,12 @@ compile() {
   local output=$1
   shift
   .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-    --custom-compile-command "make lock" pyproject.toml "$@" --output-file "requirements/$output"
+    --custom-compile-command "make lock" "$@" --output-file "requirements/$output"
 }
 
-compile serve.txt --extra serve
-compile serve-gpu.txt --extra serve-gpu
-compile train.txt --extra export
-compile dev.txt --extra serve --extra export --group dev
-compile bench.txt --extra serve --group bench
+compile build.txt --group build
+compile serve.txt pyproject.toml --extra serve
+compile serve-gpu.txt pyproject.toml --extra serve-gpu
+compile train.txt pyproject.toml --extra export
+compile dev.txt pyproject.toml --extra serve --extra export --group dev
+compile bench.txt pyproject.toml --extra serve --group bench

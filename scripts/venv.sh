@@ -24,5 +24,6 @@ fi
 "$python" -m venv --clear "$directory"
 pip=("$directory/bin/pip" --disable-pip-version-check --quiet)
 "${pip[@]}" install --require-hashes -r "$requirements"
-"${pip[@]}" install --no-deps --editable .
+"${pip[@]}" install --require-hashes -r requirements/build.txt
+"${pip[@]}" install --no-deps --no-build-isolation --editable .
 touch "$directory/ready"

@@ -160,7 +160,10 @@ class OperatingPointConfig(_Frozen):
 
 
 class Recipe(_Frozen):
-    """One TOML file of ``training/recipes``, or a user's own."""
+    """One TOML file of ``training/recipes``, or a user's own.
+
+    ``caveats`` are sentences for whoever reads the model's figures; they end on its card.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     seed: int = Field(ge=0)
@@ -172,6 +175,7 @@ class Recipe(_Frozen):
     training: TrainingConfig
     calibration: CalibrationConfig = CalibrationConfig()
     operating_points: tuple[OperatingPointConfig, ...]
+    caveats: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _every_class_has_one_operating_point(self) -> Self:
@@ -181,7 +185,11 @@ class Recipe(_Frozen):
 
     def trains_like(self, other: "Recipe") -> bool:
         """Whether both lead to the same network; they may still calibrate it in two ways."""
-        later = {"calibration": other.calibration, "operating_points": other.operating_points}
+        later = {
+            "calibration": other.calibration,
+            "operating_points": other.operating_points,
+            "caveats": other.caveats,
+        }
         return self.model_copy(update=later) == other
 
 

@@ -16,7 +16,7 @@ from training.datasets import check_labels
 from training.member import MemberRun, train_member
 from training.models import average_classifiers
 from training.progress import epoch_line, progress_bar
-from training.provenance import provenance, versions
+from training.provenance import git_revision, provenance, versions
 from training.source import Source, load_source, read_labelled
 from training.splits import with_groups, with_validation
 from training.workdir import Workdir
@@ -54,7 +54,7 @@ def fit(recipe: Recipe, data: Path, workdir: Path, console: Console) -> None:
     rows = _rows(table, "validation")
     calibration = calibrate(model, source.images, rows, source.classes[rows], recipe)
     if work.model.is_file():
-        work.calibrate(calibration)
+        work.recalibrate(calibration, git_revision())
     else:
         work.finish(model, calibration, provenance(recipe, dataset, digest, table))
 

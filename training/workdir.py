@@ -21,6 +21,10 @@ from training.models import with_serving_outputs
 
 Model = TypeVar("Model", bound=BaseModel)
 
+CALIBRATION = "calibration.json"
+PROVENANCE = "provenance.json"
+RECALIBRATED = ", calibrated at "
+
 
 class Binding(BaseModel):
     """What a workdir belongs to: config.json."""
@@ -83,7 +87,8 @@ class Workdir:
     def bind(self, recipe: Recipe, digest: str) -> None:
         """Claim a workdir for a recipe and its data, or check that it is already theirs.
 
-        The recipe's rules of calibration may have changed since; they do not touch the network.
+        The recipe's rules of calibration may have changed since; they do not touch the network,
+        but what was calibrated and evaluated by the old ones is removed before the new ones stand.
 
         Raises:
             WorkdirMismatch: It belongs to another recipe or to other data.
@@ -100,6 +105,9 @@ class Workdir:
                 f"{self.root} holds a training with {what}. Give a new workdir, "
                 "or remove this one to train again."
             )
+        if found.recipe != recipe:
+            self._forget_evaluations()
+            (self.root / CALIBRATION).unlink(missing_ok=True)
         self.write_json(path, wanted)
 
     def write_json(self, path: Path, content: BaseModel | dict[str, str]) -> None:
@@ -151,7 +159,7 @@ class Workdir:
             WriteFailed: The disk is full, or the folder cannot be written.
         """
         self.calibrate(calibration)
-        self.write_json(self.root / "provenance.json", provenance)
+        self.write_json(self.root / PROVENANCE, provenance)
         with atomic_path(self.model) as draft:
             model.save(draft)
 
@@ -161,11 +169,31 @@ class Workdir:
         Raises:
             WriteFailed: The disk is full, or the folder cannot be written.
         """
-        path = self.root / "calibration.json"
-        if path.is_file() and path.read_text(encoding="utf-8") != _as_json(calibration):
-            for evaluation in self.root.glob("evaluation*.json"):
-                evaluation.unlink()
+        path = self.root / CALIBRATION
+        if not path.is_file() or path.read_text(encoding="utf-8") != _as_json(calibration):
+            self._forget_evaluations()
         self.write_json(path, calibration)
+
+    def recalibrate(self, calibration: Calibration, git_revision: str) -> None:
+        """Write a new calibration of a finished training, and which revision made it.
+
+        Raises:
+            WorkdirIncomplete: There is no provenance.
+            WriteFailed: The disk is full, or the folder cannot be written.
+        """
+        path = self.root / PROVENANCE
+        provenance = self._read(path, Provenance)
+        trained_at, _, _ = provenance.git_revision.partition(RECALIBRATED)
+        if git_revision != trained_at:
+            revision = f"{trained_at}{RECALIBRATED}{git_revision}"
+            self.write_json(path, provenance.model_copy(update={"git_revision": revision}))
+        self.calibrate(calibration)
+
+    def _forget_evaluations(self) -> None:
+        """Remove figures and pictures that were made with another calibration."""
+        for pattern in ("evaluation*.json", "predictions-*.csv", "figures/*.png"):
+            for file in self.root.glob(pattern):
+                file.unlink()
 
     def load(self) -> TrainedModel:
         """Read a finished training.
@@ -181,8 +209,8 @@ class Workdir:
         return TrainedModel(
             model=self._load_model(),
             config=self._read(self.root / "config.json", Binding).recipe,
-            calibration=self._read(self.root / "calibration.json", Calibration),
-            provenance=self._read(self.root / "provenance.json", Provenance),
+            calibration=self._read(self.root / CALIBRATION, Calibration),
+            provenance=self._read(self.root / PROVENANCE, Provenance),
             evaluation=self._read(evaluation, Evaluation) if evaluation.is_file() else None,
         )
 

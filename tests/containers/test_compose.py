@@ -147,7 +147,7 @@ def test_the_container_runs_unprivileged_on_a_read_only_root(
     assert re.search(r"CapEff:\s+0{16}", output)
     assert isinstance(host, dict)
     assert host["ReadonlyRootfs"] is True
-    assert host["Memory"] == 1024**3
+    assert host["Memory"] == 2 * 1024**3
     assert host["PortBindings"]["8000/tcp"][0]["HostIp"] == "127.0.0.1"
 
 
@@ -158,6 +158,14 @@ def test_the_compose_file_reserves_one_gpu() -> None:
     [device] = config["services"]["pneumoscope"]["deploy"]["resources"]["reservations"]["devices"]
     assert device["driver"] == "nvidia"
     assert device["capabilities"] == ["gpu"]
+
+
+def test_settings_of_the_environment_reach_the_service(cpu_image: str, radiograph: Path) -> None:
+    with project(*CPU, PNEUMO_MAX_PIXELS="1000") as compose:
+        compose("up", "--detach", "--wait", "--wait-timeout", "120")
+        response = httpx.post(f"{compose.url}/predict", content=radiograph.read_bytes())
+
+    assert response.status_code == 413
 
 
 def test_stopping_lets_the_service_end_by_itself(cpu_image: str) -> None:

@@ -75,3 +75,9 @@ def test_the_card_says_what_the_model_is_for_and_how_it_was_measured(
     assert "Research only. Not for diagnosis." in card
     assert "| test | auroc | 0.900 | 0.800 to 0.950 | 9 |" in card
     assert manifest.digest in card
+
+
+def test_the_card_repeats_the_caveats(manifest: ModelManifest) -> None:
+    card = model_card(manifest.model_copy(update={"caveats": ("Mind the gap.",)}))
+
+    assert "- Mind the gap." in card

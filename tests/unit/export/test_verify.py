@@ -75,6 +75,14 @@ def test_the_command_ends_with_one_clear_line_where_a_bundle_is_wrong(bundle: Pa
     assert result.stderr.splitlines() == ["pneumo-export: tiny/1 has no model.onnx."]
 
 
+def test_the_command_names_an_image_that_is_not_there(bundle: Path, tmp_path: Path) -> None:
+    result = run("verify", str(bundle), str(tmp_path / "absent.jpg"))
+
+    assert result.returncode == 2
+    assert "absent.jpg" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "export", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -108,6 +108,34 @@ def test_an_evaluation_does_not_outlive_its_calibration(tmp_path: Path) -> None:
     assert not work.evaluation("test").exists()
 
 
+def test_what_older_rules_gave_is_gone_before_new_rules_stand(tmp_path: Path) -> None:
+    work = Workdir(tmp_path)
+    work.bind(tiny_recipe(), "sha256:1")
+    work.finish(build_classifier(tiny_recipe()), CALIBRATION, PROVENANCE)
+    (tmp_path / "figures").mkdir()
+    left = [work.evaluation("test"), tmp_path / "figures" / "test-roc.png"]
+    for file in left:
+        file.write_text("{}")
+
+    work.bind(tiny_recipe(calibration={"shifts": ["darker"]}), "sha256:1")
+
+    assert not any(file.exists() for file in left)
+    with pytest.raises(WorkdirIncomplete, match=r"calibration\.json"):
+        load_trained(tmp_path)
+
+
+def test_a_new_calibration_says_which_revision_made_it(tmp_path: Path) -> None:
+    work = Workdir(tmp_path)
+    work.bind(tiny_recipe(), "sha256:1")
+    work.finish(build_classifier(tiny_recipe()), CALIBRATION, PROVENANCE)
+    revisions = []
+    for revision in ("unknown", "abc", "def"):
+        work.recalibrate(CALIBRATION, revision)
+        revisions.append(load_trained(tmp_path).provenance.git_revision)
+
+    assert revisions == ["unknown", "unknown, calibrated at abc", "unknown, calibrated at def"]
+
+
 def test_a_split_is_kept_by_path(tmp_path: Path) -> None:
     work = Workdir(tmp_path)
     table = pd.DataFrame(
