@@ -17,7 +17,8 @@ help:  ## show this list
 	scripts/venv.sh .venv-bench requirements/bench.txt
 
 service/web/node_modules: service/web/package-lock.json
-	cd service/web && npm ci --no-audit --no-fund
+	# Not `npm ci`: it wants other platforms' builds of the linter in the lock file as well.
+	cd service/web && npm install --no-save --no-audit --no-fund
 	touch $@
 
 serve: .venv-serve/ready  ## set everything up and serve on port 8000, on the GPU where there is one
