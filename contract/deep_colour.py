@@ -5,29 +5,22 @@ lose all but four of its bits.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL.ImageFile import ImageFile
 
 from contract.errors import UnsupportedFormat
-from contract.pixels import (
-    GrayPixels,
-    in_row_blocks,
-    luma,
-    over_black,
-    row_blocks,
-    sample_bits,
-    widen,
-)
+from contract.pixels import GrayPixels, join_rows, luma, over_black, sample_bits, widen
+from contract.strips import strips
 
 GRAY_WITH_ALPHA = "LA;16B"
 _KINDS = frozenset({"RGB", "RGBX", "RGBA"})
 # Told the other byte order, Pillow keeps the low byte instead.
 _OTHER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 
-Bytes = NDArray[np.uint8]
+Bands = Callable[[], Iterator[NDArray[np.uint16]]]
 
 
 def raw_mode(image: ImageFile) -> str:
@@ -55,31 +48,27 @@ def read_deep(image: ImageFile, open_again: Callable[[], ImageFile]) -> GrayPixe
     Raises:
         UnsupportedFormat: CMYK, or colour that is multiplied by its alpha already.
     """
-    key = image.info.get("transparency")
-    high, low = _bytes(image, open_again)
-
-    def samples(high: Bytes, low: Bytes) -> NDArray[np.uint16]:
-        joined: NDArray[np.uint16] = high.astype(np.uint16) << np.uint16(8) | low
-        return _without_key(joined, key)
-
-    largest = max(int(_colours(samples(high[rows], low[rows])).max()) for rows in row_blocks(high))
-    bits = sample_bits(largest)
-    return in_row_blocks(lambda *block: _gray(samples(*block), bits), high, low)
+    bands = _samples(image, open_again)
+    bits = sample_bits(max(int(_colours(band).max()) for band in bands()))
+    return join_rows((_gray(band, bits) for band in bands()), image.height)
 
 
-def _bytes(image: ImageFile, open_again: Callable[[], ImageFile]) -> tuple[Bytes, Bytes]:
-    """Decode the high and the low bytes, each of shape (rows, columns, channels)."""
+def _samples(image: ImageFile, open_again: Callable[[], ImageFile]) -> Bands:
+    """Decode the high and the low bytes; each call joins them anew, a band of rows at a time."""
     kind, _, depth = raw_mode(image).partition(";")
+    key = image.info.get("transparency")
     if raw_mode(image) == GRAY_WITH_ALPHA:
         # The four bytes of a pixel pass unchanged through a mode that has four channels.
         _set_raw_mode(image, "RGBA")
-        pairs = np.asarray(image)
-        return pairs[..., 0::2], pairs[..., 1::2]
+        return lambda: (np.asarray(strip).view(">u2").astype(np.uint16) for strip in strips(image))
     if kind not in _KINDS:
         raise UnsupportedFormat("This kind of 16-bit colour is not decoded here.")
     again = open_again()
     _set_raw_mode(again, f"{kind};{_OTHER_BYTE[depth]}")
-    return np.asarray(image), np.asarray(again)
+    return lambda: (
+        _without_key(np.asarray(high).astype(np.uint16) << np.uint16(8) | np.asarray(low), key)
+        for high, low in zip(strips(image), strips(again), strict=True)
+    )
 
 
 def _set_raw_mode(image: ImageFile, mode: str) -> None:

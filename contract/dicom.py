@@ -1,15 +1,11 @@
 """DICOM images, read with pydicom and decoded with its plug-ins."""
 
-import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import get_frame
-from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
@@ -24,6 +20,7 @@ from contract.codestream import (
     read_jpeg2000_header,
     read_jpeg_header,
 )
+from contract.dicom_facts import DicomFacts, read_facts
 from contract.dicom_file import read_image_data_set
 from contract.dicom_header import MONOCHROME, PALETTE_COLOR, ImageHeader, read_header
 from contract.errors import (
@@ -35,27 +32,8 @@ from contract.errors import (
 from contract.frame import Frame, check_budget, check_frame_number
 from contract.grayscale import frame_attributes, to_gray
 from contract.lookup_tables import read_palette_as_gray
-from contract.pixels import GrayPixels, Samples, look_up, luma, widen
+from contract.pixels import GrayPixels, Samples, in_row_blocks, luma, widen
 from contract.silence import silence_imaging_libraries
-
-# What the Standard allows in a code string; anything else could be free text about a person.
-_CODE_STRING = re.compile(r"[A-Z0-9_ ]{1,16}")
-
-
-@dataclass(frozen=True, slots=True)
-class DicomFacts:
-    """The attributes of a DICOM image that matter to a model; none of them identifies a person.
-
-    Text is upper case, None where the attribute is absent. ``pixel_spacing_mm`` is row then column.
-    """
-
-    modality: str | None
-    body_part: str | None
-    view_position: str | None
-    laterality: str | None
-    photometric_interpretation: str
-    transfer_syntax_uid: str
-    pixel_spacing_mm: tuple[float, float] | None
 
 
 def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, DicomFacts]:
@@ -77,6 +55,7 @@ def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, Dico
         UnsupportedFormat: A retired photometric interpretation or an indirect palette.
         FrameOutOfRange: There is no such frame.
         TooManyPixels: The header claims more than the budget.
+        MemoryError: The machine has less memory left than the budget takes.
     """
     silence_imaging_libraries()
     with _pydicom_errors(CorruptImage, "The DICOM file is truncated or damaged."):
@@ -84,9 +63,11 @@ def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, Dico
     with _pydicom_errors(PixelDataMismatch, "An attribute of the DICOM image is malformed."):
         header = read_header(dataset)
         check_frame_number(frame, header.frames)
-        check_budget(header.rows, header.columns, max_pixels)
+        check_budget(
+            header.rows, header.columns, max_pixels, bytes_per_pixel=header.bytes_per_pixel
+        )
         attributes = frame_attributes(dataset, frame)
-        facts = _facts(attributes, header)
+        facts = read_facts(attributes, header)
     stored, color_space = _stored_values(dataset, header, frame)
     with _pydicom_errors(PixelDataMismatch, "A look-up table of the DICOM image is malformed."):
         pixels = _to_gray(stored, color_space, attributes, header)
@@ -102,38 +83,12 @@ def _pydicom_errors(kind: type[ImageError], message: str) -> Iterator[None]:
     try:
         with np.errstate(all="ignore"):
             yield
-    except ContractError:
+    except (ContractError, MemoryError):
         raise
     except BaseException as error:
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise kind(message) from error
         raise
-
-
-def _facts(attributes: Dataset, header: ImageHeader) -> DicomFacts:
-    return DicomFacts(
-        modality=_code(attributes, "Modality"),
-        body_part=_code(attributes, "BodyPartExamined"),
-        view_position=_code(attributes, "ViewPosition"),
-        laterality=_code(attributes, "ImageLaterality") or _code(attributes, "Laterality"),
-        photometric_interpretation=header.photometric_interpretation,
-        transfer_syntax_uid=str(header.transfer_syntax),
-        pixel_spacing_mm=_spacing(attributes, "PixelSpacing")
-        or _spacing(attributes, "ImagerPixelSpacing"),
-    )
-
-
-def _code(attributes: Dataset, keyword: str) -> str | None:
-    text = str(attributes.get(keyword, "")).strip().upper()
-    return text if _CODE_STRING.fullmatch(text) else None
-
-
-def _spacing(attributes: Dataset, keyword: str) -> tuple[float, float] | None:
-    values = attributes.get(keyword)
-    if not isinstance(values, MultiValue) or len(values) != 2:
-        return None
-    row, column = float(values[0]), float(values[1])
-    return (row, column) if 0 < row < math.inf and 0 < column < math.inf else None
 
 
 def _stored_values(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Samples, str]:
@@ -160,13 +115,21 @@ def _decode(
     kind: type[ImageError],
     plug_in: str = "",
 ) -> tuple[Samples, str]:
+    unused = header.unused_low_bits
     with _pydicom_errors(kind, "The pixel data does not agree with its header, or is damaged."):
         stored, properties = get_decoder(header.transfer_syntax).as_array(
             dataset,
             index=frame - 1,
             raw=True,
+            # pydicom clears the bits above the stored value, and knows none below it. It types
+            # each option as all of them.
+            bits_stored=header.bits_stored + unused,  # type: ignore[arg-type]
+            view_only=not unused,  # type: ignore[arg-type]
             decoding_plugin=plug_in,
         )
+    if unused:
+        # The shift keeps the sign of a signed value.
+        np.right_shift(stored, unused, out=stored)
     native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     return native, str(properties["photometric_interpretation"])
 
@@ -225,10 +188,11 @@ def _to_gray(
         return to_gray(stored, attributes, header, is_little_endian=is_little_endian)
     if header.photometric_interpretation == PALETTE_COLOR:
         first, grays = read_palette_as_gray(attributes, is_little_endian=is_little_endian)
-        index = np.clip(stored.astype(np.int64) - first, 0, len(grays) - 1)
-        return look_up(grays, index)
+        return in_row_blocks(
+            lambda block: grays[np.clip(block.astype(np.int64) - first, 0, len(grays) - 1)], stored
+        )
     samples: GrayPixels = stored.astype(f"u{header.bits_allocated // 8}", copy=False)
     if color_space == "RGB":
-        return luma(widen(samples, header.bits_stored))
+        return in_row_blocks(lambda block: luma(widen(block, header.bits_stored)), samples)
     # The Y of YBR is the luma already.
     return widen(np.ascontiguousarray(samples[..., 0]), header.bits_stored)

@@ -1,6 +1,7 @@
 """From the bytes of a DICOM file to its data set, without any of the patient's attributes."""
 
 import io
+import math
 import zlib
 
 from pydicom.dataelem import DataElement, RawDataElement
@@ -10,13 +11,13 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from contract.errors import CorruptImage, NoPixelData, TooManyPixels
+from contract.frame import BYTES_PER_PIXEL
 
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 # Nothing else is read: what is never in memory can reach no log and no answer.
 _KEYWORDS = (
-    *("SOPClassUID", "Modality", "BodyPartExamined", "ViewPosition", "Laterality"),
-    *("ImageLaterality", "PixelSpacing", "ImagerPixelSpacing"),
+    *("SOPClassUID", "Modality", "BodyPartExamined", "ViewPosition"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit"),
@@ -37,9 +38,14 @@ _WANTED_TAGS = tuple(Tag(keyword) for keyword in _KEYWORDS)
 _META_GROUP = 0x0002
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _PREFIX = slice(128, 132)
-# The widest samples that are decoded: 64-bit floating point, or three of 16 bits.
-_BYTES_PER_PIXEL = 8
+# The size of the pixel data stands this early in a data set.
 _HEADER_BYTES = 1 << 20
+# What else a deflated data set may hold: functional groups, tables, an icon, private elements.
+_OTHER_BYTES = 16 << 20
+_LAST_SIZE_TAG = Tag("BitsAllocated")
+_SIZES = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated")
+# zlib joins its blocks in the end, and then pydicom copies the pixel data out of the data set.
+_COPIES = 2
 
 
 def read_image_data_set(data: bytes, max_pixels: int) -> FileDataset:
@@ -52,14 +58,14 @@ def read_image_data_set(data: bytes, max_pixels: int) -> FileDataset:
     Raises:
         CorruptImage: The file ends before its pixel data does.
         NoPixelData: It is whole, and holds no image.
-        TooManyPixels: It inflates to more than an image within the budget.
+        TooManyPixels: It inflates to more than the budget allows, or than its header says.
 
     Source: DICOM PS3.10 7.1, PS3.5 A.5 for the deflated transfer syntax.
     """
     meta, start = _read_meta(data)
     syntax = meta.get("TransferSyntaxUID")
     if syntax == DeflatedExplicitVRLittleEndian:
-        data = _inflate(data[start:], _BYTES_PER_PIXEL * max_pixels + _HEADER_BYTES)
+        data = _inflate_image(data[start:], max_pixels)
     file = io.BytesIO(data)
     ends: dict[BaseTag, int] = {}
 
@@ -71,6 +77,8 @@ def read_image_data_set(data: bytes, max_pixels: int) -> FileDataset:
     if syntax is not None:
         dataset.file_meta.TransferSyntaxUID = syntax
     _check_whole(dataset, ends, len(data))
+    # What was read is copied, and a large file need not stay in memory beside it.
+    dataset.buffer = None
     return dataset
 
 
@@ -90,12 +98,34 @@ def _read_meta(data: bytes) -> tuple[Dataset, int]:
     return meta, file.tell()
 
 
+def _inflate_image(deflated: bytes, max_pixels: int) -> bytes:
+    """Inflate a data set as far as its own header says, if the budget allows for that."""
+    head = zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, _HEADER_BYTES)
+    pixel_bytes = _pixel_bytes(head) if len(head) == _HEADER_BYTES else 0
+    if _COPIES * pixel_bytes > BYTES_PER_PIXEL * max_pixels:
+        raise TooManyPixels("The deflated DICOM image is larger than the pixel limit allows.")
+    return _inflate(deflated, pixel_bytes + _OTHER_BYTES)
+
+
+def _pixel_bytes(head: bytes) -> int:
+    """Work out the length of the pixel data, all frames; 0 where the header does not say it."""
+    dataset = read_partial(
+        io.BytesIO(head),
+        lambda tag, _vr, _length: tag > _LAST_SIZE_TAG,
+        force=True,
+        specific_tags=[Tag(keyword) for keyword in _SIZES],
+    )
+    rows, columns, frames, samples, bits = (dataset.get(keyword) or 1 for keyword in _SIZES)
+    values = math.prod((rows, columns, frames, samples)) if "Rows" in dataset else 0
+    return max(0, values) * bits // 8
+
+
 def _inflate(deflated: bytes, limit: int) -> bytes:
     """Inflate no further than the limit; a few kilobytes can inflate to gigabytes."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = inflater.decompress(deflated, limit)
     if inflater.unconsumed_tail:
-        raise TooManyPixels("The deflated DICOM data set is larger than the pixel limit allows.")
+        raise TooManyPixels("The deflated DICOM data set is larger than its header says.")
     if not inflater.eof:
         raise CorruptImage("The deflated DICOM data set is truncated.")
     return inflated

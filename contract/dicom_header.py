@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import FileDataset
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from contract.dicom_file import PIXEL_KEYWORDS
 from contract.errors import PixelDataMismatch, UnsupportedFormat, UnsupportedTransferSyntax
@@ -32,12 +38,36 @@ class ImageHeader:
     photometric_interpretation: str
     bits_allocated: int
     bits_stored: int
+    high_bit: int
     is_signed: bool
 
     @property
     def gray_bits(self) -> int:
         """The depth of the decoded gray: 8 where it holds every stored value, else 16."""
         return 8 if self.bits_allocated <= 8 else 16
+
+    @property
+    def unused_low_bits(self) -> int:
+        """How many bits lie below the stored value in its cell; 0 where it is right-justified.
+
+        Codestreams hold values and no cells: their decoders give them right-justified, whatever
+        High Bit says. RLE packs the bytes of cells.
+
+        Source: DICOM PS3.5 8.1.1 and 8.2.
+        """
+        has_cells = not self.transfer_syntax.is_encapsulated or self.transfer_syntax == RLELossless
+        return self.high_bit + 1 - self.bits_stored if has_cells else 0
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """How many bytes are held at once for each pixel of the frame that is decoded.
+
+        Twice its cells: as they are in the file, and put in order. Then the gray, or before it the
+        32-bit integers in which the decoders of codestreams work.
+        """
+        cells = self.samples_per_pixel * max(1, self.bits_allocated // 8)
+        working = 4 * self.samples_per_pixel if self.transfer_syntax.is_encapsulated else 0
+        return 2 * cells + max(working, self.gray_bits // 8)
 
 
 def read_header(dataset: FileDataset) -> ImageHeader:
@@ -51,6 +81,7 @@ def read_header(dataset: FileDataset) -> ImageHeader:
     keyword = next(keyword for keyword in PIXEL_KEYWORDS if keyword in dataset)
     is_float = keyword != "PixelData"
     bits_allocated = _whole_number(dataset, "BitsAllocated")
+    bits_stored = bits_allocated if is_float else _whole_number(dataset, "BitsStored")
     header = ImageHeader(
         transfer_syntax=_transfer_syntax(dataset),
         keyword=keyword,
@@ -60,7 +91,8 @@ def read_header(dataset: FileDataset) -> ImageHeader:
         samples_per_pixel=_whole_number(dataset, "SamplesPerPixel"),
         photometric_interpretation=_photometric_interpretation(dataset),
         bits_allocated=bits_allocated,
-        bits_stored=bits_allocated if is_float else _whole_number(dataset, "BitsStored"),
+        bits_stored=bits_stored,
+        high_bit=bits_stored - 1 if is_float else int(dataset.get("HighBit", bits_stored - 1)),
         is_signed=is_float or _whole_number(dataset, "PixelRepresentation") == 1,
     )
     _check(header)
@@ -85,6 +117,11 @@ def _check(header: ImageHeader) -> None:
     if not 1 <= header.bits_stored <= header.bits_allocated:
         raise PixelDataMismatch(
             f"{header.bits_stored} bits stored do not fit {header.bits_allocated} bits allocated."
+        )
+    if not header.bits_stored - 1 <= header.high_bit < header.bits_allocated:
+        raise PixelDataMismatch(
+            f"{header.bits_stored} bits stored do not fit below the high bit {header.high_bit} of "
+            f"{header.bits_allocated} bits allocated."
         )
     if header.is_signed and header.photometric_interpretation not in MONOCHROME:
         raise PixelDataMismatch("Colour samples cannot be signed.")

@@ -9,8 +9,8 @@ ContractError
 │   │   └── UnsupportedTransferSyntax   a DICOM encoding without a decoder
 │   ├── NoPixelData                 a DICOM object that is no image (report, plan, waveform)
 │   ├── FrameOutOfRange             the asked-for frame does not exist
-│   ├── TooManyPixels               larger than the pixel budget, read from the header
-│   └── UnsuitableImage             a modality or body part that the model does not take
+│   ├── TooManyPixels               larger than the pixel budget, as the header says
+│   └── UnsuitableImage             a modality, body part or view that the model does not take
 └── ManifestError                   one model bundle cannot be used
     ├── InvalidManifest             manifest.json is missing, unreadable or inconsistent
     ├── DigestMismatch              model.onnx is not the file that the manifest describes
@@ -62,7 +62,7 @@ class TooManyPixels(ImageError):
 
 
 class UnsuitableImage(ImageError):
-    """The modality or the body part is not one that the model takes."""
+    """The modality, the body part or the view is not one that the model takes."""
 
 
 class ManifestError(ContractError):

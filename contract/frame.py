@@ -1,9 +1,14 @@
 """One decoded frame, and what is checked of every image before a pixel is decoded."""
 
+import math
 from dataclasses import dataclass
 
 from contract.errors import CorruptImage, FrameOutOfRange, TooManyPixels
 from contract.pixels import GrayPixels
+
+# What decoding may hold at once for each pixel of the budget: colour as Pillow keeps it, in four
+# bytes, and the gray that is made of it. 100 million pixels stay within 500 MB so.
+BYTES_PER_PIXEL = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,17 @@ def check_frame_number(frame: int, frames: int) -> None:
         raise FrameOutOfRange(f"Frame {frame} was asked for; the image has frames 1 to {frames}.")
 
 
-def check_budget(rows: int, columns: int, max_pixels: int) -> None:
+def check_budget(
+    rows: int, columns: int, max_pixels: int, *, bytes_per_pixel: float = BYTES_PER_PIXEL
+) -> None:
     """Check the size that a header claims, before anything of that size is allocated.
+
+    Args:
+        rows: As the header says.
+        columns: As the header says.
+        max_pixels: The budget.
+        bytes_per_pixel: What decoding this kind of image holds at once for each pixel. A pixel
+            that takes more than ``BYTES_PER_PIXEL`` counts for more than one.
 
     Raises:
         CorruptImage: The header claims an empty image.
@@ -37,7 +51,10 @@ def check_budget(rows: int, columns: int, max_pixels: int) -> None:
     """
     if rows < 1 or columns < 1:
         raise CorruptImage("The header says that the image has no pixels.")
-    if rows * columns > max_pixels:
+    pixels = rows * columns
+    counted = max(pixels, math.ceil(pixels * bytes_per_pixel / BYTES_PER_PIXEL))
+    if counted > max_pixels:
+        why = f" of a deep kind, which count as {counted}" if counted > pixels else ""
         raise TooManyPixels(
-            f"The image has {rows} x {columns} pixels, the limit is {max_pixels} in all."
+            f"The image has {rows} x {columns} pixels{why}; the limit is {max_pixels} in all."
         )

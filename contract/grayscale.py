@@ -40,11 +40,7 @@ LUNG_WINDOW_CENTER_HU = -600.0
 LUNG_WINDOW_WIDTH_HU = 1500.0
 
 _TABLE_BYTES = 2
-_FUNCTIONAL_GROUPS = (
-    "PixelValueTransformationSequence",
-    "FrameVOILUTSequence",
-    "PixelMeasuresSequence",
-)
+_FUNCTIONAL_GROUPS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 _WINDOW_FUNCTIONS = {"LINEAR_EXACT": window_linear_exact, "SIGMOID": window_sigmoid}
 
 Transform = Callable[[Samples], Values]

@@ -4,7 +4,7 @@ Grays travel as "shares": float64 from 0 (black) to 1 (white), until ``to_full_s
 uint8 or uint16.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -140,8 +140,28 @@ def in_row_blocks(
     What NumPy needs in between is several times as large as an image; a block of it stays in the
     cache, and a large image within its budget of memory.
     """
-    blocks = [render(*(array[rows] for array in arrays)) for rows in row_blocks(arrays[0])]
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    blocks = (render(*(array[rows] for array in arrays)) for rows in row_blocks(arrays[0]))
+    return join_rows(blocks, len(arrays[0]))
+
+
+def join_rows(blocks: Iterable[NDArray[Entry]], rows: int) -> NDArray[Entry]:
+    """Join blocks of rows as they come, so that the whole is never in memory twice.
+
+    Args:
+        blocks: At least one, alike but for their number of rows.
+        rows: Of all blocks together.
+    """
+    remaining = iter(blocks)
+    block = next(remaining)
+    if len(block) == rows:
+        return block
+    whole = np.empty((rows, *block.shape[1:]), block.dtype)
+    whole[: len(block)] = block
+    start = len(block)
+    for block in remaining:
+        whole[start : start + len(block)] = block
+        start += len(block)
+    return whole
 
 
 def row_blocks(array: Samples) -> Iterator[slice]:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from contract.dicom import DicomFacts, read_dicom
+from contract.dicom import read_dicom
+from contract.dicom_facts import DicomFacts
 from contract.formats import sniff
 from contract.pixels import GrayPixels
 from contract.raster import read_raster
@@ -45,7 +46,11 @@ def decode(
     Args:
         data: The whole file.
         frame: Which frame of a DICOM image or page of a TIFF, from 1.
-        max_pixels: The largest rows times columns, read from the header before decoding.
+        max_pixels: The largest rows times columns, read from the header before decoding. Kinds
+            that take more than five bytes a pixel to decode count for more, so that it bounds the
+            memory too: 16-bit colour for two to five pixels, 32-bit samples and colour JPEG 2000
+            for up to five, a colour JPEG for 1.4, 16-bit gray in a DICOM for 1.2 to 1.6. A deflated
+            DICOM counts with all its frames. The file comes on top, up to four times in a DICOM.
         at_least: A hint: the (height, width) that is needed. A JPEG may then be decoded at a
             reduced scale, never below twice of it. None decodes in full.
 
@@ -58,6 +63,8 @@ def decode(
         NoPixelData: A DICOM object that holds no image.
         FrameOutOfRange: There is no such frame.
         TooManyPixels: The header claims more than ``max_pixels``.
+        MemoryError: The machine has less memory left than that takes; nothing is wrong with the
+            image. A plug-in of pydicom that runs out of memory gives CorruptImage all the same.
     """
     name = sniff(data)
     facts = None

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -20,6 +21,7 @@ from contract.formats import Format
 from contract.frame import Frame, check_budget, check_frame_number
 from contract.pixels import (
     GrayPixels,
+    Samples,
     in_row_blocks,
     over_black,
     sample_bits,
@@ -27,7 +29,9 @@ from contract.pixels import (
     to_full_scale,
     widen,
 )
+from contract.raster_memory import bytes_per_pixel
 from contract.silence import silence_imaging_libraries
+from contract.strips import in_strips, strips
 from contract.tiff import check_layout, count_pages, is_white_zero
 
 # ``decode`` has a pixel budget of its own. Pillow's guard has one limit for the whole process,
@@ -66,6 +70,7 @@ def read_raster(
         UnsupportedFormat: A sample layout or JPEG process that is not decoded.
         FrameOutOfRange: There is no such page.
         TooManyPixels: The header claims more than the budget.
+        MemoryError: The machine has less memory left than the budget takes.
     """
     silence_imaging_libraries()
     with _pillow_errors(data, format_name):
@@ -74,7 +79,7 @@ def read_raster(
         open_again = partial(_open, data, format_name, frame)
         image = open_again()
         columns, rows = image.size
-        check_budget(rows, columns, max_pixels)
+        check_budget(rows, columns, max_pixels, bytes_per_pixel=bytes_per_pixel(image))
         if isinstance(image, TiffImageFile):
             check_layout(image, max_pixels)
             # Pillow itself turns a TIFF upright.
@@ -86,6 +91,7 @@ def read_raster(
         else:
             pixels = read_deep(image, open_again) if is_deep(image) else _gray(image)
         orientation = _orientation(image)
+        image.close()  # Turning takes as much memory again as the image that is now done with.
         if orientation >= 5:
             rows, columns = columns, rows
         return Frame(_upright(pixels, orientation), rows, columns, frames)
@@ -108,7 +114,7 @@ def _pillow_errors(data: bytes, format_name: Format) -> Iterator[None]:
     """Translate whatever Pillow raises; its own words may quote the file and are left out."""
     try:
         yield
-    except ContractError:
+    except (ContractError, MemoryError):
         raise
     except Exception as error:
         if _is_unsupported(error, data, format_name):
@@ -141,7 +147,7 @@ def _tiff_pixels(image: TiffImageFile, open_again: Callable[[], ImageFile]) -> G
         return read_deep(image, open_again)
     pixels = _gray(image)
     if is_white_zero(image) and pixels.dtype == np.uint16:
-        return (65535 - pixels).astype(np.uint16)
+        return in_row_blocks(lambda block: 65535 - block, pixels)
     return pixels
 
 
@@ -151,35 +157,49 @@ def _gray(image: ImageFile) -> GrayPixels:
         return _wide_gray(image)
     if image.mode in {"I", "F"}:
         return _stretched(image)
-    if image.mode == "La":
-        return np.ascontiguousarray(np.asarray(image)[..., 0])
     if image.mode == "LAB":
         raise UnsupportedFormat("CIE L*a*b* colour is not decoded here.")
-    if image.has_transparency_data:
-        colour = image.convert("RGBA")
+    return in_strips(_shallow_gray, image)
+
+
+def _shallow_gray(strip: Image.Image) -> GrayPixels:
+    if strip.mode == "La":
+        return np.asarray(strip)[..., 0]
+    if strip.has_transparency_data:
+        colour = strip.convert("RGBA")
         return over_black(np.asarray(colour.convert("L")), np.asarray(colour.getchannel("A")))
-    return np.asarray(image if image.mode == "L" else image.convert("L"))
+    return np.asarray(strip if strip.mode == "L" else strip.convert("L"))
 
 
 def _wide_gray(image: ImageFile) -> GrayPixels:
     """Scale 16-bit gray in full; Pillow's own conversion to 8 bits would clip it to white."""
-    samples = np.asarray(image).astype(np.uint16, copy=False)
-    if "transparency" in image.info:
-        samples = np.where(samples == image.info["transparency"], 0, samples)
-    return widen(samples, sample_bits(int(samples.max())))
+    bits = sample_bits(max(int(_wide_samples(strip).max()) for strip in strips(image)))
+    return in_strips(lambda strip: widen(_wide_samples(strip), bits), image)
+
+
+def _wide_samples(strip: Image.Image) -> NDArray[np.uint16]:
+    samples = np.asarray(strip).astype(np.uint16, copy=False)
+    if "transparency" in strip.info:
+        return np.where(samples == strip.info["transparency"], 0, samples)
+    return samples
 
 
 def _stretched(image: ImageFile) -> GrayPixels:
     """Show samples that have no nominal range, smallest black to largest white."""
     # Pillow has no unsigned 32-bit mode, and gives the bits as signed numbers.
     is_unsigned = raw_mode(image) == "I;32N"
-    samples = np.asarray(image)
-    samples = samples.view(np.uint32) if is_unsigned else samples
-    low, high = float(samples.min()), float(samples.max())
+
+    def samples(strip: Image.Image) -> Samples:
+        return np.asarray(strip).view(np.uint32) if is_unsigned else np.asarray(strip)
+
+    ends = [(samples(strip).min(), samples(strip).max()) for strip in strips(image)]
+    # NumPy passes on what is no number, as Python's own minimum may not.
+    low, high = float(np.min(ends)), float(np.max(ends))
     if not math.isfinite(high - low):
         raise PixelDataMismatch("The floating-point samples hold values that are no numbers.")
-    return in_row_blocks(
-        lambda block: to_full_scale(stretch(block.astype(np.float64), low, high), 16), samples
+    return in_strips(
+        lambda strip: to_full_scale(stretch(samples(strip).astype(np.float64), low, high), 16),
+        image,
     )
 
 

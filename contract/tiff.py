@@ -14,6 +14,8 @@ _PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO = 262, 0
 _PLANAR_CONFIGURATION, _SEPARATE_PLANES = 284, 2
 _BITS_PER_SAMPLE = 258
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
+_SAMPLES_PER_PIXEL, _ROWS_PER_STRIP = 277, 278
+_ORIENTATION, _UPRIGHT = 274, 1
 
 
 def count_pages(data: bytes) -> int:
@@ -68,6 +70,24 @@ def check_layout(image: TiffImageFile, max_pixels: int) -> None:
 def is_white_zero(image: TiffImageFile) -> bool:
     """Tell whether 0 is white; Pillow inverts such images only up to 8 bits."""
     return image.tag_v2.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
+
+
+def is_turned(image: TiffImageFile) -> bool:
+    """Tell whether Pillow turns the image upright, for which it holds it twice."""
+    return bool(image.tag_v2.get(_ORIENTATION, _UPRIGHT) != _UPRIGHT)
+
+
+def unpacked_bytes(image: TiffImageFile) -> int:
+    """Tell how many bytes libtiff unpacks at once: one strip or tile, which may be all of it."""
+    if not image.use_load_libtiff:
+        return 0
+    tags = image.tag_v2
+    columns = int(tags.get(_TILE_WIDTH, image.width))
+    strip = min(int(tags.get(_ROWS_PER_STRIP, image.height)), image.height)
+    rows = int(tags.get(_TILE_LENGTH, strip))
+    samples = int(tags.get(_SAMPLES_PER_PIXEL, 1))
+    bits = int(max(tags.get(_BITS_PER_SAMPLE, (1,))))
+    return columns * rows * samples * bits // 8
 
 
 def _covered_pixels(image: TiffImageFile) -> int:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -113,6 +114,26 @@ def test_each_kind_of_dicom_has_the_grays_of_the_standard(kind: str) -> None:
     # Colour goes through integers twice: from YBR to RGB, and to luma in fixed point.
     tolerance = 1.2 if "colour" in kind or "RGB" in kind or "YBR" in kind else 0.51
     assert largest_error(pixels, reference_grays(KINDS[kind])) <= tolerance
+
+
+@pytest.mark.parametrize("syntax", [None, ExplicitVRBigEndian, RLELossless])
+@pytest.mark.parametrize("low_bits", [1, 3, 4])
+@pytest.mark.parametrize("values", [DEEP, SIGNED // 2, DEEP_COLOUR], ids=["", "signed", "colour"])
+def test_values_above_the_lowest_bits_of_their_cells_have_the_same_grays(
+    values: NDArray[np.uint16 | np.int16], low_bits: int, syntax: str | None
+) -> None:
+    encoding = {"TransferSyntaxUID": syntax} if syntax else {}
+    cells = (values << low_bits) | 1
+    data = as_dicom(cells, **TWELVE, HighBit=11 + low_bits, **encoding)
+
+    expected = reference_grays(as_dicom(values, **TWELVE))
+    assert largest_error(decode(data).pixels, expected) <= (1.2 if values.ndim == 3 else 0.51)
+
+
+def test_a_codestream_is_right_justified_whatever_its_high_bit_says() -> None:
+    data = as_dicom(DEEP, TransferSyntaxUID=JPEG2000Lossless, **TWELVE, HighBit=15)
+
+    assert largest_error(decode(data).pixels, reference_grays(as_dicom(DEEP, **TWELVE))) <= 0.51
 
 
 @pytest.mark.parametrize(("name", "pixels"), [("YBR_FULL_422", COLOUR), ("MONOCHROME2", CHEST)])

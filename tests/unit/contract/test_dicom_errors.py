@@ -183,6 +183,8 @@ def test_a_missing_attribute_is_a_mismatch(keyword: str) -> None:
         {"BitsAllocated": 16},
         {"BitsStored": 0},
         {"BitsStored": 9},
+        {"BitsStored": 7, "HighBit": 5},
+        {"BitsStored": 7, "HighBit": 8},
     ],
     ids=str,
 )
@@ -205,7 +207,7 @@ def test_fewer_frames_than_the_header_says_are_a_mismatch() -> None:
 
 
 def test_a_number_that_is_none_is_a_mismatch() -> None:
-    data = as_dicom(CHEST, PixelSpacing=[0.25, 0.25]).replace(b"0.25\\0.25", b"far \\0.25")
+    data = as_dicom(CHEST, RescaleSlope=0.25).replace(b"0.25", b"far ")
 
     with pytest.raises(PixelDataMismatch, match="malformed"):
         decode(data)
@@ -280,6 +282,43 @@ def test_a_deflated_data_set_inflates_no_further_than_the_budget() -> None:
         decode(data, max_pixels=1000)
 
 
+def test_all_frames_of_a_deflated_image_count() -> None:
+    data = as_dicom(
+        np.zeros((10, 1000, 1000), np.uint8),
+        NumberOfFrames=10,
+        TransferSyntaxUID=DeflatedExplicitVRLittleEndian,
+    )
+
+    assert decode(data, max_pixels=4_000_000).frames == 10
+    with pytest.raises(TooManyPixels, match="deflated"):
+        decode(data, max_pixels=3_999_999)
+
+
+def test_a_deflated_image_inflates_no_further_than_its_own_header_says() -> None:
+    data = as_dicom(
+        CHEST,
+        PixelData=bytes(20 << 20),
+        TransferSyntaxUID=DeflatedExplicitVRLittleEndian,
+    )
+
+    with pytest.raises(TooManyPixels, match="larger than its header says"):
+        decode(data)
+
+
+def test_a_deflated_object_without_an_image_inflates_to_its_end() -> None:
+    dataset = pydicom.dcmread(
+        io.BytesIO(as_dicom(CHEST, TransferSyntaxUID=DeflatedExplicitVRLittleEndian))
+    )
+    for keyword in ("PixelData", "Rows", "Columns"):
+        delattr(dataset, keyword)
+    dataset.EncapsulatedDocument = bytes(2 << 20)
+    file = io.BytesIO()
+    dataset.save_as(file)
+
+    with pytest.raises(NoPixelData):
+        decode(file.getvalue())
+
+
 def test_a_deflated_data_set_that_is_damaged_is_corrupt() -> None:
     data = bytearray(as_dicom(CHEST, TransferSyntaxUID=DeflatedExplicitVRLittleEndian))
     data[400:420] = zlib.compress(b"x" * 20)[:20].ljust(20, b"\xff")
@@ -323,11 +362,14 @@ def test_a_lossless_jpeg_without_its_frame_header_is_corrupt() -> None:
         decode(data)
 
 
-def test_only_foreign_errors_are_translated(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_only_foreign_errors_are_translated(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
     def interrupted(_dataset: Dataset) -> None:
-        raise KeyboardInterrupt
+        raise error
 
     monkeypatch.setattr("contract.dicom.read_header", interrupted)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         decode(as_dicom(CHEST))

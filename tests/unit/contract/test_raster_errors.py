@@ -133,3 +133,16 @@ def test_floating_point_samples_that_are_no_numbers_are_a_mismatch(value: float)
 
     with pytest.raises(PixelDataMismatch, match="no numbers"):
         decode(as_raw_tiff(samples))
+
+
+@pytest.mark.parametrize("data", [as_jpeg(CHEST), as_png(CHEST), as_tiff(CHEST)])
+def test_a_lack_of_memory_says_nothing_of_the_image(
+    monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    def exhausted(_image: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("contract.raster._gray", exhausted)
+
+    with pytest.raises(MemoryError):
+        decode(data)

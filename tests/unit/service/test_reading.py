@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,10 @@ def read(
 
 
 def dicom(**attributes: object) -> Radiograph:
-    return decode(as_dicom(synthetic_radiograph(40, 40), **attributes))
+    with warnings.catch_warnings():
+        # pydicom's writer notices what is no code string.
+        warnings.simplefilter("ignore", UserWarning)
+        return decode(as_dicom(synthetic_radiograph(40, 40), **attributes))
 
 
 def test_a_file_in_pieces_is_read_as_one(reader: Reader) -> None:
@@ -116,3 +121,43 @@ def test_another_modality_or_body_part_is_not(attributes: dict[str, object], say
         check_suitable(dicom(**attributes), MANIFEST)
 
     assert str(refused.value) == says
+
+
+@pytest.mark.parametrize("body_part", ["CHEST PA", "CHEST_1_VIEW", "chest"])
+def test_a_chest_in_free_text_is_suitable(body_part: str) -> None:
+    check_suitable(dicom(BodyPartExamined=body_part), MANIFEST)
+
+
+@pytest.mark.parametrize(
+    "body_part",
+    ["KNEE/LEG", "PELVIS-HIP", "Bauch, liegend", ["KNEE", "LEG"], "LUMBAR SPINE LATERAL"],
+    ids=str,
+)
+def test_a_body_part_that_is_no_code_is_not_suitable(body_part: object) -> None:
+    with pytest.raises(UnsuitableImage, match="The body part is another than CHEST"):
+        check_suitable(dicom(BodyPartExamined=body_part), MANIFEST)
+
+
+@pytest.mark.parametrize("modality", ["DOE JOHN", "DOE", ["DX", "DOE"]], ids=str)
+def test_a_modality_that_dicom_does_not_define_is_not_quoted(modality: object) -> None:
+    with pytest.raises(UnsuitableImage) as refused:
+        check_suitable(dicom(Modality=modality), MANIFEST)
+
+    assert str(refused.value) == "The modality is none that DICOM defines; tiny takes CR, DX."
+
+
+@pytest.mark.parametrize("view", ["LL", "RL", "LATERAL", "LAT", "L LAT"])
+def test_a_lateral_radiograph_is_not_suitable(view: str) -> None:
+    with pytest.raises(UnsuitableImage, match="The view is lateral; tiny takes frontal ones"):
+        check_suitable(dicom(ViewPosition=view), MANIFEST)
+
+
+@pytest.mark.parametrize("view", ["AP", "PA", "LLD", "RLD", "", "LATERAL DECUBITUS"])
+def test_a_frontal_radiograph_is_suitable(view: str) -> None:
+    check_suitable(dicom(ViewPosition=view), MANIFEST)
+
+
+def test_the_view_of_another_kind_of_image_is_not_asked() -> None:
+    manifest = MANIFEST.model_copy(update={"modalities": ("CT",)})
+
+    check_suitable(dicom(Modality="CT", ViewPosition="LL"), manifest)
