@@ -9,7 +9,8 @@ from fastapi import FastAPI
 
 from contract.manifest import INTENDED_USE
 from service import __version__, problems
-from service.middleware import BodyLimit, RequestContext
+from service.middleware import RequestContext
+from service.receiving import BodyLimit
 from service.routes import cards, health, metrics, models, page, predict
 from service.routes import problems as problem_routes
 from service.routes.docs import add_docs
@@ -56,7 +57,12 @@ def create_app(
     runtime = Runtime(settings, log or make_logger(settings.log_level), open_models)
     app.state.runtime = runtime
     # The last that is added is the first that a request meets.
-    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        max_body_bytes=settings.max_body_bytes,
+        budget=runtime.receive_budget,
+        timeout_s=settings.receive_timeout_s,
+    )
     app.add_middleware(RequestContext, metrics=runtime.metrics, log=runtime.log)
     return app
 
@@ -69,4 +75,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     runtime.begin_stopping()
     await loading
-    await asyncio.to_thread(runtime.close)
+    await runtime.close()

@@ -10,18 +10,22 @@ ServiceError
 │   ├── TooManyFiles                more files than one request may have
 │   ├── MalformedMultipart          the multipart body cannot be taken apart
 │   ├── BodyTooLarge                more bytes than a body may have
+│   ├── BodyTimeout                 the body did not arrive in time
 │   ├── Unauthenticated             no key, or a wrong one
 │   ├── Forbidden                   the key does not have the scope
 │   ├── UnknownModel                no model of that name, or not that version
 │   └── ClientDisconnected          nobody waits for the answer any more
 ├── Overloaded                      too much work; trying again later helps
 │   ├── QueueFull                   the bounded number of images is in flight
+│   ├── TooManyUploads              all bodies together have more bytes than they may
 │   └── DeadlineExceeded            the request was not served in time
 ├── Unavailable                     the service answers nobody just now
 │   ├── NotReady                    its models are still loading, or did not load
 │   ├── ShuttingDown                it finishes what it accepted, and stops
 │   └── DeviceLost                  the accelerator does not run any more
-└── InferenceFailed                 the model did not run
+├── InferenceFailed                 the model did not run
+└── FileFailed                      a file met an error that nobody foresaw
+    └── OutOfMemory                 there was not enough memory for it
 
 Source: RFC 9457 (problem details), RFC 9110 section 15 (status codes).
 """
@@ -31,6 +35,7 @@ from dataclasses import dataclass
 from contract import errors as contract
 
 NOT_READY_RETRY_S = 5
+UPLOADS_RETRY_S = 5
 DEVICE_LOST_RETRY_S = 60
 
 
@@ -76,6 +81,10 @@ class BodyTooLarge(RequestError):
     """More bytes than a body may have."""
 
 
+class BodyTimeout(RequestError):
+    """The body did not arrive in time."""
+
+
 class Unauthenticated(RequestError):
     """No key, or a wrong one."""
 
@@ -104,6 +113,13 @@ class QueueFull(Overloaded):
     """The bounded number of images is in flight."""
 
 
+class TooManyUploads(Overloaded):
+    """All bodies together have more bytes than they may."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, UPLOADS_RETRY_S)
+
+
 class DeadlineExceeded(Overloaded):
     """The request was not served in time."""
 
@@ -130,6 +146,23 @@ class DeviceLost(Unavailable):
 
 class InferenceFailed(ServiceError):
     """The model did not run."""
+
+
+class FileFailed(ServiceError):
+    """A file met an error that nobody foresaw.
+
+    It keeps that error's kind and places alone: its message may quote the file, and its traceback
+    holds the pixels.
+    """
+
+    def __init__(self, message: str, kind: str, places: list[str]) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.places = places
+
+
+class OutOfMemory(FileFailed):
+    """There was not enough memory for a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +214,16 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
         422, "malformed-multipart", "The multipart body cannot be taken apart"
     ),
     BodyTooLarge: ProblemType(413, "body-too-large", "The request body is too large"),
+    BodyTimeout: ProblemType(408, "body-timeout", "The request body did not arrive in time"),
     Unauthenticated: ProblemType(401, "unauthenticated", "A valid API key is needed"),
     Forbidden: ProblemType(403, "forbidden", "The API key does not allow this"),
     UnknownModel: ProblemType(404, "unknown-model", "There is no such model"),
     ClientDisconnected: ProblemType(499, "client-disconnected", "The client went away"),
     Overloaded: ProblemType(429, "overloaded", "The service has too much work"),
     QueueFull: ProblemType(429, "queue-full", "The queue is full"),
+    TooManyUploads: ProblemType(
+        429, "too-many-uploads", "The service is receiving as much as it can"
+    ),
     DeadlineExceeded: ProblemType(
         429, "deadline-exceeded", "The request was not served before its deadline"
     ),
@@ -195,6 +232,8 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     ShuttingDown: ProblemType(503, "shutting-down", "The service is stopping"),
     DeviceLost: ProblemType(503, "device-lost", "The accelerator does not run any more"),
     InferenceFailed: INTERNAL,
+    FileFailed: INTERNAL,
+    OutOfMemory: ProblemType(503, "out-of-memory", "There is not enough memory for the image"),
 }
 
 

@@ -103,11 +103,16 @@ def _execute(job: _Job) -> None:
     started = time.perf_counter()
     try:
         value = job.box[0]()
+        done = Timed(value, started - job.submitted, time.perf_counter() - started)
+    except StopIteration as error:
+        # An asyncio future takes anything but this, and would never be done.
+        stopped = RuntimeError("The work raised StopIteration.").with_traceback(error.__traceback__)
+        job.future.set_exception(stopped)
+        del job, stopped
     except BaseException as error:  # noqa: BLE001 - it is handed over, whatever it is
         job.future.set_exception(error)
         # The traceback holds this frame, and the frame the job: a cycle that only the garbage
         # collector could end.
         del job
     else:
-        ran_s = time.perf_counter() - started
-        job.future.set_result(Timed(value, started - job.submitted, ran_s))
+        job.future.set_result(done)

@@ -5,9 +5,9 @@ import re
 import time
 from uuid import UUID
 
-# Unreserved characters alone, so that an identifier can stand in a URI and a log line as it is.
-# Source: RFC 3986 section 2.3.
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+# All of printable ASCII that can stand in a header and a log line as it is: no space, no quotation
+# mark, no angle bracket.
+_REQUEST_ID = re.compile(r"[!#-&(-;=?-_a-~]{1,128}")
 # Source: W3C Trace Context, section 3.2.
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -27,7 +27,7 @@ def uuid7() -> UUID:
 
 
 def request_id(given: str | None) -> str:
-    """Keep the caller's request identifier where it is a plain one, else make one."""
+    """Keep the caller's request identifier where it is a printable one, else make one."""
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return str(uuid7())

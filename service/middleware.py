@@ -5,7 +5,6 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge
 from service.identifiers import request_id, traceparent
 from service.problems import error_response
 from service.telemetry import Logger, Metrics, where
@@ -88,39 +87,3 @@ class _Exchange:
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
-
-
-class BodyLimit:
-    """Counts a body's bytes as they arrive, before anything parses or keeps them."""
-
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
-        """Wrap an application."""
-        self._app = app
-        self._limit = max_body_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, counting.
-
-        Raises:
-            BodyTooLarge: Out of ``receive``, to whoever reads the body.
-        """
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        declared = Headers(scope=scope).get("content-length", "")
-        # A body that says that it is too large is not read at all.
-        received = int(declared) if declared.isdigit() and int(declared) > self._limit else 0
-
-        async def counted() -> Message:
-            nonlocal received
-            self._check(received)
-            message = await receive()
-            received += len(message.get("body", b""))
-            self._check(received)
-            return message
-
-        await self._app(scope, counted, send)
-
-    def _check(self, received: int) -> None:
-        if received > self._limit:
-            raise BodyTooLarge(f"A request body may have at most {self._limit} bytes.")

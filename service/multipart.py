@@ -16,20 +16,21 @@ if TYPE_CHECKING:
 
 FIELD = "file"
 MAX_NAME_LENGTH = 255
+MAX_OTHER_PARTS = 32
 
 
 async def read_multipart(
     content_type: str, body: AsyncIterable[bytes], max_files: int
 ) -> tuple[Upload, ...]:
-    """Read every part named ``file``.
+    """Read every part named ``file``; what other parts hold is let go of as it comes.
 
     Args:
         content_type: The value of the Content-Type header, with its boundary.
         body: The body, in the pieces in which it arrives.
-        max_files: The most parts.
+        max_files: The most such parts; of others there may be 32.
 
     Raises:
-        MalformedMultipart: The body is no multipart body, breaks off, or has another part.
+        MalformedMultipart: The body is no multipart body, or breaks off.
         TooManyFiles: There are more parts than that.
     """
     _, parameters = parse_options_header(content_type)
@@ -56,6 +57,8 @@ class _Parts:
         self._field = b""
         self._value = b""
         self._disposition = b""
+        self._is_file = False
+        self._others = 0
         self._complete = False
 
     def callbacks(self) -> "MultipartCallbacks":
@@ -76,8 +79,6 @@ class _Parts:
         return tuple(self._uploads)
 
     def _begin(self) -> None:
-        if len(self._uploads) == self._max_files:
-            raise TooManyFiles(f"One request may have at most {self._max_files} files.")
         self._chunks, self._disposition = [], b""
         self._field = self._value = b""
 
@@ -94,15 +95,21 @@ class _Parts:
 
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
-        if options.get(b"name") != FIELD.encode():
-            raise MalformedMultipart(f"Every part must be named {FIELD!r}.")
+        self._is_file = options.get(b"name") == FIELD.encode()
+        self._others += not self._is_file
+        if self._others > MAX_OTHER_PARTS:
+            raise TooManyFiles(f"One request may have at most {MAX_OTHER_PARTS} other parts.")
+        if self._is_file and len(self._uploads) == self._max_files:
+            raise TooManyFiles(f"One request may have at most {self._max_files} files.")
         self._name = _file_name(options.get(b"filename"))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        self._chunks.append(data[start:end])
+        if self._is_file:
+            self._chunks.append(data[start:end])
 
     def _end(self) -> None:
-        self._uploads.append(Upload(self._name, tuple(self._chunks)))
+        if self._is_file:
+            self._uploads.append(Upload(self._name, tuple(self._chunks)))
 
     def _finish(self) -> None:
         self._complete = True

@@ -38,6 +38,7 @@ PREDICT_BODY: Document = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
+                    "description": "Only parts named `file` are read. Others are ignored.",
                     "properties": {"file": {"type": "array", "minItems": 1, "items": _BINARY}},
                 }
             },

@@ -1,5 +1,6 @@
 """What a prediction is asked for with, and what it answers."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from contract.decision import Decision
 from contract.errors import ImageError
-from service.errors import InferenceFailed
+from service.errors import FileFailed, InferenceFailed
 from service.executors import Priority
 from service.heatmap import Heatmap
 from service.repository import ServedModel
@@ -27,6 +28,13 @@ class Upload:
     def data(self) -> bytes:
         """The whole file."""
         return b"".join(self.chunks)
+
+    def sha256(self) -> str:
+        """The digest of the whole file, in hexadecimal; takes no memory for joining it."""
+        digest = hashlib.sha256()
+        for chunk in self.chunks:
+            digest.update(chunk)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +79,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A file that cannot be read, or on which the model failed, and why."""
+    """A file that cannot be read, or on which the service failed, and why."""
 
     name: str | None
     sha256: str
     times: StageTimes
-    error: ImageError | InferenceFailed
+    error: ImageError | InferenceFailed | FileFailed
 
 
 @dataclass(frozen=True, slots=True)

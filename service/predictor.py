@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.decision import Decision, decide
-from service.errors import InferenceFailed
+from service.errors import FileFailed, InferenceFailed, OutOfMemory, ServiceError
 from service.executors import Priority, PriorityExecutor
 from service.heatmap import Heatmap, draw_heatmap
 from service.prediction import (
@@ -22,6 +22,7 @@ from service.prediction import (
 )
 from service.reading import Reader, Reading, Unreadable
 from service.repository import ModelRepository, ServedModel
+from service.telemetry import where
 
 
 class Predictor:
@@ -73,14 +74,13 @@ class Predictor:
             total_s=time.perf_counter() - started,
         )
 
-    async def probe(self) -> None:
-        """Run the default model on a blank image, ahead of everything else.
+    async def probe(self, model: ServedModel) -> None:
+        """Run a model on a blank image, ahead of everything else.
 
         Raises:
             InferenceFailed: The model did not run.
             DeviceLost: The accelerator does not run any more.
         """
-        model = self.repository.get()
         blank = np.zeros((1, *model.manifest.preprocessing.size, 1), np.uint8)
         await self._inference.run(Priority.STAT, partial(model.session.run, blank))
 
@@ -90,6 +90,20 @@ class Predictor:
         self._inference.close()
 
     async def _one(
+        self, upload: Upload, model: ServedModel | None, options: PredictionOptions
+    ) -> Answer | Rejection:
+        try:
+            return await self._read_and_answer(upload, model, options)
+        except ServiceError:
+            # It is not of this file alone.
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other files are answered
+            failure = _file_failed(error)
+        # Only now, when the traceback has let go of what it held.
+        digest = await self._decoding.run(options.priority, upload.sha256)
+        return Rejection(upload.name, digest.value, StageTimes(), failure)
+
+    async def _read_and_answer(
         self, upload: Upload, model: ServedModel | None, options: PredictionOptions
     ) -> Answer | Rejection:
         read = await self._decoding.run(
@@ -124,6 +138,13 @@ class Predictor:
 
     def _named(self, options: PredictionOptions) -> ServedModel:
         return self.repository.get(options.model, options.version)
+
+
+def _file_failed(error: Exception) -> FileFailed:
+    kind = type(error).__name__
+    if isinstance(error, MemoryError):
+        return OutOfMemory("Try again later, or send a smaller image.", kind, where(error))
+    return FileFailed("The file could not be read.", kind, where(error))
 
 
 def _draw(

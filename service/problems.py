@@ -5,6 +5,7 @@ Source: RFC 9457.
 
 import http
 from typing import cast
+from urllib.parse import quote
 
 import orjson
 from fastapi import FastAPI
@@ -57,6 +58,9 @@ def error_response(error: Exception, request_id: str) -> Response:
     if response.status_code == http.HTTPStatus.UNAUTHORIZED:
         # Source: RFC 6750 section 3.
         response.headers["WWW-Authenticate"] = REALM
+    if response.status_code == http.HTTPStatus.REQUEST_TIMEOUT:
+        # Source: RFC 9110 section 15.5.9.
+        response.headers["Connection"] = "close"
     return response
 
 
@@ -102,7 +106,8 @@ def _problem(kind: ProblemType, detail: str, request_id: str) -> Problem:
         title=kind.title,
         status=kind.status,
         detail=detail,
-        instance=f"urn:request:{request_id}",
+        # Source: RFC 8141 section 2 (what may stand in a URN as it is).
+        instance=f"urn:request:{quote(request_id, safe='')}",
     )
 
 

@@ -11,18 +11,19 @@ from starlette.requests import Request
 from contract.errors import ContractError
 from contract.manifest import ModelManifest
 from service.admission import Admission
-from service.errors import DeviceLost, NotReady, ServiceError, ShuttingDown, StartError
+from service.device import DeviceWatch
+from service.errors import NotReady, ServiceError, ShuttingDown, StartError
 from service.executors import PriorityExecutor
 from service.keys import ApiKey, read_keys
 from service.predictor import Predictor
+from service.receiving import ReceiveBudget
 from service.repository import ModelRepository, load_repository
-from service.session import CPU, OnnxSession, SessionOptions
+from service.session import CPU, OnnxSession, SessionOptions, has_cuda, why_no_cuda
 from service.settings import Settings
 from service.telemetry import Logger, Metrics
 
-Status = Literal["loading", "ready", "stopping", "failed"]
+Status = Literal["loading", "ready", "device-lost", "stopping", "failed"]
 OpenModels = Callable[[Settings], ModelRepository]
-DEVICE_PROBE_TIMEOUT_S = 10
 
 
 class Runtime:
@@ -44,6 +45,7 @@ class Runtime:
         self._open_models = open_models
         self.metrics = Metrics()
         self.admission = Admission(settings.queue_limit)
+        self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
         self.metrics.in_flight.set_function(lambda: self.admission.in_flight)
         self.keys: tuple[ApiKey, ...] | None = None
         if settings.api_keys_file is not None:
@@ -51,6 +53,7 @@ class Runtime:
         self.failure: ContractError | ServiceError | None = None
         self._started = time.monotonic()
         self._predictor: Predictor | None = None
+        self._device: DeviceWatch | None = None
         self._stopping = False
 
     @property
@@ -60,7 +63,9 @@ class Runtime:
             return "failed"
         if self._stopping:
             return "stopping"
-        return "loading" if self._predictor is None else "ready"
+        if self._predictor is None:
+            return "loading"
+        return "device-lost" if self._device is not None and self._device.lost else "ready"
 
     @property
     def uptime_s(self) -> float:
@@ -99,7 +104,9 @@ class Runtime:
         except Exception as error:  # noqa: BLE001 - whatever it is, the service cannot start
             self.failure = StartError(f"{type(error).__name__}: {error}")
         else:
+            await self._warn_of_cpu(repository)
             self._predictor = self._make_predictor(repository)
+            self._device = self._watch_device(self._predictor)
             self.metrics.models(repository)
             self.log.info(
                 "ready",
@@ -112,24 +119,52 @@ class Runtime:
         """Take no new work; what was accepted is finished."""
         self._stopping = True
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Stop the threads."""
+        if self._device is not None:
+            self._device.close()
         if self._predictor is not None:
-            self._predictor.close()
+            await asyncio.to_thread(self._predictor.close)
 
     async def check_device(self) -> None:
-        """On an accelerator, run a model, since a container can lose its GPU while it runs.
+        """On an accelerator, run a model.
 
         Raises:
             DeviceLost: The accelerator fails, or does not answer.
         """
-        if self._predictor is None or self.execution_provider == CPU:
+        if self._device is not None:
+            await self._device.check()
+
+    def look_for_device(self) -> None:
+        """Where the accelerator is lost, find out whether it is back, without waiting for that."""
+        if self._device is not None:
+            self._device.look_again()
+
+    def report_device_lost(self) -> None:
+        """Take note that a model did not run on the accelerator."""
+        if self._device is not None:
+            self._device.report_lost()
+
+    def _watch_device(self, predictor: Predictor) -> DeviceWatch | None:
+        """Watch the accelerator through a model that runs there; None where none does."""
+        for model in predictor.repository.all():
+            if model.session.provider != CPU:
+                return DeviceWatch(partial(predictor.probe, model), self.log)
+        return None
+
+    async def _warn_of_cpu(self, repository: ModelRepository) -> None:
+        """Say why models run on the CPU that could have run on CUDA."""
+        on_cpu = [model for model in repository.all() if model.session.provider == CPU]
+        if self.settings.provider != "auto" or not on_cpu or not has_cuda():
             return
-        try:
-            async with asyncio.timeout(DEVICE_PROBE_TIMEOUT_S):
-                await self._predictor.probe()
-        except TimeoutError as error:
-            raise DeviceLost("The accelerator does not answer.") from error
+        none_on_cuda = len(on_cpu) == len(repository.all())
+        self.log.warning(
+            "cuda not used",
+            reason=await asyncio.to_thread(why_no_cuda)
+            if none_on_cuda
+            else "other models run on it",
+            models=[f"{model.manifest.name}/{model.manifest.version}" for model in on_cpu],
+        )
 
     def _make_predictor(self, repository: ModelRepository) -> Predictor:
         # More than one inference thread on a GPU adds jitter, and no throughput.

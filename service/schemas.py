@@ -188,11 +188,16 @@ class ModelList(_Body):
 class Health(_Body):
     """How the service is."""
 
-    status: Literal["loading", "ready", "stopping", "failed"]
+    status: Literal["loading", "ready", "device-lost", "stopping", "failed"]
+    """`device-lost`: no model runs on the accelerator, until a probe finds that one does again."""
     version: str
     uptime_s: float
     execution_provider: str | None
     """Where the models really run; null until they are loaded."""
+    in_flight: int = Field(ge=0)
+    """Images in the service now, waiting or in work."""
+    queue_limit: int = Field(ge=1)
+    """The most images that may be in it; more are answered with 429."""
     models: list[ModelReference]
 
 
@@ -203,7 +208,7 @@ class Liveness(_Body):
 
 
 class Readiness(_Body):
-    """Every model is loaded and warm."""
+    """Every model is loaded and warm and, on a GPU, still runs."""
 
     status: Literal["ready"]
 

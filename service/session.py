@@ -129,12 +129,12 @@ def _create(
     model: bytes, manifest: ModelManifest, options: SessionOptions
 ) -> onnxruntime.InferenceSession:
     try:
-        if options.provider != "cpu" and CUDA in onnxruntime.get_available_providers():
+        if options.provider != "cpu" and has_cuda():
             session = _cuda_session(model, options)
             if session is not None:
                 return session
         if options.provider == "cuda":
-            raise ProviderUnavailable(f"The model cannot run on CUDA: {_why_no_cuda()}.")
+            raise ProviderUnavailable(f"The model cannot run on CUDA: {why_no_cuda()}.")
         return _session(model, [CPU], options)
     except _ERRORS as error:
         raise SignatureMismatch(
@@ -145,7 +145,7 @@ def _create(
 
 def _cuda_session(model: bytes, options: SessionOptions) -> onnxruntime.InferenceSession | None:
     """A session that truly runs on CUDA, or None."""
-    # It prints what it misses; `_why_no_cuda` says the same in one line.
+    # It prints what it misses; `why_no_cuda` says the same in one line.
     with contextlib.redirect_stdout(io.StringIO()):
         onnxruntime.preload_dlls()
     onnxruntime.set_default_logger_severity(_LOG_FATAL)
@@ -180,9 +180,17 @@ def _session(
     return onnxruntime.InferenceSession(model, tuning, providers, enable_fallback=False)
 
 
-def _why_no_cuda() -> str:
-    """Find out what the CUDA provider lacks, by loading its library."""
-    if CUDA not in onnxruntime.get_available_providers():
+def has_cuda() -> bool:
+    """Whether this ONNX Runtime was built with CUDA, which says nothing of whether it loads."""
+    return CUDA in onnxruntime.get_available_providers()
+
+
+def why_no_cuda() -> str:
+    """Find out what the CUDA provider lacks, by loading its library.
+
+    To be called only after a session could not be made on CUDA.
+    """
+    if not has_cuda():
         return "this onnxruntime was built without it; install onnxruntime-gpu instead"
     # Only after ONNX Runtime tried and failed: loaded before that, the library would bind to a
     # host interface that is not there yet, and crash the process on its first use.

@@ -47,6 +47,14 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=64 * MIB, ge=1)
     """The largest request body, counted as it arrives."""
 
+    receive_budget_bytes: int = Field(default=256 * MIB, ge=1)
+    """The most bytes of all request bodies together, arriving or held; more are answered with 429.
+    """
+
+    receive_timeout_s: float = Field(default=60, gt=0)
+    """How long a client may send nothing of its body, or too little; then it is answered with 408.
+    """
+
     max_pixels: int = Field(default=100_000_000, ge=1)
     """The largest image, in pixels, as its header says."""
 
@@ -81,6 +89,14 @@ class Settings(BaseSettings):
     def _a_full_request_fits_the_queue(self) -> Self:
         if self.max_files > self.queue_limit:
             raise ValueError("PNEUMO_MAX_FILES must not be larger than PNEUMO_QUEUE_LIMIT")
+        return self
+
+    @model_validator(mode="after")
+    def _a_full_body_fits_the_budget(self) -> Self:
+        if self.receive_budget_bytes < self.max_body_bytes:
+            raise ValueError(
+                "PNEUMO_RECEIVE_BUDGET_BYTES must not be less than PNEUMO_MAX_BODY_BYTES"
+            )
         return self
 
 

@@ -18,6 +18,7 @@ from prometheus_client import (
 )
 from prometheus_client.process_collector import ProcessCollector
 
+from service.errors import FileFailed
 from service.prediction import Answer, Prediction
 from service.problems import problem_type
 from service.repository import ModelRepository
@@ -124,7 +125,10 @@ def silence_quoting_libraries() -> None:
 
 
 def log_failure(log: Logger, error: Exception, request_id: str) -> None:
-    """Tell the operator why a model did not run, in the runtime's own words."""
+    """Tell the operator why a model did not run, in the runtime's own words, or a file failed."""
+    if isinstance(error, FileFailed):
+        log.error("file failed", request_id=request_id, error=error.kind, places=error.places)
+        return
     log.error(
         "inference failed",
         request_id=request_id,

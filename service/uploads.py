@@ -15,10 +15,12 @@ async def read_uploads(request: Request, max_files: int) -> tuple[Upload, ...]:
     The content of a file decides what it is, so a declared type of the body is not looked at.
 
     Raises:
-        NoFile: The body is empty, or has no part.
+        NoFile: The body is empty, or has no part named ``file``.
         MalformedMultipart: A multipart body cannot be taken apart.
-        TooManyFiles: It has more parts than that.
+        TooManyFiles: It has more files than that, or too many other parts.
         BodyTooLarge: The body has too many bytes.
+        BodyTimeout: The body does not arrive in time.
+        TooManyUploads: All bodies together have too many bytes.
         ClientDisconnected: The client went away before its body was complete.
     """
     content_type = request.headers.get("content-type", "")

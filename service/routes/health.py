@@ -1,6 +1,7 @@
 """How the service is: for people, for dashboards, and for orchestrators.
 
-Nothing here waits for a thread: a probe is answered however much work there is.
+No probe waits in a queue: it is answered however much work there is. On a GPU, live and ready wait
+for one run of a model, ahead of everything else; on a CPU nothing here waits for a thread.
 """
 
 from fastapi import APIRouter, Request, Response
@@ -24,12 +25,15 @@ router = APIRouter(prefix="/health", tags=["health"])
 async def health(request: Request) -> Response:
     """Say how the service is; 503 where it does not take images."""
     runtime = runtime_of(request)
+    runtime.look_for_device()
     models = runtime.repository.all() if runtime.repository else ()
     body = Health(
         status=runtime.status,
         version=__version__,
         uptime_s=round(runtime.uptime_s, 3),
         execution_provider=runtime.execution_provider,
+        in_flight=runtime.admission.in_flight,
+        queue_limit=runtime.settings.queue_limit,
         models=[ModelReference.model_validate(model_reference(model)) for model in models],
     )
     return json_response(body, 200 if runtime.status == "ready" else 503)
@@ -54,6 +58,8 @@ async def live(request: Request) -> Response:
     responses=problem_responses(503),
 )
 async def ready(request: Request) -> Response:
-    """Say that every model is loaded and warm."""
-    runtime_of(request).predictor()
+    """Say that every model is loaded and warm and, on a GPU, that one still runs there."""
+    runtime = runtime_of(request)
+    runtime.predictor()
+    await runtime.check_device()
     return json_response(Readiness(status="ready"))

@@ -118,5 +118,17 @@ def _read(file: Path) -> Asset:
 
 
 def _takes_gzip(headers: Headers) -> bool:
-    codings = (part.strip().split(";") for part in headers.get("accept-encoding", "").split(","))
-    return any(name == "gzip" and "q=0" not in quality for name, *quality in codings)
+    """Source: RFC 9110 section 12.5.3: a weight of 0 refuses a coding."""
+    codings = map(_coding, headers.get("accept-encoding", "").split(","))
+    return any(name == "gzip" and weight > 0 for name, weight in codings)
+
+
+def _coding(text: str) -> tuple[str, float]:
+    """Read a coding and its weight; one that cannot be read counts as 0."""
+    name, *parameters = (part.strip() for part in text.lower().split(";"))
+    pairs = (parameter.partition("=") for parameter in parameters)
+    weights = [value.strip() for key, _, value in pairs if key.strip() == "q"]
+    try:
+        return name, float(weights[0]) if weights else 1.0
+    except ValueError:
+        return name, 0.0

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from service.answers import render
 from service.auth import Requires
 from service.disconnect import cancelled_on_disconnect
-from service.errors import DeviceLost, InferenceFailed
+from service.errors import DeviceLost, ServiceError
 from service.examples import PREDICTION
 from service.executors import Priority
 from service.openapi import PREDICT_BODY, problem_responses, query_parameters
@@ -31,7 +31,7 @@ _NO_QUERY = PredictQuery()
     response_model=PredictionBody,
     responses={
         200: {"content": {JSON: {"example": PREDICTION}}},
-        **problem_responses(401, 403, 404, 413, 415, 422, 429, 503),
+        **problem_responses(401, 403, 404, 408, 413, 415, 422, 429, 503),
     },
     openapi_extra={**query_parameters(PredictQuery), **PREDICT_BODY},
     dependencies=[Depends(Requires("predict"))],
@@ -75,16 +75,17 @@ async def _predict(
                 return await predictor.predict(uploads, options)
         except DeviceLost as error:
             log_failure(runtime.log, error, request_id_of(request.scope))
+            runtime.report_device_lost()
             raise
         except TimeoutError as error:
             raise runtime.admission.deadline_exceeded(deadline_s) from error
 
 
 def _report(runtime: Runtime, prediction: Prediction, request: Request) -> None:
-    """Count the results, and tell the operator of a model that failed."""
+    """Count the results, and tell the operator of what failed through no fault of the file."""
     runtime.metrics.prediction(prediction)
     for result in prediction.results:
-        if isinstance(result, Rejection) and isinstance(result.error, InferenceFailed):
+        if isinstance(result, Rejection) and isinstance(result.error, ServiceError):
             log_failure(runtime.log, result.error, request_id_of(request.scope))
 
 

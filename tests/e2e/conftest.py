@@ -29,8 +29,9 @@ BROWSER_ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
-# The browser's own line for an answer that is no success; a test that asks for one expects it.
 KEY = "a-key-for-the-tests-of-this-page"
+KEY_WITHOUT_READ = "a-key-for-the-tests-that-may-not-read"
+# The browser's own line for an answer that is no success; a test that asks for one expects it.
 REFUSAL = "Failed to load resource"
 # A machine that trains a model at the same time is slow; a wrong page is wrong all the same.
 PATIENCE_MS = 30_000
@@ -43,7 +44,9 @@ It tells **bright** images from dark ones.
 | synthetic | 1.0 |
 
 - Never for patients
-- `fixed` for tests
+- `fixed` for tests, as [its page](https://example.org/tests) and [a file](../other.md) say
+
+![a stray word](figures/roc.png)
 
 <script>document.title = "taken over"</script>
 """
@@ -100,8 +103,12 @@ def strict_service(models: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     """A service that takes one image at a time, and only with ``KEY``."""
     folder = tmp_path_factory.mktemp("strict")
     keys = folder / "keys.json"
-    digest = hashlib.sha256(KEY.encode()).hexdigest()
-    keys.write_text(json.dumps({"reader": {"sha256": digest, "scopes": ["predict", "read"]}}))
+    scopes = {KEY: ["predict", "read"], KEY_WITHOUT_READ: ["predict"]}
+    named = {
+        f"key-{number}": {"sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": allowed}
+        for number, (key, allowed) in enumerate(scopes.items())
+    }
+    keys.write_text(json.dumps(named))
     settings = {
         "PNEUMO_API_KEYS_FILE": str(keys),
         "PNEUMO_MAX_FILES": "1",

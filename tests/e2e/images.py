@@ -1,8 +1,11 @@
 """The images that the tests hand to the page: synthetic, without a patient."""
 
-import numpy as np
+import struct
 
-from tests.synthetic import Pixels, as_dicom, as_jpeg, as_png, synthetic_radiograph
+import numpy as np
+from pydicom.dataset import Dataset
+
+from tests.synthetic import Pixels, as_dicom, as_jpeg, as_png, as_tiff, synthetic_radiograph
 
 PATIENT_NAME = "Example^Erika"
 PATIENT_ID = "TEST-0815"
@@ -33,6 +36,33 @@ def deep_radiograph(rows: int = 512, columns: int = 480) -> Pixels:
     return (synthetic_radiograph(rows, columns, opacity=0.8).astype(np.uint16) * 16).astype(
         np.uint16
     )
+
+
+def bands(values: list[int], dtype: type[np.generic] = np.uint16, size: int = 256) -> Pixels:
+    """Upright bands of equal width, one for each value, shape (size, size)."""
+    return np.tile(np.repeat(np.asarray(values, dtype), size // len(values)), (size, 1))
+
+
+def white_is_zero(pixels: Pixels) -> bytes:
+    """A TIFF of these samples, in which the smallest is white."""
+    photometric = struct.Struct("<HHIH")
+    tiff = as_tiff(pixels)
+    black_is_zero = photometric.pack(262, 3, 1, 1)
+    assert tiff.count(black_is_zero) == 1
+    return tiff.replace(black_is_zero, photometric.pack(262, 3, 1, 0))
+
+
+def lookup_table(first: int, entries: list[int], bits: int) -> Dataset:
+    """An item of a Modality or VOI LUT Sequence."""
+    item = Dataset()
+    item.LUTDescriptor = [len(entries), first, bits]
+    item.add_new("LUTData", "OW", struct.pack(f"<{len(entries)}H", *entries))
+    return item
+
+
+def without_preamble(file: bytes) -> bytes:
+    """The data set of a DICOM file in Explicit VR, as old archives kept it: nothing before it."""
+    return file[file.index(b"\x08\0\x16\0UI") :]
 
 
 def chest_dicom(**attributes: object) -> bytes:

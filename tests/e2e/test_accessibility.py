@@ -13,6 +13,10 @@ WCAG = {
     ]
 }
 
+UNAUTHENTICATED = """{
+    "type": "/problems/unauthenticated", "title": "A key", "status": 401, "detail": "No key."
+}"""
+
 
 def violations(page: Page) -> list[str]:
     found = Axe().run(page, options=WCAG).response["violations"]
@@ -50,6 +54,64 @@ def test_no_view_breaks_an_accessibility_rule(desk: Desk, theme: str, width: str
     assert {view: problems for view, problems in found.items() if problems} == {}
 
 
+@pytest.mark.usefixtures("refusals_expected")
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_no_state_of_the_service_breaks_an_accessibility_rule(desk: Desk, language: str) -> None:
+    page = desk.page
+    desk.open()
+    page.locator(".choices select").first.select_option("light")
+    page.locator(".choices select").last.select_option(language)
+    desk.read({"chest.dcm": chest_dicom()})
+    found = {"light": violations(page)}
+
+    page.route("**/predict?*", lambda route: route.fulfill(status=401, body=UNAUTHENTICATED))
+    desk.pick({"locked.jpg": normal_jpeg()})
+    desk.select("locked.jpg")
+    page.locator(".problem .primary").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    found["key"] = violations(page)
+    page.keyboard.press("Escape")
+    page.route(
+        "**/predict?*",
+        lambda route: route.fulfill(status=429, headers={"Retry-After": "60"}, body="{}"),
+    )
+    desk.pick({"waits.jpg": normal_jpeg(1)})
+    expect(page.locator(".banner.wait")).to_be_visible()
+    found["overloaded"] = violations(page)
+    page.route("**/health", lambda route: route.abort())
+    page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator(".banner.bad")).to_be_visible()
+    found["away"] = violations(page)
+
+    assert {view: problems for view, problems in found.items() if problems} == {}
+
+
+def test_the_skip_link_stays_on_its_page(desk: Desk) -> None:
+    page = desk.page
+    desk.open("#models")
+
+    page.get_by_role("link", name="Skip to the content").focus()
+    page.keyboard.press("Enter")
+
+    expect(page.locator("main.models")).to_be_focused()
+    expect(page.get_by_role("heading", name="bright-chest")).to_be_visible()
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_the_focus_stays_in_the_tray_when_a_study_is_removed(desk: Desk) -> None:
+    page = desk.page
+    desk.open()
+    desk.pick({"a.jpg": normal_jpeg(), "b.jpg": corrupt_jpeg()})
+    expect(desk.row("a.jpg")).to_contain_text("Normal")
+    expect(desk.row("b.jpg")).to_contain_text("Could not be read")
+
+    page.get_by_role("button", name="Remove a.jpg").click()
+    expect(desk.row("b.jpg").locator(".study-select")).to_be_focused()
+    page.get_by_role("button", name="Remove b.jpg").click()
+
+    expect(page.get_by_role("button", name="Choose images")).to_be_focused()
+
+
 @pytest.mark.parametrize("width", list(WIDTHS))
 def test_nothing_needs_scrolling_sideways(desk: Desk, width: str) -> None:
     columns, rows = WIDTHS[width]
@@ -75,7 +137,7 @@ def test_the_keyboard_alone_reads_compares_and_explains(desk: Desk) -> None:
     page.on("filechooser", lambda chooser: chooser.set_files(files))
     desk.open()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the radiograph")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     for _ in range(5):
         page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Choose images")).to_be_focused()

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from service.errors import DeviceLost
+from service.problems import error_response
 from tests.e2e.conftest import Watch
 from tests.e2e.desk import Desk
 from tests.e2e.images import chest_dicom, corrupt_jpeg, normal_jpeg, pneumonia_png
@@ -32,7 +34,7 @@ def test_a_batch_of_forty_with_one_bad_file_is_read_to_its_end(desk: Desk) -> No
     )
     with desk.page.expect_download() as waiting:
         desk.page.get_by_role("button", name="Download CSV (40)").click()
-    rows = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text())))
+    rows = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text("utf-8-sig"))))
     assert [row["file"] for row in rows] == [*files, "zz-broken.jpg"]
     assert {row["decision"] for row in rows[:39]} == {"normal"}
     assert all(float(row["probability_normal"]) > 0.9 for row in rows[:39])
@@ -64,7 +66,20 @@ def test_a_folder_keeps_its_images_and_counts_the_rest(desk: Desk, tmp_path: Pat
     desk.page.locator("input[webkitdirectory]").first.set_input_files(folder)
 
     expect(desk.page.locator(".tray-count")).to_contain_text("2 of 2 read")
-    expect(desk.page.get_by_role("status").last).to_contain_text("1 file was left out")
+    expect(desk.page.locator(".notice p")).to_contain_text("1 file was left out")
+    assert desk.row("side.jpg").get_by_role("button").first.get_attribute("title") == (
+        "study/series/side.jpg"
+    )
+
+
+def test_files_dropped_on_the_models_page_are_read(desk: Desk) -> None:
+    desk.open("#models")
+    expect(desk.page.get_by_role("heading", name="bright-chest")).to_be_visible()
+
+    desk.drop({"chest.jpg": normal_jpeg()})
+
+    expect(desk.decision).to_have_text("Normal")
+    assert desk.page.evaluate("() => location.hash") == "#read"
 
 
 @pytest.mark.usefixtures("refusals_expected")
@@ -108,6 +123,49 @@ def test_the_queue_outlives_a_service_that_goes_away(
 
 
 @pytest.mark.usefixtures("refusals_expected")
+def test_a_service_that_hangs_is_noticed_and_what_it_held_is_sent_again(desk: Desk) -> None:
+    held: list[Route] = []
+    desk.page.route("**/predict?*", lambda route: held.append(route))
+    desk.open()
+    desk.pick({"chest.jpg": normal_jpeg()})
+    expect(desk.row("chest.jpg")).to_contain_text("Sending")
+
+    desk.page.route("**/health", lambda route: held.append(route))
+    desk.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    expect(desk.row("chest.jpg")).to_contain_text("Waiting")
+    expect(desk.page.get_by_text("No connection")).to_be_visible()
+    desk.page.unroute("**/predict?*")
+    desk.page.unroute("**/health")
+
+    expect(desk.decision).to_have_text("Normal")
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_a_service_that_is_not_able_says_why_it_must_be_waited_for(desk: Desk) -> None:
+    refused = 0
+
+    def lost(route: Route) -> None:
+        nonlocal refused
+        refused += 1
+        if refused > 1:
+            route.continue_()
+            return
+        answer = error_response(DeviceLost("The accelerator is gone."), "request")
+        headers = {**dict(answer.headers), "Retry-After": "3"}
+        route.fulfill(status=answer.status_code, headers=headers, body=bytes(answer.body))
+
+    desk.page.route("**/predict?*", lost)
+    desk.open()
+
+    desk.pick({"chest.jpg": normal_jpeg()})
+
+    banner = desk.page.locator(".banner.wait")
+    expect(banner).to_contain_text("The service has lost its accelerator.")
+    expect(banner).to_contain_text("The next try is in")
+    expect(desk.decision).to_have_text("Normal")
+
+
+@pytest.mark.usefixtures("refusals_expected")
 def test_an_overloaded_service_is_given_the_time_that_it_asks_for(desk: Desk) -> None:
     refused = 0
 
@@ -128,7 +186,9 @@ def test_an_overloaded_service_is_given_the_time_that_it_asks_for(desk: Desk) ->
 
     desk.pick(batch(6))
 
-    expect(desk.page.locator(".banner.wait")).to_contain_text("It goes on in")
+    expect(desk.page.locator(".banner.wait")).to_contain_text(
+        "The service has much to do. The next try is in"
+    )
     expect(desk.page.locator(".tray-count")).to_contain_text(
         "6 of 6 read", timeout=BATCH_TIMEOUT_MS
     )

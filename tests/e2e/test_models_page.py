@@ -10,7 +10,8 @@ def test_each_model_shows_its_figures_plots_and_card(desk: Desk) -> None:
     expect(article).to_contain_text("AUROC")
     expect(article).to_contain_text("0.900 \u2013 1.000")
     expect(article).to_contain_text("fixed, for tests")
-    expect(article.get_by_role("img", name="Plot: roc")).to_be_visible()
+    expect(article.get_by_role("img", name="Plot: ROC curve")).to_be_visible()
+    expect(article.locator("figcaption")).to_have_text("ROC curve")
     article.get_by_text("Model card").click()
     expect(article.get_by_role("heading", name="A model for tests")).to_be_visible()
     expect(article.get_by_role("listitem").first).to_have_text("Never for patients")
@@ -24,6 +25,25 @@ def test_a_card_cannot_bring_a_script(desk: Desk) -> None:
     expect(article.get_by_text("It tells bright images")).to_be_visible()
     assert desk.page.title() == "Pneumoscope · Research only. Not for diagnosis."
     assert desk.page.locator("article script").count() == 0
+
+
+def test_a_card_keeps_its_links_to_the_web_alone(desk: Desk) -> None:
+    desk.open("#models")
+    article = desk.page.get_by_role("article", name="bright-chest")
+    article.get_by_text("Model card").click()
+
+    expect(article.get_by_role("link")).to_have_attribute("href", "https://example.org/tests")
+    expect(article).to_contain_text("and a file say")
+    expect(article).not_to_contain_text("stray")
+
+
+def test_figures_are_named_in_spanish_too(desk: Desk) -> None:
+    desk.open("#models")
+    desk.page.get_by_label("Language").select_option("es")
+    article = desk.page.get_by_role("article", name="bright-chest")
+
+    expect(article.locator("figcaption")).to_have_text("Curva ROC")
+    expect(article.locator("td [lang=en]").first).to_be_visible()
 
 
 def test_the_queue_goes_on_behind_the_models_page(desk: Desk) -> None:

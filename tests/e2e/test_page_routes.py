@@ -63,11 +63,21 @@ def test_an_asset_is_kept_for_good_and_comes_compressed(service: Service, asset:
     assert len(body) <= len(plain)
 
 
-def test_a_client_that_takes_no_gzip_gets_none(service: Service) -> None:
-    _, headers, body = get(service, "/", {"Accept-Encoding": "gzip;q=0"})
+@pytest.mark.parametrize(
+    "refusal", ["gzip;q=0", "gzip; q=0", "GZIP ; Q=0.000, br", "gzip;q=none", "gzip-like, identity"]
+)
+def test_a_client_that_takes_no_gzip_gets_none(service: Service, refusal: str) -> None:
+    _, headers, body = get(service, "/", {"Accept-Encoding": refusal})
 
     assert "content-encoding" not in headers
     assert body.startswith(b"<!doctype html>")
+
+
+@pytest.mark.parametrize("wish", ["gzip", "br, gzip; q=0.5", "GZip;q=1.0"])
+def test_a_client_that_takes_gzip_gets_it(service: Service, wish: str) -> None:
+    _, headers, _ = get(service, "/", {"Accept-Encoding": wish})
+
+    assert headers["content-encoding"] == "gzip"
 
 
 @pytest.mark.parametrize(

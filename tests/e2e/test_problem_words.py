@@ -16,6 +16,7 @@ NOT_SHOWN = {
     "queue-full",
     "shutting-down",
     "too-many-files",
+    "too-many-uploads",
     "unavailable",
 }
 

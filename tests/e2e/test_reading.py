@@ -162,6 +162,10 @@ def test_a_print_has_the_result_and_the_warning_and_no_controls(desk: Desk) -> N
     desk.page.emulate_media(media="print")
 
     expect(desk.page.locator(".print-research")).to_be_visible()
+    # What browsers repeat on every page.
+    head = desk.page.locator(".print-head")
+    expect(head).to_have_css("display", "table-header-group")
+    expect(head).to_have_css("break-inside", "avoid")
     expect(desk.decision).to_be_visible()
     expect(desk.page.locator("canvas.picture")).to_be_visible()
     expect(desk.page.get_by_role("button", name="Copy JSON")).to_be_hidden()
@@ -176,6 +180,22 @@ def test_the_page_speaks_spanish_and_remembers_it(desk: Desk) -> None:
 
     desk.pick({"gray.png": undecided_png()})
 
-    expect(desk.decision).to_have_text("Derivar a un lector")
+    expect(desk.decision).to_have_text("Derivar a un especialista")
     expect(desk.page.locator("header")).to_contain_text("No apto para diagnóstico")
     assert desk.page.evaluate("() => document.documentElement.lang") == "es"
+
+
+def test_the_status_shows_how_full_the_service_is_and_that_it_empties(desk: Desk) -> None:
+    in_flight = [3, 3, 0]
+
+    def fuller(route: Route) -> None:
+        answer = route.fetch()
+        left = in_flight.pop(0) if in_flight else 0
+        route.fulfill(response=answer, json={**answer.json(), "in_flight": left})
+
+    desk.page.route("**/health", fuller)
+    desk.open()
+
+    shown = desk.page.get_by_text("of 128 in the service")
+    expect(shown).to_have_text("3 of 128 in the service")
+    expect(shown).to_have_count(0)

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from playwright.sync_api import expect
@@ -166,3 +168,104 @@ def test_what_cannot_be_drawn_is_said_and_still_sent(desk: Desk) -> None:
     expect(desk.stage).to_contain_text("No preview")
     expect(desk.stage).to_contain_text("still sent to the service")
     expect(desk.result).to_contain_text("This image could not be read")
+
+
+def test_upwards_is_brighter_for_a_negative_too(desk: Desk) -> None:
+    desk.open()
+    desk.read(
+        {
+            "negative.dcm": as_dicom(
+                ramp(0),
+                PhotometricInterpretation="MONOCHROME1",
+                WindowCenter=128,
+                WindowWidth=256,
+            )
+        }
+    )
+    without_heatmap(desk)
+    before = sum(desk.grays())
+
+    desk.stage.press("Shift+ArrowUp")
+    desk.stage.press("Shift+ArrowUp")
+    by_key = sum(desk.grays())
+    x, y = middle(desk)
+    desk.page.mouse.move(x, y)
+    desk.page.mouse.down()
+    desk.page.mouse.move(x, y - 60, steps=4)
+    desk.page.mouse.up()
+
+    assert before < by_key < sum(desk.grays())
+
+
+def test_zoom_and_window_are_spoken_after_a_key(desk: Desk) -> None:
+    desk.open()
+    desk.read({"chest.dcm": chest_dicom()})
+
+    desk.stage.press("1")
+
+    spoken = desk.page.locator(".stage-frame").get_by_role("status")
+    expect(spoken).to_have_text("Zoom 100 percent, window centre 2048, width 4096")
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_a_decoder_that_did_not_arrive_is_asked_for_again(desk: Desk) -> None:
+    decoder = re.compile("openjpeg")
+    desk.page.context.route(decoder, lambda route: route.abort())
+    desk.open()
+    desk.pick({"chest.dcm": chest_dicom(TransferSyntaxUID=JPEG2000Lossless)})
+    expect(desk.stage).to_contain_text("could not be loaded")
+    desk.page.context.unroute(decoder)
+
+    # The page looks for the service every few seconds.
+    desk.wait_for_picture()
+
+
+def test_a_decoder_is_there_before_it_is_needed(desk: Desk) -> None:
+    with desk.page.context.expect_event(
+        "request", lambda request: "charls" in request.url and request.url.endswith(".wasm")
+    ):
+        desk.open()
+
+    assert desk.page.locator(".study").count() == 0
+
+
+def test_the_frames_stay_in_reach_of_one_that_is_damaged(desk: Desk) -> None:
+    frames = np.stack([ramp(0, np.uint8)] * 3)
+    whole = as_dicom(frames, NumberOfFrames=3, TransferSyntaxUID=RLELossless)
+    segments = (1).to_bytes(4, "little") + (64).to_bytes(4, "little")
+    second = whole.index(segments, whole.index(segments) + 1)
+    damaged = whole[:second] + b"\7" + whole[second + 1 :]
+    desk.open()
+    desk.read({"series.dcm": damaged})
+    slider = desk.page.locator(".frames input")
+
+    slider.fill("2")
+    expect(desk.stage).to_contain_text("damaged")
+    slider.fill("3")
+
+    desk.wait_for_picture()
+
+
+def test_the_legend_looks_as_the_heatmap_over_gray(desk: Desk) -> None:
+    desk.open()
+    desk.read({"chest.jpg": normal_jpeg()})
+    # A copy is read, once, so that the page's own canvas stays as the page made it.
+    ends = """canvas => {
+        const context = new OffscreenCanvas(128, 1).getContext('2d');
+        context.drawImage(canvas, 0, 0);
+        const { data } = context.getImageData(0, 0, 128, 1);
+        return [[...data.slice(0, 3)], [...data.slice(-4, -1)]];
+    }"""
+    legend = desk.page.locator(".legend canvas")
+
+    desk.page.get_by_label("Opacity").fill("0.5")
+    desk.settle()
+    half = legend.evaluate(ends)
+    desk.page.get_by_label("Opacity").fill("1")
+    desk.settle()
+    full = legend.evaluate(ends)
+
+    gray = [128, 128, 128]
+    assert half[0] == full[0] == gray
+    assert half[1] == pytest.approx(np.mean([full[1], gray], axis=0), abs=2)
+    assert full[1] != half[1]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -125,7 +126,7 @@ def problem(response: httpx.Response) -> tuple[int, str]:
     assert response.headers["content-type"] == "application/problem+json"
     assert set(body) == {"type", "title", "status", "detail", "instance"}
     assert body["status"] == response.status_code
-    assert body["instance"] == f"urn:request:{response.headers['x-request-id']}"
+    assert body["instance"] == f"urn:request:{quote(response.headers['x-request-id'], '')}"
     return response.status_code, body["type"].removeprefix("/problems/")
 
 

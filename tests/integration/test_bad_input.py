@@ -137,7 +137,7 @@ def test_a_wrong_parameter_is_named(live: Live, radiograph: bytes) -> None:
         (
             "multipart/form-data; boundary=b",
             b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nx\r\n--b--\r\n',
-            "malformed-multipart",
+            "no-file",
         ),
         (
             "multipart/form-data; boundary=b",

@@ -5,21 +5,27 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import httpx
 import numpy as np
+import onnxruntime
+import orjson
 import pytest
 from numpy.typing import NDArray
 
 from service.app import create_app
 from service.errors import DeviceLost
+from service.prediction import PredictionOptions, Upload
+from service.reading import Reader, Reading, Unreadable
 from service.repository import ModelRepository, ServedModel
 from service.server import make_server
-from service.session import ModelOutput
-from service.settings import Settings
-from tests.bundles import make_manifest, write_bundle
+from service.session import CPU, CUDA, ModelOutput
+from service.settings import Provider, Settings
+from tests.bundles import make_manifest, write_bundle, write_fragile_bundle
 from tests.integration.live import (
+    Live,
     Process,
     command_line,
     eventually,
@@ -27,8 +33,30 @@ from tests.integration.live import (
     process,
     serving,
 )
+from tests.synthetic import as_png
 
 MIB = 1024 * 1024
+REAL_SESSION = onnxruntime.InferenceSession
+
+
+class PretendsToBeCuda:
+    """A real CPU session that says it runs on CUDA."""
+
+    def __init__(self, model: bytes, tuning: object, _providers: object, **_: object) -> None:
+        self._session = REAL_SESSION(model, tuning, [CPU])
+
+    def get_providers(self) -> list[str]:
+        return [CUDA, CPU]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._session, name)
+
+
+class WithoutItsLibraries(PretendsToBeCuda):
+    """A session that fell back to the CPU."""
+
+    def get_providers(self) -> list[str]:
+        return [CPU]
 
 
 class LosableGpu:
@@ -139,7 +167,7 @@ def test_what_nobody_foresaw_stops_the_start_too() -> None:
 
 
 def test_a_gpu_that_does_not_answer_fails_liveness(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.runtime.DEVICE_PROBE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("service.device.PROBE_TIMEOUT_S", 0.1)
     gpu = LosableGpu()
     model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
 
@@ -166,6 +194,144 @@ def test_a_lost_gpu_fails_liveness_and_refuses_images(radiograph: bytes) -> None
     assert before == after == (200, 200)
     assert problem(alive) == problem(lost) == (503, "device-lost")
     assert int(lost.headers["retry-after"]) >= 1
+
+
+def states(live: Live) -> list[tuple[int, str]]:
+    health, ready = live.client.get("/health"), live.client.get("/health/ready")
+    said = ready.json()["status"] if ready.is_success else problem(ready)[1]
+    return [(health.status_code, health.json()["status"]), (ready.status_code, said)]
+
+
+def test_a_lost_gpu_is_not_ready_and_is_ready_again_when_it_is_back() -> None:
+    gpu = LosableGpu()
+    model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
+
+    with serving(Settings(port=0), lambda _: ModelRepository({"tiny": {1: model}})) as live:
+        before = states(live)
+        gpu.lost = True
+        noticed = live.client.get("/health/ready")
+        lost = states(live)
+        gpu.lost = False
+        live.client.get("/health/live")
+        after = states(live)
+
+    assert before == after == [(200, "ready"), (200, "ready")]
+    assert problem(noticed) == (503, "device-lost")
+    assert lost == [(503, "device-lost"), (503, "device-lost")]
+
+
+def test_a_gpu_that_fails_on_an_image_is_looked_at_again_when_health_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", PretendsToBeCuda)
+    write_fragile_bundle(tmp_path)
+
+    with serving(Settings(models_dir=tmp_path, port=0, provider="cuda")) as live:
+        refused = live.predict(as_png(np.full((64, 64), 255, np.uint8)))
+        lost = live.client.get("/health")
+        eventually(lambda: live.client.get("/health").is_success)
+        answered = live.predict(as_png(np.zeros((64, 64), np.uint8)))
+
+    assert problem(refused) == (503, "device-lost")
+    assert (lost.status_code, lost.json()["status"]) == (503, "device-lost")
+    assert answered.json()["execution_provider"] == CUDA
+
+
+def test_a_gpu_that_hangs_holds_up_nobody_who_asks_for_the_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.device.PROBE_TIMEOUT_S", 0.2)
+    gpu = LosableGpu()
+    model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
+
+    with serving(Settings(port=0), lambda _: ModelRepository({"tiny": {1: model}})) as live:
+        gpu.answers.clear()
+        ready = live.client.get("/health/ready")
+        monkeypatch.setattr("service.device.PROBE_TIMEOUT_S", 30)
+        started = time.monotonic()
+        asked = [live.client.get("/health").status_code for _ in range(10)]
+        seconds = time.monotonic() - started
+        gpu.answers.set()
+        eventually(lambda: live.client.get("/health").is_success)
+
+    assert problem(ready) == (503, "device-lost")
+    assert asked == [503] * 10
+    assert seconds < 10
+
+
+def test_a_fallback_to_the_cpu_is_logged_once_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", WithoutItsLibraries)
+    write_bundle(tmp_path, version=1)
+    write_bundle(tmp_path, version=2)
+
+    with serving(Settings(models_dir=tmp_path, port=0, provider="auto")) as live:
+        provider = live.client.get("/health").json()["execution_provider"]
+    lines = [orjson.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+    (warning,) = [line for line in lines if line["level"] == "warning"]
+    assert provider == CPU
+    assert warning["event"] == "cuda not used"
+    assert "cannot open shared object file" in warning["reason"]
+
+
+@pytest.mark.parametrize(("provider", "built_in"), [("cpu", [CUDA, CPU]), ("auto", [CPU])])
+def test_a_cpu_that_was_asked_for_or_is_all_there_is_needs_no_warning(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    provider: Provider,
+    built_in: list[str],
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built_in)
+    write_bundle(tmp_path)
+
+    with serving(Settings(models_dir=tmp_path, port=0, provider=provider)):
+        pass
+
+    assert '"level":"warning"' not in capfd.readouterr().out
+
+
+def test_memory_that_runs_out_is_a_problem_of_its_file_and_nothing_of_it_is_said(
+    models: Path,
+    radiograph: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    read = Reader.read
+
+    def hungry(
+        self: Reader, upload: Upload, model: ServedModel | None, options: PredictionOptions
+    ) -> Reading | Unreadable:
+        if upload.data() == b"hungry":
+            raise MemoryError("doe^jane")
+        if upload.data() == b"strange":
+            raise KeyError("doe^jane")
+        return read(self, upload, model, options)
+
+    monkeypatch.setattr(Reader, "read", hungry)
+    with serving(Settings(models_dir=models, port=0, decode_workers=1)) as live:
+        alone = [live.predict(b"hungry"), live.predict(b"strange")]
+        files = (("a.jpg", radiograph), ("b", b"hungry"), ("c", b"strange"), ("d.jpg", radiograph))
+        several = live.predict_files(*files)
+        good = live.predict(radiograph)
+    log = capfd.readouterr().out
+
+    assert [problem(response) for response in alone] == [
+        (503, "out-of-memory"),
+        (500, "internal-error"),
+    ]
+    results = several.json()["results"]
+    assert [result["status"] for result in results] == ["ok", "error", "error", "ok"]
+    assert [result["problem"]["status"] for result in results[1:3]] == [503, 500]
+    assert good.status_code == 200
+    failures = [e for e in map(orjson.loads, log.splitlines()) if e["event"] == "file failed"]
+    assert [e["error"] for e in failures] == ["MemoryError", "KeyError"] * 2
+    assert all("test_lifecycle.hungry" in str(e["places"]) for e in failures)
+    assert "doe" not in log
 
 
 def test_cuda_without_a_gpu_stops_the_start_and_says_why(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_a_full_queue_sheds_images_and_nothing_else(
     assert int(shed.headers["retry-after"]) >= 1
     assert [response.status_code for response in (*health, metrics)] == [200] * 4
     assert "pneumoscope_images_in_flight 3.0" in metrics.text
+    assert (health[0].json()["in_flight"], health[0].json()["queue_limit"]) == (3, 3)
     assert not any(request.done() for request in accepted)
     assert [request.result().status_code for request in accepted] == [200] * 3
     assert busy.predict(radiograph).status_code == 200

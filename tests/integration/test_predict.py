@@ -151,6 +151,23 @@ def test_a_part_needs_no_name_of_a_file(live: Live) -> None:
     assert response.json()["results"][0]["file"] is None
 
 
+def test_form_fields_that_are_no_files_are_ignored(live: Live, radiograph: bytes) -> None:
+    fields = {"note": "1", "accession": "x" * 1000}
+
+    response = live.client.post("/predict", data=fields, files=[("file", ("a.jpg", radiograph))])
+
+    assert response.status_code == 200
+    assert [result["file"] for result in response.json()["results"]] == ["a.jpg"]
+
+
+def test_form_fields_count_in_the_size_of_the_body(live: Live, radiograph: bytes) -> None:
+    response = live.client.post(
+        "/predict", data={"note": "x" * 1_000_000}, files=[("file", ("a.jpg", radiograph))]
+    )
+
+    assert problem(response) == (413, "body-too-large")
+
+
 def test_a_body_in_chunks_is_read_as_a_whole(live: Live, radiograph: bytes) -> None:
     pieces = (radiograph[start : start + 1000] for start in range(0, len(radiograph), 1000))
 
@@ -250,6 +267,14 @@ def test_the_callers_identifiers_are_kept_and_returned(live: Live, radiograph: b
 
     assert response.headers["x-request-id"] == "ris.42"
     assert response.headers["traceparent"] == trace
+
+
+@pytest.mark.parametrize("given", ["Root=1-67891233-abcdef", "q83v+/w==", "urn:oid:1.2.840"])
+def test_an_identifier_of_another_system_is_kept(live: Live, given: str) -> None:
+    response = live.client.post("/predict", content=b"text", headers={"X-Request-ID": given})
+
+    assert problem(response) == (422, "not-an-image")
+    assert response.headers["x-request-id"] == given
 
 
 def test_an_identifier_that_could_not_stand_in_a_log_is_replaced(live: Live) -> None:

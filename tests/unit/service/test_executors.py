@@ -54,6 +54,22 @@ def test_an_error_comes_back_to_whoever_waits(executor: PriorityExecutor) -> Non
         asyncio.run(awaited(executor, work))
 
 
+@pytest.mark.parametrize("error", [MemoryError, StopIteration, SystemExit])
+def test_whatever_the_work_raises_the_thread_goes_on(
+    executor: PriorityExecutor, error: type[BaseException]
+) -> None:
+    def work() -> None:
+        raise error
+
+    async def scenario() -> str:
+        with pytest.raises((error, RuntimeError)):
+            await asyncio.wait_for(executor.run(Priority.ROUTINE, work), 5)
+        name = await executor.run(Priority.ROUTINE, lambda: threading.current_thread().name)
+        return name.value
+
+    assert asyncio.run(scenario()) == "test-0"
+
+
 def test_urgent_work_goes_first_and_the_rest_in_order(executor: PriorityExecutor) -> None:
     started, go, order = threading.Event(), threading.Event(), list[str]()
 

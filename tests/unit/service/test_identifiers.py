@@ -21,12 +21,25 @@ def test_two_are_never_the_same() -> None:
     assert len({uuid7() for _ in range(1000)}) == 1000
 
 
-@pytest.mark.parametrize("given", ["42", "a.b_c~d-E", "x" * 128])
-def test_a_plain_request_identifier_is_kept(given: str) -> None:
+@pytest.mark.parametrize(
+    "given",
+    [
+        "42",
+        "a.b_c~d-E",
+        "x" * 128,
+        "Root=1-67891233-abcdef",
+        "q83vEjRWeJA+/w==",
+        "urn:oid:1.2.840",
+        "a/b{c}|d\\e",
+    ],
+)
+def test_a_printable_request_identifier_is_kept(given: str) -> None:
     assert request_id(given) == given
 
 
-@pytest.mark.parametrize("given", [None, "", "a b", 'a"', "a\n", "é", "x" * 129, "a/b"])
+@pytest.mark.parametrize(
+    "given", [None, "", "a b", 'a"', "a'b", "`a`", "<a>", "a\n", "a\tb", "a\x7f", "é", "x" * 129]
+)
 def test_any_other_is_replaced(given: str | None) -> None:
     assert uuid.UUID(request_id(given)).version == 7
 

@@ -7,8 +7,9 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.middleware import BodyLimit, RequestContext
+from service.middleware import RequestContext
 from service.problems import install
+from service.receiving import BodyLimit, ReceiveBudget
 from service.telemetry import Metrics, make_logger
 
 
@@ -25,14 +26,16 @@ async def fails_late(_scope: Scope, _receive: Receive, send: Send) -> None:
     raise ValueError("doe^jane in /srv/models")
 
 
-def call(app: ASGIApp) -> tuple[httpx.Response, list[dict[str, object]], str]:
+def call(
+    app: ASGIApp, request_id: str = "42"
+) -> tuple[httpx.Response, list[dict[str, object]], str]:
     output, metrics = io.BytesIO(), Metrics()
     wrapped = RequestContext(app, metrics, make_logger("info", output))
 
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(wrapped, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.get("/doe", headers={"X-Request-ID": "42"})
+            return await client.get("/doe", headers={"X-Request-ID": request_id})
 
     response = asyncio.run(request())
     events = [orjson.loads(line) for line in output.getvalue().splitlines()]
@@ -49,6 +52,14 @@ def test_what_nobody_foresaw_is_a_500_and_its_place_but_not_its_message_is_logge
     assert (request["event"], request["status"], request["route"]) == ("request", 500, "unmatched")
     assert 'pneumoscope_requests_total{route="unmatched",status="500"} 1.0' in metrics
     assert "doe" not in f"{response.text}{error}{request}{metrics}"
+
+
+def test_an_identifier_is_kept_as_it_is_and_escaped_in_the_urn() -> None:
+    response, (error, request), _ = call(fails, "Root=1-67/a+b:c")
+
+    assert response.headers["x-request-id"] == "Root=1-67/a+b:c"
+    assert error["request_id"] == request["request_id"] == "Root=1-67/a+b:c"
+    assert response.json()["instance"] == "urn:request:Root%3D1-67%2Fa%2Bb%3Ac"
 
 
 def test_an_answer_that_has_begun_is_broken_off() -> None:
@@ -82,7 +93,8 @@ def test_what_is_not_http_passes() -> None:
 
     async def ignore(_message: Message) -> None: ...
 
-    stack = RequestContext(BodyLimit(app, 1), Metrics(), make_logger("info", io.BytesIO()))
+    limited = BodyLimit(app, 1, ReceiveBudget(1), 1)
+    stack = RequestContext(limited, Metrics(), make_logger("info", io.BytesIO()))
     asyncio.run(stack({"type": "lifespan"}, nothing, ignore))
 
     assert passed == ["lifespan"]

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.errors import DeviceLost, InferenceFailed, UnknownModel
+from service.errors import DeviceLost, FileFailed, InferenceFailed, OutOfMemory, UnknownModel
 from service.executors import PriorityExecutor
 from service.prediction import Answer, Prediction, PredictionOptions, Rejection, Upload
 from service.predictor import Predictor
+from service.reading import Reader, Reading, Unreadable
 from service.repository import ModelRepository, ServedModel
 from service.runtime import open_repository
 from service.session import ModelOutput
@@ -30,6 +32,22 @@ class LostSession:
         activation_map: bool = False,  # noqa: ARG002 - as above
     ) -> ModelOutput:
         raise DeviceLost("The accelerator does not answer.")
+
+
+class HungrySession:
+    """Needs more memory than there is for a white image."""
+
+    provider = "CPUExecutionProvider"
+
+    def run(
+        self,
+        images: NDArray[np.uint8],
+        *,
+        activation_map: bool = False,  # noqa: ARG002 - as the protocol has it
+    ) -> ModelOutput:
+        if images.all():
+            raise MemoryError
+        return ModelOutput(np.array([[1, 0]], np.float32), None)
 
 
 @pytest.fixture
@@ -114,7 +132,64 @@ def test_a_lost_device_ends_the_whole_request(predictors: list[Predictor]) -> No
     with pytest.raises(DeviceLost):
         predict(predictor, flat(0), flat(1))
     with pytest.raises(DeviceLost):
-        asyncio.run(predictor.probe())
+        asyncio.run(predictor.probe(model))
+
+
+@pytest.mark.parametrize(
+    ("met", "expected"),
+    [
+        (MemoryError(), OutOfMemory),
+        (KeyError("doe^jane"), FileFailed),
+        (StopIteration(), FileFailed),
+    ],
+)
+def test_an_unforeseen_error_is_of_its_file_alone_and_the_thread_goes_on(
+    tmp_path: Path,
+    predictors: list[Predictor],
+    monkeypatch: pytest.MonkeyPatch,
+    met: Exception,
+    expected: type[Exception],
+) -> None:
+    write_bundle(tmp_path)
+    predictor = make_predictor(predictors, open_repository(Settings(models_dir=tmp_path)))
+    read = Reader.read
+
+    def fails_on_bad(
+        self: Reader, upload: Upload, model: ServedModel | None, options: PredictionOptions
+    ) -> Reading | Unreadable:
+        if upload.name == "bad":
+            raise met
+        return read(self, upload, model, options)
+
+    monkeypatch.setattr(Reader, "read", fails_on_bad)
+    bad = flat(0, "bad")
+
+    results = predict(predictor, bad, flat(255), bad, flat(0), bad).results
+    afterwards = predict(predictor, flat(0)).results
+
+    assert [type(result) for result in results] == [Rejection, Answer, Rejection, Answer, Rejection]
+    first = results[0]
+    assert isinstance(first, Rejection)
+    assert type(first.error) is expected
+    assert first.sha256 == hashlib.sha256(bad.data()).hexdigest()
+    assert first.error.__traceback__ is None
+    assert "doe" not in f"{first.error}{vars(first.error)}"
+    assert isinstance(afterwards[0], Answer)
+
+
+def test_memory_that_runs_out_while_a_model_runs_is_of_its_file_alone(
+    predictors: list[Predictor],
+) -> None:
+    model = ServedModel(make_manifest("sha256:" + 64 * "0"), HungrySession())
+    predictor = make_predictor(predictors, ModelRepository({"tiny": {1: model}}))
+
+    white, black = predict(
+        predictor, flat(255), flat(0), options=PredictionOptions(model="tiny")
+    ).results
+
+    assert isinstance(white, Rejection)
+    assert isinstance(white.error, OutOfMemory)
+    assert isinstance(black, Answer)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from contract.errors import SignatureMismatch
 from contract.manifest import ModelManifest
 from service.errors import DeviceLost, InferenceFailed, ProviderUnavailable
-from service.session import CPU, CUDA, OnnxSession, SessionOptions
+from service.session import CPU, CUDA, OnnxSession, SessionOptions, why_no_cuda
 from tests.bundles import (
     brightness_graph,
     expected_pneumonia,
@@ -161,6 +161,12 @@ def test_a_session_that_cannot_even_be_made_on_cuda_goes_to_the_cpu(
     monkeypatch.setattr(onnxruntime, "InferenceSession", fails_on_cuda)
 
     assert make_session(options=SessionOptions(provider="auto")).provider == CPU
+
+
+def test_an_onnxruntime_without_cuda_lacks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+
+    assert "install onnxruntime-gpu instead" in why_no_cuda()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ def test_the_defaults_serve_the_shipped_models_on_the_loopback() -> None:
     assert (settings.host, settings.port, settings.provider) == ("127.0.0.1", 8000, "auto")
     assert (settings.max_files, settings.max_body_bytes) == (32, 64 * 1024 * 1024)
     assert settings.max_pixels == 100_000_000
+    assert (settings.receive_budget_bytes, settings.receive_timeout_s) == (256 * 1024 * 1024, 60)
 
 
 def test_the_environment_sets_and_an_argument_goes_before_it(
@@ -34,6 +35,12 @@ def test_a_value_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
     with pytest.raises(InvalidConfiguration, match="provider: Input should be 'auto', 'cuda' or"):
         read_settings()
+
+
+def test_all_bodies_together_may_hold_at_least_one_of_full_size() -> None:
+    assert read_settings(max_body_bytes=5, receive_budget_bytes=5).receive_budget_bytes == 5
+    with pytest.raises(InvalidConfiguration, match="PNEUMO_RECEIVE_BUDGET_BYTES must not be less"):
+        read_settings(max_body_bytes=5, receive_budget_bytes=4)
 
 
 def test_settings_do_not_change() -> None:

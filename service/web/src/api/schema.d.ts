@@ -53,7 +53,7 @@ export interface paths {
         };
         /**
          * Does it take images?
-         * @description Say that every model is loaded and warm.
+         * @description Say that every model is loaded and warm and, on a GPU, that one still runs there.
          */
         get: operations["ready"];
         put?: never;
@@ -314,13 +314,24 @@ export interface components {
              * @description Where the models really run; null until they are loaded.
              */
             execution_provider: string | null;
+            /**
+             * In Flight
+             * @description Images in the service now, waiting or in work.
+             */
+            in_flight: number;
             /** Models */
             models: components["schemas"]["ModelReference"][];
             /**
+             * Queue Limit
+             * @description The most images that may be in it; more are answered with 429.
+             */
+            queue_limit: number;
+            /**
              * Status
+             * @description `device-lost`: no model runs on the accelerator, until a probe finds that one does again.
              * @enum {string}
              */
-            status: "loading" | "ready" | "stopping" | "failed";
+            status: "loading" | "ready" | "device-lost" | "stopping" | "failed";
             /** Uptime S */
             uptime_s: number;
             /** Version */
@@ -548,7 +559,7 @@ export interface components {
             /** Type */
             type: string;
         };
-        /** @description Every model is loaded and warm. */
+        /** @description Every model is loaded and warm and, on a GPU, still runs. */
         Readiness: {
             /**
              * Status
@@ -596,6 +607,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description The request body did not arrive in time. */
+        Problem408: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description The image has too many pixels. The request has too many files. The request body is too large. */
         Problem413: {
             headers: {
@@ -623,7 +643,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The service has too much work. The queue is full. The request was not served before its deadline. */
+        /** @description The service has too much work. The queue is full. The service is receiving as much as it can. The request was not served before its deadline. */
         Problem429: {
             headers: {
                 /** @description Seconds after which to try again. */
@@ -643,7 +663,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The models are not loaded. The service is not available. The service is stopping. The accelerator does not run any more. */
+        /** @description The models are not loaded. The service is not available. The service is stopping. The accelerator does not run any more. There is not enough memory for the image. */
         Problem503: {
             headers: {
                 /** @description Seconds after which to try again. */
@@ -1031,6 +1051,7 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
             422: components["responses"]["Problem422"];

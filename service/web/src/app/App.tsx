@@ -1,24 +1,22 @@
 import type { Signal } from "@preact/signals";
-import { lazy, Suspense } from "preact/compat";
+import { ModelsPage } from "../models/ModelsPage";
+import { DropArea } from "../tray/DropArea";
 import { Banner } from "./Banner";
-import { useSession, useStrings } from "./context";
+import { useStrings } from "./context";
 import { Header } from "./Header";
 import { KeyDialog } from "./KeyDialog";
 import { KeysDialog } from "./KeysDialog";
+import { Notice } from "./Notice";
 import { ReadPage } from "./ReadPage";
 import type { Route } from "./route";
 
-const ModelsPage = lazy(async () => ({
-  default: (await import("../models/ModelsPage")).ModelsPage,
-}));
-
 export function App({ route }: { readonly route: Signal<Route> }) {
   const strings = useStrings();
-  const session = useSession();
   const isReading = route.value === "read";
   return (
     <>
-      <a class="skip" href="#main">
+      {/* biome-ignore lint/a11y/useValidAnchor: it leads to a place of this page. */}
+      <a class="skip" href="#main" onClick={skip}>
         {strings.skip}
       </a>
       <Header route={route.value} />
@@ -29,16 +27,19 @@ export function App({ route }: { readonly route: Signal<Route> }) {
       </main>
       {!isReading && (
         <main id="main" class="models" tabIndex={-1}>
-          <Suspense fallback={<p class="quiet">{strings.models.loading}</p>}>
-            <ModelsPage />
-          </Suspense>
+          <ModelsPage />
         </main>
       )}
+      <DropArea route={route} />
       <KeysDialog />
       <KeyDialog />
-      <div class="unseen" role="status">
-        {session.notice.value}
-      </div>
+      <Notice />
     </>
   );
+}
+
+/** The address names the page that is shown, so the link must not change it. */
+function skip(event: MouseEvent): void {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
 }

@@ -20,13 +20,21 @@ export function Banner() {
           <Icon name="alert" /> {text}
         </p>
       )}
-      {text === null && pause?.kind === "overloaded" && <Countdown untilMs={pause.untilMs} />}
+      {text === null && pause?.kind === "overloaded" && (
+        <Countdown key={pause.untilMs} untilMs={pause.untilMs} type={pause.type} />
+      )}
     </div>
   );
 }
 
-function Countdown({ untilMs }: { readonly untilMs: number }) {
-  const strings = useStrings();
+interface CountdownProps {
+  readonly untilMs: number;
+  readonly type: string;
+}
+
+function Countdown({ untilMs, type }: CountdownProps) {
+  const { banner } = useStrings();
+  const why = banner.pauses[type] ?? banner.busy;
   const left = () => Math.max(0, Math.ceil((untilMs - Date.now()) / 1000));
   const [seconds, setSeconds] = useState(left);
   // A screen reader hears the wait once, not every second.
@@ -38,8 +46,8 @@ function Countdown({ untilMs }: { readonly untilMs: number }) {
   return (
     <p class="banner wait">
       <Icon name="clock" />
-      <span aria-hidden="true">{strings.banner.overloaded(seconds)}</span>
-      <span class="unseen">{strings.banner.overloaded(spoken)}</span>
+      <span aria-hidden="true">{`${why} ${banner.goesOn(seconds)}`}</span>
+      <span class="unseen">{`${why} ${banner.goesOn(spoken)}`}</span>
     </p>
   );
 }

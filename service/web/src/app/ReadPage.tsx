@@ -1,5 +1,4 @@
 import { Result } from "../result/Result";
-import { DropArea } from "../tray/DropArea";
 import { Tray } from "../tray/Tray";
 import { Welcome } from "../tray/Welcome";
 import { Viewer } from "../viewer/Viewer";
@@ -10,19 +9,17 @@ export function ReadPage() {
   const session = useSession();
   const strings = useStrings();
   const isEmpty = session.studies.value.length === 0;
+  if (isEmpty) return <Welcome />;
   return (
-    <DropArea>
-      {isEmpty ? (
-        <Welcome />
-      ) : (
-        <div class="desk">
-          <h1 class="unseen">{strings.nav.read}</h1>
-          <p class="print-only print-research">Pneumoscope. {strings.research}</p>
-          <Tray />
-          <Viewer />
-          <Result />
-        </div>
-      )}
-    </DropArea>
+    <div class="desk">
+      <h1 class="unseen">{strings.nav.read}</h1>
+      {/* A table's head is what browsers repeat on every printed page. */}
+      <div class="print-only print-head">
+        <p class="print-research">Pneumoscope. {strings.research}</p>
+      </div>
+      <Tray />
+      <Viewer />
+      <Result />
+    </div>
   );
 }

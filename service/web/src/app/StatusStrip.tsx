@@ -4,7 +4,7 @@ import { useSession, useStrings } from "./context";
 
 type Light = "good" | "busy" | "bad";
 
-/** Where the models run, whether the service is ready, and how much waits here. */
+/** Whether the service is ready, where the models run, and how much waits there and here. */
 export function StatusStrip() {
   const strings = useStrings();
   const session = useSession();
@@ -22,6 +22,14 @@ export function StatusStrip() {
           <dt class="unseen">{strings.result.provider}</dt>
           <dd title={state.health.execution_provider}>
             {providerName(state.health.execution_provider, strings)}
+          </dd>
+        </div>
+      )}
+      {state.kind === "there" && state.health.in_flight > 0 && (
+        <div>
+          <dt class="unseen">{strings.status.queue}</dt>
+          <dd class="number">
+            {strings.status.inService(state.health.in_flight, state.health.queue_limit)}
           </dd>
         </div>
       )}

@@ -17,6 +17,17 @@ export function percent(probability: number, language: Language): string {
 export const decimal = (value: number, language: Language, digits = 3): string =>
   new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
 
+const COUNT = /^(true|false)_(positives|negatives)$/;
+
+/** A measured figure: a count is a whole number, everything else has three places. */
+export function metricValue(name: string, value: number, language: Language): string {
+  const places = COUNT.test(name) ? 0 : 3;
+  return new Intl.NumberFormat(language, {
+    minimumFractionDigits: places,
+    maximumFractionDigits: places,
+  }).format(value);
+}
+
 export function milliseconds(value: number, language: Language): string {
   return value >= 1000
     ? `${decimal(value / 1000, language, 2)} s`

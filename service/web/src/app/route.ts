@@ -4,10 +4,18 @@ export type Route = "read" | "models";
 
 /** Which page is shown, as the address says it, so that going back and bookmarks work. */
 export function createRoute(location: Location): Signal<Route> {
-  const current = (): Route => (location.hash === "#models" ? "models" : "read");
-  const route = signal(current());
+  const route = signal<Route>(named(location.hash) ?? "read");
   window.addEventListener("hashchange", () => {
-    route.value = current();
+    route.value = named(location.hash) ?? route.peek();
   });
   return route;
 }
+
+const PAGES: ReadonlyMap<string, Route> = new Map([
+  ["", "read"],
+  ["#read", "read"],
+  ["#models", "models"],
+]);
+
+/** Null for an address within a page. */
+const named = (hash: string): Route | null => PAGES.get(hash) ?? null;

@@ -1,5 +1,11 @@
-import type { Request, Response } from "./protocol";
-import { type DecodedImage, type DicomFacts, type Patient, PreviewError } from "./types";
+import { type Request, type Response, STARTED } from "./protocol";
+import {
+  type DecodedImage,
+  type DicomFacts,
+  type Patient,
+  PreviewError,
+  type PreviewReason,
+} from "./types";
 
 type Ask = Request extends infer R ? (R extends Request ? Omit<R, "id"> : never) : never;
 
@@ -8,11 +14,26 @@ interface Pending {
   readonly reject: (error: PreviewError) => void;
 }
 
-/** Decodes images in a worker, so that the page stays smooth. The worker starts at the first use. */
+const startWorker = (): Worker =>
+  new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+
+/**
+ * Decodes images in a worker, so that the page stays smooth.
+ *
+ * The worker starts at once, while the service that sends it is there. One that did not arrive, or
+ * lacks a decoder, is started again at the next question.
+ */
 export class ImageWorker {
-  #worker: Worker | null = null;
-  #next = 1;
+  readonly #start: () => Worker;
+  #worker: Worker | null;
+  #hasStarted = false;
+  #next = STARTED + 1;
   readonly #pending = new Map<number, Pending>();
+
+  constructor(start: () => Worker = startWorker) {
+    this.#start = start;
+    this.#worker = this.#started();
+  }
 
   decode(file: Blob, frame: number): Promise<DecodedImage> {
     return this.#ask({ kind: "decode", file, frame }) as Promise<DecodedImage>;
@@ -39,24 +60,34 @@ export class ImageWorker {
   }
 
   #started(): Worker {
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    const worker = this.#start();
+    this.#hasStarted = false;
     worker.onmessage = ({ data }: MessageEvent<Response>) => this.#settle(data);
-    worker.onerror = () => this.#abandon();
+    // One that ran has died of the image, out of memory; one that never ran did not arrive.
+    worker.onerror = () => this.#abandon(this.#hasStarted ? "too-large" : "not-loaded");
     return worker;
   }
 
   #settle(response: Response): void {
+    this.#hasStarted = true;
     const pending = this.#pending.get(response.id);
     this.#pending.delete(response.id);
-    if ("value" in response) pending?.resolve(response.value);
-    else pending?.reject(new PreviewError(response.failure.reason, response.failure.subject));
+    if ("value" in response) {
+      pending?.resolve(response.value);
+      return;
+    }
+    const { reason, subject } = response.failure;
+    pending?.reject(new PreviewError(reason, subject));
+    // A worker never asks twice for a part that did not arrive; a new one does.
+    if (reason === "not-loaded") this.#abandon(reason);
   }
 
-  /** A worker that died (out of memory) is replaced; its open questions fail. */
-  #abandon(): void {
+  /** The worker is replaced at the next question; the open ones fail. */
+  #abandon(reason: PreviewReason): void {
     this.#worker?.terminate();
     this.#worker = null;
-    for (const { reject } of this.#pending.values()) reject(new PreviewError("too-large"));
+    const open = [...this.#pending.values()];
     this.#pending.clear();
+    for (const { reject } of open) reject(new PreviewError(reason));
   }
 }

@@ -5,7 +5,7 @@ import { decodeText } from "./dicom/charset";
 import { decodeRle } from "./dicom/rle";
 import { upright } from "./orientation";
 import { decodeDeepPng, isDeepPng } from "./png";
-import { SNIFF_BYTES, sniff } from "./sniff";
+import { SNIFF_BYTES, sniff, sniffFile } from "./sniff";
 
 const ascii = (text: string) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 
@@ -18,11 +18,29 @@ describe("a format", () => {
     ["png", Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)],
     ["tiff", Uint8Array.of(0x49, 0x49, 0x2a, 0x00)],
     ["tiff", Uint8Array.of(0x4d, 0x4d, 0x00, 0x2a)],
+    ["tiff", Uint8Array.of(0x49, 0x49, 0x2b, 0x00)],
+    ["tiff", Uint8Array.of(0x4d, 0x4d, 0x00, 0x2b)],
+    ["dicom", Uint8Array.of(0x08, 0x00, 0x05, 0x00, ...ascii("CS"), 10, 0)],
+    ["dicom", Uint8Array.of(0x02, 0x00, 0x00, 0x00, ...ascii("UL"), 4, 0)],
+    ["dicom", Uint8Array.of(0x00, 0x08, 0x00, 0x05, ...ascii("CS"), 0, 10)],
+    ["dicom", Uint8Array.of(0x08, 0x00, 0x05, 0x00, 2, 0, 0, 0, 0x41, 0x42)],
+    ["dicom", Uint8Array.of(0x08, 0x00, 0x05, 0x00, 0xff, 0xff, 0xff, 0xff, 0)],
+    [null, Uint8Array.of(0x08, 0x00, 0x05, 0x00, 9, 0, 0, 0, 0x41, 0x42)],
+    [null, Uint8Array.of(0x00, 0x08, 0x00, 0x05, 2, 0, 0, 0, 0x41, 0x42)],
+    [null, Uint8Array.of(0x08, 0x00, 0x05)],
     ["dicom", dicom],
     [null, ascii("GIF89a")],
     [null, new Uint8Array()],
   ])("%s is told by the content", (format, bytes) => {
     expect(sniff(bytes)).toBe(format);
+  });
+
+  it("of a bare data set is told by its start and the length of the file", async () => {
+    const start = Uint8Array.of(0x08, 0x00, 0x05, 0x00, 200, 0, 0, 0);
+    const rest = new Uint8Array(200);
+
+    expect(await sniffFile(new Blob([start, rest]))).toBe("dicom");
+    expect(await sniffFile(new Blob([start, rest.subarray(1)]))).toBeNull();
   });
 });
 
@@ -85,6 +103,28 @@ describe("a name", () => {
     expect(decodeText(Uint8Array.of(0xc4, 0xe4), "ISO_IR 144")).toBe("Фф");
     expect(decodeText(new TextEncoder().encode("Łuk "), "ISO_IR 192")).toBe("Łuk");
     expect(decodeText(Uint8Array.of(0xe9, 0x00), "")).toBe("é");
+  });
+
+  // The examples of PS3.5 H.3.1 (Japanese), I.2 (Korean), and a Russian one.
+  it.each([
+    [
+      "Yamada^Tarou=山田^太郎",
+      "\\ISO 2022 IR 87",
+      "Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B",
+    ],
+    ["Hong=洪^길", "\\ISO 2022 IR 149", "Hong=\x1b$)C\xfb\xf3^\x1b$)C\xb1\xe6"],
+    ["Фф^é", "ISO 2022 IR 100\\ISO 2022 IR 144", "\x1b-L\xc4\xe4^\xe9"],
+    ["山", "ISO 2022 IR 87", "\x1b$B;3\x1b(B"],
+  ])("%s is read through its escape sequences", (name, characterSet, bytes) => {
+    expect(decodeText(ascii(bytes), characterSet)).toBe(name);
+  });
+
+  it.each([
+    ["\x1b$(DAB^", "\\ISO 2022 IR 159", "\ufffd\ufffd^"],
+    ["\x1b%!ab=", "\\ISO 2022 IR 6", "\ufffd\ufffd\ufffd\ufffd="],
+    ["Ab\xe9", "ISO_IR 999", "Ab\ufffd"],
+  ])("is marked, not guessed, where %j is not known", (bytes, characterSet, name) => {
+    expect(decodeText(ascii(bytes), characterSet)).toBe(name);
   });
 });
 

@@ -1,7 +1,8 @@
 import { decode as decodePng } from "fast-png";
-import { completed } from "./build";
+import { completed, deepest } from "./build";
 import { MAX_PREVIEW_PIXELS } from "./limits";
 import { type DecodedImage, PreviewError } from "./types";
+import { extent } from "./window";
 
 const BIT_DEPTH_AT = 24;
 
@@ -18,7 +19,8 @@ export function decodeDeepPng(bytes: Uint8Array): DecodedImage {
     const { width, height, data, channels } = decodePng(bytes);
     const samples = channels >= 3 ? 3 : 1;
     const pixels = overBlack(data, channels, samples);
-    return completed({ width, height, bits: 16, samples, pixels });
+    const nominal = [0, deepest(extent(pixels)[1])] as const;
+    return completed({ width, height, bits: 16, samples, pixels, nominal });
   } catch (error) {
     throw error instanceof PreviewError ? error : new PreviewError("damaged");
   }

@@ -5,7 +5,7 @@ import { halved, paint } from "./window";
 export async function thumbnail(image: DecodedImage, edge: number): Promise<Blob> {
   let { width, height, pixels } = image;
   while (Math.min(width, height) >= edge * 2) {
-    pixels = halved(pixels, width, height, image.samples);
+    pixels = halved(pixels, width, height, image.samples, image.padding);
     width >>= 1;
     height >>= 1;
   }

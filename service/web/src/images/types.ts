@@ -1,7 +1,23 @@
-/** A display window in the unit of the image: Hounsfield units for CT, stored values elsewhere. */
+/** PS3.3 C.11.2.1.3: how a window maps values to gray. */
+export type VoiFunction = "LINEAR" | "LINEAR_EXACT" | "SIGMOID";
+
+/** Entries for the values from `first` on; values outside take the nearest entry. */
+export interface LookupTable {
+  readonly first: number;
+  readonly entries: Uint16Array;
+  readonly bits: number;
+}
+
+/**
+ * A display window in the unit of the image: Hounsfield units for CT, stored values elsewhere.
+ *
+ * A table is stretched over the window, so that it too can be made wider and brighter.
+ */
 export interface DisplayWindow {
   readonly centre: number;
   readonly width: number;
+  /** LINEAR where it is absent. */
+  readonly curve?: VoiFunction | LookupTable;
 }
 
 export interface WindowPreset extends DisplayWindow {
@@ -9,10 +25,9 @@ export interface WindowPreset extends DisplayWindow {
   readonly name: string;
 }
 
-/** PS3.3 C.11.2.1.3: how a window maps values to gray. */
-export type VoiFunction = "LINEAR" | "LINEAR_EXACT" | "SIGMOID";
-
 export type Samples = Uint8Array | Uint16Array | Int16Array | Float32Array;
+
+export type Padding = readonly [low: number, high: number];
 
 /** What a file says of itself. Nothing here names a person. */
 export interface DicomFacts {
@@ -40,10 +55,13 @@ export interface DecodedImage {
   readonly slope: number;
   readonly intercept: number;
   readonly inverted: boolean;
-  readonly voiFunction: VoiFunction;
   readonly presets: readonly [WindowPreset, ...WindowPreset[]];
-  /** Least and greatest value, after slope and intercept. */
+  /** Least and greatest value of what is no padding, after slope and intercept. */
   readonly range: readonly [number, number];
+  /** Least and greatest stored value, padding among them. */
+  readonly stored: readonly [number, number];
+  /** The stored values that are no image, both ends among them; they are black. */
+  readonly padding: Padding | null;
   readonly unit: "HU" | null;
   readonly frame: number;
   readonly frames: number;
@@ -56,7 +74,14 @@ export interface Patient {
 }
 
 /** Why a file that may be perfectly good cannot be drawn in a browser. */
-export type PreviewReason = "encoding" | "unknown-format" | "no-image" | "damaged" | "too-large";
+export type PreviewReason =
+  | "encoding"
+  | "unknown-format"
+  | "no-image"
+  | "damaged"
+  | "too-large"
+  /** A part of the page did not arrive; it is asked for again. */
+  | "not-loaded";
 
 export class PreviewError extends Error {
   constructor(

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { completed } from "./build";
 import type { DecodedImage } from "./types";
-import { extent, halved, paint, percentileWindow, windowed } from "./window";
+import { extent, halved, paint, percentileWindow, tableWindow, windowed } from "./window";
 
 const image = (parts: Partial<DecodedImage> = {}): DecodedImage => ({
   ...completed({
@@ -31,11 +31,11 @@ describe("a window", () => {
     [-5, 0],
     [5000, 255],
   ])("maps %d to %d, as the Standard's linear function does", (value, gray) => {
-    expect(windowed(value, { centre: 2048, width: 4096 }, "LINEAR")).toBeCloseTo(gray, 9);
+    expect(windowed(value, { centre: 2048, width: 4096 })).toBeCloseTo(gray, 9);
   });
 
   it("is a step where its width is one", () => {
-    const step = (value: number) => windowed(value, { centre: 10, width: 1 }, "LINEAR");
+    const step = (value: number) => windowed(value, { centre: 10, width: 1 });
 
     expect([9, 9.5, 10].map(step)).toEqual([0, 0, 255]);
   });
@@ -43,15 +43,15 @@ describe("a window", () => {
   it("is half gray at its centre, whichever function it has", () => {
     const window = { centre: 40, width: 400 };
 
-    expect(windowed(40, window, "SIGMOID")).toBeCloseTo(127.5, 9);
-    expect(windowed(40, window, "LINEAR_EXACT")).toBeCloseTo(127.5, 9);
+    expect(windowed(40, { ...window, curve: "SIGMOID" })).toBeCloseTo(127.5, 9);
+    expect(windowed(40, { ...window, curve: "LINEAR_EXACT" })).toBeCloseTo(127.5, 9);
   });
 
   it("never makes a brighter value darker", () => {
     const values = Array.from({ length: 500 }, (_, index) => index * 10 - 500);
 
-    for (const voi of ["LINEAR", "LINEAR_EXACT", "SIGMOID"] as const) {
-      const shown = values.map((value) => windowed(value, { centre: 1000, width: 700 }, voi));
+    for (const curve of ["LINEAR", "LINEAR_EXACT", "SIGMOID"] as const) {
+      const shown = values.map((value) => windowed(value, { centre: 1000, width: 700, curve }));
       expect(shown).toEqual([...shown].sort((a, b) => a - b));
     }
   });
@@ -173,4 +173,60 @@ describe("the automatic window", () => {
 
 it("an empty image has a range all the same", () => {
   expect(extent(new Uint8Array())).toEqual([0, 0]);
+});
+
+describe("a table", () => {
+  const table = { first: 100, entries: Uint16Array.from([0, 4095, 1000, 2000]), bits: 12 };
+
+  it("maps each of its values to its entry, and those beyond to the nearest", () => {
+    const window = tableWindow(table);
+    const grays = [0, 100, 101, 102, 103, 900].map((value) => windowed(value, window));
+
+    const expected = [0, 0, 4095, 1000, 2000, 2000].map((entry) => (255 * entry) / 4095);
+    expect(grays).toEqual(expected);
+  });
+
+  it("is stretched with the window", () => {
+    const window = tableWindow(table);
+    const wide = { ...window, width: 7 };
+
+    expect(windowed(window.centre - 0.5 + 1, wide)).toBeCloseTo((255 * 1000) / 4095, 9);
+  });
+});
+
+describe("padding", () => {
+  const padded = completed({
+    width: 4,
+    height: 1,
+    samples: 1,
+    bits: 12,
+    pixels: Uint16Array.from([4000, 10, 20, 30]),
+    padding: [3900, 4100],
+  });
+
+  it("is left out of range and windows", () => {
+    expect(padded.range).toEqual([10, 30]);
+    expect(padded.stored).toEqual([10, 4000]);
+    expect(padded.presets.every(({ centre }) => centre < 40)).toBe(true);
+  });
+
+  it("is black, whatever is inverted", () => {
+    const window = { centre: 20.5, width: 21 };
+
+    expect(grays(padded, window)).toEqual([0, 0, 128, 255]);
+    expect(grays({ ...padded, inverted: true }, window)).toEqual([0, 255, 127, 0]);
+    expect(grays(padded, window, true)).toEqual([0, 255, 127, 0]);
+  });
+
+  it("does not bleed into the half-size copy", () => {
+    const half = halved(Uint16Array.from([4000, 10, 20, 30]), 2, 2, 1, [3900, 4100]);
+
+    expect([...half]).toEqual([20]);
+  });
+
+  it("stays where nothing else is", () => {
+    const half = halved(Uint16Array.from([4000, 4000, 4000, 4000]), 2, 2, 1, [3900, 4100]);
+
+    expect([...half]).toEqual([4000]);
+  });
 });

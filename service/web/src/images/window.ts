@@ -1,23 +1,39 @@
-import type { DecodedImage, DisplayWindow, Samples, VoiFunction } from "./types";
+import type { DecodedImage, DisplayWindow, LookupTable, Padding, Samples } from "./types";
 
 /**
  * Map one value through a window to 0–255.
  *
  * Source: DICOM PS3.3 C.11.2.1.2.1 (linear), C.11.2.1.3.1 (sigmoid), C.11.2.1.3.2 (linear exact).
  */
-export function windowed(value: number, window: DisplayWindow, voi: VoiFunction): number {
-  const { centre, width } = window;
-  if (voi === "SIGMOID") return 255 / (1 + Math.exp((-4 * (value - centre)) / width));
-  const share =
-    voi === "LINEAR_EXACT"
-      ? (value - centre) / width + 0.5
-      : width > 1
-        ? (value - (centre - 0.5)) / (width - 1) + 0.5
-        : value > centre - 0.5
-          ? 1
-          : 0;
-  return Math.min(255, Math.max(0, share * 255));
+export function windowed(value: number, window: DisplayWindow): number {
+  const { centre, width, curve } = window;
+  if (curve === "SIGMOID") return 255 / (1 + Math.exp((-4 * (value - centre)) / width));
+  if (curve === "LINEAR_EXACT") return 255 * clamped((value - centre) / width + 0.5);
+  const share = clamped(linear(value, centre, width));
+  return typeof curve === "object" ? looked(curve, share) : 255 * share;
 }
+
+const clamped = (share: number): number => Math.min(1, Math.max(0, share));
+
+function linear(value: number, centre: number, width: number): number {
+  if (width > 1) return (value - (centre - 0.5)) / (width - 1) + 0.5;
+  return value > centre - 0.5 ? 1 : 0;
+}
+
+function looked({ entries, bits }: LookupTable, share: number): number {
+  const entry = entries[Math.round(share * (entries.length - 1))] ?? 0;
+  return (255 * entry) / (2 ** bits - 1);
+}
+
+/** The window that a table spans: each of its entries stands for one value. Source: C.11.2.1.1. */
+export const tableWindow = (curve: LookupTable): DisplayWindow => ({
+  centre: curve.first + curve.entries.length / 2,
+  width: curve.entries.length,
+  curve,
+});
+
+const isIn = (padding: Padding | null, value: number): boolean =>
+  padding !== null && value >= padding[0] && value <= padding[1];
 
 export interface Rendering {
   readonly window: DisplayWindow;
@@ -31,17 +47,10 @@ export interface GrayTable {
 }
 
 export function grayTable(image: DecodedImage, rendering: Rendering): GrayTable {
-  const { slope, intercept, range } = image;
-  const stored = range.map((value) => (value - intercept) / slope).sort((a, b) => a - b);
-  const first = Math.floor(stored[0] ?? 0);
-  const last = Math.ceil(stored[1] ?? 0);
-  const flip = image.inverted !== rendering.invert;
+  const [first, last] = image.stored;
+  const gray = exactGray(image, rendering);
   const grays = new Uint8ClampedArray(last - first + 1);
-  for (let index = 0; index < grays.length; index++) {
-    const value = (first + index) * slope + intercept;
-    const gray = Math.round(windowed(value, rendering.window, image.voiFunction));
-    grays[index] = flip ? 255 - gray : gray;
-  }
+  for (let index = 0; index < grays.length; index++) grays[index] = gray(first + index);
   return { first, grays };
 }
 
@@ -100,14 +109,21 @@ function wordFor(pixels: Samples, image: DecodedImage, rendering: Rendering) {
 function exactGray(image: DecodedImage, rendering: Rendering): (stored: number) => number {
   const flip = image.inverted !== rendering.invert;
   return (stored) => {
+    if (isIn(image.padding, stored)) return 0;
     const value = stored * image.slope + image.intercept;
-    const gray = Math.round(windowed(value, rendering.window, image.voiFunction));
+    const gray = Math.round(windowed(value, rendering.window));
     return flip ? 255 - gray : gray;
   };
 }
 
 /** Half the size, each pixel the mean of four: the next level of the pyramid. */
-export function halved(pixels: Samples, width: number, height: number, samples: 1 | 3): Samples {
+export function halved(
+  pixels: Samples,
+  width: number,
+  height: number,
+  samples: 1 | 3,
+  padding: Padding | null = null,
+): Samples {
   const halfWidth = Math.max(1, width >> 1);
   const halfHeight = Math.max(1, height >> 1);
   const half = emptyLike(pixels, halfWidth * halfHeight * samples);
@@ -119,7 +135,10 @@ export function halved(pixels: Samples, width: number, height: number, samples: 
       const corner = (y * 2 * width + x * 2) * samples;
       for (let sample = 0; sample < samples; sample++, out++) {
         const at = corner + sample;
-        half[out] = mean(pixels, at, at + right, at + down, at + right + down);
+        half[out] =
+          padding === null
+            ? mean(pixels, at, at + right, at + down, at + right + down)
+            : seenMean(pixels, [at, at + right, at + down, at + right + down], padding);
       }
     }
   }
@@ -131,6 +150,17 @@ function mean(pixels: Samples, a: number, b: number, c: number, d: number): numb
   return pixels instanceof Float32Array ? sum / 4 : (sum + 2) >> 2;
 }
 
+/** The mean of what is no padding, so that an edge of padding keeps its bright side. */
+function seenMean(pixels: Samples, at: readonly number[], padding: Padding): number {
+  const seen = at.map((index) => pixels[index] ?? 0).filter((value) => !isIn(padding, value));
+  if (seen.length === 0) return pixels[at[0] as number] ?? 0;
+  const exact = seen.reduce((sum, value) => sum + value, 0) / seen.length;
+  if (pixels instanceof Float32Array) return isIn(padding, exact) ? (seen[0] as number) : exact;
+  const rounded = Math.round(exact);
+  // Values on both sides of the padding may meet in it.
+  return isIn(padding, rounded) ? (seen[0] as number) : rounded;
+}
+
 export function emptyLike(pixels: Samples, length: number): Samples {
   if (pixels instanceof Uint8Array) return new Uint8Array(length);
   if (pixels instanceof Uint16Array) return new Uint16Array(length);
@@ -138,11 +168,12 @@ export function emptyLike(pixels: Samples, length: number): Samples {
   return new Float32Array(length);
 }
 
-/** Least and greatest stored value. */
-export function extent(pixels: Samples): [number, number] {
+/** Least and greatest stored value of what is no padding. */
+export function extent(pixels: Samples, padding: Padding | null = null): [number, number] {
   let least = Number.POSITIVE_INFINITY;
   let greatest = Number.NEGATIVE_INFINITY;
   for (const value of pixels) {
+    if (padding !== null && isIn(padding, value)) continue;
     if (value < least) least = value;
     if (value > greatest) greatest = value;
   }
@@ -152,12 +183,19 @@ export function extent(pixels: Samples): [number, number] {
 const TAIL = 0.01;
 
 /** The window between the 1st and the 99th percentile, from a sample of the pixels. */
-export function percentileWindow(pixels: Samples, slope: number, intercept: number): DisplayWindow {
+export function percentileWindow(
+  pixels: Samples,
+  slope: number,
+  intercept: number,
+  padding: Padding | null = null,
+): DisplayWindow {
   const step = Math.max(1, Math.floor(pixels.length / 50_000));
   const sample = Float32Array.from(
     { length: Math.ceil(pixels.length / step) },
     (_, index) => pixels[index * step] ?? 0,
-  ).sort();
+  )
+    .filter((value) => !isIn(padding, value))
+    .sort();
   const at = (share: number) =>
     (sample[Math.round(share * (sample.length - 1))] ?? 0) * slope + intercept;
   const [low, high] = [at(TAIL), at(1 - TAIL)].sort((a, b) => a - b) as [number, number];

@@ -1,12 +1,15 @@
 import { decode } from "./decode";
+import { loadDecoders } from "./dicom/codecs";
 import { facts, patient } from "./dicom/facts";
 import { parse } from "./dicom/parse";
-import type { Request, Response } from "./protocol";
+import { type Request, type Response, STARTED } from "./protocol";
 import { sniff } from "./sniff";
 import { thumbnail } from "./thumbnail";
 import { PreviewError } from "./types";
 
 const THUMBNAIL_EDGE = 96;
+/** By then the page has what it needs to be seen. */
+const IDLE_MS = 3_000;
 
 async function answer(request: Request): Promise<unknown> {
   switch (request.kind) {
@@ -37,3 +40,7 @@ self.onmessage = async ({ data: request }: MessageEvent<Request>) => {
     self.postMessage({ id: request.id, failure } satisfies Response);
   }
 };
+
+self.postMessage({ id: STARTED, value: null } satisfies Response);
+// A service that goes away later leaves the decoders here. What fails now is asked for again.
+setTimeout(() => void loadDecoders().catch(() => {}), IDLE_MS);

@@ -3,7 +3,7 @@ import type { ComponentChild } from "preact";
 
 /**
  * Draw Markdown as elements. No HTML is ever taken from the text, so a card can bring neither
- * script nor style; links and images are shown as their text.
+ * script nor style. Its images are left out, since the page shows the plots themselves.
  */
 export function Markdown({ text }: { readonly text: string }) {
   return <div class="markdown">{lexer(text).map(block)}</div>;
@@ -14,6 +14,7 @@ function block(token: Token, index: number): ComponentChild {
     case "heading":
       return <Heading key={index} token={token as Tokens.Heading} />;
     case "paragraph":
+      if ((token as Tokens.Paragraph).tokens.every(isLeftOut)) return null;
       return <p key={index}>{inline(token as Tokens.Paragraph)}</p>;
     case "list":
       return <List key={index} token={token as Tokens.List} />;
@@ -90,13 +91,29 @@ function span(token: Token, index: number): ComponentChild {
       return <code key={index}>{unescaped((token as Tokens.Codespan).text)}</code>;
     case "br":
       return <br key={index} />;
+    case "link":
+      return <Link key={index} token={token as Tokens.Link} />;
     case "html":
+    case "image":
       return null;
     default:
       return "tokens" in token && token.tokens
         ? inline(token as Tokens.Text)
         : unescaped((token as Tokens.Text).text);
   }
+}
+
+const isLeftOut = (token: Token): boolean =>
+  token.type === "image" || token.type === "br" || (token.type === "text" && !token.raw.trim());
+
+/** Only addresses of the web become links; a relative one would lead nowhere from this page. */
+function Link({ token }: { readonly token: Tokens.Link }) {
+  if (!/^https?:\/\//i.test(token.href)) return <>{inline(token)}</>;
+  return (
+    <a href={token.href} target="_blank" rel="noopener noreferrer">
+      {inline(token)}
+    </a>
+  );
 }
 
 const ENTITIES: Readonly<Record<string, string>> = {

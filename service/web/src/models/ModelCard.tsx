@@ -1,7 +1,9 @@
+import type { ComponentChild } from "preact";
 import type { ModelDescription } from "../api/types";
 import { useLanguage, useStrings } from "../app/context";
-import { decimal, percent, shortDigest } from "../app/format";
+import { decimal, metricValue, percent, shortDigest } from "../app/format";
 import { providerName } from "../app/StatusStrip";
+import type { Strings } from "../strings";
 import { Markdown } from "./Markdown";
 import { useCard } from "./useCard";
 
@@ -28,10 +30,10 @@ function Facts({ model }: { readonly model: ModelDescription }) {
   const strings = useStrings();
   const { models } = strings;
   const trained = new Intl.DateTimeFormat(useLanguage(), { dateStyle: "medium" });
-  const rows: readonly (readonly [string, string, string?])[] = [
+  const rows: readonly (readonly [string, ComponentChild, string?])[] = [
     [models.takes, `${model.modalities.join(", ")} · ${model.body_parts.join(", ")}`],
-    [models.trainedOn, model.dataset],
-    [models.licence, model.licence],
+    [models.trainedOn, english(model.dataset)],
+    [models.licence, english(model.licence)],
     [models.trainedAt, trained.format(new Date(model.trained_at))],
     [strings.result.provider, providerName(model.execution_provider, strings)],
     [strings.result.digest, shortDigest(model.digest), model.digest],
@@ -59,7 +61,7 @@ function Findings({ model }: { readonly model: ModelDescription }) {
       rows={model.findings.map((finding) => [
         labels[finding.label] ?? finding.label,
         percent(finding.operating_point, language),
-        finding.operating_point_rule,
+        english(finding.operating_point_rule),
         finding.code.code,
       ])}
     />
@@ -70,38 +72,31 @@ function Metrics({ model }: { readonly model: ModelDescription }) {
   const { models } = useStrings();
   const language = useLanguage();
   if (model.metrics.length === 0) return null;
-  const format = new Intl.NumberFormat(language, {
-    minimumFractionDigits: 3,
-    maximumFractionDigits: 3,
-  });
-  const show = (value: number) => format.format(value);
   return (
     <Table
       caption={models.metrics}
       head={[models.metric, models.value, models.interval, models.dataset, models.images]}
-      rows={model.metrics.map(({ name, value, lower, upper, dataset, images }) => [
-        metricName(name),
-        show(value),
-        `${show(lower)} – ${show(upper)}`,
-        dataset,
-        decimal(images, language),
-      ])}
+      rows={model.metrics.map(({ name, value, lower, upper, dataset, images }) => {
+        const show = (figure: number) => metricValue(name, figure, language);
+        return [
+          models.metricNames[name] ?? name.replaceAll("_", " "),
+          show(value),
+          `${show(lower)} – ${show(upper)}`,
+          english(dataset),
+          decimal(images, language),
+        ];
+      })}
     />
   );
 }
 
-const ABBREVIATION = /^(auroc|auprc|ece|f1|ppv|npv)$/i;
-
-/** A figure's name as people write it. */
-export const metricName = (name: string): string =>
-  ABBREVIATION.test(name)
-    ? name.toUpperCase()
-    : name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+/** A text that the model's maker wrote in English alone. */
+const english = (text: string): ComponentChild => <span lang="en">{text}</span>;
 
 interface TableProps {
   readonly caption: string;
   readonly head: readonly string[];
-  readonly rows: readonly (readonly string[])[];
+  readonly rows: readonly (readonly ComponentChild[])[];
 }
 
 function Table({ caption, head, rows }: TableProps) {
@@ -120,8 +115,8 @@ function Table({ caption, head, rows }: TableProps) {
           </tr>
         </thead>
         <tbody>
-          {rows.map((row) => (
-            <tr key={row.join(" ")}>
+          {rows.map((row, at) => (
+            <tr key={at}>
               {row.map((value, column) => (
                 <td key={head[column]}>{value}</td>
               ))}
@@ -131,6 +126,12 @@ function Table({ caption, head, rows }: TableProps) {
       </table>
     </div>
   );
+}
+
+/** What a plot shows: `test-roc` is the ROC curve of the test images. */
+function figureName(name: string, { plots }: Strings["models"]): string {
+  const words = name.split(/[-_]/).map((word) => plots[word] ?? word);
+  return words.reverse().join(", ");
 }
 
 function Documents({ model }: { readonly model: ModelDescription }) {
@@ -143,7 +144,8 @@ function Documents({ model }: { readonly model: ModelDescription }) {
       <div class="figures">
         {figures.map(({ name, url }) => (
           <figure key={name}>
-            <img src={url} alt={models.figure(name)} loading="lazy" />
+            <img src={url} alt={models.figure(figureName(name, models))} loading="lazy" />
+            <figcaption>{figureName(name, models)}</figcaption>
           </figure>
         ))}
       </div>

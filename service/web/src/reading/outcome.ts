@@ -11,5 +11,6 @@ export interface Problem {
 export type Outcome<A> =
   | { readonly kind: "answer"; readonly answer: A }
   | { readonly kind: "problem"; readonly problem: Problem }
-  | { readonly kind: "overloaded"; readonly retryAfterMs: number }
+  /** Nothing is wrong with the image: the service takes none just now. `type` says why. */
+  | { readonly kind: "overloaded"; readonly retryAfterMs: number; readonly type: string }
   | { readonly kind: "broken" };

@@ -4,6 +4,12 @@ import { type Pause, ReadingQueue, type ReadingState } from "./queue";
 
 type Send = (item: string, signal: AbortSignal) => Promise<Outcome<string>>;
 
+const overloaded = (retryAfterMs: number, type = "queue-full"): Outcome<string> => ({
+  kind: "overloaded",
+  retryAfterMs,
+  type,
+});
+
 const answer = (text: string): Outcome<string> => ({ kind: "answer", answer: text });
 
 /** A queue whose clock and server the test holds in its hands. */
@@ -64,7 +70,7 @@ describe("the reading queue", () => {
     const { queue, states, pauses, sleeps, wake } = bench(
       async (item) => {
         tries.push(item);
-        return tries.length === 1 ? { kind: "overloaded", retryAfterMs: 7000 } : answer(item);
+        return tries.length === 1 ? overloaded(7000, "device-lost") : answer(item);
       },
       { concurrency: 1 },
     );
@@ -77,8 +83,67 @@ describe("the reading queue", () => {
 
     expect(whileWaiting).toEqual({ a: "waiting", b: "waiting" });
     expect(sleeps).toEqual([7000]);
-    expect(pauses).toEqual([{ kind: "overloaded", untilMs: 8000 }, null]);
+    expect(pauses).toEqual([{ kind: "overloaded", untilMs: 8000, type: "device-lost" }, null]);
     expect(tries).toEqual(["a", "a", "b"]);
+  });
+
+  it("waits for the longest of several waits", async () => {
+    const waits: Record<string, number> = { a: 2000, b: 9000, c: 3000 };
+    const wakes: (() => void)[] = [];
+    const pauses: (Pause | null)[] = [];
+    const tries: string[] = [];
+    const queue = new ReadingQueue<string, string>({
+      send: async (item) => {
+        tries.push(item);
+        return tries.length > 3 ? answer(item) : overloaded(waits[item] ?? 0);
+      },
+      concurrency: 3,
+      isThere: async () => true,
+      onState: () => {},
+      onPause: (pause) => pauses.push(pause),
+      now: () => 0,
+      sleep: () => new Promise((resolve) => wakes.push(resolve)),
+      untilBack: async () => {},
+    });
+
+    queue.add(["a", "b", "c"]);
+    await settle();
+    wakes[0]?.();
+    await settle();
+    const afterTheShort = tries.length;
+    wakes[1]?.();
+    await settle();
+
+    expect(wakes).toHaveLength(2);
+    expect(afterTheShort).toBe(3);
+    expect(pauses.map((pause) => pause?.kind === "overloaded" && pause.untilMs)).toEqual([
+      2000,
+      9000,
+      false,
+    ]);
+    expect(tries).toHaveLength(6);
+  });
+
+  it("takes back what a hung server holds, in its order, and sends it when it is back", async () => {
+    const tries: string[] = [];
+    let hangs = true;
+    const { queue, states, pauses, comeBack } = bench((item) => {
+      tries.push(item);
+      return hangs ? new Promise(() => {}) : Promise.resolve(answer(item));
+    });
+
+    queue.add(["a", "b", "c"]);
+    await settle();
+    queue.interrupt();
+    const whileHung = kinds(states);
+    hangs = false;
+    comeBack();
+    await settle();
+
+    expect(whileHung).toEqual({ a: "waiting", b: "waiting", c: "waiting" });
+    expect(pauses).toEqual([{ kind: "away" }, null]);
+    expect(tries).toEqual(["a", "b", "a", "b", "c"]);
+    expect(kinds(states)).toEqual({ a: "done", b: "done", c: "done" });
   });
 
   it("keeps its items while the server is away and goes on when it is back", async () => {
@@ -102,14 +167,19 @@ describe("the reading queue", () => {
 
   it("gives an item up whose connection breaks again and again though the server is there", async () => {
     const tries: string[] = [];
-    const { queue, states } = bench(async (item) => {
+    const { queue, states, sleeps, wake } = bench(async (item) => {
       tries.push(item);
       return item === "huge" ? { kind: "broken" } : answer(item);
     });
 
     queue.add(["huge", "good"]);
     await settle();
+    const atOnce = tries.length;
+    wake();
+    await settle();
 
+    expect(atOnce).toBe(2);
+    expect(sleeps).toEqual([1000]);
     expect(kinds(states)).toEqual({ huge: "failed", good: "done" });
     expect(tries.filter((item) => item === "huge")).toHaveLength(2);
   });

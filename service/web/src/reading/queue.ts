@@ -10,7 +10,7 @@ export type ReadingState<A> =
 
 /** Why nothing is sent at the moment. */
 export type Pause =
-  | { readonly kind: "overloaded"; readonly untilMs: number }
+  | { readonly kind: "overloaded"; readonly untilMs: number; readonly type: string }
   | { readonly kind: "away" };
 
 export interface QueueParts<T, A> {
@@ -33,6 +33,8 @@ export interface QueueParts<T, A> {
 
 /** A connection that breaks this often while the server is up breaks because of the file. */
 const BROKEN_TRIES = 2;
+/** A service that has just come up, or a network that flickers, needs a moment. */
+const AFTER_BREAK_MS = 1_000;
 
 /** Sends items a few at a time, waits when told to, and outlives a server that goes away. */
 export class ReadingQueue<T, A> {
@@ -40,7 +42,7 @@ export class ReadingQueue<T, A> {
   #waiting: T[] = [];
   readonly #active = new Map<T, AbortController>();
   readonly #broken = new Map<T, number>();
-  #paused = false;
+  #pause: Pause | null = null;
 
   constructor(parts: QueueParts<T, A>) {
     this.#parts = parts;
@@ -78,8 +80,17 @@ export class ReadingQueue<T, A> {
     for (const item of [...this.#active.keys()]) this.cancel(item);
   }
 
+  /** The server is away: what is under way counts as broken and waits for it with the rest. */
+  interrupt(): void {
+    for (const [item, controller] of [...this.#active].reverse()) {
+      controller.abort();
+      this.#putBack(item);
+    }
+    void this.#pauseUntilBack();
+  }
+
   #pump(): void {
-    while (!this.#paused && this.#active.size < this.#parts.concurrency) {
+    while (this.#pause === null && this.#active.size < this.#parts.concurrency) {
       const item = this.#waiting.shift();
       if (item === undefined) return;
       void this.#read(item);
@@ -112,7 +123,8 @@ export class ReadingQueue<T, A> {
         return;
       case "overloaded":
         this.#putBack(item);
-        return this.#pauseFor(outcome.retryAfterMs);
+        this.#pauseFor(outcome.retryAfterMs, outcome.type);
+        return;
       case "broken":
         return this.#afterBreak(item, signal);
     }
@@ -128,7 +140,11 @@ export class ReadingQueue<T, A> {
     }
     const tries = (this.#broken.get(item) ?? 0) + 1;
     this.#broken.set(item, tries);
-    if (tries < BROKEN_TRIES) return this.#putBack(item);
+    if (tries < BROKEN_TRIES) {
+      await this.#parts.sleep(AFTER_BREAK_MS);
+      if (!signal.aborted) this.#putBack(item);
+      return;
+    }
     this.#broken.delete(item);
     this.#parts.onState(item, { kind: "failed", problem: { type: "page:broken", status: 0 } });
   }
@@ -139,26 +155,33 @@ export class ReadingQueue<T, A> {
     this.#parts.onState(item, { kind: "waiting" });
   }
 
-  async #pauseFor(ms: number): Promise<void> {
-    if (this.#paused) return;
-    this.#pause({ kind: "overloaded", untilMs: this.#parts.now() + ms });
-    void this.#parts.sleep(ms).then(() => this.#resume());
+  /** Of several waits the longest counts. */
+  #pauseFor(ms: number, type: string): void {
+    const untilMs = this.#parts.now() + ms;
+    const held = this.#pause;
+    if (held?.kind === "away" || (held && held.untilMs >= untilMs)) return;
+    const pause: Pause = { kind: "overloaded", untilMs, type };
+    this.#hold(pause);
+    void this.#parts.sleep(ms).then(() => this.#release(pause));
   }
 
   async #pauseUntilBack(): Promise<void> {
-    if (this.#paused) return;
-    this.#pause({ kind: "away" });
+    if (this.#pause?.kind === "away") return;
+    const pause: Pause = { kind: "away" };
+    this.#hold(pause);
     await this.#parts.untilBack();
-    this.#resume();
+    this.#release(pause);
   }
 
-  #pause(pause: Pause): void {
-    this.#paused = true;
+  #hold(pause: Pause): void {
+    this.#pause = pause;
     this.#parts.onPause(pause);
   }
 
-  #resume(): void {
-    this.#paused = false;
+  /** End a pause, unless another one has taken its place. */
+  #release(pause: Pause): void {
+    if (this.#pause !== pause) return;
+    this.#pause = null;
     this.#parts.onPause(null);
     this.#pump();
   }

@@ -1,4 +1,6 @@
 const DEFAULT_MS = 2_000;
+/** A service that says "at once", or whose clock is behind, is still not asked in a loop. */
+const SHORTEST_MS = 1_000;
 const LONGEST_MS = 300_000;
 
 /**
@@ -10,5 +12,5 @@ export function retryAfterMs(header: string | null, now: number): number {
   if (header === null || header.trim() === "") return DEFAULT_MS;
   const seconds = Number(header);
   const wait = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - now;
-  return Number.isFinite(wait) ? Math.min(LONGEST_MS, Math.max(0, wait)) : DEFAULT_MS;
+  return Number.isFinite(wait) ? Math.min(LONGEST_MS, Math.max(SHORTEST_MS, wait)) : DEFAULT_MS;
 }

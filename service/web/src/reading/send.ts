@@ -87,14 +87,16 @@ function answered(
 }
 
 /** 429 and 503 say when to come back; everything else is about this image. */
-function refused(error: unknown, response: Response): Outcome<Answer> {
+export function refused(error: unknown, response: Response): Outcome<never> {
+  const { status } = response;
   const after = response.headers.get("Retry-After");
-  if (response.status === 429 || (response.status === 503 && after !== null)) {
-    return { kind: "overloaded", retryAfterMs: retryAfterMs(after, Date.now()) };
+  if (status === 429 || (status === 503 && after !== null)) {
+    const type = isProblem(error) ? problemOf(error).type : "";
+    return { kind: "overloaded", retryAfterMs: retryAfterMs(after, Date.now()), type };
   }
   // A gateway answers so for a service that is away behind it.
-  if (response.status === 502 || response.status === 504) return { kind: "broken" };
-  if (!isProblem(error)) return unexpected(response.status);
+  if (status === 502 || status === 504) return { kind: "broken" };
+  if (!isProblem(error)) return status === 503 ? { kind: "broken" } : unexpected(status);
   const requestId = response.headers.get("X-Request-ID");
   return { kind: "problem", problem: { ...problemOf(error), ...(requestId && { requestId }) } };
 }

@@ -30,7 +30,7 @@ function StudyResult({ study }: { readonly study: Study }) {
   const state = study.state.value;
   return (
     <>
-      <h2 class="result-file" title={study.name}>
+      <h2 class="result-file" title={study.path}>
         {study.name}
       </h2>
       <div aria-live="polite" aria-atomic="true">

@@ -32,7 +32,8 @@ const answer = (label: string): Answer => ({
   requestId: null,
 });
 
-const study = (name: string) => createStudy(1, new File(["x"], name), "jpeg");
+const study = (path: string) =>
+  createStudy(1, { file: new File(["x"], "image"), path, format: "jpeg" });
 
 describe("a cell", () => {
   it.each([
@@ -50,7 +51,7 @@ describe("a cell", () => {
 
 describe("a batch", () => {
   it("has a line for what was read and for what could not be, and none for what waits", () => {
-    const [read, failed, waiting] = [study("a.jpg"), study("b.jpg"), study("c.jpg")];
+    const [read, failed, waiting] = [study("one/a.jpg"), study("b.jpg"), study("c.jpg")];
     read.state.value = { kind: "done", answer: answer("normal") };
     failed.state.value = {
       kind: "failed",
@@ -61,8 +62,10 @@ describe("a batch", () => {
 
     expect(csvCount([read, failed, waiting])).toBe(2);
     expect(lines).toHaveLength(4);
-    expect(lines[0]).toMatch(/^file,status,decision,.*,probability_normal,/);
-    expect(lines[1]).toMatch(/^a\.jpg,ok,refer,uncertain,xray,2,sha256:ab,.*,0\.25,0\.5,false$/);
+    expect(lines[0]).toMatch(/^\uFEFFfile,status,decision,.*,probability_normal,/);
+    expect(lines[1]).toMatch(
+      /^one\/a\.jpg,ok,refer,uncertain,xray,2,sha256:ab,.*,0\.25,0\.5,false$/,
+    );
     expect(lines[2]).toMatch(/^b\.jpg,error,.*,corrupt-image,"cut, off",,,$/);
   });
 

@@ -1,5 +1,7 @@
 import type { Study } from "../session/study";
 
+/** Without it a spreadsheet takes the text for another encoding. */
+const BYTE_ORDER_MARK = "\uFEFF";
 const NEW_LINE = "\r\n";
 /** A spreadsheet would take such a cell for a formula. */
 const FORMULA = /^[=+\-@\t\r]/;
@@ -43,7 +45,7 @@ export function batchCsv(studies: readonly Study[]): string {
   );
   const columns = [...FIXED, ...extra];
   const lines = rows.map((row) => columns.map((name) => cell(row[name])).join(","));
-  return [columns.map(cell).join(","), ...lines, ""].join(NEW_LINE);
+  return BYTE_ORDER_MARK + [columns.map(cell).join(","), ...lines, ""].join(NEW_LINE);
 }
 
 export const csvCount = (studies: readonly Study[]): number =>
@@ -54,7 +56,7 @@ function rowOf(study: Study): Row | null {
   const state = study.state.value;
   if (state.kind === "failed") {
     const { type, detail } = state.problem;
-    return { file: study.name, status: "error", problem: type, detail: detail ?? "" };
+    return { file: study.path, status: "error", problem: type, detail: detail ?? "" };
   }
   if (state.kind !== "done") return null;
   const { body, image, asked } = state.answer;
@@ -64,7 +66,7 @@ function rowOf(study: Study): Row | null {
     [`present_${label}`, String(present)],
   ]);
   return {
-    file: study.name,
+    file: study.path,
     status: "ok",
     decision: image.decision,
     reasons: image.reasons.join(" "),

@@ -4,18 +4,22 @@ import type { Health } from "../api/types";
 
 export type ServerState =
   | { readonly kind: "unknown" }
-  | { readonly kind: "away" }
+  /** `looks`: how often in a row it did not answer. */
+  | { readonly kind: "away"; readonly looks: number }
   | { readonly kind: "there"; readonly health: Health };
 
 const CALM_MS = 15_000;
 const EAGER_MS = 1_500;
+/** A service that takes longer to say how it is hangs. */
+const ANSWER_MS = 5_000;
 
-/** Watches the service's health, more often while it is not ready. */
+/** Watches the service's health, more often while it is not ready or has images in work. */
 export class ServerWatch {
   readonly state: Signal<ServerState> = signal<ServerState>({ kind: "unknown" });
   readonly #api: Api;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #waiters: (() => void)[] = [];
+  #looking: Promise<boolean> | null = null;
 
   constructor(api: Api) {
     this.#api = api;
@@ -28,14 +32,26 @@ export class ServerWatch {
     void this.look();
   }
 
-  /** Whether the service answers at this moment. */
-  async look(): Promise<boolean> {
+  /** Whether the service answers at this moment; all who ask at the same time share one look. */
+  look(): Promise<boolean> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = null;
+    });
+    return this.#looking;
+  }
+
+  async #look(): Promise<boolean> {
     clearTimeout(this.#timer);
     const health = await this.#health();
-    this.state.value = health ? { kind: "there", health } : { kind: "away" };
+    const before = this.state.peek();
+    const looks = before.kind === "away" ? before.looks + 1 : 1;
+    this.state.value = health ? { kind: "there", health } : { kind: "away", looks };
     const isReady = health?.status === "ready";
     if (isReady) for (const resolve of this.#waiters.splice(0)) resolve();
-    const eager = !isReady && (!document.hidden || this.#waiters.length > 0);
+    const eager =
+      (!isReady && (!document.hidden || this.#waiters.length > 0)) ||
+      // What is shown of a queue that empties would soon be wrong.
+      (!document.hidden && health !== null && health.in_flight > 0);
     this.#timer = setTimeout(() => void this.look(), eager ? EAGER_MS : CALM_MS);
     return health !== null;
   }
@@ -50,7 +66,10 @@ export class ServerWatch {
   async #health(): Promise<Health | null> {
     try {
       // A service that is not ready answers 503 with the same body.
-      const { data, error } = await this.#api.GET("/health", { cache: "no-store" });
+      const { data, error } = await this.#api.GET("/health", {
+        cache: "no-store",
+        signal: AbortSignal.timeout(ANSWER_MS),
+      });
       const body: unknown = data ?? error;
       return isHealth(body) ? body : null;
     } catch {

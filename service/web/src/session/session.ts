@@ -2,8 +2,9 @@ import { batch, computed, type ReadonlySignal, type Signal, signal } from "@prea
 import type { Api } from "../api/client";
 import type { ModelDescription } from "../api/types";
 import type { ImageWorker } from "../images/client";
+import type { Problem } from "../reading/outcome";
 import { type Pause, ReadingQueue } from "../reading/queue";
-import { type Answer, sendImage } from "../reading/send";
+import { type Answer, refused, sendImage } from "../reading/send";
 import type { IncomingFile } from "../tray/incoming";
 import { ServerWatch } from "./server";
 import { createStudy, type Study } from "./study";
@@ -11,6 +12,8 @@ import { Thumbnails } from "./thumbnails";
 
 /** A few at a time: enough to keep the service's batcher busy, few enough to cancel quickly. */
 const CONCURRENCY = 4;
+/** One look in vain may be a busy line; after two the service hangs or is gone. */
+const LOOKS_IN_VAIN = 2;
 
 export interface SessionParts {
   readonly api: Api;
@@ -27,9 +30,9 @@ export class Session {
   readonly models: Signal<readonly ModelDescription[] | null> = signal(null);
   readonly modelChoice: Signal<string | null> = signal<string | null>(null);
   readonly pause: Signal<Pause | null> = signal<Pause | null>(null);
-  /** The service asked for a key. */
-  readonly needsKey: Signal<boolean> = signal(false);
-  /** What a screen reader should say. */
+  /** Why the models could not be loaded, where they could not. */
+  readonly modelsProblem: Signal<Problem | null> = signal<Problem | null>(null);
+  /** What just happened, for a moment. */
   readonly notice: Signal<string> = signal("");
   readonly doneCount: ReadonlySignal<number> = computed(() => this.#count("done"));
   readonly failedCount: ReadonlySignal<number> = computed(() => this.#count("failed"));
@@ -72,22 +75,26 @@ export class Session {
       const isReady = state.kind === "there" && state.health.status === "ready";
       if (isReady && !wasReady) void this.loadModels();
       wasReady = isReady;
+      // A connection to a service that hangs would stay open for ever.
+      if (state.kind === "away" && state.looks >= LOOKS_IN_VAIN) this.#queue.interrupt();
     });
   }
 
   async loadModels(): Promise<void> {
+    this.modelsProblem.value = null;
     try {
-      const { data, response } = await this.parts.api.GET("/models");
-      this.needsKey.value = response.status === 401;
+      const { data, error, response } = await this.parts.api.GET("/models");
       if (data) this.models.value = data.models;
+      else this.modelsProblem.value = modelsProblemOf(error, response);
     } catch {
       // The watch notices that the service is away, and this runs again when it is back.
+      this.modelsProblem.value = UNREACHED;
     }
   }
 
   /** Add files, and look at the first where nothing is looked at. */
   add(files: readonly IncomingFile[]): readonly Study[] {
-    const added = files.map(({ file, format }) => createStudy(this.#nextId++, file, format));
+    const added = files.map((incoming) => createStudy(this.#nextId++, incoming));
     batch(() => {
       this.studies.value = [...this.studies.value, ...added];
       const [first] = added;
@@ -164,7 +171,7 @@ export class Session {
   /** Whether a study's answer comes from another model than the chosen one. */
   isStale(study: Study): boolean {
     const state = study.state.value;
-    return state.kind === "done" && study.answers.get(this.#key(study)) !== state.answer;
+    return state.kind === "done" && state.answer.asked.model !== this.modelChoice.value;
   }
 
   #read(study: Study): void {
@@ -190,6 +197,13 @@ export class Session {
   #count(kind: string): number {
     return this.studies.value.filter(({ state }) => state.value.kind === kind).length;
   }
+}
+
+const UNREACHED: Problem = { type: "page:unreached", status: 0 };
+
+function modelsProblemOf(error: unknown, response: Response): Problem {
+  const outcome = refused(error, response);
+  return outcome.kind === "problem" ? outcome.problem : UNREACHED;
 }
 
 const answerKey = (model: string | null, frame: number): string => `${model ?? ""} ${frame}`;

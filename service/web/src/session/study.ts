@@ -3,12 +3,15 @@ import type { ImageFormat } from "../images/sniff";
 import type { DicomFacts } from "../images/types";
 import type { ReadingState } from "../reading/queue";
 import type { Answer } from "../reading/send";
+import type { IncomingFile } from "../tray/incoming";
 
 /** One file of the tray. Its states are signals, so that a change redraws one row alone. */
 export interface Study {
   readonly id: number;
   readonly file: File;
   readonly name: string;
+  /** The name with the folders that it was chosen with: series often repeat their file names. */
+  readonly path: string;
   readonly format: ImageFormat | null;
   readonly state: Signal<ReadingState<Answer>>;
   /** An object URL; null where there is none yet, "none" where there will be none. */
@@ -19,11 +22,12 @@ export interface Study {
   readonly answers: Map<string, Answer>;
 }
 
-export function createStudy(id: number, file: File, format: ImageFormat | null): Study {
+export function createStudy(id: number, { file, path, format }: IncomingFile): Study {
   return {
     id,
     file,
     name: file.name,
+    path,
     format,
     state: signal<ReadingState<Answer>>({ kind: "waiting" }),
     thumbnail: signal<string | null>(null),

@@ -4,7 +4,7 @@ const plural = (count: number, one: string, many: string) => `${count} ${count =
 export const en = {
   name: "English",
   research: "Research only. Not for diagnosis.",
-  skip: "Skip to the radiograph",
+  skip: "Skip to the content",
   nav: { label: "Pages", read: "Read", models: "Models" },
   settings: {
     language: "Language",
@@ -26,7 +26,8 @@ export const en = {
     gpu: "GPU",
     cpu: "CPU",
     waiting: (count: number) => `${count} waiting`,
-    version: (version: string) => `version ${version}`,
+    queue: "Images in the service",
+    inService: (count: number, limit: number) => `${count} of ${limit} in the service`,
   },
   banner: {
     away: (count: number) =>
@@ -35,9 +36,15 @@ export const en = {
           ? `${plural(count, "image is", "images are")} kept here and will be sent when it is back.`
           : "Images that you add are kept here and will be sent when it is back."
       }`,
-    overloaded: (seconds: number) =>
-      `The service has much to do. It goes on in ${plural(seconds, "second", "seconds")}.`,
-    back: "The service is back.",
+    busy: "The service has much to do.",
+    pauses: {
+      "device-lost":
+        "The service has lost its accelerator. Tell the operator; your images stay here.",
+      "not-ready": "The service is still starting.",
+      "shutting-down": "The service is stopping; your images stay here.",
+      unavailable: "The service takes no images just now.",
+    } as Readonly<Record<string, string>>,
+    goesOn: (seconds: number) => `The next try is in ${plural(seconds, "second", "seconds")}.`,
   },
   intake: {
     title: "Drop a chest image here",
@@ -52,15 +59,13 @@ export const en = {
     dropHere: "Drop to add",
     skipped: (count: number) =>
       `${plural(count, "file was", "files were")} left out because ${
-        count === 1 ? "it is no image" : "they are no images"
+        count === 1 ? "it is no image or cannot be read" : "they are no images or cannot be read"
       }.`,
     added: (count: number) => `${plural(count, "image", "images")} added.`,
   },
   tray: {
     label: "Studies",
-    count: (count: number) => plural(count, "image", "images"),
     done: (done: number, all: number) => `${done} of ${all} read`,
-    select: (name: string, state: string) => `${name}: ${state}`,
     cancel: (name: string) => `Cancel ${name}`,
     retry: (name: string) => `Try ${name} again`,
     remove: (name: string) => `Remove ${name}`,
@@ -68,8 +73,6 @@ export const en = {
     retryFailed: "Try failed ones again",
     clear: "Remove all",
     readAll: "Read all with this model",
-    previous: "Previous image",
-    next: "Next image",
   },
   state: {
     waiting: "Waiting",
@@ -131,10 +134,8 @@ export const en = {
       `Decoding ${decode}, waiting ${queue}, model ${inference}`,
     timeHelpLabel: "How the time was spent",
     provider: "Ran on",
-    file: "File",
     sha256: "SHA-256",
     copyDigest: "Copy the digest",
-    requestId: "Request",
     print: "Print or save as PDF",
     copyJson: "Copy JSON",
     copied: "Copied",
@@ -159,9 +160,9 @@ export const en = {
     noise: "noise",
   } as Readonly<Record<string, string>>,
   viewer: {
-    label: "Radiograph",
+    label: "Viewer",
     help: "Arrow keys move the image, plus and minus zoom, Shift with arrow keys changes the window. Press question mark for all keys.",
-    image: (name: string) => `Radiograph ${name}`,
+    image: (name: string) => `Image ${name}`,
     tools: "Viewer tools",
     window: "Window",
     pan: "Move",
@@ -183,6 +184,7 @@ export const en = {
       lung: "Lung",
       mediastinum: "Mediastinum",
       bone: "Bone",
+      table: "Table of the file",
     } as Readonly<Record<string, string>>,
     filePreset: (number: string) =>
       number === "1" ? "From the file" : `From the file (${number})`,
@@ -199,6 +201,8 @@ export const en = {
     decoding: "Opening…",
     empty: "No image is open.",
     zoom: "Zoom",
+    spoken: (zoom: number, centre: number, width: number, unit: string) =>
+      `Zoom ${zoom} percent, window centre ${centre}, width ${width} ${unit}`.trim(),
   },
   preview: {
     title: "No preview",
@@ -209,6 +213,8 @@ export const en = {
       "no-image": () => "This DICOM file holds no image.",
       damaged: () => "The file seems to be damaged: it cannot be drawn here.",
       "too-large": () => "The image is too large to be drawn in a browser tab.",
+      "not-loaded": () =>
+        "A part of this page could not be loaded. It is tried again when the service is back.",
     },
   },
   facts: {
@@ -242,7 +248,7 @@ export const en = {
   },
   keys: {
     title: "Keys",
-    lead: "These work while the radiograph has the focus.",
+    lead: "These work while the image has the focus.",
     close: "Close",
     list: [
       ["Arrow keys", "Move the image"],
@@ -273,6 +279,12 @@ export const en = {
     loading: "Loading…",
     none: "The service has no models.",
     failed: "The models could not be loaded.",
+    problems: {
+      unauthenticated: "The service asks for a key, and it does not know yours if you gave one.",
+      forbidden: "Your key does not have the right “read”.",
+      "page:unreached": "The service did not answer.",
+      "page:unexpected": "This page does not understand the service's answer. Reload the page.",
+    } as Readonly<Record<string, string>>,
     version: (version: number) => `version ${version}`,
     takes: "Takes",
     findings: "Findings",
@@ -287,13 +299,40 @@ export const en = {
     images: "Images",
     figures: "Plots",
     noFigures: "This model came without plots.",
-    figure: (name: string) => `Plot: ${name.replaceAll(/[-_]/g, " ")}`,
+    figure: (name: string) => `Plot: ${name}`,
+    plots: {
+      roc: "ROC curve",
+      reliability: "Reliability diagram",
+      scores: "Distribution of the probabilities",
+      test: "test images",
+      validation: "validation images",
+    } as Readonly<Record<string, string>>,
+    metricNames: {
+      auroc: "AUROC",
+      auprc: "AUPRC",
+      accuracy: "Accuracy",
+      accuracy_answered: "Accuracy where not referred",
+      sensitivity: "Sensitivity",
+      specificity: "Specificity",
+      precision: "Precision",
+      f1: "F1",
+      ppv: "PPV",
+      npv: "NPV",
+      refer_share: "Share referred",
+      ece: "ECE",
+      ece_uncalibrated: "ECE before calibration",
+      brier: "Brier score",
+      brier_uncalibrated: "Brier score before calibration",
+      true_positives: "True positives",
+      false_positives: "False positives",
+      true_negatives: "True negatives",
+      false_negatives: "False negatives",
+    } as Readonly<Record<string, string>>,
     card: "Model card",
     noCard: "This model came without a card.",
     trainedOn: "Trained on",
     licence: "Licence of the data",
     trainedAt: "Trained at",
-    intendedUse: "Intended use",
     code: "SNOMED CT",
   },
   problem: {
@@ -351,6 +390,14 @@ export const en = {
       "device-lost": [
         "The service has lost its accelerator.",
         "Tell the operator. Your images stay here.",
+      ],
+      "body-timeout": [
+        "The file took too long to arrive.",
+        "Check the connection, then try again.",
+      ],
+      "out-of-memory": [
+        "The service had too little memory for this image.",
+        "Try again later, or send it at a smaller size.",
       ],
       "internal-error": [
         "Something went wrong in the service.",

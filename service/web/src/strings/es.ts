@@ -2,10 +2,14 @@ import type { Strings } from "./en";
 
 const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
 
+/** A finding within a sentence: "neumonía", but "COVID-19". */
+const withinText = (label: string): string =>
+  /^\p{Lu}{2}/u.test(label) ? label : label.charAt(0).toLowerCase() + label.slice(1);
+
 export const es: Strings = {
   name: "Español",
   research: "Solo para investigación. No apto para diagnóstico.",
-  skip: "Ir a la radiografía",
+  skip: "Ir al contenido",
   nav: { label: "Páginas", read: "Leer", models: "Modelos" },
   settings: {
     language: "Idioma",
@@ -27,7 +31,8 @@ export const es: Strings = {
     gpu: "GPU",
     cpu: "CPU",
     waiting: (count) => `${count} en espera`,
-    version: (version) => `versión ${version}`,
+    queue: "Imágenes en el servicio",
+    inService: (count, limit) => `${count} de ${limit} en el servicio`,
   },
   banner: {
     away: (count) =>
@@ -36,9 +41,15 @@ export const es: Strings = {
           ? `${plural(count, "imagen se conserva", "imágenes se conservan")} aquí y se ${count === 1 ? "enviará" : "enviarán"} cuando vuelva.`
           : "Las imágenes que añada se conservan aquí y se enviarán cuando vuelva."
       }`,
-    overloaded: (seconds) =>
-      `El servicio tiene mucho trabajo. Continúa en ${plural(seconds, "segundo", "segundos")}.`,
-    back: "El servicio ha vuelto.",
+    busy: "El servicio tiene mucho trabajo.",
+    pauses: {
+      "device-lost":
+        "El servicio ha perdido su acelerador. Avise al operador; sus imágenes siguen aquí.",
+      "not-ready": "El servicio aún se está iniciando.",
+      "shutting-down": "El servicio se está deteniendo; sus imágenes siguen aquí.",
+      unavailable: "El servicio no acepta imágenes en este momento.",
+    },
+    goesOn: (seconds) => `El próximo intento es en ${plural(seconds, "segundo", "segundos")}.`,
   },
   intake: {
     title: "Suelte aquí una imagen de tórax",
@@ -53,15 +64,13 @@ export const es: Strings = {
     dropHere: "Suelte para añadir",
     skipped: (count) =>
       `${plural(count, "archivo omitido", "archivos omitidos")} porque no ${
-        count === 1 ? "es una imagen" : "son imágenes"
+        count === 1 ? "es una imagen o no se puede leer" : "son imágenes o no se pueden leer"
       }.`,
     added: (count) => `${plural(count, "imagen añadida", "imágenes añadidas")}.`,
   },
   tray: {
     label: "Estudios",
-    count: (count) => plural(count, "imagen", "imágenes"),
-    done: (done, all) => `${done} de ${all} leídas`,
-    select: (name, state) => `${name}: ${state}`,
+    done: (done, all) => `${done} de ${all} ${all === 1 ? "leída" : "leídas"}`,
     cancel: (name) => `Cancelar ${name}`,
     retry: (name) => `Reintentar ${name}`,
     remove: (name) => `Quitar ${name}`,
@@ -69,8 +78,6 @@ export const es: Strings = {
     retryFailed: "Reintentar las fallidas",
     clear: "Quitar todo",
     readAll: "Leer todas con este modelo",
-    previous: "Imagen anterior",
-    next: "Imagen siguiente",
   },
   state: {
     waiting: "En espera",
@@ -96,7 +103,7 @@ export const es: Strings = {
     label: "Resultado",
     none: "Elija una imagen para ver su resultado.",
     decision: "Lo que ve el modelo",
-    refer: "Derivar a un lector",
+    refer: "Derivar a un especialista",
     referLead: "El modelo no decide sobre esta imagen. Debe hacerlo una persona.",
     decided: (label) =>
       `${label} es el único hallazgo cuya probabilidad alcanza su punto de operación.`,
@@ -132,10 +139,8 @@ export const es: Strings = {
       `Decodificación ${decode}, espera ${queue}, modelo ${inference}`,
     timeHelpLabel: "En qué se empleó el tiempo",
     provider: "Ejecutado en",
-    file: "Archivo",
     sha256: "SHA-256",
     copyDigest: "Copiar la huella digital",
-    requestId: "Petición",
     print: "Imprimir o guardar como PDF",
     copyJson: "Copiar JSON",
     copied: "Copiado",
@@ -161,9 +166,9 @@ export const es: Strings = {
     noise: "ruido",
   },
   viewer: {
-    label: "Radiografía",
-    help: "Las flechas mueven la imagen, más y menos cambian el tamaño, Mayúsculas con flechas cambia la ventana. Pulse el signo de interrogación para ver todas las teclas.",
-    image: (name) => `Radiografía ${name}`,
+    label: "Visor",
+    help: "Las flechas mueven la imagen, más y menos acercan y alejan, Mayúsculas con flechas cambia la ventana. Pulse el signo de interrogación para ver todas las teclas.",
+    image: (name) => `Imagen ${name}`,
     tools: "Herramientas del visor",
     window: "Ventana",
     pan: "Mover",
@@ -185,10 +190,11 @@ export const es: Strings = {
       lung: "Pulmón",
       mediastinum: "Mediastino",
       bone: "Hueso",
+      table: "Tabla del archivo",
     },
     filePreset: (number) => (number === "1" ? "Del archivo" : `Del archivo (${number})`),
     heatmap: "Mapa de calor",
-    heatmapOf: (label) => `Lo que indica ${label}`,
+    heatmapOf: (label) => `Indicios de ${withinText(label)}`,
     heatmapNote: "Dónde miró el modelo. No delimita la enfermedad.",
     opacity: "Opacidad",
     legendLow: "débil",
@@ -199,7 +205,9 @@ export const es: Strings = {
     frameRead: (frame) => `Se leyó el fotograma ${frame}`,
     decoding: "Abriendo…",
     empty: "No hay ninguna imagen abierta.",
-    zoom: "Tamaño",
+    zoom: "Zoom",
+    spoken: (zoom, centre, width, unit) =>
+      `Tamaño ${zoom} por ciento, centro de la ventana ${centre}, anchura ${width} ${unit}`.trim(),
   },
   preview: {
     title: "Sin vista previa",
@@ -210,6 +218,8 @@ export const es: Strings = {
       "no-image": () => "Este archivo DICOM no contiene ninguna imagen.",
       damaged: () => "El archivo parece dañado: no se puede dibujar aquí.",
       "too-large": () => "La imagen es demasiado grande para dibujarla en una pestaña.",
+      "not-loaded": () =>
+        "No se pudo cargar una parte de esta página. Se intentará de nuevo cuando vuelva el servicio.",
     },
   },
   facts: {
@@ -243,7 +253,7 @@ export const es: Strings = {
   },
   keys: {
     title: "Teclas",
-    lead: "Funcionan mientras la radiografía tiene el foco.",
+    lead: "Funcionan mientras la imagen tiene el foco.",
     close: "Cerrar",
     list: [
       ["Flechas", "Mover la imagen"],
@@ -263,7 +273,7 @@ export const es: Strings = {
     mouse: [
       ["Arrastrar", "Ventana: a la derecha más ancha, arriba más clara (o mover, con Mover)"],
       ["Botón central o Ctrl + arrastrar", "Mover"],
-      ["Rueda, pellizco", "Tamaño"],
+      ["Rueda, pellizco", "Zoom"],
       ["Clic con Mover", "Centrar ese punto"],
       ["Doble clic", "Ajustar o 1:1"],
     ],
@@ -274,6 +284,12 @@ export const es: Strings = {
     loading: "Cargando…",
     none: "El servicio no tiene modelos.",
     failed: "No se pudieron cargar los modelos.",
+    problems: {
+      unauthenticated: "El servicio pide una clave y no conoce la suya, si ya dio una.",
+      forbidden: "Su clave no tiene el permiso «read».",
+      "page:unreached": "El servicio no respondió.",
+      "page:unexpected": "Esta página no entiende la respuesta del servicio. Recargue la página.",
+    },
     version: (version) => `versión ${version}`,
     takes: "Acepta",
     findings: "Hallazgos",
@@ -288,13 +304,40 @@ export const es: Strings = {
     images: "Imágenes",
     figures: "Gráficas",
     noFigures: "Este modelo no trae gráficas.",
-    figure: (name) => `Gráfica: ${name.replaceAll(/[-_]/g, " ")}`,
+    figure: (name) => `Gráfica: ${name}`,
+    plots: {
+      roc: "Curva ROC",
+      reliability: "Diagrama de fiabilidad",
+      scores: "Distribución de las probabilidades",
+      test: "imágenes de prueba",
+      validation: "imágenes de validación",
+    },
+    metricNames: {
+      auroc: "AUROC",
+      auprc: "AUPRC",
+      accuracy: "Exactitud",
+      accuracy_answered: "Exactitud donde no se deriva",
+      sensitivity: "Sensibilidad",
+      specificity: "Especificidad",
+      precision: "Precisión",
+      f1: "F1",
+      ppv: "VPP",
+      npv: "VPN",
+      refer_share: "Proporción derivada",
+      ece: "ECE",
+      ece_uncalibrated: "ECE antes de calibrar",
+      brier: "Puntuación de Brier",
+      brier_uncalibrated: "Puntuación de Brier antes de calibrar",
+      true_positives: "Verdaderos positivos",
+      false_positives: "Falsos positivos",
+      true_negatives: "Verdaderos negativos",
+      false_negatives: "Falsos negativos",
+    },
     card: "Ficha del modelo",
     noCard: "Este modelo no trae ficha.",
     trainedOn: "Entrenado con",
     licence: "Licencia de los datos",
     trainedAt: "Entrenado el",
-    intendedUse: "Uso previsto",
     code: "SNOMED CT",
   },
   problem: {
@@ -355,6 +398,14 @@ export const es: Strings = {
       "device-lost": [
         "El servicio ha perdido su acelerador.",
         "Avise al operador. Sus imágenes siguen aquí.",
+      ],
+      "body-timeout": [
+        "El archivo tardó demasiado en llegar.",
+        "Compruebe la conexión y vuelva a intentarlo.",
+      ],
+      "out-of-memory": [
+        "El servicio no tuvo memoria suficiente para esta imagen.",
+        "Vuelva a intentarlo más tarde o envíela más pequeña.",
       ],
       "internal-error": [
         "Algo falló en el servicio.",

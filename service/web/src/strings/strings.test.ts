@@ -27,3 +27,38 @@ it("no string is empty, and hardly one is the same in both languages", () => {
   expect([...leaves(en).values(), ...spanish.values()]).not.toContain("");
   expect(same).toEqual([]);
 });
+
+/** Groups that are looked up by a name that the service gives. */
+const BY_NAME = /^(labels|checks|reasons|facts\.modalities|viewer\.presets|preview\.reasons)\./;
+const LOOKED_UP =
+  /^(problem\.types|banner\.pauses|models\.(plots|metricNames|problems)|settings\.themes|state|keys\.(list|mouse))\./;
+const SOURCES = import.meta.glob<string>(["../**/*.{ts,tsx}", "!./**", "!../**/*.test.ts"], {
+  query: "?raw",
+  import: "default",
+  eager: true,
+});
+
+it("every string is used", () => {
+  const page = Object.values(SOURCES).join("\n");
+  const unused = [...leaves(en).keys()].filter((path) => {
+    if (BY_NAME.test(path) || LOOKED_UP.test(path) || /\.\d+$/.test(path)) return false;
+    return !new RegExp(`[.{,]\\s*${path.split(".").at(-1)}\\b`).test(page);
+  });
+
+  expect(Object.keys(SOURCES).length).toBeGreaterThan(50);
+  expect(unused).toEqual([]);
+});
+
+it.each([
+  ["Neumonía", "Indicios de neumonía"],
+  ["COVID-19", "Indicios de COVID-19"],
+])("in Spanish the heatmap of %s is headed %s", (label, heading) => {
+  expect(es.viewer.heatmapOf(label)).toBe(heading);
+});
+
+it.each([
+  [1, 1, "1 de 1 leída"],
+  [1, 3, "1 de 3 leídas"],
+])("in Spanish %d of %d is counted in its number", (done, all, words) => {
+  expect(es.tray.done(done, all)).toBe(words);
+});

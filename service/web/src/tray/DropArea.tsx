@@ -1,17 +1,21 @@
-import type { ComponentChildren } from "preact";
+import type { Signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { useSession, useStrings } from "../app/context";
+import type { Route } from "../app/route";
 import { dropped, pasted } from "./incoming";
 import { take, takeFiles } from "./intake";
 
-/** Takes files that are dropped anywhere on the page or pasted into it. */
-export function DropArea({ children }: { readonly children: ComponentChildren }) {
+/** Takes files that are dropped anywhere on the page or pasted into it, and goes to where they are. */
+export function DropArea({ route }: { readonly route: Signal<Route> }) {
   const session = useSession();
   const strings = useStrings();
   const [isOver, setOver] = useState(false);
   useEffect(() => {
     const leave = new AbortController();
     const { signal } = leave;
+    const goToRead = () => {
+      if (route.peek() !== "read") window.location.hash = "read";
+    };
     const over = (event: DragEvent) => {
       if (!event.dataTransfer?.types.includes("Files")) return;
       event.preventDefault();
@@ -21,27 +25,28 @@ export function DropArea({ children }: { readonly children: ComponentChildren })
     const drop = async (event: DragEvent) => {
       event.preventDefault();
       setOver(false);
-      if (event.dataTransfer) await take(session, strings, dropped(event.dataTransfer));
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      goToRead();
+      await take(session, strings, dropped(event.dataTransfer));
     };
     const out = (event: DragEvent) => {
       if (event.relatedTarget === null) setOver(false);
     };
-    const paste = (event: ClipboardEvent) =>
-      void takeFiles(session, strings, pasted(event.clipboardData));
+    const paste = (event: ClipboardEvent) => {
+      const files = pasted(event.clipboardData);
+      if (files.length > 0) goToRead();
+      void takeFiles(session, strings, files);
+    };
     window.addEventListener("dragover", over, { signal });
     window.addEventListener("dragleave", out, { signal });
     window.addEventListener("drop", (event) => void drop(event), { signal });
     window.addEventListener("paste", paste, { signal });
     return () => leave.abort();
-  }, [session, strings]);
+  }, [session, strings, route]);
+  if (!isOver) return null;
   return (
-    <>
-      {children}
-      {isOver && (
-        <div class="drop-veil" aria-hidden="true">
-          <p>{strings.intake.dropHere}</p>
-        </div>
-      )}
-    </>
+    <div class="drop-veil" aria-hidden="true">
+      <p>{strings.intake.dropHere}</p>
+    </div>
   );
 }

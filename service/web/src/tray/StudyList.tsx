@@ -1,5 +1,6 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useSession, useStrings } from "../app/context";
+import { focusSelected } from "./focus";
 import { StudyRow } from "./StudyRow";
 import { scrollFor, visibleSpan } from "./virtual";
 
@@ -43,7 +44,7 @@ export function StudyList() {
     if (by === undefined) return;
     event.preventDefault();
     session.step(by as 1 | -1);
-    focusSelected(box.current);
+    focusSelected();
   };
   return (
     <div
@@ -69,14 +70,5 @@ export function StudyList() {
         ))}
       </ul>
     </div>
-  );
-}
-
-/** The row may be drawn only after the scroll, so the focus follows a frame later. */
-function focusSelected(box: HTMLElement | null): void {
-  requestAnimationFrame(() =>
-    requestAnimationFrame(() => {
-      box?.querySelector<HTMLElement>("[aria-current=true]")?.focus({ preventScroll: true });
-    }),
   );
 }

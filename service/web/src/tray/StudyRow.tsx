@@ -6,6 +6,7 @@ import type { ReadingState } from "../reading/queue";
 import type { Answer } from "../reading/send";
 import type { Study } from "../session/study";
 import type { Language, Strings } from "../strings";
+import { focusAround } from "./focus";
 
 interface StudyRowProps {
   readonly study: Study;
@@ -27,63 +28,59 @@ export function StudyRow({ study, index, count, top, isSelected }: StudyRowProps
         class="study-select"
         aria-current={isSelected ? "true" : undefined}
         tabIndex={isSelected ? 0 : -1}
-        title={study.name}
+        title={study.path}
         onClick={() => session.select(study)}
       >
         <Thumbnail study={study} />
         <span class="study-text">
-          <span class="study-name">{study.name}</span>
+          <StudyName study={study} />
           <span class={`study-state ${toneOf(state)}`}>{summary}</span>
           {state.kind === "sending" && <progress max={1} value={state.share} aria-hidden="true" />}
           {state.kind === "reading" && <progress max={1} aria-hidden="true" />}
         </span>
       </button>
-      <RowAction study={study} state={state} isSelected={isSelected} />
+      <RowActions study={study} index={index} state={state} isSelected={isSelected} />
     </li>
   );
 }
 
 interface RowActionProps {
   readonly study: Study;
+  readonly index: number;
   readonly state: ReadingState<Answer>;
   readonly isSelected: boolean;
 }
 
-function RowAction({ study, state, isSelected }: RowActionProps) {
+/** One button for each state, always in the same place so that it keeps the focus. */
+function RowActions({ study, index, state, isSelected }: RowActionProps) {
   const session = useSession();
   const { tray } = useStrings();
-  switch (state.kind) {
-    case "waiting":
-    case "sending":
-    case "reading":
-      return (
-        <IconButton
-          icon="close"
-          tab={isSelected}
-          label={tray.cancel(study.name)}
-          act={() => session.cancel(study)}
-        />
-      );
-    case "failed":
-    case "cancelled":
-      return (
-        <IconButton
-          icon="retry"
-          tab={isSelected}
-          label={tray.retry(study.name)}
-          act={() => session.retry([study])}
-        />
-      );
-    default:
-      return (
-        <IconButton
-          icon="close"
-          tab={isSelected}
-          label={tray.remove(study.name)}
-          act={() => session.remove(study)}
-        />
-      );
-  }
+  const remove = {
+    icon: "close",
+    label: tray.remove(study.path),
+    act: () => {
+      session.remove(study);
+      focusAround(index);
+    },
+  } as const;
+  const cancel = {
+    icon: "close",
+    label: tray.cancel(study.path),
+    act: () => session.cancel(study),
+  } as const;
+  const retry = {
+    icon: "retry",
+    label: tray.retry(study.path),
+    act: () => session.retry([study]),
+  } as const;
+  const isOver = state.kind === "failed" || state.kind === "cancelled";
+  const first = isOver ? retry : state.kind === "done" ? remove : cancel;
+  return (
+    <>
+      <IconButton {...first} tab={isSelected} />
+      {isOver && <IconButton {...remove} tab={isSelected} />}
+    </>
+  );
 }
 
 interface IconButtonProps {
@@ -106,6 +103,17 @@ function IconButton({ icon, label, act, tab }: IconButtonProps) {
     >
       <Icon name={icon} />
     </button>
+  );
+}
+
+/** The name, behind as much of its folder as there is room for. */
+function StudyName({ study }: { readonly study: Study }) {
+  const folder = study.path.slice(0, -study.name.length);
+  return (
+    <span class="study-name">
+      {folder && <span class="study-folder">{folder}</span>}
+      <span class="study-file">{study.name}</span>
+    </span>
   );
 }
 

@@ -1,5 +1,6 @@
 import { useSession, useStrings } from "../app/context";
 import { Icon } from "../app/icons";
+import { focusSelected } from "./focus";
 import { ModelChoice } from "./ModelChoice";
 import { Pickers } from "./Pickers";
 import { StudyList } from "./StudyList";
@@ -22,19 +23,33 @@ export function Tray() {
       <StudyList />
       <div class="tray-foot">
         {session.openCount.value > 1 && (
-          <button type="button" class="button small" onClick={() => session.cancelAll()}>
+          <button
+            type="button"
+            class="button small"
+            onClick={() => leave(() => session.cancelAll())}
+          >
             <Icon name="close" /> {tray.cancelAll}
           </button>
         )}
         {session.failedCount.value > 1 && (
-          <button type="button" class="button small" onClick={() => session.retryFailed()}>
+          <button
+            type="button"
+            class="button small"
+            onClick={() => leave(() => session.retryFailed())}
+          >
             <Icon name="retry" /> {tray.retryFailed}
           </button>
         )}
-        <button type="button" class="button small" onClick={() => session.clear()}>
+        <button type="button" class="button small" onClick={() => leave(() => session.clear())}>
           <Icon name="close" /> {tray.clear}
         </button>
       </div>
     </section>
   );
+}
+
+/** Do what makes the button itself go away, and keep the focus in the tray. */
+function leave(act: () => void): void {
+  act();
+  focusSelected();
 }

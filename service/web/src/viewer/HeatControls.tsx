@@ -2,7 +2,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { usePage, useStrings } from "../app/context";
 import { Icon } from "../app/icons";
 import { answerOf } from "../session/study";
-import { heatColour } from "./heat";
+import { heatAlpha, heatColour } from "./heat";
 
 const LEGEND_WIDTH = 128;
 
@@ -41,7 +41,7 @@ export function HeatControls() {
         />
       </label>
       <figure class="legend">
-        <Legend />
+        <Legend opacity={viewer.opacity.value} />
         <figcaption>
           <span>{strings.viewer.legendLow}</span>
           <span>{strings.viewer.heatmapOf(finding)}</span>
@@ -53,16 +53,23 @@ export function HeatControls() {
   );
 }
 
-/** Drawn by the same function that colours the heatmap, so that the two cannot differ. */
-function Legend() {
+/** A gray as that of a lung's edge, over which the legend looks as the heatmap does. */
+const UNDER = "#808080";
+
+/** Drawn by the same functions that colour the heatmap, so that the two cannot differ. */
+function Legend({ opacity }: { readonly opacity: number }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
     const context = canvas.current?.getContext("2d");
     if (!context) return;
+    context.fillStyle = UNDER;
+    context.fillRect(0, 0, LEGEND_WIDTH, 1);
     for (let x = 0; x < LEGEND_WIDTH; x++) {
-      context.fillStyle = `rgb(${heatColour(x / (LEGEND_WIDTH - 1)).join(" ")})`;
+      const strength = x / (LEGEND_WIDTH - 1);
+      const alpha = (heatAlpha(strength) / 255) * opacity;
+      context.fillStyle = `rgb(${heatColour(strength).join(" ")} / ${alpha})`;
       context.fillRect(x, 0, 1, 1);
     }
-  }, []);
+  }, [opacity]);
   return <canvas ref={canvas} width={LEGEND_WIDTH} height={1} />;
 }

@@ -9,6 +9,9 @@ import { onViewerKey } from "./keyboard";
 import type { ViewerModel } from "./model";
 import { PointerControl } from "./pointer";
 
+/** A reader who holds a key down hears where it ended, not every step. */
+const REST_MS = 700;
+
 /** Where the radiograph is drawn, and where keys and gestures act on it. */
 export function Stage() {
   const { session, viewer, dialog } = usePage();
@@ -55,6 +58,7 @@ export function Stage() {
         {shown.kind === "impossible" && <NoPreview error={shown.error} />}
         {shown.kind === "picture" && <Readout />}
       </div>
+      <Spoken />
       {/* biome-ignore-end lint/a11y/noNoninteractiveTabindex: an application takes keys. */}
     </div>
   );
@@ -75,17 +79,49 @@ function NoPreview({ error }: { readonly error: PreviewError }) {
 function Readout() {
   const { viewer } = usePage();
   const strings = useStrings();
-  const { centre, width } = viewer.window.value;
-  const unit = viewer.image.value?.unit;
+  const { zoom, centre, width, unit } = readings(viewer);
   return (
     <p class="readout" aria-hidden="true">
       <span>
-        {strings.viewer.zoom} {Math.round(viewer.view.value.scale * 100)} %
+        {strings.viewer.zoom} {zoom} %
       </span>
       <span>
-        C {Math.round(centre)} W {Math.round(width)}
+        C {centre} W {width}
         {unit ? ` ${unit}` : ""}
       </span>
+    </p>
+  );
+}
+
+function readings(viewer: ViewerModel) {
+  const { centre, width } = viewer.window.value;
+  return {
+    zoom: Math.round(viewer.view.value.scale * 100),
+    centre: Math.round(centre),
+    width: Math.round(width),
+    unit: viewer.image.value?.unit ?? null,
+  };
+}
+
+/** The readout for a screen reader, once zoom and window have rested after a change. */
+function Spoken() {
+  const { viewer } = usePage();
+  const strings = useStrings();
+  const [said, say] = useState("");
+  const isShown = viewer.image.value !== null;
+  const { zoom, centre, width, unit } = readings(viewer);
+  const text = strings.viewer.spoken(zoom, centre, width, unit ?? "");
+  useEffect(() => {
+    if (!isShown) {
+      say("");
+      return;
+    }
+    const timer = setTimeout(() => say(text), REST_MS);
+    return () => clearTimeout(timer);
+  }, [text, isShown]);
+  return (
+    <p class="unseen" role="status">
+      {said}
     </p>
   );
 }

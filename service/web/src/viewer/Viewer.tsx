@@ -25,7 +25,7 @@ function FrameChoice() {
   const { session, viewer } = usePage();
   const strings = useStrings();
   const study = session.selected.value;
-  const frames = viewer.image.value?.frames ?? 1;
+  const frames = Math.max(viewer.frames.value, study?.facts.value?.frames ?? 1);
   if (!study || frames <= 1) return null;
   const frame = study.frame.value;
   const state = study.state.value;

@@ -10,8 +10,9 @@ export function WindowControls() {
   const strings = useStrings();
   const image = viewer.image.value;
   if (!image) return null;
-  const { centre, width } = viewer.window.value;
-  const chosen = image.presets.findIndex((preset) => same(preset, { centre, width }));
+  const window = viewer.window.value;
+  const { centre, width } = window;
+  const chosen = image.presets.findIndex((preset) => same(preset, window));
   return (
     <div class="window-controls">
       <select
@@ -19,7 +20,7 @@ export function WindowControls() {
         value={chosen < 0 ? OWN : String(chosen)}
         onChange={(event) => {
           const preset = image.presets[Number(event.currentTarget.value)];
-          if (preset) viewer.setWindow({ centre: preset.centre, width: preset.width });
+          if (preset) viewer.usePreset(preset);
         }}
       >
         {chosen < 0 && <option value={OWN}>{strings.viewer.custom}</option>}
@@ -50,7 +51,8 @@ export function WindowControls() {
   );
 }
 
-const same = (a: DisplayWindow, b: DisplayWindow) => a.centre === b.centre && a.width === b.width;
+const same = (a: DisplayWindow, b: DisplayWindow) =>
+  a.centre === b.centre && a.width === b.width && a.curve === b.curve;
 
 const rounded = (value: number) => Math.round(value * 10) / 10;
 

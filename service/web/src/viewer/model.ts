@@ -1,5 +1,5 @@
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
-import type { DecodedImage, DisplayWindow, PreviewError } from "../images/types";
+import type { DecodedImage, DisplayWindow, PreviewError, WindowPreset } from "../images/types";
 import { fitted, imagePoint, type Point, panned, type Size, type View, zoomed } from "./geometry";
 import { Picture } from "./picture";
 
@@ -29,6 +29,8 @@ export class ViewerModel {
   readonly image: ReadonlySignal<DecodedImage | null> = computed(() =>
     this.shown.value.kind === "picture" ? this.shown.value.picture.image : null,
   );
+  /** Of the open file, also where the chosen frame of it cannot be drawn. */
+  readonly frames: Signal<number> = signal(1);
   #isFitted = true;
 
   constructor(opacity: Signal<number>) {
@@ -46,9 +48,8 @@ export class ViewerModel {
   reset(): void {
     const image = this.image.peek();
     if (!image) return;
-    const [{ centre, width }] = image.presets;
     batch(() => {
-      this.window.value = { centre, width };
+      this.usePreset(image.presets[0]);
       this.invert.value = false;
       this.fit();
     });
@@ -97,23 +98,39 @@ export class ViewerModel {
     this.#isFitted = false;
   }
 
+  usePreset({ name: _, ...window }: WindowPreset): void {
+    this.window.value = window;
+  }
+
   setWindow(window: Partial<DisplayWindow>): void {
     const next = { ...this.window.peek(), ...window };
     if (!Number.isFinite(next.centre) || !Number.isFinite(next.width)) return;
     const least = this.image.peek()?.pixels instanceof Float32Array ? 1e-6 : 1;
-    this.window.value = { centre: next.centre, width: Math.max(least, next.width) };
+    this.window.value = { ...next, width: Math.max(least, next.width) };
   }
 
   /** Change the window from where a drag began: right is wider, up is brighter. */
   dragWindow(start: DisplayWindow, by: Point): void {
     const gain = Math.max(start.width, this.#rangeWidth() / 50) / DRAG_SPAN;
-    this.setWindow({ centre: start.centre + by.y * gain, width: start.width + by.x * gain });
+    this.setWindow({
+      centre: start.centre + this.#darker(by.y) * gain,
+      width: start.width + by.x * gain,
+    });
   }
 
   nudgeWindow(steps: Point): void {
     const { centre, width } = this.window.peek();
     const step = Math.max(width * NUDGE, this.#rangeWidth() / 2000);
-    this.setWindow({ centre: centre + steps.y * step, width: width + steps.x * step });
+    this.setWindow({
+      centre: centre + this.#darker(steps.y) * step,
+      width: width + steps.x * step,
+    });
+  }
+
+  /** A higher centre is darker, but where small values are the bright ones it is brighter. */
+  #darker(down: number): number {
+    const isFlipped = (this.image.peek()?.inverted ?? false) !== this.invert.peek();
+    return isFlipped ? -down : down;
   }
 
   changeOpacity(by: number): void {

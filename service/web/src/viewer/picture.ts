@@ -56,8 +56,9 @@ export class Picture {
   }
 
   #paintedFor(level: Level, depth: number, seen: Region, rendering: Rendering): Painted {
-    const { centre, width } = rendering.window;
-    const key = `${depth} ${centre} ${width} ${rendering.invert}`;
+    const { centre, width, curve } = rendering.window;
+    const shape = typeof curve === "object" ? "table" : curve;
+    const key = `${depth} ${centre} ${width} ${shape} ${rendering.invert}`;
     const known = this.#painted;
     if (known?.key === key && contains(known.region, seen)) return known;
     const region = widened(seen, level);
@@ -86,7 +87,7 @@ export class Picture {
     const level = {
       width: Math.max(1, width >> 1),
       height: Math.max(1, height >> 1),
-      pixels: halved(pixels, width, height, this.image.samples),
+      pixels: halved(pixels, width, height, this.image.samples, this.image.padding),
     };
     this.#levels[depth] = level;
     return level;

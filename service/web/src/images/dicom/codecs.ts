@@ -1,6 +1,9 @@
 import charlsWasm from "@cornerstonejs/codec-charls/decodewasm?url";
 import openJpegWasm from "@cornerstonejs/codec-openjpeg/decodewasm?url";
 
+import { PreviewError } from "../types";
+import { kept } from "./kept";
+
 export interface CodedFrame {
   readonly bytes: Uint8Array;
   readonly bits: number;
@@ -19,17 +22,47 @@ export interface WasmDecoder {
 /** The decoders chat on the console about every header that they read. */
 const silent = () => {};
 
-/** JPEG 2000, by OpenJPEG. Loaded when the first such file is opened. */
-export async function decodeJpeg2000(frame: Uint8Array): Promise<CodedFrame> {
+const openJpeg = part(async () => {
   const { default: load } = await import("@cornerstonejs/codec-openjpeg/decodewasmjs");
-  const codec = await load({ locateFile: () => openJpegWasm, print: silent, printErr: silent });
+  return load({ locateFile: () => openJpegWasm, print: silent, printErr: silent });
+});
+
+const charls = part(async () => {
+  const { default: load } = await import("@cornerstonejs/codec-charls/decodewasmjs");
+  return load({ locateFile: () => charlsWasm, print: silent, printErr: silent });
+});
+
+const lossless = part(() => import("@cornerstonejs/jpeg-lossless-decoder-js"));
+
+/** A part of the page that is loaded when it is first needed. */
+function part<T>(load: () => Promise<T>): () => Promise<T> {
+  return kept(async () => {
+    try {
+      return await load();
+    } catch {
+      throw new PreviewError("not-loaded");
+    }
+  });
+}
+
+/**
+ * Load all decoders before they are needed.
+ *
+ * @throws PreviewError where one does not arrive.
+ */
+export async function loadDecoders(): Promise<void> {
+  await Promise.all([openJpeg(), charls(), lossless()]);
+}
+
+/** JPEG 2000, by OpenJPEG. */
+export async function decodeJpeg2000(frame: Uint8Array): Promise<CodedFrame> {
+  const codec = await openJpeg();
   return decoded(new codec.J2KDecoder(), frame);
 }
 
 /** JPEG-LS, by CharLS. */
 export async function decodeJpegLs(frame: Uint8Array): Promise<CodedFrame> {
-  const { default: load } = await import("@cornerstonejs/codec-charls/decodewasmjs");
-  const codec = await load({ locateFile: () => charlsWasm, print: silent, printErr: silent });
+  const codec = await charls();
   return decoded(new codec.JpegLSDecoder(), frame);
 }
 
@@ -55,7 +88,7 @@ export async function decodeJpegLossless(
   frame: Uint8Array,
   bytesPerSample: number,
 ): Promise<Uint8Array> {
-  const { Decoder } = await import("@cornerstonejs/jpeg-lossless-decoder-js");
+  const { Decoder } = await lossless();
   const whole = frame.slice();
   const values = new Decoder().decode(whole.buffer, 0, whole.length, bytesPerSample);
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

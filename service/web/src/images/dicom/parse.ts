@@ -1,5 +1,6 @@
 import { type DataSet, parseDicom } from "dicom-parser";
 import { inflateSync } from "fflate";
+import { isBigEndian, isDicomFile, isExplicit } from "../sniff";
 import { PreviewError } from "../types";
 import { SYNTAX, TAG } from "./tags";
 
@@ -10,11 +11,38 @@ import { SYNTAX, TAG } from "./tags";
  */
 export function parse(bytes: Uint8Array): DataSet {
   try {
-    return parseDicom(bytes, { inflater: inflated });
+    return parseDicom(asFile(bytes), { inflater: inflated });
   } catch {
     throw new PreviewError("damaged");
   }
 }
+
+const META_GROUP = 0x02;
+const PREFIX_AT = 128;
+
+/** Put the preamble, the prefix and, where it lacks, the transfer syntax before a bare data set. */
+function asFile(bytes: Uint8Array): Uint8Array {
+  if (isDicomFile(bytes)) return bytes;
+  const meta = bytes[0] === META_GROUP ? [] : syntaxElement(guessedSyntax(bytes));
+  const file = new Uint8Array(PREFIX_AT + 4 + meta.length + bytes.length);
+  file.set(ascii("DICM"), PREFIX_AT);
+  file.set(meta, PREFIX_AT + 4);
+  file.set(bytes, PREFIX_AT + 4 + meta.length);
+  return file;
+}
+
+function guessedSyntax(bytes: Uint8Array): string {
+  if (isBigEndian(bytes)) return SYNTAX.explicitBig;
+  return isExplicit(bytes) ? SYNTAX.explicitLittle : SYNTAX.implicitLittle;
+}
+
+/** (0002,0010) UI, in Explicit VR Little Endian as all meta information is. */
+function syntaxElement(uid: string): number[] {
+  const value = ascii(uid.length % 2 ? `${uid}\0` : uid);
+  return [0x02, 0x00, 0x10, 0x00, ...ascii("UI"), value.length, 0, ...value];
+}
+
+const ascii = (text: string): number[] => [...text].map((letter) => letter.charCodeAt(0));
 
 export const transferSyntax = (dataSet: DataSet): string =>
   dataSet.string(TAG.TransferSyntaxUID) ?? SYNTAX.implicitLittle;

@@ -1,0 +1,38 @@
+import type { DataSet } from "dicom-parser";
+import type { Padding } from "../types";
+import type { Layout } from "./layout";
+import { TAG } from "./tags";
+
+/**
+ * The stored values that are padding, or null.
+ *
+ * Source: DICOM PS3.3 C.7.5.1.1.2 and C.7.6.24.
+ */
+export function paddingOf(dataSet: DataSet, layout: Layout, signed: boolean): Padding | null {
+  const read = layout.float ? floatReader(dataSet, layout) : integerReader(dataSet, layout, signed);
+  const [value, limit] = [read("Value"), read("RangeLimit")];
+  if (value === undefined || Number.isNaN(value)) return null;
+  const other = limit ?? value;
+  return [Math.min(value, other), Math.max(value, other)];
+}
+
+type Read = (part: "Value" | "RangeLimit") => number | undefined;
+
+function floatReader(dataSet: DataSet, layout: Layout): Read {
+  if (layout.bytesPerSample === 4) return (part) => dataSet.float(TAG[`FloatPixelPadding${part}`]);
+  return (part) => {
+    const value = dataSet.double(TAG[`DoubleFloatPixelPadding${part}`]);
+    // The samples are kept with single precision.
+    return value === undefined ? undefined : Math.fround(value);
+  };
+}
+
+/** A writer may give the bits of a signed value as an unsigned one, so the bits are read. */
+function integerReader(dataSet: DataSet, layout: Layout, signed: boolean): Read {
+  const unused = layout.bytesPerSample === 1 ? 24 : 16;
+  return (part) => {
+    const bits = dataSet.uint16(TAG[`PixelPadding${part}`]);
+    if (bits === undefined) return undefined;
+    return signed ? (bits << unused) >> unused : (bits << unused) >>> unused;
+  };
+}

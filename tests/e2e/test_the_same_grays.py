@@ -1,0 +1,100 @@
+"""The page draws the grays that the model is given."""
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from contract.pixels import to_uint8
+from contract.radiograph import decode
+from tests.e2e.desk import Desk
+from tests.e2e.images import bands, lookup_table, white_is_zero, without_preamble
+from tests.synthetic import as_dicom, as_png
+
+DEEP = [0, 500, 1200, 2047, 2048, 3000, 3600, 4095]
+SHALLOW = [0, 20, 60, 100, 127, 180, 220, 255]
+HOUNSFIELD = [-1000, -900, -600, -300, -100, 0, 40, 400]
+BAND = 32
+# The page rounds a gray once to 8 bits, the service first to 16.
+ROUNDING = 1
+CURVE = lookup_table(0, [round(4095 * (entry / 4095) ** 2) for entry in range(4096)], 12)
+CT = {"Modality": "CT", "RescaleIntercept": 0, "RescaleSlope": 1}
+
+# What opens as the model sees it.
+FIRST_VIEWS = {
+    "a window": as_dicom(bands(DEEP), BitsStored=12, WindowCenter=1500, WindowWidth=2000),
+    "a negative": as_dicom(
+        bands(DEEP),
+        BitsStored=12,
+        PhotometricInterpretation="MONOCHROME1",
+        WindowCenter=2048,
+        WindowWidth=4096,
+    ),
+    "a table": as_dicom(
+        bands(DEEP), BitsStored=12, VOILUTSequence=[CURVE], WindowCenter=100, WindowWidth=200
+    ),
+    "a negative with a table": as_dicom(
+        bands(DEEP),
+        BitsStored=12,
+        VOILUTSequence=[CURVE],
+        PhotometricInterpretation="MONOCHROME1",
+    ),
+    "CT": as_dicom(bands(HOUNSFIELD, np.int16), WindowCenter=40, WindowWidth=400, **CT),
+    "CT with padding": as_dicom(
+        bands([-2000, *HOUNSFIELD[1:]], np.int16), PixelPaddingValue=-2000, **CT
+    ),
+    "a shallow DICOM": as_dicom(bands(SHALLOW, np.uint8)),
+    "a bare data set": without_preamble(as_dicom(bands(SHALLOW, np.uint8))),
+    "a shallow TIFF of which white is zero": white_is_zero(bands(SHALLOW, np.uint8)),
+}
+# What the page opens with a window of its own, and shows so when asked for the whole range.
+WHOLE_RANGES = {
+    "padding": as_dicom(
+        bands(DEEP), BitsStored=12, PixelPaddingValue=4095, PixelPaddingRangeLimit=3500
+    ),
+    "padding of a negative": as_dicom(
+        bands(DEEP),
+        BitsStored=12,
+        PixelPaddingValue=0,
+        PhotometricInterpretation="MONOCHROME1",
+    ),
+    "a Modality LUT with padding": as_dicom(
+        bands(DEEP), BitsStored=12, PixelPaddingValue=0, ModalityLUTSequence=[CURVE]
+    ),
+    "a 16-bit PNG of 12 bits": as_png(bands(DEEP)),
+    "a 16-bit PNG": as_png(bands([value * 16 for value in DEEP])),
+    "a deep TIFF of which white is zero": white_is_zero(bands(DEEP)),
+}
+
+
+def drawn(desk: Desk) -> list[int]:
+    """The gray in the middle of each band, one pixel of the screen for one of the image."""
+    desk.page.get_by_role("button", name="Heatmap").click()
+    desk.page.get_by_role("button", name="One to one").click()
+    expect(desk.page.locator(".readout")).to_contain_text("100 %")
+    row = desk.grays()
+    left = len(row) // 2 - 4 * BAND
+    return [row[left + band * BAND + BAND // 2] for band in range(8)]
+
+
+def expected(data: bytes) -> list[int]:
+    pixels = to_uint8(decode(data).pixels)
+    return [int(gray) for gray in pixels[len(pixels) // 2, BAND // 2 :: BAND]]
+
+
+@pytest.mark.parametrize("name", FIRST_VIEWS)
+def test_an_image_opens_with_the_grays_that_the_model_is_given(desk: Desk, name: str) -> None:
+    desk.open()
+
+    desk.read({"image": FIRST_VIEWS[name]})
+
+    assert drawn(desk) == pytest.approx(expected(FIRST_VIEWS[name]), abs=ROUNDING)
+
+
+@pytest.mark.parametrize("name", WHOLE_RANGES)
+def test_the_whole_range_is_what_the_model_is_given(desk: Desk, name: str) -> None:
+    desk.open()
+    desk.read({"image": WHOLE_RANGES[name]})
+
+    desk.page.get_by_label("Window preset").select_option(label="Whole range")
+
+    assert drawn(desk) == pytest.approx(expected(WHOLE_RANGES[name]), abs=ROUNDING)

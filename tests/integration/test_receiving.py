@@ -1,0 +1,178 @@
+"""Bodies that arrive in great number, or never quite arrive."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.settings import Settings
+from tests.integration.live import JPEG, Live, Process, eventually, process, serving
+
+MIB = 1024 * 1024
+UPLOADS = 8
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.fixture
+def impatient(models: Path) -> Iterator[Live]:
+    settings = Settings(
+        models_dir=models,
+        port=0,
+        max_body_bytes=4 * MIB,
+        receive_budget_bytes=4 * MIB,
+        receive_timeout_s=1.5,
+    )
+    with serving(settings) as running:
+        yield running
+
+
+def stalled(port: int, size: int, sent: int) -> socket.socket:
+    """Begin an upload of ``size`` bytes, and stop after ``sent`` of them."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+    # A service that sheds it may close the connection while it is sent.
+    with contextlib.suppress(ConnectionError):
+        connection.sendall(HEAD % size + b"\xff\xd8\xff" + b"\0" * (sent - 3))
+    return connection
+
+
+def answer(connection: socket.socket) -> str:
+    received = b""
+    while b"/problems/" not in received and (piece := connection.recv(65536)):
+        received += piece
+    return received.decode()
+
+
+def held(live: Live) -> int:
+    return live.server.runtime.receive_budget.held
+
+
+def test_a_stalled_upload_is_given_up_and_its_connection_let_go(
+    impatient: Live, radiograph: bytes
+) -> None:
+    with stalled(impatient.server.port, 3 * MIB, MIB) as connection:
+        eventually(lambda: held(impatient) == MIB)
+        said = answer(connection)
+        end = connection.recv(1) if "\r\n\r\n" in said else b"?"
+    good = impatient.predict(radiograph)
+
+    assert said.startswith("HTTP/1.1 408 ")
+    assert "/problems/body-timeout" in said
+    assert "connection: close" in said.lower()
+    assert end == b""
+    assert good.status_code == 200
+    assert held(impatient) == 0
+
+
+def test_an_upload_that_drips_is_given_up(impatient: Live) -> None:
+    started = time.monotonic()
+    with stalled(impatient.server.port, 3 * MIB, 1000) as connection:
+        connection.settimeout(0.2)
+        said = b""
+        while b"/problems/" not in said and time.monotonic() - started < 20:
+            with contextlib.suppress(TimeoutError):
+                said += connection.recv(65536)
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"\0")
+
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert time.monotonic() - started < 10
+
+
+def test_bodies_that_together_are_too_large_are_shed_while_probes_are_answered(
+    impatient: Live, radiograph: bytes
+) -> None:
+    port = impatient.server.port
+    with stalled(port, 4 * MIB, 4 * MIB - 1000):
+        eventually(lambda: held(impatient) == 4 * MIB - 1000)
+        shed = impatient.predict(radiograph)
+        probes = [
+            impatient.client.get(path).status_code
+            for path in ("/health", "/health/live", "/health/ready", "/metrics", "/models")
+        ]
+        eventually(lambda: held(impatient) == 0)
+    good = impatient.predict(radiograph)
+
+    assert len(radiograph) > 1000
+    assert (shed.status_code, shed.json()["type"]) == (429, "/problems/too-many-uploads")
+    assert int(shed.headers["retry-after"]) >= 1
+    assert probes == [200] * 5
+    assert good.status_code == 200
+
+
+def test_a_request_without_a_body_is_never_timed(impatient: Live) -> None:
+    with socket.create_connection(("127.0.0.1", impatient.server.port)) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+        said = connection.recv(65536)
+
+    assert said.startswith(b"HTTP/1.1 200 ")
+
+
+def test_many_large_uploads_that_stall_need_no_more_memory_than_the_budget(
+    models: Path, radiograph: bytes
+) -> None:
+    with process(
+        models, PNEUMO_RECEIVE_BUDGET_BYTES=str(96 * MIB), PNEUMO_RECEIVE_TIMEOUT_S="4"
+    ) as service:
+        good = [predict(service, radiograph)]
+        before = service.resident_bytes()
+        peak = Peak(service)
+        for _ in range(2):
+            storm(service.port)
+            good.append(predict(service, radiograph))
+        highest = peak.stop()
+        eventually(lambda: len(posts(service)) == 3 + 2 * UPLOADS)
+        statuses = {event["status"] for event in posts(service)}
+
+    assert good == [200] * 3
+    assert statuses == {200, 408, 429}
+    # The second time needs no more than the first: what was let go of is used again. Beside the
+    # budget there is what the server holds of each body that nobody has read yet.
+    assert highest - before < 160 * MIB
+
+
+def storm(port: int) -> None:
+    """Begin more uploads than there is room for, and leave each only once it is answered."""
+
+    def begin() -> None:
+        with stalled(port, 60 * MIB, 50 * MIB) as connection, contextlib.suppress(ConnectionError):
+            answer(connection)
+
+    senders = [threading.Thread(target=begin) for _ in range(UPLOADS)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+
+
+class Peak:
+    """Watches how much memory a process has."""
+
+    def __init__(self, service: Process) -> None:
+        self._service = service
+        self._highest = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def stop(self) -> int:
+        self._end.set()
+        self._thread.join()
+        return self._highest
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.02):
+            self._highest = max(self._highest, self._service.resident_bytes())
+
+
+def posts(service: Process) -> list[dict[str, object]]:
+    return [event for event in service.events("request") if event["method"] == "POST"]
+
+
+def predict(service: Process, image: bytes) -> int:
+    url = f"{service.url}/predict"
+    return httpx.post(url, content=image, headers=JPEG, timeout=60, trust_env=False).status_code
