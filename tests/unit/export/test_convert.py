@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import onnx
@@ -7,7 +9,7 @@ from contract.manifest import Signature, classifier_signature
 from contract.preprocessing import PreprocessingSpec
 from export.convert import convert
 from export.errors import ConversionError, ParityError
-from export.graph import tensor_specs
+from export.graph import check_graph, tensor_specs
 from export.inference import open_session, run_in_batches
 from export.parity import measure_parity
 
@@ -68,3 +70,34 @@ def test_a_graph_with_other_weights_is_refused(
 
     with pytest.raises(ParityError, match="Nothing was written"):
         measure_parity(serving_model, open_session(other.SerializeToString()), images(8))
+
+
+def test_a_graph_that_lost_an_output_is_refused(
+    serving_model: keras.Model, graph: onnx.ModelProto
+) -> None:
+    fewer = onnx.ModelProto()
+    fewer.CopyFrom(graph)
+    [logits] = [output for output in fewer.graph.output if output.name == "logits"]
+    fewer.graph.output.remove(logits)
+
+    with pytest.raises(ParityError, match="logits"):
+        measure_parity(serving_model, open_session(fewer.SerializeToString()), images(2))
+
+
+def test_too_many_transposes_are_refused(graph: onnx.ModelProto, signature: Signature) -> None:
+    slow = onnx.ModelProto()
+    slow.CopyFrom(graph)
+    node = next(node for node in slow.graph.node if node.op_type == "Transpose")
+    slow.graph.node.extend([node, node])
+
+    with pytest.raises(ConversionError, match="Transpose nodes"):
+        check_graph(slow, signature)
+
+
+def test_a_failure_of_tf2onnx_is_told_with_its_last_words(signature: Signature) -> None:
+    class Unsaved:
+        def export(self, folder: Path, **_: object) -> None:
+            folder.mkdir()
+
+    with pytest.raises(ConversionError, match="tf2onnx failed"):
+        convert(Unsaved(), signature)

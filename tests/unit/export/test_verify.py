@@ -5,9 +5,11 @@ from pathlib import Path
 
 import onnx
 import pytest
+from typer.testing import CliRunner
 
 from contract.errors import DigestMismatch, SignatureMismatch
 from contract.manifest import ModelManifest
+from export.cli import app
 from export.errors import VerificationError
 from export.package import write_bundle
 from export.verify import answer, open_bundle
@@ -28,6 +30,14 @@ def test_every_image_gets_an_answer_of_its_own_in_order(bundle: Path, tmp_path: 
     assert [item.file for item in answers] == ["b.png", "a.jpg"]
     for item in answers:
         assert sum(item.probabilities.values()) == pytest.approx(1)
+
+
+def test_a_bundle_can_be_verified_without_an_image(bundle: Path) -> None:
+    result = CliRunner().invoke(app, ["verify", str(bundle)])
+
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "digest and signature are right" in result.stderr
 
 
 def test_a_changed_model_file_is_found(bundle: Path) -> None:
