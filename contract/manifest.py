@@ -18,6 +18,8 @@ from contract.preprocessing import PreprocessingSpec
 
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.onnx"
+CARD_FILE = "model-card.md"
+FIGURES = "figures"
 INTENDED_USE: Final = "Research only. Not for diagnosis."
 
 

@@ -10,7 +10,7 @@ from export.inference import open_session
 from export.package import next_version, write_bundle
 from export.parity import measure_parity
 from export.verify import read_images
-from training.source import read_labelled
+from training.source import read_training_split
 from training.workdir import TrainedModel, load_trained
 
 PARITY_IMAGES = 64
@@ -72,14 +72,9 @@ def validation_files(workdir: Path, data: Path, trained: TrainedModel, count: in
 
     Raises:
         DataError: The data folder has another layout.
-        ExportError: It does not hold the images of the training.
+        WorkdirMismatch: It does not hold the images of the training.
     """
-    dataset, digest = read_labelled(trained.config, data, "train")
-    if digest != trained.provenance.data_digest:
-        raise ExportError(
-            "These are not the images of the training: their digest differs. "
-            "Give the folder that pneumo-train fit was given."
-        )
+    dataset, _ = read_training_split(trained, data)
     with (workdir / "split.csv").open(newline="") as table:
         rows = [row for row in csv.DictReader(table) if row["split"] == "validation"]
     return [dataset.root / row["path"] for row in rows[:: max(1, len(rows) // count)][:count]]

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from contract.manifest import Metric, ModelManifest
 
-CARD_FILE = "model-card.md"
-
 
 def model_card(manifest: ModelManifest, figures: Sequence[str] = ()) -> str:
     """The card of one model version, in Markdown.

@@ -5,11 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import mkdtemp
 
-from contract.manifest import MANIFEST_FILE, MODEL_FILE, ModelManifest
+from contract.manifest import CARD_FILE, FIGURES, MANIFEST_FILE, MODEL_FILE, ModelManifest
 from export.errors import BundleExists
-from export.model_card import CARD_FILE, model_card
-
-FIGURES = "figures"
+from export.model_card import model_card
 
 
 def next_version(models: Path, name: str) -> int:

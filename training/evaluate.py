@@ -8,13 +8,13 @@ import numpy as np
 from rich.console import Console
 
 from training.calibrate import calibrated
-from training.errors import WorkdirMismatch
+from training.datasets import OfficialSplit
 from training.evaluation import Evaluation
 from training.figures import draw_reliability, draw_roc, draw_scores
 from training.input_pipeline import ImageBatches
 from training.measure import Predictions, measure
 from training.progress import progress_bar
-from training.source import Source, load_source, read_labelled
+from training.source import Source, load_source, read_labelled, read_training_split
 from training.workdir import TrainedModel, Workdir
 
 Split = Literal["test", "validation"]
@@ -70,13 +70,11 @@ def evaluate(data: Path, workdir: Path, split: Split, console: Console) -> Evalu
 def _source(
     trained: TrainedModel, data: Path, work: Workdir, split: Split, console: Console
 ) -> Source:
-    official = "test" if split == "test" else "train"
-    dataset, digest = read_labelled(trained.config, data, official)
-    if split == "validation" and digest != trained.provenance.data_digest:
-        raise WorkdirMismatch(
-            "These are not the images of the training: their digest differs. "
-            "Give the folder that pneumo-train fit was given."
-        )
+    official: OfficialSplit = "test" if split == "test" else "train"
+    if split == "test":
+        dataset, digest = read_labelled(trained.config, data, official)
+    else:
+        dataset, digest = read_training_split(trained, data)
     with progress_bar(console) as bar:
         source = load_source(dataset, digest, trained.config, work, official, bar)
     if split == "test":

@@ -16,8 +16,9 @@ from training.datasets import (
     data_digest,
     read_dataset,
 )
+from training.errors import WorkdirMismatch
 from training.image_cache import cached_images
-from training.workdir import Workdir
+from training.workdir import TrainedModel, Workdir
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,25 @@ def read_labelled(recipe: Recipe, data: Path, split: OfficialSplit) -> tuple[Dat
     dataset = read_dataset(recipe.data.adapter, data, split)
     check_labels(dataset.table, recipe.data.classes, f"The official {split} split")
     return dataset, data_digest(dataset)
+
+
+def read_training_split(trained: TrainedModel, data: Path) -> tuple[Dataset, str]:
+    """List the official training split again, for a model that was trained on it.
+
+    Returns:
+        The data set and its digest.
+
+    Raises:
+        DataError: The data set is not laid out as expected.
+        WorkdirMismatch: These are other images than those of the training.
+    """
+    dataset, digest = read_labelled(trained.config, data, "train")
+    if digest != trained.provenance.data_digest:
+        raise WorkdirMismatch(
+            "These are not the images of the training: their digest differs. "
+            "Give the folder that pneumo-train fit was given."
+        )
+    return dataset, digest
 
 
 def load_source(

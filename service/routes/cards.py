@@ -10,14 +10,12 @@ from fastapi import Path as PathParameter
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from contract.manifest import CARD_FILE, FIGURES
 from service.auth import Requires
 from service.openapi import problem_responses
 from service.routes.bodies import json_response
 from service.routes.models import Name, Version
 from service.runtime import runtime_of
-
-CARD_FILE = "model-card.md"
-FIGURES = "figures"
 
 router = APIRouter(
     prefix="/models/{name}/versions/{version}",
