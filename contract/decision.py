@@ -1,14 +1,43 @@
 """The one rule that turns calibrated probabilities into an answer, or into "refer"."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from contract.findings import Label
+from contract.quality import Quality
 
-Reason = Literal["uncertain"]
+Reason = Literal[
+    "uncertain",
+    "out_of_distribution",
+    "quality.exposure",
+    "quality.contrast",
+    "quality.sharpness",
+    "quality.noise",
+    "quality.clipping",
+    "quality.collimation",
+    "quality.aspect",
+    "quality.resolution",
+    "quality.inversion",
+    "quality.rotation",
+    "quality.framing",
+]
+
+
+class Familiarity(BaseModel):
+    """How far an image is from those that the model was trained on; less is nearer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    score: float
+    limit: float
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the score is at most the limit; a score that is no number is not."""
+        return self.score <= self.limit
 
 
 class Decision(BaseModel):
@@ -25,23 +54,42 @@ class Decision(BaseModel):
 
 
 def decide(
-    labels: Sequence[Label], probabilities: Sequence[float], operating_points: Sequence[float]
+    labels: Sequence[Label],
+    probabilities: Sequence[float],
+    operating_points: Sequence[float],
+    *,
+    quality: Quality | None = None,
+    familiarity: Familiarity | None = None,
 ) -> Decision:
-    """Answer where exactly one operating point is met, refer everywhere else.
+    """Answer where exactly one operating point is met on a good and familiar image, else refer.
 
     The operating points may leave a gap between two findings (neither is met) or overlap (both
-    are met); either way the model has not made up its mind, and a person should.
+    are met); either way the model has not made up its mind, and a person should. On an image that
+    cannot be read, or that is unlike all it was trained on, what it says means nothing.
 
     Args:
         labels: One per class, in the model's output order.
         probabilities: Calibrated, 0 to 1, in the same order.
         operating_points: The least probability at which each finding counts as present.
             They are compared in single precision, the precision of the probabilities.
+        quality: The image's checks; None where the model has no limits.
+        familiarity: The image's; None where the model does not say.
     """
     present = tuple(
         bool(np.float32(p) >= np.float32(t))
         for p, t in zip(probabilities, operating_points, strict=True)
     )
-    if sum(present) == 1:
-        return Decision(present=present, label=labels[present.index(True)])
-    return Decision(present=present, label=None, reasons=("uncertain",))
+    reasons = _doubts(quality, familiarity)
+    if sum(present) != 1:
+        reasons += ("uncertain",)
+    label = None if reasons else labels[present.index(True)]
+    return Decision(present=present, label=label, reasons=reasons)
+
+
+def _doubts(quality: Quality | None, familiarity: Familiarity | None) -> tuple[Reason, ...]:
+    """Why the image itself should be looked at, whatever the probabilities are."""
+    failed = quality.failed if quality else ()
+    reasons = tuple(cast("Reason", f"quality.{check.name}") for check in failed)
+    if familiarity and not familiarity.accepted:
+        reasons += ("out_of_distribution",)
+    return reasons

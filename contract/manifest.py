@@ -15,11 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
 from contract.findings import CODES, Code, Label
 from contract.preprocessing import PreprocessingSpec
+from contract.quality import QualityLimits
 
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.onnx"
 CARD_FILE = "model-card.md"
 FIGURES = "figures"
+OOD_SCORE: Final = "ood_score"
 INTENDED_USE: Final = "Research only. Not for diagnosis."
 
 
@@ -62,7 +64,10 @@ class Finding(_Frozen):
 
 
 class Metric(_Frozen):
-    """A measured figure with its 95 % interval, from a bootstrap over patients."""
+    """A measured figure with its 95 % interval, from a bootstrap over patients.
+
+    ``label`` is the finding that it speaks of, ``source`` the part of the data; None speaks of all.
+    """
 
     dataset: str
     name: str
@@ -70,6 +75,15 @@ class Metric(_Frozen):
     lower: float
     upper: float
     images: int = Field(gt=0)
+    label: Label | None = None
+    source: str | None = None
+
+
+class OutOfDistribution(_Frozen):
+    """The largest ``ood_score`` of a familiar image, and the method that gives the score."""
+
+    limit: float = Field(allow_inf_nan=False)
+    method: str
 
 
 class Provenance(_Frozen):
@@ -112,12 +126,21 @@ class ModelManifest(_Frozen):
     metrics: tuple[Metric, ...]
     provenance: Provenance
     parity: Parity
+    quality: QualityLimits | None = None
+    out_of_distribution: OutOfDistribution | None = None
     caveats: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _labels_are_unique(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("a label stands twice in findings")
+        return self
+
+    @model_validator(mode="after")
+    def _a_score_has_its_limit(self) -> Self:
+        outputs = {output.name for output in self.signature.outputs}
+        if (OOD_SCORE in outputs) != (self.out_of_distribution is not None):
+            raise ValueError(f"{OOD_SCORE} and out_of_distribution need each other")
         return self
 
     @property
@@ -148,16 +171,25 @@ class ModelManifest(_Frozen):
 
 
 def classifier_signature(
-    spec: PreprocessingSpec, classes: int, map_size: tuple[int, int]
+    spec: PreprocessingSpec, classes: int, map_size: tuple[int, int], *, ood_score: bool = False
 ) -> Signature:
-    """The signature of every classifier that this project exports."""
+    """The signature of every classifier that this project exports.
+
+    Args:
+        spec: The size of the input.
+        classes: How many there are.
+        map_size: Height and width of the activation map.
+        ood_score: Whether the graph says how unlike its training images an image is.
+    """
     image = TensorSpec(name="image", dtype="uint8", shape=("batch", spec.height, spec.width, 1))
+    score = TensorSpec(name=OOD_SCORE, dtype="float32", shape=("batch",))
     return Signature(
         inputs=(image,),
         outputs=(
             TensorSpec(name="probabilities", dtype="float32", shape=("batch", classes)),
             TensorSpec(name="logits", dtype="float32", shape=("batch", classes)),
             TensorSpec(name="activation_map", dtype="float32", shape=("batch", *map_size, classes)),
+            *((score,) if ood_score else ()),
         ),
     )
 

@@ -10,12 +10,13 @@ from export.inference import open_session
 from export.package import next_version, write_bundle
 from export.parity import measure_parity
 from export.verify import read_images
-from training.source import read_training_split
+from training.source import read_training_data
 from training.workdir import TrainedModel, load_trained
 
 PARITY_IMAGES = 64
-# What a PACS calls a projection radiograph; OT is what many secondary captures say.
-_RADIOGRAPHY = ("CR", "DX", "RG", "OT")
+# What a PACS calls each kind of image; OT is what many secondary captures say.
+_MODALITIES = {"radiograph": ("CR", "DX", "RG", "OT"), "ct-slice": ("CT",)}
+_KINDS = {"radiograph": "a frontal chest radiograph", "ct-slice": "one slice of a chest CT"}
 _CHEST = ("CHEST", "THORAX", "LUNG")
 
 
@@ -42,7 +43,12 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
     serving = trained.serving_model()
     spec = trained.config.preprocessing
     map_size = serving.output["activation_map"].shape[1:3]
-    signature = classifier_signature(spec, len(trained.calibration.findings), map_size)
+    signature = classifier_signature(
+        spec,
+        len(trained.calibration.findings),
+        map_size,
+        ood_score=trained.scorer is not None,
+    )
     model = convert(serving, signature).SerializeToString()
     files = validation_files(workdir, data, trained, PARITY_IMAGES)
     parity = measure_parity(serving, open_session(model), read_images(files, spec))
@@ -55,13 +61,15 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
         digest=sha256_digest(model),
         signature=signature,
         preprocessing=spec,
-        modalities=_RADIOGRAPHY,
+        modalities=_MODALITIES[trained.config.data.kind],
         body_parts=_CHEST,
         findings=trained.calibration.findings,
         temperature=trained.calibration.temperature,
         metrics=trained.evaluation.metrics,
         provenance=trained.provenance,
         parity=parity,
+        quality=trained.calibration.quality,
+        out_of_distribution=trained.calibration.out_of_distribution,
         caveats=trained.config.caveats,
     )
     return write_bundle(models, manifest, model, figures)
@@ -74,15 +82,16 @@ def validation_files(workdir: Path, data: Path, trained: TrainedModel, count: in
         DataError: The data folder has another layout.
         WorkdirMismatch: It does not hold the images of the training.
     """
-    dataset, _ = read_training_split(trained, data)
+    dataset, _ = read_training_data(trained, data)
     with (workdir / "split.csv").open(newline="") as table:
         rows = [row for row in csv.DictReader(table) if row["split"] == "validation"]
     return [dataset.root / row["path"] for row in rows[:: max(1, len(rows) // count)][:count]]
 
 
 def _summary(trained: TrainedModel) -> str:
-    labels = " and ".join(finding.label for finding in trained.calibration.findings)
+    config = trained.config
+    *first, last = (finding.label for finding in trained.calibration.findings)
     return (
-        f"Tells {labels} apart on a frontal chest radiograph: a {trained.config.model.backbone} "
-        f"network, trained on {trained.provenance.dataset}."
+        f"Tells {', '.join(first)} and {last} apart on {_KINDS[config.data.kind]}: a "
+        f"{config.model.backbone} network, trained on {trained.provenance.dataset}."
     )

@@ -12,9 +12,10 @@ from tempfile import TemporaryDirectory
 import keras
 import onnx
 
-from contract.manifest import Signature
+from contract.manifest import Signature, classifier_signature
 from export.errors import ConversionError
 from export.graph import check_graph, with_named_batch_axis
+from training.workdir import TrainedModel
 
 OPSET = 18
 
@@ -38,6 +39,21 @@ def convert(model: keras.Model, signature: Signature) -> onnx.ModelProto:
     proto = with_named_batch_axis(proto)
     check_graph(proto, signature)
     return proto
+
+
+def promised_signature(trained: TrainedModel, serving: keras.Model) -> Signature:
+    """What the graph of a trained model must have.
+
+    Args:
+        trained: The finished training.
+        serving: Its serving model, which knows the size of the activation map.
+    """
+    return classifier_signature(
+        trained.config.preprocessing,
+        len(trained.calibration.findings),
+        serving.output["activation_map"].shape[1:3],
+        ood_score=trained.scorer is not None,
+    )
 
 
 def _run_tf2onnx(saved_model: Path, onnx_file: Path) -> None:

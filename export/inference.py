@@ -7,9 +7,17 @@ from numpy.typing import NDArray
 _BATCH = 32
 
 
-def open_session(model: bytes) -> onnxruntime.InferenceSession:
-    """A CPU session on the bytes of a model.onnx."""
-    return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+def open_session(model: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """A CPU session on the bytes of a model.onnx.
+
+    Args:
+        model: The bytes.
+        threads: How many one run may use; the runtime's own choice where None.
+    """
+    options = onnxruntime.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def run_in_batches(

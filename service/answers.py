@@ -2,7 +2,9 @@
 
 import orjson
 
+from contract.decision import Familiarity
 from contract.findings import Code
+from contract.quality import Quality
 from service.heatmap import MEDIA_TYPE, Heatmap
 from service.identifiers import uuid7
 from service.prediction import Answer, Prediction, Rejection
@@ -70,6 +72,10 @@ def _answer(answer: Answer) -> dict[str, object]:
             for finding, probability, present in findings
         ],
     }
+    if answer.quality is not None:
+        body["quality"] = _quality(answer.quality)
+    if answer.familiarity is not None:
+        body["out_of_distribution"] = _familiarity(answer.familiarity)
     if answer.heatmap is not None:
         body["heatmap"] = _heatmap(answer.heatmap)
     return body
@@ -81,6 +87,31 @@ def _rejection(rejection: Rejection, request_id: str) -> dict[str, object]:
         "sha256": rejection.sha256,
         "status": "error",
         "problem": describe(rejection.error, request_id).model_dump(),
+    }
+
+
+def _quality(quality: Quality) -> dict[str, object]:
+    return {
+        "accepted": quality.accepted,
+        "checks": [
+            {
+                "name": check.name,
+                "value": check.value,
+                "lower": check.lower,
+                "upper": check.upper,
+                "passed": check.passed,
+                "advice": check.advice,
+            }
+            for check in quality.checks
+        ],
+    }
+
+
+def _familiarity(familiarity: Familiarity) -> dict[str, object]:
+    return {
+        "score": familiarity.score,
+        "limit": familiarity.limit,
+        "accepted": familiarity.accepted,
     }
 
 

@@ -34,6 +34,20 @@ PREDICTION: dict[str, Any] = {
                     "present": True,
                 },
             ],
+            "quality": {
+                "accepted": True,
+                "checks": [
+                    {
+                        "name": "exposure",
+                        "value": 0.48,
+                        "lower": 0.1,
+                        "upper": 0.9,
+                        "passed": True,
+                        "advice": None,
+                    }
+                ],
+            },
+            "out_of_distribution": {"score": 1.3, "limit": 4.2, "accepted": True},
         }
     ],
     "timing_ms": {"decode": 2.9, "queue": 0.4, "inference": 1.9, "total": 5.6},

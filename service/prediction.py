@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.decision import Decision
+from contract.decision import Decision, Familiarity
 from contract.errors import ImageError
+from contract.quality import Quality
 from service.errors import FileFailed, InferenceFailed
 from service.executors import Priority
 from service.heatmap import Heatmap
@@ -66,7 +67,10 @@ class StageTimes:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model says of one file. ``probabilities`` is float32 (classes,), 0 to 1."""
+    """What the model says of one file. ``probabilities`` is float32 (classes,), 0 to 1.
+
+    ``quality`` and ``familiarity`` are None where the model has no limits for them.
+    """
 
     name: str | None
     sha256: str
@@ -74,6 +78,8 @@ class Answer:
     model: ServedModel
     probabilities: NDArray[np.float32]
     decision: Decision
+    quality: Quality | None
+    familiarity: Familiarity | None
     heatmap: Heatmap | None
 
 

@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.decision import Decision, decide
+from contract.decision import Decision, Familiarity, decide
+from contract.manifest import ModelManifest
 from service.errors import FileFailed, InferenceFailed, OutOfMemory, ServiceError
 from service.executors import Priority, PriorityExecutor
 from service.heatmap import Heatmap, draw_heatmap
@@ -127,17 +128,40 @@ class Predictor:
         )
         times += StageTimes(queue_s=run.waited_s, inference_s=run.ran_s)
         probabilities, maps = run.value.probabilities[0], run.value.activation_map
+        familiarity = _familiarity(model.manifest, run.value.ood_scores)
         decision = decide(
-            model.manifest.labels, probabilities.tolist(), model.manifest.operating_points
+            model.manifest.labels,
+            probabilities.tolist(),
+            model.manifest.operating_points,
+            quality=reading.quality,
+            familiarity=familiarity,
         )
         heatmap = None
         if maps is not None:
             draw = partial(_draw, reading, decision, probabilities, maps[0])
             heatmap = (await self._decoding.run(options.priority, draw)).value
-        return Answer(upload.name, reading.sha256, times, model, probabilities, decision, heatmap)
+        return Answer(
+            name=upload.name,
+            sha256=reading.sha256,
+            times=times,
+            model=model,
+            probabilities=probabilities,
+            decision=decision,
+            quality=reading.quality,
+            familiarity=familiarity,
+            heatmap=heatmap,
+        )
 
     def _named(self, options: PredictionOptions) -> ServedModel:
         return self.repository.get(options.model, options.version)
+
+
+def _familiarity(manifest: ModelManifest, scores: NDArray[np.float32] | None) -> Familiarity | None:
+    """Of the only image of a batch."""
+    limits = manifest.out_of_distribution
+    if limits is None or scores is None:
+        return None
+    return Familiarity(score=float(scores[0]), limit=limits.limit)
 
 
 def _file_failed(error: Exception) -> FileFailed:

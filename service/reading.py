@@ -10,6 +10,7 @@ from contract.dicom_facts import LATERAL, OTHER
 from contract.errors import ImageError, UnsuitableImage
 from contract.manifest import ModelManifest
 from contract.preprocessing import preprocess
+from contract.quality import Quality, assess
 from contract.radiograph import Radiograph, decode
 from service.prediction import PredictionOptions, Upload
 from service.repository import ModelRepository, ServedModel
@@ -25,6 +26,7 @@ class Reading:
     """A file, decoded and fitted to its model.
 
     ``image`` is uint8 (1, height, width, 1); ``rows`` and ``columns`` are the radiograph's own.
+    ``quality`` is None where the model has no limits.
     """
 
     sha256: str
@@ -32,6 +34,7 @@ class Reading:
     image: NDArray[np.uint8]
     rows: int
     columns: int
+    quality: Quality | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,14 @@ class Reader:
         try:
             model, radiograph = self._decode_for(data, model, options)
             check_suitable(radiograph, model.manifest)
-            image = preprocess(radiograph, model.manifest.preprocessing)[np.newaxis]
+            image = preprocess(radiograph, model.manifest.preprocessing)
         except ImageError as error:
             # The tracebacks hold the pixels, and the error lives as long as the request.
             return Unreadable(sha256, _without_tracebacks(error))
-        return Reading(sha256, model, image, radiograph.rows, radiograph.columns)
+        rows, columns = radiograph.rows, radiograph.columns
+        limits = model.manifest.quality
+        quality = assess(image, rows, columns, limits) if limits else None
+        return Reading(sha256, model, image[np.newaxis], rows, columns, quality)
 
     def _decode_for(
         self, data: bytes, model: ServedModel | None, options: PredictionOptions

@@ -12,11 +12,13 @@ import numpy as np
 
 from contract.errors import InvalidManifest
 from contract.manifest import ModelManifest, read_manifest, read_verified_model
+from contract.segmenter import is_segmenter
 from service.errors import NoModel, UnknownModel
 from service.session import InferenceSession
 
 OpenSession = Callable[[bytes, ModelManifest], InferenceSession]
 WARM_BATCH_SIZES = (1,)
+RADIOGRAPHY = frozenset({"CR", "DX"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class ModelRepository:
 
         Args:
             models: At least one name, each with at least one version.
-            default: The name of the model for an image whose modality names no other; the first in
-                name order where None.
+            default: The name of the model for an image whose modality names no other; where None,
+                the one for radiographs with the most findings, the first in name order of several.
 
         Raises:
             NoModel: There is none, or not the default.
@@ -46,7 +48,7 @@ class ModelRepository:
         self._models = {name: dict(sorted(models[name].items())) for name in sorted(models)}
         if not self._models:
             raise NoModel("There is no model bundle in PNEUMO_MODELS_DIR.")
-        self._default = default or next(iter(self._models))
+        self._default = default or self._widest()
         if self._default not in self._models:
             raise NoModel(
                 f"PNEUMO_DEFAULT_MODEL is {self._default}, but the models are "
@@ -101,6 +103,14 @@ class ModelRepository:
         """The name of the default model."""
         return self._default
 
+    def _widest(self) -> str:
+        """Most images that say nothing of themselves are radiographs, with anything on them."""
+        return max(self._models, key=self._breadth)
+
+    def _breadth(self, name: str) -> tuple[bool, int]:
+        manifest = self.get(name).manifest
+        return not RADIOGRAPHY.isdisjoint(manifest.modalities), len(manifest.findings)
+
     def _names(self) -> str:
         return ", ".join(self._models)
 
@@ -108,7 +118,7 @@ class ModelRepository:
 def load_repository(
     folder: Path, open_session: OpenSession, default: str | None = None
 ) -> ModelRepository:
-    """Read every bundle ``<folder>/<name>/<version>/``, verify it, load it, and warm it.
+    """Read every classifier ``<folder>/<name>/<version>/``, verify it, load it, and warm it.
 
     Args:
         folder: The model repository on disk.
@@ -122,7 +132,8 @@ def load_repository(
     """
     models: dict[str, dict[int, ServedModel]] = {}
     for bundle in sorted(folder.glob("*/*")):
-        if not (bundle.is_dir() and bundle.name.isdigit()):
+        # A segmenter answers no request of its own.
+        if not (bundle.is_dir() and bundle.name.isdigit()) or is_segmenter(bundle):
             continue
         model = _load(bundle, open_session)
         models.setdefault(model.manifest.name, {})[model.manifest.version] = model

@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from contract.decision import Reason
 from contract.findings import Code, Label
 from contract.manifest import Metric
+from contract.quality import CheckName
 
 
 class _Body(BaseModel):
@@ -69,6 +71,38 @@ class FindingResult(_Body):
     present: bool
 
 
+class QualityCheck(_Body):
+    """One quality check of an image."""
+
+    name: CheckName
+    value: float
+    lower: float | None
+    """The least value that is accepted; null where there is no such limit."""
+    upper: float | None
+    """The largest value that is accepted; null where there is no such limit."""
+    passed: bool
+    advice: str | None
+    """What to do about it, for the person who can take the image again; null where it passed."""
+
+
+class QualityResult(_Body):
+    """Whether the image is good enough to be read by this model."""
+
+    accepted: bool
+    """Whether every check was passed; where not, the image is referred."""
+    checks: list[QualityCheck]
+
+
+class OutOfDistributionResult(_Body):
+    """How unlike the model's training images this one is."""
+
+    score: float
+    """Larger for what is less alike; the scale is the model's own."""
+    limit: float
+    """The largest score that is accepted."""
+    accepted: bool
+
+
 class HeatmapResult(_Body):
     """A gray picture over the radiograph: 0 no evidence, 255 full strength of the finding."""
 
@@ -89,10 +123,14 @@ class ImageAnswer(_Body):
     status: Literal["ok"]
     decision: Label | Literal["refer"]
     """The one finding that is present, or `refer`: a person should look."""
-    reasons: list[Literal["uncertain"]]
+    reasons: list[Reason]
     """Why the image is referred; empty where it is not."""
     findings: list[FindingResult]
     """Every class of the model, in output order."""
+    quality: QualityResult | None = None
+    """Absent where the model has no limits of quality."""
+    out_of_distribution: OutOfDistributionResult | None = None
+    """Absent where the model does not measure it."""
     heatmap: HeatmapResult | None = None
     """Only with `explain=heatmap`: of the decision, or of the most probable finding."""
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import SignatureMismatch
-from contract.manifest import ModelManifest, TensorSpec
+from contract.manifest import OOD_SCORE, ModelManifest, TensorSpec
 from service.errors import DeviceLost, InferenceFailed, ProviderUnavailable
 from service.settings import Provider
 
@@ -48,11 +48,13 @@ class ModelOutput:
 
     ``probabilities`` is float32 (batch, classes), calibrated, 0 to 1. ``activation_map`` is float32
     (batch, height, width, classes), positive where a place speaks for a class; None where it was
-    not asked for.
+    not asked for. ``ood_scores`` is float32 (batch,), larger for what is less like the training
+    images; None where the graph does not say.
     """
 
     probabilities: NDArray[np.float32]
     activation_map: NDArray[np.float32] | None
+    ood_scores: NDArray[np.float32] | None = None
 
 
 class InferenceSession(Protocol):
@@ -102,6 +104,8 @@ class OnnxSession:
         manifest.check_signature(
             map(_tensor, self._session.get_inputs()), map(_tensor, self._session.get_outputs())
         )
+        scores = () if manifest.out_of_distribution is None else (OOD_SCORE,)
+        self._outputs = ("probabilities", *scores)
 
     @property
     def provider(self) -> str:
@@ -115,14 +119,17 @@ class OnnxSession:
             InferenceFailed: The graph did not run.
             DeviceLost: The graph ran on an accelerator, which failed.
         """
-        names = ["probabilities", "activation_map"] if activation_map else ["probabilities"]
+        names = (*self._outputs, "activation_map") if activation_map else self._outputs
         try:
-            outputs = self._session.run(names, {"image": images})
+            arrays = self._session.run(names, {"image": images})
         except _ERRORS as error:
             if self._provider == CPU:
                 raise InferenceFailed("The model did not run.") from error
             raise DeviceLost("The accelerator does not answer.") from error
-        return ModelOutput(outputs[0], outputs[1] if activation_map else None)
+        outputs = dict(zip(names, arrays, strict=True))
+        return ModelOutput(
+            outputs["probabilities"], outputs.get("activation_map"), outputs.get(OOD_SCORE)
+        )
 
 
 def _create(

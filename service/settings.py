@@ -27,7 +27,8 @@ class Settings(BaseSettings):
     """The folder of model bundles, ``<name>/<version>/``; by default the one that is shipped."""
 
     default_model: str | None = None
-    """The model for an image whose modality names no other; by default the first in name order."""
+    """The model for an image whose modality names no other; by default the one for radiographs
+    with the most findings."""
 
     provider: Provider = "auto"
     """Where models run. ``cuda`` starts on nothing else, ``auto`` takes the CPU if it must."""

@@ -50,6 +50,10 @@ class Metrics:
             "pneumoscope_images", "Images answered.", ["model", "version", "decision"],
             registry=registry,
         )  # fmt: skip
+        self._referred = Counter(
+            "pneumoscope_images_referred", "Images referred, once for each of their reasons.",
+            ["model", "version", "reason"], registry=registry,
+        )  # fmt: skip
         self._rejected = Counter(
             "pneumoscope_images_rejected", "Images that could not be read.", ["reason"],
             registry=registry,
@@ -78,6 +82,8 @@ class Metrics:
                 manifest = result.model.manifest
                 decision = result.decision.label or "refer"
                 self._images.labels(manifest.name, manifest.version, decision).inc()
+                for reason in result.decision.reasons:
+                    self._referred.labels(manifest.name, manifest.version, reason).inc()
             else:
                 self._rejected.labels(problem_type(result.error).slug).inc()
         times = prediction.times

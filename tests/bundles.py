@@ -2,6 +2,8 @@
 
 The logit of ``pneumonia`` grows with the mean brightness and is 0 at one half, that of ``normal``
 is its negative: a white image is pneumonia, a black one is normal, a middling one is neither.
+Where a limit is asked for, the graph also says how familiar an image is: the more its darkest and
+its brightest pixel differ, the less.
 """
 
 from datetime import UTC, datetime
@@ -19,12 +21,14 @@ from contract.manifest import (
     Finding,
     Metric,
     ModelManifest,
+    OutOfDistribution,
     Parity,
     Provenance,
     classifier_signature,
     sha256_digest,
 )
 from contract.preprocessing import PreprocessingSpec
+from contract.quality import QualityLimits
 
 SIZE = 32
 MAP_SIZE = 4
@@ -48,6 +52,8 @@ def write_bundle(
     size: int = SIZE,
     modalities: tuple[str, ...] = ("CR", "DX"),
     ballast: int = 0,
+    quality: QualityLimits | None = None,
+    ood_limit: float | None = None,
 ) -> Path:
     """Write ``<models>/<name>/<version>/``.
 
@@ -58,12 +64,17 @@ def write_bundle(
         size: Height and width of its input.
         modalities: That it takes.
         ballast: How many matrix products the graph does for nothing; 1000 take about half a second.
+        quality: What images it accepts; None accepts all.
+        ood_limit: The largest difference between two pixels of a familiar image, 0 to 255; None
+            leaves the score out.
 
     Returns:
         The bundle's folder.
     """
-    graph = brightness_graph(size, ballast)
-    manifest = make_manifest("sha256:" + 64 * "0", name, version, size, modalities)
+    graph = brightness_graph(size, ballast, ood_score=ood_limit is not None)
+    manifest = make_manifest(
+        "sha256:" + 64 * "0", name, version, size, modalities, quality=quality, ood_limit=ood_limit
+    )
     return _write(models, graph, manifest)
 
 
@@ -74,9 +85,13 @@ def write_fragile_bundle(models: Path, fails_on: int = 255) -> Path:
     return _write(models, graph, make_manifest("sha256:" + 64 * "0", "fragile"))
 
 
-def brightness_graph(size: int = SIZE, ballast: int = 0) -> onnx.ModelProto:
+def brightness_graph(
+    size: int = SIZE, ballast: int = 0, *, ood_score: bool = False
+) -> onnx.ModelProto:
     """The graph: one by one convolution, activation map, global average, softmax."""
-    signature = classifier_signature(PreprocessingSpec(height=size, width=size), 2, (MAP_SIZE,) * 2)
+    signature = classifier_signature(
+        PreprocessingSpec(height=size, width=size), 2, (MAP_SIZE,) * 2, ood_score=ood_score
+    )
     pool = size // MAP_SIZE
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
@@ -89,6 +104,7 @@ def brightness_graph(size: int = SIZE, ballast: int = 0) -> onnx.ModelProto:
         helper.make_node("ReduceMean", ["activation_map", "plane"], ["mean"], keepdims=0),
         *_ballast(ballast),
         helper.make_node("Add", ["mean", "nothing"], ["logits"]),
+        *(_range_of_grays() if ood_score else ()),
         helper.make_node("Softmax", ["logits"], ["probabilities"]),
     ]
     weight = np.array([-GAIN, GAIN], np.float32).reshape(2, 1, 1, 1) / 255
@@ -96,6 +112,7 @@ def brightness_graph(size: int = SIZE, ballast: int = 0) -> onnx.ModelProto:
         "weight": weight,
         "bias": np.array([GAIN / 2, -GAIN / 2], np.float32),
         "plane": np.array([1, 2], np.int64),
+        "volume": np.array([1, 2, 3], np.int64),
         "trips": np.array(ballast, np.int64),
         "seed": np.full((BALLAST_SIDE, BALLAST_SIDE), 1 / BALLAST_SIDE, np.float32),
         "zero": np.zeros((), np.float32),
@@ -118,6 +135,9 @@ def make_manifest(
     version: int = 1,
     size: int = SIZE,
     modalities: tuple[str, ...] = ("CR", "DX"),
+    *,
+    quality: QualityLimits | None = None,
+    ood_limit: float | None = None,
 ) -> ModelManifest:
     """The manifest of such a graph."""
     spec = PreprocessingSpec(height=size, width=size)
@@ -126,7 +146,9 @@ def make_manifest(
         version=version,
         summary="Tells bright images from dark ones; for tests.",
         digest=digest,
-        signature=classifier_signature(spec, len(LABELS), (MAP_SIZE, MAP_SIZE)),
+        signature=classifier_signature(
+            spec, len(LABELS), (MAP_SIZE, MAP_SIZE), ood_score=ood_limit is not None
+        ),
         preprocessing=spec,
         modalities=modalities,
         body_parts=("CHEST",),
@@ -155,6 +177,10 @@ def make_manifest(
             trained_at=datetime(2026, 1, 1, tzinfo=UTC),
         ),
         parity=Parity(images=1, max_probability_difference=0.0, tolerance=1e-5),
+        quality=quality,
+        out_of_distribution=None
+        if ood_limit is None
+        else OutOfDistribution(limit=ood_limit, method="the range of grays"),
     )
 
 
@@ -185,6 +211,14 @@ def _insert_a_failing_lookup(model: onnx.ModelProto, fails_on: int) -> None:
             helper.make_node("Softmax", ["safe_logits"], list(last.output)),
         ]
     )
+
+
+def _range_of_grays() -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("ReduceMax", ["float", "volume"], ["brightest"], keepdims=0),
+        helper.make_node("ReduceMin", ["float", "volume"], ["darkest"], keepdims=0),
+        helper.make_node("Sub", ["brightest", "darkest"], ["ood_score"]),
+    ]
 
 
 def _ballast(trips: int) -> list[onnx.NodeProto]:

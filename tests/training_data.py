@@ -14,9 +14,11 @@ name = "tiny"
 seed = 3
 
 [data]
-adapter = "kermany"
 classes = ["normal", "pneumonia"]
 positive = "pneumonia"
+
+[[data.sources]]
+adapter = "kermany"
 
 [split]
 validation_share = 0.25

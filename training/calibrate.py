@@ -1,5 +1,7 @@
 """What turns logits into answers: the temperature, the operating points and the heatmap's scale."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -7,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from contract.manifest import Finding
+from contract.manifest import OOD_SCORE, Finding, OutOfDistribution
+from contract.quality import QualityLimits
 from training.acquisition_shifts import shifted
 from training.config import Recipe
 from training.input_pipeline import ImageBatches
 from training.models import with_serving_outputs
+from training.ood.scorer import OodScorer
 from training.operating_points import describe, operating_point
 
 Logits = NDArray[np.float32]
@@ -20,6 +24,8 @@ Images = NDArray[np.uint8]
 # Full strength in a heatmap: all but the strongest hundredth of what a finding really shows.
 ACTIVATION_PERCENTILE = 99
 TEMPERATURE_BOUNDS = (0.05, 20.0)
+# How many of the validation images, under all shifts, are familiar.
+FAMILIAR_SHARE = 0.99
 
 
 class Calibration(BaseModel):
@@ -27,6 +33,8 @@ class Calibration(BaseModel):
 
     ``findings`` are in output order, as the manifest has them. The two losses are the mean negative
     log likelihood of the validation images, under all shifts, before and after temperature scaling.
+    ``out_of_distribution`` has the limit of a familiar image's score; None where there is no score.
+    ``quality`` is what the model accepts of an image's quality; None accepts everything.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +45,8 @@ class Calibration(BaseModel):
     validation_images: int
     shifts: tuple[str, ...]
     findings: tuple[Finding, ...]
+    out_of_distribution: OutOfDistribution | None = None
+    quality: QualityLimits | None = None
 
 
 def calibrate(
@@ -45,6 +55,7 @@ def calibrate(
     positions: NDArray[np.int64],
     classes: NDArray[np.int64],
     recipe: Recipe,
+    scorer: OodScorer | None = None,
 ) -> Calibration:
     """Calibrate a trained classifier.
 
@@ -54,14 +65,16 @@ def calibrate(
         positions: int, shape (validation images,): rows of ``images``.
         classes: int, shape (validation images,): their true classes.
         recipe: The rules, and the acquisition shifts under which they must hold.
+        scorer: Gives the score whose limit is chosen; None where there is none.
 
     Raises:
         CalibrationError: No operating point follows a rule.
     """
-    serving = with_serving_outputs(model, temperature=1.0)
+    serving = with_serving_outputs(model, 1.0, scorer)
     validation = np.asarray(images[positions])
     shifts = recipe.calibration.shifts
-    logits = np.stack([_predict(serving, shifted(validation, name))["logits"] for name in shifts])
+    outputs = [_predict(serving, shifted(validation, name)) for name in shifts]
+    logits = np.stack([output["logits"] for output in outputs])
     everything, truth = np.concatenate(logits), np.tile(classes, len(logits))
     temperature = fit_temperature(everything, truth)
     maps = _predict(serving, validation)["activation_map"]
@@ -72,6 +85,7 @@ def calibrate(
         validation_images=len(positions),
         shifts=shifts,
         findings=_findings(calibrated(logits, temperature), maps, classes, recipe),
+        out_of_distribution=None if scorer is None else _familiar(outputs, scorer),
     )
 
 
@@ -145,6 +159,23 @@ def _findings(
         )
         for number, label in enumerate(recipe.data.classes)
     )
+
+
+def _familiar(
+    outputs: Sequence[dict[str, NDArray[np.float32]]], scorer: OodScorer
+) -> OutOfDistribution:
+    """The limit of the score, one for all shifts: another hospital's images are familiar too."""
+    scores = np.concatenate([output[OOD_SCORE] for output in outputs])
+    return OutOfDistribution(limit=familiar_limit(scores), method=scorer.method)
+
+
+def familiar_limit(scores: NDArray[np.floating]) -> float:
+    """The score that 99 % of some familiar images do not exceed.
+
+    Args:
+        scores: Shape (images,), higher is stranger.
+    """
+    return float(np.quantile(scores, FAMILIAR_SHARE, method="higher"))
 
 
 def _predict(serving: keras.Model, images: Images) -> dict[str, NDArray[np.float32]]:

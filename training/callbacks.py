@@ -14,6 +14,7 @@ from training.config import TrainingConfig
 from training.errors import TrainingDiverged
 from training.input_pipeline import ImageBatches, TrainingBatches
 from training.metrics import auroc, whole
+from training.optimisation import stages
 
 Logs = dict[str, float] | None
 
@@ -38,7 +39,8 @@ class StopOnDivergence(keras.callbacks.Callback):
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             raise TrainingDiverged(
                 f"The loss is no longer a number in epoch {self._epoch + 1}, batch {batch + 1}. "
-                "Lower training.learning_rate in the recipe and train in a new workdir; "
+                "Lower learning_rate, or head_learning_rate of the fine-tuning, in the recipe and "
+                "train in a new workdir; "
                 "the last good epoch is kept in this one."
             )
 
@@ -148,16 +150,20 @@ class ValidateAndKeep(keras.callbacks.Callback):
 
 
 def advanced(state: TrainingState, row: Epoch, config: TrainingConfig) -> TrainingState:
-    """The state after one more epoch: which epoch is the best, and whether to go on."""
+    """The state after one more epoch: which epoch is the best, and whether to go on.
+
+    Patience begins where the last stage does: before, most of the network has not learnt yet.
+    """
     history = (*state.history, row)
     if config.monitor == "auroc":
         peak = max(history, key=lambda epoch: epoch.validation_auroc).epoch
     else:
         peak = min(history, key=lambda epoch: epoch.validation_loss).epoch
+    waited = row.epoch - max(peak, stages(config)[-1].start)
     return TrainingState(
         history=history,
         best_epoch=row.epoch if config.keep == "last" else peak,
-        finished=row.epoch >= config.epochs or row.epoch - peak >= config.patience,
+        finished=row.epoch >= config.epochs or waited >= config.patience,
     )
 
 

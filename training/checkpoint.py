@@ -1,12 +1,14 @@
 """The state of one running training, in one file that is either whole or not there."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
@@ -56,25 +58,29 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def restore(self, model: keras.Model) -> TrainingState:
-        """Bring a compiled model to where the last checkpoint left it, if there is one.
+    def state(self) -> TrainingState:
+        """How far the training is; a fresh state where there is no checkpoint.
+
+        Raises:
+            WorkdirIncomplete: The checkpoint cannot be read.
+        """
+        if not self._checkpoint.exists():
+            return TrainingState()
+        with self._read_checkpoint() as content:
+            return TrainingState.model_validate_json(str(content["state"]))
+
+    def restore(self, model: keras.Model) -> None:
+        """Bring a model to where the last checkpoint left it.
+
+        Args:
+            model: Compiled as it was when the checkpoint was made.
 
         Raises:
             WorkdirIncomplete: The checkpoint cannot be read, or is of another network.
         """
-        path = self._folder / "checkpoint.npz"
-        if not path.exists():
-            return TrainingState()
-        try:
-            with path.open("rb") as file, np.load(file) as content:
-                arrays = [content[name] for name in content.files if name != "state"]
-                state = TrainingState.model_validate_json(str(content["state"]))
+        with self._read_checkpoint() as content:
+            arrays = [content[name] for name in content.files if name != "state"]
             _assign(_variables(model), arrays)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise WorkdirIncomplete(
-                f"{path} cannot be used: {error}. Remove it to start this training again."
-            ) from error
-        return state
 
     def save(self, model: keras.Model, state: TrainingState) -> None:
         """Keep a compiled model as it is after an epoch, and drop best weights that are no more.
@@ -86,7 +92,7 @@ class Checkpoints:
             f"variable-{number:04d}": keras.ops.convert_to_numpy(variable)
             for number, variable in enumerate(_variables(model))
         }
-        with atomic_path(self._folder / "checkpoint.npz") as draft:
+        with atomic_path(self._checkpoint) as draft:
             np.savez(draft, state=np.array(state.model_dump_json()), **arrays)
         for path in self._folder.glob("best-*.npz"):
             if path != self._best(state.best_epoch):
@@ -113,6 +119,21 @@ class Checkpoints:
                 return [content[name] for name in content.files]
         except (OSError, zipfile.BadZipFile) as error:
             raise WorkdirIncomplete(f"{path} cannot be read. Train again.") from error
+
+    @contextmanager
+    def _read_checkpoint(self) -> Iterator[NpzFile]:
+        try:
+            with self._checkpoint.open("rb") as file, np.load(file) as content:
+                yield content
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise WorkdirIncomplete(
+                f"{self._checkpoint} cannot be used: {error}. "
+                "Remove it to start this training again."
+            ) from error
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self._folder / "checkpoint.npz"
 
     def _best(self, epoch: int) -> Path:
         return self._folder / f"best-{epoch:04d}.npz"

@@ -1,4 +1,4 @@
-"""``pneumo-train``: train a recipe, and evaluate what came of it.
+"""``pneumo-train``: explore images, train a recipe, compare and tune, evaluate what came of it.
 
 The commands import the framework only when they run, so that ``--help`` answers at once, and after
 its chatter has been turned off.
@@ -24,8 +24,17 @@ app = typer.Typer(
     help=__doc__.splitlines()[0],
 )
 
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", help="Name of a shipped recipe, or path of a TOML file.")
+]
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of the data set.")]
 WorkdirOption = Annotated[Path, typer.Option("--workdir", help="Folder of this training.")]
+LungsOption = Annotated[
+    Path | None, typer.Option("--lungs", help="Workdir of the segmenter, to find the lungs.")
+]
+WeightsOption = Annotated[
+    str | None, typer.Option("--weights", help="none, imagenet or a file, not the recipe's.")
+]
 
 
 class EvaluatedSplit(StrEnum):
@@ -33,21 +42,96 @@ class EvaluatedSplit(StrEnum):
 
     TEST = "test"
     VALIDATION = "validation"
+    LEFT_OUT = "left-out"
+
+
+class ComparedSplit(StrEnum):
+    """On what candidates may be compared; they are ranked by the validation split all the same."""
+
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@app.command()
+def explore(
+    recipe: RecipeOption,
+    data: DataOption,
+    output: Annotated[Path, typer.Option(help="Folder of the page and its pictures.")],
+) -> None:
+    """Look at a recipe's images before training: a page of counts, copies and shortcuts."""
+    with _for_people():
+        from training.config import read_recipe
+        from training.datasets.pool import read_pool
+        from training.explore.exploration import explore as run
+
+        dataset = read_pool(read_recipe(recipe).data, data, ("train", "test"))
+        for finding in run(dataset, output, Console()).findings:
+            typer.echo(f"- {finding.sentence}")
+        typer.echo(f"{output / 'index.html'} shows the images.")
 
 
 @app.command()
 def fit(
-    recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or path of a TOML file.")],
+    recipe: RecipeOption,
     data: DataOption,
     workdir: WorkdirOption,
+    weights: WeightsOption = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="A source to leave out; may be given again.")
+    ] = None,
+    *,
+    mixed_precision: Annotated[bool, typer.Option(help="Compute in bfloat16.")] = False,
+    devices: Annotated[int, typer.Option(min=1, help="How many share a batch.")] = 1,
 ) -> None:
     """Train a recipe; start it again after a kill, and it carries on."""
     with _for_people():
+        from training.acceleration import accelerate
         from training.config import read_recipe
         from training.train import fit as run
 
-        run(read_recipe(recipe), data, workdir, Console())
+        accelerate(mixed_precision=mixed_precision, devices=devices)
+        chosen = read_recipe(recipe).with_changes(weights=weights, leave_out=leave_out)
+        run(chosen, data, workdir, Console())
         typer.echo(f"{workdir} holds the trained model. Next: pneumo-train evaluate.")
+
+
+@app.command()
+def compare(
+    recipe: RecipeOption,
+    data: DataOption,
+    workdir: WorkdirOption,
+    candidate: Annotated[
+        list[str] | None, typer.Option(help="A backbone, recipe or learner; may be given again.")
+    ] = None,
+    weights: WeightsOption = None,
+    split: Annotated[ComparedSplit, typer.Option()] = ComparedSplit.VALIDATION,
+) -> None:
+    """Compare backbones and classical learners on one split; start it again, and it carries on."""
+    with _for_people():
+        from training.compare.run import compare as run
+        from training.config import read_recipe
+
+        chosen = read_recipe(recipe).with_changes(weights=weights)
+        run(chosen, data, workdir, candidate or [], Console(), split.value)
+        typer.echo(f"{workdir / 'comparison.html'} shows the comparison.")
+
+
+@app.command()
+def tune(
+    recipe: RecipeOption,
+    data: DataOption,
+    workdir: WorkdirOption,
+    trials: Annotated[int, typer.Option(min=1, help="How many, earlier ones included.")] = 20,
+    epochs: Annotated[int, typer.Option(min=1, help="How long a trial may be.")] = 8,
+    hours: Annotated[float | None, typer.Option(min=0, help="Begin no trial after this.")] = None,
+) -> None:
+    """Search for better values of a recipe, and write the winner as a recipe."""
+    with _for_people():
+        from training.config import read_recipe
+        from training.tune.run import tune as run
+
+        best = run(read_recipe(recipe), data, workdir, trials, epochs, Console(), hours)
+        typer.echo(f"{best.path}: validation AUROC {best.validation_auroc:.4f} in short training.")
 
 
 @app.command()
@@ -55,16 +139,60 @@ def evaluate(
     workdir: WorkdirOption,
     data: DataOption,
     split: Annotated[EvaluatedSplit, typer.Option()] = EvaluatedSplit.TEST,
+    *,
+    report: Annotated[bool, typer.Option(help="Also the honesty checks and the page.")] = False,
+    lungs: LungsOption = None,
 ) -> None:
     """Measure a finished training; nothing is chosen or changed by it."""
     with _for_people():
         from training.evaluate import evaluate as run
+        from training.lungs.segment import load_segment
 
-        evaluation = run(data, workdir, split.value, Console())
-        table = Table("figure", "value", "95 % interval", title=evaluation.metrics[0].dataset)
-        for m in evaluation.metrics:
-            table.add_row(m.name, f"{m.value:.4g}", f"{m.lower:.4g} to {m.upper:.4g}")
+        segment = load_segment(lungs) if lungs else None
+        found = run(data, workdir, split.value, Console(), report=report, segment=segment)
+        table = Table("figure", "value", "95 % interval", title=found.metrics[0].dataset)
+        for m in found.metrics:
+            if m.label is None and m.source is None:
+                table.add_row(m.name, f"{m.value:.4g}", f"{m.lower:.4g} to {m.upper:.4g}")
         Console().print(table)
+
+
+@app.command()
+def fit_lungs(data: DataOption, workdir: WorkdirOption) -> None:
+    """Train the segmenter of the lungs; start it again after a kill, and it carries on."""
+    with _for_people():
+        from training.lungs.recipe import read_segmenter_recipe
+        from training.lungs.train import fit_lungs as run
+
+        run(read_segmenter_recipe(), data, workdir, Console())
+        typer.echo(f"{workdir} holds the segmenter. Next: pneumo-train evaluate-lungs.")
+
+
+@app.command()
+def evaluate_lungs(data: DataOption, workdir: WorkdirOption) -> None:
+    """Measure the segmenter on the patients that it was not trained on."""
+    with _for_people():
+        from training.lungs.evaluate import evaluate_lungs as run
+
+        for m in run(data, workdir).metrics:
+            typer.echo(f"{m.name}: {m.value:.3f} ({m.lower:.3f} to {m.upper:.3f})")
+
+
+@app.command()
+def severity(
+    workdir: WorkdirOption,
+    data: DataOption,
+    lungs: Annotated[Path, typer.Option(help="Workdir of the segmenter.")],
+    label: Annotated[str, typer.Option(help="The finding whose map is measured.")] = "covid-19",
+) -> None:
+    """Hold the share of the lungs under a model's activation map against expert scores."""
+    with _for_people():
+        from training.lungs.segment import load_segment
+        from training.severity import measure_severity
+
+        for found in measure_severity(workdir, data, label, load_segment(lungs)):
+            interval = f"{found.lower:.2f} to {found.upper:.2f}"
+            typer.echo(f"{found.score}: rank correlation {found.value:.2f} ({interval})")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Recipes: all that decides a training, read from TOML into frozen objects."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -18,52 +19,107 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DataConfig(_Frozen):
-    """Which data set, and which classes of it in which output order.
+BackboneName = Literal[
+    "compact",
+    "cnn3",
+    "vgg16",
+    "resnet50",
+    "xception",
+    "inceptionv3",
+    "efficientnetb0",
+    "mobilenetv2",
+    "densenet121",
+]
 
-    ``positive`` is the finding that sensitivity and the other two-sided figures speak of.
+
+class SourceConfig(_Frozen):
+    """One data set of a recipe.
+
+    ``folder`` lies below the folder that ``--data`` names. ``labels`` gives the recipe's class for
+    a label of the adapter that is called otherwise; images with a label of ``ignore`` are left out.
+    ``only`` keeps the images of the named sources, for an adapter that pools several.
     """
 
     adapter: str
+    folder: str = "."
+    labels: dict[str, Label] = {}
+    ignore: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+
+
+class DataConfig(_Frozen):
+    """Which data sets, and which classes of them in which output order.
+
+    ``positive`` is the finding that sensitivity and the other two-sided figures speak of; without
+    one they speak of each finding in turn. The images of the sources in ``leave_out`` are neither
+    trained on nor validated on: they show what the model does elsewhere. ``kind`` decides which
+    DICOM modalities the model will take.
+    """
+
+    kind: Literal["radiograph", "ct-slice"] = "radiograph"
+    sources: tuple[SourceConfig, ...] = Field(min_length=1)
     classes: tuple[Label, ...] = Field(min_length=2)
-    positive: Label
+    positive: Label | None = None
+    leave_out: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _classes_hold_together(self) -> Self:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("a class stands twice")
-        if self.positive not in self.classes:
+        if self.positive is not None and self.positive not in self.classes:
             raise ValueError(f"positive is {self.positive!r}, which is no class")
         return self
 
 
 class SplitConfig(_Frozen):
-    """How the validation split is taken out of the official training set.
+    """How the validation split, and where asked for the test split, are taken out.
 
     ``random`` draws whole groups; ``block`` takes those with the lowest patient numbers of every
     series, which lie further from the rest than a random draw does.
+    ``test_share`` pools what the data sets offer for training and for testing, and draws a test
+    split from it; without it the official one stands.
     ``near_duplicate_bits`` is the largest Hamming distance, of 256 bits, between the difference
     hashes of two images that count as the same.
     """
 
     strategy: Literal["random", "block"] = "random"
     validation_share: float = Field(gt=0, lt=0.5)
+    test_share: float | None = Field(default=None, gt=0, lt=0.5)
     near_duplicate_bits: int = Field(ge=0, le=128)
 
 
 class ModelConfig(_Frozen):
-    """The network. ``local_window`` is a share of the image's height.
+    """The network.
 
+    ``width`` is the number of channels of the first convolutions, for the backbones of our own.
+    ``weights`` is ``none`` for fresh ones, ``imagenet``, or the path of a file.
+    ``last_layer`` ends a backbone of keras.applications early: earlier features are finer, fewer
+    and less bound to the photographs that they were learned on.
+    ``local_window`` is a share of the image's height.
     ``border`` pixels are cut from each side before anything else: markers, tubes and collimation
     lie there. It must be a whole number of cells of the feature map.
     """
 
-    backbone: Literal["compact"]
-    width: int = Field(ge=1)
+    backbone: BackboneName
+    weights: str = "none"
+    last_layer: str | None = None
+    width: int = Field(default=24, ge=1)
     border: int = Field(default=0, ge=0)
     dropout: float = Field(ge=0, lt=1)
-    standardisation: Literal["fixed", "image", "local", "image+local"]
+    standardisation: Literal["fixed", "image", "local", "image+local", "imagenet"]
     local_window: float = Field(default=0.17, gt=0, le=1)
+
+
+class FineTuningConfig(_Frozen):
+    """Two stages for a backbone that comes with weights.
+
+    In the first ``head_epochs`` only the head learns, at ``head_learning_rate``; from then on also
+    the last ``share`` of the backbone's layers.
+    """
+
+    head_epochs: int = Field(ge=0)
+    head_learning_rate: float = Field(gt=0)
+    share: float = Field(ge=0, le=1)
 
 
 class AugmentationConfig(_Frozen):
@@ -103,12 +159,17 @@ class TrainingConfig(_Frozen):
 
     ``initial_learning_rate`` and ``final_learning_rate`` are shares of ``learning_rate``.
     ``members`` networks are trained, each with its own seed, and averaged into one model.
+    ``balanced`` sampling gives each class the same part in an epoch, ``balanced-sources`` in each
+    class each source as well, so that a source says less about the class.
+    ``images_per_epoch`` makes an epoch as long as if there were so many images.
     """
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     members: int = Field(default=1, ge=1)
-    sampling: Literal["balanced", "natural"] = "balanced"
+    sampling: Literal["balanced", "balanced-sources", "natural"] = "balanced"
+    images_per_epoch: int | None = Field(default=None, ge=1)
+    fine_tuning: FineTuningConfig | None = None
     learning_rate: float = Field(gt=0)
     initial_learning_rate: float = Field(default=0.05, ge=0, le=1)
     final_learning_rate: float = Field(default=0.01, ge=0, le=1)
@@ -121,9 +182,10 @@ class TrainingConfig(_Frozen):
     patience: int = Field(ge=1)
 
     @model_validator(mode="after")
-    def _warmup_ends(self) -> Self:
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError("warmup_epochs must be less than epochs")
+    def _stages_end(self) -> Self:
+        before = 0 if self.fine_tuning is None else self.fine_tuning.head_epochs
+        if before + self.warmup_epochs >= self.epochs:
+            raise ValueError("head_epochs and warmup_epochs must be less than epochs")
         return self
 
 
@@ -149,12 +211,14 @@ class OperatingPointConfig(_Frozen):
 
     ``sensitivity``: the highest threshold at which at least ``target`` of the images of the class
     are found. ``specificity``: the lowest threshold at which at least ``target`` of the images of
-    the other classes are not taken for it. Over several shifts, ``pooled`` holds the target for all
-    images together, ``worst`` for each shift alone.
+    the other classes are not taken for it. ``coverage``: by split conformal prediction, the highest
+    at which a new image of the class is found with a probability of at least ``target``. Over
+    several shifts, ``pooled`` holds the target for all images together, ``worst`` for each shift
+    alone.
     """
 
     label: Label
-    rule: Literal["sensitivity", "specificity"]
+    rule: Literal["sensitivity", "specificity", "coverage"]
     target: float = Field(gt=0, le=1)
     over: Literal["pooled", "worst"] = "pooled"
 
@@ -182,6 +246,18 @@ class Recipe(_Frozen):
         if sorted(rule.label for rule in self.operating_points) != sorted(self.data.classes):
             raise ValueError("operating_points must name every class exactly once")
         return self
+
+    def with_changes(
+        self, *, weights: str | None = None, leave_out: Sequence[str] | None = None
+    ) -> "Recipe":
+        """The recipe with other initial weights, or without some sources; None changes nothing."""
+        model = (
+            self.model if weights is None else self.model.model_copy(update={"weights": weights})
+        )
+        data = self.data
+        if leave_out is not None:
+            data = data.model_copy(update={"leave_out": tuple(leave_out)})
+        return self.model_copy(update={"model": model, "data": data})
 
     def trains_like(self, other: "Recipe") -> bool:
         """Whether both lead to the same network; they may still calibrate it in two ways."""

@@ -10,6 +10,7 @@ TrainingError
 │   ├── WorkdirMismatch     it belongs to another recipe or to other data
 │   ├── WorkdirIncomplete   it holds no finished training, or lacks a file
 │   └── WriteFailed         a file could not be written, as on a full disk
+├── AccelerationError       the devices or the precision that were asked for cannot be had
 ├── TrainingDiverged        the loss is no longer a number
 └── CalibrationError        no operating point follows the recipe's rule
 
@@ -55,6 +56,10 @@ class WorkdirIncomplete(WorkdirError):
 
 class WriteFailed(WorkdirError):
     """A file could not be written, as on a full disk."""
+
+
+class AccelerationError(TrainingError):
+    """The devices or the precision that were asked for cannot be had."""
 
 
 class TrainingDiverged(TrainingError):

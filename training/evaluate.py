@@ -1,41 +1,76 @@
 """Measure a trained model on a split that it was not trained on. Nothing is chosen here."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import keras
 import numpy as np
 from rich.console import Console
 
 from training.calibrate import calibrated
-from training.datasets import OfficialSplit
+from training.config import Recipe
 from training.evaluation import Evaluation
-from training.figures import draw_reliability, draw_roc, draw_scores
+from training.figures import (
+    Scored,
+    draw_counts,
+    draw_precision_recall,
+    draw_reliability,
+    draw_roc,
+    draw_scores,
+)
 from training.input_pipeline import ImageBatches
-from training.measure import Predictions, measure
+from training.measure import measure
+from training.models import feature_model
+from training.predictions import Predictions, count_answers, count_most_probable
 from training.progress import progress_bar
-from training.source import Source, load_source, read_labelled, read_training_split
+from training.report.lung_masks import Segment, find_lungs
+from training.report.material import Images, Material
+from training.report.write import ReportFolder, with_finished_checks, write_report
+from training.source import (
+    Source,
+    load_source,
+    read_elsewhere,
+    read_official_test,
+    read_training_data,
+)
 from training.workdir import TrainedModel, Workdir
 
-Split = Literal["test", "validation"]
+Split = Literal["test", "validation", "left-out"]
+TITLES: dict[Split, str] = {
+    "test": "test",
+    "validation": "validation",
+    "left-out": "left out of the training",
+}
 
 
-def evaluate(data: Path, workdir: Path, split: Split, console: Console) -> Evaluation:
-    """Evaluate a finished training; write its figures, its predictions and a few pictures.
+def evaluate(
+    data: Path,
+    workdir: Path,
+    split: Split,
+    console: Console,
+    *,
+    report: bool = False,
+    segment: Segment | None = None,
+) -> Evaluation:
+    """Evaluate a finished training; write its figures, its predictions and its plots.
 
     Args:
         data: The data set's folder.
         workdir: Of the finished training.
-        split: ``test`` is the official test set; ``validation`` is the part of the training set
-            that the operating points were chosen on.
+        split: ``test`` is the test set, official or drawn; ``validation`` is what the operating
+            points were chosen on; ``left-out`` are the sources that the recipe leaves out.
         console: Where progress is shown.
+        report: Whether to run the honesty checks and write the page too, which takes some minutes.
+        segment: Finds the lungs in images without a mask, for one of the checks.
 
     Returns:
-        What stands in ``evaluation.json``, or for ``validation`` in ``evaluation-validation.json``.
+        What stands in ``evaluation.json``, or for another split in ``evaluation-<split>.json``.
 
     Raises:
         WorkdirIncomplete: The training has not ended.
-        WorkdirMismatch: The validation images are not those of the training.
+        WorkdirMismatch: The images are not those of the training.
         DataError: The data set cannot be used.
         WriteFailed: The disk is full, or the workdir cannot be written.
     """
@@ -43,26 +78,17 @@ def evaluate(data: Path, workdir: Path, split: Split, console: Console) -> Evalu
     trained = work.load()
     source = _source(trained, data, work, split, console)
     predictions = _predict(trained, source)
-    config = trained.config
-    name = f"{source.dataset.name}, {'official test' if split == 'test' else 'validation'}"
-    evaluation = Evaluation(
-        dataset=source.dataset.name,
-        split=split,
-        data_digest=source.digest,
-        images=len(source.table),
-        patients=source.table["patient"].nunique(),
-        unreadable=source.unreadable,
-        positive=config.data.positive,
-        metrics=measure(
-            predictions,
-            trained.calibration.findings,
-            config.data.positive,
-            dataset=name,
-            seed=config.seed,
-        ),
-    )
+    evaluation = _measure(trained, source, split, predictions)
     _write_predictions(work, split, source, predictions, trained)
-    _draw(work.root / "figures", split, predictions, trained)
+    _draw(work.root / "figures", split, predictions, trained, evaluation)
+    folder = ReportFolder(work, split)
+    if report:
+        figures = work.root / "figures"
+        material = _material(trained, source, split, predictions, segment, figures)
+        with progress_bar(console) as bar:
+            evaluation = write_report(evaluation, material, trained, folder, bar)
+    else:
+        evaluation = with_finished_checks(evaluation, folder, trained.config)
     work.write_json(work.evaluation(split), evaluation)
     return evaluation
 
@@ -70,17 +96,18 @@ def evaluate(data: Path, workdir: Path, split: Split, console: Console) -> Evalu
 def _source(
     trained: TrainedModel, data: Path, work: Workdir, split: Split, console: Console
 ) -> Source:
-    official: OfficialSplit = "test" if split == "test" else "train"
-    if split == "test":
-        dataset, digest = read_labelled(trained.config, data, official)
-    else:
-        dataset, digest = read_training_split(trained, data)
+    recipe = trained.config
     with progress_bar(console) as bar:
-        source = load_source(dataset, digest, trained.config, work, official, bar)
-    if split == "test":
-        return source
+        if split == "left-out":
+            dataset, digest = read_elsewhere(recipe, data)
+            return load_source(dataset, digest, recipe, work, split, bar)
+        if split == "test" and recipe.split.test_share is None:
+            dataset, digest = read_official_test(recipe, data)
+            return load_source(dataset, digest, recipe, work, split, bar)
+        dataset, digest = read_training_data(trained, data)
+        source = load_source(dataset, digest, recipe, work, "development", bar)
     used = work.read_split(source.table)
-    return replace(source, table=used[used["split"] == "validation"])
+    return replace(source, table=used[used["split"] == split])
 
 
 def _predict(trained: TrainedModel, source: Source) -> Predictions:
@@ -90,30 +117,115 @@ def _predict(trained: TrainedModel, source: Source) -> Predictions:
         logits=outputs["logits"],
         probabilities=outputs["probabilities"],
         classes=source.classes[rows],
-        patients=source.table["patient"].to_numpy(dtype=np.str_),
+        patients=source.table["patient"].to_numpy(np.str_),
+        sources=source.table["source"].to_numpy(np.str_),
     )
+
+
+def _measure(
+    trained: TrainedModel, source: Source, split: Split, predictions: Predictions
+) -> Evaluation:
+    config, findings = trained.config, trained.calibration.findings
+    return Evaluation(
+        dataset=source.dataset.name,
+        split=split,
+        data_digest=source.digest,
+        images=len(source.table),
+        patients=source.table["patient"].nunique(),
+        unreadable=source.unreadable,
+        positive=config.data.positive,
+        metrics=measure(
+            predictions,
+            findings,
+            config.data.positive,
+            dataset=_name(source, split, config),
+            seed=config.seed,
+        ),
+        classes=config.data.classes,
+        confusion=count_most_probable(predictions),
+        answers=count_answers(predictions, findings),
+    )
+
+
+def _name(source: Source, split: Split, recipe: Recipe) -> str:
+    official = "official " if split == "test" and recipe.split.test_share is None else ""
+    return f"{source.dataset.name}, {official}{TITLES[split]}"
 
 
 def _write_predictions(
     work: Workdir, split: Split, source: Source, predictions: Predictions, trained: TrainedModel
 ) -> None:
-    table = source.table[["path", "patient", "label"]].copy()
+    table = source.table[["path", "patient", "source", "label"]].copy()
     for number, label in enumerate(trained.config.data.classes):
         table[f"probability_{label}"] = predictions.probabilities[:, number]
     work.write_table(work.root / f"predictions-{split}.csv", table)
 
 
-def _draw(folder: Path, split: Split, predictions: Predictions, trained: TrainedModel) -> None:
-    labels = trained.config.data.classes
-    number = labels.index(trained.config.data.positive)
-    scores = predictions.probabilities[:, number].astype(np.float64)
-    truth = predictions.classes == number
-    points = {f.label: f.operating_point for f in trained.calibration.findings}
-    draw_roc(folder / f"{split}-roc.png", scores, truth, points[labels[number]])
+def _draw(
+    folder: Path,
+    split: Split,
+    predictions: Predictions,
+    trained: TrainedModel,
+    evaluation: Evaluation,
+) -> None:
+    scored = _scored(predictions, trained)
+    # A finding that all images have, or none, has no curve.
+    told = [finding for finding in scored if finding.truth.any() and not finding.truth.all()]
+    if told:
+        draw_roc(folder / f"{split}-roc.png", told)
+        draw_precision_recall(folder / f"{split}-precision-recall.png", told)
     draw_reliability(
         folder / f"{split}-reliability.png",
         calibrated(predictions.logits, temperature=1.0),
         predictions.probabilities,
         predictions.classes,
     )
-    draw_scores(folder / f"{split}-scores.png", scores, truth, points[labels[number]])
+    draw_scores(folder / f"{split}-scores.png", scored)
+    labels = evaluation.classes
+    draw_counts(folder / f"{split}-answers.png", evaluation.answers, labels, (*labels, "refer"))
+
+
+def _scored(predictions: Predictions, trained: TrainedModel) -> list[Scored]:
+    """The positive finding, or every one where there is none."""
+    return [
+        Scored(
+            label=finding.label,
+            scores=predictions.probabilities[:, number].astype(np.float64),
+            truth=predictions.classes == number,
+            operating_point=finding.operating_point,
+        )
+        for number, finding in enumerate(trained.calibration.findings)
+        if trained.config.data.positive in {None, finding.label}
+    ]
+
+
+def _material(
+    trained: TrainedModel,
+    source: Source,
+    split: Split,
+    predictions: Predictions,
+    segment: Segment | None,
+    folder: Path,
+) -> Material:
+    table, config = source.table, trained.config
+    images = source.images[table.index.to_numpy()]
+    return Material(
+        images=images,
+        predictions=predictions,
+        groups=table["group"].to_numpy(np.str_),
+        paths=table["path"].to_numpy(np.str_),
+        findings=trained.calibration.findings,
+        positive=config.data.positive,
+        dataset=_name(source, split, config),
+        seed=config.seed,
+        predict=_asking(trained.serving_model()),
+        features=_asking(feature_model(trained.model)),
+        lungs=lambda: find_lungs(images, list(table["mask"]), source.dataset.root, segment),
+        quality=trained.calibration.quality,
+        familiar=trained.calibration.out_of_distribution,
+        quality_plot=folder / f"{split}-quality.png",
+    )
+
+
+def _asking(model: keras.Model) -> Callable[[Images], Any]:
+    return lambda images: model.predict(ImageBatches(images, np.arange(len(images))), verbose=0)

@@ -7,9 +7,13 @@ from contract.manifest import Metric
 
 
 class Evaluation(BaseModel):
-    """The figures of one split, of the finding ``positive`` against the rest.
+    """The figures of one split; the two-sided ones speak of ``positive`` against the rest.
 
-    The operating points are those of calibration.json, read, never chosen.
+    ``metrics`` holds the measured figures, and behind them those of the honesty checks, as soon as
+    there is a report. ``confusion`` counts images by their true class (rows) and their most
+    probable one (columns), both in output order; ``answers`` by their true class and the answer,
+    with "refer" as the last column. The operating points are those of calibration.json, read,
+    never chosen.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -20,5 +24,8 @@ class Evaluation(BaseModel):
     images: int
     patients: int
     unreadable: int
-    positive: Label
+    positive: Label | None
     metrics: tuple[Metric, ...]
+    classes: tuple[Label, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    answers: tuple[tuple[int, ...], ...] = ()

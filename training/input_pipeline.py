@@ -31,7 +31,9 @@ class TrainingBatches(keras.utils.PyDataset):
         labels: int, shape (images,): the class of each image, 0 to classes - 1.
         classes: How many classes there are.
         batch_size: Images per batch.
-        balanced: Whether each class has the same part in an epoch.
+        strata: int, shape (images,): the source of each image, balanced within its class; one
+            number for all balances the classes alone. None draws the images as they are.
+        images_per_epoch: How long an epoch is; as long as the split where None.
         augmentation: How far an image is changed.
         seed: Of the order and of every change.
         pool: Where batches are made ahead.
@@ -45,7 +47,8 @@ class TrainingBatches(keras.utils.PyDataset):
         *,
         classes: int,
         batch_size: int,
-        balanced: bool,
+        strata: NDArray[np.int64] | None,
+        images_per_epoch: int | None,
         augmentation: AugmentationConfig,
         seed: int,
         pool: Executor,
@@ -56,7 +59,8 @@ class TrainingBatches(keras.utils.PyDataset):
         self._labels = labels[positions]
         self._targets = np.eye(classes, dtype=np.float32)
         self._batch_size = min(batch_size, len(positions))
-        self._balanced = balanced
+        self._strata = None if strata is None else strata[positions]
+        self._length = images_per_epoch or len(positions)
         self._augmentation = augmentation
         self._seed = seed
         self._pool = pool
@@ -67,10 +71,10 @@ class TrainingBatches(keras.utils.PyDataset):
         self._epoch = epoch
         self._ahead: dict[int, Future[Batch]] = {}
         random = np.random.default_rng((self._seed, epoch))
-        if self._balanced:
-            self._order = balanced_order(self._labels, random)
+        if self._strata is None:
+            self._order = _repeated(np.arange(len(self._labels)), self._length, random)
         else:
-            self._order = random.permutation(len(self._labels))
+            self._order = balanced_order(self._labels, self._strata, self._length, random)
 
     def __len__(self) -> int:
         return len(self._order) // self._batch_size
@@ -126,25 +130,45 @@ class ImageBatches(keras.utils.PyDataset):
         return (np.asarray(self._images[self._positions[start : start + self._batch_size]]),)
 
 
-def balanced_order(labels: NDArray[np.int64], random: Generator) -> NDArray[np.int64]:
+def balanced_order(
+    labels: NDArray[np.int64], strata: NDArray[np.int64], length: int, random: Generator
+) -> NDArray[np.int64]:
     """Draw an epoch in which every class has the same part.
 
-    A class with too many images gives a part of them, another in each epoch; one with too few is
-    gone through as often as needed, in a new order each time.
+    Within a class each stratum has a part as large as the square root of its images: more than its
+    own, so that it says less of the class, but a handful of images is not seen a hundred times.
+    Where a part is smaller than the stratum, each epoch has another draw of it; where it is larger,
+    its images are gone through as often as needed, in a new order each time.
 
     Args:
         labels: int, shape (images,).
+        strata: int, shape (images,).
+        length: About how many images an epoch has.
         random: Decides the draw and the order.
 
     Returns:
-        Positions in ``labels``, int, about as many as there are images.
+        Positions in ``labels``, int, each class as often as every other.
     """
     classes = np.unique(labels)
-    share = max(1, len(labels) // len(classes))
-    parts = [_repeated(np.flatnonzero(labels == label), share, random) for label in classes]
+    share = max(1, length // len(classes))
+    parts = [
+        _repeated(members, count, random)
+        for label in classes
+        for members, count in _strata(np.flatnonzero(labels == label), strata, share)
+    ]
     return random.permutation(np.concatenate(parts))
 
 
+def _strata(
+    members: NDArray[np.int64], strata: NDArray[np.int64], share: int
+) -> list[tuple[NDArray[np.int64], int]]:
+    """The members of each stratum of a class, and how many of them an epoch has."""
+    groups = [members[strata[members] == stratum] for stratum in np.unique(strata[members])]
+    weights = np.sqrt([len(group) for group in groups])
+    ends = np.round(np.cumsum(weights) / weights.sum() * share).astype(np.int64)
+    return list(zip(groups, np.diff(ends, prepend=0).tolist(), strict=True))
+
+
 def _repeated(members: NDArray[np.int64], count: int, random: Generator) -> NDArray[np.int64]:
-    rounds = -(-count // len(members))
+    rounds = max(1, -(-count // len(members)))
     return np.concatenate([random.permutation(members) for _ in range(rounds)])[:count]

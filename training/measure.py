@@ -1,12 +1,15 @@
-"""All figures of a two-sided evaluation: one finding against the rest, at its operating point."""
+"""All figures of an evaluation: of the whole, of each finding, of each source.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+With a ``positive`` finding the figures of the whole are two-sided: that finding against the rest,
+at its operating point. Without one they speak of the most probable class.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.decision import decide
 from contract.findings import Label
 from contract.manifest import Finding, Metric
 from training.calibrate import calibrated
@@ -15,110 +18,248 @@ from training.metrics import (
     Weights,
     auprc,
     auroc,
+    balanced_accuracy,
     brier,
+    brier_over_classes,
     confusion,
     estimate,
     expected_calibration_error,
+    macro_auroc,
     patient_bootstrap,
     ratio,
     whole,
 )
+from training.predictions import Predictions, answered_outputs
+
+Figures = Mapping[str, Floats]
+Rows = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Predictions:
-    """What a model says of some images, beside what they are.
+class _Case:
+    """Predictions with what is answered by them: an output's number, or -1 for "refer".
 
-    ``logits`` and the calibrated ``probabilities`` are float32, shape (images, classes);
-    ``classes`` is int, shape (images,); ``patients`` has one name per image.
+    ``positive`` is the number of the positive finding's output.
     """
 
-    logits: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
-    classes: NDArray[np.int64]
-    patients: NDArray[np.str_]
+    predictions: Predictions
+    answers: NDArray[np.int64]
+    points: tuple[float, ...]
+    positive: int | None
+
+    def of(self, rows: Rows) -> "_Case":
+        return replace(self, predictions=self.predictions.of(rows), answers=self.answers[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some of the images, and what is computed of them."""
+
+    label: Label | None
+    source: str | None
+    rows: Rows
+    figures: Callable[[_Case, Weights], Figures]
 
 
 def measure(
     predictions: Predictions,
     findings: tuple[Finding, ...],
-    positive: Label,
+    positive: Label | None,
     *,
     dataset: str,
     seed: int,
 ) -> tuple[Metric, ...]:
     """Measure with 95 % intervals from a bootstrap over patients.
 
+    A figure that the images do not give is left out: an AUROC of one class alone, a precision
+    where nothing is found.
+
     Args:
         predictions: Of the images to measure on.
         findings: The model's, in output order, with their operating points.
-        positive: The finding that sensitivity and its like speak of.
+        positive: The finding that the two-sided figures speak of; None where there is none.
         dataset: What the figures are said to be of.
         seed: Of the bootstrap.
+
+    Returns:
+        The figures of the whole, then those of each finding, then, where there are several
+        sources, those of each source and of each finding in each source. ``refer_share`` and
+        ``accuracy_answered`` of a finding are of the images that truly have it.
     """
-    images = len(predictions.classes)
-    values = _figures(predictions, findings, positive, whole(images))
-    resampled = _figures(
-        predictions, findings, positive, patient_bootstrap(predictions.patients, seed)
+    case = _case(predictions, findings, positive)
+    labels = [finding.label for finding in findings]
+    parts = [_whole(case), *_by_class(case, labels), *_by_source(case, labels)]
+    return _measured(case, parts, dataset, seed)
+
+
+def measure_whole(
+    predictions: Predictions,
+    findings: tuple[Finding, ...],
+    positive: Label | None,
+    *,
+    dataset: str,
+    seed: int,
+) -> tuple[Metric, ...]:
+    """As ``measure``, but only the figures of all images and findings together."""
+    case = _case(predictions, findings, positive)
+    return _measured(case, [_whole(case)], dataset, seed)
+
+
+def _case(predictions: Predictions, findings: tuple[Finding, ...], positive: Label | None) -> _Case:
+    labels = [finding.label for finding in findings]
+    return _Case(
+        predictions=predictions,
+        answers=answered_outputs(predictions, findings),
+        points=tuple(finding.operating_point for finding in findings),
+        positive=None if positive is None else labels.index(positive),
     )
-    metrics = []
-    for name, value in values.items():
+
+
+def _measured(case: _Case, parts: list[_Part], dataset: str, seed: int) -> tuple[Metric, ...]:
+    drawn = patient_bootstrap(case.predictions.patients, seed)
+    return tuple(metric for part in parts for metric in _metrics(case, part, drawn, dataset))
+
+
+def _metrics(case: _Case, part: _Part, drawn: Weights, dataset: str) -> Iterator[Metric]:
+    chosen, images = case.of(part.rows), int(part.rows.sum())
+    resampled = part.figures(chosen, drawn if part.rows.all() else drawn[:, part.rows])
+    for name, value in part.figures(chosen, whole(images)).items():
+        if np.isnan(value[0]):
+            continue
         figure = estimate(value, resampled[name])
-        metrics.append(
-            Metric(
-                dataset=dataset,
-                name=name,
-                value=figure.value,
-                lower=figure.lower,
-                upper=figure.upper,
-                images=images,
-            )
+        yield Metric(
+            dataset=dataset,
+            name=name,
+            label=part.label,
+            source=part.source,
+            value=figure.value,
+            lower=figure.lower,
+            upper=figure.upper,
+            images=images,
         )
-    return tuple(metrics)
 
 
-def _figures(
-    predictions: Predictions, findings: tuple[Finding, ...], positive: Label, weights: Weights
-) -> Mapping[str, Floats]:
-    number = [finding.label for finding in findings].index(positive)
-    scores = predictions.probabilities[:, number].astype(np.float64)
-    raw = calibrated(predictions.logits, temperature=1.0).astype(np.float64)
+def _whole(case: _Case) -> _Part:
+    everything = np.ones(len(case.answers), dtype=bool)
+    return _Part(None, None, everything, _together)
+
+
+def _by_class(case: _Case, labels: list[Label]) -> Iterator[_Part]:
+    everything = np.ones(len(case.answers), dtype=bool)
+    for number, label in enumerate(labels):
+        members = case.predictions.classes == number
+        if not members.any():
+            yield _Part(label, None, everything, _separation(number))
+            continue
+        yield _Part(label, None, everything, _against_the_rest(number))
+        yield _Part(label, None, members, _answering)
+
+
+def _by_source(case: _Case, labels: list[Label]) -> Iterator[_Part]:
+    sources = case.predictions.sources
+    names = np.unique(sources)
+    if len(names) < 2:
+        return
+    numbers = range(len(labels)) if case.positive is None else [case.positive]
+    for name in names.tolist():
+        yield _Part(None, name, sources == name, _of_a_source)
+        for number in numbers:
+            yield _Part(labels[number], name, sources == name, _separation(number))
+
+
+def _together(case: _Case, weights: Weights) -> Figures:
+    return (_one_side if case.positive is None else _two_sides)(case, weights)
+
+
+def _two_sides(case: _Case, weights: Weights) -> Figures:
+    predictions, number = case.predictions, case.positive
+    scores, raw = _probabilities(predictions)
     truth = predictions.classes == number
-    counts = confusion(scores >= findings[number].operating_point, truth, weights)
-    answered, right = _answers(predictions, findings)
-    calibrated_error = expected_calibration_error(
-        predictions.probabilities.astype(np.float64), predictions.classes, weights
-    )
+    counts = confusion(scores[:, number] >= case.points[number], truth, weights)
+    several = scores.shape[1] > 2
     return {
-        "auroc": auroc(scores, truth, weights),
-        "auprc": auprc(scores, truth, weights),
+        "auroc": auroc(scores[:, number], truth, weights),
+        "auprc": auprc(scores[:, number], truth, weights),
         "accuracy": counts.accuracy,
         "sensitivity": counts.sensitivity,
         "specificity": counts.specificity,
         "precision": counts.precision,
         "f1": counts.f1,
-        "refer_share": ratio(weights @ ~answered, weights.sum(axis=1)),
-        "accuracy_answered": ratio(weights @ right, weights @ answered),
-        "ece": calibrated_error,
+        **_answering(case, weights),
+        "ece": expected_calibration_error(scores, predictions.classes, weights),
         "ece_uncalibrated": expected_calibration_error(raw, predictions.classes, weights),
-        "brier": brier(scores, truth, weights),
+        "brier": brier(scores[:, number], truth, weights),
         "brier_uncalibrated": brier(raw[:, number], truth, weights),
         "true_positives": counts.true_positives,
         "false_positives": counts.false_positives,
         "true_negatives": counts.true_negatives,
         "false_negatives": counts.false_negatives,
+        **({"macro_auroc": macro_auroc(scores, predictions.classes, weights)} if several else {}),
     }
 
 
-def _answers(
-    predictions: Predictions, findings: tuple[Finding, ...]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which images the model would answer rather than refer, and which of those rightly."""
-    labels = [finding.label for finding in findings]
-    points = [finding.operating_point for finding in findings]
-    said = [decide(labels, row, points).label for row in predictions.probabilities.tolist()]
-    answered = np.array([label is not None for label in said])
-    right = np.array(
-        [label == labels[c] for label, c in zip(said, predictions.classes, strict=True)]
-    )
-    return answered, right
+def _one_side(case: _Case, weights: Weights) -> Figures:
+    classes = case.predictions.classes
+    scores, raw = _probabilities(case.predictions)
+    said = scores.argmax(axis=1)
+    return {
+        "macro_auroc": macro_auroc(scores, classes, weights),
+        "accuracy": ratio(weights @ (said == classes), weights.sum(axis=1)),
+        "balanced_accuracy": balanced_accuracy(said, classes, weights),
+        **_answering(case, weights),
+        "ece": expected_calibration_error(scores, classes, weights),
+        "ece_uncalibrated": expected_calibration_error(raw, classes, weights),
+        "brier": brier_over_classes(scores, classes, weights),
+        "brier_uncalibrated": brier_over_classes(raw, classes, weights),
+    }
+
+
+def _of_a_source(case: _Case, weights: Weights) -> Figures:
+    """What has a meaning also where the source has one class only."""
+    figures = _together(case, weights)
+    named = ("macro_auroc", "accuracy", "refer_share", "accuracy_answered")
+    return {name: figures[name] for name in named if name in figures}
+
+
+def _against_the_rest(number: int) -> Callable[[_Case, Weights], Figures]:
+    def figures(case: _Case, weights: Weights) -> Figures:
+        scores = case.predictions.probabilities[:, number].astype(np.float64)
+        truth = case.predictions.classes == number
+        counts = confusion(scores >= case.points[number], truth, weights)
+        return {
+            "auroc": auroc(scores, truth, weights),
+            "auprc": auprc(scores, truth, weights),
+            "accuracy": counts.accuracy,
+            "sensitivity": counts.sensitivity,
+            "specificity": counts.specificity,
+            "precision": counts.precision,
+            "f1": counts.f1,
+        }
+
+    return figures
+
+
+def _separation(number: int) -> Callable[[_Case, Weights], Figures]:
+    """How well a finding is told from the others, also where all images are of one kind."""
+
+    def figures(case: _Case, weights: Weights) -> Figures:
+        everything = _against_the_rest(number)(case, weights)
+        return {name: everything[name] for name in ("auroc", "sensitivity", "specificity")}
+
+    return figures
+
+
+def _answering(case: _Case, weights: Weights) -> Figures:
+    """How often the model would refer an image to a person, and how often it is right else."""
+    answered = case.answers >= 0
+    right = case.answers == case.predictions.classes
+    return {
+        "refer_share": ratio(weights @ ~answered, weights.sum(axis=1)),
+        "accuracy_answered": ratio(weights @ right, weights @ answered),
+    }
+
+
+def _probabilities(predictions: Predictions) -> tuple[Floats, Floats]:
+    """With the temperature and without it, in double precision."""
+    raw = calibrated(predictions.logits, temperature=1.0)
+    return predictions.probabilities.astype(np.float64), raw.astype(np.float64)

@@ -9,12 +9,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from training.acceleration import full_precision
 from training.callbacks import CountSteps, StartEpochs, StopOnDivergence, ValidateAndKeep
 from training.checkpoint import Checkpoints, TrainingState
 from training.config import Recipe
 from training.input_pipeline import WORKERS, ImageBatches, TrainingBatches
 from training.models import build_classifier
-from training.optimisation import compile_for_training
+from training.optimisation import compile_for_training, stages
+from training.source import Source
+from training.transfer import load_backbone_weights
 
 OnEpoch = Callable[[TrainingState], None]
 
@@ -23,16 +26,12 @@ OnEpoch = Callable[[TrainingState], None]
 class MemberRun:
     """One network of a recipe's ensemble, and what it is trained with.
 
-    ``images`` is uint8, shape (cached images, height, width, 1); ``classes`` is int, shape (cached
-    images,); ``train`` and ``validation`` are int, rows of both. ``number`` counts from 0.
+    ``source`` has been split. ``number`` counts from 0.
     """
 
     recipe: Recipe
     number: int
-    images: NDArray[np.uint8]
-    classes: NDArray[np.int64]
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
+    source: Source
     folder: Path
 
     @property
@@ -44,16 +43,24 @@ class MemberRun:
         """The training batches, made ahead in a pool."""
         config = self.recipe.training
         return TrainingBatches(
-            self.images,
-            self.train,
-            self.classes,
+            self.source.images,
+            self.source.rows("train"),
+            self.source.classes,
             classes=len(self.recipe.data.classes),
             batch_size=config.batch_size,
-            balanced=config.sampling == "balanced",
+            strata=self._strata(),
+            images_per_epoch=config.images_per_epoch,
             augmentation=self.recipe.augmentation,
             seed=self.seed,
             pool=pool,
         )
+
+    def _strata(self) -> NDArray[np.int64] | None:
+        sampling = self.recipe.training.sampling
+        if sampling == "natural":
+            return None
+        sources = self.source.sources
+        return sources if sampling == "balanced-sources" else np.zeros_like(sources)
 
 
 def train_member(
@@ -78,7 +85,8 @@ def train_member(
     with ThreadPoolExecutor(WORKERS) as pool:
         state = _train(run, run.batches(pool), checkpoints, on_steps, on_epoch)
     # The trained network holds the last raw weights; a fresh one gets the best averaged ones.
-    model = build_classifier(run.recipe)
+    with full_precision():
+        model = build_classifier(run.recipe)
     model.set_weights(checkpoints.load_best(state))
     return model, state
 
@@ -90,18 +98,20 @@ def _train(
     on_steps: Callable[[int, int], None],
     on_epoch: OnEpoch,
 ) -> TrainingState:
-    config = run.recipe.training
-    keras.utils.set_random_seed(run.seed)
-    model = build_classifier(run.recipe)
-    compile_for_training(model, config, len(batches))
-    state = checkpoints.restore(model)
+    recipe, config = run.recipe, run.recipe.training
+    state = checkpoints.state()
     if state.finished:
         return state
+    keras.utils.set_random_seed(run.seed)
+    model = build_classifier(recipe)
+    if not state.epochs_done:
+        load_backbone_weights(model, recipe.model)
+    validation = run.source.rows("validation")
     keep = ValidateAndKeep(
         checkpoints=checkpoints,
         state=state,
-        batches=ImageBatches(run.images, run.validation),
-        classes=run.classes[run.validation],
+        batches=ImageBatches(run.source.images, validation),
+        classes=run.source.classes[validation],
         config=config,
         member=run.number,
         on_epoch=on_epoch,
@@ -113,13 +123,20 @@ def _train(
         CountSteps(done, lambda count: on_steps(count, steps)),
         keep,
     ]
-    # The batches have their own order, which a restarted run must meet again.
-    model.fit(
-        batches,
-        shuffle=False,
-        initial_epoch=state.epochs_done,
-        epochs=config.epochs,
-        verbose=0,
-        callbacks=callbacks,
-    )
+    for stage in stages(config):
+        if keep.state.finished or state.epochs_done > stage.end:
+            continue
+        compile_for_training(model, recipe, stage, len(batches))
+        # A checkpoint has the optimizer of the stage that its epoch was in.
+        if stage.start < state.epochs_done:
+            checkpoints.restore(model)
+        # The batches have their own order, which a restarted run must meet again.
+        model.fit(
+            batches,
+            shuffle=False,
+            initial_epoch=keep.state.epochs_done,
+            epochs=stage.end,
+            verbose=0,
+            callbacks=callbacks,
+        )
     return keep.state

@@ -97,6 +97,46 @@ def auroc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
     return ratio(wins, positives.sum(axis=1) * negatives.sum(axis=1))
 
 
+def macro_auroc(scores: Floats, classes: NDArray[np.int64], weights: Weights) -> Floats:
+    """The mean AUROC of each class against the others, every class with the same say.
+
+    A class that no image has, or that all have, has no AUROC and no say.
+
+    Args:
+        scores: Shape (images, classes), higher is more likely.
+        classes: int, shape (images,): the true class.
+        weights: Shape (weightings, images).
+
+    Returns:
+        Shape (weightings,), 0 to 1; not a number where there is one class only.
+    """
+    present = np.unique(classes)
+    if len(present) < 2:
+        return np.full(len(weights), np.nan)
+    return np.mean([auroc(scores[:, c], classes == c, weights) for c in present], axis=0)
+
+
+def balanced_accuracy(
+    said: NDArray[np.int64], classes: NDArray[np.int64], weights: Weights
+) -> Floats:
+    """The share of right answers within each class, averaged over the classes that are there.
+
+    Args:
+        said: int, shape (images,): the class that is answered.
+        classes: int, shape (images,): the true class.
+        weights: Shape (weightings, images).
+
+    Returns:
+        Shape (weightings,), 0 to 1.
+    """
+    right = said == classes
+    shares = []
+    for number in np.unique(classes):
+        members = classes == number
+        shares.append(ratio(weights @ (members & right), weights @ members))
+    return np.mean(shares, axis=0)
+
+
 def auprc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
     """Average precision: the area under the precision-recall curve, without interpolation.
 
@@ -127,6 +167,26 @@ def brier(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
         Shape (weightings,), 0 to 1, lower is better.
     """
     return ratio(weights @ (scores - truth) ** 2, weights.sum(axis=1))
+
+
+def brier_over_classes(
+    probabilities: Floats, classes: NDArray[np.int64], weights: Weights
+) -> Floats:
+    """Half the squared distance of a distribution from the truth; of two classes, ``brier``.
+
+    Source: Brier 1950, Verification of Forecasts Expressed in Terms of Probability, halved.
+
+    Args:
+        probabilities: Shape (images, classes), each row a distribution.
+        classes: int, shape (images,): the true class.
+        weights: Shape (weightings, images).
+
+    Returns:
+        Shape (weightings,), 0 to 1, lower is better.
+    """
+    truth = np.eye(probabilities.shape[1])[classes]
+    distance = ((probabilities - truth) ** 2).sum(axis=1) / 2
+    return ratio(weights @ distance, weights.sum(axis=1))
 
 
 def expected_calibration_error(

@@ -8,6 +8,12 @@ from training.errors import CalibrationError
 
 Scores = NDArray[np.float32]
 
+_RULES = {
+    "sensitivity": "the highest with a validation sensitivity",
+    "specificity": "the lowest with a validation specificity",
+    "coverage": "the highest with a coverage by split conformal prediction",
+}
+
 
 def operating_point(
     scores: Scores, truth: NDArray[np.bool_], config: OperatingPointConfig
@@ -23,12 +29,16 @@ def operating_point(
         The least probability at which the finding counts as present, 0 to 1.
 
     Raises:
-        CalibrationError: Too many images of other classes have probability 1.
+        CalibrationError: Too many images of other classes have probability 1, or there are too few
+            images for the coverage.
     """
-    chosen = scores[:, truth if config.rule == "sensitivity" else ~truth]
+    chosen = scores[:, ~truth if config.rule == "specificity" else truth]
     groups = [chosen.ravel()] if config.over == "pooled" else list(chosen)
     if config.rule == "sensitivity":
         return min(_highest_with_sensitivity(group, config.target) for group in groups)
+    if config.rule == "coverage":
+        share = _share_to_cover(chosen.shape[1], config.target)
+        return min(_highest_with_sensitivity(group, share) for group in groups)
     return max(_lowest_with_specificity(group, config.target) for group in groups)
 
 
@@ -39,12 +49,28 @@ def describe(config: OperatingPointConfig, shifts: int) -> str:
         config: The rule.
         shifts: Under how many acquisition shifts the validation images were looked at.
     """
-    kind = "highest" if config.rule == "sensitivity" else "lowest"
-    rule = f"the {kind} with a validation {config.rule} of at least {config.target:g}"
+    rule = f"{_RULES[config.rule]} of at least {config.target:g}"
     if shifts == 1:
         return rule
     over = "over all of" if config.over == "pooled" else "under each of"
     return f"{rule} {over} {shifts} acquisition shifts"
+
+
+def _share_to_cover(images: int, target: float) -> float:
+    """The share of the validation images that must be found, so that a new one is, often enough.
+
+    The classes are covered one by one. Images under several shifts are still no more images.
+
+    Source: Vovk 2012, Conditional Validity of Inductive Conformal Predictors; Angelopoulos 2021, A
+    Gentle Introduction to Conformal Prediction, on the quantile for a finite sample.
+    """
+    found = int(np.ceil((images + 1) * target - 1e-9))
+    if found > images:
+        raise CalibrationError(
+            f"{images} validation images of a class are too few for a coverage of {target:g}: "
+            "lower the target, or validate on more."
+        )
+    return found / images
 
 
 def _highest_with_sensitivity(positives: Scores, target: float) -> float:

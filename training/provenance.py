@@ -8,33 +8,30 @@ from importlib.metadata import version
 from pathlib import Path
 
 import keras
-import pandas as pd
 
 from contract.manifest import Provenance
 from training.config import Recipe
-from training.datasets import Dataset
+from training.source import Source
 
 PACKAGES = ("keras", "numpy", "pandas", "pillow", "scikit-learn", "scipy")
 BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 
 
-def provenance(recipe: Recipe, dataset: Dataset, digest: str, table: pd.DataFrame) -> Provenance:
+def provenance(recipe: Recipe, source: Source) -> Provenance:
     """Say of a training that has just ended what it was made from.
 
     Args:
         recipe: The recipe.
-        dataset: The data set's name and licence.
-        digest: Of the data set.
-        table: The images that were used, with their split.
+        source: The images that were used, with their split.
     """
-    counts = table["split"].value_counts()
+    counts = source.table["split"].value_counts()
     return Provenance(
         recipe=recipe.name,
-        dataset=dataset.name,
-        licence=dataset.licence,
+        dataset=source.dataset.name,
+        licence=source.dataset.licence,
         training_images=int(counts["train"]),
         validation_images=int(counts["validation"]),
-        data_digest=digest,
+        data_digest=source.digest,
         git_revision=git_revision(),
         framework=framework(),
         trained_at=datetime.now(UTC).replace(microsecond=0),

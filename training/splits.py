@@ -1,4 +1,4 @@
-"""The validation split: taken by group of patients and near-duplicates, never by image."""
+"""The splits: taken by group of patients and near-duplicates, never by image."""
 
 import re
 
@@ -8,6 +8,30 @@ from numpy.typing import NDArray
 
 from training.config import SplitConfig
 from training.near_duplicates import difference_hashes, joined_groups, near_duplicate_pairs
+
+
+def drawn_splits(
+    table: pd.DataFrame, images: NDArray[np.uint8], config: SplitConfig, seed: int
+) -> pd.DataFrame:
+    """Draw every split that is not official.
+
+    Args:
+        table: One row per image; its index numbers rows of ``images``.
+        images: uint8, shape (images, height, width, 1).
+        config: What counts as the same, and how much is held out.
+        seed: Of what is drawn at random.
+
+    Returns:
+        A new table; ``group`` has joined the near-duplicates, ``split`` is ``train``,
+        ``validation`` or, where a test split is drawn, ``test``.
+    """
+    grouped = with_groups(table, images, config.near_duplicate_bits)
+    if config.test_share is None:
+        return with_validation(grouped, config, seed)
+    held_out = _random_groups(grouped, config.test_share, seed)
+    test = grouped[held_out].assign(split="test")
+    rest = with_validation(grouped[~held_out], config, seed)
+    return pd.concat([rest, test]).sort_index()
 
 
 def with_groups(
@@ -32,7 +56,7 @@ def with_validation(table: pd.DataFrame, config: SplitConfig, seed: int) -> pd.D
     """Mark each row ``train`` or ``validation``; a group is never cut.
 
     Args:
-        table: One row per image, with the columns ``label``, ``patient`` and ``group``.
+        table: One row per image, with the columns ``label``, ``patient``, ``group``, ``source``.
         config: The strategy and the share of the validation split.
         seed: Of the random strategy.
 
@@ -47,8 +71,8 @@ def with_validation(table: pd.DataFrame, config: SplitConfig, seed: int) -> pd.D
 
 
 def _random_groups(table: pd.DataFrame, share: float, seed: int) -> NDArray[np.bool_]:
-    """Groups in random order, each taken where no label would get more than its share."""
-    counts = pd.crosstab(table["group"], table["label"])
+    """Groups in random order, each taken where no label of a source would exceed its share."""
+    counts = pd.crosstab(table["group"], [table["label"], table["source"]])
     limit = np.ceil(share * counts.sum().to_numpy())
     taken = np.zeros_like(limit)
     held_out = []

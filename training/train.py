@@ -1,24 +1,25 @@
 """Train a recipe's network, or its several members, into a workdir."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from training.calibrate import calibrate
+from training.calibrate import Calibration, calibrate
 from training.checkpoint import Epoch, TrainingState
 from training.config import Recipe
 from training.datasets import check_labels
 from training.member import MemberRun, train_member
 from training.models import average_classifiers
+from training.ood.fit import fit_scorer
 from training.progress import epoch_line, progress_bar
 from training.provenance import git_revision, provenance, versions
-from training.source import Source, load_source, read_labelled
-from training.splits import with_groups, with_validation
+from training.quality_limits import fit_quality_limits, quality_sample
+from training.source import Source, load_source, read_development
+from training.splits import drawn_splits
 from training.workdir import Workdir
 
 
@@ -43,51 +44,56 @@ def fit(recipe: Recipe, data: Path, workdir: Path, console: Console) -> None:
         CalibrationError: No operating point follows a rule.
     """
     work = Workdir(workdir)
-    dataset, digest = read_labelled(recipe, data, "train")
-    work.bind(recipe, digest)
-    work.write_json(work.root / "versions.json", versions())
     with progress_bar(console) as bar:
-        source = load_source(dataset, digest, recipe, work, "train", bar)
-        table = _split(source, recipe, work)
-        model = _train_members(recipe, source, table, work, bar)
-    console.print("choosing the temperature and the operating points on the validation split")
-    rows = _rows(table, "validation")
-    calibration = calibrate(model, source.images, rows, source.classes[rows], recipe)
-    if work.model.is_file():
+        source = prepare(recipe, data, work, bar)
+        finished = work.model.is_file()
+        model = work.load_model() if finished else _train_members(recipe, source, work, bar)
+    console.print("choosing the temperature, the operating points and the limits of an answer")
+    calibration = _calibrate(model, source, recipe, work)
+    if finished:
         work.recalibrate(calibration, git_revision())
     else:
-        work.finish(model, calibration, provenance(recipe, dataset, digest, table))
+        work.finish(model, calibration, provenance(recipe, source))
+
+
+def _calibrate(model: keras.Model, source: Source, recipe: Recipe, work: Workdir) -> Calibration:
+    """Choose on the validation split, and fit what is familiar on the training split."""
+    scorer = fit_scorer(model, source.images, source.rows("train"), recipe)
+    scorer.save(work.scorer)
+    quality = fit_quality_limits(quality_sample(source), recipe.calibration.shifts, recipe.seed)
+    rows = source.rows("validation")
+    calibration = calibrate(model, source.images, rows, source.classes[rows], recipe, scorer)
+    return calibration.model_copy(update={"quality": quality})
+
+
+def prepare(recipe: Recipe, data: Path, work: Workdir, bar: Progress) -> Source:
+    """Claim the workdir, decode the images and split them, or find all that done already.
+
+    Raises:
+        DataError: The data set cannot be used.
+        WorkdirError: The workdir belongs to another training, or cannot be written.
+    """
+    dataset, digest = read_development(recipe, data)
+    work.bind(recipe, digest)
+    work.write_json(work.root / "versions.json", versions())
+    source = load_source(dataset, digest, recipe, work, "development", bar)
+    return replace(source, table=_split(source, recipe, work))
 
 
 def _split(source: Source, recipe: Recipe, work: Workdir) -> pd.DataFrame:
     """Split, or keep to the split of the run that is carried on, whoever has changed the rules."""
     if work.split_table.is_file():
         return work.read_split(source.table)
-    grouped = with_groups(source.table, source.images, recipe.split.near_duplicate_bits)
-    table = with_validation(grouped, recipe.split, recipe.seed)
-    for split in ("train", "validation"):
+    table = drawn_splits(source.table, source.images, recipe.split, recipe.seed)
+    for split in sorted({"train", "validation", *table["split"]}):
         check_labels(table[table["split"] == split], recipe.data.classes, f"The {split} split")
     work.write_table(work.split_table, table)
     return table
 
 
-def _rows(table: pd.DataFrame, split: str) -> NDArray[np.int64]:
-    return table.index[table["split"] == split].to_numpy()
-
-
-def _train_members(
-    recipe: Recipe, source: Source, table: pd.DataFrame, work: Workdir, bar: Progress
-) -> keras.Model:
+def _train_members(recipe: Recipe, source: Source, work: Workdir, bar: Progress) -> keras.Model:
     runs = [
-        MemberRun(
-            recipe,
-            number,
-            source.images,
-            source.classes,
-            _rows(table, "train"),
-            _rows(table, "validation"),
-            work.member(number),
-        )
+        MemberRun(recipe, number, source, work.member(number))
         for number in range(recipe.training.members)
     ]
     task = bar.add_task("training", total=None)

@@ -18,11 +18,13 @@ from training.config import Recipe
 from training.errors import WorkdirIncomplete, WorkdirMismatch
 from training.evaluation import Evaluation
 from training.models import with_serving_outputs
+from training.ood.scorer import OodScorer, load_scorer
 
 Model = TypeVar("Model", bound=BaseModel)
 
 CALIBRATION = "calibration.json"
 PROVENANCE = "provenance.json"
+EVALUATED = ("evaluation*.json", "predictions-*.csv", "figures/*.png", "report*/report.*")
 RECALIBRATED = ", calibrated at "
 
 
@@ -49,10 +51,11 @@ class TrainedModel:
     calibration: Calibration
     provenance: Provenance
     evaluation: Evaluation | None
+    scorer: OodScorer | None = None
 
     def serving_model(self) -> keras.Model:
         """The model with the calibrated outputs of the service; see ``with_serving_outputs``."""
-        return with_serving_outputs(self.model, self.calibration.temperature)
+        return with_serving_outputs(self.model, self.calibration.temperature, self.scorer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,11 @@ class Workdir:
     def cache(self) -> Path:
         """Decoded images; may be removed at any time."""
         return self.root / "cache"
+
+    @property
+    def scorer(self) -> Path:
+        """The constants of the out-of-distribution score."""
+        return self.root / "ood.npz"
 
     @property
     def split_table(self) -> Path:
@@ -191,7 +199,7 @@ class Workdir:
 
     def _forget_evaluations(self) -> None:
         """Remove figures and pictures that were made with another calibration."""
-        for pattern in ("evaluation*.json", "predictions-*.csv", "figures/*.png"):
+        for pattern in EVALUATED:
             for file in self.root.glob(pattern):
                 file.unlink()
 
@@ -207,14 +215,20 @@ class Workdir:
                 f"{self.root} holds no finished training: run pneumo-train fit with this workdir."
             )
         return TrainedModel(
-            model=self._load_model(),
+            model=self.load_model(),
             config=self._read(self.root / "config.json", Binding).recipe,
             calibration=self._read(self.root / CALIBRATION, Calibration),
             provenance=self._read(self.root / PROVENANCE, Provenance),
             evaluation=self._read(evaluation, Evaluation) if evaluation.is_file() else None,
+            scorer=load_scorer(self.scorer) if self.scorer.is_file() else None,
         )
 
-    def _load_model(self) -> keras.Model:
+    def load_model(self) -> keras.Model:
+        """Read the trained model.
+
+        Raises:
+            WorkdirIncomplete: The file is damaged.
+        """
         try:
             return keras.saving.load_model(self.model, compile=False)
         except (OSError, ValueError) as error:

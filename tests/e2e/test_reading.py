@@ -69,7 +69,22 @@ def test_quality_and_likeness_are_shown_when_the_service_says_them(desk: Desk) -
             "quality": {
                 "accepted": False,
                 "checks": [
-                    {"name": "exposure", "value": 0.95, "lower": 0.1, "upper": 0.9, "passed": False}
+                    {
+                        "name": "exposure",
+                        "value": 0.95,
+                        "lower": 0.1,
+                        "upper": 0.9,
+                        "passed": False,
+                        "advice": "Too bright, in the service's words.",
+                    },
+                    {
+                        "name": "a_later_check",
+                        "value": 1,
+                        "lower": None,
+                        "upper": 0.5,
+                        "passed": False,
+                        "advice": "Do what the service says.",
+                    },
                 ],
             },
             "out_of_distribution": {"score": 9.5, "limit": 4.2, "accepted": False},
@@ -83,6 +98,8 @@ def test_quality_and_likeness_are_shown_when_the_service_says_them(desk: Desk) -
 
     expect(desk.result).to_contain_text("The image quality is doubtful: exposure.")
     expect(desk.result).to_contain_text("expected 0.1 to 0.9")
+    expect(desk.result).to_contain_text("Too bright. Send it with its own window")
+    expect(desk.result.get_by_text("Do what the service says.")).to_have_attribute("lang", "en")
     expect(desk.result).to_contain_text("score 9.5, limit 4.2")
     expect(desk.result).to_contain_text("The image is unlike those that the model was trained on.")
 

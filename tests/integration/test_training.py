@@ -88,7 +88,7 @@ def test_a_training_leaves_a_model_and_where_it_came_from(trained: Path) -> None
 
 
 def test_an_unreadable_image_is_listed_and_skipped(trained: Path) -> None:
-    with (trained / "unreadable-train.csv").open(newline="") as file:
+    with (trained / "unreadable-development.csv").open(newline="") as file:
         listed = [row["path"] for row in csv.DictReader(file)]
 
     assert listed == ["train/NORMAL/IM-0099-0001.jpeg"]

@@ -3,7 +3,7 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.decision import decide
+from contract.decision import Familiarity, decide
 from contract.findings import Label
 
 LABELS: tuple[Label, ...] = get_args(Label)
@@ -46,3 +46,15 @@ def test_a_higher_probability_never_takes_a_finding_away(
 @given(SHARES)
 def test_a_probability_meets_an_operating_point_of_its_own_value(shares: list[float]) -> None:
     assert all(decide(LABELS, shares, shares).present)
+
+
+@given(SHARES, SHARES, st.floats(), st.floats(allow_nan=False, allow_infinity=False))
+def test_what_is_not_familiar_is_never_answered(
+    probabilities: list[float], operating_points: list[float], score: float, limit: float
+) -> None:
+    familiarity = Familiarity(score=score, limit=limit)
+
+    decision = decide(LABELS, probabilities, operating_points, familiarity=familiarity)
+
+    assert ("out_of_distribution" in decision.reasons) == (not score <= limit)
+    assert decision.label is None or score <= limit

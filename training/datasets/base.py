@@ -4,24 +4,42 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import pandas as pd
 
 from training.errors import EmptyClass, UnknownLabel
 
 OfficialSplit = Literal["train", "test"]
-COLUMNS = ("path", "label", "patient", "group", "split")
+
+
+class ImageRow(NamedTuple):
+    """One image of a data set.
+
+    ``path`` and ``mask`` are relative to the data set's root, with slashes; ``mask`` is empty where
+    there is no lung mask. ``source`` is where the image was gathered, finer than the data set where
+    that pools several.
+    """
+
+    path: str
+    label: str
+    patient: str
+    group: str
+    split: str
+    source: str
+    mask: str = ""
+
+
+COLUMNS = ImageRow._fields
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """A data set, or one official split of it.
 
-    ``table`` has one row per image and the columns ``path`` (relative to ``root``, with slashes),
-    ``label``, ``patient``, ``group`` and ``split``. Images of one group must stay together; an
-    adapter sets the group to the patient, ``training.splits`` joins near-duplicates to it.
-    The table is never changed in place.
+    ``table`` has one row per image and the columns of ``ImageRow``. Images of one group must stay
+    together; an adapter sets the group to the patient, ``training.splits`` joins near-duplicates to
+    it. The table is never changed in place.
     """
 
     name: str
@@ -34,7 +52,9 @@ class Adapter(Protocol):
     """Reads one upstream layout.
 
     ``read`` lists only the asked-for official split, so that a training cannot even see the names
-    of the test images. It raises ``LayoutMismatch``, ``UnknownLabel`` or ``EmptyClass``.
+    of the test images. A data set without an official split has all its images in ``train`` and
+    none in ``test``; a recipe draws its test split then. ``read`` raises ``LayoutMismatch``,
+    ``UnknownLabel`` or ``EmptyClass``.
     """
 
     def read(self, root: Path, split: OfficialSplit) -> Dataset:

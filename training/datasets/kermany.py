@@ -8,15 +8,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
-
-from training.datasets.base import COLUMNS, Dataset, OfficialSplit
-from training.errors import EmptyClass, LayoutMismatch, UnknownLabel
+from training.datasets.base import Dataset, ImageRow, OfficialSplit
+from training.datasets.layout import as_dataset, find_home, has_folders, image_row, labelled_images
+from training.errors import LayoutMismatch
 
 NAME = "Kermany 2018, Chest X-Ray Images (Pneumonia)"
 LICENCE = "CC BY 4.0"
+SOURCE = "kermany"
 LABELS = {"NORMAL": "normal", "PNEUMONIA": "pneumonia"}
-SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
 
 # The 16 images that the upstream folder "val" holds are too few to validate on; their patient
 # numbers carry on those of "train", so they belong to it.
@@ -53,47 +52,29 @@ class KermanyAdapter:
             UnknownLabel: There is a class folder that the data set does not have.
             EmptyClass: A class folder holds no image.
         """
-        home = _home(root, split)
+        home = find_home(root, ("chest_xray",), lambda folder: _fits(folder / split), EXPECTED)
         rows = [row for folder in FOLDERS[split] for row in _rows(home, folder, split)]
-        return Dataset(NAME, LICENCE, home, pd.DataFrame(rows, columns=list(COLUMNS)))
+        return as_dataset(NAME, LICENCE, home, rows, split)
 
 
-def _home(root: Path, split: OfficialSplit) -> Path:
-    for home in (root, root / "chest_xray"):
-        if all((home / split / label).is_dir() for label in LABELS):
-            return home
-    found = ", ".join(sorted(entry.name for entry in _visible(root))[:8]) or "nothing"
-    raise LayoutMismatch(f"Found {found} in {root}, expected {EXPECTED}.")
-
-
-def _rows(home: Path, folder: str, split: OfficialSplit) -> Iterator[tuple[str, ...]]:
-    for entry in _visible(home / folder):
-        if entry.is_dir() and entry.name not in LABELS:
-            known = ", ".join(LABELS)
-            raise UnknownLabel(
-                f"{folder} has the class {entry.name}; this data set has only {known}."
-            )
-    for name, label in LABELS.items():
-        images = [file for file in _visible(home / folder / name) if file.suffix in SUFFIXES]
-        if not images and folder == split:
-            raise EmptyClass(f"{folder}/{name} holds no image. Expected {EXPECTED}.")
-        for file in images:
-            patient = f"{split}-{_patient(file)}"
-            yield f"{folder}/{name}/{file.name}", label, patient, patient, split
-
-
-def _patient(file: Path) -> str:
-    """The patient that a file name carries; numbers start anew in each official split."""
+def patient_in(file: Path, split: OfficialSplit) -> str | None:
+    """The patient that a file name carries, if any; numbers start anew in each official split."""
     for pattern in PATIENT_PATTERNS:
         if match := pattern.fullmatch(file.stem):
-            return match["patient"]
-    raise LayoutMismatch(
-        f"The file name {file.name} carries no patient, as person123_bacteria_45.jpeg and "
-        f"IM-0115-0001.jpeg do, so it cannot be split by patient. Expected {EXPECTED}."
-    )
+            return f"{split}-{match['patient']}"
+    return None
 
 
-def _visible(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "__")))
+def _fits(folder: Path) -> bool:
+    return has_folders(folder, LABELS)
+
+
+def _rows(home: Path, folder: str, split: OfficialSplit) -> Iterator[ImageRow]:
+    for file, label in labelled_images(home / folder, LABELS, EXPECTED):
+        patient = patient_in(file, split)
+        if patient is None:
+            raise LayoutMismatch(
+                f"The file name {file.name} carries no patient, as person123_bacteria_45.jpeg and "
+                f"IM-0115-0001.jpeg do, so it cannot be split by patient. Expected {EXPECTED}."
+            )
+        yield image_row(home, file, label, SOURCE, patient=patient, split=split)

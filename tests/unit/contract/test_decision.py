@@ -1,10 +1,34 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 
-from contract.decision import decide
+from contract.decision import Familiarity, Reason, decide
 from contract.findings import Label
+from contract.quality import Check, CheckName, Quality
 
 LABELS: tuple[Label, ...] = ("normal", "pneumonia")
+UNFAMILIAR = Familiarity(score=4.3, limit=4.2)
+
+
+def quality(**passed: bool) -> Quality:
+    """Checks that were passed or not, by their names."""
+    return Quality.model_validate(
+        {
+            "checks": [
+                Check.model_validate(
+                    {
+                        "name": name,
+                        "value": 1,
+                        "lower": 0,
+                        "upper": 2,
+                        "advice": None if is_passed else "Repeat it.",
+                    }
+                )
+                for name, is_passed in passed.items()
+            ]
+        }
+    )
 
 
 def test_the_finding_that_alone_meets_its_operating_point_is_the_answer() -> None:
@@ -32,3 +56,48 @@ def test_a_probability_at_its_operating_point_meets_it() -> None:
 def test_a_probability_without_an_operating_point_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="shorter"):
         decide(LABELS, [0.2, 0.8], [0.5])
+
+
+def test_a_clear_finding_on_a_good_and_familiar_image_is_the_answer() -> None:
+    decision = decide(
+        LABELS,
+        [0.1, 0.9],
+        [0.6, 0.8],
+        quality=quality(noise=True, contrast=True),
+        familiarity=Familiarity(score=4.2, limit=4.2),
+    )
+
+    assert (decision.label, decision.reasons) == ("pneumonia", ())
+
+
+def test_a_clear_finding_on_a_poor_image_is_referred_with_each_failed_check() -> None:
+    poor = quality(exposure=False, noise=True, rotation=False)
+
+    decision = decide(LABELS, [0.1, 0.9], [0.6, 0.8], quality=poor)
+
+    assert decision.label is None
+    assert decision.present == (False, True)
+    assert decision.reasons == ("quality.exposure", "quality.rotation")
+
+
+@pytest.mark.parametrize("score", [4.3, float("inf"), float("nan")])
+def test_a_clear_finding_on_an_unfamiliar_image_is_referred(score: float) -> None:
+    unfamiliar = Familiarity(score=score, limit=4.2)
+
+    decision = decide(LABELS, [0.1, 0.9], [0.6, 0.8], familiarity=unfamiliar)
+
+    assert (decision.label, decision.reasons) == (None, ("out_of_distribution",))
+
+
+def test_every_reason_is_told() -> None:
+    decision = decide(
+        LABELS, [0.1, 0.1], [0.6, 0.8], quality=quality(noise=False), familiarity=UNFAMILIAR
+    )
+
+    assert decision.reasons == ("quality.noise", "out_of_distribution", "uncertain")
+
+
+def test_every_check_has_a_reason_of_its_own() -> None:
+    checks = {f"quality.{name}" for name in get_args(CheckName)}
+
+    assert set(get_args(Reason)) == {"uncertain", "out_of_distribution"} | checks

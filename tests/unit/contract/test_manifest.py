@@ -12,6 +12,7 @@ from contract.manifest import (
     Finding,
     Metric,
     ModelManifest,
+    OutOfDistribution,
     Parity,
     Provenance,
     TensorSpec,
@@ -21,6 +22,7 @@ from contract.manifest import (
     sha256_digest,
 )
 from contract.preprocessing import PreprocessingSpec
+from contract.quality import Limit, QualityLimits
 
 MODEL = b"a graph"
 RULE = "recall of 0.97 on validation"
@@ -143,6 +145,42 @@ def test_a_label_stands_once(manifest: ModelManifest) -> None:
 
     with pytest.raises(ValidationError, match="a label stands twice"):
         ModelManifest(**content)
+
+
+def test_limits_are_read_as_they_were_written(manifest: ModelManifest) -> None:
+    limits = QualityLimits(limits=(Limit(check="noise", upper=0.4),))
+    signature = classifier_signature(manifest.preprocessing, 2, (6, 5), ood_score=True)
+    familiar = OutOfDistribution(limit=4.2, method="Mahalanobis distance")
+
+    gated = ModelManifest(
+        **manifest.model_dump()
+        | {"quality": limits, "out_of_distribution": familiar, "signature": signature}
+    )
+
+    assert ModelManifest.model_validate_json(gated.model_dump_json()) == gated
+    assert signature.outputs[-1] == TensorSpec(name="ood_score", dtype="float32", shape=("batch",))
+
+
+def test_a_score_and_its_limit_need_each_other(manifest: ModelManifest) -> None:
+    content = manifest.model_dump()
+    limit = OutOfDistribution(limit=4.2, method="Mahalanobis distance")
+    signature = classifier_signature(manifest.preprocessing, 2, (6, 5), ood_score=True)
+
+    for changes in ({"out_of_distribution": limit}, {"signature": signature}):
+        with pytest.raises(ValidationError, match="need each other"):
+            ModelManifest(**content | changes)
+
+
+def test_a_manifest_from_before_there_were_limits_has_none(bundle: Path) -> None:
+    content = json.loads((bundle / MANIFEST_FILE).read_text())
+    del content["quality"], content["out_of_distribution"]
+    del content["metrics"][0]["label"], content["metrics"][0]["source"]
+    (bundle / MANIFEST_FILE).write_text(json.dumps(content))
+
+    manifest = read_manifest(bundle)
+
+    assert (manifest.quality, manifest.out_of_distribution) == (None, None)
+    assert (manifest.metrics[0].label, manifest.metrics[0].source) == (None, None)
 
 
 def test_a_manifest_cannot_be_changed(manifest: ModelManifest) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +67,22 @@ def test_all_models_come_in_order(repository: ModelRepository) -> None:
     ]
 
 
-def test_the_default_is_the_first_in_name_order(repository: ModelRepository) -> None:
-    assert repository.default == "ct"
-    assert identity(repository.get()) == ("ct", 3)
+def test_the_default_takes_radiographs(repository: ModelRepository) -> None:
+    assert repository.default == "xray"
+    assert identity(repository.get()) == ("xray", 10)
+
+
+def test_the_default_has_the_most_findings() -> None:
+    wide = served("wide", 1)
+    finding = wide.manifest.findings[0].model_copy(update={"label": "tuberculosis"})
+    findings = (*wide.manifest.findings, finding)
+    wide = replace(wide, manifest=wide.manifest.model_copy(update={"findings": findings}))
+
+    assert ModelRepository({"a": {1: served("a", 1)}, "wide": {1: wide}}).default == "wide"
+
+
+def test_of_equals_the_default_is_the_first_in_name_order() -> None:
+    assert ModelRepository({name: {1: served(name, 1)} for name in ("b", "a")}).default == "a"
 
 
 def test_a_default_can_be_configured() -> None:
@@ -85,8 +99,8 @@ def test_a_default_can_be_configured() -> None:
         ("DX", None, ("xray", 10)),
         ("DX", 1, ("xray", 1)),
         ("CT", None, ("ct", 3)),
-        ("MR", None, ("ct", 3)),
-        (None, None, ("ct", 3)),
+        ("MR", None, ("xray", 10)),
+        (None, None, ("xray", 10)),
     ],
 )
 def test_the_modality_chooses_the_model(

@@ -74,6 +74,27 @@ def test_the_activation_map_comes_only_where_it_is_asked_for() -> None:
     assert output.activation_map is None
 
 
+@pytest.mark.parametrize("activation_map", [False, True])
+def test_the_ood_score_comes_where_the_model_has_one(*, activation_map: bool) -> None:
+    images = np.zeros((2, 32, 32, 1), np.uint8)
+    images[1, 0, 0] = 200
+    session = make_session(
+        brightness_graph(ood_score=True).SerializeToString(),
+        make_manifest("sha256:" + 64 * "0", ood_limit=100),
+    )
+
+    output = session.run(images, activation_map=activation_map)
+
+    assert output.ood_scores is not None
+    assert output.ood_scores.tolist() == [0, 200]
+    assert output.probabilities.shape == (2, 2)
+    assert (output.activation_map is not None) == activation_map
+
+
+def test_a_model_without_an_ood_score_says_none() -> None:
+    assert make_session().run(np.zeros((1, 32, 32, 1), np.uint8)).ood_scores is None
+
+
 def test_the_client_for_telemetry_is_off() -> None:
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 

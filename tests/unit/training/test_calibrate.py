@@ -2,14 +2,17 @@ import numpy as np
 import pytest
 
 from tests.training_data import tiny_recipe
+from training.acquisition_shifts import shifted
 from training.calibrate import (
     activation_scale,
     calibrate,
     calibrated,
+    familiar_limit,
     fit_temperature,
     mean_loss,
 )
-from training.models import build_classifier
+from training.models import build_classifier, with_serving_outputs
+from training.ood.fit import fit_scorer
 
 LOGITS = np.random.default_rng(0).normal(0, 2, (4000, 2)).astype(np.float32)
 
@@ -69,3 +72,31 @@ def test_findings_stand_in_output_order_with_their_rules() -> None:
     assert calibration.validation_images == 8
     assert calibration.shifts == ("none", "brighter")
     assert calibration.loss_after <= calibration.loss_before + 1e-6
+    assert calibration.out_of_distribution is None
+
+
+def test_a_score_gets_the_limit_that_the_shifted_validation_images_keep() -> None:
+    recipe = tiny_recipe(calibration={"shifts": ["none", "brighter"]})
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 1), dtype=np.uint8)
+    model = build_classifier(recipe)
+    scorer = fit_scorer(model, images, np.arange(20), recipe)
+
+    calibration = calibrate(model, images, np.arange(20, 40), np.array([0, 1] * 10), recipe, scorer)
+
+    served = with_serving_outputs(model, calibration.temperature, scorer)
+    scores = [
+        served.predict(shifted(images[20:], name), verbose=0)["ood_score"]
+        for name in ("none", "brighter")
+    ]
+    assert calibration.out_of_distribution is not None
+    assert calibration.out_of_distribution.limit == pytest.approx(np.max(scores), rel=1e-5)
+    assert calibration.out_of_distribution.method == scorer.method
+
+
+def test_at_most_one_familiar_image_in_a_hundred_is_beyond_the_limit() -> None:
+    scores = np.random.default_rng(0).permutation(np.arange(1000)).astype(np.float32)
+
+    limit = familiar_limit(scores)
+
+    assert (scores > limit).sum() in (9, 10)
+    assert limit in scores

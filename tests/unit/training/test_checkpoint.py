@@ -10,7 +10,7 @@ from training.checkpoint import Checkpoints, Epoch, TrainingState
 from training.config import Recipe
 from training.errors import TrainingDiverged, WorkdirIncomplete
 from training.models import build_classifier
-from training.optimisation import compile_for_training, learning_rate_schedule
+from training.optimisation import compile_for_training, stages
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), dtype=np.uint8)
 TARGETS = np.eye(2, dtype=np.float32)[[0, 1] * 4]
@@ -19,7 +19,8 @@ TARGETS = np.eye(2, dtype=np.float32)[[0, 1] * 4]
 def compiled(recipe: Recipe) -> keras.Model:
     keras.utils.set_random_seed(0)
     model = build_classifier(recipe)
-    compile_for_training(model, recipe.training, steps_per_epoch=3)
+    [stage] = stages(recipe.training)
+    compile_for_training(model, recipe, stage, steps_per_epoch=3)
     # Tracing a graph would take far longer than the few steps of a test.
     model.run_eagerly = True
     return model
@@ -57,9 +58,9 @@ def test_a_restored_training_takes_the_same_steps(tmp_path: Path) -> None:
     expected = steps(model, 3)
 
     other = compiled(recipe)
-    state = checkpoints.restore(other)
+    checkpoints.restore(other)
 
-    assert state.epochs_done == 1
+    assert checkpoints.state() == TrainingState(history=(row(1),), best_epoch=1)
     assert steps(other, 3) == pytest.approx(expected, rel=1e-5)
     averages = [v for v in other.optimizer.variables if "average" in v.path]
     assert averages
@@ -70,7 +71,7 @@ def test_a_restored_training_takes_the_same_steps(tmp_path: Path) -> None:
 
 
 def test_without_a_checkpoint_a_training_begins(tmp_path: Path) -> None:
-    assert Checkpoints(tmp_path).restore(compiled(tiny_recipe())) == TrainingState()
+    assert Checkpoints(tmp_path).state() == TrainingState()
 
 
 def test_a_checkpoint_of_another_network_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_checkpoint_of_another_network_or_a_damaged_one_is_refused(tmp_path: P
         checkpoints.restore(other)
     (tmp_path / "checkpoint.npz").write_bytes(b"PK\x03\x04 half of it")
     with pytest.raises(WorkdirIncomplete, match="Remove it"):
-        checkpoints.restore(other)
+        checkpoints.state()
 
 
 def test_only_the_best_weights_are_kept(tmp_path: Path) -> None:
@@ -118,6 +119,13 @@ def test_a_training_stops_once_patience_is_at_an_end() -> None:
     assert after([0.7, 0.9, 0.8, 0.8, 0.8]).finished
 
 
+def test_patience_begins_with_the_last_stage() -> None:
+    tuning = {"head_epochs": 4, "head_learning_rate": 0.1, "share": 0.5}
+
+    assert not after([0.9, 0.8, 0.8, 0.8, 0.8, 0.8], fine_tuning=tuning).finished
+    assert after([0.9, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8], fine_tuning=tuning).finished
+
+
 def test_a_training_stops_after_its_last_epoch() -> None:
     rising = [0.1, 0.2, 0.3, 0.4]
 
@@ -132,23 +140,6 @@ def test_a_loss_that_is_no_number_stops_with_advice() -> None:
 
     with pytest.raises(TrainingDiverged, match=r"epoch 3, batch 6.*learning_rate"):
         stop.on_train_batch_end(5, {"loss": float("nan")})
-
-
-def test_the_learning_rate_rises_and_falls_to_its_end() -> None:
-    config = tiny_recipe(
-        training={
-            "epochs": 10,
-            "warmup_epochs": 2,
-            "learning_rate": 0.1,
-            "initial_learning_rate": 0.1,
-            "final_learning_rate": 0.01,
-        }
-    ).training
-
-    schedule = learning_rate_schedule(config, steps_per_epoch=5)
-
-    rates = [float(schedule(step)) for step in (0, 5, 10, 30, 50)]
-    assert rates == pytest.approx([0.01, 0.055, 0.1, 0.0505, 0.001], rel=1e-3)
 
 
 def test_the_auroc_of_logits_does_not_mind_a_common_offset() -> None:

@@ -4,6 +4,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from training.config import AugmentationConfig
 from training.input_pipeline import ImageBatches, TrainingBatches, balanced_order
@@ -11,6 +12,7 @@ from training.input_pipeline import ImageBatches, TrainingBatches, balanced_orde
 NOISY = AugmentationConfig(noise_probability=1, rotation_degrees=10)
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 1), dtype=np.uint8)
 LABELS = np.array([0] * 6 + [1] * 24)
+ONE_SOURCE = np.zeros(30, np.int64)
 
 
 @pytest.fixture
@@ -23,7 +25,8 @@ def batches(
     pool: Executor,
     *,
     seed: int = 0,
-    balanced: bool = True,
+    strata: NDArray[np.int64] | None = ONE_SOURCE,
+    images_per_epoch: int | None = None,
     augmentation: AugmentationConfig = NOISY,
 ) -> TrainingBatches:
     return TrainingBatches(
@@ -32,7 +35,8 @@ def batches(
         LABELS,
         classes=2,
         batch_size=8,
-        balanced=balanced,
+        strata=strata,
+        images_per_epoch=images_per_epoch,
         augmentation=augmentation,
         seed=seed,
         pool=pool,
@@ -78,7 +82,7 @@ def test_another_seed_is_another_sequence(pool: Executor) -> None:
 
 
 def test_only_the_given_positions_are_used(pool: Executor) -> None:
-    source = batches(pool, balanced=False, augmentation=AugmentationConfig())
+    source = batches(pool, strata=None, augmentation=AugmentationConfig())
     known = {image.tobytes(): row for row, image in enumerate(IMAGES)}
 
     rows = [known[image.tobytes()] for number in range(len(source)) for image in source[number][0]]
@@ -94,7 +98,8 @@ def test_a_training_split_smaller_than_a_batch_is_one_batch(pool: Executor) -> N
         LABELS,
         classes=2,
         batch_size=8,
-        balanced=True,
+        strata=ONE_SOURCE,
+        images_per_epoch=None,
         augmentation=NOISY,
         seed=0,
         pool=pool,
@@ -113,12 +118,31 @@ def test_mixup_is_applied_where_the_recipe_asks_for_it(pool: Executor) -> None:
 
 
 def test_a_balanced_epoch_uses_the_rare_class_evenly() -> None:
-    order = balanced_order(LABELS, np.random.default_rng(0))
+    order = balanced_order(LABELS, ONE_SOURCE, 30, np.random.default_rng(0))
 
     uses = Counter(order.tolist())
     assert Counter(LABELS[order].tolist()) == {0: 15, 1: 15}
     assert {uses[row] for row in range(6)} == {2, 3}
     assert {uses[row] for row in range(6, 30)} == {0, 1}
+
+
+def test_a_small_source_has_more_than_its_own_part_of_a_class() -> None:
+    sources = np.array([0] * 6 + [1] * 20 + [2] * 4)
+
+    order = balanced_order(LABELS, sources, 60, np.random.default_rng(0))
+
+    assert Counter(LABELS[order].tolist()) == {0: 30, 1: 30}
+    assert Counter(sources[order][LABELS[order] == 1].tolist()) == {1: 21, 2: 9}
+
+
+@pytest.mark.parametrize("strata", [None, ONE_SOURCE])
+@pytest.mark.parametrize("images", [8, 64])
+def test_an_epoch_is_as_long_as_it_is_asked_to_be(
+    pool: Executor, strata: NDArray[np.int64] | None, images: int
+) -> None:
+    source = batches(pool, strata=strata, images_per_epoch=images)
+
+    assert sum(len(source[number][0]) for number in range(len(source))) == images
 
 
 def test_prediction_reads_the_positions_in_order() -> None:

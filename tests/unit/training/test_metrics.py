@@ -2,15 +2,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    roc_auc_score,
+)
 
 from training.metrics import (
     auprc,
     auroc,
+    balanced_accuracy,
     brier,
+    brier_over_classes,
     confusion,
     estimate,
     expected_calibration_error,
+    macro_auroc,
     patient_bootstrap,
     whole,
 )
@@ -34,6 +42,42 @@ def test_areas_agree_with_scikit_learn_ties_and_weights_included(
     assert areas[0] == pytest.approx(roc_auc_score(truth, scores, sample_weight=weights))
     assert areas[1] == pytest.approx(average_precision_score(truth, scores, sample_weight=weights))
     assert areas[2] == pytest.approx(brier_score_loss(truth, scores, sample_weight=weights))
+
+
+def test_figures_over_several_classes_agree_with_scikit_learn_weights_included() -> None:
+    random = np.random.default_rng(0)
+    classes, weights = np.arange(60) % 4, random.integers(0, 4, 60)
+    scores = random.dirichlet(np.ones(4), 60)
+    weighting = weights[np.newaxis].astype(float)
+
+    macro = macro_auroc(scores, classes, weighting)[0]
+    balanced = balanced_accuracy(scores.argmax(axis=1), classes, weighting)[0]
+
+    assert macro == pytest.approx(
+        np.mean(
+            [roc_auc_score(classes == c, scores[:, c], sample_weight=weights) for c in range(4)]
+        )
+    )
+    assert balanced == pytest.approx(
+        balanced_accuracy_score(classes, scores.argmax(axis=1), sample_weight=weights)
+    )
+
+
+def test_a_class_that_no_image_has_has_no_say_in_the_macro_auroc() -> None:
+    scores = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.3, 0.2]])
+
+    assert macro_auroc(scores, np.array([0, 1, 0]), whole(3)) == [1]
+    assert np.isnan(macro_auroc(scores, np.array([0, 0, 0]), whole(3)))
+
+
+def test_of_two_classes_both_brier_scores_are_the_same() -> None:
+    probability = np.array([0.9, 0.2, 0.6])
+    both = np.stack([1 - probability, probability], axis=1)
+    classes = np.array([1, 0, 0])
+
+    assert brier_over_classes(both, classes, whole(3)) == pytest.approx(
+        brier(probability, classes == 1, whole(3))
+    )
 
 
 def test_the_confusion_and_its_figures() -> None:

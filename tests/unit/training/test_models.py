@@ -7,8 +7,12 @@ from numpy.typing import NDArray
 
 from tests.training_data import tiny_recipe
 from training.errors import RecipeError
-from training.models import average_classifiers, build_classifier, with_serving_outputs
-from training.standardisation import Mode, Standardisation
+from training.models import (
+    average_classifiers,
+    build_classifier,
+    feature_model,
+    with_serving_outputs,
+)
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
 
@@ -95,42 +99,33 @@ def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), atol=1e-6)
 
 
-def standardised(mode: Mode, images: NDArray[np.uint8] = IMAGES) -> NDArray[np.float32]:
-    return np.asarray(keras.ops.convert_to_numpy(Standardisation(mode, local_window=0.2)(images)))
+def test_the_head_sees_the_features() -> None:
+    model = classifier(border=16)
+    kernel, bias = model.layers[-4].get_weights()
+
+    features = feature_model(model)
+
+    assert features.output.dtype == "float32"
+    pooled = keras.ops.convert_to_numpy(features(IMAGES, training=False))
+    assert pooled.shape == (3, 24)
+    np.testing.assert_allclose(pooled @ kernel[0, 0] + bias, model(IMAGES), atol=1e-5)
 
 
-def test_fixed_standardisation_is_from_minus_one_to_one() -> None:
-    ends = np.array([0, 255], np.uint8).reshape(1, 2, 1, 1)
+def test_the_features_of_several_networks_stand_side_by_side() -> None:
+    members = [classifier(1), classifier(2, width=6)]
+    apart = [feature_model(member)(IMAGES) for member in members]
 
-    assert standardised("fixed", ends).ravel().tolist() == [-1, 1]
+    together = feature_model(average_classifiers(members))(IMAGES)
 
-
-def test_standardisation_by_image_takes_exposure_out() -> None:
-    darker = (IMAGES // 2).astype(np.uint8)
-
-    assert standardised("image").mean() == pytest.approx(0, abs=1e-4)
-    assert standardised("image").std() == pytest.approx(1, abs=1e-2)
-    np.testing.assert_allclose(standardised("image", darker), standardised("image"), atol=0.05)
+    np.testing.assert_allclose(together, np.concatenate(apart, axis=1), atol=1e-6)
 
 
-def test_local_standardisation_takes_a_slope_of_exposure_out() -> None:
-    slope = np.linspace(0.3, 1, 64)[:, np.newaxis, np.newaxis]
-    uneven = (IMAGES * slope).astype(np.uint8)
+def test_the_features_of_a_saved_model_are_found(tmp_path: Path) -> None:
+    model = classifier()
+    model.save(tmp_path / "model.keras")
 
-    spread = standardised("local", uneven)[:, 12:-12].std(axis=(0, 2, 3))
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
 
-    assert spread.min() / spread.max() > 0.7
-    assert standardised("image", uneven)[:, [14, -14]].std(axis=(0, 2, 3)).min() < 0.7
-
-
-def test_both_standardisations_are_two_channels() -> None:
-    both = standardised("image+local")
-
-    np.testing.assert_allclose(both[..., :1], standardised("image"), atol=1e-6)
-    np.testing.assert_allclose(both[..., 1:], standardised("local"), atol=1e-6)
-
-
-def test_an_even_image_has_no_noise_to_blow_up() -> None:
-    even = np.full((1, 64, 64, 1), 90, np.uint8)
-
-    assert np.abs(standardised("image+local", even)).max() < 1e-3
+    np.testing.assert_allclose(
+        feature_model(loaded)(IMAGES), feature_model(model)(IMAGES), atol=1e-6
+    )

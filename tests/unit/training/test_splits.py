@@ -15,7 +15,12 @@ STRATEGIES = ("random", "block")
 def table_of(patients: list[tuple[str, int]]) -> pd.DataFrame:
     names = [f"train-{'person' if label == 'pneumonia' else 'IM-'}{n}" for label, n in patients]
     return pd.DataFrame(
-        {"label": [label for label, _ in patients], "patient": names, "group": names}
+        {
+            "label": [label for label, _ in patients],
+            "patient": names,
+            "group": names,
+            "source": "hospital",
+        }
     )
 
 

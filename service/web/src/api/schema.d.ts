@@ -378,11 +378,15 @@ export interface components {
             findings: components["schemas"]["FindingResult"][];
             /** @description Only with `explain=heatmap`: of the decision, or of the most probable finding. */
             heatmap?: components["schemas"]["HeatmapResult"] | null;
+            /** @description Absent where the model does not measure it. */
+            out_of_distribution?: components["schemas"]["OutOfDistributionResult"] | null;
+            /** @description Absent where the model has no limits of quality. */
+            quality?: components["schemas"]["QualityResult"] | null;
             /**
              * Reasons
              * @description Why the image is referred; empty where it is not.
              */
-            reasons: "uncertain"[];
+            reasons: ("uncertain" | "out_of_distribution" | "quality.exposure" | "quality.contrast" | "quality.sharpness" | "quality.noise" | "quality.clipping" | "quality.collimation" | "quality.aspect" | "quality.resolution" | "quality.inversion" | "quality.rotation" | "quality.framing")[];
             /** Sha256 */
             sha256: string;
             /**
@@ -415,16 +419,24 @@ export interface components {
              */
             status: "live";
         };
-        /** @description A measured figure with its 95 % interval, from a bootstrap over patients. */
+        /**
+         * @description A measured figure with its 95 % interval, from a bootstrap over patients.
+         *
+         *     ``label`` is the finding that it speaks of, ``source`` the part of the data; None speaks of all.
+         */
         Metric: {
             /** Dataset */
             dataset: string;
             /** Images */
             images: number;
+            /** Label */
+            label?: ("normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other") | null;
             /** Lower */
             lower: number;
             /** Name */
             name: string;
+            /** Source */
+            source?: string | null;
             /** Upper */
             upper: number;
             /** Value */
@@ -505,6 +517,21 @@ export interface components {
             /** Versions */
             versions: components["schemas"]["ModelDescription"][];
         };
+        /** @description How unlike the model's training images this one is. */
+        OutOfDistributionResult: {
+            /** Accepted */
+            accepted: boolean;
+            /**
+             * Limit
+             * @description The largest score that is accepted.
+             */
+            limit: number;
+            /**
+             * Score
+             * @description Larger for what is less alike; the scale is the model's own.
+             */
+            score: number;
+        };
         /** @description The answer to /predict. */
         PredictionBody: {
             /** Execution Provider */
@@ -558,6 +585,43 @@ export interface components {
             title: string;
             /** Type */
             type: string;
+        };
+        /** @description One quality check of an image. */
+        QualityCheck: {
+            /**
+             * Advice
+             * @description What to do about it, for the person who can take the image again; null where it passed.
+             */
+            advice: string | null;
+            /**
+             * Lower
+             * @description The least value that is accepted; null where there is no such limit.
+             */
+            lower: number | null;
+            /**
+             * Name
+             * @enum {string}
+             */
+            name: "exposure" | "contrast" | "sharpness" | "noise" | "clipping" | "collimation" | "aspect" | "resolution" | "inversion" | "rotation" | "framing";
+            /** Passed */
+            passed: boolean;
+            /**
+             * Upper
+             * @description The largest value that is accepted; null where there is no such limit.
+             */
+            upper: number | null;
+            /** Value */
+            value: number;
+        };
+        /** @description Whether the image is good enough to be read by this model. */
+        QualityResult: {
+            /**
+             * Accepted
+             * @description Whether every check was passed; where not, the image is referred.
+             */
+            accepted: boolean;
+            /** Checks */
+            checks: components["schemas"]["QualityCheck"][];
         };
         /** @description Every model is loaded and warm and, on a GPU, still runs. */
         Readiness: {
@@ -1034,7 +1098,24 @@ export interface operations {
                      *               "operating_point": 0.41,
                      *               "present": true
                      *             }
-                     *           ]
+                     *           ],
+                     *           "quality": {
+                     *             "accepted": true,
+                     *             "checks": [
+                     *               {
+                     *                 "name": "exposure",
+                     *                 "value": 0.48,
+                     *                 "lower": 0.1,
+                     *                 "upper": 0.9,
+                     *                 "passed": true
+                     *               }
+                     *             ]
+                     *           },
+                     *           "out_of_distribution": {
+                     *             "score": 1.3,
+                     *             "limit": 4.2,
+                     *             "accepted": true
+                     *           }
                      *         }
                      *       ],
                      *       "timing_ms": {

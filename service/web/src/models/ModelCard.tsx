@@ -1,5 +1,5 @@
 import type { ComponentChild } from "preact";
-import type { ModelDescription } from "../api/types";
+import type { Metric, ModelDescription } from "../api/types";
 import { useLanguage, useStrings } from "../app/context";
 import { decimal, metricValue, percent, shortDigest } from "../app/format";
 import { providerName } from "../app/StatusStrip";
@@ -69,23 +69,31 @@ function Findings({ model }: { readonly model: ModelDescription }) {
 }
 
 function Metrics({ model }: { readonly model: ModelDescription }) {
-  const { models } = useStrings();
+  const { models, labels } = useStrings();
   const language = useLanguage();
   if (model.metrics.length === 0) return null;
+  const columns: readonly (readonly [string, (metric: Metric) => ComponentChild])[] = [
+    [models.metric, ({ name }) => models.metricNames[name] ?? name.replaceAll("_", " ")],
+    ...(model.metrics.some(({ label }) => label)
+      ? [[models.finding, ({ label }: Metric) => label && (labels[label] ?? label)] as const]
+      : []),
+    [models.value, ({ name, value }) => metricValue(name, value, language)],
+    [
+      models.interval,
+      ({ name, lower, upper }) =>
+        `${metricValue(name, lower, language)} – ${metricValue(name, upper, language)}`,
+    ],
+    [models.dataset, ({ dataset }) => english(dataset)],
+    ...(model.metrics.some(({ source }) => source)
+      ? [[models.source, ({ source }: Metric) => source && english(source)] as const]
+      : []),
+    [models.images, ({ images }) => decimal(images, language)],
+  ];
   return (
     <Table
       caption={models.metrics}
-      head={[models.metric, models.value, models.interval, models.dataset, models.images]}
-      rows={model.metrics.map(({ name, value, lower, upper, dataset, images }) => {
-        const show = (figure: number) => metricValue(name, figure, language);
-        return [
-          models.metricNames[name] ?? name.replaceAll("_", " "),
-          show(value),
-          `${show(lower)} – ${show(upper)}`,
-          english(dataset),
-          decimal(images, language),
-        ];
-      })}
+      head={columns.map(([head]) => head)}
+      rows={model.metrics.map((metric) => columns.map(([, show]) => show(metric)))}
     />
   );
 }

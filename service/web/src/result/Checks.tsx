@@ -37,7 +37,20 @@ function Check({ check }: { readonly check: QualityCheck }) {
       <span class="quiet">
         {result.qualityRange(limit(check.lower, "−∞"), limit(check.upper, "∞"))}
       </span>
+      {check.advice && <Advice check={check} text={check.advice} />}
     </li>
+  );
+}
+
+/** What to do, in the reader's language; the service's own words where the page has none. */
+function Advice({ check, text }: { readonly check: QualityCheck; readonly text: string }) {
+  const { advice } = useStrings();
+  const isAbove = check.upper !== null && check.value > check.upper;
+  const known = advice[`${check.name}_${isAbove ? "upper" : "lower"}`];
+  return (
+    <span class="advice" lang={known ? undefined : "en"}>
+      {known ?? text}
+    </span>
   );
 }
 

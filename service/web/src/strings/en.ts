@@ -153,11 +153,36 @@ export const en = {
     exposure: "exposure",
     contrast: "contrast",
     sharpness: "sharpness",
-    resolution: "resolution",
-    saturation: "saturation",
-    aspect: "shape",
-    borders: "borders",
     noise: "noise",
+    clipping: "clipped grays",
+    collimation: "black frame",
+    aspect: "shape",
+    resolution: "resolution",
+    inversion: "black and white swapped",
+    rotation: "turned",
+    framing: "cut off",
+  } as Readonly<Record<string, string>>,
+  /** What to do where a check was not passed, by its name and the limit that was left. */
+  advice: {
+    exposure_lower:
+      "Too dark. Send it with its own window, or repeat it with the exposure corrected.",
+    exposure_upper:
+      "Too bright. Send it with its own window, or repeat it with the exposure corrected.",
+    contrast_lower: "Too flat. Narrow the window, or export it again with all its grays.",
+    sharpness_lower:
+      "Blurred. Send the original; if it is blurred too, repeat it with a shorter exposure time and held breath.",
+    noise_upper: "Noisy, so underexposed. Repeat it with more exposure.",
+    clipping_upper:
+      "Large parts are pure black or white. Export it again with a wider window, or repeat it with the exposure corrected.",
+    collimation_upper:
+      "Too much black frame. Crop it to the exposed field, or repeat it with the whole chest in the field.",
+    aspect_lower: "Too narrow for a whole image. Send it uncropped.",
+    aspect_upper: "Too wide for a whole image. Send it uncropped.",
+    resolution_lower: "Too few pixels. Send the original and no thumbnail.",
+    inversion_upper: "Looks like a negative. Send it with black and white swapped.",
+    rotation_upper: "Looks turned. Send it upright.",
+    framing_upper:
+      "Shows a part of the chest only. Send it uncropped, or repeat it with both lungs in the field.",
   } as Readonly<Record<string, string>>,
   viewer: {
     label: "Viewer",
@@ -294,6 +319,7 @@ export const en = {
     metrics: "Measured",
     metric: "Figure",
     dataset: "Images from",
+    source: "Part of them",
     value: "Value",
     interval: "95 % interval",
     images: "Images",

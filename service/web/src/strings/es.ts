@@ -159,11 +159,36 @@ export const es: Strings = {
     exposure: "exposición",
     contrast: "contraste",
     sharpness: "nitidez",
-    resolution: "resolución",
-    saturation: "saturación",
-    aspect: "forma",
-    borders: "bordes",
     noise: "ruido",
+    clipping: "grises recortados",
+    collimation: "marco negro",
+    aspect: "forma",
+    resolution: "resolución",
+    inversion: "blanco y negro invertidos",
+    rotation: "girada",
+    framing: "cortada",
+  },
+  advice: {
+    exposure_lower:
+      "Demasiado oscura. Envíela con su propia ventana o repítala con la exposición corregida.",
+    exposure_upper:
+      "Demasiado clara. Envíela con su propia ventana o repítala con la exposición corregida.",
+    contrast_lower:
+      "Demasiado plana. Estreche la ventana o expórtela de nuevo con todos sus grises.",
+    sharpness_lower:
+      "Borrosa. Envíe el original; si también lo está, repítala con menos tiempo de exposición y sin respirar.",
+    noise_upper: "Con ruido, es decir, subexpuesta. Repítala con más exposición.",
+    clipping_upper:
+      "Partes grandes son negro o blanco puros. Expórtela de nuevo con una ventana más ancha o repítala con la exposición corregida.",
+    collimation_upper:
+      "Demasiado marco negro. Recórtela al campo expuesto o repítala con todo el tórax en el campo.",
+    aspect_lower: "Demasiado estrecha para una imagen entera. Envíela sin recortar.",
+    aspect_upper: "Demasiado ancha para una imagen entera. Envíela sin recortar.",
+    resolution_lower: "Muy pocos píxeles. Envíe el original y no una miniatura.",
+    inversion_upper: "Parece un negativo. Envíela con blanco y negro intercambiados.",
+    rotation_upper: "Parece girada. Envíela derecha.",
+    framing_upper:
+      "Muestra solo una parte del tórax. Envíela sin recortar o repítala con ambos pulmones en el campo.",
   },
   viewer: {
     label: "Visor",
@@ -299,6 +324,7 @@ export const es: Strings = {
     metrics: "Medido",
     metric: "Medida",
     dataset: "Imágenes de",
+    source: "Parte de ellas",
     value: "Valor",
     interval: "Intervalo del 95 %",
     images: "Imágenes",

@@ -3,20 +3,15 @@ from pathlib import Path
 import pytest
 
 from tests.training_data import write_kermany
+from tests.unit.training.datasets.trees import touch
 from training.datasets import OfficialSplit, data_digest, read_dataset
 from training.errors import DataError, EmptyClass, LayoutMismatch, RecipeError, UnknownLabel
 
 OFFICIAL: tuple[OfficialSplit, ...] = ("train", "test")
 
 
-def touch(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-
-
 def patient_of(root: Path, file_name: str) -> str:
-    touch(root / "train" / "PNEUMONIA" / file_name)
-    touch(root / "train" / "NORMAL" / "IM-0001-0001.jpeg")
+    touch(root, f"train/PNEUMONIA/{file_name}", "train/NORMAL/IM-0001-0001.jpeg")
     table = read_dataset("kermany", root, "train").table
     return str(table.loc[table["label"] == "pneumonia", "patient"].item())
 
@@ -87,7 +82,7 @@ def test_training_needs_no_test_folder(tmp_path: Path) -> None:
 
 
 def test_another_layout_is_answered_with_what_to_download(tmp_path: Path) -> None:
-    touch(tmp_path / "COVID" / "images" / "1.png")
+    touch(tmp_path, "COVID/images/1.png")
 
     with pytest.raises(LayoutMismatch, match=r"Found COVID in .*expected.*10\.17632/rscbjbr9sj"):
         read_dataset("kermany", tmp_path, "train")
@@ -104,7 +99,7 @@ def test_an_unknown_class_folder_is_named(tmp_path: Path) -> None:
 def test_an_empty_class_is_named(tmp_path: Path) -> None:
     home = write_kermany(tmp_path, "train", images_per_class=1)
     (home / "train" / "NORMAL" / "IM-0001-0001.jpeg").unlink()
-    touch(home / "train" / "NORMAL" / ".DS_Store")
+    touch(home, "train/NORMAL/.DS_Store")
 
     with pytest.raises(EmptyClass, match="train/NORMAL"):
         read_dataset("kermany", home, "train")

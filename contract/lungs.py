@@ -1,0 +1,183 @@
+"""What follows from knowing where the lungs are: pure functions on masks.
+
+"Right" and "left" are the patient's: on a frontal radiograph as it is looked at, the right lung
+lies on the left side of the image.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from contract.regions import Mask, label_regions, region_sizes, without_holes
+
+THRESHOLD = 0.5
+# A region smaller than this share of the largest is a stray patch and no lung.
+LEAST_SECOND_LUNG = 0.1
+# Two lungs that have grown together are thin between them: this share of their height at most.
+MOST_BRIDGE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Lungs:
+    """The two lungs of one image: bool, shape (rows, columns) each, empty where one is missing."""
+
+    right: Mask
+    left: Mask
+
+    @property
+    def both(self) -> Mask:
+        """One mask of both."""
+        joined: Mask = self.right | self.left
+        return joined
+
+
+@dataclass(frozen=True, slots=True)
+class LungField:
+    """How the lungs lie in the image.
+
+    ``right_share`` and ``left_share`` are shares of the image's area. ``border_share`` is the share
+    of the image's edge that is lung: where it is large, a part of the lungs was cut off.
+    """
+
+    right_share: float
+    left_share: float
+    border_share: float
+
+    @property
+    def area_share(self) -> float:
+        """The share of the image's area that is lung."""
+        return self.right_share + self.left_share
+
+    @property
+    def balance(self) -> float:
+        """The area of the smaller lung as a share of the larger: 0 where one is missing."""
+        larger = max(self.right_share, self.left_share)
+        return min(self.right_share, self.left_share) / larger if larger else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Involvement:
+    """The share of the lungs' area that a finding takes up, 0 to 1; None where there is no lung."""
+
+    both: float | None
+    right: float | None
+    left: float | None
+
+
+def lung_mask(probability: NDArray[np.float32], size: tuple[int, int]) -> Mask:
+    """Turn a segmenter's output into a clean mask of another size.
+
+    The two largest regions stay, without holes.
+
+    Args:
+        probability: float32, shape (rows, columns), 0 to 1.
+        size: The wanted (height, width).
+
+    Returns:
+        bool, shape (height, width).
+    """
+    found: Mask = probability >= THRESHOLD
+    kept = _two_largest(found)
+    # What was dropped turns black and what was enclosed white before the outline is drawn finer.
+    clean = np.where(kept == found, probability, kept).astype(np.float32)
+    mask: Mask = fit_map(clean, size) >= THRESHOLD
+    return mask
+
+
+def split_lungs(mask: Mask) -> Lungs:
+    """Tell the right lung from the left one.
+
+    Args:
+        mask: bool, shape (rows, columns): from ``lung_mask``.
+    """
+    labels = label_regions(mask)
+    if labels.max(initial=0) < 2:
+        return _split_single(mask)
+    columns = np.arange(mask.shape[1])
+    # More than two regions go to the side that they lie on.
+    centres = [columns[(labels == n).any(axis=0)].mean() for n in range(1, labels.max() + 1)]
+    middle = (min(centres) + max(centres)) / 2
+    right = np.isin(labels, [n for n, centre in enumerate(centres, 1) if centre <= middle])
+    return Lungs(right=right, left=mask & ~right)
+
+
+def lung_field(mask: Mask) -> LungField:
+    """Measure how the lungs lie in the image.
+
+    Args:
+        mask: bool, shape (rows, columns), at least 2 by 2.
+    """
+    lungs = split_lungs(mask)
+    edge = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+    return LungField(
+        right_share=float(lungs.right.mean()),
+        left_share=float(lungs.left.mean()),
+        border_share=float(edge.mean()),
+    )
+
+
+def involvement(activation: NDArray[np.float32], lungs: Lungs, threshold: float) -> Involvement:
+    """Measure how much of the lungs a finding takes up.
+
+    Args:
+        activation: One class's activation map of the same image, float32, any (rows, columns).
+        lungs: Of that image.
+        threshold: The activation above which a place counts as involved.
+    """
+    involved = fit_map(activation, lungs.right.shape) > threshold
+    return Involvement(
+        both=_share(involved, lungs.both),
+        right=_share(involved, lungs.right),
+        left=_share(involved, lungs.left),
+    )
+
+
+def fit_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Fit a map to a size, bilinear, as a heatmap is drawn over its radiograph.
+
+    Args:
+        values: float32, shape (rows, columns).
+        size: The wanted (height, width).
+
+    Returns:
+        float32, shape (height, width), within the range of ``values``.
+    """
+    height, width = size
+    picture = Image.fromarray(np.ascontiguousarray(values, np.float32))
+    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _two_largest(mask: Mask) -> Mask:
+    labels = label_regions(mask)
+    sizes = region_sizes(labels)
+    if not len(sizes):
+        return mask
+    largest = np.argsort(-sizes, kind="stable")[:2]
+    kept = largest[sizes[largest] >= LEAST_SECOND_LUNG * sizes.max()]
+    return without_holes(np.isin(labels, kept + 1))
+
+
+def _split_single(mask: Mask) -> Lungs:
+    """One region: both lungs grown together, or a single lung, or none."""
+    heights = mask.sum(axis=0)
+    nothing = np.zeros_like(mask)
+    occupied = np.flatnonzero(heights)
+    if not len(occupied):
+        return Lungs(right=nothing, left=nothing)
+    first, last = occupied[0], occupied[-1]
+    quarter = (last - first + 1) // 4
+    middle = heights[first + quarter : last + 1 - quarter]
+    cut = first + quarter + int(middle.argmin())
+    sides = heights[:cut].max(initial=0), heights[cut:].max(initial=0)
+    if middle.min() <= MOST_BRIDGE * min(sides):
+        right = mask & (np.arange(mask.shape[1]) < cut)
+        return Lungs(right=right, left=mask & ~right)
+    if (first + last) / 2 < (mask.shape[1] - 1) / 2:
+        return Lungs(right=mask, left=nothing)
+    return Lungs(right=nothing, left=mask)
+
+
+def _share(involved: Mask, lung: Mask) -> float | None:
+    return float(involved[lung].mean()) if lung.any() else None

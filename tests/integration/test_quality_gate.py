@@ -1,0 +1,146 @@
+"""What the service says of an image that should not be answered, over real HTTP."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contract.position import Template, Templates
+from contract.quality import ADVICE, Limit, QualityLimits
+from service.schemas import ImageAnswer, PredictionBody
+from service.settings import Settings
+from tests.bundles import SIZE, write_bundle
+from tests.integration.live import Live, problem, serving
+from tests.synthetic import as_dicom, as_png, synthetic_radiograph
+
+OOD_LIMIT = 230.0
+# The left half brighter than the right one stands for an image that lies on its side.
+ON_ITS_SIDE = Template(fault="rotation", bias=-4, weights=(4, -4, 4, -4))
+LIMITS = QualityLimits(
+    limits=(
+        Limit(check="contrast", lower=0.05),
+        Limit(check="aspect", lower=0.4, upper=2.5),
+        Limit(check="resolution", lower=SIZE / 2),
+        Limit(check="rotation", upper=0.5),
+    ),
+    position=Templates(side=2, templates=(ON_ITS_SIDE,)),
+)
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    models = tmp_path_factory.mktemp("gated")
+    write_bundle(models, quality=LIMITS, ood_limit=OOD_LIMIT)
+    with serving(Settings(models_dir=models, port=0)) as running:
+        yield running
+
+
+def answer(live: Live, image: bytes) -> ImageAnswer:
+    response = live.predict(image)
+    assert response.status_code == 200
+    (result,) = PredictionBody.model_validate_json(response.content).results
+    assert isinstance(result, ImageAnswer)
+    return result
+
+
+def stripes(dark: int, bright: int, rows: int = 64, columns: int = 64) -> NDArray[np.uint8]:
+    """Bright above, dark below."""
+    image = np.full((rows, columns), dark, np.uint8)
+    image[: rows // 2] = bright
+    return image
+
+
+def test_a_good_and_familiar_image_is_answered(gated: Live) -> None:
+    found = answer(gated, as_png(stripes(150, 255)))
+
+    assert (found.decision, found.reasons) == ("pneumonia", [])
+    assert found.quality is not None
+    assert found.quality.accepted
+    assert [check.name for check in found.quality.checks] == [
+        limit.check for limit in LIMITS.limits
+    ]
+    assert all(check.passed and check.advice is None for check in found.quality.checks)
+    assert found.out_of_distribution is not None
+    assert found.out_of_distribution.model_dump() == {
+        "score": pytest.approx(105, abs=1),
+        "limit": OOD_LIMIT,
+        "accepted": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "reasons"),
+    [
+        pytest.param(np.zeros((64, 64), np.uint8), {"quality.contrast"}, id="all black"),
+        pytest.param(np.full((64, 64), 255, np.uint8), {"quality.contrast"}, id="all white"),
+        pytest.param(
+            np.full((1, 1), 255, np.uint8), {"quality.contrast", "quality.resolution"}, id="1 x 1"
+        ),
+        pytest.param(stripes(150, 255, 20000, 40), {"quality.aspect"}, id="20000 x 40"),
+        pytest.param(stripes(150, 255).T, {"quality.rotation"}, id="turned"),
+        pytest.param(stripes(0, 255), {"out_of_distribution", "uncertain"}, id="unfamiliar"),
+        pytest.param(
+            stripes(0, 255).T,
+            {"quality.rotation", "out_of_distribution", "uncertain"},
+            id="turned and unfamiliar",
+        ),
+    ],
+)
+def test_an_image_that_should_not_be_answered_is_referred_with_its_reasons(
+    gated: Live, image: NDArray[np.uint8], reasons: set[str]
+) -> None:
+    found = answer(gated, as_png(np.ascontiguousarray(image)))
+
+    assert found.decision == "refer"
+    assert set(found.reasons) == reasons
+    assert len(found.reasons) == len(reasons)
+    assert found.quality is not None
+    assert {f"quality.{check.name}" for check in found.quality.checks if not check.passed} == {
+        reason for reason in reasons if reason.startswith("quality.")
+    }
+    assert found.out_of_distribution is not None
+    assert found.out_of_distribution.accepted == ("out_of_distribution" not in reasons)
+
+
+def test_a_failed_check_says_what_to_do(gated: Live) -> None:
+    found = answer(gated, as_png(np.full((64, 64), 255, np.uint8)))
+
+    assert found.quality is not None
+    contrast = found.quality.checks[0]
+    assert contrast.model_dump() == {
+        "name": "contrast",
+        "value": 0.0,
+        "lower": 0.05,
+        "upper": None,
+        "passed": False,
+        "advice": ADVICE["contrast", "lower"],
+    }
+
+
+def test_a_float_image_with_what_is_no_number_is_refused(gated: Live) -> None:
+    values = synthetic_radiograph(64, 64).astype(np.float32)
+    values[3, 3] = np.nan
+
+    response = gated.predict(as_dicom(values))
+
+    assert problem(response) == (422, "pixel-data-mismatch")
+
+
+def test_referrals_are_counted_by_reason(gated: Live) -> None:
+    def count(reason: str) -> float:
+        line = f'pneumoscope_images_referred_total{{model="tiny",reason="{reason}",version="1"}} '
+        lines = gated.client.get("/metrics").text.splitlines()
+        return sum(float(each.removeprefix(line)) for each in lines if each.startswith(line))
+
+    before = count("quality.contrast"), count("out_of_distribution")
+    answer(gated, as_png(np.full((64, 64), 255, np.uint8)))
+
+    assert (count("quality.contrast"), count("out_of_distribution")) == (before[0] + 1, before[1])
+
+
+def test_a_model_without_limits_says_nothing_of_them(live: Live, radiograph: bytes) -> None:
+    result: dict[str, Any] = live.predict(radiograph).json()["results"][0]
+
+    assert not {"quality", "out_of_distribution"} & set(result)

@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+
+from contract.lungs import (
+    Lungs,
+    fit_map,
+    involvement,
+    lung_field,
+    lung_mask,
+    split_lungs,
+)
+from contract.regions import Mask
+
+SIZE = (40, 40)
+
+
+def chest(*boxes: tuple[int, int, int, int]) -> Mask:
+    drawn = np.zeros(SIZE, bool)
+    for top, bottom, left, right in boxes:
+        drawn[top:bottom, left:right] = True
+    return drawn
+
+
+RIGHT, LEFT = (8, 30, 5, 15), (8, 28, 25, 36)
+BOTH = chest(RIGHT, LEFT)
+
+
+def test_the_lung_on_the_left_of_the_image_is_the_right_one() -> None:
+    lungs = split_lungs(BOTH)
+
+    assert np.array_equal(lungs.right, chest(RIGHT))
+    assert np.array_equal(lungs.left, chest(LEFT))
+    assert np.array_equal(lungs.both, BOTH)
+
+
+def test_lungs_that_have_grown_together_are_cut_where_they_are_thinnest() -> None:
+    lungs = split_lungs(chest(RIGHT, LEFT, (10, 13, 15, 25)))
+
+    assert lungs.right[8:30, 5:15].all()
+    assert lungs.left[8:28, 25:36].all()
+    assert not (lungs.right & lungs.left).any()
+
+
+def test_a_single_lung_goes_to_its_side() -> None:
+    only_right, only_left = split_lungs(chest(RIGHT)), split_lungs(chest(LEFT))
+
+    assert np.array_equal(only_right.right, chest(RIGHT))
+    assert not only_right.left.any()
+    assert np.array_equal(only_left.left, chest(LEFT))
+    assert not only_left.right.any()
+
+
+def test_a_lung_in_two_pieces_stays_on_its_side() -> None:
+    lungs = split_lungs(chest((8, 18, 5, 15), (20, 30, 5, 15), LEFT))
+
+    assert np.array_equal(lungs.left, chest(LEFT))
+
+
+def test_without_lungs_both_are_empty() -> None:
+    lungs = split_lungs(chest())
+
+    assert not lungs.both.any()
+
+
+def test_a_clean_mask_has_two_regions_without_holes_and_stray_patches() -> None:
+    probability = BOTH.astype(np.float32)
+    probability[12, 8] = 0.1
+    probability[0:2, 0:2] = 0.9
+
+    assert np.array_equal(lung_mask(probability, SIZE), BOTH)
+
+
+def test_a_mask_is_drawn_in_the_wanted_size() -> None:
+    mask = lung_mask(BOTH.astype(np.float32), (80, 120))
+
+    assert mask.shape == (80, 120)
+    assert mask.mean() == pytest.approx(BOTH.mean(), abs=0.02)
+
+
+def test_nothing_that_is_likely_a_lung_gives_an_empty_mask() -> None:
+    assert not lung_mask(np.full(SIZE, 0.4, np.float32), SIZE).any()
+
+
+def test_the_field_tells_the_share_of_each_lung_and_of_the_border() -> None:
+    field = lung_field(BOTH)
+
+    assert field.right_share == pytest.approx(22 * 10 / 1600)
+    assert field.left_share == pytest.approx(20 * 11 / 1600)
+    assert field.area_share == pytest.approx(BOTH.mean())
+    assert field.balance == pytest.approx(1)
+    assert field.border_share == 0
+
+
+def test_lungs_that_are_cut_off_touch_the_border() -> None:
+    field = lung_field(chest((0, 20, 0, 10), (0, 20, 30, 40)))
+
+    assert field.border_share == pytest.approx((20 + 2 * 19) / 156)
+
+
+@pytest.mark.parametrize("mask", [chest(RIGHT), chest(LEFT), chest()])
+def test_a_missing_lung_shows_in_the_balance(mask: Mask) -> None:
+    assert lung_field(mask).balance == 0
+
+
+def test_involvement_is_the_share_of_each_lung_above_the_threshold() -> None:
+    activation = np.zeros(SIZE, np.float32)
+    activation[8:19] = 3
+
+    found = involvement(activation, split_lungs(BOTH), threshold=1)
+
+    assert found.right == pytest.approx(11 / 22)
+    assert found.left == pytest.approx(11 / 20)
+    assert found.both == pytest.approx((11 * 10 + 11 * 11) / 440)
+
+
+def test_what_lies_outside_the_lungs_does_not_count() -> None:
+    activation = np.where(BOTH, 0, 9).astype(np.float32)
+
+    assert involvement(activation, split_lungs(BOTH), threshold=1).both == 0
+
+
+def test_a_coarse_map_is_fitted_to_the_lungs() -> None:
+    activation = np.array([[5.0, -5.0]], np.float32)
+
+    found = involvement(activation, split_lungs(BOTH), threshold=0)
+
+    assert found.right == 1
+    assert found.left == 0
+
+
+def test_a_missing_lung_has_no_involvement() -> None:
+    nothing = chest()
+
+    found = involvement(np.ones(SIZE, np.float32), Lungs(right=chest(RIGHT), left=nothing), 0.5)
+
+    assert (found.right, found.left, found.both) == (1, None, 1)
+
+
+def test_a_fitted_map_keeps_its_range() -> None:
+    fitted = fit_map(np.array([[0, 1], [2, 3]], np.float32), (10, 20))
+
+    assert fitted.shape == (10, 20)
+    assert fitted.dtype == np.float32
+    assert (fitted.min(), fitted.max()) == (0, 3)

@@ -1,0 +1,123 @@
+import io
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from rich.console import Console
+
+from contract.errors import InvalidManifest
+from contract.lungs import lung_mask
+from contract.manifest import read_manifest
+from contract.segmenter import LUNG_MASK, is_segmenter, read_segmenter
+from export import segmenter
+from export.errors import BundleExists, ExportError, ParityError
+from export.graph import tensor_specs
+from export.inference import open_session, run_in_batches
+from export.segmenter import export_segmenter, mask_parity, write_segmenter
+from tests.lung_data import tiny_segmenter, write_covid_chestxray
+from training.errors import WorkdirMismatch
+from training.lungs.evaluate import evaluate_lungs
+from training.lungs.segment import load_segment
+from training.lungs.train import fit_lungs
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_covid_chestxray(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def workdir(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workdir")
+    recipe = tiny_segmenter(training={"epochs": 1, "warmup_epochs": 0})
+    fit_lungs(recipe, data, folder, Console(file=io.StringIO()))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(workdir: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    models = tmp_path_factory.mktemp("models")
+    with pytest.raises(ExportError, match="not evaluated yet"):
+        export_segmenter(workdir, data, models)
+    evaluate_lungs(data, workdir)
+    return export_segmenter(workdir, data, models)
+
+
+def test_a_bundle_holds_the_graph_that_its_manifest_describes(bundle: Path) -> None:
+    manifest, model = read_segmenter(bundle)
+
+    graph = onnx.load_from_string(model).graph
+    manifest.check_signature(tensor_specs(graph.input), tensor_specs(graph.output))
+    assert (bundle.parent.name, bundle.name) == ("tiny-lungs", "1")
+    assert manifest.parity.images == 3
+    assert manifest.metrics[0].name == "dice_median"
+
+
+def test_the_graph_draws_what_the_training_draws(bundle: Path, workdir: Path) -> None:
+    _, model = read_segmenter(bundle)
+
+    found = run_in_batches(open_session(model), IMAGES)[LUNG_MASK][..., 0]
+
+    masks = np.stack([lung_mask(plane, (32, 32)) for plane in found])
+    np.testing.assert_array_equal(masks, load_segment(workdir)(IMAGES))
+
+
+def test_a_segmenter_is_not_taken_for_a_classifier(bundle: Path) -> None:
+    assert is_segmenter(bundle)
+    with pytest.raises(InvalidManifest, match="kind"):
+        read_manifest(bundle)
+
+
+def test_the_card_says_what_was_measured_and_what_to_mind(bundle: Path) -> None:
+    card = (bundle / "model-card.md").read_text()
+
+    manifest, _ = read_segmenter(bundle)
+    assert "Research only. Not for diagnosis." in card
+    assert f"dice_median | {manifest.metrics[0].value:.3f} |" in card
+    assert "- Mind the gap." in card
+    assert manifest.digest in card
+
+
+def test_a_version_is_never_overwritten(bundle: Path) -> None:
+    manifest, model = read_segmenter(bundle)
+
+    with pytest.raises(BundleExists, match="tiny-lungs version 1"):
+        write_segmenter(bundle.parents[1], manifest, b"another")
+
+    assert (bundle / "model.onnx").read_bytes() == model
+
+
+def test_a_write_that_fails_leaves_nothing_behind(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    manifest, model = read_segmenter(bundle)
+    monkeypatch.setattr(segmenter, "segmenter_card", full_disk)
+
+    with pytest.raises(OSError, match="No space"):
+        write_segmenter(tmp_path, manifest, model)
+
+    assert list((tmp_path / "tiny-lungs").iterdir()) == []
+
+
+def test_a_graph_that_draws_otherwise_is_refused(bundle: Path) -> None:
+    _, model = read_segmenter(bundle)
+    image = keras.layers.Input((32, 32, 1), dtype="uint8", name="image")
+    other = keras.Model(image, {LUNG_MASK: keras.ops.cast(image, "float32")})
+
+    with pytest.raises(ParityError, match="Nothing was written"):
+        mask_parity(other, open_session(model), IMAGES)
+
+
+@pytest.mark.usefixtures("bundle")
+def test_only_the_images_of_the_training_prove_the_graph(workdir: Path, tmp_path: Path) -> None:
+    other = write_covid_chestxray(tmp_path, patients=5)
+
+    with pytest.raises(WorkdirMismatch, match="digest differs"):
+        export_segmenter(workdir, other, tmp_path / "models")

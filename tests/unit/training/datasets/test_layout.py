@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.unit.training.datasets.trees import touch, write_csv, write_xlsx
+from training.datasets import Adapter, ImageRow
+from training.datasets.covid_chestxray import CovidChestxrayAdapter
+from training.datasets.covid_ct import CovidCtAdapter
+from training.datasets.covid_radiography import CovidRadiographyAdapter
+from training.datasets.ct_slices import CtSlicesAdapter
+from training.datasets.four_class import FourClassAdapter
+from training.datasets.kermany import KermanyAdapter
+from training.datasets.layout import image_row, images_in, read_sheet
+from training.datasets.manifest import ManifestAdapter
+from training.datasets.nih14 import Nih14Adapter
+from training.datasets.rsna_pneumonia import RsnaPneumoniaAdapter
+from training.datasets.sars_cov_2_ct import SarsCov2CtAdapter
+from training.datasets.tb_chest import TbChestAdapter
+from training.datasets.tuberculosis_pk import TuberculosisPkAdapter
+from training.errors import LayoutMismatch
+
+DOWNLOADS: list[tuple[type[Adapter], str]] = [
+    (CovidRadiographyAdapter, "tawsifurrahman/covid19-radiography-database"),
+    (CovidChestxrayAdapter, "ieee8023/covid-chestxray-dataset"),
+    (RsnaPneumoniaAdapter, "rsna-pneumonia-detection-challenge"),
+    (Nih14Adapter, "nih-chest-xrays/data"),
+    (FourClassAdapter, "jtiptj/chest-xray-pneumoniacovid19tuberculosis"),
+    (TbChestAdapter, "tawsifurrahman/tuberculosis-tb-chest-xray-dataset"),
+    (TuberculosisPkAdapter, r"10\.17632/8j2g3csprk"),
+    (CtSlicesAdapter, "maedemaftouni/large-covid19-ct-slice-dataset"),
+    (CovidCtAdapter, "UCSD-AI4H/COVID-CT"),
+    (SarsCov2CtAdapter, "plameneduardo/sarscov2-ctscan-dataset"),
+    (KermanyAdapter, r"10\.17632/rscbjbr9sj"),
+    (ManifestAdapter, "with the columns path, modality, label"),
+]
+
+SHEET = ("file", "patient")
+
+
+@pytest.mark.parametrize(("adapter", "download"), DOWNLOADS)
+def test_another_layout_is_answered_with_what_is_there_and_what_to_download(
+    tmp_path: Path, adapter: type[Adapter], download: str
+) -> None:
+    touch(tmp_path, "elephants/1.png")
+
+    with pytest.raises(LayoutMismatch, match=f"Found elephants in .*expected .*{download}"):
+        adapter().read(tmp_path, "train")
+
+
+def test_only_images_are_listed_whatever_the_case_of_their_suffix(tmp_path: Path) -> None:
+    touch(tmp_path, "b.PNG", "a.jpeg", "Thumbs.db", ".DS_Store", "._a.jpeg")
+
+    assert [file.name for file in images_in(tmp_path)] == ["a.jpeg", "b.PNG"]
+
+
+def test_an_image_without_a_patient_is_its_own_patient_and_ends_on_its_number() -> None:
+    row = image_row(Path("home"), Path("home/COVID/Covid (17).png"), "covid-19", "here")
+
+    assert row == ImageRow(
+        path="COVID/Covid (17).png",
+        label="covid-19",
+        patient="COVID/Covid 17",
+        group="COVID/Covid 17",
+        split="train",
+        source="here",
+    )
+
+
+def test_a_sheet_is_read_as_text_without_outer_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.csv"
+    path.write_text("\ufefffile , patient,age\n1.png,007 ,4\n2.png,,NA\n", encoding="utf-8")
+
+    sheet = read_sheet(path, SHEET, "a sheet")
+
+    assert sheet.to_numpy().tolist() == [["1.png", "007"], ["2.png", ""]]
+
+
+def test_a_sheet_that_is_not_in_utf_8_is_read_as_latin_1(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.csv"
+    path.write_bytes("file,patient\n1.png,Müller\n".encode("latin-1"))
+
+    assert read_sheet(path, SHEET, "a sheet")["patient"].item() == "Müller"
+
+
+def test_of_a_workbook_the_worksheet_with_the_columns_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "book.xlsx"
+    with pd.ExcelWriter(path) as book:
+        pd.DataFrame({"note": ["read the next one"]}).to_excel(book, sheet_name="a", index=False)
+        pd.DataFrame({"file": ["1.png", None], "patient": [7, 8]}).to_excel(
+            book, sheet_name="b", index=False
+        )
+
+    sheet = read_sheet(path, SHEET, "a workbook")
+
+    assert sheet.to_numpy().tolist() == [["1.png", "7"], ["", "8"]]
+
+
+def test_a_sheet_without_a_column_is_answered_with_those_that_it_has(tmp_path: Path) -> None:
+    write_csv(tmp_path / "sheet.csv", ("file", "age"), [("1.png", "4")])
+    write_xlsx(tmp_path / "sheet.xlsx", ("file", "age"), [("1.png", "4")])
+
+    for name in ("sheet.csv", "sheet.xlsx"):
+        with pytest.raises(LayoutMismatch, match=r"columns file, age, not file, patient.*a sheet"):
+            read_sheet(tmp_path / name, SHEET, "a sheet")
+
+
+@pytest.mark.parametrize("name", ["sheet.csv", "sheet.xlsx"])
+def test_a_sheet_that_is_missing_empty_or_broken_cannot_be_read(tmp_path: Path, name: str) -> None:
+    for content in (None, b"", b'"\0', b"PK\3\4 no archive"):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+
+        with pytest.raises(LayoutMismatch, match="Expected a sheet"):
+            read_sheet(tmp_path / name, SHEET, "a sheet")

@@ -1,0 +1,56 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.unit.training.report.planted import (
+    FINDINGS,
+    IMAGES,
+    MaterialOf,
+    every_eighth_pixel,
+    looking_at,
+    no_lungs,
+    planted,
+)
+from training.predictions import Predictions
+from training.report.material import Images, LungMasks, Material
+
+
+@pytest.fixture(scope="session")
+def material_of() -> MaterialOf:
+    """Make material in which the sign lies in one place and the model looks at another."""
+
+    def make(
+        sign: str,
+        looks_at: str,
+        *,
+        sources: NDArray[np.str_] | None = None,
+        features: Callable[[Images], NDArray[np.float32]] | None = None,
+        lungs: Callable[[], LungMasks] = no_lungs,
+    ) -> Material:
+        images, classes = planted(sign)
+        predict = looking_at(looks_at)
+        outputs = predict(images)
+        names = np.array([f"patient-{number}" for number in range(IMAGES)])
+        return Material(
+            images=images,
+            predictions=Predictions(
+                logits=outputs["logits"],
+                probabilities=outputs["probabilities"],
+                classes=classes,
+                patients=names,
+                sources=np.repeat("one", IMAGES) if sources is None else sources,
+            ),
+            groups=names,
+            paths=np.array([f"{name}.png" for name in names]),
+            findings=FINDINGS,
+            positive="pneumonia",
+            dataset="planted",
+            seed=0,
+            predict=predict,
+            features=features or every_eighth_pixel,
+            lungs=lungs,
+        )
+
+    return make

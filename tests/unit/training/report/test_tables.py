@@ -1,0 +1,97 @@
+import pytest
+
+from contract.findings import Label
+from contract.manifest import Metric
+from training.report import tables
+
+
+def metric(
+    name: str, value: float = 0.5, label: Label | None = None, source: str | None = None
+) -> Metric:
+    return Metric(
+        dataset="planted",
+        name=name,
+        value=value,
+        lower=value - 0.1,
+        upper=value + 0.1,
+        images=1200,
+        label=label,
+        source=source,
+    )
+
+
+METRICS = (
+    metric("auroc", 0.9),
+    metric("sensitivity", 0.7, "normal"),
+    metric("sensitivity", 0.8, "pneumonia"),
+    metric("accuracy", 0.6, source="here"),
+    metric("auroc", 0.75, "pneumonia", "here"),
+    metric("specificity", 0.65, "normal", "there"),
+    metric("border_only_auroc", 0.55),
+    metric("left_out_auroc", 0.45, "pneumonia", "there"),
+)
+
+
+def test_the_findings_are_columns_of_one_table() -> None:
+    table = tables.by_class(METRICS)
+
+    assert table.header == ("Measure", "normal", "pneumonia")
+    assert table.rows == (("Sensitivity", "0.700 (0.600 to 0.800)", "0.800 (0.700 to 0.900)"),)
+
+
+def test_the_sources_are_rows_of_another() -> None:
+    table = tables.by_source(METRICS)
+
+    assert table.header == ("Source", "Images", "Accuracy")
+    assert table.rows == (("here", "1,200", "0.600 (0.500 to 0.700)"),)
+
+
+def test_what_a_source_does_not_give_stays_empty() -> None:
+    table = tables.by_class_and_source(METRICS)
+
+    assert table.header == ("Source", "Finding", "Images", "AUROC", "Specificity")
+    assert table.rows == (
+        ("here", "pneumonia", "1,200", "0.750 (0.650 to 0.850)", ""),
+        ("there", "normal", "1,200", "", "0.650 (0.550 to 0.750)"),
+    )
+
+
+def test_every_figure_is_in_exactly_one_of_the_tables() -> None:
+    shown = [*tables.of_all(METRICS), *tables.honesty(METRICS)]
+    counts = [len(shown), len(tables.by_source(METRICS).rows)]
+    counts += [len(tables.by_class_and_source(METRICS).rows), 2]
+
+    assert sum(counts) == len(METRICS)
+
+
+def test_honesty_figures_name_their_source_and_finding() -> None:
+    table = tables.honesty_table(tables.honesty(METRICS))
+
+    assert table.header == ("Measure", "Source", "Finding", "Value", "95 % interval", "Images")
+    assert table.rows[0][:3] == ("Border only AUROC", "all", "all")
+    assert table.rows[1][:3] == ("Left out AUROC", "there", "pneumonia")
+
+
+def test_no_figure_of_a_class_gives_an_empty_table() -> None:
+    assert tables.by_class([metric("auroc")]).rows == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("macro_auroc", "Macro AUROC"),
+        ("f1", "F1"),
+        ("ece_uncalibrated", "ECE uncalibrated"),
+        ("under_jpeg_5_auroc", "Under JPEG 5 AUROC"),
+    ],
+)
+def test_a_figure_has_a_name_for_people(name: str, expected: str) -> None:
+    assert tables.title(name) == expected
+
+
+def test_counts_of_images_are_whole_numbers() -> None:
+    assert tables.with_interval(metric("true_positives", 382)) == "382 (382 to 382)"
+
+
+def test_a_chance_level_has_no_interval() -> None:
+    assert tables.interval(metric("source_probe_chance")) == "none"

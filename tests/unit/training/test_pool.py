@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+
+from tests.training_data import write_kermany
+from training.config import DataConfig
+from training.datasets.pool import read_left_out, read_pool
+from training.errors import RecipeError
+
+HEADER = "path,sha256,modality,label,source,patient_id,group,split,note,licence"
+ROWS = [
+    "a/1.png,,xray,covid19,north,,g1,train,,CC BY 4.0",
+    "a/2.png,,xray,normal,north,p2,g2,val,,CC BY 4.0",
+    "a/3.png,,xray,normal,south,p3,,test,,CC0",
+    "a/4.png,,xray,lateral,south,,,train,,CC0",
+    "a/masks/1.png,,xray-mask,lung-mask,hand,,,,,CC0",
+    "scan.dcm,,ct,noncovid,east,,g5,train,,proprietary",
+]
+
+
+def config(*sources: dict[str, object], **values: object) -> DataConfig:
+    return DataConfig.model_validate(
+        {"sources": sources, "classes": ["normal", "covid-19"], **values}
+    )
+
+
+@pytest.fixture
+def pooled(tmp_path: Path) -> Path:
+    for row in ROWS:
+        path = tmp_path / row.partition(",")[0]
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.touch()
+    (tmp_path / "manifest.csv").write_text("\n".join([HEADER, *ROWS]) + "\n")
+    return tmp_path
+
+
+def test_a_manifest_gives_the_images_of_the_sources_that_are_asked_for(pooled: Path) -> None:
+    source = {"adapter": "manifest", "only": ["north", "south"], "ignore": ["lateral"]}
+
+    dataset = read_pool(config(source), pooled, ("train",))
+
+    rows = dataset.table.set_index("path")
+    assert list(rows.index) == ["a/1.png", "a/2.png"]
+    assert list(rows["label"]) == ["covid-19", "normal"]
+    assert list(rows["patient"]) == ["g1", "p2"]
+    assert list(rows["group"]) == ["g1", "g2"]
+    assert list(rows["mask"]) == ["a/masks/1.png", ""]
+    assert dataset.name == "pooled images: north"
+    assert dataset.licence == "CC BY 4.0"
+
+
+def test_both_official_splits_together_are_one_pool(pooled: Path) -> None:
+    source = {"adapter": "manifest", "only": ["north", "south"], "ignore": ["lateral"]}
+
+    dataset = read_pool(config(source), pooled, ("train", "test"))
+
+    assert list(dataset.table["split"]) == ["train", "train", "test"]
+    assert dataset.licence == "CC BY 4.0; CC0"
+
+
+def test_a_label_takes_the_name_of_the_recipes_class(pooled: Path) -> None:
+    source = {"adapter": "manifest", "only": ["east"], "labels": {"other": "normal"}}
+
+    dataset = read_pool(config(source), pooled, ("train",))
+
+    assert list(dataset.table["label"]) == ["normal"]
+
+
+def test_a_source_that_is_left_out_is_kept_for_another_day(pooled: Path) -> None:
+    source = {"adapter": "manifest", "ignore": ["lateral", "other"]}
+    recipe = config(source, leave_out=["south"])
+
+    assert set(read_pool(recipe, pooled, ("train", "test")).table["source"]) == {"north"}
+    assert list(read_left_out(recipe, pooled).table["path"]) == ["a/3.png"]
+
+
+def test_a_source_that_is_not_there_cannot_be_left_out(pooled: Path) -> None:
+    with pytest.raises(RecipeError, match="no source west to leave out"):
+        read_pool(config({"adapter": "manifest"}, leave_out=["west"]), pooled, ("train", "test"))
+
+
+def test_nothing_is_evaluated_elsewhere_where_nothing_was_left_out(pooled: Path) -> None:
+    with pytest.raises(RecipeError, match="leaves no source out"):
+        read_left_out(config({"adapter": "manifest"}), pooled)
+
+
+def test_several_data_sets_lie_below_one_root_and_share_no_patient(pooled: Path) -> None:
+    write_kermany(pooled / "kermany", "train", images_per_class=2)
+    recipe = config(
+        {"adapter": "manifest", "only": ["north"]},
+        {"adapter": "kermany", "folder": "kermany", "ignore": ["pneumonia"]},
+    )
+
+    dataset = read_pool(recipe, pooled, ("train",))
+
+    assert list(dataset.table["path"]) == [
+        "a/1.png",
+        "a/2.png",
+        "kermany/chest_xray/train/NORMAL/IM-0001-0001.jpeg",
+        "kermany/chest_xray/train/NORMAL/IM-0001-0002.jpeg",
+    ]
+    assert list(dataset.table["mask"]) == ["a/masks/1.png", "", "", ""]
+    assert dataset.table["patient"][0] == "manifest: g1"
+    assert dataset.name.startswith("pooled images: north; Kermany 2018")
+    assert dataset.root == pooled

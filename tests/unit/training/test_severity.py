@@ -1,0 +1,183 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contract.manifest import Provenance
+from tests.lung_data import write_covid_chestxray
+from tests.training_data import tiny_recipe
+from training.calibrate import Calibration
+from training.errors import LayoutMismatch, RecipeError
+from training.models import build_classifier
+from training.rank_correlation import rank_correlation
+from training.severity import (
+    SeverityCorrelation,
+    involved_shares,
+    measure_severity,
+    read_severity_scores,
+    severity_correlations,
+)
+from training.workdir import Workdir
+
+CALIBRATION = Calibration.model_validate(
+    {
+        "temperature": 1,
+        "loss_before": 0.3,
+        "loss_after": 0.2,
+        "validation_images": 4,
+        "shifts": ["none"],
+        "findings": [
+            {
+                "label": label,
+                "operating_point": 0.5,
+                "operating_point_rule": "for the test",
+                "activation_scale": 1e-3,
+            }
+            for label in ("normal", "pneumonia")
+        ],
+    }
+)
+PROVENANCE = Provenance.model_validate(
+    {
+        "recipe": "tiny",
+        "dataset": "synthetic",
+        "licence": "none",
+        "training_images": 8,
+        "validation_images": 4,
+        "data_digest": "sha256:1",
+        "git_revision": "unknown",
+        "framework": "keras",
+        "trained_at": "2026-11-20T00:00:00Z",
+    }
+)
+
+RANDOM = np.random.default_rng(0)
+PATIENTS = np.array([f"patient-{number // 2}" for number in range(40)])
+
+
+def correlation(shares: NDArray[np.float64], scores: NDArray[np.float64]) -> SeverityCorrelation:
+    [found] = severity_correlations(shares, {"extent": scores}, PATIENTS, seed=0)
+    return found
+
+
+def test_rank_correlation_follows_the_order_alone() -> None:
+    rising = np.array([1.0, 2, 3, 4])
+
+    assert rank_correlation(rising, rising**3) == pytest.approx(1)
+    assert rank_correlation(rising, -rising) == pytest.approx(-1)
+    assert rank_correlation(rising, np.array([1.0, 1, 2, 2])) == pytest.approx(0.894, abs=1e-3)
+
+
+def test_a_constant_has_no_rank_correlation() -> None:
+    assert np.isnan(rank_correlation(np.ones(3), np.arange(3.0)))
+
+
+def test_the_involved_share_is_that_of_the_lungs() -> None:
+    masks = np.zeros((3, 20, 20), bool)
+    masks[:2, 5:15, 2:8] = masks[:2, 5:15, 12:18] = True
+    maps = np.zeros((3, 20, 20), np.float32)
+    maps[0, 5:10] = 2
+    maps[1] = np.where(masks[1], 0, 2)
+
+    shares = involved_shares(maps, masks, threshold=1)
+
+    assert shares[:2].tolist() == [0.5, 0]
+    assert np.isnan(shares[2])
+
+
+def test_shares_that_follow_the_scores_exclude_zero() -> None:
+    scores = RANDOM.uniform(0, 8, 40)
+
+    found = correlation(scores / 10 + RANDOM.normal(0, 0.05, 40), scores)
+
+    assert found.lower < found.value < found.upper
+    assert found.value > 0.9
+    assert found.excludes_zero
+    assert (found.images, found.patients) == (40, 20)
+
+
+def test_shares_that_say_nothing_do_not() -> None:
+    found = correlation(RANDOM.uniform(0, 1, 40), RANDOM.uniform(0, 8, 40))
+
+    assert not found.excludes_zero
+
+
+def test_shares_that_contradict_the_scores_do_not_either() -> None:
+    scores = RANDOM.uniform(0, 8, 40)
+
+    found = correlation(-scores, scores)
+
+    assert found.upper < 0
+    assert not found.excludes_zero
+
+
+def test_an_image_without_lungs_is_left_out() -> None:
+    scores = RANDOM.uniform(0, 8, 40)
+    shares = scores.copy()
+    shares[:2] = np.nan
+
+    found = correlation(shares, scores)
+
+    assert (found.images, found.patients) == (38, 19)
+    assert found.value == pytest.approx(1)
+
+
+def test_images_of_one_patient_make_the_interval_wider_than_as_many_patients() -> None:
+    scores = np.repeat(RANDOM.uniform(0, 8, 8), 5)
+    shares = scores + np.repeat(RANDOM.normal(0, 3, 8), 5)
+    apart = np.arange(40).astype(str)
+    together = np.repeat(np.arange(8), 5).astype(str)
+
+    [wide], [narrow] = (
+        severity_correlations(shares, {"extent": scores}, patients, seed=0)
+        for patients in (together, apart)
+    )
+
+    assert wide.upper - wide.lower > narrow.upper - narrow.lower
+
+
+def test_the_scored_radiographs_are_listed_with_their_scores(tmp_path: Path) -> None:
+    home = write_covid_chestxray(tmp_path, patients=4)
+
+    table = read_severity_scores(tmp_path)
+
+    assert list(table["path"]) == [home / "images" / f"chest-{n}.png" for n in (1, 3)]
+    assert list(table["patient"]) == ["1", "3"]
+    assert list(table["extent"]) == [2, 6]
+    assert list(table["opacity"]) == [1.5, 4.5]
+
+
+def test_a_copy_without_scores_says_so(tmp_path: Path) -> None:
+    home = write_covid_chestxray(tmp_path, patients=2)
+    (home / "severity.csv").unlink()
+
+    with pytest.raises(LayoutMismatch, match=r"no severity\.csv"):
+        read_severity_scores(home)
+
+
+def test_scores_of_other_images_are_refused(tmp_path: Path) -> None:
+    home = write_covid_chestxray(tmp_path, patients=2)
+    (home / "severity.csv").write_text("filename,geographic_mean,opacity_mean\nother.png,1,1\n")
+
+    with pytest.raises(LayoutMismatch, match="None of the images"):
+        read_severity_scores(home)
+
+
+def test_a_trained_classifier_is_held_against_the_scores(tmp_path: Path) -> None:
+    home, work = write_covid_chestxray(tmp_path), Workdir(tmp_path / "run")
+    recipe = tiny_recipe()
+    work.bind(recipe, "sha256:1")
+    work.finish(build_classifier(recipe), CALIBRATION, PROVENANCE)
+    seen = []
+
+    def all_lung(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        seen.append(images.shape)
+        return np.ones(images.shape[:3], bool)
+
+    found = measure_severity(work.root, home, "pneumonia", all_lung)
+
+    assert seen == [(4, 32, 32, 1)]
+    assert [(c.score, c.images, c.patients) for c in found] == [("extent", 4, 4), ("opacity", 4, 4)]
+    with pytest.raises(RecipeError, match="no finding tuberculosis"):
+        measure_severity(work.root, home, "tuberculosis", all_lung)

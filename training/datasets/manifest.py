@@ -1,0 +1,108 @@
+"""A folder of images of several data sets, with a ``manifest.csv`` that labels and splits them."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from training.datasets.base import Dataset, ImageRow, OfficialSplit
+from training.datasets.layout import as_dataset, find_home, read_sheet
+from training.errors import LayoutMismatch
+
+NAME = "pooled images"
+LICENCE = "of each image as manifest.csv says"
+COLUMNS = ("path", "modality", "label", "source", "patient_id", "group", "split", "licence")
+MODALITIES = ("xray", "ct")
+MASKS = "xray-mask"
+SPLITS: dict[str, OfficialSplit] = {"train": "train", "val": "train", "test": "test"}
+# Every other label stays as it is.
+LABELS = {"covid19": "covid-19", "covid": "covid-19", "noncovid": "other"}
+
+EXPECTED = (
+    f"manifest.csv with the columns {', '.join(COLUMNS)}, and below the same folder all the images "
+    f"that it lists. A row belongs to the data if its modality is {' or '.join(MODALITIES)} and "
+    f"its split {', '.join(SPLITS)}"
+)
+
+
+class ManifestAdapter:
+    """Reads ``manifest.csv`` and checks that its images are there.
+
+    Rows without a split are not listed: copies, and what is kept for other tests.
+    """
+
+    def read(self, root: Path, split: OfficialSplit) -> Dataset:
+        """List the images of one split.
+
+        The table has one column more, ``licence``, with the terms of each image in short.
+
+        Args:
+            root: The folder that holds ``manifest.csv``.
+            split: ``train`` includes the rows of ``val``.
+
+        Raises:
+            LayoutMismatch: The manifest is missing, or has another form, or lists no image of this
+                split, or images that are not there.
+        """
+        home = find_home(root, (), lambda folder: (folder / "manifest.csv").is_file(), EXPECTED)
+        sheet = read_sheet(home / "manifest.csv", COLUMNS, EXPECTED)
+        listed = sheet[sheet["modality"].isin(MODALITIES) & (sheet["split"] != "")]
+        _check_splits(listed)
+        masks = _masks(sheet.loc[sheet["modality"] == MASKS, "path"])
+        rows = [row for row in _rows(listed, masks) if row.split == split]
+        _check_files(home, rows, split)
+        dataset = as_dataset(NAME, LICENCE, home, rows, split)
+        terms = listed.set_index("path")["licence"].map(_without_remarks)
+        table = dataset.table.assign(licence=dataset.table["path"].map(terms))
+        return replace(dataset, table=table)
+
+
+def _check_splits(sheet: pd.DataFrame) -> None:
+    if unknown := sorted(set(sheet["split"]) - set(SPLITS)):
+        raise LayoutMismatch(
+            f"manifest.csv has the split {', '.join(unknown)}. Expected {EXPECTED}."
+        )
+
+
+def _check_files(home: Path, rows: list[ImageRow], split: OfficialSplit) -> None:
+    if not rows:
+        raise LayoutMismatch(f"manifest.csv lists no image to {split}. Expected {EXPECTED}.")
+    paths = [path for row in rows for path in (row.path, row.mask) if path]
+    if missing := [path for path in paths if not (home / path).is_file()]:
+        raise LayoutMismatch(
+            f"{len(missing)} of the {len(paths)} files that manifest.csv lists to {split} are not "
+            f"in {home}, as {', '.join(missing[:3])}. Complete the copy, or remove their rows."
+        )
+
+
+def _rows(sheet: pd.DataFrame, masks: dict[tuple[str, str], str]) -> Iterator[ImageRow]:
+    for entry in sheet.itertuples():
+        patient = entry.patient_id or entry.group or entry.path
+        yield ImageRow(
+            path=entry.path,
+            label=LABELS.get(entry.label, entry.label),
+            patient=patient,
+            group=entry.group or patient,
+            split=SPLITS[entry.split],
+            source=entry.source,
+            mask=_mask(PurePosixPath(entry.path), masks),
+        )
+
+
+def _masks(paths: Iterable[str]) -> dict[tuple[str, str], str]:
+    """The masks by their data set's folder and their file name."""
+    files = [PurePosixPath(path) for path in paths]
+    return {(file.parts[0], file.name): str(file) for file in files}
+
+
+def _mask(image: PurePosixPath, masks: dict[tuple[str, str], str]) -> str:
+    """A mask has its image's name; one that a model drew ends on ``_mask.png`` and comes second."""
+    drawn_by_hand = (image.parts[0], image.name)
+    drawn_by_a_model = (image.parts[0], f"{image.stem}_mask.png")
+    return masks.get(drawn_by_hand) or masks.get(drawn_by_a_model, "")
+
+
+def _without_remarks(licence: str) -> str:
+    return re.sub(r" ?\(.*?\)|;.*", "", licence).strip()

@@ -1,0 +1,1 @@
+"""The lung segmenter: which pixels of a frontal chest radiograph are lung."""

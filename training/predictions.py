@@ -1,0 +1,72 @@
+"""What a model says of a set of images, and what is answered by it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.decision import decide
+from contract.manifest import Finding
+
+Counts = tuple[tuple[int, ...], ...]
+REFERRED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a model says of some images, beside what they are.
+
+    ``logits`` and the calibrated ``probabilities`` are float32, shape (images, classes);
+    ``classes`` is int, shape (images,); ``patients`` and ``sources`` have one name per image.
+    """
+
+    logits: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    patients: NDArray[np.str_]
+    sources: NDArray[np.str_]
+
+    def of(self, rows: NDArray[np.bool_ | np.int64]) -> "Predictions":
+        """Those of some of the images."""
+        return Predictions(
+            logits=self.logits[rows],
+            probabilities=self.probabilities[rows],
+            classes=self.classes[rows],
+            patients=self.patients[rows],
+            sources=self.sources[rows],
+        )
+
+
+def count_most_probable(predictions: Predictions) -> Counts:
+    """The confusion matrix of the most probable class: rows are true, columns said."""
+    outputs = predictions.probabilities.shape[1]
+    return _counts(predictions.classes, predictions.probabilities.argmax(axis=1), outputs, outputs)
+
+
+def count_answers(predictions: Predictions, findings: tuple[Finding, ...]) -> Counts:
+    """The confusion matrix of the answers: rows are true, columns answered, the last "refer"."""
+    answers = answered_outputs(predictions, findings)
+    outputs = len(findings)
+    return _counts(
+        predictions.classes, np.where(answers == REFERRED, outputs, answers), outputs, outputs + 1
+    )
+
+
+def answered_outputs(predictions: Predictions, findings: tuple[Finding, ...]) -> NDArray[np.int64]:
+    """The number of the output that each image is answered with, ``REFERRED`` for none.
+
+    Returns:
+        int, shape (images,).
+    """
+    labels = [finding.label for finding in findings]
+    points = [finding.operating_point for finding in findings]
+    said = [decide(labels, row, points).label for row in predictions.probabilities.tolist()]
+    return np.array(
+        [REFERRED if label is None else labels.index(label) for label in said], np.int64
+    )
+
+
+def _counts(truth: NDArray[np.int64], said: NDArray[np.int64], rows: int, columns: int) -> Counts:
+    table = np.zeros((rows, columns), dtype=int)
+    np.add.at(table, (truth, said), 1)
+    return tuple(tuple(row) for row in table.tolist())
