@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
-from contract.manifest import ModelManifest, classifier_signature, sha256_digest
-from export.convert import convert
+from contract.manifest import ModelManifest, sha256_digest
+from export.convert import convert, promised_signature
 from export.errors import ExportError
 from export.inference import open_session
 from export.package import next_version, write_bundle
@@ -42,13 +42,7 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
         raise ExportError("The model was not evaluated yet: run `pneumo-train evaluate` first.")
     serving = trained.serving_model()
     spec = trained.config.preprocessing
-    map_size = serving.output["activation_map"].shape[1:3]
-    signature = classifier_signature(
-        spec,
-        len(trained.calibration.findings),
-        map_size,
-        ood_score=trained.scorer is not None,
-    )
+    signature = promised_signature(trained, serving)
     model = convert(serving, signature).SerializeToString()
     files = validation_files(workdir, data, trained, PARITY_IMAGES)
     parity = measure_parity(serving, open_session(model), read_images(files, spec))

@@ -9,11 +9,12 @@ import onnxruntime
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from contract.decision import Decision, decide
+from contract.decision import Decision, Familiarity, decide
 from contract.findings import Label
-from contract.manifest import ModelManifest, read_manifest, read_verified_model
+from contract.manifest import OOD_SCORE, ModelManifest, read_manifest, read_verified_model
 from contract.preprocessing import PreprocessingSpec, preprocess
-from contract.radiograph import decode
+from contract.quality import assess
+from contract.radiograph import Radiograph, decode
 from export.errors import VerificationError
 from export.graph import tensor_specs
 from export.inference import open_session, run_in_batches
@@ -57,9 +58,7 @@ def read_images(files: Sequence[Path], spec: PreprocessingSpec) -> NDArray[np.ui
     Raises:
         ImageError: A file cannot be read.
     """
-    return np.stack(
-        [preprocess(decode(file.read_bytes(), at_least=spec.size), spec) for file in files]
-    )
+    return np.stack([preprocess(_decoded(file, spec), spec) for file in files])
 
 
 def answer(bundle: Path, files: Sequence[Path]) -> list[Answer]:
@@ -70,16 +69,27 @@ def answer(bundle: Path, files: Sequence[Path]) -> list[Answer]:
         ImageError: A file cannot be read.
     """
     manifest, session = open_bundle(bundle)
-    if not files:
-        return []
-    probabilities = run_in_batches(session, read_images(files, manifest.preprocessing))[
-        "probabilities"
-    ]
-    return [
-        Answer(
-            file=file.name,
-            probabilities=dict(zip(manifest.labels, row, strict=True)),
-            decision=decide(manifest.labels, row, manifest.operating_points),
-        )
-        for file, row in zip(files, probabilities.tolist(), strict=True)
-    ]
+    return [_answer(file, manifest, session) for file in files]
+
+
+def _answer(file: Path, manifest: ModelManifest, session: onnxruntime.InferenceSession) -> Answer:
+    radiograph = _decoded(file, manifest.preprocessing)
+    image = preprocess(radiograph, manifest.preprocessing)
+    outputs = run_in_batches(session, image[np.newaxis])
+    limits, familiar = manifest.quality, manifest.out_of_distribution
+    row = outputs["probabilities"][0].tolist()
+    decision = decide(
+        manifest.labels,
+        row,
+        manifest.operating_points,
+        quality=assess(image, radiograph.rows, radiograph.columns, limits) if limits else None,
+        familiarity=Familiarity(score=float(outputs[OOD_SCORE][0]), limit=familiar.limit)
+        if familiar
+        else None,
+    )
+    labelled = dict(zip(manifest.labels, row, strict=True))
+    return Answer(file=file.name, probabilities=labelled, decision=decision)
+
+
+def _decoded(file: Path, spec: PreprocessingSpec) -> Radiograph:
+    return decode(file.read_bytes(), at_least=spec.size)

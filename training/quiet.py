@@ -1,6 +1,7 @@
 """Keeps a framework's greetings away from what a command says to people."""
 
 import importlib
+import logging
 import os
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from pathlib import Path
 def import_keras_quietly() -> None:
     """Import the framework; TensorFlow greets on the standard error, whatever it is asked."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Several networks in one process make it warn of tracing functions again, which is right.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     kept = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)

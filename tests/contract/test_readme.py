@@ -24,7 +24,13 @@ def test_the_example_gets_the_answer_that_the_readme_shows() -> None:
     assert answer["model"] == ANSWER["model"]
     assert answer["timing_ms"].keys() == ANSWER["timing_ms"].keys()
     [found], [shown] = answer["results"], ANSWER["results"]
-    assert {**found, "findings": None} == {**shown, "findings": None}
+    measured = ("findings", "quality", "out_of_distribution")
+    assert found.keys() == shown.keys()
+    assert all(found[key] == shown[key] for key in found.keys() - set(measured))
+    assert found["out_of_distribution"] == pytest.approx(shown["out_of_distribution"], rel=1e-3)
+    for check, expected in zip(found["quality"]["checks"], shown["quality"]["checks"], strict=True):
+        value = pytest.approx(expected["value"], rel=1e-3, abs=1e-6)
+        assert check == {**expected, "value": value}
     for finding, expected in zip(found["findings"], shown["findings"], strict=True):
         assert finding == {
             **expected,
@@ -44,8 +50,10 @@ def test_the_example_gets_the_answer_that_the_readme_shows() -> None:
     ],
 )
 def test_the_measured_figures_are_those_of_the_manifest(title: str, metric: str) -> None:
-    manifest = read_manifest(ROOT / "models" / "xray-pneumonia" / "1")
-    [expected] = [m for m in manifest.metrics if m.name == metric]
+    manifest = read_manifest(ROOT / "models" / "xray-pneumonia" / "2")
+    [expected] = [
+        m for m in manifest.metrics if (m.name, m.label, m.source) == (metric, None, None)
+    ]
     pattern = rf"\| {title} \| ([\d.]+) \| ([\d.]+) to ([\d.]+) \|"
     [shown] = re.findall(pattern, README)
 

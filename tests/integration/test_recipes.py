@@ -1,10 +1,13 @@
 """Every recipe that ships, made small: its layout, one step, evaluation, export, an answer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from typer import Typer
 from typer.testing import CliRunner
 
 from export.cli import app as export_app
@@ -16,6 +19,7 @@ from training.cli import app as training_app
 from training.config import RECIPES, Recipe, read_recipe
 from training.recipe_file import write_recipe
 
+COMPARED = ("xray-pneumonia-156",)
 IMAGES = 12
 SIDE = 64
 MANIFEST_HEADER = "path,modality,label,source,patient_id,group,split,licence"
@@ -26,13 +30,14 @@ def write_manifest(root: Path, recipe: Recipe) -> None:
     """Every source that the recipe pools, with every label; a third of the images to test."""
     [source] = recipe.data.sources
     modality = "ct" if recipe.data.kind == "ct-slice" else "xray"
-    labels = {*recipe.data.classes, *source.labels} if not source.labels else {*source.labels}
-    labels = labels | {recipe.data.positive} if recipe.data.positive else labels
+    labels = {*source.labels, *recipe.data.classes} - set(source.labels.values())
     rows = [MANIFEST_HEADER]
     for number, (name, label) in enumerate(product(source.only, sorted(map(str, labels)))):
         for image in range(IMAGES):
             path = f"{name}-{label}-{image}.png"
-            (root / path).write_bytes(as_png(drawn(IMAGES * number + image, label != "normal")))
+            (root / path).write_bytes(
+                as_png(drawn(IMAGES * number + image, diseased=label != "normal"))
+            )
             split = "test" if image % 3 == 0 else "train"
             rows.append(f"{path},{modality},{label},{name},{path},,{split},CC0")
     (root / "manifest.csv").write_text("\n".join(rows) + "\n")
@@ -43,7 +48,7 @@ def write_radiography(root: Path, _recipe: Recipe) -> None:
         folder = root / "COVID-19_Radiography_Dataset" / name / "images"
         folder.mkdir(parents=True)
         for image in range(IMAGES):
-            pixels = drawn(IMAGES * number + image, name != "Normal")
+            pixels = drawn(IMAGES * number + image, diseased=name != "Normal")
             (folder / f"{name}-{image + 1}.png").write_bytes(as_png(pixels))
 
 
@@ -59,7 +64,7 @@ LAYOUTS: dict[str, Callable[[Path, Recipe], None]] = {
 }
 
 
-def drawn(seed: int, diseased: bool):  # noqa: ANN201, FBT001
+def drawn(seed: int, *, diseased: bool) -> NDArray[np.uint8]:
     return synthetic_radiograph(40, 40, float(diseased), seed=seed)
 
 
@@ -82,13 +87,19 @@ def made_small(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update=parts)
 
 
-def run(app: object, *arguments: object) -> None:
+def run(app: Typer, *arguments: object) -> None:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
 
 
-@pytest.fixture(params=sorted(path.stem for path in RECIPES.glob("*.toml")))
-def recipe(request: pytest.FixtureRequest) -> Iterator[Recipe]:
+@pytest.fixture(
+    params=[
+        # What is kept for comparison takes its time elsewhere.
+        pytest.param(path.stem, marks=pytest.mark.slow if path.stem in COMPARED else ())
+        for path in sorted(RECIPES.glob("*.toml"))
+    ]
+)
+def recipe(request: pytest.FixtureRequest) -> Recipe:
     return read_recipe(request.param)
 
 

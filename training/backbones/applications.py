@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-from keras import applications
+from keras import applications, layers
 
 from training.standardisation import Mode
 
@@ -66,7 +66,7 @@ class Application:
     def _backbone(self, whole: keras.Model, last_layer: str | None) -> keras.Model:
         start = whole.get_layer(self.stem).input if self.stem else whole.input
         end = whole.get_layer(last_layer).output if last_layer else whole.output
-        return keras.Model(start, end, name="backbone")
+        return _with_kept_places(keras.Model(start, end, name="backbone"))
 
 
 APPLICATIONS: dict[str, Application] = {
@@ -78,3 +78,24 @@ APPLICATIONS: dict[str, Application] = {
     "mobilenetv2": Application(applications.MobileNetV2, "fixed"),
     "densenet121": Application(applications.DenseNet121, "torch"),
 }
+
+
+def _with_kept_places(network: keras.Model) -> keras.Model:
+    """The network with averages over the image as maps of one cell.
+
+    Those of squeeze and excitation lose their rows and columns and get them back at once. On that
+    way the ONNX converter would leave a layout change in each block.
+    """
+    if not any(isinstance(layer, layers.GlobalAveragePooling2D) for layer in network.layers):
+        return network
+    kept = keras.models.clone_model(network, clone_function=_kept)
+    kept.set_weights(network.get_weights())
+    return kept
+
+
+def _kept(layer: keras.Layer) -> keras.Layer:
+    if isinstance(layer, layers.GlobalAveragePooling2D):
+        return layers.GlobalAveragePooling2D(keepdims=True, name=layer.name)
+    if isinstance(layer, layers.Reshape):
+        return layers.Identity(name=layer.name)
+    return layer.from_config(layer.get_config())

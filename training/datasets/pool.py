@@ -22,8 +22,7 @@ def read_pool(config: DataConfig, root: Path, splits: Sequence[OfficialSplit]) -
         RecipeError: There is no such adapter, or no such source.
         DataError: A folder is missing, or not laid out as its adapter expects.
     """
-    pool = _read_all(config, root, splits)
-    return _rows(pool, ~pool.table["source"].isin(config.leave_out))
+    return _read_all(config, root, splits, left_out=False)
 
 
 def read_left_out(config: DataConfig, root: Path) -> Dataset:
@@ -35,17 +34,23 @@ def read_left_out(config: DataConfig, root: Path) -> Dataset:
     """
     if not config.leave_out:
         raise RecipeError("The recipe leaves no source out: there is nothing to evaluate.")
-    pool = _read_all(config, root, ("train", "test"))
-    return _rows(pool, pool.table["source"].isin(config.leave_out))
+    return _read_all(config, root, ("train", "test"), left_out=True)
 
 
-def _read_all(config: DataConfig, root: Path, splits: Sequence[OfficialSplit]) -> Dataset:
+def _read_all(
+    config: DataConfig, root: Path, splits: Sequence[OfficialSplit], *, left_out: bool
+) -> Dataset:
     parts = [_read(source, root, splits) for source in config.sources]
-    pool = parts[0] if len(parts) == 1 else _joined(config.sources, parts, root)
-    if unknown := sorted(set(config.leave_out) - set(pool.table["source"])):
-        known = ", ".join(sorted(set(pool.table["source"])))
-        raise RecipeError(f"There is no source {', '.join(unknown)} to leave out. Known: {known}.")
-    return pool
+    known = sorted({name for part in parts for name in part.table["source"]})
+    if unknown := sorted(set(config.leave_out) - set(known)):
+        raise RecipeError(
+            f"There is no source {', '.join(unknown)} to leave out. Known: {', '.join(known)}."
+        )
+    chosen = [
+        _described(_rows(part, part.table["source"].isin(config.leave_out) == left_out))
+        for part in parts
+    ]
+    return chosen[0] if len(chosen) == 1 else _joined(config.sources, chosen, root)
 
 
 def _read(source: SourceConfig, root: Path, splits: Sequence[OfficialSplit]) -> Dataset:
@@ -54,7 +59,7 @@ def _read(source: SourceConfig, root: Path, splits: Sequence[OfficialSplit]) -> 
     kept = ~table["label"].isin(source.ignore)
     if source.only:
         kept &= table["source"].isin(source.only)
-    chosen = _described(_rows(_with_table(parts[0], table), kept))
+    chosen = _rows(_with_table(parts[0], table), kept)
     return _with_table(
         chosen, chosen.table.assign(label=chosen.table["label"].replace(source.labels))
     )

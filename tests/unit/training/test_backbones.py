@@ -79,3 +79,19 @@ def test_the_standardisation_that_efficientnet_has_inside_is_done_outside() -> N
     np.testing.assert_allclose(standardise(GRAYS), inside, rtol=1e-4, atol=1e-5)
     cut = APPLICATIONS["efficientnetb0"].build(size)
     assert len(cut.weights) == len(whole.weights) - len(normalization.weights)
+
+
+def test_efficientnet_answers_alike_with_maps_of_one_cell_in_its_blocks() -> None:
+    keras.utils.set_random_seed(0)
+    colour = np.random.default_rng(1).normal(size=(2, 64, 64, 3)).astype(np.float32)
+    whole = keras.applications.EfficientNetB0(
+        include_top=False, weights=None, input_shape=(64, 64, 3)
+    )
+    kept = APPLICATIONS["efficientnetb0"].build((64, 64))
+    kept.set_weights(whole.get_weights()[3:])
+
+    stem = whole.get_layer("stem_conv_pad").input
+    expected = keras.Model(stem, whole.output)(colour)
+
+    assert np.ptp(expected) > 0
+    np.testing.assert_allclose(kept(colour), expected, rtol=1e-4, atol=1e-6 * np.ptp(expected))

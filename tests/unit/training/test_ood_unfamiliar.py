@@ -22,11 +22,11 @@ def test_every_kind_is_drawn_at_the_size_of_the_model() -> None:
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_kind_has_many_different_images_and_the_seed_decides_them(kind: str) -> None:
     first, again, other = (
-        [(plane.mean(), plane.std()) for plane in (KINDS[kind](random) for _ in range(12))]
+        [(plane.mean(), plane.std()) for plane in (KINDS[kind](random) for _ in range(5))]
         for random in (np.random.default_rng(seed) for seed in (0, 0, 1))
     )
 
-    assert len(set(first)) > 6
+    assert len(set(first)) > 3
     assert again == first
     assert other != first
 

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ ROWS = [
 ]
 
 
-def config(*sources: dict[str, object], **values: object) -> DataConfig:
+def config(*sources: Mapping[str, object], **values: object) -> DataConfig:
     return DataConfig.model_validate(
         {"sources": sources, "classes": ["normal", "covid-19"], **values}
     )
