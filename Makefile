@@ -30,7 +30,7 @@ test: .venv/ready  ## set everything up and run the tests
 	.venv/bin/coverage report --skip-covered --include 'export/*' --omit '*/__main__.py' --fail-under 95
 	.venv/bin/coverage report --skip-covered --include 'service/*' --omit '*/__main__.py' --fail-under 95
 
-slow: .venv/ready  ## convert every large network and compare it with Keras, some ten minutes
+slow: .venv/ready  ## every large network and the other recipes, some ten minutes
 	.venv/bin/pytest -m slow tests
 
 lint: .venv/ready  ## style, import rules

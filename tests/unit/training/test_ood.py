@@ -22,10 +22,9 @@ def radiographs(count: int, seed: int) -> NDArray[np.uint8]:
     return np.stack(planes)[..., np.newaxis]
 
 
-def described(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.asarray(
-        keras.ops.convert_to_numpy(describe_image(image[np.newaxis, ..., np.newaxis]))
-    )[0]
+def described(plane: NDArray[np.uint8]) -> NDArray[np.float32]:
+    numbers = describe_image(plane[np.newaxis, ..., np.newaxis])
+    return np.asarray(keras.ops.convert_to_numpy(numbers), np.float32).ravel()
 
 
 def embedded(values: NDArray[np.float64]) -> Embedded:

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from training.ood.fit import Embedded
 from training.ood.methods import METHODS
@@ -47,7 +46,7 @@ def test_energy_falls_with_any_strong_logit() -> None:
     score = METHODS["energy"](images(300, CLASSES), CLASSES)
     some = strange(5)
 
-    np.testing.assert_allclose(score(some), -logsumexp(some.logits, axis=1), rtol=1e-6)
+    np.testing.assert_allclose(score(some), -np.logaddexp(*some.logits.T), rtol=1e-6)
 
 
 def test_the_relative_distance_forgives_what_is_unusual_in_every_class() -> None:

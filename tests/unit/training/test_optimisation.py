@@ -45,8 +45,11 @@ def test_the_learning_rate_rises_and_falls_to_its_end() -> None:
         }
     ).training
 
-    schedule = learning_rate(config, *stages(config), steps_per_epoch=5)
+    [stage] = stages(config)
 
+    schedule = learning_rate(config, stage, steps_per_epoch=5)
+
+    assert callable(schedule)
     rates = [float(schedule(step)) for step in (0, 5, 10, 30, 50)]
     assert rates == pytest.approx([0.01, 0.055, 0.1, 0.0505, 0.001], rel=1e-3)
 

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -103,7 +104,7 @@ def test_a_file_of_another_application_is_refused(mobilenet: keras.Model, tmp_pa
     ],
 )
 def test_a_training_with_another_backbone_is_refused(
-    changes: dict[str, object], message: str, tmp_path: Path
+    changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     build_classifier(recipe()).save(tmp_path / "model.keras")
 
