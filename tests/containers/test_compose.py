@@ -18,7 +18,7 @@ pytestmark = pytest.mark.containers
 
 GPU = ("docker-compose.yml",)
 CPU = ("docker-compose.yml", "docker-compose.cpu.yml")
-BUNDLE = ROOT / "models" / "xray-pneumonia" / "2"
+BUNDLE = ROOT / "models" / "xray-four-class" / "1"
 
 MISSING_LIBRARIES = """
 import pathlib, subprocess, sysconfig
