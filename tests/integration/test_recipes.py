@@ -20,7 +20,13 @@ from training.config import RECIPES, Recipe, read_recipe
 from training.recipe_file import write_recipe
 
 # Another recipe goes the same way with the same network and the same kind of data.
-ALIKE = ("xray-covid", "xray-pneumonia-156", "xray-pneumonia-baseline")
+ALIKE = (
+    "xray-covid",
+    "xray-four-class",
+    "xray-infection",
+    "xray-pneumonia-156",
+    "xray-pneumonia-baseline",
+)
 IMAGES = 12
 SIDE = 64
 MANIFEST_HEADER = "path,modality,label,source,patient_id,group,split,licence"
