@@ -25,7 +25,7 @@ serve: .venv-serve/ready  ## set everything up and serve on port 8000, on the GP
 	.venv-serve/bin/pneumo-serve run --port $(PORT)
 
 test: .venv/ready  ## set everything up and run the tests
-	.venv/bin/pytest -m "not containers and not slow" --ignore tests/e2e --cov --cov-report=
+	.venv/bin/pytest -n 2 --dist loadfile -m "not containers and not slow" --ignore tests/e2e --cov --cov-report=
 	.venv/bin/coverage report --skip-covered --include 'contract/*' --fail-under 100
 	.venv/bin/coverage report --skip-covered --include 'export/*' --omit '*/__main__.py' --fail-under 95
 	.venv/bin/coverage report --skip-covered --include 'service/*' --omit '*/__main__.py' --fail-under 95

@@ -23,6 +23,7 @@ Reason = Literal[
     "quality.inversion",
     "quality.rotation",
     "quality.framing",
+    "quality.lung_field",
 ]
 
 

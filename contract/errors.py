@@ -14,7 +14,8 @@ ContractError
 └── ManifestError                   one model bundle cannot be used
     ├── InvalidManifest             manifest.json is missing, unreadable or inconsistent
     ├── DigestMismatch              model.onnx is not the file that the manifest describes
-    └── SignatureMismatch           the graph's inputs or outputs differ from the manifest
+    ├── SignatureMismatch           the graph's inputs or outputs differ from the manifest
+    └── GoldenMismatch              the graph answers otherwise than when it was exported
 
 Messages say what is wrong and what to do. They never carry a path, a patient's name or any other
 DICOM value that could identify a person.
@@ -79,3 +80,7 @@ class DigestMismatch(ManifestError):
 
 class SignatureMismatch(ManifestError):
     """The graph's inputs or outputs differ from the manifest."""
+
+
+class GoldenMismatch(ManifestError):
+    """The graph answers otherwise than when it was exported."""

@@ -39,11 +39,14 @@ class LungField:
 
     ``right_share`` and ``left_share`` are shares of the image's area. ``border_share`` is the share
     of the image's edge that is lung: where it is large, a part of the lungs was cut off.
+    ``inside_share`` is the share of a lung's outline that does not lie on the image's edge, of that
+    lung of which it is less: 1 where neither is cut off, 0 where there is none.
     """
 
     right_share: float
     left_share: float
     border_share: float
+    inside_share: float
 
     @property
     def area_share(self) -> float:
@@ -55,6 +58,14 @@ class LungField:
         """The area of the smaller lung as a share of the larger: 0 where one is missing."""
         larger = max(self.right_share, self.left_share)
         return min(self.right_share, self.left_share) / larger if larger else 0.0
+
+    @property
+    def completeness(self) -> float:
+        """How much of two lungs is in the picture: 1 two of a size, uncut, 0 where one is missing.
+
+        A cut makes one lung smaller than the other, or puts its outline on the edge, or both.
+        """
+        return self.balance * self.inside_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +126,23 @@ def lung_field(mask: Mask) -> LungField:
         right_share=float(lungs.right.mean()),
         left_share=float(lungs.left.mean()),
         border_share=float(edge.mean()),
+        inside_share=min(_inside_share(lungs.right), _inside_share(lungs.left)),
     )
+
+
+def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
+    """Measure how much of what speaks for a finding lies in the lungs.
+
+    Args:
+        activation: One class's activation map of the same image, float32, any (rows, columns).
+        mask: Its lungs, bool, shape (height, width).
+
+    Returns:
+        The share of the positive activation, 0 to 1; None where there is none, or no lung.
+    """
+    positive = np.maximum(fit_map(activation, mask.shape), 0)
+    total = float(positive.sum())
+    return float(positive[mask].sum()) / total if total and mask.any() else None
 
 
 def involvement(activation: NDArray[np.float32], lungs: Lungs, threshold: float) -> Involvement:
@@ -147,6 +174,14 @@ def fit_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
     height, width = size
     picture = Image.fromarray(np.ascontiguousarray(values, np.float32))
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _inside_share(lung: Mask) -> float:
+    framed = np.pad(lung, 1)
+    enclosed = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
+    outline = lung & ~enclosed
+    length = int(outline.sum())
+    return int(outline[1:-1, 1:-1].sum()) / length if length else 0.0
 
 
 def _two_largest(mask: Mask) -> Mask:

@@ -5,7 +5,7 @@ A bundle is a folder ``models/<name>/<version>/`` with ``model.onnx``, ``manifes
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, Self
@@ -21,8 +21,18 @@ MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.onnx"
 CARD_FILE = "model-card.md"
 FIGURES = "figures"
+GOLDEN_FILE = "golden.npz"
 OOD_SCORE: Final = "ood_score"
 INTENDED_USE: Final = "Research only. Not for diagnosis."
+RADIOGRAPHY = frozenset({"CR", "DX"})
+
+ReducedPrecision = Literal["int8", "fp16"]
+Precision = Literal["fp32", "int8", "fp16"]
+PRECISION_FILES: Final[Mapping[Precision, str]] = {
+    "fp32": MODEL_FILE,
+    "int8": "model.int8.onnx",
+    "fp16": "model.fp16.onnx",
+}
 
 
 class _Frozen(BaseModel):
@@ -108,8 +118,30 @@ class Parity(_Frozen):
     tolerance: float = Field(gt=0)
 
 
+class Variant(_Frozen):
+    """The same network in smaller numbers, in a file of its own, and how it was accepted.
+
+    Both AUROCs are over the same validation images; ``agreement`` is the share of them that it
+    decides as model.onnx does, with both gates. ``speedup`` is how much less time of one CPU thread
+    an image took on the machine that made it, whose ONNX Runtime is ``runtime``.
+    """
+
+    precision: ReducedPrecision
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    images: int = Field(gt=0)
+    auroc: float
+    auroc_fp32: float
+    agreement: float = Field(ge=0, le=1)
+    speedup: float = Field(gt=0)
+    runtime: str
+
+
 class ModelManifest(_Frozen):
-    """The whole of manifest.json. ``caveats`` are sentences for whoever reads its figures."""
+    """The whole of manifest.json. ``caveats`` are sentences for whoever reads its figures.
+
+    ``golden_digest`` is that of golden.npz; a bundle of before that file has none. ``variants``
+    are the files beside model.onnx that answer alike and take less time.
+    """
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
@@ -129,11 +161,19 @@ class ModelManifest(_Frozen):
     quality: QualityLimits | None = None
     out_of_distribution: OutOfDistribution | None = None
     caveats: tuple[str, ...] = ()
+    golden_digest: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
+    variants: tuple[Variant, ...] = ()
 
     @model_validator(mode="after")
     def _labels_are_unique(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("a label stands twice in findings")
+        return self
+
+    @model_validator(mode="after")
+    def _precisions_are_unique(self) -> Self:
+        if len(self.digests) != 1 + len(self.variants):
+            raise ValueError("a precision stands twice in variants")
         return self
 
     @model_validator(mode="after")
@@ -152,6 +192,16 @@ class ModelManifest(_Frozen):
     def operating_points(self) -> tuple[float, ...]:
         """The operating points, in output order."""
         return tuple(finding.operating_point for finding in self.findings)
+
+    @property
+    def digests(self) -> Mapping[Precision, str]:
+        """The digest of the graph's file in each precision that the bundle has."""
+        return {"fp32": self.digest, **{v.precision: v.digest for v in self.variants}}
+
+    @property
+    def reads_radiographs(self) -> bool:
+        """Whether the model takes projection radiographs, and not slices of a CT alone."""
+        return not RADIOGRAPHY.isdisjoint(self.modalities)
 
     def check_signature(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
         """Compare what a loaded graph has with what the manifest says.
@@ -212,17 +262,25 @@ def read_manifest(bundle: Path) -> ModelManifest:
         raise InvalidManifest(f"{_name(bundle)}/{MANIFEST_FILE}: {error}") from error
 
 
-def read_verified_model(bundle: Path, manifest: ModelManifest) -> bytes:
-    """Read model.onnx and check that it is the file that the manifest describes.
+def read_verified_model(
+    bundle: Path, manifest: ModelManifest, precision: Precision = "fp32"
+) -> bytes:
+    """Read the graph's file and check that it is the one that the manifest describes.
+
+    Args:
+        bundle: The folder.
+        manifest: Its manifest.
+        precision: One that the bundle has: ``manifest.digests`` lists them.
 
     Raises:
-        InvalidManifest: There is no model.onnx, or it cannot be read.
+        InvalidManifest: There is no such file, or it cannot be read.
         DigestMismatch: Its SHA-256 is not the manifest's.
     """
-    model = _read(bundle, MODEL_FILE)
-    if (found := sha256_digest(model)) != manifest.digest:
+    file, expected = PRECISION_FILES[precision], manifest.digests[precision]
+    model = _read(bundle, file)
+    if (found := sha256_digest(model)) != expected:
         raise DigestMismatch(
-            f"{_name(bundle)}/{MODEL_FILE} has {found}, the manifest says {manifest.digest}. "
+            f"{_name(bundle)}/{file} has {found}, the manifest says {expected}. "
             "The file was changed or only partly copied: copy the bundle again."
         )
     return model

@@ -4,22 +4,33 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from contract.enhancement import Enhancement, enhance
 from contract.pixels import resize, to_uint8
 from contract.radiograph import Radiograph
 
 
 class PreprocessingSpec(BaseModel):
-    """The size of a model's input; the manifest carries it from training to serving."""
+    """The size of a model's input and its enhancement, if any.
+
+    The manifest carries them from training to serving.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     height: int = Field(ge=8, le=4096)
     width: int = Field(ge=8, le=4096)
+    enhancement: Enhancement = "none"
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width, in pixels."""
         return self.height, self.width
+
+    @property
+    def words(self) -> str:
+        """The input in words, for a card or a page."""
+        enhanced = "" if self.enhancement == "none" else f", enhanced by {self.enhancement}"
+        return f"gray, {self.width} by {self.height} pixels, uint8{enhanced}"
 
 
 def preprocess(radiograph: Radiograph, spec: PreprocessingSpec) -> NDArray[np.uint8]:
@@ -30,9 +41,10 @@ def preprocess(radiograph: Radiograph, spec: PreprocessingSpec) -> NDArray[np.ui
 
     Args:
         radiograph: Gray pixels, 0 black to the dtype's maximum white.
-        spec: The size that the model takes.
+        spec: What the model takes.
 
     Returns:
         uint8, shape (height, width, 1), 0 black to 255 white.
     """
-    return to_uint8(resize(radiograph.pixels, spec.size))[..., np.newaxis]
+    plane = to_uint8(resize(radiograph.pixels, spec.size))
+    return enhance(plane, spec.enhancement)[..., np.newaxis]

@@ -26,6 +26,7 @@ CheckName = Literal[
     "inversion",
     "rotation",
     "framing",
+    "lung_field",
 ]
 Side = Literal["lower", "upper"]
 
@@ -52,6 +53,8 @@ ADVICE: Mapping[tuple[CheckName, Side], str] = {
     ("rotation", "upper"): "Looks turned. Send it upright.",
     ("framing", "upper"): "Shows a part of the chest only. Send it uncropped, or repeat it with "
     "both lungs in the field.",
+    ("lung_field", "lower"): "A part of the lungs is missing. Send it uncropped, or repeat it with "
+    "both lungs in the field, from their tips to the angles at the diaphragm.",
 }
 
 
@@ -85,6 +88,8 @@ class QualityLimits(_Frozen):
         names = [limit.check for limit in self.limits]
         if len(set(names)) != len(names):
             raise ValueError("a check stands twice in limits")
+        if "lung_field" in names:
+            raise ValueError("the limit of lung_field stands in the segmenter's manifest")
         known = self.position.faults if self.position else frozenset()
         if missing := {"inversion", "rotation", "framing"} & set(names) - known:
             raise ValueError(f"position has no template for {', '.join(sorted(missing))}")
@@ -132,13 +137,13 @@ def assess(image: NDArray[np.uint8], rows: int, columns: int, limits: QualityLim
         limits: Of the model.
     """
     values = measure(image[..., 0], rows, columns, limits.position)
-    return Quality(checks=tuple(_check(limit, values[limit.check]) for limit in limits.limits))
+    return Quality(checks=tuple(checked(limit, values[limit.check]) for limit in limits.limits))
 
 
 def measure(
     image: NDArray[np.uint8], rows: int, columns: int, position: Templates | None
 ) -> dict[CheckName, float]:
-    """Measure all that there are checks for; position only with templates.
+    """Measure all that can be checked without knowing the lungs; position only with templates.
 
     Args:
         image: uint8, shape (height, width), at least 8 by 8.
@@ -162,7 +167,8 @@ def measure(
     return values | position.probabilities(image) if position else values
 
 
-def _check(limit: Limit, value: float) -> Check:
+def checked(limit: Limit, value: float) -> Check:
+    """Hold a value against its limits; a value that is no number is beyond them."""
     side: Side | None = None
     if limit.lower is not None and not value >= limit.lower:
         side = "lower"

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
+from contract.lung_field import LungFieldLimits
 from contract.manifest import (
     INTENDED_USE,
     MANIFEST_FILE,
@@ -31,7 +32,8 @@ LUNG_MASK = "lung_mask"
 class SegmenterManifest(BaseModel):
     """The whole of a segmenter's manifest.json.
 
-    ``parity`` speaks of the probability of lung at each pixel. ``caveats`` are sentences for
+    ``parity`` speaks of the probability of lung at each pixel. ``lung_field`` is what the quality
+    check of that name accepts; without it the check is not made. ``caveats`` are sentences for
     whoever reads its figures.
     """
 
@@ -49,6 +51,7 @@ class SegmenterManifest(BaseModel):
     metrics: tuple[Metric, ...]
     provenance: Provenance
     parity: Parity
+    lung_field: LungFieldLimits | None = None
     caveats: tuple[str, ...] = ()
 
     def check_signature(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from contract.manifest import ModelManifest, sha256_digest
 from export.convert import convert, promised_signature
 from export.errors import ExportError
+from export.golden import golden_answers
 from export.inference import open_session
 from export.package import next_version, write_bundle
 from export.parity import measure_parity
@@ -45,7 +46,9 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
     signature = promised_signature(trained, serving)
     model = convert(serving, signature).SerializeToString()
     files = validation_files(workdir, data, trained, PARITY_IMAGES)
-    parity = measure_parity(serving, open_session(model), read_images(files, spec))
+    session = open_session(model)
+    parity = measure_parity(serving, session, read_images(files, spec))
+    golden = golden_answers({"fp32": session}, spec)
     name = trained.config.name
     figures = sorted((workdir / "figures").glob("*.png"))
     manifest = ModelManifest(
@@ -65,8 +68,9 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
         quality=trained.calibration.quality,
         out_of_distribution=trained.calibration.out_of_distribution,
         caveats=trained.config.caveats,
+        golden_digest=sha256_digest(golden),
     )
-    return write_bundle(models, manifest, model, figures)
+    return write_bundle(models, manifest, model, figures, golden)
 
 
 def validation_files(workdir: Path, data: Path, trained: TrainedModel, count: int) -> list[Path]:

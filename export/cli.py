@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from contract.manifest import ReducedPrecision
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 _MODELS = Path(__file__).parent.parent / "models"
@@ -60,6 +62,44 @@ def measure(
                 f"{name}: {found.parameters:,} parameters, {found.size_bytes / 1e6:.2f} MB, "
                 f"{found.ms_per_image:.2f} ms per image in {found.runtime}"
             )
+
+
+@app.command()
+def quantize(
+    bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")],
+    workdir: Annotated[Path, typer.Option(help="Of the training that the bundle comes from.")],
+    data: Annotated[Path, typer.Option(help="The data set that the model was trained on.")],
+    precision: Annotated[ReducedPrecision, typer.Option(help="For CPUs; for GPUs.")] = "int8",
+) -> None:
+    """Add a faster file to a bundle, if it answers the validation images as model.onnx does."""
+    from training.quiet import import_keras_quietly
+
+    import_keras_quietly()
+    from export.quantize import quantize_bundle, summary
+
+    with _one_clear_line():
+        typer.echo(summary(quantize_bundle(bundle.resolve(), workdir, data, precision)))
+
+
+@app.command()
+def golden(bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")]) -> None:
+    """Give a bundle of before golden.npz the answers that the service checks when it loads it."""
+    from export.golden import add_golden
+
+    with _one_clear_line():
+        add_golden(bundle.resolve())
+
+
+@app.command()
+def triton(
+    models: Annotated[Path, typer.Option(help="The model repository.")] = _MODELS,
+) -> None:
+    """Write the config.pbtxt with which NVIDIA Triton serves each model of a repository."""
+    from export.triton import write_triton_configs
+
+    with _one_clear_line():
+        for file in write_triton_configs(models):
+            typer.echo(file)
 
 
 @app.command()

@@ -4,6 +4,7 @@ ExportError
 ├── ConversionError     tf2onnx failed, or its graph is not the one that was promised
 ├── ParityError         the graph answers otherwise than the Keras model
 ├── BundleExists        that version is already there
+├── VariantRefused      a faster file does not answer as model.onnx does, or cannot be made
 └── VerificationError   a bundle does not do what its manifest says
 """
 
@@ -22,6 +23,10 @@ class ParityError(ExportError):
 
 class BundleExists(ExportError):
     """A bundle of that name and version is already there."""
+
+
+class VariantRefused(ExportError):
+    """A faster file does not answer as model.onnx does, or cannot be made."""
 
 
 class VerificationError(ExportError):

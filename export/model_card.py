@@ -5,7 +5,7 @@ Source: Mitchell et al. 2019, "Model Cards for Model Reporting".
 
 from collections.abc import Iterable, Sequence
 
-from contract.manifest import Metric, ModelManifest
+from contract.manifest import Metric, ModelManifest, Variant
 from export.reporting_items import REPORTING_ITEMS
 from training.report import tables
 
@@ -93,6 +93,25 @@ _EXPLANATIONS = {
         "`left_out`: networks trained without the named source, asked of that source. It is what "
         "to expect elsewhere."
     ),
+    "conformal_": (
+        "Prediction sets: chosen on the validation images to hold the true class for 90 % of new "
+        "ones, class by class. An image that a gate stops, or whose set has not exactly one class, "
+        "is referred; the error is of the others. A source of fewer than 20 images has no figure."
+    ),
+    "heatmap_": (
+        "`heatmap`: of images that have the finding, the share of the activation inside the lungs, "
+        "and how often the strongest place is there (`pointing`), on the whole image and with all "
+        "but the lungs covered; `even_map` is what a map without any preference gets. `alike`: how "
+        "much of a map stays when the weights of the head, or all, are shuffled; 1 is all of it."
+    ),
+    "severity_": (
+        "`severity`: the rank correlation of the share of the lungs under the map with experts' "
+        "scores. Answers carry no severity."
+    ),
+    "strange_": (
+        "`strange`: the share of unfamiliar images of each kind that the out-of-distribution score "
+        "catches at the manifest's limit."
+    ),
     "under_": (
         "`under_<change>_<level>`: the level of each change at which the AUROC is lowest, out of "
         "those tried."
@@ -108,21 +127,28 @@ def _limits(manifest: ModelManifest) -> str:
 
 def _facts(manifest: ModelManifest) -> str:
     origin = manifest.provenance
-    height, width = manifest.preprocessing.size
     rows = [
         ("Data", origin.dataset),
         ("Licence of the data", origin.licence),
         ("Images", f"{origin.training_images} to train, {origin.validation_images} to validate"),
         ("Takes", f"{', '.join(manifest.modalities)} of {', '.join(manifest.body_parts)}"),
-        ("Input", f"gray, {width} by {height} pixels, uint8"),
+        ("Input", manifest.preprocessing.words),
         ("Trained", f"{origin.trained_at:%Y-%m-%d}, {origin.framework}, recipe `{origin.recipe}`"),
         ("Git revision", f"`{origin.git_revision}`"),
         ("Data digest", f"`{origin.data_digest}`"),
         ("Temperature", f"{manifest.temperature:.3f}"),
         ("Parity", _parity(manifest)),
         ("Digest", f"`{manifest.digest}`"),
+        *((variant.precision, _variant(variant)) for variant in manifest.variants),
     ]
     return "## Facts\n\n" + _table(("", ""), rows)
+
+
+def _variant(variant: Variant) -> str:
+    return (
+        f"{variant.agreement:.1%} of {variant.images} validation images decided as in fp32; AUROC "
+        f"{variant.auroc:.4f}, {variant.auroc_fp32:.4f} in fp32; digest `{variant.digest}`"
+    )
 
 
 def _parity(manifest: ModelManifest) -> str:
@@ -199,12 +225,12 @@ def _honesty(metrics: Sequence[Metric]) -> Iterable[str]:
         for prefix, text in _EXPLANATIONS.items()
         if any(m.name.startswith(prefix) for m in figures)
     ]
-    table = tables.honesty_table(figures)
+    found = (tables.honesty_table(figures), tables.coverage_table(figures))
     yield "\n\n".join(
         [
             "## Honesty checks",
             "\n".join([_HONESTY, "", *explained]),
-            _table(table.header, table.rows),
+            *(_table(table.header, table.rows) for table in found if table.rows),
         ]
     )
 

@@ -5,9 +5,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import mkdtemp
 
-from contract.manifest import CARD_FILE, FIGURES, MANIFEST_FILE, MODEL_FILE, ModelManifest
+from contract.manifest import (
+    CARD_FILE,
+    FIGURES,
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    ModelManifest,
+)
 from export.errors import BundleExists
 from export.model_card import model_card
+from export.triton import write_triton_config
 
 
 def next_version(models: Path, name: str) -> int:
@@ -18,7 +26,11 @@ def next_version(models: Path, name: str) -> int:
 
 
 def write_bundle(
-    models: Path, manifest: ModelManifest, model: bytes, figures: Iterable[Path] = ()
+    models: Path,
+    manifest: ModelManifest,
+    model: bytes,
+    figures: Iterable[Path] = (),
+    golden: bytes | None = None,
 ) -> Path:
     """Write a bundle under a temporary name and rename it when it is complete.
 
@@ -27,6 +39,7 @@ def write_bundle(
         manifest: What to write; its name and version choose the folder.
         model: The bytes of model.onnx; their digest is the manifest's.
         figures: PNG files of the evaluation, shown with the model card.
+        golden: The bytes of golden.npz, where the manifest has their digest.
 
     Raises:
         BundleExists: That version is there already. A version, once written, never changes.
@@ -42,11 +55,14 @@ def write_bundle(
     draft = Path(mkdtemp(prefix=".draft-", dir=bundle.parent))
     try:
         _fill(draft, manifest, model, figures)
+        if golden is not None:
+            (draft / GOLDEN_FILE).write_bytes(golden)
         draft.chmod(0o755)
         draft.rename(bundle)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+    write_triton_config(bundle, manifest.signature)
     return bundle
 
 

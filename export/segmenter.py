@@ -16,6 +16,7 @@ from export.inference import open_session, run_in_batches
 from export.package import next_version
 from export.parity import TOLERANCE
 from export.segmenter_card import segmenter_card
+from export.triton import write_triton_config
 from export.verify import read_images
 from training.errors import WorkdirMismatch
 from training.lungs.dataset import list_lung_images, mask_digest
@@ -61,6 +62,7 @@ def export_segmenter(workdir: Path, data: Path, models: Path, version: int | Non
         metrics=trained.evaluation.metrics,
         provenance=trained.provenance,
         parity=mask_parity(serving, open_session(model), images),
+        lung_field=trained.lung_field,
         caveats=trained.recipe.caveats,
     )
     return write_segmenter(models, manifest, model)
@@ -85,6 +87,7 @@ def write_segmenter(models: Path, manifest: SegmenterManifest, model: bytes) -> 
         (draft / MODEL_FILE).write_bytes(model)
         (draft / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
         (draft / CARD_FILE).write_text(segmenter_card(manifest))
+    write_triton_config(bundle, manifest.signature)
     return bundle
 
 

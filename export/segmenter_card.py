@@ -42,6 +42,12 @@ def _facts(manifest: SegmenterManifest) -> list[str]:
         ),
         ("Digest", f"`{manifest.digest}`"),
     ]
+    if (limits := manifest.lung_field) is not None:
+        accepted = (
+            f"looked at where `framing` is above {limits.doubt:g}; "
+            f"accepted from a completeness of {limits.lower:g}"
+        )
+        rows.append(("Check `lung_field`", accepted))
     return ["|  |  |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)]
 
 

@@ -31,10 +31,10 @@ class Answer(BaseModel):
 
 
 def open_bundle(bundle: Path) -> tuple[ModelManifest, onnxruntime.InferenceSession]:
-    """Check a bundle's manifest, digest and signature, and open a session on it.
+    """Check a bundle's manifest, digests and signature, and open a session on its model.onnx.
 
     Raises:
-        ManifestError: The manifest, the digest or the signature is wrong.
+        ManifestError: The manifest, a digest or a signature is wrong.
         VerificationError: The folder's name and version are not the manifest's.
     """
     manifest = read_manifest(bundle)
@@ -43,10 +43,10 @@ def open_bundle(bundle: Path) -> tuple[ModelManifest, onnxruntime.InferenceSessi
             f"The folder {bundle.parent.name}/{bundle.name} holds the manifest of "
             f"{manifest.name} version {manifest.version}."
         )
-    model = read_verified_model(bundle, manifest)
-    graph = onnx.load_from_string(model).graph
-    manifest.check_signature(tensor_specs(graph.input), tensor_specs(graph.output))
-    return manifest, open_session(model)
+    for precision in manifest.digests:
+        graph = onnx.load_from_string(read_verified_model(bundle, manifest, precision)).graph
+        manifest.check_signature(tensor_specs(graph.input), tensor_specs(graph.output))
+    return manifest, open_session(read_verified_model(bundle, manifest))
 
 
 def read_images(files: Sequence[Path], spec: PreprocessingSpec) -> NDArray[np.uint8]:

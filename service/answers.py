@@ -7,6 +7,7 @@ from contract.findings import Code
 from contract.quality import Quality
 from service.heatmap import MEDIA_TYPE, Heatmap
 from service.identifiers import uuid7
+from service.lungs import LungPicture
 from service.prediction import Answer, Prediction, Rejection
 from service.problems import describe
 from service.repository import ServedModel
@@ -24,6 +25,7 @@ def render(prediction: Prediction, request_id: str) -> bytes:
         "id": str(uuid7()),
         "model": model_reference(prediction.model),
         "execution_provider": prediction.model.session.provider,
+        "precision": prediction.model.precision,
         "results": [
             _answer(result) if isinstance(result, Answer) else _rejection(result, request_id)
             for result in prediction.results
@@ -45,7 +47,7 @@ def model_reference(model: ServedModel) -> dict[str, object]:
     return {
         "name": manifest.name,
         "version": manifest.version,
-        "digest": manifest.digest,
+        "digest": model.digest,
         "intended_use": manifest.intended_use,
     }
 
@@ -78,6 +80,8 @@ def _answer(answer: Answer) -> dict[str, object]:
         body["out_of_distribution"] = _familiarity(answer.familiarity)
     if answer.heatmap is not None:
         body["heatmap"] = _heatmap(answer.heatmap)
+    if answer.lungs is not None:
+        body["lungs"] = _lungs(answer.lungs)
     return body
 
 
@@ -116,12 +120,24 @@ def _familiarity(familiarity: Familiarity) -> dict[str, object]:
 
 
 def _heatmap(heatmap: Heatmap) -> dict[str, object]:
-    return {
+    body: dict[str, object] = {
         "label": heatmap.label,
         "media_type": MEDIA_TYPE,
         "data": heatmap.data,
         "width": heatmap.width,
         "height": heatmap.height,
+    }
+    if heatmap.inside_lungs is not None:
+        body["inside_lungs"] = heatmap.inside_lungs
+    return body
+
+
+def _lungs(lungs: LungPicture) -> dict[str, object]:
+    return {
+        "media_type": MEDIA_TYPE,
+        "data": lungs.data,
+        "width": lungs.width,
+        "height": lungs.height,
     }
 
 

@@ -9,14 +9,19 @@ from fastapi import FastAPI
 
 from contract.manifest import INTENDED_USE
 from service import __version__, problems
+from service.logs import Logger, make_logger
 from service.middleware import RequestContext
 from service.receiving import BodyLimit
-from service.routes import cards, health, metrics, models, page, predict
+from service.routes import admin, cards, health, metrics, models, page, predict, v2
 from service.routes import problems as problem_routes
 from service.routes.docs import add_docs
 from service.runtime import OpenModels, Runtime, open_repository
 from service.settings import Settings
-from service.telemetry import Logger, make_logger
+
+_OTHER_DOCUMENT = (
+    "The routes below /v2 are not listed here: the Open Inference Protocol, which they follow, has "
+    "a document of its own."
+)
 
 
 def create_api() -> FastAPI:
@@ -25,7 +30,7 @@ def create_api() -> FastAPI:
         title="Pneumoscope",
         version=__version__,
         summary="Reads chest images.",
-        description=INTENDED_USE,
+        description=f"{INTENDED_USE} {_OTHER_DOCUMENT}",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=_lifespan,
         generate_unique_id_function=attrgetter("name"),
@@ -33,7 +38,7 @@ def create_api() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (predict, health, models, cards, metrics, problem_routes, page):
+    for module in (predict, v2, health, models, admin, cards, metrics, problem_routes, page):
         api.include_router(module.router)
     problems.install(api)
     add_docs(api)
@@ -63,7 +68,9 @@ def create_app(
         budget=runtime.receive_budget,
         timeout_s=settings.receive_timeout_s,
     )
-    app.add_middleware(RequestContext, metrics=runtime.metrics, log=runtime.log)
+    app.add_middleware(
+        RequestContext, metrics=runtime.metrics, tracing=runtime.tracing, log=runtime.log
+    )
     return app
 
 

@@ -7,12 +7,16 @@ from fastapi import Request
 from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 
+from service.errors import Forbidden
 from service.keys import Scope, authorize
 from service.runtime import runtime_of
 
 
 class Requires(HTTPBearer):
-    """Lets a request pass where no keys are configured, or where its key has the scope."""
+    """Lets a request pass where no keys are configured, or where its key has the scope.
+
+    Without keys nobody is an admin: whoever reaches the port may ask, but change nothing.
+    """
 
     def __init__(self, scope: Scope) -> None:
         """Choose the scope."""
@@ -27,9 +31,14 @@ class Requires(HTTPBearer):
 
         Raises:
             Unauthenticated: There is no key, or it is not known.
-            Forbidden: It does not have the scope.
+            Forbidden: It does not have the scope, or there are no keys and the scope is ``admin``.
         """
         keys = runtime_of(request).keys
+        if keys is None and self._scope == "admin":
+            raise Forbidden(
+                "This needs an API key with the scope 'admin', and no keys are configured: "
+                "see PNEUMO_API_KEYS_FILE."
+            )
         if keys is None:
             return
         scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))

@@ -14,6 +14,7 @@ from service.openapi import to_yaml, write_document
 from service.runtime import open_repository
 from service.server import serve
 from service.settings import Provider, read_settings
+from service.thread_split import measure_thread_splits
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve chest image models.")
 ModelsDir = Annotated[Path | None, typer.Option(help="The folder of model bundles.")]
@@ -40,6 +41,21 @@ def check(models_dir: ModelsDir = None, provider: ProviderChoice = None) -> None
     for model in repository.all():
         manifest = model.manifest
         typer.echo(f"{manifest.name} version {manifest.version}: {model.session.provider}")
+    if (segmenter := repository.segmenter) is not None:
+        finds = segmenter.manifest
+        typer.echo(f"{finds.name} version {finds.version}: {segmenter.graph.provider}")
+
+
+@app.command()
+def threads(models_dir: ModelsDir = None) -> None:
+    """Measure how the CPUs are best shared out, on a machine that does nothing else."""
+    with _errors_in_one_line():
+        splits = measure_thread_splits(read_settings(models_dir=models_dir, provider="cpu"))
+    for split in splits:
+        typer.echo(
+            f"{split.images_per_s:.0f} images/s with PNEUMO_DECODE_WORKERS={split.runs} "
+            f"PNEUMO_INFERENCE_WORKERS={split.runs} PNEUMO_INTRA_OP_THREADS={split.threads}"
+        )
 
 
 @app.command()

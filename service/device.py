@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from service.errors import DeviceLost
-from service.telemetry import Logger
+from service.logs import Logger
 
 PROBE_TIMEOUT_S = 10
 

@@ -9,11 +9,14 @@ ServiceError
 │   ├── NoFile                      no image came with it
 │   ├── TooManyFiles                more files than one request may have
 │   ├── MalformedMultipart          the multipart body cannot be taken apart
+│   ├── MalformedInference          no request of the Open Inference Protocol, or not for this model
+│   ├── UnsupportedEncoding         a Content-Encoding that is not undone here
 │   ├── BodyTooLarge                more bytes than a body may have
 │   ├── BodyTimeout                 the body did not arrive in time
 │   ├── Unauthenticated             no key, or a wrong one
 │   ├── Forbidden                   the key does not have the scope
 │   ├── UnknownModel                no model of that name, or not that version
+│   ├── ReloadRefused               the served models cannot be changed in that way
 │   └── ClientDisconnected          nobody waits for the answer any more
 ├── Overloaded                      too much work; trying again later helps
 │   ├── QueueFull                   the bounded number of images is in flight
@@ -77,6 +80,14 @@ class MalformedMultipart(RequestError):
     """The multipart body cannot be taken apart."""
 
 
+class MalformedInference(RequestError):
+    """No request of the Open Inference Protocol, or none that this model takes."""
+
+
+class UnsupportedEncoding(RequestError):
+    """A Content-Encoding that is not undone here."""
+
+
 class BodyTooLarge(RequestError):
     """More bytes than a body may have."""
 
@@ -95,6 +106,10 @@ class Forbidden(RequestError):
 
 class UnknownModel(RequestError):
     """No model of that name, or not that version."""
+
+
+class ReloadRefused(RequestError):
+    """The served models cannot be changed in that way."""
 
 
 class ClientDisconnected(RequestError):
@@ -203,6 +218,7 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     contract.InvalidManifest: INTERNAL,
     contract.DigestMismatch: INTERNAL,
     contract.SignatureMismatch: INTERNAL,
+    contract.GoldenMismatch: INTERNAL,
     StartError: NOT_READY,
     InvalidConfiguration: NOT_READY,
     NoModel: NOT_READY,
@@ -213,11 +229,18 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     MalformedMultipart: ProblemType(
         422, "malformed-multipart", "The multipart body cannot be taken apart"
     ),
+    MalformedInference: ProblemType(
+        400, "malformed-inference", "The inference request is not well-formed"
+    ),
+    UnsupportedEncoding: ProblemType(
+        415, "unsupported-encoding", "The content encoding is not supported"
+    ),
     BodyTooLarge: ProblemType(413, "body-too-large", "The request body is too large"),
     BodyTimeout: ProblemType(408, "body-timeout", "The request body did not arrive in time"),
     Unauthenticated: ProblemType(401, "unauthenticated", "A valid API key is needed"),
     Forbidden: ProblemType(403, "forbidden", "The API key does not allow this"),
     UnknownModel: ProblemType(404, "unknown-model", "There is no such model"),
+    ReloadRefused: ProblemType(409, "reload-refused", "The served models stay as they are"),
     ClientDisconnected: ProblemType(499, "client-disconnected", "The client went away"),
     Overloaded: ProblemType(429, "overloaded", "The service has too much work"),
     QueueFull: ProblemType(429, "queue-full", "The queue is full"),

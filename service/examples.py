@@ -11,6 +11,7 @@ PREDICTION: dict[str, Any] = {
         "intended_use": "Research only. Not for diagnosis.",
     },
     "execution_provider": "CPUExecutionProvider",
+    "precision": "fp32",
     "results": [
         {
             "file": "chest.dcm",
@@ -48,6 +49,20 @@ PREDICTION: dict[str, Any] = {
                 ],
             },
             "out_of_distribution": {"score": 1.3, "limit": 4.2, "accepted": True},
+            "heatmap": {
+                "label": "pneumonia",
+                "media_type": "image/png",
+                "data": "iVBORw0KGgo=",
+                "width": 1024,
+                "height": 1024,
+                "inside_lungs": 0.81,
+            },
+            "lungs": {
+                "media_type": "image/png",
+                "data": "iVBORw0KGgo=",
+                "width": 1024,
+                "height": 1024,
+            },
         }
     ],
     "timing_ms": {"decode": 2.9, "queue": 0.4, "inference": 1.9, "total": 5.6},

@@ -1,4 +1,4 @@
-"""Threads for decoding and for inference, which take urgent work first."""
+"""Threads that take urgent work first, without leaving the rest for ever."""
 
 import asyncio
 import contextlib
@@ -8,10 +8,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+TURNS = 5
+"""Of so many turns the last does not ask for urgency, so that routine work never starves."""
 
 
 class Priority(IntEnum):
@@ -31,7 +35,7 @@ class Timed(Generic[T]):
 
 
 class PriorityExecutor:
-    """A fixed number of threads that take the most urgent work first."""
+    """A fixed number of threads that take the most urgent work first, four times out of five."""
 
     def __init__(self, name: str, workers: int) -> None:
         """Start the threads.
@@ -44,12 +48,18 @@ class PriorityExecutor:
         # One True for every job, put after it, so that whoever takes one finds a job; False stops.
         # With queues that are written in C, a hand-over costs a third of a queue.PriorityQueue's.
         self._tokens: SimpleQueue[bool] = SimpleQueue()
+        self._turns = count(1)
         self._threads = [
             threading.Thread(target=self._serve, name=f"{name}-{number}", daemon=True)
             for number in range(workers)
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def depth(self) -> int:
+        """How many pieces of work wait for a thread."""
+        return self._tokens.qsize()
 
     def run(self, priority: Priority, work: Callable[[], T]) -> asyncio.Future[Timed[T]]:
         """Have a thread do the work; when the caller is cancelled first, nobody does it.
@@ -78,8 +88,10 @@ class PriorityExecutor:
     def _take(self) -> "_Job":
         # A job may come into a queue that was just found empty, while another thread takes the one
         # that was meant: then the next round finds it.
+        fair = next(self._turns) % TURNS == 0
+        queues = self._queues[::-1] if fair else self._queues
         while True:
-            for queue in self._queues:
+            for queue in queues:
                 with contextlib.suppress(Empty):
                     return queue.get_nowait()
 

@@ -18,12 +18,17 @@ PNG_LEVEL = 1
 
 @dataclass(frozen=True, slots=True)
 class Heatmap:
-    """A gray PNG over the radiograph, 0 no evidence to 255 full strength, in base64."""
+    """A gray PNG over the radiograph, 0 no evidence to 255 full strength, in base64.
+
+    ``inside_lungs`` is the share of the evidence that lies in the lungs, 0 to 1; None where there
+    is none, or where the lungs are not known.
+    """
 
     label: Label
     data: str
     width: int
     height: int
+    inside_lungs: float | None = None
 
 
 def heatmap_size(rows: int, columns: int) -> tuple[int, int]:
@@ -47,7 +52,15 @@ def draw_heatmap(
     height, width = heatmap_size(rows, columns)
     fitted = Image.fromarray(activation).resize((width, height), Image.Resampling.BILINEAR)
     gray = np.rint(np.clip(np.asarray(fitted) * (255 / scale), 0, 255)).astype(np.uint8)
+    return Heatmap(label=label, data=as_png(gray), width=width, height=height)
+
+
+def as_png(gray: NDArray[np.uint8]) -> str:
+    """Write a gray picture as a PNG, in base64.
+
+    Args:
+        gray: uint8, shape (height, width).
+    """
     file = io.BytesIO()
     Image.fromarray(gray).save(file, "PNG", compress_level=PNG_LEVEL)
-    data = base64.b64encode(file.getvalue()).decode("ascii")
-    return Heatmap(label=label, data=data, width=width, height=height)
+    return base64.b64encode(file.getvalue()).decode("ascii")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from service.errors import Forbidden, InvalidConfiguration, Unauthenticated
 
-Scope = Literal["predict", "read"]
+Scope = Literal["predict", "read", "admin"]
 
 
 class ApiKey(BaseModel):

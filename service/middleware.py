@@ -6,8 +6,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.identifiers import request_id, traceparent
+from service.logs import Logger, where
+from service.metrics import Metrics
 from service.problems import error_response
-from service.telemetry import Logger, Metrics, where
+from service.tracing import NO_TRACE, Tracing
 
 UNMATCHED = "unmatched"
 SECURITY_HEADERS = {
@@ -19,12 +21,16 @@ SECURITY_HEADERS = {
 
 
 class RequestContext:
-    """Gives a request its identifier, its log line, its count, and an answer if all else fails."""
+    """Gives a request its identifier, its log line, its count and its span.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, log: Logger) -> None:
+    It also answers where all else fails.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing, log: Logger) -> None:
         """Wrap an application."""
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,7 +38,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send)
+        exchange = _Exchange(scope, send, self._tracing)
         try:
             await self._app(scope, receive, exchange.send)
         except Exception as error:
@@ -52,7 +58,9 @@ class RequestContext:
         # A mounted application has no route of its own, but a path that it is mounted at.
         route = getattr(scope.get("route"), "path", None) or scope.get("root_path") or UNMATCHED
         status = exchange.status or 0
-        self._metrics.request(route, status)
+        problem = scope["state"].get("problem")
+        self._metrics.request(route, status, problem)
+        exchange.trace.end(route, status)
         self._log.info(
             "request",
             request_id=exchange.request_id,
@@ -60,6 +68,7 @@ class RequestContext:
             method=scope["method"],
             route=route,
             status=status,
+            problem=problem,
             duration_ms=round((time.perf_counter() - exchange.started) * 1000, 3),
         )
 
@@ -67,14 +76,18 @@ class RequestContext:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, tracing: Tracing) -> None:
         headers = Headers(scope=scope)
         self.request_id = request_id(headers.get("x-request-id"))
-        self.traceparent = traceparent(headers.get("traceparent"))
+        given = traceparent(headers.get("traceparent"))
+        # Probes and pages that are only read would drown the spans of what does the work.
+        traced = scope["method"] == "POST"
+        self.trace = tracing.request("POST", given) if traced else NO_TRACE
+        self.traceparent = given or self.trace.traceparent
         self.started = time.perf_counter()
         self.status: int | None = None
         self._send = send
-        scope.setdefault("state", {})["request_id"] = self.request_id
+        scope.setdefault("state", {}).update(request_id=self.request_id, trace=self.trace)
 
     async def send(self, message: Message) -> None:
         """Send on, with the headers that every answer has."""

@@ -12,7 +12,9 @@ from contract.quality import Quality
 from service.errors import FileFailed, InferenceFailed
 from service.executors import Priority
 from service.heatmap import Heatmap
+from service.lungs import LungPicture
 from service.repository import ServedModel
+from service.tracing import NO_TRACE, RequestTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,17 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class PredictionOptions:
-    """What a request asks for, beside the images. ``frame`` counts from 1."""
+    """What a request asks for, beside the images. ``frame`` counts from 1.
+
+    ``trace`` is where the stages of the request are recorded.
+    """
 
     model: str | None = None
     version: int | None = None
     heatmap: bool = False
     frame: int = 1
     priority: Priority = Priority.ROUTINE
+    trace: RequestTrace = NO_TRACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,8 @@ class StageTimes:
 class Answer:
     """What the model says of one file. ``probabilities`` is float32 (classes,), 0 to 1.
 
-    ``quality`` and ``familiarity`` are None where the model has no limits for them.
+    ``quality`` and ``familiarity`` are None where the model has no limits for them, ``heatmap`` and
+    ``lungs`` where nobody asked for them; ``lungs`` also where there is no segmenter.
     """
 
     name: str | None
@@ -81,6 +88,7 @@ class Answer:
     quality: Quality | None
     familiarity: Familiarity | None
     heatmap: Heatmap | None
+    lungs: LungPicture | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,18 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.decision import Decision, Familiarity, decide
-from contract.manifest import ModelManifest
+from contract.errors import ImageError
+from service.answering import make_answer
+from service.batching import DynamicBatcher
 from service.errors import FileFailed, InferenceFailed, OutOfMemory, ServiceError
-from service.executors import Priority, PriorityExecutor
-from service.heatmap import Heatmap, draw_heatmap
+from service.executors import Priority, PriorityExecutor, Timed
+from service.logs import where
 from service.prediction import (
     Answer,
     Prediction,
@@ -23,7 +25,8 @@ from service.prediction import (
 )
 from service.reading import Reader, Reading, Unreadable
 from service.repository import ModelRepository, ServedModel
-from service.telemetry import where
+from service.session import ModelOutput
+from service.tracing import NO_TRACE, RequestTrace
 
 
 class Predictor:
@@ -32,22 +35,35 @@ class Predictor:
     def __init__(
         self,
         repository: ModelRepository,
-        decoding: PriorityExecutor,
-        inference: PriorityExecutor,
+        workers: PriorityExecutor,
+        batcher: DynamicBatcher,
         max_pixels: int,
     ) -> None:
         """Take the parts.
 
         Args:
             repository: The models.
-            decoding: Threads for decoding and drawing.
-            inference: Threads for running models.
+            workers: Threads that decode, run the models that gain nothing from batches, and draw.
+            batcher: Runs the other models.
             max_pixels: The largest image, as its header says.
         """
-        self.repository = repository
         self._reader = Reader(repository, max_pixels)
-        self._decoding = decoding
-        self._inference = inference
+        self._workers = workers
+        self._batcher = batcher
+
+    @property
+    def repository(self) -> ModelRepository:
+        """The models that new requests are answered with."""
+        return self._reader.repository
+
+    def serve(self, repository: ModelRepository) -> None:
+        """Answer new requests with these models; one that has begun keeps those it began with."""
+        self._reader = replace(self._reader, repository=repository)
+
+    @property
+    def depth(self) -> int:
+        """How many images wait for a thread or for a batch."""
+        return self._workers.depth + self._batcher.depth
 
     async def predict(self, uploads: Sequence[Upload], options: PredictionOptions) -> Prediction:
         """Read every file and answer it; one that fails does not hold up the others.
@@ -60,16 +76,19 @@ class Predictor:
             DeviceLost: The accelerator does not run any more.
         """
         started = time.perf_counter()
-        model = self._named(options) if options.model is not None else None
+        reader = self._reader
+        model = _named(reader, options) if options.model is not None else None
         waiting = iter(uploads)
         results: list[Answer | Rejection] = []
         while model is None and (upload := next(waiting, None)) is not None:
-            result = await self._one(upload, None, options)
+            result = await self._one(upload, None, reader, options)
             results.append(result)
             model = result.model if isinstance(result, Answer) else None
-        results += await asyncio.gather(*(self._one(each, model, options) for each in waiting))
+        results += await asyncio.gather(
+            *(self._one(each, model, reader, options) for each in waiting)
+        )
         return Prediction(
-            model=model or self._named(options),
+            model=model or _named(reader, options),
             results=tuple(results),
             times=sum((result.times for result in results), StageTimes()),
             total_s=time.perf_counter() - started,
@@ -83,85 +102,180 @@ class Predictor:
             DeviceLost: The accelerator does not run any more.
         """
         blank = np.zeros((1, *model.manifest.preprocessing.size, 1), np.uint8)
-        await self._inference.run(Priority.STAT, partial(model.session.run, blank))
+        await self.infer(model, blank, Priority.STAT)
+
+    def infer(
+        self,
+        model: ServedModel,
+        image: NDArray[np.uint8],
+        priority: Priority,
+        *,
+        activation_map: bool = False,
+        trace: RequestTrace = NO_TRACE,
+    ) -> asyncio.Future[Timed[ModelOutput]]:
+        """Run a model on one image, in a batch with others where that pays.
+
+        Args:
+            model: The model.
+            image: uint8 (1, height, width, 1), of the model's size.
+            priority: Urgent images go first.
+            activation_map: Whether the map is wanted.
+            trace: Of the request that the image came with.
+
+        Returns:
+            What to await; it raises InferenceFailed where the model did not run, and DeviceLost
+            where the accelerator does not run any more.
+        """
+        if not model.plan.batches:
+            run = partial(model.session.run, image, activation_map=activation_map)
+            return self._workers.run(priority, run)
+        future = self._batcher.submit(
+            model, image, priority, activation_map=activation_map, trace=trace
+        )
+        return asyncio.wrap_future(future)
+
+    async def infer_file(
+        self,
+        model: ServedModel,
+        data: bytes | memoryview,
+        priority: Priority,
+        *,
+        activation_map: bool = False,
+        trace: RequestTrace = NO_TRACE,
+    ) -> tuple[ModelOutput, StageTimes]:
+        """Decode an image file and run a model on it: what the model says, without any decision.
+
+        Args:
+            model: The model.
+            data: The file.
+            priority: Urgent images go first.
+            activation_map: Whether the map is wanted.
+            trace: Where the stages are recorded.
+
+        Returns:
+            Arrays of batch size 1, and what was spent on them.
+
+        Raises:
+            ImageError: The file is no image, or none that the model takes.
+            FileFailed: It met an error that nobody foresaw.
+            InferenceFailed: The model did not run.
+            DeviceLost: The accelerator does not run any more.
+        """
+        with self._batcher.expecting():
+            try:
+                fitted = await self._workers.run(priority, partial(self._reader.fit, data, model))
+            except ImageError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it may quote the file
+                raise _file_failed(error) from None
+            trace.stage("queue", fitted.waited_s, fitted.ran_s)
+            trace.stage("decode", fitted.ran_s)
+            run = self.infer(
+                model, fitted.value, priority, activation_map=activation_map, trace=trace
+            )
+        output = await run
+        trace.stage("queue", output.waited_s, output.ran_s)
+        trace.stage("inference", output.ran_s)
+        waited_s = fitted.waited_s + output.waited_s
+        return output.value, StageTimes(fitted.ran_s, waited_s, output.ran_s)
 
     def close(self) -> None:
         """Finish what is queued, then stop the threads."""
-        self._decoding.close()
-        self._inference.close()
+        self._workers.close()
+        self._batcher.close()
 
     async def _one(
-        self, upload: Upload, model: ServedModel | None, options: PredictionOptions
+        self,
+        upload: Upload,
+        model: ServedModel | None,
+        reader: Reader,
+        options: PredictionOptions,
     ) -> Answer | Rejection:
         try:
-            return await self._read_and_answer(upload, model, options)
+            return await self._read_and_answer(upload, model, reader, options)
         except ServiceError:
             # It is not of this file alone.
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the other files are answered
             failure = _file_failed(error)
         # Only now, when the traceback has let go of what it held.
-        digest = await self._decoding.run(options.priority, upload.sha256)
+        digest = await self._workers.run(options.priority, upload.sha256)
         return Rejection(upload.name, digest.value, StageTimes(), failure)
 
     async def _read_and_answer(
-        self, upload: Upload, model: ServedModel | None, options: PredictionOptions
+        self,
+        upload: Upload,
+        model: ServedModel | None,
+        reader: Reader,
+        options: PredictionOptions,
     ) -> Answer | Rejection:
-        read = await self._decoding.run(
-            options.priority, partial(self._reader.read, upload, model, options)
-        )
-        times = StageTimes(decode_s=read.ran_s, queue_s=read.waited_s)
-        if isinstance(reading := read.value, Unreadable):
-            return Rejection(upload.name, reading.sha256, times, reading.error)
+        with self._batcher.expecting():
+            begun = await self._workers.run(
+                options.priority, partial(_begin, upload, model, reader, options)
+            )
+            options.trace.stage("queue", begun.waited_s, begun.ran_s)
+            waited = StageTimes(queue_s=begun.waited_s)
+            if not isinstance(begun.value, _Pending):
+                return replace(begun.value, times=begun.value.times + waited)
+            reading, times = begun.value.reading, begun.value.times + waited
+            run = self.infer(
+                reading.model,
+                reading.image,
+                options.priority,
+                activation_map=options.heatmap,
+                trace=options.trace,
+            )
         try:
-            return await self._answer(upload, reading, times, options)
+            output = await run
         except InferenceFailed as error:
             return Rejection(upload.name, reading.sha256, times, error)
-
-    async def _answer(
-        self, upload: Upload, reading: Reading, times: StageTimes, options: PredictionOptions
-    ) -> Answer:
-        model = reading.model
-        run = await self._inference.run(
-            options.priority,
-            partial(model.session.run, reading.image, activation_map=options.heatmap),
-        )
-        times += StageTimes(queue_s=run.waited_s, inference_s=run.ran_s)
-        probabilities, maps = run.value.probabilities[0], run.value.activation_map
-        familiarity = _familiarity(model.manifest, run.value.ood_scores)
-        decision = decide(
-            model.manifest.labels,
-            probabilities.tolist(),
-            model.manifest.operating_points,
-            quality=reading.quality,
-            familiarity=familiarity,
-        )
-        heatmap = None
-        if maps is not None:
-            draw = partial(_draw, reading, decision, probabilities, maps[0])
-            heatmap = (await self._decoding.run(options.priority, draw)).value
-        return Answer(
-            name=upload.name,
-            sha256=reading.sha256,
-            times=times,
-            model=model,
-            probabilities=probabilities,
-            decision=decision,
-            quality=reading.quality,
-            familiarity=familiarity,
-            heatmap=heatmap,
+        options.trace.stage("queue", output.waited_s, output.ran_s)
+        options.trace.stage("inference", output.ran_s)
+        times += StageTimes(queue_s=output.waited_s, inference_s=output.ran_s)
+        finish = partial(make_answer, upload.name, reading, output.value, times)
+        return (
+            (await self._workers.run(options.priority, finish)).value
+            if options.heatmap
+            else finish()
         )
 
-    def _named(self, options: PredictionOptions) -> ServedModel:
-        return self.repository.get(options.model, options.version)
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A file that was read and waits for its model, and what has been spent on it."""
+
+    reading: Reading
+    times: StageTimes
 
 
-def _familiarity(manifest: ModelManifest, scores: NDArray[np.float32] | None) -> Familiarity | None:
-    """Of the only image of a batch."""
-    limits = manifest.out_of_distribution
-    if limits is None or scores is None:
-        return None
-    return Familiarity(score=float(scores[0]), limit=limits.limit)
+def _begin(
+    upload: Upload, model: ServedModel | None, reader: Reader, options: PredictionOptions
+) -> Answer | Rejection | _Pending:
+    """Read a file and, where its model runs single images, answer it: on one thread, at once.
+
+    Each change of threads would cost a share of what a small model takes.
+    """
+    started = time.perf_counter()
+    reading = reader.read(upload, model, options)
+    times = StageTimes(decode_s=time.perf_counter() - started)
+    options.trace.stage("decode", times.decode_s)
+    if isinstance(reading, Unreadable):
+        return Rejection(upload.name, reading.sha256, times, reading.error)
+    if reading.model.plan.batches:
+        return _Pending(reading, times)
+    started = time.perf_counter()
+    try:
+        output = reading.model.session.run(reading.image, activation_map=options.heatmap)
+    except InferenceFailed as error:
+        return Rejection(upload.name, reading.sha256, times, error)
+    ran_s = time.perf_counter() - started
+    options.trace.stage("inference", ran_s)
+    times += StageTimes(inference_s=ran_s)
+    return make_answer(upload.name, reading, output, times)
+
+
+def _named(reader: Reader, options: PredictionOptions) -> ServedModel:
+    return reader.repository.get(options.model, options.version)
 
 
 def _file_failed(error: Exception) -> FileFailed:
@@ -169,18 +283,3 @@ def _file_failed(error: Exception) -> FileFailed:
     if isinstance(error, MemoryError):
         return OutOfMemory("Try again later, or send a smaller image.", kind, where(error))
     return FileFailed("The file could not be read.", kind, where(error))
-
-
-def _draw(
-    reading: Reading,
-    decision: Decision,
-    probabilities: NDArray[np.float32],
-    activation_map: NDArray[np.float32],
-) -> Heatmap:
-    """Draw the decided finding, or the most probable one where the image is referred."""
-    manifest = reading.model.manifest
-    label = decision.label or manifest.labels[int(np.argmax(probabilities))]
-    index = manifest.labels.index(label)
-    activation = np.ascontiguousarray(activation_map[..., index])
-    scale = manifest.findings[index].activation_scale
-    return draw_heatmap(activation, scale, label, reading.rows, reading.columns)

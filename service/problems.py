@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from contract.errors import ContractError
 from service.errors import (
@@ -28,8 +28,9 @@ from service.errors import (
 from service.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
+INFERENCE_PROTOCOL = "/v2"
 REALM = 'Bearer realm="pneumoscope"'
-_UNFORESEEN = "The request failed. Give the operator the identifier in 'instance'."
+_UNFORESEEN = "The request failed. Give the operator its X-Request-ID, a header of this answer."
 _HTTP_PROBLEMS = {kind.status: kind for kind in (NOT_FOUND, METHOD_NOT_ALLOWED)}
 _MAX_NAME = 40
 
@@ -52,7 +53,7 @@ def describe(error: Exception, request_id: str) -> Problem:
 
 def error_response(error: Exception, request_id: str) -> Response:
     """Answer an error with its own status."""
-    response = _response(describe(error, request_id))
+    response = _ProblemResponse(describe(error, request_id))
     if retry_after_s := getattr(error, "retry_after_s", None):
         response.headers["Retry-After"] = str(retry_after_s)
     if response.status_code == http.HTTPStatus.UNAUTHORIZED:
@@ -77,6 +78,14 @@ def request_id_of(scope: Scope) -> str:
     return cast("str", scope["state"]["request_id"])
 
 
+def speaks_inference_protocol(path: str) -> bool:
+    """Whether a path is one of the Open Inference Protocol, whose errors have a form of their own.
+
+    Source: Open Inference Protocol, HTTP/REST, inference response JSON error object.
+    """
+    return path == INFERENCE_PROTOCOL or path.startswith(f"{INFERENCE_PROTOCOL}/")
+
+
 async def _on_own_error(request: Request, error: Exception) -> Response:
     return error_response(error, request_id_of(request.scope))
 
@@ -85,7 +94,8 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     """Say which parameter is wrong, and why."""
     failures = cast("RequestValidationError", error).errors()
     detail = "; ".join(f"{str(f['loc'][-1])[:_MAX_NAME]}: {f['msg']}" for f in failures)
-    return _response(_problem(INVALID_PARAMETER, f"{detail}.", request_id_of(request.scope)))
+    problem = _problem(INVALID_PARAMETER, f"{detail}.", request_id_of(request.scope))
+    return _ProblemResponse(problem)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -95,7 +105,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if kind is None:
         phrase = http.HTTPStatus(raised.status_code).phrase
         kind = ProblemType(raised.status_code, "", phrase)
-    response = _response(_problem(kind, f"{kind.title}.", request_id_of(request.scope)))
+    response = _ProblemResponse(_problem(kind, f"{kind.title}.", request_id_of(request.scope)))
     response.headers.update(raised.headers or {})
     return response
 
@@ -111,6 +121,23 @@ def _problem(kind: ProblemType, detail: str, request_id: str) -> Problem:
     )
 
 
-def _response(problem: Problem) -> Response:
-    content = orjson.dumps(problem.model_dump())
-    return Response(content, status_code=problem.status, media_type=MEDIA_TYPE)
+class _ProblemResponse(Response):
+    """A problem detail, which also tells the middleware what problem it is.
+
+    Where a client speaks the Open Inference Protocol, it is that protocol's error instead.
+    """
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(orjson.dumps(problem.model_dump()), problem.status)
+        self._slug = problem.type.removeprefix("/problems/")
+        self._detail = problem.detail
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["problem"] = self._slug
+        if speaks_inference_protocol(scope["path"]):
+            self.body = orjson.dumps({"error": self._detail})
+            self.headers["Content-Type"] = "application/json"
+            self.headers["Content-Length"] = str(len(self.body))
+        await super().__call__(scope, receive, send)

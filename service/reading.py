@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from contract.manifest import ModelManifest
 from contract.preprocessing import preprocess
 from contract.quality import Quality, assess
 from contract.radiograph import Radiograph, decode
+from service.errors import InferenceFailed
+from service.lungs import LungMap, look_for_lungs
 from service.prediction import PredictionOptions, Upload
 from service.repository import ModelRepository, ServedModel
 
@@ -21,12 +24,16 @@ _RADIOGRAPHY = frozenset({"CR", "DX", "RF", "RG"})
 _LATERAL_VIEWS = frozenset({"LL", "RL", LATERAL})
 
 
+Failure = TypeVar("Failure", bound=Exception)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A file, decoded and fitted to its model.
 
     ``image`` is uint8 (1, height, width, 1); ``rows`` and ``columns`` are the radiograph's own.
-    ``quality`` is None where the model has no limits.
+    ``quality`` is None where the model has no limits. ``lungs`` says where the lungs are; None
+    where nobody asked for them.
     """
 
     sha256: str
@@ -35,14 +42,15 @@ class Reading:
     rows: int
     columns: int
     quality: Quality | None
+    lungs: LungMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file that is no image, or none that its model takes."""
+    """A file that is no image, or none that its model takes, or whose lungs could not be sought."""
 
     sha256: str
-    error: ImageError
+    error: ImageError | InferenceFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +79,36 @@ class Reader:
             model, radiograph = self._decode_for(data, model, options)
             check_suitable(radiograph, model.manifest)
             image = preprocess(radiograph, model.manifest.preprocessing)
-        except ImageError as error:
+            rows, columns = radiograph.rows, radiograph.columns
+            limits = model.manifest.quality
+            lungs, quality = look_for_lungs(
+                self.repository.segmenter,
+                model.manifest,
+                radiograph,
+                assess(image, rows, columns, limits) if limits else None,
+                drawn=options.heatmap,
+            )
+        except (ImageError, InferenceFailed) as error:
             # The tracebacks hold the pixels, and the error lives as long as the request.
             return Unreadable(sha256, _without_tracebacks(error))
-        rows, columns = radiograph.rows, radiograph.columns
-        limits = model.manifest.quality
-        quality = assess(image, rows, columns, limits) if limits else None
-        return Reading(sha256, model, image[np.newaxis], rows, columns, quality)
+        return Reading(sha256, model, image[np.newaxis], rows, columns, quality, lungs)
+
+    def fit(self, data: bytes | memoryview, model: ServedModel) -> NDArray[np.uint8]:
+        """Decode a file and fit it to a model, and no more: its quality is not assessed.
+
+        Args:
+            data: The file; of several frames the first is read.
+            model: The model.
+
+        Returns:
+            uint8 (1, height, width, 1), of the model's size, 0 black to 255 white.
+
+        Raises:
+            ImageError: The file is no image, or none that the model takes.
+        """
+        radiograph = self._decode(bytes(data), model, frame=1)
+        check_suitable(radiograph, model.manifest)
+        return preprocess(radiograph, model.manifest.preprocessing)[np.newaxis]
 
     def _decode_for(
         self, data: bytes, model: ServedModel | None, options: PredictionOptions
@@ -126,6 +157,6 @@ def check_suitable(radiograph: Radiograph, manifest: ModelManifest) -> None:
         raise UnsuitableImage(f"The view is lateral; {manifest.name} takes frontal ones.")
 
 
-def _without_tracebacks(error: ImageError) -> ImageError:
+def _without_tracebacks(error: Failure) -> Failure:
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)

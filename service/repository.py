@@ -1,39 +1,55 @@
 """The models that are served: found, verified, loaded, warmed, and looked up.
 
-The folder is read once, when the service starts. What is loaded is one immutable mapping, so that
-a reload can put another in its place between two requests.
+What is loaded is one immutable mapping: ``service.reloading`` puts another in its place, between
+two requests, when the folder has changed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from contract.errors import InvalidManifest
-from contract.manifest import ModelManifest, read_manifest, read_verified_model
+from contract.golden import Golden, read_golden
+from contract.manifest import ModelManifest, Precision, read_manifest, read_verified_model
 from contract.segmenter import is_segmenter
+from service.batch_plan import SINGLE_IMAGES, BatchPlan, measure_plan
 from service.errors import NoModel, UnknownModel
+from service.lungs import LungSegmenter
 from service.session import InferenceSession
 
 OpenSession = Callable[[bytes, ModelManifest], InferenceSession]
-WARM_BATCH_SIZES = (1,)
-RADIOGRAPHY = frozenset({"CR", "DX"})
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One version of one model, ready to run."""
+    """One version of one model, ready to run, in the batches that suit it on this machine."""
 
     manifest: ModelManifest
     session: InferenceSession
+    plan: BatchPlan = SINGLE_IMAGES
+    precision: Precision = "fp32"
+
+    @property
+    def digest(self) -> str:
+        """That of the file that runs."""
+        return self.manifest.digests[self.precision]
+
+    @property
+    def bundle(self) -> str:
+        """Where it lies in the models folder, ``<name>/<version>``."""
+        return f"{self.manifest.name}/{self.manifest.version}"
 
 
 class ModelRepository:
     """All served models, by name and version."""
 
     def __init__(
-        self, models: Mapping[str, Mapping[int, ServedModel]], default: str | None = None
+        self,
+        models: Mapping[str, Mapping[int, ServedModel]],
+        default: str | None = None,
+        segmenter: LungSegmenter | None = None,
     ) -> None:
         """Take loaded models.
 
@@ -41,10 +57,12 @@ class ModelRepository:
             models: At least one name, each with at least one version.
             default: The name of the model for an image whose modality names no other; where None,
                 the one for radiographs with the most findings, the first in name order of several.
+            segmenter: Finds the lungs for the models that read radiographs.
 
         Raises:
             NoModel: There is none, or not the default.
         """
+        self.segmenter = segmenter
         self._models = {name: dict(sorted(models[name].items())) for name in sorted(models)}
         if not self._models:
             raise NoModel("There is no model bundle in PNEUMO_MODELS_DIR.")
@@ -109,14 +127,18 @@ class ModelRepository:
 
     def _breadth(self, name: str) -> tuple[bool, int]:
         manifest = self.get(name).manifest
-        return not RADIOGRAPHY.isdisjoint(manifest.modalities), len(manifest.findings)
+        return manifest.reads_radiographs, len(manifest.findings)
 
     def _names(self) -> str:
         return ", ".join(self._models)
 
 
 def load_repository(
-    folder: Path, open_session: OpenSession, default: str | None = None
+    folder: Path,
+    open_session: OpenSession,
+    default: str | None = None,
+    segmenter: LungSegmenter | None = None,
+    precision: Precision = "fp32",
 ) -> ModelRepository:
     """Read every classifier ``<folder>/<name>/<version>/``, verify it, load it, and warm it.
 
@@ -124,41 +146,75 @@ def load_repository(
         folder: The model repository on disk.
         open_session: Makes a session of a graph's bytes and its manifest.
         default: The name of the default model.
+        segmenter: Finds the lungs for them.
+        precision: The wanted one.
 
     Raises:
         NoModel: There is no bundle, or not the default.
         ManifestError: A bundle is not what its manifest says.
         ProviderUnavailable: The asked-for execution provider does not run here.
     """
-    models: dict[str, dict[int, ServedModel]] = {}
-    for bundle in sorted(folder.glob("*/*")):
-        # A segmenter answers no request of its own.
-        if not (bundle.is_dir() and bundle.name.isdigit()) or is_segmenter(bundle):
-            continue
-        model = _load(bundle, open_session)
-        models.setdefault(model.manifest.name, {})[model.manifest.version] = model
-    return ModelRepository(models, default)
+    bundles = find_bundles(folder).values()
+    models = [load_model(bundle, open_session, precision) for bundle in bundles]
+    return ModelRepository(by_name_and_version(models), default, segmenter)
 
 
-def _load(bundle: Path, open_session: OpenSession) -> ServedModel:
+def by_name_and_version(models: Iterable[ServedModel]) -> Mapping[str, Mapping[int, ServedModel]]:
+    """Put models in the order in which a repository takes them."""
+    found: dict[str, dict[int, ServedModel]] = {}
+    for model in models:
+        found.setdefault(model.manifest.name, {})[model.manifest.version] = model
+    return found
+
+
+def find_bundles(folder: Path) -> Mapping[str, Path]:
+    """List the classifiers ``<folder>/<name>/<version>/``, whole or not, by ``<name>/<version>``.
+
+    A name that begins with a dot is somebody's draft.
+    """
+    return {
+        f"{bundle.parent.name}/{bundle.name}": bundle
+        for bundle in sorted(folder.glob("*/*"))
+        # A segmenter answers no request of its own: ``service.lungs`` loads it.
+        if bundle.name.isdigit()
+        and not bundle.parent.name.startswith(".")
+        and bundle.is_dir()
+        and not is_segmenter(bundle)
+    }
+
+
+def load_model(
+    bundle: Path, open_session: OpenSession, precision: Precision = "fp32"
+) -> ServedModel:
+    """Verify a bundle, load it, compare its golden answers, and warm it.
+
+    Args:
+        bundle: ``<models>/<name>/<version>``.
+        open_session: Makes a session of a graph's bytes and its manifest.
+        precision: The wanted one; a bundle that lacks it is served in fp32, which is slower but
+            what every other precision is measured against.
+
+    Raises:
+        ManifestError: It is not what its manifest says, or answers otherwise.
+        ProviderUnavailable: The asked-for execution provider does not run here.
+        InferenceFailed: The model did not run.
+        DeviceLost: The accelerator does not run.
+    """
     manifest = read_manifest(bundle)
     if (manifest.name, str(manifest.version)) != (bundle.parent.name, bundle.name):
         raise InvalidManifest(
             f"{bundle.parent.name}/{bundle.name} holds {manifest.name} version {manifest.version}. "
             "Rename the folder."
         )
-    model = ServedModel(manifest, open_session(read_verified_model(bundle, manifest), manifest))
-    warm(model)
-    return model
+    found = precision if precision in manifest.digests else "fp32"
+    session = open_session(read_verified_model(bundle, manifest, found), manifest)
+    golden = read_golden(bundle, manifest)
+    if golden is not None:
+        _check_golden(session, golden, found)
+    return ServedModel(manifest, session, measure_plan(session, manifest), found)
 
 
-def warm(model: ServedModel) -> None:
-    """Run every batch size once, so that no request pays for what the first run sets up.
-
-    Raises:
-        InferenceFailed: The model did not run.
-        DeviceLost: The accelerator does not run.
-    """
-    height, width = model.manifest.preprocessing.size
-    for batch in WARM_BATCH_SIZES:
-        model.session.run(np.zeros((batch, height, width, 1), np.uint8), activation_map=True)
+def _check_golden(session: InferenceSession, golden: Golden, precision: Precision) -> None:
+    # One at a time: every model runs single images, whatever else its plan is going to be.
+    answers = [session.run(golden.images[i : i + 1]) for i in range(len(golden.images))]
+    golden.check(np.concatenate([answer.probabilities for answer in answers]), precision)

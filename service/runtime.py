@@ -2,25 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Literal, cast
 
 from starlette.requests import Request
 
 from contract.errors import ContractError
-from contract.manifest import ModelManifest
+from contract.manifest import ModelManifest, Precision
 from service.admission import Admission
+from service.batching import DynamicBatcher
 from service.device import DeviceWatch
-from service.errors import NotReady, ServiceError, ShuttingDown, StartError
+from service.errors import NotReady, ServiceError, ShuttingDown, StartError, Unavailable
 from service.executors import PriorityExecutor
 from service.keys import ApiKey, read_keys
+from service.logs import Logger
+from service.lungs import load_segmenter
+from service.metrics import Metrics
+from service.model_changes import ModelSource
 from service.predictor import Predictor
 from service.receiving import ReceiveBudget
-from service.repository import ModelRepository, load_repository
+from service.reloading import Reloader
+from service.repository import ModelRepository, load_model, load_repository
 from service.session import CPU, OnnxSession, SessionOptions, has_cuda, why_no_cuda
 from service.settings import Settings
-from service.telemetry import Logger, Metrics
+from service.tracing import open_tracing
 
 Status = Literal["loading", "ready", "device-lost", "stopping", "failed"]
 OpenModels = Callable[[Settings], ModelRepository]
@@ -44,6 +50,7 @@ class Runtime:
         self.log = log
         self._open_models = open_models
         self.metrics = Metrics()
+        self.tracing = open_tracing(settings.otlp_endpoint)
         self.admission = Admission(settings.queue_limit)
         self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
         self.metrics.in_flight.set_function(lambda: self.admission.in_flight)
@@ -53,6 +60,8 @@ class Runtime:
         self.failure: ContractError | ServiceError | None = None
         self._started = time.monotonic()
         self._predictor: Predictor | None = None
+        self._reloader: Reloader | None = None
+        self._tasks: set[asyncio.Task[object]] = set()
         self._device: DeviceWatch | None = None
         self._stopping = False
 
@@ -82,6 +91,11 @@ class Runtime:
         """Where the default model really runs; None until it is loaded."""
         return self.repository.get().session.provider if self.repository else None
 
+    @property
+    def precision(self) -> Precision | None:
+        """That of the default model; None until it is loaded."""
+        return self.repository.get().precision if self.repository else None
+
     def predictor(self) -> Predictor:
         """The predictor, for new work.
 
@@ -105,15 +119,45 @@ class Runtime:
             self.failure = StartError(f"{type(error).__name__}: {error}")
         else:
             await self._warn_of_cpu(repository)
-            self._predictor = self._make_predictor(repository)
-            self._device = self._watch_device(self._predictor)
+            self._warn_of_precision(repository)
+            self._predictor = predictor = self._make_predictor(repository)
+            self._device = DeviceWatch(partial(_run_on_accelerator, predictor), self.log)
+            self.metrics.queue_depth.set_function(lambda: predictor.depth)
+            self._reloader = Reloader(
+                model_source(self.settings), predictor, self.metrics, self.log
+            )
+            if self.settings.models_poll_s:
+                self._keep(self._reloader.poll(self.settings.models_poll_s))
             self.metrics.models(repository)
             self.log.info(
                 "ready",
                 execution_provider=self.execution_provider,
-                models=[f"{m.manifest.name}/{m.manifest.version}" for m in repository.all()],
+                precision=self.precision,
+                models=[model.bundle for model in repository.all()],
+                without_golden=[
+                    model.bundle for model in repository.all() if not model.manifest.golden_digest
+                ],
                 seconds=round(self.uptime_s, 3),
             )
+
+    def reloader(self) -> Reloader:
+        """What changes the served models.
+
+        Raises:
+            NotReady: The models are not loaded.
+            ShuttingDown: Nothing is changed any more.
+        """
+        self.predictor()
+        if self._reloader is None:
+            raise NotReady("The models are still loading, or did not load.")
+        return self._reloader
+
+    def reload_on_signal(self) -> None:
+        """Bring the served models in line with the folder, without waiting for that."""
+        try:
+            self._keep(self.reloader().reload("signal"))
+        except Unavailable as error:
+            self.log.warning("no reload", reason=str(error))
 
     def begin_stopping(self) -> None:
         """Take no new work; what was accepted is finished."""
@@ -121,10 +165,13 @@ class Runtime:
 
     async def close(self) -> None:
         """Stop the threads."""
+        for task in self._tasks:
+            task.cancel()
         if self._device is not None:
             self._device.close()
         if self._predictor is not None:
             await asyncio.to_thread(self._predictor.close)
+        await asyncio.to_thread(self.tracing.close)
 
     async def check_device(self) -> None:
         """On an accelerator, run a model.
@@ -145,12 +192,11 @@ class Runtime:
         if self._device is not None:
             self._device.report_lost()
 
-    def _watch_device(self, predictor: Predictor) -> DeviceWatch | None:
-        """Watch the accelerator through a model that runs there; None where none does."""
-        for model in predictor.repository.all():
-            if model.session.provider != CPU:
-                return DeviceWatch(partial(predictor.probe, model), self.log)
-        return None
+    def _keep(self, work: Coroutine[object, object, object]) -> None:
+        """Have work done beside the requests; a task that nobody holds could be collected."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _warn_of_cpu(self, repository: ModelRepository) -> None:
         """Say why models run on the CPU that could have run on CUDA."""
@@ -163,16 +209,25 @@ class Runtime:
             reason=await asyncio.to_thread(why_no_cuda)
             if none_on_cuda
             else "other models run on it",
-            models=[f"{model.manifest.name}/{model.manifest.version}" for model in on_cpu],
+            models=[model.bundle for model in on_cpu],
         )
+
+    def _warn_of_precision(self, repository: ModelRepository) -> None:
+        """Name the models that have no file of the wanted precision."""
+        wanted = self.settings.precision
+        lacking = [model.bundle for model in repository.all() if model.precision != wanted]
+        if lacking:
+            self.log.warning("precision not there", wanted=wanted, served_in_fp32=lacking)
 
     def _make_predictor(self, repository: ModelRepository) -> Predictor:
         # More than one inference thread on a GPU adds jitter, and no throughput.
         on_cpu = all(model.session.provider == CPU for model in repository.all())
         return Predictor(
             repository,
-            PriorityExecutor("decode", self.settings.decode_workers),
-            PriorityExecutor("inference", self.settings.inference_workers if on_cpu else 1),
+            PriorityExecutor("worker", self.settings.decode_workers),
+            DynamicBatcher(
+                self.settings.inference_workers if on_cpu else 1, self.metrics.batch, self.tracing
+            ),
             self.settings.max_pixels,
         )
 
@@ -185,12 +240,44 @@ def open_repository(settings: Settings) -> ModelRepository:
         ManifestError: A bundle is not what its manifest says.
         ProviderUnavailable: The asked-for execution provider does not run here.
     """
-    options = SessionOptions(
+    options = session_options(settings)
+    return load_repository(
+        settings.models_dir,
+        partial(_open_session, options=options),
+        settings.default_model,
+        load_segmenter(settings.models_dir, options),
+        settings.precision,
+    )
+
+
+def model_source(settings: Settings) -> ModelSource:
+    """Where models come from while the service runs: the same folder, loaded in the same way."""
+    options = session_options(settings)
+    return ModelSource(
+        settings.models_dir,
+        partial(
+            load_model,
+            open_session=partial(_open_session, options=options),
+            precision=settings.precision,
+        ),
+        partial(load_segmenter, settings.models_dir, options),
+        settings.default_model,
+    )
+
+
+def session_options(settings: Settings) -> SessionOptions:
+    """The part of the settings that a session is told."""
+    return SessionOptions(
         settings.provider, settings.intra_op_threads, settings.gpu_mem_limit_bytes
     )
-    return load_repository(
-        settings.models_dir, partial(_open_session, options=options), settings.default_model
-    )
+
+
+async def _run_on_accelerator(predictor: Predictor) -> None:
+    """Run a model that is on the accelerator now; nothing where none is."""
+    for model in predictor.repository.all():
+        if model.session.provider != CPU:
+            await predictor.probe(model)
+            return
 
 
 def _open_session(model: bytes, manifest: ModelManifest, options: SessionOptions) -> OnnxSession:

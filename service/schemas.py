@@ -12,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from contract.decision import Reason
 from contract.findings import Code, Label
-from contract.manifest import Metric
+from contract.manifest import Metric, Precision
 from contract.quality import CheckName
 
 
@@ -30,7 +30,7 @@ class PredictQuery(_Body):
     version: Annotated[int, Field(ge=1)] | SkipJsonSchema[None] = None
     """The version of the model; by default the latest."""
     explain: Literal["none", "heatmap"] = "none"
-    """`heatmap` adds a picture of where the model saw the finding."""
+    """`heatmap` adds pictures of where the model saw the finding and of where the lungs are."""
     frame: int = Field(default=1, ge=1)
     """The frame of a multi-frame image, counted from 1."""
     priority: Literal["routine", "stat"] = "routine"
@@ -112,6 +112,21 @@ class HeatmapResult(_Body):
     """The PNG, in base64."""
     width: int = Field(ge=1)
     height: int = Field(ge=1)
+    inside_lungs: float | None = Field(default=None, ge=0, le=1)
+    """The share of the evidence that lies in the lungs. Absent where there is no evidence, or where
+    the lungs are not known."""
+
+
+class LungsResult(_Body):
+    """A gray picture over the radiograph: 0 no lung, 255 lung, as a model draws them."""
+
+    media_type: Literal["image/png"]
+    data: str = Field(json_schema_extra={"contentEncoding": "base64"})
+    """The PNG, in base64."""
+    width: int = Field(ge=1)
+    """As the heatmap's."""
+    height: int = Field(ge=1)
+    """As the heatmap's."""
 
 
 class ImageAnswer(_Body):
@@ -133,6 +148,8 @@ class ImageAnswer(_Body):
     """Absent where the model does not measure it."""
     heatmap: HeatmapResult | None = None
     """Only with `explain=heatmap`: of the decision, or of the most probable finding."""
+    lungs: LungsResult | None = None
+    """Only with `explain=heatmap`, on a radiograph, where the service has a segmenter."""
 
 
 class ImageRejection(_Body):
@@ -170,6 +187,9 @@ class PredictionBody(_Body):
     """Of this prediction, a UUID version 7."""
     model: ModelReference
     execution_provider: str
+    precision: Precision
+    """Of the file that ran, whose digest is the model's; another one than that which was configured
+    where the model has no such file."""
     results: list[ImageAnswer | ImageRejection]
     """One for each file, in the order in which they were sent."""
     timing_ms: Timing
@@ -205,6 +225,8 @@ class ModelDescription(_Body):
     licence: str
     trained_at: datetime
     execution_provider: str
+    precision: Precision
+    """Of the file that runs, whose digest this is."""
 
 
 class ModelVersions(_Body):
@@ -223,6 +245,26 @@ class ModelList(_Body):
     models: list[ModelDescription]
 
 
+class RefusedBundle(_Body):
+    """A bundle that is not served as the models folder has it."""
+
+    bundle: str
+    """`<name>/<version>`; `segmenter`, or `*` where the folder as a whole cannot be followed."""
+    reason: str
+
+
+class ModelChanges(_Body):
+    """What a reload did. What was refused has changed nothing."""
+
+    default: str
+    """The default model from now on."""
+    loaded: list[str]
+    """New or changed bundles that are served from now on, as `<name>/<version>`."""
+    unloaded: list[str]
+    """Bundles that new requests are not answered with any more."""
+    refused: list[RefusedBundle]
+
+
 class Health(_Body):
     """How the service is."""
 
@@ -232,6 +274,8 @@ class Health(_Body):
     uptime_s: float
     execution_provider: str | None
     """Where the models really run; null until they are loaded."""
+    precision: Precision | None
+    """Of the default model; null until it is loaded."""
     in_flight: int = Field(ge=0)
     """Images in the service now, waiting or in work."""
     queue_limit: int = Field(ge=1)

@@ -1,16 +1,21 @@
 """Runs the application under uvicorn: one process, one event loop."""
 
+import asyncio
 import os
+import signal
 import socket
+import threading
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.logs import silence_quoting_libraries
 from service.runtime import Runtime
 from service.settings import Settings
-from service.telemetry import silence_quoting_libraries
+
+LINGER_S = 0.5
 
 
 class Server(uvicorn.Server):
@@ -22,8 +27,12 @@ class Server(uvicorn.Server):
         self.runtime = runtime
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, and say where."""
+        """Start to listen, and say where; from now on SIGHUP reloads the models."""
         await super().startup(sockets)
+        # Only the main thread may take signals: a test that serves in another has none.
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, self.runtime.reload_on_signal)
         self.runtime.log.info("listening", host=self.config.host, port=self.port)
 
     @property
@@ -34,6 +43,18 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Stop where the models did not load."""
         return await super().on_tick(counter) or self.runtime.failure is not None
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, answer what is still on its way, and stop when the last answer is sent.
+
+        uvicorn would close every connection that looks idle, and with it the request that a client
+        has just sent there.
+        """
+        for server in self.servers:
+            server.close()
+        if self.server_state.connections:
+            await asyncio.sleep(LINGER_S)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Take no new work, finish what was accepted, stop; at once on the second signal.

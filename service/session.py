@@ -8,7 +8,8 @@ import ctypes
 import importlib.util
 import io
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from contract.errors import SignatureMismatch
 from contract.manifest import OOD_SCORE, ModelManifest, TensorSpec
+from contract.segmenter import SegmenterManifest
 from service.errors import DeviceLost, InferenceFailed, ProviderUnavailable
 from service.settings import Provider
 
@@ -49,12 +51,20 @@ class ModelOutput:
     ``probabilities`` is float32 (batch, classes), calibrated, 0 to 1. ``activation_map`` is float32
     (batch, height, width, classes), positive where a place speaks for a class; None where it was
     not asked for. ``ood_scores`` is float32 (batch,), larger for what is less like the training
-    images; None where the graph does not say.
+    images; None where the graph does not say. ``logits`` is float32 (batch, classes), which the
+    probabilities come from; None where nothing but probabilities is known.
     """
 
     probabilities: NDArray[np.float32]
     activation_map: NDArray[np.float32] | None
     ood_scores: NDArray[np.float32] | None = None
+    logits: NDArray[np.float32] | None = None
+
+    def of(self, index: int) -> "ModelOutput":
+        """What the model says of one image of the batch: the same arrays, of batch size 1."""
+        part = slice(index, index + 1)
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: a[part] for name, a in arrays.items() if a is not None})
 
 
 class InferenceSession(Protocol):
@@ -84,10 +94,12 @@ class SessionOptions:
     gpu_mem_limit_bytes: int = 4096 * 1024 * 1024
 
 
-class OnnxSession:
+class OnnxGraph:
     """An ONNX graph in ONNX Runtime, checked against its manifest."""
 
-    def __init__(self, model: bytes, manifest: ModelManifest, options: SessionOptions) -> None:
+    def __init__(
+        self, model: bytes, manifest: ModelManifest | SegmenterManifest, options: SessionOptions
+    ) -> None:
         """Load a graph.
 
         Args:
@@ -104,13 +116,58 @@ class OnnxSession:
         manifest.check_signature(
             map(_tensor, self._session.get_inputs()), map(_tensor, self._session.get_outputs())
         )
-        scores = () if manifest.out_of_distribution is None else (OOD_SCORE,)
-        self._outputs = ("probabilities", *scores)
 
     @property
     def provider(self) -> str:
         """The execution provider that the graph really runs on."""
         return self._provider
+
+    def run(
+        self, outputs: Sequence[str], images: NDArray[np.uint8]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Run a batch, uint8 (batch, height, width, 1), 0 black to 255 white.
+
+        Args:
+            outputs: The names of those that are wanted.
+            images: The batch.
+
+        Raises:
+            InferenceFailed: The graph did not run.
+            DeviceLost: The graph ran on an accelerator, which failed.
+        """
+        try:
+            arrays = self._session.run(outputs, {"image": images})
+        except _ERRORS as error:
+            if self._provider == CPU:
+                raise InferenceFailed("The model did not run.") from error
+            raise DeviceLost("The accelerator does not answer.") from error
+        return dict(zip(outputs, arrays, strict=True))
+
+
+class OnnxSession:
+    """A classifier's graph in ONNX Runtime."""
+
+    def __init__(self, model: bytes, manifest: ModelManifest, options: SessionOptions) -> None:
+        """Load a graph.
+
+        Args:
+            model: The bytes of model.onnx.
+            manifest: What the graph must take and give.
+            options: Where and how to run it.
+
+        Raises:
+            ProviderUnavailable: ``cuda`` is asked for, and the graph does not run there.
+            SignatureMismatch: The bytes are no graph, or not the one that the manifest describes.
+        """
+        self._graph = OnnxGraph(model, manifest, options)
+        scores = () if manifest.out_of_distribution is None else (OOD_SCORE,)
+        # The logits are computed in any case; to hand them out takes a few microseconds.
+        self._outputs = ("probabilities", "logits", *scores)
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that the graph really runs on."""
+        return self._graph.provider
 
     def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
         """Run a batch, uint8 (batch, height, width, 1), 0 black to 255 white.
@@ -120,20 +177,17 @@ class OnnxSession:
             DeviceLost: The graph ran on an accelerator, which failed.
         """
         names = (*self._outputs, "activation_map") if activation_map else self._outputs
-        try:
-            arrays = self._session.run(names, {"image": images})
-        except _ERRORS as error:
-            if self._provider == CPU:
-                raise InferenceFailed("The model did not run.") from error
-            raise DeviceLost("The accelerator does not answer.") from error
-        outputs = dict(zip(names, arrays, strict=True))
+        outputs = self._graph.run(names, images)
         return ModelOutput(
-            outputs["probabilities"], outputs.get("activation_map"), outputs.get(OOD_SCORE)
+            outputs["probabilities"],
+            outputs.get("activation_map"),
+            outputs.get(OOD_SCORE),
+            outputs["logits"],
         )
 
 
 def _create(
-    model: bytes, manifest: ModelManifest, options: SessionOptions
+    model: bytes, manifest: ModelManifest | SegmenterManifest, options: SessionOptions
 ) -> onnxruntime.InferenceSession:
     try:
         if options.provider != "cpu" and has_cuda():

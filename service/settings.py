@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contract.manifest import Precision
 from service.cpus import available_cpus
 from service.errors import InvalidConfiguration
 
@@ -32,6 +33,10 @@ class Settings(BaseSettings):
 
     provider: Provider = "auto"
     """Where models run. ``cuda`` starts on nothing else, ``auto`` takes the CPU if it must."""
+
+    precision: Precision = "fp32"
+    """Which file of a bundle runs: ``int8`` is for CPUs, ``fp16`` for GPUs. A bundle that lacks it
+    is served in ``fp32``, which the log and every answer say."""
 
     gpu_mem_limit_bytes: int = Field(default=4096 * MIB, ge=64 * MIB)
     """The most GPU memory that the arena of one model may grow to."""
@@ -66,19 +71,28 @@ class Settings(BaseSettings):
     """The most images in flight, waiting or in work; more are answered with 429."""
 
     decode_workers: int = Field(default_factory=available_cpus, ge=1)
-    """Threads that decode images and draw heatmaps; by default the CPUs of the cgroup."""
+    """Threads that decode images, draw heatmaps, and run the models that gain nothing from batches;
+    by default the CPUs of the cgroup."""
 
     inference_workers: int = Field(default_factory=available_cpus, ge=1)
-    """Threads that run models on a CPU; by default the CPUs of the cgroup. A GPU has always one."""
+    """Threads that run batches on a CPU; by default the CPUs of the cgroup. A GPU has one."""
 
     intra_op_threads: int = Field(default=1, ge=1)
     """Threads within one model run on a CPU. One is best where many images come at once."""
 
     api_keys_file: Path | None = None
-    """A JSON file ``{name: {"sha256": hex, "scopes": ["predict", "read"]}}`` of API keys.
+    """A JSON file ``{name: {"sha256": hex, "scopes": ["predict", "read", "admin"]}}`` of API
+    keys.
 
-    Without it, no key is asked for.
+    Without it, no key is asked for, and nobody may change which models are served.
     """
+
+    models_poll_s: float = Field(default=0, ge=0)
+    """How often the models folder is looked at for new, changed and removed bundles; 0 for never.
+    """
+
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/]")
+    """The base address of an OTLP collector, such as ``http://collector:4318``; none by default."""
 
     shutdown_timeout_s: int = Field(default=35, ge=0)
     """How long a stop waits for requests that were already accepted."""

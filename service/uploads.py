@@ -25,16 +25,24 @@ async def read_uploads(request: Request, max_files: int) -> tuple[Upload, ...]:
     """
     content_type = request.headers.get("content-type", "")
     if content_type.lower().startswith("multipart/"):
-        uploads = await read_multipart(content_type, _body(request), max_files)
+        uploads = await read_multipart(content_type, body_of(request), max_files)
     else:
-        chunks = tuple([chunk async for chunk in _body(request)])
+        chunks = tuple([chunk async for chunk in body_of(request)])
         uploads = (Upload(None, chunks),) if any(chunks) else ()
     if not uploads:
         raise NoFile("Send one image as the body, or a multipart body with parts named 'file'.")
     return uploads
 
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
+async def body_of(request: Request) -> AsyncIterator[bytes]:
+    """The body of a request, in the pieces in which it arrives.
+
+    Raises:
+        BodyTooLarge: The body has too many bytes.
+        BodyTimeout: The body does not arrive in time.
+        TooManyUploads: All bodies together have too many bytes.
+        ClientDisconnected: The client went away before its body was complete.
+    """
     try:
         async for chunk in request.stream():
             yield chunk

@@ -6,6 +6,7 @@ Where a limit is asked for, the graph also says how familiar an image is: the mo
 its brightest pixel differ, the less.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,20 +16,27 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from contract.findings import Label
+from contract.lung_field import LungFieldLimits
 from contract.manifest import (
     MANIFEST_FILE,
     MODEL_FILE,
+    PRECISION_FILES,
     Finding,
     Metric,
     ModelManifest,
     OutOfDistribution,
     Parity,
     Provenance,
+    ReducedPrecision,
+    Signature,
+    Variant,
     classifier_signature,
+    read_manifest,
     sha256_digest,
 )
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
+from contract.segmenter import LUNG_MASK, SegmenterManifest, segmenter_signature
 
 SIZE = 32
 MAP_SIZE = 4
@@ -36,6 +44,17 @@ GAIN = 20.0
 LABELS: tuple[Label, ...] = ("normal", "pneumonia")
 OPERATING_POINT = 0.9
 BALLAST_SIDE = 256
+PROVENANCE = Provenance(
+    recipe="none",
+    dataset="synthetic",
+    licence="Apache-2.0",
+    training_images=1,
+    validation_images=1,
+    data_digest="none",
+    git_revision="none",
+    framework="onnx.helper",
+    trained_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
 
 
 def expected_pneumonia(image: NDArray[np.uint8]) -> float:
@@ -85,6 +104,94 @@ def write_fragile_bundle(models: Path, fails_on: int = 255) -> Path:
     return _write(models, graph, make_manifest("sha256:" + 64 * "0", "fragile"))
 
 
+def write_segmenter_bundle(
+    models: Path,
+    name: str = "lungs",
+    version: int = 1,
+    *,
+    lung_field: LungFieldLimits | None = None,
+    fails_on: int | None = None,
+) -> Path:
+    """Write a segmenter that takes what is darker than one half for lung.
+
+    Args:
+        models: The model repository.
+        name: Of the segmenter.
+        version: Of the segmenter.
+        lung_field: What the check of that name accepts.
+        fails_on: The brightness on which the graph fails where the image has it all over.
+
+    Returns:
+        The bundle's folder.
+    """
+    graph = darkness_graph()
+    if fails_on is not None:
+        _insert_a_failing_lookup(graph, fails_on)
+    return _write(models, graph, make_segmenter_manifest(name, version, lung_field))
+
+
+def darkness_graph() -> onnx.ModelProto:
+    """The probability of lung: 1 minus the brightness."""
+    signature = segmenter_signature(PreprocessingSpec(height=SIZE, width=SIZE))
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["float", "white"], ["brightness"]),
+        helper.make_node("Sub", ["one", "brightness"], [LUNG_MASK]),
+    ]
+    constants = {"white": np.array(255, np.float32), "one": np.array(1, np.float32)}
+    return _model(nodes, "darkness", signature, constants)
+
+
+def make_segmenter_manifest(
+    name: str = "lungs", version: int = 1, lung_field: LungFieldLimits | None = None
+) -> SegmenterManifest:
+    """The manifest of such a graph, without its digest."""
+    spec = PreprocessingSpec(height=SIZE, width=SIZE)
+    return SegmenterManifest(
+        name=name,
+        version=version,
+        summary="Takes what is dark for lung; for tests.",
+        digest="sha256:" + 64 * "0",
+        signature=segmenter_signature(spec),
+        preprocessing=spec,
+        metrics=(),
+        provenance=PROVENANCE,
+        parity=Parity(images=1, max_probability_difference=0.0, tolerance=1e-5),
+        lung_field=lung_field,
+    )
+
+
+def add_variant(bundle: Path, precision: ReducedPrecision) -> bytes:
+    """Give a bundle a file of another precision: the same graph, in other bytes.
+
+    Returns:
+        The bytes of the file.
+    """
+    graph = onnx.load(bundle / MODEL_FILE)
+    graph.producer_name = precision
+    model = bytes(graph.SerializeToString())
+    (bundle / PRECISION_FILES[precision]).write_bytes(model)
+    variant = make_variant(precision, sha256_digest(model))
+    manifest = read_manifest(bundle)
+    described = manifest.model_copy(update={"variants": (*manifest.variants, variant)})
+    (bundle / MANIFEST_FILE).write_text(described.model_dump_json(indent=2))
+    return model
+
+
+def make_variant(precision: ReducedPrecision, digest: str) -> Variant:
+    """What a manifest says of such a file."""
+    return Variant(
+        precision=precision,
+        digest=digest,
+        images=10,
+        auroc=1.0,
+        auroc_fp32=1.0,
+        agreement=1.0,
+        speedup=1.0,
+        runtime="none",
+    )
+
+
 def brightness_graph(
     size: int = SIZE, ballast: int = 0, *, ood_score: bool = False
 ) -> onnx.ModelProto:
@@ -119,14 +226,7 @@ def brightness_graph(
     }
     if not ballast:
         constants = {**constants, "nothing": np.zeros((), np.float32)}
-    graph = helper.make_graph(
-        nodes,
-        "brightness",
-        [_value(spec.name, spec.dtype, spec.shape) for spec in signature.inputs],
-        [_value(spec.name, spec.dtype, spec.shape) for spec in signature.outputs],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return _model(nodes, "brightness", signature, constants)
 
 
 def make_manifest(
@@ -165,17 +265,7 @@ def make_manifest(
         metrics=(
             Metric(dataset="synthetic", name="auroc", value=1.0, lower=0.9, upper=1.0, images=10),
         ),
-        provenance=Provenance(
-            recipe="none",
-            dataset="synthetic",
-            licence="Apache-2.0",
-            training_images=1,
-            validation_images=1,
-            data_digest="none",
-            git_revision="none",
-            framework="onnx.helper",
-            trained_at=datetime(2026, 1, 1, tzinfo=UTC),
-        ),
+        provenance=PROVENANCE,
         parity=Parity(images=1, max_probability_difference=0.0, tolerance=1e-5),
         quality=quality,
         out_of_distribution=None
@@ -184,7 +274,25 @@ def make_manifest(
     )
 
 
-def _write(models: Path, graph: onnx.ModelProto, manifest: ModelManifest) -> Path:
+def _model(
+    nodes: list[onnx.NodeProto],
+    name: str,
+    signature: Signature,
+    constants: Mapping[str, NDArray[np.generic]],
+) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [_value(spec.name, spec.dtype, spec.shape) for spec in signature.inputs],
+        [_value(spec.name, spec.dtype, spec.shape) for spec in signature.outputs],
+        [numpy_helper.from_array(value, key) for key, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def _write(
+    models: Path, graph: onnx.ModelProto, manifest: ModelManifest | SegmenterManifest
+) -> Path:
     bundle = models / manifest.name / str(manifest.version)
     bundle.mkdir(parents=True)
     model = graph.SerializeToString()
@@ -207,8 +315,8 @@ def _insert_a_failing_lookup(model: onnx.ModelProto, fails_on: int) -> None:
             helper.make_node("ReduceMin", ["matches"], ["all_match"], keepdims=0),
             helper.make_node("Cast", ["all_match"], ["entry"], to=TensorProto.INT64),
             helper.make_node("Gather", ["table", "entry"], ["looked_up"]),
-            helper.make_node("Add", ["logits", "looked_up"], ["safe_logits"]),
-            helper.make_node("Softmax", ["safe_logits"], list(last.output)),
+            helper.make_node("Add", [last.input[0], "looked_up"], ["safe"]),
+            helper.make_node(last.op_type, ["safe", *last.input[1:]], list(last.output)),
         ]
     )
 

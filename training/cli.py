@@ -29,6 +29,10 @@ RecipeOption = Annotated[
 ]
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of the data set.")]
 WorkdirOption = Annotated[Path, typer.Option("--workdir", help="Folder of this training.")]
+UnfamiliarOption = Annotated[
+    Path | None,
+    typer.Option(help="A folder of folders of unfamiliar images, one for each kind, to be caught."),
+]
 LungsOption = Annotated[
     Path | None, typer.Option("--lungs", help="Workdir of the segmenter, to find the lungs.")
 ]
@@ -142,6 +146,7 @@ def evaluate(
     *,
     report: Annotated[bool, typer.Option(help="Also the honesty checks and the page.")] = False,
     lungs: LungsOption = None,
+    unfamiliar: UnfamiliarOption = None,
 ) -> None:
     """Measure a finished training; nothing is chosen or changed by it."""
     with _for_people():
@@ -149,7 +154,8 @@ def evaluate(
         from training.lungs.segment import load_segment
 
         segment = load_segment(lungs) if lungs else None
-        found = run(data, workdir, split.value, Console(), report=report, segment=segment)
+        checks = {"report": report, "segment": segment, "unfamiliar": unfamiliar}
+        found = run(data, workdir, split.value, Console(), **checks)
         table = Table("figure", "value", "95 % interval", title=found.metrics[0].dataset)
         for m in found.metrics:
             if m.label is None and m.source is None:
@@ -176,6 +182,17 @@ def evaluate_lungs(data: DataOption, workdir: WorkdirOption) -> None:
 
         for m in run(data, workdir).metrics:
             typer.echo(f"{m.name}: {m.value:.3f} ({m.lower:.3f} to {m.upper:.3f})")
+
+
+@app.command("fit-lung-field")
+def fit_lung_field(recipe: RecipeOption, data: DataOption, workdir: WorkdirOption) -> None:
+    """Fit how much of the lungs must be in view, on the images of a classifier's recipe."""
+    with _for_people():
+        from training.config import read_recipe
+        from training.lungs.field import fit_lung_field as run
+
+        found = run(read_recipe(recipe), data, workdir)
+        typer.echo(f"{workdir}: lungs are in view from {found.limits.lower:.3f}.")
 
 
 @app.command()

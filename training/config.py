@@ -193,9 +193,15 @@ class CalibrationConfig(_Frozen):
     """On which forms of the validation images the temperature and operating points are chosen.
 
     ``shifts`` are names of ``training.acquisition_shifts``; ``none`` is the images as they are.
+    Of the out-of-distribution score, ``ood_components`` is how many main directions of the features
+    it looks at, at most, and ``ood_groups`` how many groups of images it knows. In the last
+    directions a network's new images stray most, and of many groups one may hold all that is odd:
+    where few validation images set the limit, less of both catches more.
     """
 
     shifts: tuple[str, ...] = Field(default=("none",), min_length=1)
+    ood_components: int = Field(default=160, ge=1)
+    ood_groups: int = Field(default=8, ge=1)
 
     @field_validator("shifts")
     @classmethod

@@ -1,11 +1,9 @@
 """Measure a trained model on a split that it was not trained on. Nothing is chosen here."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import keras
 import numpy as np
 from rich.console import Console
 
@@ -20,13 +18,13 @@ from training.figures import (
     draw_roc,
     draw_scores,
 )
+from training.gates import refused_by_gates
 from training.input_pipeline import ImageBatches
 from training.measure import measure
-from training.models import feature_model
 from training.predictions import Predictions, count_answers, count_most_probable
 from training.progress import progress_bar
-from training.report.lung_masks import Segment, find_lungs
-from training.report.material import Images, Material
+from training.report.gather import gather_material
+from training.report.lung_masks import Segment
 from training.report.write import ReportFolder, with_finished_checks, write_report
 from training.source import (
     Source,
@@ -53,6 +51,7 @@ def evaluate(
     *,
     report: bool = False,
     segment: Segment | None = None,
+    unfamiliar: Path | None = None,
 ) -> Evaluation:
     """Evaluate a finished training; write its figures, its predictions and its plots.
 
@@ -63,7 +62,8 @@ def evaluate(
             points were chosen on; ``left-out`` are the sources that the recipe leaves out.
         console: Where progress is shown.
         report: Whether to run the honesty checks and write the page too, which takes some minutes.
-        segment: Finds the lungs in images without a mask, for one of the checks.
+        segment: Finds the lungs in images without a mask, for some of the checks.
+        unfamiliar: A folder with a folder for each kind of unfamiliar images, for one check.
 
     Returns:
         What stands in ``evaluation.json``, or for another split in ``evaluation-<split>.json``.
@@ -83,8 +83,18 @@ def evaluate(
     _draw(work.root / "figures", split, predictions, trained, evaluation)
     folder = ReportFolder(work, split)
     if report:
-        figures = work.root / "figures"
-        material = _material(trained, source, split, predictions, segment, figures)
+        material = gather_material(
+            trained,
+            source,
+            predictions,
+            dataset=_name(source, split, trained.config),
+            split=split,
+            work=work,
+            data=data,
+            console=console,
+            segment=segment,
+            unfamiliar=unfamiliar,
+        )
         with progress_bar(console) as bar:
             evaluation = write_report(evaluation, material, trained, folder, bar)
     else:
@@ -119,6 +129,7 @@ def _predict(trained: TrainedModel, source: Source) -> Predictions:
         classes=source.classes[rows],
         patients=source.table["patient"].to_numpy(np.str_),
         sources=source.table["source"].to_numpy(np.str_),
+        gated=refused_by_gates(source.images[rows], outputs, trained.calibration),
     )
 
 
@@ -197,35 +208,3 @@ def _scored(predictions: Predictions, trained: TrainedModel) -> list[Scored]:
         for number, finding in enumerate(trained.calibration.findings)
         if trained.config.data.positive in {None, finding.label}
     ]
-
-
-def _material(
-    trained: TrainedModel,
-    source: Source,
-    split: Split,
-    predictions: Predictions,
-    segment: Segment | None,
-    folder: Path,
-) -> Material:
-    table, config = source.table, trained.config
-    images = source.images[table.index.to_numpy()]
-    return Material(
-        images=images,
-        predictions=predictions,
-        groups=table["group"].to_numpy(np.str_),
-        paths=table["path"].to_numpy(np.str_),
-        findings=trained.calibration.findings,
-        positive=config.data.positive,
-        dataset=_name(source, split, config),
-        seed=config.seed,
-        predict=_asking(trained.serving_model()),
-        features=_asking(feature_model(trained.model)),
-        lungs=lambda: find_lungs(images, list(table["mask"]), source.dataset.root, segment),
-        quality=trained.calibration.quality,
-        familiar=trained.calibration.out_of_distribution,
-        quality_plot=folder / f"{split}-quality.png",
-    )
-
-
-def _asking(model: keras.Model) -> Callable[[Images], Any]:
-    return lambda images: model.predict(ImageBatches(images, np.arange(len(images))), verbose=0)

@@ -31,6 +31,10 @@ from training.metrics import (
 )
 from training.predictions import Predictions, answered_outputs
 
+# Of fewer images a figure says next to nothing: a source that has no more is counted only.
+LEAST_IMAGES = 20
+COUNTED = "images"
+
 Figures = Mapping[str, Floats]
 Rows = NDArray[np.bool_]
 
@@ -83,8 +87,9 @@ def measure(
 
     Returns:
         The figures of the whole, then those of each finding, then, where there are several
-        sources, those of each source and of each finding in each source. ``refer_share`` and
-        ``accuracy_answered`` of a finding are of the images that truly have it.
+        sources, those of each source and of each finding in each source; of a source with few
+        images only their number, ``images``. ``refer_share`` and ``accuracy_answered`` count what
+        the gates refer; those of a finding are of the images that truly have it.
     """
     case = _case(predictions, findings, positive)
     labels = [finding.label for finding in findings]
@@ -157,11 +162,14 @@ def _by_class(case: _Case, labels: list[Label]) -> Iterator[_Part]:
 
 def _by_source(case: _Case, labels: list[Label]) -> Iterator[_Part]:
     sources = case.predictions.sources
-    names = np.unique(sources)
+    names, counts = np.unique(sources, return_counts=True)
     if len(names) < 2:
         return
     numbers = range(len(labels)) if case.positive is None else [case.positive]
-    for name in names.tolist():
+    for name, count in zip(names.tolist(), counts.tolist(), strict=True):
+        if count < LEAST_IMAGES:
+            yield _Part(None, name, sources == name, _counted)
+            continue
         yield _Part(None, name, sources == name, _of_a_source)
         for number in numbers:
             yield _Part(labels[number], name, sources == name, _separation(number))
@@ -219,6 +227,11 @@ def _of_a_source(case: _Case, weights: Weights) -> Figures:
     figures = _together(case, weights)
     named = ("macro_auroc", "accuracy", "refer_share", "accuracy_answered")
     return {name: figures[name] for name in named if name in figures}
+
+
+def _counted(case: _Case, weights: Weights) -> Figures:
+    """How many there are, which no resampling changes."""
+    return {COUNTED: np.full(len(weights), float(len(case.answers)))}
 
 
 def _against_the_rest(number: int) -> Callable[[_Case, Weights], Figures]:

@@ -18,6 +18,8 @@ class Predictions:
 
     ``logits`` and the calibrated ``probabilities`` are float32, shape (images, classes);
     ``classes`` is int, shape (images,); ``patients`` and ``sources`` have one name per image.
+    ``gated``, bool, shape (images,), says which images a gate refers, whatever their probabilities:
+    their quality is too low or they are unfamiliar. None where the gates were not asked.
     """
 
     logits: NDArray[np.float32]
@@ -25,6 +27,7 @@ class Predictions:
     classes: NDArray[np.int64]
     patients: NDArray[np.str_]
     sources: NDArray[np.str_]
+    gated: NDArray[np.bool_] | None = None
 
     def of(self, rows: NDArray[np.bool_ | np.int64]) -> "Predictions":
         """Those of some of the images."""
@@ -34,6 +37,7 @@ class Predictions:
             classes=self.classes[rows],
             patients=self.patients[rows],
             sources=self.sources[rows],
+            gated=None if self.gated is None else self.gated[rows],
         )
 
 
@@ -61,9 +65,10 @@ def answered_outputs(predictions: Predictions, findings: tuple[Finding, ...]) ->
     labels = [finding.label for finding in findings]
     points = [finding.operating_point for finding in findings]
     said = [decide(labels, row, points).label for row in predictions.probabilities.tolist()]
-    return np.array(
+    answers = np.array(
         [REFERRED if label is None else labels.index(label) for label in said], np.int64
     )
+    return answers if predictions.gated is None else np.where(predictions.gated, REFERRED, answers)
 
 
 def _counts(truth: NDArray[np.int64], said: NDArray[np.int64], rows: int, columns: int) -> Counts:

@@ -21,7 +21,7 @@ from training.errors import LayoutMismatch, RecipeError
 from training.lungs.segment import Segment
 from training.metrics import Floats, estimate, patient_bootstrap
 from training.rank_correlation import rank_correlation
-from training.workdir import load_trained
+from training.workdir import TrainedModel, load_trained
 
 SCORES = {"extent": "geographic_mean", "opacity": "opacity_mean"}
 # A heatmap that is drawn at half its strength or more counts as involved lung.
@@ -144,7 +144,19 @@ def measure_severity(
         LayoutMismatch: The scores are not there.
         ImageError: A scored image cannot be read.
     """
-    trained = load_trained(workdir)
+    return correlate_severity(load_trained(workdir), data, label, segment)
+
+
+def correlate_severity(
+    trained: TrainedModel, data: Path, label: Label, segment: Segment
+) -> tuple[SeverityCorrelation, ...]:
+    """As ``measure_severity``, for a classifier that is loaded already.
+
+    Raises:
+        RecipeError: The model has no such finding.
+        LayoutMismatch: The scores are not there.
+        ImageError: A scored image cannot be read.
+    """
     labels = [finding.label for finding in trained.calibration.findings]
     if label not in labels:
         raise RecipeError(f"The model has no finding {label}. It has {', '.join(labels)}.")

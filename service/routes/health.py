@@ -32,6 +32,7 @@ async def health(request: Request) -> Response:
         version=__version__,
         uptime_s=round(runtime.uptime_s, 3),
         execution_provider=runtime.execution_provider,
+        precision=runtime.precision,
         in_flight=runtime.admission.in_flight,
         queue_limit=runtime.settings.queue_limit,
         models=[ModelReference.model_validate(model_reference(model)) for model in models],

@@ -4,9 +4,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.responses import PlainTextResponse
 
 from service.auth import Requires
+from service.metrics import METRICS_MEDIA_TYPE
 from service.openapi import problem_responses
 from service.runtime import runtime_of
-from service.telemetry import METRICS_MEDIA_TYPE
 
 router = APIRouter(tags=["operation"], dependencies=[Depends(Requires("read"))])
 

@@ -59,7 +59,7 @@ def describe_model(model: ServedModel) -> ModelDescription:
     return ModelDescription(
         name=manifest.name,
         version=manifest.version,
-        digest=manifest.digest,
+        digest=model.digest,
         intended_use=manifest.intended_use,
         summary=manifest.summary,
         modalities=list(manifest.modalities),
@@ -80,6 +80,7 @@ def describe_model(model: ServedModel) -> ModelDescription:
         licence=manifest.provenance.licence,
         trained_at=manifest.provenance.trained_at,
         execution_provider=model.session.provider,
+        precision=model.precision,
     )
 
 

@@ -1,6 +1,7 @@
 """``POST /predict``: images in, findings out."""
 
 import asyncio
+import time
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -8,17 +9,18 @@ from pydantic import ValidationError
 
 from service.answers import render
 from service.auth import Requires
-from service.disconnect import cancelled_on_disconnect
-from service.errors import DeviceLost, ServiceError
+from service.errors import ServiceError
 from service.examples import PREDICTION
 from service.executors import Priority
+from service.logs import log_failure
 from service.openapi import PREDICT_BODY, problem_responses, query_parameters
 from service.prediction import Prediction, PredictionOptions, Rejection, Upload
 from service.problems import request_id_of
+from service.routes.admitted import admitted
 from service.routes.bodies import JSON
 from service.runtime import Runtime, runtime_of
 from service.schemas import PredictionBody, PredictQuery
-from service.telemetry import log_failure
+from service.tracing import trace_of
 from service.uploads import read_uploads
 
 router = APIRouter(tags=["prediction"])
@@ -49,17 +51,22 @@ async def predict(request: Request) -> Response:
     runtime.predictor()
     runtime.admission.check()
     uploads = await read_uploads(request, runtime.settings.max_files)
-    prediction = await _predict(request, runtime, uploads, _options(query))
-    _report(runtime, prediction, request)
+    prediction = await _predict(request, runtime, uploads, _options(query, request))
+    _report_failures(runtime, prediction, request)
     first, *others = prediction.results
     if isinstance(first, Rejection) and not others:
+        runtime.metrics.prediction(prediction)
         raise first.error
+    started = time.perf_counter()
     request_id = request_id_of(request.scope)
     if query.explain == "none":
         content = render(prediction, request_id)
     else:
         # Heatmaps are large enough to be felt on the event loop.
         content = await asyncio.to_thread(render, prediction, request_id)
+    encode_s = time.perf_counter() - started
+    trace_of(request.scope).stage("encode", encode_s)
+    runtime.metrics.prediction(prediction, encode_s)
     return Response(content, media_type=JSON)
 
 
@@ -67,23 +74,13 @@ async def _predict(
     request: Request, runtime: Runtime, uploads: tuple[Upload, ...], options: PredictionOptions
 ) -> Prediction:
     """Predict within the deadline, while somebody waits for it."""
-    deadline_s = runtime.settings.request_deadline_s
     predictor = runtime.predictor()
-    with runtime.admission.admit(len(uploads)):
-        try:
-            async with cancelled_on_disconnect(request.receive), asyncio.timeout(deadline_s):
-                return await predictor.predict(uploads, options)
-        except DeviceLost as error:
-            log_failure(runtime.log, error, request_id_of(request.scope))
-            runtime.report_device_lost()
-            raise
-        except TimeoutError as error:
-            raise runtime.admission.deadline_exceeded(deadline_s) from error
+    async with admitted(request, runtime, len(uploads)):
+        return await predictor.predict(uploads, options)
 
 
-def _report(runtime: Runtime, prediction: Prediction, request: Request) -> None:
-    """Count the results, and tell the operator of what failed through no fault of the file."""
-    runtime.metrics.prediction(prediction)
+def _report_failures(runtime: Runtime, prediction: Prediction, request: Request) -> None:
+    """Tell the operator of what failed through no fault of the file."""
     for result in prediction.results:
         if isinstance(result, Rejection) and isinstance(result.error, ServiceError):
             log_failure(runtime.log, result.error, request_id_of(request.scope))
@@ -99,11 +96,12 @@ def _query(request: Request) -> PredictQuery:
         raise RequestValidationError(error.errors()) from error
 
 
-def _options(query: PredictQuery) -> PredictionOptions:
+def _options(query: PredictQuery, request: Request) -> PredictionOptions:
     return PredictionOptions(
         model=query.model,
         version=query.version,
         heatmap=query.explain == "heatmap",
         frame=query.frame,
         priority=Priority[query.priority.upper()],
+        trace=trace_of(request.scope),
     )

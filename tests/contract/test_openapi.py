@@ -12,7 +12,14 @@ from service.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BINARY = {"type": "string", "format": "binary"}
-NEVER_ON_PREDICT = {"not-found", "method-not-allowed", "client-disconnected"}
+NEVER_ON_PREDICT = {
+    "not-found",
+    "method-not-allowed",
+    "client-disconnected",
+    "malformed-inference",
+    "reload-refused",
+    "unsupported-encoding",
+}
 
 
 @pytest.fixture(scope="module")

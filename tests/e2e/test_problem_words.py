@@ -8,16 +8,19 @@ NOT_SHOWN = {
     "deadline-exceeded",
     "invalid-parameter",
     "invalid-request",
+    "malformed-inference",
     "malformed-multipart",
     "method-not-allowed",
     "no-file",
     "not-found",
     "overloaded",
     "queue-full",
+    "reload-refused",
     "shutting-down",
     "too-many-files",
     "too-many-uploads",
     "unavailable",
+    "unsupported-encoding",
 }
 
 

@@ -12,7 +12,12 @@ from typer.testing import CliRunner
 
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, ModelManifest, sha256_digest
 from service.cli import app
-from tests.bundles import brightness_graph, write_bundle, write_fragile_bundle
+from tests.bundles import (
+    brightness_graph,
+    write_bundle,
+    write_fragile_bundle,
+    write_segmenter_bundle,
+)
 from tests.integration.live import eventually
 
 runner = CliRunner()
@@ -124,6 +129,7 @@ def test_a_service_that_is_told_to_stop_ends_well(tmp_path: Path) -> None:
 def test_check_runs_every_model_and_says_where(tmp_path: Path) -> None:
     write_bundle(tmp_path)
     write_bundle(tmp_path, version=2)
+    write_segmenter_bundle(tmp_path)
 
     ended = runner.invoke(app, ["check", "--models-dir", str(tmp_path)])
 
@@ -131,6 +137,7 @@ def test_check_runs_every_model_and_says_where(tmp_path: Path) -> None:
     assert ended.stdout.splitlines() == [
         "tiny version 1: CPUExecutionProvider",
         "tiny version 2: CPUExecutionProvider",
+        "lungs version 1: CPUExecutionProvider",
     ]
 
 
@@ -155,3 +162,21 @@ def test_the_openapi_document_is_printed_written_and_checked(tmp_path: Path) -> 
     assert yaml.safe_load(printed.stdout)["openapi"].startswith("3.1")
     assert [written.exit_code, same.exit_code, other.exit_code] == [0, 0, 1]
     assert other.stderr.startswith("pneumo-serve: openapi.yaml is not what the routes say.")
+
+
+def test_the_splits_of_the_cpus_are_measured_fastest_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(tmp_path)
+    monkeypatch.setenv("PNEUMO_DECODE_WORKERS", "2")
+    monkeypatch.setattr("service.thread_split.SECONDS", 0.05)
+
+    result = runner.invoke(app, ["threads", "--models-dir", str(tmp_path)])
+
+    assert result.exit_code == 0, result.output
+    figures = [int(line.split()[0]) for line in result.output.splitlines()]
+    assert figures == sorted(figures, reverse=True)
+    assert {line.partition("with ")[2] for line in result.output.splitlines()} == {
+        "PNEUMO_DECODE_WORKERS=2 PNEUMO_INFERENCE_WORKERS=2 PNEUMO_INTRA_OP_THREADS=1",
+        "PNEUMO_DECODE_WORKERS=1 PNEUMO_INFERENCE_WORKERS=1 PNEUMO_INTRA_OP_THREADS=2",
+    }

@@ -103,6 +103,65 @@ def test_a_second_export_is_the_next_version(models: Path, evaluated: Path, data
     assert read_manifest(models / "tiny" / "2").version == 2
 
 
+@pytest.fixture(scope="module")
+def halved(
+    models: Path, evaluated: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Result]:
+    folder = tmp_path_factory.mktemp("halved") / "models"
+    shutil.copytree(models / "tiny" / "1", folder / "tiny" / "1")
+    return folder, quantize(folder, evaluated, data)
+
+
+def quantize(models: Path, workdir: Path, data: Path) -> Result:
+    bundle = models / "tiny" / "1"
+    return export(
+        *("quantize", bundle, "--workdir", workdir, "--data", data, "--precision", "fp16")
+    )
+
+
+def test_a_faster_file_is_compared_added_and_served(
+    halved: tuple[Path, Result], data: Path
+) -> None:
+    models, result = halved
+    image = sorted((data / "chest_xray" / "test" / "PNEUMONIA").iterdir())[0]
+    with serving(Settings(models_dir=models, port=0, provider="cpu", precision="fp16")) as live:
+        body = live.predict(image.read_bytes()).json()
+
+    assert "model.fp16.onnx: AUROC" in result.stdout
+    [variant] = read_manifest(models / "tiny" / "1").variants
+    assert variant.agreement >= 0.99
+    assert (body["precision"], body["model"]["digest"]) == ("fp16", variant.digest)
+    assert variant.digest in (models / "tiny" / "1" / "model-card.md").read_text()
+    assert export("verify", models / "tiny" / "1").exit_code == 0
+
+
+def test_a_precision_that_is_there_is_refused(
+    halved: tuple[Path, Result], evaluated: Path, data: Path
+) -> None:
+    models, _ = halved
+
+    result = quantize(models, evaluated, data)
+
+    assert result.exit_code == 1
+    assert "has a file in fp16" in result.stderr
+
+
+def test_the_workdir_of_another_training_makes_no_faster_file(
+    models: Path, evaluated: Path, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(models / "tiny" / "1", tmp_path / "tiny" / "1")
+    other = tmp_path / "workdir"
+    shutil.copytree(evaluated, other)
+    provenance = json.loads((other / "provenance.json").read_text()) | {"git_revision": "another"}
+    (other / "provenance.json").write_text(json.dumps(provenance))
+
+    result = quantize(tmp_path, other, data)
+
+    assert result.exit_code == 1
+    assert "is of another training" in result.stderr
+    assert not (tmp_path / "tiny" / "1" / "model.fp16.onnx").exists()
+
+
 def test_a_version_that_is_there_is_refused(models: Path, evaluated: Path, data: Path) -> None:
     result = export(
         "convert", "--workdir", evaluated, "--data", data, "--models", models, "--version", 1

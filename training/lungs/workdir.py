@@ -9,6 +9,7 @@ import keras
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contract.lung_field import LungFieldLimits
 from contract.manifest import Metric, Provenance
 from training.atomic import atomic_path, write_errors, write_text
 from training.errors import WorkdirIncomplete, WorkdirMismatch
@@ -42,18 +43,36 @@ class LungEvaluation(BaseModel):
     metrics: tuple[Metric, ...]
 
 
+class LungFieldFit(BaseModel):
+    """What the check of the lungs accepts, and what that does to other images: lung-field.json.
+
+    ``refused`` is the share of whole radiographs below the limit, ``caught`` that of the same ones
+    with so much of their sides cut off at a corner: of all, suspected by ``framing`` or not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limits: LungFieldLimits
+    fitted: int
+    measured: int
+    refused: float
+    caught: dict[float, float]
+
+
 @dataclass(frozen=True, slots=True)
 class TrainedSegmenter:
     """All that export and others need of a finished training.
 
     ``model`` is the training form: from ``image``, uint8, shape (batch, height, width, 1), to
-    logits, float32, of that shape. ``evaluation`` is None before ``evaluate_lungs``.
+    logits, float32, of that shape. ``evaluation`` is None before ``evaluate_lungs``, ``lung_field``
+    before ``fit_lung_field``.
     """
 
     model: keras.Model
     recipe: SegmenterRecipe
     provenance: Provenance
     evaluation: LungEvaluation | None
+    lung_field: LungFieldLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +100,11 @@ class LungWorkdir:
     def evaluation(self) -> Path:
         """The figures of the test split."""
         return self.root / "evaluation.json"
+
+    @property
+    def lung_field(self) -> Path:
+        """What the quality check of that name accepts, and what that does."""
+        return self.root / "lung-field.json"
 
     def bind(self, recipe: SegmenterRecipe, digest: str) -> None:
         """Claim a workdir for a recipe and its data, or check that it is already theirs.
@@ -149,12 +173,13 @@ class LungWorkdir:
         """
         if not self.model.is_file():
             raise WorkdirIncomplete(f"{self.root} holds no finished training of the segmenter.")
-        evaluation = self.evaluation
+        evaluation, field = self.evaluation, self.lung_field
         return TrainedSegmenter(
             model=self._load_model(),
             recipe=self._read(self.root / "config.json", LungBinding).recipe,
             provenance=self._read(self.root / "provenance.json", Provenance),
             evaluation=self._read(evaluation, LungEvaluation) if evaluation.is_file() else None,
+            lung_field=self._read(field, LungFieldFit).limits if field.is_file() else None,
         )
 
     def _load_model(self) -> keras.Model:

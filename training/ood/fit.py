@@ -25,8 +25,6 @@ Floats = NDArray[np.float64]
 
 # Enough for the covariance of some two hundred values; more only costs time.
 FIT_IMAGES = 4096
-COMPONENTS = 160
-MAX_GROUPS = 8
 IMAGES_PER_GROUP = 64
 GROUPING_COMPONENTS = 20
 
@@ -60,11 +58,12 @@ def fit_scorer(model: keras.Model, images: Images, positions: Rows, recipe: Reci
         model: The training form.
         images: uint8, shape (cached images, height, width, 1).
         positions: int, shape (training images,): rows of ``images``.
-        recipe: Its shifts and its seed.
+        recipe: Its shifts, its numbers of components and groups, and its seed.
     """
     _, embedded = embed_training(model, images, positions, recipe)
-    groups = min(MAX_GROUPS, max(1, len(positions) // IMAGES_PER_GROUP))
-    return scorer_of(embedded, groups, recipe.seed)
+    rules = recipe.calibration
+    groups = min(rules.ood_groups, max(1, len(positions) // IMAGES_PER_GROUP))
+    return scorer_of(embedded, groups, recipe.seed, rules.ood_components)
 
 
 def embed_training(
@@ -125,21 +124,22 @@ def joined(parts: list[Embedded]) -> Embedded:
     )
 
 
-def scorer_of(embedded: Embedded, groups: int, seed: int) -> OodScorer:
+def scorer_of(embedded: Embedded, groups: int, seed: int, components: int) -> OodScorer:
     """Fit the score on embedded training images.
 
     Args:
         embedded: Of at least two images.
         groups: How many Gaussians.
         seed: Of the grouping.
+        components: How many main directions of the features, at most.
     """
     values = np.concatenate([embedded.features, embedded.numbers], axis=1).astype(np.float64)
     centre, scale = values.mean(axis=0), values.std(axis=0) + SCALE_FLOOR
     known, seen = np.split((values - centre) / scale, [embedded.features.shape[1]], axis=1)
-    components = PCA(min(COMPONENTS, *known.shape), svd_solver="full").fit(known).components_.T
-    placed = np.concatenate([known @ components, seen], axis=1)
+    main = PCA(min(components, *known.shape), svd_solver="full").fit(known).components_.T
+    placed = np.concatenate([known @ main, seen], axis=1)
     means, whitening = _gaussians(placed, _grouped(placed, groups, seed))
-    constants = (centre, scale, components, means, whitening)
+    constants = (centre, scale, main, means, whitening)
     return OodScorer(*(constant.astype(np.float32) for constant in constants))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from skimage import data
 from skimage.color import rgb2gray
 
+from contract.enhancement import enhance
 from contract.errors import ImageError
 from contract.pixels import resize
 from contract.preprocessing import PreprocessingSpec, preprocess
@@ -50,7 +51,7 @@ def made_up(
     """Draw images of each kind that needs no file.
 
     Args:
-        spec: The size of the model's input.
+        spec: What the model takes.
         seed: Of the draw.
         count: How many of each kind.
 
@@ -71,7 +72,7 @@ def read_unfamiliar(folder: Path, spec: PreprocessingSpec) -> dict[str, Images]:
 
     Args:
         folder: With one folder for each kind.
-        spec: The size of the model's input.
+        spec: What the model takes.
 
     Returns:
         By kind, uint8, shape (images, height, width, 1).
@@ -102,7 +103,7 @@ def _read(files: Sequence[Path], spec: PreprocessingSpec) -> list[Images]:
 
 def _fitted(plane: Plane, spec: PreprocessingSpec) -> Images:
     grays = np.rint(np.clip(plane, 0, 1) * 255).astype(np.uint8)
-    return resize(grays, spec.size)[..., np.newaxis]
+    return enhance(resize(grays, spec.size), spec.enhancement)[..., np.newaxis]
 
 
 def _photograph(random: Generator) -> Plane:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contract.manifest import Metric
 from training.atomic import write_text
+from training.ood_report import Detection
 from training.report.material import Material
 
 
@@ -28,7 +29,7 @@ class Outcome(_Frozen):
 
     ``summary`` is a sentence or two for whoever reads the page. ``metrics`` go into the evaluation
     and on the model's card; ``details`` stay on the page. ``points`` are those of a curve over a
-    changing level, rising; ``axis`` says what changes.
+    changing level, rising; ``axis`` says what changes. ``detections`` compare several methods.
     """
 
     summary: str
@@ -36,6 +37,7 @@ class Outcome(_Frozen):
     details: tuple[Metric, ...] = ()
     points: tuple[Point, ...] = ()
     axis: str = ""
+    detections: tuple[Detection, ...] = ()
 
     @property
     def has_figures(self) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +15,9 @@ from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
 from training.measure import measure_whole
 from training.metrics import Floats, Weights, estimate, patient_bootstrap, whole
+from training.ood_report import Detection
 from training.predictions import Predictions
+from training.severity import SeverityCorrelation
 
 Images = NDArray[np.uint8]
 Rows = NDArray[np.int64]
@@ -39,9 +42,13 @@ class Material:
     ``images`` is uint8, shape (images, height, width, 1); ``predictions``, ``groups`` and ``paths``
     are of the same images. ``predict`` gives the outputs of the service for such images;
     ``features`` their pooled features, float32, shape (images, features). ``lungs`` finds the masks
-    when they are asked for. ``dataset`` is what the figures are said to be of. ``quality`` and
-    ``familiar`` are the limits of an answer; None where the model has none. ``quality_plot`` is
-    where the quality gate is drawn.
+    when they are asked for. ``dataset`` is what the figures are said to be of. ``spec`` is what
+    the model takes. ``quality`` and ``familiar`` are the limits of an answer; None where the model
+    has none. ``quality_plot`` is where the quality gate is drawn.
+
+    What not every evaluation has is None there: ``network``, the training form; ``validation``,
+    which gives the probabilities and classes of the validation images; ``detections``, which
+    compares ways of telling the unfamiliar; ``severity``, which holds a finding against experts.
     """
 
     images: Images
@@ -55,15 +62,14 @@ class Material:
     predict: Callable[[Images], Outputs]
     features: Callable[[Images], NDArray[np.float32]]
     lungs: Callable[[], LungMasks]
+    spec: PreprocessingSpec
     quality: QualityLimits | None = None
     familiar: OutOfDistribution | None = None
     quality_plot: Path | None = None
-
-    @property
-    def spec(self) -> PreprocessingSpec:
-        """The size of the images."""
-        height, width = self.images.shape[1:3]
-        return PreprocessingSpec(height=height, width=width)
+    network: keras.Model | None = None
+    validation: Callable[[], tuple[NDArray[np.float32], NDArray[np.int64]]] | None = None
+    detections: Callable[[], tuple[Detection, ...]] | None = None
+    severity: Callable[[], tuple[Label, tuple[SeverityCorrelation, ...]]] | None = None
 
     @property
     def headline(self) -> Literal["auroc", "macro_auroc"]:
@@ -92,6 +98,7 @@ class Material:
             self.predictions.of(rows),
             logits=outputs["logits"],
             probabilities=outputs["probabilities"],
+            gated=None,
         )
 
     def figures(self, predictions: Predictions, prefix: str) -> tuple[Metric, ...]:

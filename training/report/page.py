@@ -1,7 +1,7 @@
 """report.html: an evaluation as one page, which needs nothing but itself."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from contract.manifest import INTENDED_USE, Finding, Metric, Provenance
+from contract.preprocessing import PreprocessingSpec
 from training.calibrate import Calibration
 from training.evaluation import Evaluation
 from training.report import tables
@@ -37,6 +38,7 @@ class Report:
 
     name: str
     backbone: str
+    preprocessing: PreprocessingSpec
     provenance: Provenance
     calibration: Calibration
     evaluation: Evaluation
@@ -69,7 +71,7 @@ def render_page(report: Report) -> str:
         ],
         answers=_answers(report.evaluation),
         points=_operating_points(report.calibration.findings),
-        checks=[(title, o, _found(o)) for title, o in report.checks if not o.points],
+        checks=[(title, o, list(_found(o))) for title, o in report.checks if not o.points],
         curves=[(title, o, _levels(o, headline)) for title, o in report.checks if o.points],
     )
 
@@ -84,6 +86,7 @@ def _facts(report: Report) -> Table:
             ("Images", f"{evaluation.images:,} of {evaluation.patients:,} patients"),
             ("Unreadable, left out", f"{evaluation.unreadable:,}"),
             ("Network", report.backbone),
+            ("Input", report.preprocessing.words),
             (
                 "Trained",
                 f"{origin.trained_at:%Y-%m-%d} on {origin.training_images:,} images, "
@@ -126,8 +129,18 @@ def _operating_points(findings: Sequence[Finding]) -> Table:
     )
 
 
-def _found(outcome: Outcome) -> Table:
-    return tables.honesty_table(dict.fromkeys((*outcome.metrics, *outcome.details)))
+def _found(outcome: Outcome) -> Iterator[Table]:
+    """The tables of a check, those that have any row."""
+    figures = dict.fromkeys((*outcome.metrics, *outcome.details))
+    # The comparison holds the figures of what is served, too.
+    listed = () if outcome.detections else figures
+    for table in (
+        tables.coverage_table(figures),
+        tables.detection_table(outcome.detections),
+        tables.honesty_table(listed),
+    ):
+        if table.rows:
+            yield table
 
 
 def headline_title(evaluation: Evaluation) -> str:

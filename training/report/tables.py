@@ -4,10 +4,23 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from contract.manifest import Metric
+from training.conformal import PREFIX as CONFORMAL
+from training.measure import COUNTED
+from training.ood_report import Detection
 
-HONESTY_PREFIXES = ("source_probe_", "border_", "lungs_", "left_out_", "under_")
+HONESTY_PREFIXES = (
+    "source_probe_",
+    "border_",
+    "lungs_",
+    "left_out_",
+    "under_",
+    "heatmap_",
+    "severity_",
+    "strange_",
+    CONFORMAL,
+)
 ACRONYMS = {"auroc": "AUROC", "auprc": "AUPRC", "ece": "ECE", "f1": "F1", "jpeg": "JPEG"}
-COUNTS = ("positives", "negatives")
+COUNTS = ("positives", "negatives", COUNTED)
 
 BY_CLASS = (
     "auroc",
@@ -22,6 +35,7 @@ BY_CLASS = (
 )
 BY_SOURCE = ("macro_auroc", "accuracy", "refer_share", "accuracy_answered")
 BY_CLASS_AND_SOURCE = ("auroc", "sensitivity", "specificity")
+COVERED = (f"{CONFORMAL}coverage", f"{CONFORMAL}refer_share", f"{CONFORMAL}error_answered")
 
 Key = Callable[[Metric], tuple[str, ...]]
 
@@ -56,7 +70,7 @@ def by_class(metrics: Iterable[Metric]) -> Table:
 
 
 def by_source(metrics: Iterable[Metric]) -> Table:
-    """One row for each source, over all findings."""
+    """One row for each source, over all findings; a source of few images has its count alone."""
     chosen = [m for m in measured(metrics) if m.label is None and m.source is not None]
     return pivot(
         chosen, ("Source", "Images"), lambda m: (str(m.source), f"{m.images:,}"), BY_SOURCE
@@ -74,9 +88,40 @@ def by_class_and_source(metrics: Iterable[Metric]) -> Table:
     )
 
 
+def coverage_table(metrics: Iterable[Metric]) -> Table:
+    """One row for all images, for each finding and for each source, of the prediction sets."""
+    return pivot(
+        metrics,
+        ("Images of", "Images"),
+        lambda m: (m.label or m.source or "all", f"{m.images:,}"),
+        COVERED,
+    )
+
+
+def detection_table(detections: Sequence[Detection]) -> Table:
+    """One row for each kind of images, one column for each method: AUROC, and share caught."""
+    methods = list(dict.fromkeys(row.method for row in detections))
+    kinds = dict.fromkeys((row.kind, row.familiar, row.images) for row in detections)
+    cells = {(row.kind, row.method): f"{row.auroc:.3f}, {row.caught:.0%}" for row in detections}
+    return Table(
+        header=("Kind", "Images", *methods),
+        rows=tuple(
+            (
+                f"{kind} (familiar)" if familiar else kind,
+                f"{images:,}",
+                *(cells[kind, method] for method in methods),
+            )
+            for kind, familiar, images in kinds
+        ),
+    )
+
+
 def honesty_table(metrics: Iterable[Metric]) -> Table:
-    """One row for each figure; a column for source and finding where any is of one."""
-    chosen = list(metrics)
+    """One row for each figure; a column for source and finding where any is of one.
+
+    The figures of the prediction sets are left to ``coverage_table``.
+    """
+    chosen = [metric for metric in metrics if not metric.name.startswith(CONFORMAL)]
     columns: list[tuple[str, Callable[[Metric], str]]] = [("Measure", lambda m: title(m.name))]
     if any(m.source is not None for m in chosen):
         columns.append(("Source", lambda m: m.source or "all"))
@@ -97,7 +142,8 @@ def pivot(metrics: Iterable[Metric], keys: Sequence[str], key: Key, names: Seque
     """Put figures with the same key into one row, in the order in which the keys come.
 
     Args:
-        metrics: What to show; other names than ``names`` are left out.
+        metrics: What to show; other names than ``names`` are left out, but a bare count of images
+            keeps its row.
         keys: The headings of the key's columns.
         key: Gives a figure's key.
         names: The figures' columns; one that is empty in all rows is left out.
@@ -106,6 +152,8 @@ def pivot(metrics: Iterable[Metric], keys: Sequence[str], key: Key, names: Seque
     for metric in metrics:
         if metric.name in names:
             cells.setdefault(key(metric), {})[metric.name] = with_interval(metric)
+        elif metric.name == COUNTED:
+            cells.setdefault(key(metric), {})
     used = [name for name in names if any(name in row for row in cells.values())]
     return Table(
         header=(*keys, *map(title, used)),

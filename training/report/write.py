@@ -14,21 +14,27 @@ from training.config import Recipe
 from training.evaluation import Evaluation
 from training.figures import Curve, draw_curves
 from training.report.ablations import border_only, lung_masked
+from training.report.abstention import ABSTENTION
 from training.report.checks import Check, Outcome, Point, finished_checks, run_checks
 from training.report.examples import examples
 from training.report.gates import GATES
+from training.report.heatmaps import HEATMAPS
 from training.report.left_out import left_out
 from training.report.material import Material
 from training.report.page import Plot, Report, headline_title, render_page
 from training.report.probes import source_probe
 from training.report.robustness import robustness_checks
+from training.report.unfamiliar_methods import UNFAMILIAR_METHODS
 from training.workdir import CALIBRATION, TrainedModel, Workdir
 
 CHECKS = (
     Check("source-probe", "Can the source be read?", source_probe),
     Check("border-only", "What does the border give away?", border_only),
     Check("lung-masked", "What is left without the lungs, and without all else?", lung_masked),
+    *HEATMAPS,
+    *ABSTENTION,
     *GATES,
+    *UNFAMILIAR_METHODS,
     *robustness_checks(),
 )
 LEFT_OUT = "left-out"
@@ -135,6 +141,7 @@ def write_report(
     page = Report(
         name=trained.config.name,
         backbone=trained.config.model.backbone,
+        preprocessing=trained.config.preprocessing,
         provenance=trained.provenance,
         calibration=trained.calibration,
         evaluation=honest,

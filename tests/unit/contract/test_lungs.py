@@ -7,6 +7,7 @@ from contract.lungs import (
     involvement,
     lung_field,
     lung_mask,
+    share_inside,
     split_lungs,
 )
 from contract.regions import Mask
@@ -89,17 +90,40 @@ def test_the_field_tells_the_share_of_each_lung_and_of_the_border() -> None:
     assert field.area_share == pytest.approx(BOTH.mean())
     assert field.balance == pytest.approx(1)
     assert field.border_share == 0
+    assert field.inside_share == field.completeness == 1
 
 
 def test_lungs_that_are_cut_off_touch_the_border() -> None:
     field = lung_field(chest((0, 20, 0, 10), (0, 20, 30, 40)))
 
     assert field.border_share == pytest.approx((20 + 2 * 19) / 156)
+    # Of the outline of 56 pixels of each, 29 lie on the edge.
+    assert field.inside_share == pytest.approx(27 / 56)
+    assert field.completeness == field.inside_share
+
+
+def test_a_lung_that_is_smaller_for_a_cut_makes_the_field_less_complete() -> None:
+    field = lung_field(chest((8, 28, 0, 5), (8, 28, 20, 30)))
+
+    # The cut lung is half as large, and 20 of the 46 pixels of its outline lie on the edge.
+    assert field.completeness == pytest.approx(0.5 * 26 / 46)
 
 
 @pytest.mark.parametrize("mask", [chest(RIGHT), chest(LEFT), chest()])
 def test_a_missing_lung_shows_in_the_balance(mask: Mask) -> None:
-    assert lung_field(mask).balance == 0
+    assert lung_field(mask).balance == lung_field(mask).completeness == 0
+
+
+def test_the_share_inside_counts_what_speaks_for_a_finding_alone() -> None:
+    activation = np.where(BOTH, 3.0, -5.0).astype(np.float32)
+    activation[0, :22] = 2 * BOTH.sum() * 3 / 44
+
+    assert share_inside(activation, BOTH) == pytest.approx(0.5)
+
+
+def test_without_evidence_or_without_lungs_there_is_no_share_inside() -> None:
+    assert share_inside(np.full(SIZE, -1, np.float32), BOTH) is None
+    assert share_inside(np.ones(SIZE, np.float32), chest()) is None
 
 
 def test_involvement_is_the_share_of_each_lung_above_the_threshold() -> None:

@@ -118,8 +118,15 @@ def test_a_value_at_its_limit_passes() -> None:
     assert assess(RADIOGRAPH[..., np.newaxis], 1, 1, limits).accepted
 
 
-def test_everything_that_can_be_limited_is_measured() -> None:
-    assert set(measure(RADIOGRAPH, 10, 10, POSITION)) == set(get_args(CheckName))
+def test_everything_that_can_be_limited_is_measured_but_for_the_lungs() -> None:
+    everything = set(get_args(CheckName))
+
+    assert set(measure(RADIOGRAPH, 10, 10, POSITION)) == everything - {"lung_field"}
+
+
+def test_a_classifier_has_no_limit_of_the_lungs() -> None:
+    with pytest.raises(ValidationError, match="stands in the segmenter's manifest"):
+        QualityLimits(limits=(Limit(check="lung_field", lower=0.5),))
 
 
 def test_position_is_measured_with_templates_alone() -> None:

@@ -24,6 +24,12 @@ def test_a_bundle_holds_the_model_its_manifest_and_its_card(
     assert read_manifest(bundle) == manifest
 
 
+def test_golden_answers_lie_beside_the_model(tmp_path: Path, manifest: ModelManifest) -> None:
+    bundle = write_bundle(tmp_path, manifest, b"", golden=b"answers")
+
+    assert (bundle / "golden.npz").read_bytes() == b"answers"
+
+
 def test_figures_are_copied_and_shown_on_the_card(tmp_path: Path, manifest: ModelManifest) -> None:
     figure = tmp_path / "roc.png"
     figure.write_bytes(b"a figure")

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from contract.errors import InvalidManifest
+from contract.lung_field import LungFieldLimits
 from contract.lungs import lung_mask
 from contract.manifest import read_manifest
 from contract.segmenter import LUNG_MASK, is_segmenter, read_segmenter
@@ -21,7 +22,9 @@ from training.errors import WorkdirMismatch
 from training.lungs.evaluate import evaluate_lungs
 from training.lungs.segment import load_segment
 from training.lungs.train import fit_lungs
+from training.lungs.workdir import LungFieldFit, LungWorkdir
 
+LUNG_FIELD = LungFieldLimits(doubt=0.1, lower=0.5)
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1), dtype=np.uint8)
 
 
@@ -44,6 +47,9 @@ def bundle(workdir: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) 
     with pytest.raises(ExportError, match="not evaluated yet"):
         export_segmenter(workdir, data, models)
     evaluate_lungs(data, workdir)
+    work = LungWorkdir(workdir)
+    found = LungFieldFit(limits=LUNG_FIELD, fitted=9, measured=9, refused=0, caught={0.4: 1})
+    work.write_json(work.lung_field, found)
     return export_segmenter(workdir, data, models)
 
 
@@ -55,6 +61,7 @@ def test_a_bundle_holds_the_graph_that_its_manifest_describes(bundle: Path) -> N
     assert (bundle.parent.name, bundle.name) == ("tiny-lungs", "1")
     assert manifest.parity.images == 3
     assert manifest.metrics[0].name == "dice_median"
+    assert manifest.lung_field == LUNG_FIELD
 
 
 def test_the_graph_draws_what_the_training_draws(bundle: Path, workdir: Path) -> None:
@@ -79,6 +86,7 @@ def test_the_card_says_what_was_measured_and_what_to_mind(bundle: Path) -> None:
     assert "Research only. Not for diagnosis." in card
     assert f"dice_median | {manifest.metrics[0].value:.3f} |" in card
     assert "- Mind the gap." in card
+    assert "accepted from a completeness of 0.5 |" in card
     assert manifest.digest in card
 
 

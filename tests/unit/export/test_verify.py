@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -95,4 +96,6 @@ def test_the_command_names_an_image_that_is_not_there(bundle: Path, tmp_path: Pa
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "export", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    # Wide enough that no path is broken into lines.
+    environment = {**os.environ, "COLUMNS": "400"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -6,7 +6,7 @@ import pytest
 
 from service.device import DeviceWatch
 from service.errors import DeviceLost
-from service.telemetry import make_logger
+from service.logs import make_logger
 
 
 class Device:

@@ -55,7 +55,7 @@ def test_a_key_file_is_read(tmp_path: Path) -> None:
         ("no json", "not well-formed at the file"),
         ('{"pacs": {"sha256": "secret", "scopes": []}}', "not well-formed at pacs.sha256"),
         (
-            '{"pacs": {"sha256": "' + 64 * "0" + '", "scopes": ["admin"]}}',
+            '{"pacs": {"sha256": "' + 64 * "0" + '", "scopes": ["root"]}}',
             "not well-formed at pacs.scopes",
         ),
     ],

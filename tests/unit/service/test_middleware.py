@@ -7,10 +7,12 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.logs import make_logger
+from service.metrics import Metrics
 from service.middleware import RequestContext
 from service.problems import install
 from service.receiving import BodyLimit, ReceiveBudget
-from service.telemetry import Metrics, make_logger
+from service.tracing import NO_TRACING
 
 
 async def fails(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -30,7 +32,7 @@ def call(
     app: ASGIApp, request_id: str = "42"
 ) -> tuple[httpx.Response, list[dict[str, object]], str]:
     output, metrics = io.BytesIO(), Metrics()
-    wrapped = RequestContext(app, metrics, make_logger("info", output))
+    wrapped = RequestContext(app, metrics, NO_TRACING, make_logger("info", output))
 
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(wrapped, raise_app_exceptions=False)
@@ -94,7 +96,7 @@ def test_what_is_not_http_passes() -> None:
     async def ignore(_message: Message) -> None: ...
 
     limited = BodyLimit(app, 1, ReceiveBudget(1), 1)
-    stack = RequestContext(limited, Metrics(), make_logger("info", io.BytesIO()))
+    stack = RequestContext(limited, Metrics(), NO_TRACING, make_logger("info", io.BytesIO()))
     asyncio.run(stack({"type": "lifespan"}, nothing, ignore))
 
     assert passed == ["lifespan"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.batching import DynamicBatcher
 from service.errors import DeviceLost, FileFailed, InferenceFailed, OutOfMemory, UnknownModel
 from service.executors import PriorityExecutor
 from service.prediction import Answer, Prediction, PredictionOptions, Rejection, Upload
@@ -60,9 +61,7 @@ def predictors() -> Iterator[list[Predictor]]:
 
 def make_predictor(predictors: list[Predictor], repository: ModelRepository) -> Predictor:
     predictors.append(
-        Predictor(
-            repository, PriorityExecutor("decode", 2), PriorityExecutor("inference", 1), 10_000
-        )
+        Predictor(repository, PriorityExecutor("decode", 2), DynamicBatcher(1), 10_000)
     )
     return predictors[-1]
 

@@ -6,11 +6,11 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.errors import DigestMismatch, InvalidManifest
-from contract.manifest import ModelManifest
+from contract.manifest import ModelManifest, sha256_digest
 from service.errors import NoModel, UnknownModel
 from service.repository import ModelRepository, ServedModel, load_repository
 from service.session import ModelOutput
-from tests.bundles import make_manifest, write_bundle
+from tests.bundles import add_variant, make_manifest, write_bundle
 
 
 class RecordingSession:
@@ -139,7 +139,8 @@ def test_every_bundle_is_loaded_and_warmed(tmp_path: Path) -> None:
     assert [identity(model) for model in repository.all()] == [("a", 1), ("a", 2), ("b", 1)]
     session = repository.get("b").session
     assert isinstance(session, RecordingSession)
-    assert session.shapes == [(1, 64, 64, 1)]
+    assert session.shapes[0] == (1, 64, 64, 1)
+    assert {shape[1:] for shape in session.shapes} == {(64, 64, 1)}
 
 
 def test_an_empty_folder_has_no_model(tmp_path: Path) -> None:
@@ -153,6 +154,39 @@ def test_a_changed_model_is_not_opened(tmp_path: Path) -> None:
 
     with pytest.raises(DigestMismatch):
         load_repository(tmp_path, opened)
+
+
+def test_the_wanted_precision_is_opened_and_told(tmp_path: Path) -> None:
+    reduced = add_variant(write_bundle(tmp_path), "int8")
+    seen = []
+
+    def opening(model: bytes, manifest: ModelManifest) -> RecordingSession:
+        seen.append(model)
+        return opened(model, manifest)
+
+    model = load_repository(tmp_path, opening, precision="int8").get()
+
+    assert seen == [reduced]
+    assert (model.precision, model.digest) == ("int8", sha256_digest(reduced))
+
+
+def test_a_bundle_without_the_wanted_precision_is_served_in_fp32(tmp_path: Path) -> None:
+    add_variant(write_bundle(tmp_path), "int8")
+
+    model = load_repository(tmp_path, opened, precision="fp16").get()
+
+    assert (model.precision, model.digest) == ("fp32", model.manifest.digest)
+
+
+def test_a_changed_file_of_another_precision_is_not_opened(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path)
+    changed = bytearray(add_variant(bundle, "int8"))
+    changed[-1] ^= 1
+    (bundle / "model.int8.onnx").write_bytes(changed)
+
+    assert load_repository(tmp_path, opened).get().precision == "fp32"
+    with pytest.raises(DigestMismatch, match=r"model\.int8\.onnx"):
+        load_repository(tmp_path, opened, precision="int8")
 
 
 def test_a_bundle_must_lie_where_its_manifest_says(tmp_path: Path) -> None:

@@ -1,29 +1,21 @@
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
-from contract.manifest import Finding
-from training.config import OperatingPointConfig
-from training.conformal import Coverage, measure_coverage
-from training.operating_points import operating_point
+from contract.findings import Label
+from training.conformal import coverage_points, measure_coverage
+from training.errors import CalibrationError
 from training.predictions import Predictions
 
-
-def findings(*points: float) -> list[Finding]:
-    labels = ("normal", "pneumonia", "tuberculosis")
-    return [
-        Finding.model_validate(
-            {
-                "label": label,
-                "operating_point": point,
-                "operating_point_rule": "coverage",
-                "activation_scale": 1,
-            }
-        )
-        for label, point in zip(labels, points, strict=False)
-    ]
+LABELS: tuple[Label, ...] = ("normal", "pneumonia")
+Figures = dict[tuple[str, str | None], float]
 
 
 def predictions(
-    probabilities: list[list[float]], classes: list[int], sources: list[str]
+    probabilities: list[list[float]],
+    classes: list[int],
+    sources: list[str],
+    gated: list[bool] | None = None,
 ) -> Predictions:
     return Predictions(
         logits=np.zeros((len(classes), len(probabilities[0])), np.float32),
@@ -31,50 +23,76 @@ def predictions(
         classes=np.array(classes),
         patients=np.arange(len(classes)).astype(np.str_),
         sources=np.array(sources),
+        gated=None if gated is None else np.array(gated),
     )
 
 
-def test_each_part_is_counted_by_itself() -> None:
-    said = predictions(
-        [[0.9, 0.1], [0.5, 0.5], [0.35, 0.65], [0.8, 0.2]], [0, 0, 1, 1], ["a", "b", "a", "b"]
-    )
+def figures(said: Predictions, *points: float) -> Figures:
+    found = measure_coverage(said, np.array(points, np.float32), LABELS, dataset="here", seed=0)
+    return {(m.name.removeprefix("conformal_"), m.label or m.source): m.value for m in found}
 
-    table = {row.part: row for row in measure_coverage(said, findings(0.4, 0.45))}
 
-    assert list(table) == ["all", "normal", "pneumonia", "a", "b"]
-    assert table["all"] == Coverage("all", 4, 0.75, 0.25, 0.0, 1 / 3)
-    assert table["normal"] == Coverage("normal", 2, 1.0, 0.5, 0.0, 0.0)
-    assert table["pneumonia"] == Coverage("pneumonia", 2, 0.5, 0.0, 0.0, 0.5)
-    assert table["a"] == Coverage("a", 2, 1.0, 0.0, 0.0, 0.0)
+def test_each_class_is_counted_by_itself() -> None:
+    said = predictions([[0.9, 0.1], [0.5, 0.5], [0.35, 0.65], [0.8, 0.2]], [0, 0, 1, 1], ["a"] * 4)
+
+    found = figures(said, 0.4, 0.45)
+
+    assert found["coverage", None] == 0.75
+    assert found["refer_share", None] == 0.25
+    assert found["error_answered", None] == pytest.approx(1 / 3)
+    assert found["coverage", "normal"] == 1
+    assert found["refer_share", "normal"] == 0.5
+    assert found["error_answered", "pneumonia"] == 0.5
+
+
+def test_an_image_that_a_gate_stops_is_referred_but_still_covered() -> None:
+    said = predictions([[0.9, 0.1], [0.8, 0.2]], [0, 1], ["a", "a"], gated=[False, True])
+
+    found = figures(said, 0.4, 0.4)
+
+    assert found["coverage", None] == 0.5
+    assert found["refer_share", None] == 0.5
+    assert found["error_answered", None] == 0
 
 
 def test_where_nothing_is_answered_there_is_no_error() -> None:
     said = predictions([[0.5, 0.5], [0.45, 0.55]], [0, 1], ["a", "a"])
 
-    [everything, *_] = measure_coverage(said, findings(0.6, 0.6))
+    found = figures(said, 0.6, 0.6)
 
-    assert everything.error_answered is None
-    assert everything.refer_share == 1
-    assert everything.empty_share == 1
+    assert found["refer_share", None] == 1
+    assert ("error_answered", None) not in found
 
 
-def test_a_class_without_images_has_no_row() -> None:
-    said = predictions([[0.5, 0.3, 0.2]], [1], ["a"])
+def test_a_source_of_few_images_has_no_figure() -> None:
+    said = predictions([[0.9, 0.1]] * 39, [0] * 39, ["many"] * 20 + ["few"] * 19)
 
-    parts = [row.part for row in measure_coverage(said, findings(0.3, 0.3, 0.3))]
+    parts = {part for _, part in figures(said, 0.4, 0.4)}
 
-    assert parts == ["all", "pneumonia", "a"]
+    assert parts == {None, "normal", "many"}
+
+
+def test_too_few_validation_images_promise_nothing() -> None:
+    probabilities = np.full((10, 2), 0.5, np.float32)
+
+    with pytest.raises(CalibrationError, match="8 validation images"):
+        coverage_points(probabilities, np.arange(10) // 8, LABELS)
 
 
 def test_new_images_are_covered_as_promised_in_every_class() -> None:
     random = np.random.default_rng(0)
-    config = OperatingPointConfig(label="pneumonia", rule="coverage", target=0.9)
+
+    def sample(images: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        classes = np.arange(images) % 2
+        of_truth = random.beta(5, 2, images)
+        second = np.where(classes == 1, of_truth, 1 - of_truth)
+        return np.stack([1 - second, second], axis=1).astype(np.float32), classes
+
     covered = []
-    for _ in range(400):
-        old, new = random.beta(5, 2, (2, 37)).astype(np.float32)
-        point = operating_point(old[np.newaxis], np.ones(37, dtype=bool), config)
-        covered.append((new >= np.float32(point)).mean())
+    for _ in range(200):
+        points = coverage_points(*sample(74), LABELS)
+        probabilities, classes = sample(74)
+        covered.append((probabilities >= points)[np.arange(74), classes].mean())
 
-    mean = np.mean(covered)
-
-    assert 0.9 - 2 * np.std(covered) / 20 <= mean <= 0.9 + 1 / 38 + 2 * np.std(covered) / 20
+    error = 2 * np.std(covered) / np.sqrt(len(covered))
+    assert 0.9 - error <= np.mean(covered) <= 0.9 + 1 / 38 + error

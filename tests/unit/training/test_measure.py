@@ -189,7 +189,8 @@ def test_each_source_has_its_own_figures() -> None:
 
 
 def test_a_source_with_one_class_has_sensitivity_or_specificity_but_no_auroc() -> None:
-    one_class_each = replace(predictions(), sources=np.repeat(["ill", "well"], 4))
+    several = predictions().of(np.repeat(np.arange(8), 5))
+    one_class_each = replace(several, sources=np.repeat(["ill", "well"], 20))
 
     found = measured(one_class_each, FINDINGS, "pneumonia")
 
@@ -198,6 +199,27 @@ def test_a_source_with_one_class_has_sensitivity_or_specificity_but_no_auroc() -
     assert names["ill"] == answers | {"sensitivity"}
     assert names["well"] == answers | {"specificity"}
     assert found["sensitivity", "pneumonia", "ill"].value == pytest.approx(3 / 4)
+
+
+def test_a_source_of_few_images_is_counted_only() -> None:
+    several = predictions().of(np.repeat(np.arange(8), 5))
+    unequal = replace(several, sources=np.repeat(["many", "few"], [21, 19]))
+
+    found = measured(unequal, FINDINGS, "pneumonia")
+
+    assert {name for name, _, source in found if source == "few"} == {"images"}
+    assert found["images", None, "few"].value == 19
+    assert ("accuracy", None, "many") in found
+
+
+def test_what_a_gate_stops_counts_as_referred() -> None:
+    stopped = replace(predictions(), gated=np.arange(8) == 0)
+
+    before, after = (measured(said, FINDINGS, "pneumonia") for said in (predictions(), stopped))
+
+    share = ("refer_share", None, None)
+    assert after[share].value == pytest.approx(before[share].value + 1 / 8)
+    assert after["accuracy", None, None] == before["accuracy", None, None]
 
 
 def test_a_class_without_an_image_has_a_specificity_alone() -> None:

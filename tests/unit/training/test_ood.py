@@ -94,7 +94,7 @@ def test_the_score_of_one_group_is_the_mahalanobis_distance_per_value() -> None:
     spread = np.array([1, 2, 3, 4, 5, 6]) * np.eye(6)
     values = RANDOM.normal(5, 1, (4000, 6)) @ spread
 
-    scorer = scorer_of(embedded(values), groups=1, seed=0)
+    scorer = scorer_of(embedded(values), groups=1, seed=0, components=160)
 
     centred = values - values.mean(axis=0)
     expected = np.einsum("ij,jk,ik->i", centred, np.linalg.inv(np.cov(values.T)), centred)
@@ -106,7 +106,7 @@ def test_what_lies_between_two_groups_is_strange_to_both() -> None:
     between = RANDOM.normal(0, 1, (300, 6))
     pool = embedded(np.concatenate([left, right]))
 
-    one, two = (scorer_of(pool, groups, seed=0) for groups in (1, 2))
+    one, two = (scorer_of(pool, groups, seed=0, components=160) for groups in (1, 2))
 
     assert distances(one, between).mean() < distances(one, left).mean()
     assert distances(two, between).min() > distances(two, left).max()
@@ -117,7 +117,7 @@ def test_a_value_that_never_varies_does_not_break_the_fit() -> None:
     values = RANDOM.normal(0, 1, (50, 6))
     values[:, 2] = values[:, 4] = 7
 
-    scorer = scorer_of(embedded(values), groups=8, seed=0)
+    scorer = scorer_of(embedded(values), groups=8, seed=0, components=160)
 
     assert np.isfinite(distances(scorer, values)).all()
 
@@ -208,5 +208,18 @@ def test_constants_that_cannot_be_read_are_said_so(tmp_path: Path, content: byte
 def test_the_method_reads_as_words_of_the_manifest() -> None:
     values = embedded(RANDOM.normal(0, 1, (40, 6)))
 
-    assert "the nearest of 3 groups" in scorer_of(values, groups=3, seed=0).method
-    assert "one group" in scorer_of(values, groups=1, seed=0).method
+    assert "the nearest of 3 groups" in scorer_of(values, groups=3, seed=0, components=160).method
+    assert "one group" in scorer_of(values, groups=1, seed=0, components=160).method
+
+
+def test_a_recipe_decides_how_many_directions_and_groups_the_score_knows(
+    model: keras.Model,
+) -> None:
+    rules = {"shifts": ["none"], "ood_components": 2, "ood_groups": 1}
+
+    scorer = fit_scorer(
+        model, radiographs(130, seed=0), np.arange(130), tiny_recipe(calibration=rules)
+    )
+
+    assert scorer.components.shape[1] == 2
+    assert scorer.means.shape[0] == 1

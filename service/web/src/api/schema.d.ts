@@ -204,6 +204,72 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/models/{name}/versions/{version}/load": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Serve one version of a model
+         * @description Load one bundle of the models folder, also one that was unloaded by name.
+         */
+        post: operations["load_version"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{name}/versions/{version}/unload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop to serve one version of a model
+         * @description Unload one bundle that stays in the models folder, until it is loaded by name or a restart.
+         *
+         *     The version before it serves then, which undoes an update at once. The last version of the
+         *     default model cannot be unloaded.
+         */
+        post: operations["unload_version"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/reload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Follow the models folder
+         * @description Load the bundles that are new or changed, unload those that are gone, leave the others.
+         *
+         *     A bundle that fails a check is named with its reason and changes nothing. What was unloaded by
+         *     name stays so.
+         */
+        post: operations["reload_models"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/predict": {
         parameters: {
             query?: never;
@@ -322,6 +388,11 @@ export interface components {
             /** Models */
             models: components["schemas"]["ModelReference"][];
             /**
+             * Precision
+             * @description Of the default model; null until it is loaded.
+             */
+            precision: ("fp32" | "int8" | "fp16") | null;
+            /**
              * Queue Limit
              * @description The most images that may be in it; more are answered with 429.
              */
@@ -346,6 +417,12 @@ export interface components {
             data: string;
             /** Height */
             height: number;
+            /**
+             * Inside Lungs
+             * @description The share of the evidence that lies in the lungs. Absent where there is no evidence, or where
+             *     the lungs are not known.
+             */
+            inside_lungs?: number | null;
             /**
              * Label
              * @enum {string}
@@ -378,6 +455,8 @@ export interface components {
             findings: components["schemas"]["FindingResult"][];
             /** @description Only with `explain=heatmap`: of the decision, or of the most probable finding. */
             heatmap?: components["schemas"]["HeatmapResult"] | null;
+            /** @description Only with `explain=heatmap`, on a radiograph, where the service has a segmenter. */
+            lungs?: components["schemas"]["LungsResult"] | null;
             /** @description Absent where the model does not measure it. */
             out_of_distribution?: components["schemas"]["OutOfDistributionResult"] | null;
             /** @description Absent where the model has no limits of quality. */
@@ -386,7 +465,7 @@ export interface components {
              * Reasons
              * @description Why the image is referred; empty where it is not.
              */
-            reasons: ("uncertain" | "out_of_distribution" | "quality.exposure" | "quality.contrast" | "quality.sharpness" | "quality.noise" | "quality.clipping" | "quality.collimation" | "quality.aspect" | "quality.resolution" | "quality.inversion" | "quality.rotation" | "quality.framing")[];
+            reasons: ("uncertain" | "out_of_distribution" | "quality.exposure" | "quality.contrast" | "quality.sharpness" | "quality.noise" | "quality.clipping" | "quality.collimation" | "quality.aspect" | "quality.resolution" | "quality.inversion" | "quality.rotation" | "quality.framing" | "quality.lung_field")[];
             /** Sha256 */
             sha256: string;
             /**
@@ -419,6 +498,29 @@ export interface components {
              */
             status: "live";
         };
+        /** @description A gray picture over the radiograph: 0 no lung, 255 lung, as a model draws them. */
+        LungsResult: {
+            /**
+             * Data
+             * @description The PNG, in base64.
+             */
+            data: string;
+            /**
+             * Height
+             * @description As the heatmap's.
+             */
+            height: number;
+            /**
+             * Media Type
+             * @constant
+             */
+            media_type: "image/png";
+            /**
+             * Width
+             * @description As the heatmap's.
+             */
+            width: number;
+        };
         /**
          * @description A measured figure with its 95 % interval, from a bootstrap over patients.
          *
@@ -441,6 +543,26 @@ export interface components {
             upper: number;
             /** Value */
             value: number;
+        };
+        /** @description What a reload did. What was refused has changed nothing. */
+        ModelChanges: {
+            /**
+             * Default
+             * @description The default model from now on.
+             */
+            default: string;
+            /**
+             * Loaded
+             * @description New or changed bundles that are served from now on, as `<name>/<version>`.
+             */
+            loaded: string[];
+            /** Refused */
+            refused: components["schemas"]["RefusedBundle"][];
+            /**
+             * Unloaded
+             * @description Bundles that new requests are not answered with any more.
+             */
+            unloaded: string[];
         };
         /** @description One version of one model. */
         ModelDescription: {
@@ -472,6 +594,12 @@ export interface components {
             modalities: string[];
             /** Name */
             name: string;
+            /**
+             * Precision
+             * @description Of the file that runs, whose digest this is.
+             * @enum {string}
+             */
+            precision: "fp32" | "int8" | "fp16";
             /** Summary */
             summary: string;
             /**
@@ -543,6 +671,13 @@ export interface components {
             id: string;
             model: components["schemas"]["ModelReference"];
             /**
+             * Precision
+             * @description Of the file that ran, whose digest is the model's; another one than that which was configured
+             *     where the model has no such file.
+             * @enum {string}
+             */
+            precision: "fp32" | "int8" | "fp16";
+            /**
              * Results
              * @description One for each file, in the order in which they were sent.
              */
@@ -602,7 +737,7 @@ export interface components {
              * Name
              * @enum {string}
              */
-            name: "exposure" | "contrast" | "sharpness" | "noise" | "clipping" | "collimation" | "aspect" | "resolution" | "inversion" | "rotation" | "framing";
+            name: "exposure" | "contrast" | "sharpness" | "noise" | "clipping" | "collimation" | "aspect" | "resolution" | "inversion" | "rotation" | "framing" | "lung_field";
             /** Passed */
             passed: boolean;
             /**
@@ -630,6 +765,16 @@ export interface components {
              * @constant
              */
             status: "ready";
+        };
+        /** @description A bundle that is not served as the models folder has it. */
+        RefusedBundle: {
+            /**
+             * Bundle
+             * @description `<name>/<version>`; `segmenter`, or `*` where the folder as a whole cannot be followed.
+             */
+            bundle: string;
+            /** Reason */
+            reason: string;
         };
         /** @description Milliseconds. The stages are summed over the files of a request; the total is wall time. */
         Timing: {
@@ -680,6 +825,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description The served models stay as they are. */
+        Problem409: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description The image has too many pixels. The request has too many files. The request body is too large. */
         Problem413: {
             headers: {
@@ -689,7 +843,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The image format is not supported. The DICOM transfer syntax is not supported. */
+        /** @description The image format is not supported. The DICOM transfer syntax is not supported. The content encoding is not supported. */
         Problem415: {
             headers: {
                 [name: string]: unknown;
@@ -1022,10 +1176,98 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    load_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The name of a model. */
+                name: string;
+                /** @description The version of the model. */
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelChanges"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            422: components["responses"]["Problem422"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    unload_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The name of a model. */
+                name: string;
+                /** @description The version of the model. */
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelChanges"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            422: components["responses"]["Problem422"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    reload_models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelChanges"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     predict: {
         parameters: {
             query?: {
-                /** @description `heatmap` adds a picture of where the model saw the finding. */
+                /** @description `heatmap` adds pictures of where the model saw the finding and of where the lungs are. */
                 explain?: "none" | "heatmap";
                 /** @description The frame of a multi-frame image, counted from 1. */
                 frame?: number;
@@ -1070,6 +1312,7 @@ export interface operations {
                      *         "intended_use": "Research only. Not for diagnosis."
                      *       },
                      *       "execution_provider": "CPUExecutionProvider",
+                     *       "precision": "fp32",
                      *       "results": [
                      *         {
                      *           "file": "chest.dcm",
@@ -1115,6 +1358,20 @@ export interface operations {
                      *             "score": 1.3,
                      *             "limit": 4.2,
                      *             "accepted": true
+                     *           },
+                     *           "heatmap": {
+                     *             "label": "pneumonia",
+                     *             "media_type": "image/png",
+                     *             "data": "iVBORw0KGgo=",
+                     *             "width": 1024,
+                     *             "height": 1024,
+                     *             "inside_lungs": 0.81
+                     *           },
+                     *           "lungs": {
+                     *             "media_type": "image/png",
+                     *             "data": "iVBORw0KGgo=",
+                     *             "width": 1024,
+                     *             "height": 1024
                      *           }
                      *         }
                      *       ],

@@ -1,5 +1,5 @@
 import type { Api } from "../api/client";
-import type { ImageAnswer, Prediction, ProblemBody } from "../api/types";
+import type { HeatmapResult, ImageAnswer, Prediction, ProblemBody } from "../api/types";
 import type { Outcome, Problem } from "./outcome";
 import { retryAfterMs } from "./retryAfter";
 import { fetchWithProgress } from "./xhr";
@@ -14,13 +14,17 @@ export interface ReadingRequest {
 export interface Heatmap {
   readonly label: string;
   readonly picture: Blob;
+  /** The share of the evidence that lies in the lungs; null where that is not known. */
+  readonly insideLungs: number | null;
 }
 
-/** One image's answer. `body` is the service's own, without the heatmap's bulk. */
+/** One image's answer. `body` is the service's own, without the pictures' bulk. */
 export interface Answer {
   readonly body: Prediction;
   readonly image: ImageAnswer;
   readonly heatmap: Heatmap | null;
+  /** A mask over the radiograph; null where the service has none. */
+  readonly lungs: Blob | null;
   /** What was asked for: the model by name, or null for the service's choice. */
   readonly asked: { readonly model: string | null; readonly frame: number };
   readonly requestId: string | null;
@@ -74,12 +78,12 @@ function answered(
   const result = body.results?.[0];
   if (!result) return unexpected(response.status);
   if (result.status === "error") return { kind: "problem", problem: problemOf(result.problem) };
-  const { heatmap, ...image } = result;
-  const picture = heatmap && { label: heatmap.label, picture: blobOf(heatmap) };
+  const { heatmap, lungs, ...image } = result;
   const answer: Answer = {
     body: { ...body, results: [image] },
     image,
-    heatmap: picture ?? null,
+    heatmap: heatmap ? heatmapOf(heatmap) : null,
+    lungs: lungs ? blobOf(lungs) : null,
     asked: { model, frame },
     requestId: response.headers.get("X-Request-ID"),
   };
@@ -117,9 +121,15 @@ const problemOf = ({ type, title, status, detail }: ProblemBody): Problem => ({
   detail,
 });
 
-function blobOf(heatmap: { media_type: string; data: string }): Blob {
-  const text = atob(heatmap.data);
+const heatmapOf = (heatmap: HeatmapResult): Heatmap => ({
+  label: heatmap.label,
+  picture: blobOf(heatmap),
+  insideLungs: heatmap.inside_lungs ?? null,
+});
+
+function blobOf(picture: { media_type: string; data: string }): Blob {
+  const text = atob(picture.data);
   const bytes = new Uint8Array(text.length);
   for (let at = 0; at < bytes.length; at++) bytes[at] = text.charCodeAt(at);
-  return new Blob([bytes], { type: heatmap.media_type });
+  return new Blob([bytes], { type: picture.media_type });
 }

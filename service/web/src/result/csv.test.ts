@@ -28,6 +28,7 @@ const answer = (label: string): Answer => ({
     ],
   },
   heatmap: null,
+  lungs: null,
   asked: { model: null, frame: 1 },
   requestId: null,
 });

@@ -161,6 +161,7 @@ export const en = {
     inversion: "black and white swapped",
     rotation: "turned",
     framing: "cut off",
+    lung_field: "both lungs in the picture",
   } as Readonly<Record<string, string>>,
   /** What to do where a check was not passed, by its name and the limit that was left. */
   advice: {
@@ -183,6 +184,8 @@ export const en = {
     rotation_upper: "Looks turned. Send it upright.",
     framing_upper:
       "Shows a part of the chest only. Send it uncropped, or repeat it with both lungs in the field.",
+    lung_field_lower:
+      "A part of the lungs is missing. Send it uncropped, or repeat it with both lungs in the field, from their tips to the angles at the diaphragm.",
   } as Readonly<Record<string, string>>,
   viewer: {
     label: "Viewer",
@@ -216,6 +219,14 @@ export const en = {
     heatmap: "Heatmap",
     heatmapOf: (label: string) => `What speaks for ${label}`,
     heatmapNote: "Where the model looked. It does not outline disease.",
+    lungs: "Lungs",
+    lungsNote: "Blue line: the lungs as a small model sees them, perhaps wrongly.",
+    insideLungs: (share: string) => `${share} of the heatmap lies inside.`,
+    aids: "Viewing aids",
+    localContrast: "Local contrast",
+    gamma: "Gamma",
+    aidsNote: "For the eye only: the model reads the file.",
+    aided: (aids: string) => `Display only: ${aids}`,
     opacity: "Opacity",
     legendLow: "weak",
     legendHigh: "strong",
@@ -285,6 +296,8 @@ export const en = {
       ["I", "Invert"],
       ["H", "Heatmap on, off"],
       ["[ ]", "Heatmap weaker, stronger"],
+      ["L", "Outline of the lungs on, off"],
+      ["C", "Local contrast on, off, for the eye only"],
       ["W / M", "Drag changes the window / moves the image"],
       ["R", "Reset"],
       ["Page Up / Page Down", "Previous, next image"],

@@ -167,6 +167,7 @@ export const es: Strings = {
     inversion: "blanco y negro invertidos",
     rotation: "girada",
     framing: "cortada",
+    lung_field: "ambos pulmones en la imagen",
   },
   advice: {
     exposure_lower:
@@ -189,6 +190,8 @@ export const es: Strings = {
     rotation_upper: "Parece girada. Envíela derecha.",
     framing_upper:
       "Muestra solo una parte del tórax. Envíela sin recortar o repítala con ambos pulmones en el campo.",
+    lung_field_lower:
+      "Falta una parte de los pulmones. Envíela sin recortar o repítala con ambos pulmones en el campo, desde los vértices hasta los ángulos del diafragma.",
   },
   viewer: {
     label: "Visor",
@@ -221,6 +224,14 @@ export const es: Strings = {
     heatmap: "Mapa de calor",
     heatmapOf: (label) => `Indicios de ${withinText(label)}`,
     heatmapNote: "Dónde miró el modelo. No delimita la enfermedad.",
+    lungs: "Pulmones",
+    lungsNote: "Línea azul: los pulmones según un modelo pequeño, que puede equivocarse.",
+    insideLungs: (share) => `El ${share} del mapa de calor queda dentro.`,
+    aids: "Ayudas para la vista",
+    localContrast: "Contraste local",
+    gamma: "Gamma",
+    aidsNote: "Solo para la vista: el modelo lee el archivo.",
+    aided: (aids) => `Solo en pantalla: ${aids}`,
     opacity: "Opacidad",
     legendLow: "débil",
     legendHigh: "fuerte",
@@ -290,6 +301,8 @@ export const es: Strings = {
       ["I", "Invertir"],
       ["H", "Mapa de calor sí, no"],
       ["[ ]", "Mapa de calor más débil, más fuerte"],
+      ["L", "Contorno de los pulmones sí, no"],
+      ["C", "Contraste local sí, no, solo para la vista"],
       ["W / M", "Arrastrar cambia la ventana / mueve la imagen"],
       ["R", "Restablecer"],
       ["Re Pág / Av Pág", "Imagen anterior, siguiente"],

@@ -3,15 +3,17 @@ import { usePage, useStrings } from "../app/context";
 import { Icon } from "../app/icons";
 import { answerOf } from "../session/study";
 import { heatAlpha, heatColour } from "./heat";
+import { LungNote, LungSwitch } from "./LungControls";
 
 const LEGEND_WIDTH = 128;
 
-/** The heatmap's switch, strength and legend; nothing where the answer has no heatmap. */
+/** The switches of heatmap and lungs, strength and legend; nothing where the answer has no heatmap. */
 export function HeatControls() {
   const { session, viewer } = usePage();
   const strings = useStrings();
   const study = session.selected.value;
-  const heatmap = study && answerOf(study)?.heatmap;
+  const answer = study && answerOf(study);
+  const heatmap = answer?.heatmap;
   if (!heatmap || viewer.image.value === null) return null;
   const finding = strings.labels[heatmap.label] ?? heatmap.label;
   return (
@@ -40,6 +42,7 @@ export function HeatControls() {
           }}
         />
       </label>
+      <LungSwitch answer={answer} />
       <figure class="legend">
         <Legend opacity={viewer.opacity.value} />
         <figcaption>
@@ -48,6 +51,7 @@ export function HeatControls() {
           <span>{strings.viewer.legendHigh}</span>
         </figcaption>
         <p class="quiet">{strings.viewer.heatmapNote}</p>
+        <LungNote answer={answer} />
       </figure>
     </div>
   );

@@ -2,10 +2,14 @@ import { useSignalEffect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { usePage, useStrings } from "../app/context";
 import type { PreviewError } from "../images/types";
+import type { Answer } from "../reading/send";
 import { answerOf } from "../session/study";
+import { AidMark } from "./AidControls";
 import { origin } from "./geometry";
-import { heatLayer } from "./heat";
+import { colourise } from "./heat";
 import { onViewerKey } from "./keyboard";
+import { overlay, type Redraw } from "./layer";
+import { outline } from "./lungs";
 import type { ViewerModel } from "./model";
 import { PointerControl } from "./pointer";
 
@@ -18,13 +22,16 @@ export function Stage() {
   const strings = useStrings();
   const stage = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const heat = useHeat();
+  const layers = {
+    heat: useLayer(({ heatmap }) => heatmap?.picture, colourise),
+    lungs: useLayer(({ lungs }) => lungs, outline),
+  };
   useSize(stage.current, canvas.current, viewer);
   useEffect(
     () => (stage.current ? new PointerControl(stage.current, viewer).attach() : undefined),
     [viewer],
   );
-  useDrawing(canvas.current, viewer, heat);
+  useDrawing(canvas.current, viewer, layers);
   const shown = viewer.shown.value;
   const study = session.selected.value;
   const onKeyDown = (event: KeyboardEvent) => {
@@ -56,6 +63,7 @@ export function Stage() {
         </p>
         {shown.kind === "opening" && <p class="stage-note">{strings.viewer.decoding}</p>}
         {shown.kind === "impossible" && <NoPreview error={shown.error} />}
+        {shown.kind === "picture" && <AidMark />}
         {shown.kind === "picture" && <Readout />}
       </div>
       <Spoken />
@@ -126,22 +134,22 @@ function Spoken() {
   );
 }
 
-/** The selected study's heatmap in colour, once the service has sent it. */
-function useHeat(): HTMLCanvasElement | null {
+/** A picture of the selected study's answer, ready to be drawn once the service has sent it. */
+function useLayer(of: (answer: Answer) => Blob | null | undefined, redraw: Redraw) {
   const { session } = usePage();
   const [layer, setLayer] = useState<HTMLCanvasElement | null>(null);
   const study = session.selected.value;
   const answer = study && answerOf(study);
   const isThisFrame = answer?.asked.frame === study?.frame.value;
-  const picture = (isThisFrame && answer?.heatmap?.picture) || null;
+  const picture = (isThisFrame && answer && of(answer)) || null;
   useEffect(() => {
     let isCurrent = true;
     setLayer(null);
-    if (picture) void heatLayer(picture).then((made) => isCurrent && setLayer(made));
+    if (picture) void overlay(picture, redraw).then((made) => isCurrent && setLayer(made));
     return () => {
       isCurrent = false;
     };
-  }, [picture]);
+  }, [picture, redraw]);
   return layer;
 }
 
@@ -165,28 +173,32 @@ function useSize(
   }, [stage, canvas, viewer]);
 }
 
+/** What lies over the radiograph, each null until it is there. */
+interface Layers {
+  readonly heat: HTMLCanvasElement | null;
+  readonly lungs: HTMLCanvasElement | null;
+}
+
 /** Draw once per screen refresh, whatever has changed in between. */
-function useDrawing(
-  canvas: HTMLCanvasElement | null,
-  viewer: ViewerModel,
-  heat: HTMLCanvasElement | null,
-): void {
+function useDrawing(canvas: HTMLCanvasElement | null, viewer: ViewerModel, layers: Layers): void {
   const pending = useRef(0);
   const request = () => {
     cancelAnimationFrame(pending.current);
     pending.current = requestAnimationFrame(() => {
-      if (canvas) draw(canvas, viewer, heat);
+      if (canvas) draw(canvas, viewer, layers);
     });
   };
   useSignalEffect(() => {
-    const { shown, view, window, invert, heatOn, opacity, screen } = viewer;
-    const changed = [shown, view, window, invert, heatOn, opacity, screen];
+    const { shown, view, window, invert, localContrast, gamma, screen } = viewer;
+    const { heatOn, opacity, lungsOn } = viewer;
+    const grays = [shown, view, window, invert, localContrast, gamma, screen];
+    const changed = [...grays, heatOn, opacity, lungsOn];
     if (changed.every((signal) => signal.value !== undefined)) request();
   });
-  useEffect(request, [canvas, heat]);
+  useEffect(request, [canvas, layers.heat, layers.lungs]);
 }
 
-function draw(canvas: HTMLCanvasElement, viewer: ViewerModel, heat: HTMLCanvasElement | null) {
+function draw(canvas: HTMLCanvasElement, viewer: ViewerModel, { heat, lungs }: Layers) {
   const shown = viewer.shown.peek();
   const context = canvas.getContext("2d");
   if (!context || shown.kind !== "picture") return;
@@ -200,11 +212,15 @@ function draw(canvas: HTMLCanvasElement, viewer: ViewerModel, heat: HTMLCanvasEl
   context.fillStyle = "#000";
   context.fillRect(0, 0, screen.width, screen.height);
   const rendering = { window: viewer.window.peek(), invert: viewer.invert.peek() };
-  shown.picture.draw(context, screen, view, rendering);
-  if (!heat || !viewer.heatOn.peek()) return;
+  const aids = { localContrast: viewer.localContrast.peek(), gamma: viewer.gamma.peek() };
+  shown.picture.draw(context, screen, view, rendering, aids);
   const corner = origin(view, screen);
   const { width, height } = shown.picture.image;
-  context.globalAlpha = viewer.opacity.peek();
-  context.imageSmoothingEnabled = true;
-  context.drawImage(heat, corner.x, corner.y, width * view.scale, height * view.scale);
+  const lay = (layer: HTMLCanvasElement, opacity: number) => {
+    context.globalAlpha = opacity;
+    context.imageSmoothingEnabled = true;
+    context.drawImage(layer, corner.x, corner.y, width * view.scale, height * view.scale);
+  };
+  if (heat && viewer.heatOn.peek()) lay(heat, viewer.opacity.peek());
+  if (lungs && viewer.lungsOn.peek()) lay(lungs, 1);
 }

@@ -1,5 +1,6 @@
 import { useEffect } from "preact/hooks";
 import { usePage, useStrings } from "../app/context";
+import { AidControls } from "./AidControls";
 import { HeatControls } from "./HeatControls";
 import { Opening } from "./opening";
 import { Stage } from "./Stage";
@@ -15,6 +16,7 @@ export function Viewer() {
     <section class="viewer panel" aria-label={strings.viewer.label}>
       <Toolbar />
       <Stage />
+      <AidControls />
       {study && <FrameChoice />}
       <HeatControls />
     </section>

@@ -42,19 +42,3 @@ export function colourise(rgba: Uint8ClampedArray): void {
     rgba[at + 3] = heatAlpha(strength);
   }
 }
-
-/** The service's heatmap, coloured and ready to be laid over the radiograph. */
-export async function heatLayer(picture: Blob): Promise<HTMLCanvasElement> {
-  const bitmap = await createImageBitmap(picture);
-  const canvas = document.createElement("canvas");
-  canvas.width = bitmap.width;
-  canvas.height = bitmap.height;
-  const context = canvas.getContext("2d");
-  if (!context) return canvas;
-  context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  const data = context.getImageData(0, 0, canvas.width, canvas.height);
-  colourise(data.data);
-  context.putImageData(data, 0, 0);
-  return canvas;
-}

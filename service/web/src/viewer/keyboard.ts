@@ -34,7 +34,9 @@ const ACTIONS: Readonly<Record<string, (actions: KeyActions) => void>> = {
   "0": ({ model }) => model.fit(),
   "1": ({ model }) => model.actual(),
   i: ({ model }) => toggle(model.invert),
+  c: ({ model }) => toggle(model.localContrast),
   h: ({ model }) => toggle(model.heatOn),
+  l: ({ model }) => toggle(model.lungsOn),
   "[": ({ model }) => model.changeOpacity(-OPACITY),
   "]": ({ model }) => model.changeOpacity(OPACITY),
   w: ({ model }) => {

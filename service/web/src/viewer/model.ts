@@ -1,4 +1,5 @@
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { NO_AIDS } from "../images/aids";
 import type { DecodedImage, DisplayWindow, PreviewError, WindowPreset } from "../images/types";
 import { fitted, imagePoint, type Point, panned, type Size, type View, zoomed } from "./geometry";
 import { Picture } from "./picture";
@@ -15,8 +16,13 @@ const NO_WINDOW: DisplayWindow = { centre: 128, width: 256 };
 /** A drag of this many CSS pixels doubles the window's width. */
 const DRAG_SPAN = 300;
 const NUDGE = 0.05;
+export const MIN_GAMMA = 0.5;
+export const MAX_GAMMA = 2;
 
-/** What the viewer shows and how. Tool, inversion and heatmap stay from image to image. */
+/**
+ * What the viewer shows and how. Tool, heatmap and lungs stay from image to image; what changes the
+ * grays does not.
+ */
 export class ViewerModel {
   readonly shown: Signal<Shown> = signal<Shown>({ kind: "nothing" });
   readonly view: Signal<View> = signal({ scale: 1, x: 0, y: 0 });
@@ -24,6 +30,9 @@ export class ViewerModel {
   readonly invert: Signal<boolean> = signal(false);
   readonly tool: Signal<Tool> = signal<Tool>("window");
   readonly heatOn: Signal<boolean> = signal(true);
+  readonly lungsOn: Signal<boolean> = signal(true);
+  readonly localContrast: Signal<boolean> = signal(NO_AIDS.localContrast);
+  readonly gamma: Signal<number> = signal(NO_AIDS.gamma);
   readonly opacity: Signal<number>;
   readonly screen: Signal<Size> = signal({ width: 1, height: 1 });
   readonly image: ReadonlySignal<DecodedImage | null> = computed(() =>
@@ -51,6 +60,8 @@ export class ViewerModel {
     batch(() => {
       this.usePreset(image.presets[0]);
       this.invert.value = false;
+      this.localContrast.value = NO_AIDS.localContrast;
+      this.gamma.value = NO_AIDS.gamma;
       this.fit();
     });
   }

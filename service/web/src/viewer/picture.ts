@@ -1,3 +1,4 @@
+import { type Aids, assist, type Curves, gammaTable, localCurves } from "../images/aids";
 import type { DecodedImage, Samples } from "../images/types";
 import { halved, paint, type Region, type Rendering } from "../images/window";
 import { origin, type Size, type View } from "./geometry";
@@ -29,18 +30,25 @@ export class Picture {
   readonly image: DecodedImage;
   readonly #levels: Level[];
   #painted: Painted | null = null;
+  #curves: { readonly key: string; readonly curves: Curves } | null = null;
 
   constructor(image: DecodedImage) {
     this.image = image;
     this.#levels = [image];
   }
 
-  draw(target: CanvasRenderingContext2D, screen: Size, view: View, rendering: Rendering): void {
+  draw(
+    target: CanvasRenderingContext2D,
+    screen: Size,
+    view: View,
+    rendering: Rendering,
+    aids: Aids,
+  ): void {
     const depth = this.#depthFor(view.scale);
     const level = this.#level(depth);
     const seen = visible(level, screen, view, this.image);
     if (!seen) return;
-    const { canvas, region } = this.#paintedFor(level, depth, seen, rendering);
+    const { canvas, region } = this.#paintedFor(level, depth, seen, rendering, aids);
     const corner = origin(view, screen);
     const scaleX = (this.image.width / level.width) * view.scale;
     const scaleY = (this.image.height / level.height) * view.scale;
@@ -55,10 +63,15 @@ export class Picture {
     );
   }
 
-  #paintedFor(level: Level, depth: number, seen: Region, rendering: Rendering): Painted {
-    const { centre, width, curve } = rendering.window;
-    const shape = typeof curve === "object" ? "table" : curve;
-    const key = `${depth} ${centre} ${width} ${shape} ${rendering.invert}`;
+  #paintedFor(
+    level: Level,
+    depth: number,
+    seen: Region,
+    rendering: Rendering,
+    aids: Aids,
+  ): Painted {
+    const grays = keyOf(rendering);
+    const key = `${depth} ${grays} ${aids.localContrast} ${aids.gamma}`;
     const known = this.#painted;
     if (known?.key === key && contains(known.region, seen)) return known;
     const region = widened(seen, level);
@@ -67,9 +80,24 @@ export class Picture {
     canvas.height = region.height;
     const data = new ImageData(region.width, region.height);
     paint(data.data, level.pixels, level.width, region, this.image, rendering);
+    if (aids.localContrast || aids.gamma !== 1) {
+      const curves = aids.localContrast ? this.#curvesFor(rendering, grays) : null;
+      assist(data.data, region, level, curves, gammaTable(aids.gamma));
+    }
     canvas.getContext("2d")?.putImageData(data, 0, 0);
     this.#painted = { canvas, key, region };
     return this.#painted;
+  }
+
+  /** Local contrast is that of the whole image, so that zoom and pan change nothing of it. */
+  #curvesFor(rendering: Rendering, key: string): Curves {
+    if (this.#curves?.key === key) return this.#curves.curves;
+    const { width, height, pixels } = this.#level(this.#depthFor(0));
+    const rgba = new Uint8ClampedArray(width * height * 4);
+    paint(rgba, pixels, width, { x: 0, y: 0, width, height }, this.image, rendering);
+    const curves = localCurves(rgba, width, height);
+    this.#curves = { key, curves };
+    return curves;
   }
 
   /** How often to halve: the smallest copy that still has a pixel for each one on screen. */
@@ -92,6 +120,12 @@ export class Picture {
     this.#levels[depth] = level;
     return level;
   }
+}
+
+function keyOf({ window, invert }: Rendering): string {
+  const { centre, width, curve } = window;
+  const shape = typeof curve === "object" ? "table" : curve;
+  return `${centre} ${width} ${shape} ${invert}`;
 }
 
 /** The part of a level that is on the screen; null where none is. */

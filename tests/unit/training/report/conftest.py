@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from contract.preprocessing import PreprocessingSpec
 from tests.unit.training.report.planted import (
     FINDINGS,
     IMAGES,
+    SIDE,
     MaterialOf,
     every_eighth_pixel,
     looking_at,
@@ -51,6 +53,7 @@ def material_of() -> MaterialOf:
             predict=predict,
             features=features or every_eighth_pixel,
             lungs=lungs,
+            spec=PreprocessingSpec(height=SIDE, width=SIDE),
         )
 
     return make

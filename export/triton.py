@@ -1,0 +1,95 @@
+"""config.pbtxt: what NVIDIA Triton needs, beside the graphs, to serve a model of the repository.
+
+It lies beside the versions of a model and describes the newest one, which is what both Triton and
+this project's service serve where no version is named. The service itself never reads it.
+
+Source: NVIDIA Triton, model configuration and its schema, model_config.proto.
+"""
+
+from pathlib import Path
+
+from contract.manifest import Signature, TensorSpec, read_manifest
+from contract.segmenter import is_segmenter, read_segmenter
+
+CONFIG_FILE = "config.pbtxt"
+MAX_BATCH_SIZE = 32
+PREFERRED_BATCH_SIZES = (4, 8, 16, 32)
+_DATA_TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
+
+
+def triton_config(name: str, signature: Signature) -> str:
+    """Describe a model to Triton, in the text format of protocol buffers.
+
+    Its priorities are those of this project's service: 1 is stat, 2 is routine and the default.
+
+    Args:
+        name: Of the model.
+        signature: Every input and output begins with the batch axis, which Triton leaves out.
+    """
+    return (
+        f'name: "{name}"\n'
+        'platform: "onnxruntime_onnx"\n'
+        f"max_batch_size: {MAX_BATCH_SIZE}\n"
+        f"{_tensors('input', signature.inputs)}"
+        f"{_tensors('output', signature.outputs)}"
+        "version_policy { latest { num_versions: 1 } }\n"
+        "dynamic_batching {\n"
+        f"  preferred_batch_size: {list(PREFERRED_BATCH_SIZES)}\n"
+        "  priority_levels: 2\n"
+        "  default_priority_level: 2\n"
+        "}\n"
+    )
+
+
+def write_triton_config(bundle: Path, signature: Signature) -> None:
+    """Describe a model by one of its versions; where there is a newer one, nothing changes.
+
+    Args:
+        bundle: ``<models>/<name>/<version>``.
+        signature: Of that version.
+    """
+    if bundle == newest_version(bundle.parent):
+        (bundle.parent / CONFIG_FILE).write_text(triton_config(bundle.parent.name, signature))
+
+
+def write_triton_configs(models: Path) -> list[Path]:
+    """Describe every model of a repository.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ManifestError: A newest version is not what its manifest says.
+    """
+    written = []
+    for folder in sorted(path for path in models.iterdir() if path.is_dir()):
+        bundle = newest_version(folder)
+        if bundle is not None:
+            write_triton_config(bundle, _signature(bundle))
+            written.append(folder / CONFIG_FILE)
+    return written
+
+
+def newest_version(folder: Path) -> Path | None:
+    """The bundle with the highest version of a model; None where there is none."""
+    bundles = [path for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()]
+    return max(bundles, key=lambda path: int(path.name), default=None)
+
+
+def _signature(bundle: Path) -> Signature:
+    if is_segmenter(bundle):
+        return read_segmenter(bundle)[0].signature
+    return read_manifest(bundle).signature
+
+
+def _tensors(kind: str, specs: tuple[TensorSpec, ...]) -> str:
+    return "".join(
+        f'{kind} {{ name: "{spec.name}" data_type: {_DATA_TYPES[spec.dtype]} {_dims(spec)} }}\n'
+        for spec in specs
+    )
+
+
+def _dims(spec: TensorSpec) -> str:
+    _, *sizes = spec.shape
+    # Triton wants a dimension beside the batch, and takes it away again for the graph.
+    return f"dims: {sizes}" if sizes else "dims: [1] reshape { shape: [] }"

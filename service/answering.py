@@ -1,0 +1,80 @@
+"""From what a model says of an image to the answer: decision, gates, picture."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.decision import Decision, Familiarity, decide
+from contract.lungs import lung_mask, share_inside
+from contract.manifest import ModelManifest
+from service.heatmap import Heatmap, draw_heatmap
+from service.lungs import draw_lungs
+from service.prediction import Answer, StageTimes
+from service.reading import Reading
+from service.session import ModelOutput
+
+
+def make_answer(
+    name: str | None, reading: Reading, output: ModelOutput, times: StageTimes
+) -> Answer:
+    """Decide on an image, and draw heatmap and lungs where the model gave the map for it.
+
+    Args:
+        name: The client's name for the file.
+        reading: The file as it was read.
+        output: Of this image alone, batch size 1.
+        times: What has been spent on it.
+    """
+    manifest, probabilities = reading.model.manifest, output.probabilities[0]
+    familiarity = _familiarity(manifest, output.ood_scores)
+    decision = decide(
+        manifest.labels,
+        probabilities.tolist(),
+        manifest.operating_points,
+        quality=reading.quality,
+        familiarity=familiarity,
+    )
+    heatmap = lungs = None
+    if output.activation_map is not None:
+        heatmap = _draw(reading, decision, probabilities, output.activation_map[0])
+        if reading.lungs is not None:
+            lungs = draw_lungs(reading.lungs, reading.rows, reading.columns)
+    return Answer(
+        name=name,
+        sha256=reading.sha256,
+        times=times,
+        model=reading.model,
+        probabilities=probabilities,
+        decision=decision,
+        quality=reading.quality,
+        familiarity=familiarity,
+        heatmap=heatmap,
+        lungs=lungs,
+    )
+
+
+def _familiarity(manifest: ModelManifest, scores: NDArray[np.float32] | None) -> Familiarity | None:
+    limits = manifest.out_of_distribution
+    if limits is None or scores is None:
+        return None
+    return Familiarity(score=float(scores[0]), limit=limits.limit)
+
+
+def _draw(
+    reading: Reading,
+    decision: Decision,
+    probabilities: NDArray[np.float32],
+    activation_map: NDArray[np.float32],
+) -> Heatmap:
+    """Draw the decided finding, or the most probable one where the image is referred."""
+    manifest = reading.model.manifest
+    label = decision.label or manifest.labels[int(np.argmax(probabilities))]
+    index = manifest.labels.index(label)
+    activation = np.ascontiguousarray(activation_map[..., index])
+    scale = manifest.findings[index].activation_scale
+    heatmap = draw_heatmap(activation, scale, label, reading.rows, reading.columns)
+    if reading.lungs is None:
+        return heatmap
+    mask = lung_mask(reading.lungs, reading.lungs.shape)
+    return replace(heatmap, inside_lungs=share_inside(activation, mask))

@@ -1,0 +1,69 @@
+"""Structured logs, one JSON object a line: no file name, no data of a patient, no image bytes."""
+
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import orjson
+import structlog
+
+from service.errors import FileFailed
+
+MAX_REASON_LENGTH = 500
+# These libraries quote the bytes that they stumble over, and those may name a patient.
+QUOTING_LOGGERS = ("PIL", "pylibjpeg", "python_multipart")
+
+Logger = structlog.typing.FilteringBoundLogger
+
+
+def make_logger(level: str, stream: BinaryIO | None = None) -> Logger:
+    """Make a logger that writes one JSON object per line.
+
+    Args:
+        level: The least severe level that is written.
+        stream: Where to; standard output where None.
+    """
+    output = sys.stdout.buffer if stream is None else stream
+    return cast(
+        "Logger",
+        structlog.wrap_logger(
+            structlog.BytesLogger(output),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                _to_json,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+        ),
+    )
+
+
+def silence_quoting_libraries() -> None:
+    """Keep other libraries from writing what they read to the process's log."""
+    for name in QUOTING_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def log_failure(log: Logger, error: Exception, request_id: str) -> None:
+    """Tell the operator why a model did not run, in the runtime's own words, or a file failed."""
+    if isinstance(error, FileFailed):
+        log.error("file failed", request_id=request_id, error=error.kind, places=error.places)
+        return
+    log.error(
+        "inference failed",
+        request_id=request_id,
+        error=type(error).__name__,
+        reason=str(error.__cause__ or error)[:MAX_REASON_LENGTH],
+    )
+
+
+def where(error: BaseException) -> list[str]:
+    """The places that an error came through, without its message, which may quote a file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{Path(frame.filename).stem}.{frame.name}:{frame.lineno}" for frame in frames]
+
+
+def _to_json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> bytes:  # noqa: ANN401
+    return orjson.dumps(event, default=str)

@@ -1,0 +1,156 @@
+"""The lungs of a radiograph: found by the segmenter of the model repository, checked and drawn.
+
+The segmenter always runs on the CPU, on the thread that reads the image: it is small, it is asked
+for few images, and an accelerator's one thread is the classifiers'.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.lung_field import LungFieldLimits, is_doubtful, with_lung_field
+from contract.lungs import lung_mask
+from contract.manifest import ModelManifest
+from contract.preprocessing import preprocess
+from contract.quality import Quality
+from contract.radiograph import Radiograph
+from contract.segmenter import LUNG_MASK, SegmenterManifest, is_segmenter, read_segmenter
+from service.heatmap import as_png, heatmap_size
+from service.session import OnnxGraph, SessionOptions
+
+LUNG = 255
+
+LungMap = NDArray[np.float32]
+"""The probability of lung at each pixel, float32, shape (rows, columns), 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class LungPicture:
+    """A gray PNG over the radiograph, 0 no lung and 255 lung, in base64."""
+
+    data: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class LungSegmenter:
+    """A segmenter, ready to run."""
+
+    manifest: SegmenterManifest
+    graph: OnnxGraph
+
+    def find(self, radiograph: Radiograph) -> LungMap:
+        """Find the lungs.
+
+        Returns:
+            A map of the segmenter's own size.
+
+        Raises:
+            InferenceFailed: The graph did not run.
+        """
+        return self._run(preprocess(radiograph, self.manifest.preprocessing))
+
+    def warm(self) -> None:
+        """Run once, so that no request pays for what the first run sets up.
+
+        Raises:
+            InferenceFailed: The graph did not run.
+        """
+        self._run(np.zeros((*self.manifest.preprocessing.size, 1), np.uint8))
+
+    def _run(self, image: NDArray[np.uint8]) -> LungMap:
+        found: LungMap = self.graph.run((LUNG_MASK,), image[np.newaxis])[LUNG_MASK][0, ..., 0]
+        return found
+
+
+def load_segmenter(
+    folder: Path, options: SessionOptions, current: LungSegmenter | None = None
+) -> LungSegmenter | None:
+    """Verify, load and warm the segmenter of a model repository.
+
+    Of several the first in name order serves, in its latest version.
+
+    Args:
+        folder: The model repository on disk.
+        options: How models are run; a segmenter runs on the CPU whatever they say.
+        current: The one that serves now.
+
+    Returns:
+        None where the repository has none; the current one where it has not changed.
+
+    Raises:
+        ManifestError: The bundle is not what its manifest says.
+        InferenceFailed: The graph did not run.
+    """
+    bundles = [path for path in folder.glob("*/*") if path.name.isdigit() and is_segmenter(path)]
+    if not bundles:
+        return None
+    chosen = min(bundles, key=lambda bundle: (bundle.parent.name, -int(bundle.name)))
+    manifest, model = read_segmenter(chosen)
+    if current is not None and manifest == current.manifest:
+        return current
+    segmenter = LungSegmenter(
+        manifest, OnnxGraph(model, manifest, replace(options, provider="cpu"))
+    )
+    segmenter.warm()
+    return segmenter
+
+
+def look_for_lungs(
+    segmenter: LungSegmenter | None,
+    model: ModelManifest,
+    radiograph: Radiograph,
+    quality: Quality | None,
+    *,
+    drawn: bool,
+) -> tuple[LungMap | None, Quality | None]:
+    """Find the lungs where they are to be drawn, or where they decide whether the image is whole.
+
+    Whether they are drawn changes nothing of the quality, and so of the decision.
+
+    Args:
+        segmenter: None where there is none; nothing is found then.
+        model: The classifier that the image is for. On a slice of a CT there is nothing to find.
+        radiograph: The image; what a classifier sees of it may be another size or be enhanced.
+        quality: Of the image; None where the classifier has no limits.
+        drawn: Whether the lungs are to be drawn.
+
+    Returns:
+        Where the lungs are, None where nobody asks; and the quality, with ``lung_field`` where it
+        was in doubt.
+
+    Raises:
+        InferenceFailed: The segmenter did not run.
+    """
+    if segmenter is None or not model.reads_radiographs:
+        return None, quality
+    limits = _limits_in_doubt(segmenter, quality)
+    if not drawn and limits is None:
+        return None, quality
+    lungs = segmenter.find(radiograph)
+    if quality is not None and limits is not None:
+        quality = with_lung_field(quality, lung_mask(lungs, lungs.shape), limits)
+    return lungs, quality
+
+
+def draw_lungs(lungs: LungMap, rows: int, columns: int) -> LungPicture:
+    """Draw the lungs over a radiograph, in the size of its heatmap.
+
+    Args:
+        lungs: Where they are.
+        rows: Of the radiograph, in pixels.
+        columns: Of the radiograph, in pixels.
+    """
+    height, width = heatmap_size(rows, columns)
+    mask = lung_mask(lungs, (height, width))
+    return LungPicture(as_png(mask.astype(np.uint8) * LUNG), width, height)
+
+
+def _limits_in_doubt(segmenter: LungSegmenter, quality: Quality | None) -> LungFieldLimits | None:
+    limits = segmenter.manifest.lung_field
+    if quality is None or limits is None or not is_doubtful(quality, limits):
+        return None
+    return limits

@@ -1,0 +1,250 @@
+"""The Open Inference Protocol, spoken by tritonclient to a running service."""
+
+import gzip
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from service.settings import Settings
+from tests.bundles import SIZE, expected_pneumonia, write_bundle, write_fragile_bundle
+from tests.integration.live import Live, eventually, serving
+from tests.synthetic import as_dicom, as_png, synthetic_radiograph
+
+INFER = "/v2/models/tiny/infer"
+GRAYS = (0, 100, 255)
+BATCH = np.stack([np.full((SIZE, SIZE, 1), gray, np.uint8) for gray in GRAYS])
+PNEUMONIA = [pytest.approx(expected_pneumonia(image), abs=1e-5) for image in BATCH]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    folder = tmp_path_factory.mktemp("models")
+    write_bundle(folder, "tiny", 1)
+    write_bundle(folder, "tiny", 2, ood_limit=10.0)
+    write_fragile_bundle(folder)
+    settings = Settings(models_dir=folder, port=0, max_body_bytes=1_000_000, max_files=4)
+    with serving(settings) as live:
+        yield live
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_in_flight(served: Live) -> Iterator[None]:
+    yield
+    eventually(lambda: served.in_flight() == 0)
+
+
+@pytest.fixture(scope="module")
+def client(served: Live) -> Iterator[InferenceServerClient]:
+    with InferenceServerClient(f"127.0.0.1:{served.server.port}", concurrency=4) as client:
+        yield client
+
+
+def arrays(image: NDArray[np.uint8] = BATCH, *, binary: bool = True) -> list[InferInput]:
+    tensor = InferInput("image", list(image.shape), "UINT8")
+    return [tensor.set_data_from_numpy(image, binary_data=binary)]
+
+
+def files(*data: bytes) -> list[InferInput]:
+    tensor = InferInput("image", [len(data)], "BYTES")
+    return [tensor.set_data_from_numpy(np.array(data, dtype=object))]
+
+
+def flat(gray: int) -> bytes:
+    return as_png(np.full((40, 40), gray, np.uint8))
+
+
+def refused(call: Callable[[], object]) -> tuple[str, str]:
+    with pytest.raises(InferenceServerException) as caught:
+        call()
+    return caught.value.status(), caught.value.message()
+
+
+def error(response: httpx.Response) -> tuple[int, str]:
+    """The status and the sentence of the protocol's error, whose form is checked."""
+    assert response.headers["content-type"] == "application/json"
+    assert set(response.json()) == {"error"}
+    return response.status_code, response.json()["error"]
+
+
+def test_the_server_says_what_and_how_it_is(client: InferenceServerClient) -> None:
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.get_server_metadata()["name"] == "pneumoscope"
+    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+
+
+def test_a_model_is_described_as_its_signature_is(client: InferenceServerClient) -> None:
+    latest, first = client.get_model_metadata("tiny"), client.get_model_metadata("tiny", "1")
+
+    assert (latest["name"], latest["versions"]) == ("tiny", ["1", "2"])
+    assert latest["platform"] == "onnxruntime_onnx"
+    assert latest["inputs"] == [
+        {"name": "image", "datatype": "UINT8", "shape": [-1, SIZE, SIZE, 1]}
+    ]
+    assert latest["outputs"] == [
+        {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]},
+        {"name": "logits", "datatype": "FP32", "shape": [-1, 2]},
+        {"name": "activation_map", "datatype": "FP32", "shape": [-1, 4, 4, 2]},
+        {"name": "ood_score", "datatype": "FP32", "shape": [-1]},
+    ]
+    assert first["outputs"] == latest["outputs"][:3]
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "ready"),
+    [("tiny", "", True), ("tiny", "1", True), ("tiny", "3", False), ("none", "", False)],
+)
+def test_a_model_is_ready_where_it_is_served(
+    client: InferenceServerClient, model: str, version: str, *, ready: bool
+) -> None:
+    assert client.is_model_ready(model, version) == ready
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_arrays_get_all_outputs(client: InferenceServerClient, *, binary: bool) -> None:
+    result = client.infer("tiny", arrays(binary=binary), request_id="study 7")
+
+    answer = result.get_response()
+    assert (answer["model_name"], answer["model_version"]) == ("tiny", "2")
+    assert answer["id"] == "study 7"
+    probabilities, logits = result.as_numpy("probabilities"), result.as_numpy("logits")
+    assert list(probabilities[:, 1]) == PNEUMONIA
+    odds = np.exp(logits)
+    np.testing.assert_allclose(odds / odds.sum(1, keepdims=True), probabilities, rtol=1e-4)
+    assert result.as_numpy("activation_map").shape == (3, 4, 4, 2)
+    np.testing.assert_array_equal(result.as_numpy("ood_score"), np.zeros(3, np.float32))
+
+
+def test_only_the_asked_for_outputs_come_each_in_its_form(client: InferenceServerClient) -> None:
+    asked = [
+        InferRequestedOutput("ood_score", binary_data=False),
+        InferRequestedOutput("probabilities", binary_data=True),
+    ]
+
+    result = client.infer("tiny", arrays(), outputs=asked)
+
+    score, probabilities = result.get_response()["outputs"]
+    assert score == {"name": "ood_score", "datatype": "FP32", "shape": [3], "data": [0.0] * 3}
+    assert probabilities["parameters"] == {"binary_data_size": 3 * 2 * 4}
+    assert list(result.as_numpy("probabilities")[:, 1]) == PNEUMONIA
+
+
+def test_image_files_of_every_kind_are_answered_in_order(
+    served: Live, client: InferenceServerClient
+) -> None:
+    radiograph = synthetic_radiograph(300, 400)
+    dicom, png = as_dicom(radiograph), as_png(radiograph)
+
+    result = client.infer("tiny", files(flat(255), dicom, flat(0), png), model_version="1")
+
+    probabilities = result.as_numpy("probabilities")[:, 1]
+    assert probabilities[0] > 0.99 > 0.01 > probabilities[2]
+    for index, file in ((1, dicom), (3, png)):
+        [answer] = served.predict(file, model="tiny", version=1).json()["results"]
+        found = {each["label"]: each["probability"] for each in answer["findings"]}
+        assert probabilities[index] == pytest.approx(found["pneumonia"], rel=1e-5)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_compressed_request_is_answered(client: InferenceServerClient, encoding: str) -> None:
+    result = client.infer("tiny", arrays(), request_compression_algorithm=encoding)
+
+    assert list(result.as_numpy("probabilities")[:, 1]) == PNEUMONIA
+
+
+def test_answers_of_requests_at_the_same_time_are_not_mixed_up(
+    client: InferenceServerClient,
+) -> None:
+    grays = [0, 80, 160, 240]
+    images = [np.full((1, SIZE, SIZE, 1), gray, np.uint8) for gray in grays]
+
+    pending = [client.async_infer("tiny", arrays(image)) for image in images]
+    results = [request.get_result() for request in pending]
+
+    found = [float(result.as_numpy("probabilities")[0, 1]) for result in results]
+    assert found == [pytest.approx(expected_pneumonia(image), abs=1e-5) for image in images]
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "sentence"),
+    [
+        (lambda c: c.infer("none", arrays()), "404", "no model of that name"),
+        (lambda c: c.infer("tiny", arrays(), model_version="3"), "404", "There are: 1, 2"),
+        (lambda c: c.infer("tiny", arrays(), model_version="x"), "404", "is a number"),
+        (lambda c: c.infer("tiny", arrays(), priority=9), "400", "priority must be"),
+        (lambda c: c.infer("tiny", arrays(BATCH[:, 1:])), "400", "[batch, 32, 32, 1]"),
+        (lambda c: c.infer("tiny", arrays(np.concatenate([BATCH] * 2))), "413", "at most 4"),
+        (
+            lambda c: c.infer("tiny", arrays(), outputs=[InferRequestedOutput("heat")]),
+            "400",
+            "There is no such output",
+        ),
+        (lambda c: c.infer("tiny", files(flat(0), b"a letter")), "422", "image[1]: The bytes are"),
+        (lambda c: c.infer("tiny", files(flat(0)[:-60])), "422", "image[0]:"),
+        (lambda c: c.infer("fragile", arrays()), "500", "X-Request-ID"),
+        (lambda c: c.get_model_config("tiny"), "404", "nothing at this address"),
+    ],
+)
+def test_a_client_is_told_what_was_wrong(
+    client: InferenceServerClient,
+    call: Callable[[InferenceServerClient], object],
+    status: str,
+    sentence: str,
+) -> None:
+    found, message = refused(lambda: call(client))
+
+    assert (found, sentence in message) == (status, True)
+    assert client.infer("tiny", arrays()).as_numpy("probabilities").shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "expected"),
+    [
+        (b"\xff\xfe", {}, 400),
+        (b"{}", {"Inference-Header-Content-Length": "9" * 5000}, 400),
+        (b"{}", {"Inference-Header-Content-Length": "1"}, 400),
+        (b"no gzip", {"Content-Encoding": "gzip"}, 400),
+        (b"{}", {"Content-Encoding": "br"}, 415),
+        (bytes(1_000_001), {}, 413),
+        (gzip.compress(bytes(1_000_001)), {"Content-Encoding": "gzip"}, 413),
+    ],
+)
+def test_a_malformed_body_is_answered_with_the_protocols_error(
+    served: Live, content: bytes, headers: dict[str, str], expected: int
+) -> None:
+    response = served.client.post(INFER, content=content, headers=headers)
+
+    status, sentence = error(response)
+    assert status == expected
+    assert sentence.endswith(".")
+    assert served.server.runtime.receive_budget.held == 0
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", INFER), ("POST", "/v2"), ("GET", "/v2/x")])
+def test_the_frameworks_own_errors_have_the_protocols_form(
+    served: Live, method: str, path: str
+) -> None:
+    status, _ = error(served.client.request(method, path))
+
+    assert status == (404 if path == "/v2/x" else 405)
+
+
+def json_request(grays: tuple[int, ...], **parameters: Any) -> dict[str, Any]:
+    data = [gray for gray in grays for _ in range(SIZE * SIZE)]
+    shape = [len(grays), SIZE, SIZE, 1]
+    tensor = {"name": "image", "datatype": "UINT8", "shape": shape, "data": data}
+    return {"inputs": [tensor], "parameters": parameters}
+
+
+def test_the_images_are_counted_without_a_decision(served: Live) -> None:
+    counter = 'pneumoscope_images_total{decision="none",model="tiny",version="1"}'
+
+    served.client.post("/v2/models/tiny/versions/1/infer", json=json_request((0, 9)))
+
+    assert f"{counter} " in served.client.get("/metrics").text

@@ -1,0 +1,328 @@
+"""Models that come, change and go while the service runs."""
+
+import hashlib
+import json
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from weakref import ref
+
+import httpx
+import numpy as np
+import pytest
+
+from contract.golden import Golden, golden_bytes
+from contract.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, read_manifest, sha256_digest
+from export.golden import add_golden
+from service.repository import ModelRepository, ServedModel
+from service.runtime import OpenModels, open_repository
+from service.settings import Settings
+from tests.bundles import SIZE, make_manifest, write_bundle, write_segmenter_bundle
+from tests.gated_session import GatedSession
+from tests.integration.live import Live, eventually, problem, process, serving
+
+ADMIN, READER = "admin-key-0123456789", "reader-key-0123456789"
+HEADERS = {"Authorization": f"Bearer {ADMIN}"}
+
+
+@contextmanager
+def administered(
+    models: Path, open_models: OpenModels = open_repository, **settings: object
+) -> Iterator[Live]:
+    """A service of which the test is the administrator."""
+    keys = {
+        "admin": {"sha256": _digest(ADMIN), "scopes": ["predict", "read", "admin"]},
+        "reader": {"sha256": _digest(READER), "scopes": ["predict", "read"]},
+    }
+    file = models.parent / "keys.json"
+    file.write_text(json.dumps(keys))
+    read = Settings.model_validate(
+        {"models_dir": models, "port": 0, "api_keys_file": file} | settings
+    )
+    with serving(read, open_models) as live:
+        live.client.headers.update(HEADERS)
+        yield live
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    models = tmp_path / "models"
+    write_bundle(models, "tiny", 1)
+    return models
+
+
+def served(live: Live) -> list[str]:
+    models = live.client.get("/models").json()["models"]
+    return [f"{model['name']}/{model['version']}" for model in models]
+
+
+def named_by_metrics(live: Live) -> list[str]:
+    lines = live.client.get("/metrics").text.splitlines()
+    return [line for line in lines if line.startswith("pneumoscope_model_info{")]
+
+
+def reload(live: Live) -> dict[str, list[object]]:
+    response = live.client.post("/models/reload")
+    assert response.status_code == 200
+    changes: dict[str, list[object]] = response.json()
+    return changes
+
+
+def write_golden(bundle: Path, pneumonia: float) -> None:
+    """Say that the bundle's graph answered so for a white image."""
+    images = np.full((1, SIZE, SIZE, 1), 255, np.uint8)
+    answers = np.array([[1 - pneumonia, pneumonia]], np.float32)
+    content = golden_bytes(Golden(images, {"fp32": answers}))
+    (bundle / GOLDEN_FILE).write_bytes(content)
+    manifest = read_manifest(bundle).model_copy(update={"golden_digest": sha256_digest(content)})
+    (bundle / MANIFEST_FILE).write_text(manifest.model_dump_json())
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def test_the_service_follows_its_folder(folder: Path, radiograph: bytes) -> None:
+    write_bundle(folder, "unwanted", 1)
+
+    with administered(folder) as live:
+        session = live.server.runtime.predictor().repository.get("tiny", 1).session
+        add_golden(write_bundle(folder, "tiny", 2))
+        shutil.rmtree(folder / "unwanted")
+        changes = reload(live)
+        answered = live.predict(radiograph).json()["model"]["version"]
+        again = reload(live)
+        after = served(live), len(named_by_metrics(live))
+        kept = live.server.runtime.predictor().repository.get("tiny", 1).session
+
+    assert changes == {
+        "default": "tiny", "loaded": ["tiny/2"], "unloaded": ["unwanted/1"], "refused": [],
+    }  # fmt: skip
+    assert answered == 2
+    assert again["loaded"] == again["unloaded"] == []
+    assert after == (["tiny/1", "tiny/2"], 2)
+    assert kept is session
+
+
+def test_a_request_ends_on_the_model_that_it_began_with_whose_memory_goes_then(
+    folder: Path, radiograph: bytes
+) -> None:
+    gate, old = threading.Event(), make_manifest("sha256:" + 64 * "0")
+    gated = GatedSession(gate)
+    session, first = ref(gated), ModelRepository({"tiny": {1: ServedModel(old, gated)}})
+    held = [first]
+    del gated, first
+
+    with (
+        administered(folder, lambda _: held.pop()) as live,
+        ThreadPoolExecutor(1) as clients,
+    ):
+        begun = clients.submit(live.predict, radiograph)
+        eventually(lambda: live.in_flight() == 1)
+        changes = reload(live)
+        overtaking = live.predict(radiograph).json()["model"]["digest"]
+        still_running = not begun.done() and session() is not None
+        gate.set()
+        answered = begun.result().json()["model"]["digest"]
+        eventually(lambda: session() is None)
+
+    assert changes["loaded"] == ["tiny/1"]
+    assert still_running
+    assert overtaking == read_manifest(folder / "tiny" / "1").digest
+    assert answered == old.digest
+
+
+def test_requests_are_answered_while_a_model_loads(folder: Path, radiograph: bytes) -> None:
+    with administered(folder) as live, ThreadPoolExecutor(1) as admin:
+        write_bundle(folder, "tiny", 2, ballast=100)
+        loading = admin.submit(reload, live)
+        versions = []
+        while not loading.done():
+            versions.append(live.predict(radiograph).json()["model"]["version"])
+        after = live.predict(radiograph).json()["model"]["version"]
+
+    assert len(versions) > 3
+    assert set(versions[:-1]) == {1}
+    assert after == 2
+
+
+def without_its_model(bundle: Path) -> None:
+    (bundle / MODEL_FILE).unlink()
+
+
+def with_half_of_its_model(bundle: Path) -> None:
+    model = (bundle / MODEL_FILE).read_bytes()
+    (bundle / MODEL_FILE).write_bytes(model[: len(model) // 2])
+
+
+def without_its_golden_answers(bundle: Path) -> None:
+    add_golden(bundle)
+    (bundle / GOLDEN_FILE).unlink()
+
+
+def with_another_answer(bundle: Path) -> None:
+    write_golden(bundle, pneumonia=0.9)
+
+
+def with_another_name(bundle: Path) -> None:
+    manifest = read_manifest(bundle).model_copy(update={"name": "other"})
+    (bundle / MANIFEST_FILE).write_text(manifest.model_dump_json())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (without_its_model, "has no model.onnx"),
+        (with_half_of_its_model, "only partly copied"),
+        (without_its_golden_answers, "golden.npz is missing"),
+        (with_another_answer, "does not compute what was measured"),
+        (with_another_name, "Rename the folder"),
+    ],
+)
+def test_a_bundle_that_fails_a_check_changes_nothing_and_is_told(
+    folder: Path,
+    radiograph: bytes,
+    spoil: Callable[[Path], None],
+    reason: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with administered(folder) as live:
+        spoil(write_bundle(folder, "tiny", 2))
+        shutil.copytree(folder / "tiny" / "1", folder / "tiny" / "3")
+        whole = read_manifest(folder / "tiny" / "3").model_copy(update={"version": 3})
+        (folder / "tiny" / "3" / MANIFEST_FILE).write_text(whole.model_dump_json())
+        changes = reload(live)
+        one = live.client.post("/models/tiny/versions/2/load")
+        answered = live.predict(radiograph).json()["model"]["version"]
+        metrics = live.client.get("/metrics").text
+    log = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+    (refused,) = changes["refused"]
+    assert isinstance(refused, dict)
+    assert refused["bundle"] == "tiny/2"
+    assert reason in refused["reason"]
+    assert changes["loaded"] == ["tiny/3"]
+    assert problem(one) == (409, "reload-refused")
+    assert answered == 3
+    assert 'pneumoscope_model_changes_total{change="refused"} 2.0' in metrics
+    assert "pneumoscope_bundles_refused 1.0" in metrics
+    told = [event for event in log if event["event"] == "bundle refused"]
+    assert [event["bundle"] for event in told] == ["tiny/2"] * 2
+
+
+def test_a_bundle_whose_answers_are_those_of_its_export_is_served(folder: Path) -> None:
+    with administered(folder) as live:
+        write_golden(write_bundle(folder, "tiny", 2), pneumonia=1.0)
+
+        assert reload(live)["loaded"] == ["tiny/2"]
+
+
+def test_a_version_is_unloaded_and_loaded_by_name(folder: Path, radiograph: bytes) -> None:
+    write_bundle(folder, "tiny", 2)
+
+    with administered(folder) as live:
+        unloaded = live.client.post("/models/tiny/versions/2/unload").json()
+        before = live.predict(radiograph).json()["model"]["version"]
+        stays_so = reload(live)
+        loaded = live.client.post("/models/tiny/versions/2/load").json()
+        after = live.predict(radiograph).json()["model"]["version"]
+        unknown = [
+            problem(live.client.post(f"/models/{path}"))
+            for path in ("tiny/versions/9/load", "tiny/versions/9/unload", "x/versions/1/load")
+        ]
+
+    assert (unloaded["unloaded"], before) == (["tiny/2"], 1)
+    assert stays_so["loaded"] == []
+    assert (loaded["loaded"], after) == (["tiny/2"], 2)
+    assert unknown == [(404, "unknown-model")] * 3
+
+
+def test_the_last_version_of_the_default_model_stays(folder: Path, radiograph: bytes) -> None:
+    write_bundle(folder, "tiny-ct", 1, modalities=("CT",))
+
+    with administered(folder) as live:
+        refused = live.client.post("/models/tiny/versions/1/unload")
+        shutil.rmtree(folder / "tiny")
+        removed = reload(live)
+        shutil.rmtree(folder)
+        nothing_left = reload(live)
+        answered = live.predict(radiograph)
+        still = served(live)
+
+    assert problem(refused) == (409, "reload-refused")
+    assert removed["refused"] == [
+        {"bundle": "tiny/1", "reason": "The default model cannot be unloaded."}
+    ]
+    assert nothing_left["refused"] == [
+        {"bundle": "*", "reason": "There is no bundle in the models folder."}
+    ]
+    assert answered.status_code == 200
+    assert still == ["tiny/1", "tiny-ct/1"]
+
+
+def test_the_segmenter_comes_changes_and_goes_like_a_model(folder: Path) -> None:
+    with administered(folder) as live:
+        bundle = write_segmenter_bundle(folder, "lungs", 1)
+        came = reload(live)["loaded"]
+        segmenter = live.server.runtime.predictor().repository.segmenter
+        with_half_of_its_model(write_segmenter_bundle(folder, "lungs", 2))
+        refused = reload(live)["refused"]
+        kept = live.server.runtime.predictor().repository.segmenter
+        shutil.rmtree(bundle.parent)
+        went = reload(live)["unloaded"]
+        nothing = live.server.runtime.predictor().repository.segmenter
+
+    assert came == went == ["lungs/1"]
+    assert segmenter is not None
+    assert kept is segmenter
+    assert len(refused) == 1
+    assert "lungs/2" in str(refused)
+    assert nothing is None
+
+
+def test_only_an_admin_changes_models_and_without_keys_nobody_is(folder: Path) -> None:
+    with administered(folder) as live:
+        reader = {"Authorization": f"Bearer {READER}"}
+        without_the_scope = live.client.post("/models/reload", headers=reader)
+    with serving(Settings(models_dir=folder, port=0)) as live:
+        without_keys = live.client.post("/models/reload")
+
+    assert problem(without_the_scope) == problem(without_keys) == (403, "forbidden")
+    assert "PNEUMO_API_KEYS_FILE" in without_keys.json()["detail"]
+
+
+def test_polling_takes_a_bundle_once_it_is_whole_and_tells_of_it_once(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serving(Settings(models_dir=folder, port=0, models_poll_s=0.02)) as live:
+        bundle = write_bundle(folder.parent / "elsewhere", "tiny", 2)
+        target = folder / "tiny" / "2"
+        target.mkdir()
+        shutil.copy(bundle / MANIFEST_FILE, target)
+        attempts = 'pneumoscope_model_changes_total{change="refused"} '
+        eventually(lambda: f"{attempts}5.0" in live.client.get("/metrics").text)
+        shutil.copy(bundle / MODEL_FILE, target)
+        eventually(lambda: served(live) == ["tiny/1", "tiny/2"])
+    log = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+    told = [event["bundle"] for event in log if event["event"] == "bundle refused"]
+    assert told == ["tiny/2"]
+    assert [event["loaded"] for event in log if event["event"] == "reload"] == [["tiny/2"]]
+
+
+def test_a_hang_up_signal_reloads(folder: Path) -> None:
+    with process(folder) as service:
+        write_bundle(folder, "tiny", 2)
+        service.popen.send_signal(signal.SIGHUP)
+        eventually(lambda: len(service.events("reload")) == 1)
+        models = httpx.get(f"{service.url}/models", trust_env=False).json()["models"]
+        service.popen.send_signal(signal.SIGTERM)
+        exit_code = service.popen.wait(timeout=60)
+
+    assert [model["version"] for model in models] == [1, 2]
+    assert service.events("reload")[0]["cause"] == "signal"
+    assert exit_code == 0

@@ -1,0 +1,182 @@
+"""Traces, as a collector receives them."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from service.batch_plan import BatchPlan
+from service.otlp import OtlpTracing
+from service.repository import ModelRepository, ServedModel, by_name_and_version
+from service.runtime import open_repository
+from service.settings import Settings
+from service.tracing import NO_TRACE
+from tests.bundles import make_manifest
+from tests.gated_session import GatedSession
+from tests.integration.live import REPOSITORY, serving
+from tests.synthetic import as_jpeg, synthetic_radiograph
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
+
+
+@dataclass
+class Collector:
+    """An OTLP collector that keeps what it gets."""
+
+    endpoint: str
+    received: list[ExportTraceServiceRequest] = field(default_factory=list)
+
+    def spans(self) -> list[Span]:
+        return [
+            span
+            for request in self.received
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+    def resource(self) -> dict[str, str]:
+        attributes = self.received[0].resource_spans[0].resource.attributes
+        return {each.key: each.value.string_value for each in attributes}
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            assert self.path == "/v1/traces"
+            kept.received.append(ExportTraceServiceRequest.FromString(body))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        kept = Collector(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield kept
+        server.shutdown()
+        thread.join()
+
+
+def test_a_request_is_a_span_with_its_stages_below_it_and_nothing_of_its_file(
+    models: Path, collector: Collector
+) -> None:
+    image = as_jpeg(synthetic_radiograph(300, 400))
+
+    settings = Settings(models_dir=models, port=0, otlp_endpoint=collector.endpoint)
+    with serving(settings, open_in_batches) as live:
+        live.client.headers["traceparent"] = TRACEPARENT
+        answered = live.predict_files(("doe-jane.jpg", image), model="tiny")
+        refused = live.predict(b"doe-jane")
+        live.client.get("/health")
+
+    spans = collector.spans()
+    servers = [span for span in spans if span.kind == Span.SPAN_KIND_SERVER]
+    (good,) = [span for span in servers if ("http.response.status_code", 200) in numbers(span)]
+    stages = [span for span in spans if span.parent_span_id == good.span_id]
+    assert [span.name for span in servers] == ["POST /predict"] * 2
+    (batch,) = [span for span in spans if span.name == "batch"]
+    assert {span.trace_id.hex() for span in spans if span is not batch} == {TRACE}
+    assert [link.span_id for link in batch.links] == [good.span_id]
+    assert {span.parent_span_id.hex() for span in servers} == {PARENT}
+    assert {span.name for span in stages} == {"decode", "queue", "inference", "encode"}
+    assert all(
+        good.start_time_unix_nano <= span.start_time_unix_nano <= span.end_time_unix_nano
+        and span.end_time_unix_nano <= good.end_time_unix_nano
+        for span in stages
+    )
+    assert collector.resource()["service.name"] == "pneumoscope"
+    assert answered.headers["traceparent"] == refused.headers["traceparent"] == TRACEPARENT
+    assert not any(b"doe" in request.SerializeToString() for request in collector.received)
+
+
+def test_a_caller_without_a_trace_gets_the_one_that_was_begun(
+    models: Path, collector: Collector, radiograph: bytes
+) -> None:
+    with serving(Settings(models_dir=models, port=0, otlp_endpoint=collector.endpoint)) as live:
+        given = live.predict(radiograph).headers["traceparent"]
+
+    (server,) = [span for span in collector.spans() if span.kind == Span.SPAN_KIND_SERVER]
+    assert given.split("-")[1:3] == [server.trace_id.hex(), server.span_id.hex()]
+
+
+def test_a_batch_is_linked_to_the_requests_that_it_served(collector: Collector) -> None:
+    tracing = OtlpTracing(collector.endpoint)
+    model = ServedModel(make_manifest("sha256:" + 64 * "0"), GatedSession(threading.Event()))
+    first, second = tracing.request("POST", TRACEPARENT), tracing.request("POST", None)
+
+    tracing.batch(model, [first, second, NO_TRACE], ran_s=0.25)
+    for request in (first, second):
+        request.end("/predict", 503)
+    tracing.close()
+
+    batch, *requests = collector.spans()
+    assert batch.name == "batch"
+    assert not batch.parent_span_id
+    assert [link.span_id for link in batch.links] == [span.span_id for span in requests]
+    assert batch.links[0].trace_id.hex() == TRACE
+    assert batch.end_time_unix_nano - batch.start_time_unix_nano == 250_000_000
+    assert ("pneumoscope.batch.size", 2) in numbers(batch)
+    assert {span.status.code for span in requests} == {Status.STATUS_CODE_ERROR}
+
+
+def test_what_the_caller_does_not_sample_is_not_sent(collector: Collector) -> None:
+    tracing = OtlpTracing(collector.endpoint)
+    model = ServedModel(make_manifest("sha256:" + 64 * "0"), GatedSession(threading.Event()))
+
+    request = tracing.request("POST", f"00-{TRACE}-{PARENT}-00")
+    request.stage("decode", 0.1)
+    tracing.batch(model, [request], ran_s=0.1)
+    request.end("/predict", 200)
+    tracing.close()
+
+    assert collector.spans() == []
+
+
+def test_a_collector_that_is_not_there_holds_up_nobody(models: Path, radiograph: bytes) -> None:
+    settings = Settings(models_dir=models, port=0, otlp_endpoint="http://127.0.0.1:9")
+
+    with serving(settings) as live:
+        answered = live.predict(radiograph).status_code
+        stopping = time.monotonic()
+    seconds = time.monotonic() - stopping
+
+    assert answered == 200
+    assert seconds < 10
+
+
+def test_who_asks_for_no_traces_does_not_load_what_makes_them() -> None:
+    command = (
+        "import service.server, sys; print([m for m in sys.modules if 'opentelemetry.sdk' in m])"
+    )
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+
+    assert loaded.stdout.strip() == "[]"
+
+
+def open_in_batches(settings: Settings) -> ModelRepository:
+    """The models of the folder, run in batches whether that pays or not."""
+    plan = BatchPlan((1, 2), max_delay_s=0.01)
+    models = (replace(model, plan=plan) for model in open_repository(settings).all())
+    return ModelRepository(by_name_and_version(models))
+
+
+def numbers(span: Span) -> list[tuple[str, int]]:
+    return [(each.key, each.value.int_value) for each in span.attributes]

@@ -1,0 +1,217 @@
+import base64
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.errors import MalformedInference, TooManyFiles
+from service.executors import Priority
+from service.inference_protocol import messages
+from service.inference_protocol.request import InferenceRequest, RequestedOutput, parse_request
+from tests.bundles import make_manifest
+
+MANIFEST = make_manifest("sha256:" + 64 * "0", size=8, ood_limit=1.0)
+SHAPE = (2, 8, 8, 1)
+PIXELS = np.arange(128, dtype=np.uint8).reshape(SHAPE)
+FILES = (b"one \xff", b"")
+ALL = ("probabilities", "logits", "activation_map", "ood_score")
+
+
+def tensor(**changes: Any) -> dict[str, Any]:
+    return {"name": "image", "datatype": "UINT8", "shape": list(SHAPE), **changes}
+
+
+def body(*inputs: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"inputs": list(inputs), **fields}
+
+
+def parse(message: dict[str, Any], binary: bytes | None = None) -> InferenceRequest:
+    content = json.dumps(message).encode()
+    length = None if binary is None else str(len(content))
+    return parse_request(content + (binary or b""), length, MANIFEST, 4)
+
+
+def pixels(**fields: Any) -> dict[str, Any]:
+    return body(tensor(data=PIXELS.tolist()), **fields)
+
+
+def lengths_and_bytes(*elements: bytes) -> bytes:
+    return b"".join(struct.pack("<I", len(element)) + element for element in elements)
+
+
+@pytest.mark.parametrize("data", [PIXELS.tolist(), PIXELS.ravel().tolist()])
+def test_pixels_come_as_one_list_or_nested(data: list[Any]) -> None:
+    request = parse(body(tensor(data=data)))
+
+    np.testing.assert_array_equal(np.asarray(request.images), PIXELS)
+
+
+@pytest.mark.parametrize("shape", [[2], [2, 1]])
+def test_files_in_json_are_in_base64(shape: list[int]) -> None:
+    texts = [base64.b64encode(file).decode() for file in FILES]
+    data = texts if len(shape) == 1 else [[text] for text in texts]
+
+    request = parse(body(tensor(datatype="BYTES", shape=shape, data=data)))
+
+    assert request.images == FILES
+
+
+def test_nothing_is_copied_out_of_a_binary_body() -> None:
+    message = body(tensor(parameters={"binary_data_size": PIXELS.nbytes}))
+    content = json.dumps(message).encode()
+    whole = content + PIXELS.tobytes()
+
+    request = parse_request(whole, str(len(content)), MANIFEST, 4)
+
+    assert np.shares_memory(np.asarray(request.images), np.frombuffer(whole, np.uint8))
+
+
+def test_all_outputs_are_meant_where_none_is_named() -> None:
+    request = parse(pixels(id="7"))
+
+    assert request.id == "7"
+    assert request.outputs == tuple(RequestedOutput(name, binary=False) for name in ALL)
+
+
+def test_one_output_can_differ_from_what_holds_for_all() -> None:
+    outputs = [{"name": "logits"}, {"name": "ood_score", "parameters": {"binary_data": False}}]
+
+    request = parse(pixels(outputs=outputs, parameters={"binary_data_output": True}))
+
+    assert request.outputs == (
+        RequestedOutput("logits", binary=True),
+        RequestedOutput("ood_score", binary=False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, Priority.ROUTINE),
+        ({"priority": 0}, Priority.ROUTINE),
+        ({"priority": 1}, Priority.STAT),
+        ({"priority": 2}, Priority.ROUTINE),
+        ({"priority": "stat"}, Priority.STAT),
+        ({"priority": "routine", "timeout": 5, "vendor": "x"}, Priority.ROUTINE),
+    ],
+)
+def test_priority_is_a_level_of_triton_or_a_word_of_ours(
+    given: dict[str, Any], expected: Priority
+) -> None:
+    assert parse(pixels(parameters=given)).priority is expected
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        (body(), "inputs: Tuple should have at least 1 item"),
+        (body(tensor(datatype="FP32", data=[0.5])), "another datatype"),
+        (body(tensor(name="x", data=[1])), "takes one input, image"),
+        (body(tensor(data=[1]), tensor(data=[1])), "takes one input, image"),
+        (body(*[tensor(data=[1])] * 17), "at most 16 items"),
+        (body(tensor(shape=[2, 8, 8], data=[1])), r"\[batch, 8, 8, 1\] for UINT8, and is \[2, 8"),
+        (body(tensor(shape=[2, 9, 8, 1], data=[1])), r"\[batch, 8, 8, 1\]"),
+        (body(tensor(shape=[], data=[1])), r"and is \[\]"),
+        (body(tensor(shape=[0, 8, 8, 1], data=[])), "has no image"),
+        (body(tensor(shape=[-1, 8, 8, 1], data=[])), "inputs.0.shape.0: .* greater than or equal"),
+        (body(tensor(shape=[2.5], data=[])), "inputs.0.shape.0"),
+        (body(tensor(shape=[1] * 9, data=[])), "inputs.0.shape: .* at most 8"),
+        (body(tensor(data=PIXELS[:1].tolist())), "must be 128 numbers"),
+        (body(tensor(data=[*range(127), [1]])), "must be whole numbers"),
+        (body(tensor(data=7)), "must be 128 numbers"),
+        (body(tensor(data=[0.0] * 128)), "whole numbers"),
+        (body(tensor(data=[True] * 128)), "whole numbers"),
+        (body(tensor(data=["1"] * 128)), "whole numbers"),
+        (body(tensor(data=[256] * 128)), "from 0 to 255"),
+        (body(tensor(data=[-1] * 128)), "from 0 to 255"),
+        (body(tensor()), "either data or the parameter binary_data_size"),
+        (body(tensor(data=[1], parameters={"binary_data_size": 1})), "either data or"),
+        (body(tensor(data=[1], parameters={"shared_memory_region": "x"})), "Shared memory"),
+        (body(tensor(data=[1], parameters=[])), "inputs.0.parameters"),
+        (body(tensor(datatype="BYTES", shape=[2, 2], data=[])), r"\[batch\] or \[batch, 1\]"),
+        (body(tensor(datatype="BYTES", shape=[2], data=["AAAA"])), "1 elements, the shape says 2"),
+        (body(tensor(datatype="BYTES", shape=[1], data=["no base 64"])), r"image\[0\] must be"),
+        (body(tensor(datatype="BYTES", shape=[2], data=["AAAA", 7])), r"image\[1\] must be"),
+        (pixels(id=7), "id: Input should be a valid string"),
+        (pixels(outputs=[{"name": "x"}]), "There are: probabilities, logits, activation_map"),
+        (pixels(outputs=[{"name": "logits"}] * 2), "asked for twice"),
+        (pixels(outputs=[{"name": "logits", "parameters": {"classification": 2}}]), "not support"),
+        (pixels(parameters={"priority": 3}), "priority must be"),
+        (pixels(parameters={"priority": True}), "parameters.priority"),
+    ],
+)
+def test_what_does_not_hold_together_is_said_in_a_sentence(
+    message: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(MalformedInference, match=sentence):
+        parse(message)
+
+
+@pytest.mark.parametrize(
+    ("size", "binary", "sentence"),
+    [
+        (128, 127 * b"x", "truncated: binary_data_size is 128, and there are 127 bytes left"),
+        (128, 129 * b"x", "1 bytes of binary data that belong to no input"),
+        (127, 127 * b"x", "has 127 bytes, its shape .* needs 128"),
+        (-1, b"", "binary_data_size: .* greater than or equal to 0"),
+        (2**64, b"", "truncated"),
+    ],
+)
+def test_binary_pixels_are_as_many_as_their_shape_says(
+    size: int, binary: bytes, sentence: str
+) -> None:
+    with pytest.raises(MalformedInference, match=sentence):
+        parse(body(tensor(parameters={"binary_data_size": size})), binary)
+
+
+@pytest.mark.parametrize(
+    ("binary", "sentence"),
+    [
+        (lengths_and_bytes(b"one"), "1 elements, the shape says 2"),
+        (lengths_and_bytes(b"one", b"two", b"three"), "more than the 2 elements"),
+        (lengths_and_bytes(b"one", b"two")[:-1], "element 1 is truncated"),
+        (lengths_and_bytes(b"one") + b"\1\0", "element 1 is truncated"),
+        (b"\xff\xff\xff\xff", "element 0 is truncated"),
+    ],
+)
+def test_binary_files_are_as_many_as_their_shape_says(binary: bytes, sentence: str) -> None:
+    message = tensor(datatype="BYTES", shape=[2], parameters={"binary_data_size": len(binary)})
+
+    with pytest.raises(MalformedInference, match=sentence):
+        parse(body(message), binary)
+
+
+@pytest.mark.parametrize(
+    ("content", "header_length", "sentence"),
+    [
+        (b"", None, "Invalid JSON"),
+        (b"[1]", None, "the request: Input should be an object"),
+        (b'{"inputs": [{"name": "\xff"}]}', None, "Invalid JSON"),
+        (b"[" * 100_000, None, "Invalid JSON"),
+        (b"{}", "3", "larger than the body, which has 2 bytes"),
+        (b"{}", "9" * 5000, "larger than the body"),
+        (b"{}", "-1", "must be a number of bytes"),
+        (b"{}", "٣", "must be a number of bytes"),
+        (b"{}", "", "must be a number of bytes"),
+        (b"{}", "0", "Invalid JSON"),
+    ],
+)
+def test_a_body_that_is_no_request_is_refused(
+    content: bytes, header_length: str | None, sentence: str
+) -> None:
+    with pytest.raises(MalformedInference, match=sentence):
+        parse_request(content, header_length, MANIFEST, 4)
+
+
+def test_a_small_body_cannot_become_a_large_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "MAX_JSON_VALUES", 100)
+
+    with pytest.raises(MalformedInference, match=r"more than 100 values\. Send .* binary"):
+        parse(pixels())
+
+
+def test_more_images_than_a_request_may_have_are_refused() -> None:
+    with pytest.raises(TooManyFiles, match="at most 4"):
+        parse(body(tensor(shape=[5, 8, 8, 1], data=[0])))
