@@ -8,9 +8,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from contract.golden import Golden, golden_bytes
-from contract.manifest import GOLDEN_FILE, MANIFEST_FILE, read_verified_model, sha256_digest
+from contract.manifest import GOLDEN_FILE, ModelManifest, read_verified_model, sha256_digest
 from contract.preprocessing import PreprocessingSpec
 from export.inference import open_session, run_in_batches
+from export.package import amend_bundle
 from export.verify import open_bundle
 
 _LUNGS = ((0.3, 0.48), (0.7, 0.48))
@@ -37,24 +38,32 @@ def golden_answers(
     return golden_bytes(Golden(images, answers))
 
 
+def open_sessions(
+    bundle: Path, manifest: ModelManifest
+) -> Mapping[str, onnxruntime.InferenceSession]:
+    """A session for each precision of a bundle.
+
+    Raises:
+        ManifestError: A file is missing, or not the one that the manifest describes.
+    """
+    return {
+        precision: open_session(read_verified_model(bundle, manifest, precision))
+        for precision in manifest.digests
+    }
+
+
 def add_golden(bundle: Path) -> None:
     """Give a bundle that was exported without golden answers those of its graphs on this machine.
 
     Raises:
         ManifestError: The manifest, the digest or the signature is wrong.
         VerificationError: The folder's name and version are not the manifest's.
+        WriteFailed: The disk is full, or the folder cannot be written.
     """
     manifest, _ = open_bundle(bundle)
-    sessions: dict[str, onnxruntime.InferenceSession] = {
-        precision: open_session(read_verified_model(bundle, manifest, precision))
-        for precision in manifest.digests
-    }
-    golden = golden_answers(sessions, manifest.preprocessing)
-    (bundle / GOLDEN_FILE).write_bytes(golden)
+    golden = golden_answers(open_sessions(bundle, manifest), manifest.preprocessing)
     described = manifest.model_copy(update={"golden_digest": sha256_digest(golden)})
-    # What the manifest leaves to its defaults stays out of it.
-    content = described.model_dump_json(indent=2, exclude_unset=True)
-    (bundle / MANIFEST_FILE).write_text(f"{content}\n")
+    amend_bundle(bundle, manifest, described, {GOLDEN_FILE: golden})
 
 
 def draw_phantoms(height: int, width: int) -> NDArray[np.uint8]:

@@ -1,9 +1,8 @@
-"""A bundle on disk: models/<name>/<version>/, written whole or not at all."""
+"""A bundle on disk: models/<name>/<version>/, at every moment what its manifest says."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from tempfile import mkdtemp
 
 from contract.manifest import (
     CARD_FILE,
@@ -13,9 +12,10 @@ from contract.manifest import (
     MODEL_FILE,
     ModelManifest,
 )
-from export.errors import BundleExists
+from export.folder import whole_folder
 from export.model_card import model_card
 from export.triton import write_triton_config
+from training.atomic import atomic_path
 
 
 def next_version(models: Path, name: str) -> int:
@@ -45,25 +45,43 @@ def write_bundle(
         BundleExists: That version is there already. A version, once written, never changes.
     """
     bundle = models / manifest.name / str(manifest.version)
-    if bundle.exists():
-        raise BundleExists(
-            f"{manifest.name} version {manifest.version} is already there, and a version never "
-            "changes: leave --version out to write the next one."
-        )
-    bundle.parent.mkdir(parents=True, exist_ok=True)
-    # The dot keeps a half-written bundle from being taken for a version.
-    draft = Path(mkdtemp(prefix=".draft-", dir=bundle.parent))
-    try:
+    with whole_folder(bundle) as draft:
         _fill(draft, manifest, model, figures)
         if golden is not None:
             (draft / GOLDEN_FILE).write_bytes(golden)
-        draft.chmod(0o755)
-        draft.rename(bundle)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     write_triton_config(bundle, manifest.signature)
     return bundle
+
+
+def amend_bundle(
+    bundle: Path, before: ModelManifest, after: ModelManifest, files: Mapping[str, bytes]
+) -> None:
+    """Write files beside a bundle's model.onnx, and the manifest that describes them.
+
+    Meanwhile the manifest names no golden answers: whatever stops this half-way leaves a bundle
+    that is what its manifest says, and that pneumo-export golden completes.
+
+    Args:
+        bundle: ``models/<name>/<version>``.
+        before: Its manifest.
+        after: Its manifest to be.
+        files: By their names; their digests are in ``after``.
+
+    Raises:
+        WriteFailed: The disk is full, or the folder cannot be written.
+    """
+    meanwhile = before.model_copy(update={"golden_digest": None})
+    steps = [*files.items(), (MANIFEST_FILE, _described(after))]
+    if before.golden_digest is not None:
+        steps.insert(0, (MANIFEST_FILE, _described(meanwhile)))
+    for name, content in steps:
+        with atomic_path(bundle / name) as draft:
+            draft.write_bytes(content)
+
+
+def _described(manifest: ModelManifest) -> bytes:
+    # What the manifest leaves to its defaults stays out of it.
+    return f"{manifest.model_dump_json(indent=2, exclude_unset=True)}\n".encode()
 
 
 def _fill(draft: Path, manifest: ModelManifest, model: bytes, figures: Iterable[Path]) -> None:

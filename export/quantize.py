@@ -15,7 +15,6 @@ from contract.manifest import (
     CARD_FILE,
     FIGURES,
     GOLDEN_FILE,
-    MANIFEST_FILE,
     PRECISION_FILES,
     ModelManifest,
     ReducedPrecision,
@@ -29,13 +28,13 @@ from contract.radiograph import decode
 from export.acceptance import ValidationImages, check, compare, measure_speedup
 from export.errors import VariantRefused
 from export.fp16 import to_fp16
-from export.golden import draw_phantoms
+from export.golden import draw_phantoms, open_sessions
 from export.graph import tensor_specs
 from export.inference import open_session, run_in_batches
 from export.int8 import to_int8
 from export.model_card import model_card
+from export.package import amend_bundle
 from export.verify import open_bundle, read_images
-from training.atomic import atomic_path
 from training.source import read_training_data
 from training.workdir import load_trained
 
@@ -95,7 +94,7 @@ def quantize_bundle(
         speedup=measure_speedup(old, new, validation.images[:1]),
         runtime=f"onnxruntime {onnxruntime.__version__}",
     )
-    golden = _golden(bundle, manifest, old, {precision: new})
+    golden = _golden(bundle, manifest, {precision: new})
     _add(bundle, manifest, variant, reduced, golden)
     return variant
 
@@ -159,16 +158,13 @@ def _read(
 
 
 def _golden(
-    bundle: Path,
-    manifest: ModelManifest,
-    old: onnxruntime.InferenceSession,
-    new: Mapping[str, onnxruntime.InferenceSession],
+    bundle: Path, manifest: ModelManifest, new: Mapping[str, onnxruntime.InferenceSession]
 ) -> bytes:
     """The golden answers with those of the new session; all of them where there were none."""
     golden = read_golden(bundle, manifest)
     if golden is None:
         golden = Golden(draw_phantoms(*manifest.preprocessing.size), {})
-        new = {"fp32": old, **new}
+        new = {**open_sessions(bundle, manifest), **new}
     answers = {
         name: run_in_batches(session, golden.images)["probabilities"]
         for name, session in new.items()
@@ -179,7 +175,6 @@ def _golden(
 def _add(
     bundle: Path, manifest: ModelManifest, variant: Variant, model: bytes, golden: bytes
 ) -> None:
-    """Write the files; the manifest comes last and tells that the others are there."""
     described = manifest.model_copy(
         update={
             "variants": (*manifest.variants, variant),
@@ -187,13 +182,9 @@ def _add(
         }
     )
     figures = [f"{FIGURES}/{file.name}" for file in sorted((bundle / FIGURES).glob("*.png"))]
-    # What the manifest leaves to its defaults stays out of it.
-    content = f"{described.model_dump_json(indent=2, exclude_unset=True)}\n"
-    for name, written in (
-        (PRECISION_FILES[variant.precision], model),
-        (GOLDEN_FILE, golden),
-        (CARD_FILE, model_card(described, figures).encode()),
-        (MANIFEST_FILE, content.encode()),
-    ):
-        with atomic_path(bundle / name) as draft:
-            draft.write_bytes(written)
+    files = {
+        PRECISION_FILES[variant.precision]: model,
+        GOLDEN_FILE: golden,
+        CARD_FILE: model_card(described, figures).encode(),
+    }
+    amend_bundle(bundle, manifest, described, files)

@@ -79,6 +79,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load the models while the probes are already answered; stop when the last answer is sent."""
     runtime: Runtime = app.state.runtime
     loading = asyncio.create_task(runtime.load())
+    if runtime.settings.workers > 1:
+        # The other workers of the port answer the probes; this one takes no connection too early.
+        await loading
     yield
     runtime.begin_stopping()
     await loading

@@ -11,7 +11,7 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import DeviceLost
+from service.errors import DeviceLost, ServiceError, without_tracebacks
 from service.executors import TURNS, Priority, Timed
 from service.repository import ServedModel
 from service.session import ModelOutput
@@ -121,6 +121,8 @@ class DynamicBatcher:
         """Wait for a batch, and take it; none when everything is done and the end has come."""
         with self._changed:
             while True:
+                # One that another thread took is not kept while this one waits for the next.
+                batch: list[_Item] = []
                 self._waiting = [item for item in self._waiting if not item.future.cancelled()]
                 if not self._waiting:
                     if self._closing:
@@ -135,6 +137,9 @@ class DynamicBatcher:
             self._turn += 1
             taken = set(map(id, batch))
             self._waiting = [item for item in self._waiting if id(item) not in taken]
+            if self._waiting:
+                # The other threads may be waiting for what this one has taken.
+                self._changed.notify()
             return batch
 
     def _delay(self, batch: "Sequence[_Item]") -> float:
@@ -209,14 +214,16 @@ def _answers(
     run: Callable[[Sequence[NDArray[np.uint8]]], list[ModelOutput]],
 ) -> Sequence[ModelOutput | BaseException]:
     """What each image gets: where a batch fails, each is run alone, and fails for itself."""
+    failure: BaseException
     try:
         return run(images)
-    except DeviceLost as error:
-        return [error] * len(images)
+    except ServiceError as error:
+        failure = without_tracebacks(error)
     except BaseException as error:  # noqa: BLE001 - it is handed over, whatever it is
-        if len(images) == 1:
-            return [error]
-        return [_answers([image], run)[0] for image in images]
+        failure = error
+    if len(images) == 1 or isinstance(failure, DeviceLost):
+        return [failure] * len(images)
+    return [_answers([image], run)[0] for image in images]
 
 
 def _outputs(

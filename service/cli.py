@@ -12,9 +12,9 @@ from service.app import create_api
 from service.errors import ServiceError
 from service.openapi import to_yaml, write_document
 from service.runtime import open_repository
-from service.server import serve
 from service.settings import Provider, read_settings
 from service.thread_split import measure_thread_splits
+from service.workers import start
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve chest image models.")
 ModelsDir = Annotated[Path | None, typer.Option(help="The folder of model bundles.")]
@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Serve until a signal comes. The PNEUMO_ environment variables hold all other settings."""
     with _errors_in_one_line():
-        serve(read_settings(host=host, port=port, models_dir=models_dir, provider=provider))
+        start(read_settings(host=host, port=port, models_dir=models_dir, provider=provider))
 
 
 @app.command()

@@ -34,12 +34,15 @@ Source: RFC 9457 (problem details), RFC 9110 section 15 (status codes).
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from contract import errors as contract
 
 NOT_READY_RETRY_S = 5
 UPLOADS_RETRY_S = 5
 DEVICE_LOST_RETRY_S = 60
+
+Failure = TypeVar("Failure", bound=BaseException)
 
 
 class ServiceError(Exception):
@@ -178,6 +181,18 @@ class FileFailed(ServiceError):
 
 class OutOfMemory(FileFailed):
     """There was not enough memory for a file."""
+
+
+def without_tracebacks(error: Failure) -> Failure:
+    """Let an error that outlives its place go of the pixels that its tracebacks hold.
+
+    Only an error of this package keeps its cause, which tells the operator why a model did not run:
+    the cause of another may quote the file, or hold all of it.
+    """
+    cause = error.__cause__ if isinstance(error, ServiceError) else None
+    error.__cause__ = None if cause is None else without_tracebacks(cause)
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 @dataclass(frozen=True, slots=True)

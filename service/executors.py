@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 TURNS = 5
-"""Of so many turns the last does not ask for urgency, so that routine work never starves."""
+"""Of so many turns the last is not the most urgent work's, so that routine work never starves."""
 
 
 class Priority(IntEnum):
@@ -35,7 +35,7 @@ class Timed(Generic[T]):
 
 
 class PriorityExecutor:
-    """A fixed number of threads that take the most urgent work first, four times out of five."""
+    """A fixed number of threads that take urgent work first, but routine work every fifth time."""
 
     def __init__(self, name: str, workers: int) -> None:
         """Start the threads.

@@ -134,7 +134,7 @@ class Metrics:
         self._models.clear()
         for model in repository.all():
             manifest, provider = model.manifest, model.session.provider
-            self._models.labels(manifest.name, manifest.version, manifest.digest, provider).set(1)
+            self._models.labels(manifest.name, manifest.version, model.digest, provider).set(1)
             self._of(model)
 
     def reload(self, loaded: int, unloaded: int, refused: int) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.errors import ContractError
-from contract.manifest import read_manifest
+from contract.manifest import Precision, read_manifest
 from service.errors import ServiceError, UnknownModel
 from service.logs import MAX_REASON_LENGTH
 from service.lungs import LungSegmenter
@@ -43,13 +43,14 @@ class ModelSource:
 
     ``load_model`` verifies, loads and warms one bundle; ``load_segmenter`` gives the folder's
     segmenter, the one that it is given where that has not changed. ``default`` is the configured
-    default model.
+    default model, ``precision`` the wanted one.
     """
 
     folder: Path
     load_model: LoadModel
     load_segmenter: LoadSegmenter
     default: str | None = None
+    precision: Precision = "fp32"
 
 
 def follow_folder(

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from contract.errors import ImageError
 from service.answering import make_answer
 from service.batching import DynamicBatcher
-from service.errors import FileFailed, InferenceFailed, OutOfMemory, ServiceError
+from service.errors import (
+    FileFailed,
+    InferenceFailed,
+    OutOfMemory,
+    ServiceError,
+    without_tracebacks,
+)
 from service.executors import Priority, PriorityExecutor, Timed
 from service.logs import where
 from service.prediction import (
@@ -126,7 +132,7 @@ class Predictor:
             What to await; it raises InferenceFailed where the model did not run, and DeviceLost
             where the accelerator does not run any more.
         """
-        if not model.plan.batches:
+        if not model.queued:
             run = partial(model.session.run, image, activation_map=activation_map)
             return self._workers.run(priority, run)
         future = self._batcher.submit(
@@ -173,7 +179,11 @@ class Predictor:
             run = self.infer(
                 model, fitted.value, priority, activation_map=activation_map, trace=trace
             )
-        output = await run
+        try:
+            output = await run
+        finally:
+            # It has the error, whose traceback has this frame: a cycle around the file.
+            del run
         trace.stage("queue", output.waited_s, output.ran_s)
         trace.stage("inference", output.ran_s)
         waited_s = fitted.waited_s + output.waited_s
@@ -228,7 +238,10 @@ class Predictor:
         try:
             output = await run
         except InferenceFailed as error:
-            return Rejection(upload.name, reading.sha256, times, error)
+            return Rejection(upload.name, reading.sha256, times, without_tracebacks(error))
+        finally:
+            # It has the error, whose traceback has this frame: a cycle around the file.
+            del run
         options.trace.stage("queue", output.waited_s, output.ran_s)
         options.trace.stage("inference", output.ran_s)
         times += StageTimes(queue_s=output.waited_s, inference_s=output.ran_s)
@@ -261,13 +274,13 @@ def _begin(
     options.trace.stage("decode", times.decode_s)
     if isinstance(reading, Unreadable):
         return Rejection(upload.name, reading.sha256, times, reading.error)
-    if reading.model.plan.batches:
+    if reading.model.queued:
         return _Pending(reading, times)
     started = time.perf_counter()
     try:
         output = reading.model.session.run(reading.image, activation_map=options.heatmap)
     except InferenceFailed as error:
-        return Rejection(upload.name, reading.sha256, times, error)
+        return Rejection(upload.name, reading.sha256, times, without_tracebacks(error))
     ran_s = time.perf_counter() - started
     options.trace.stage("inference", ran_s)
     times += StageTimes(inference_s=ran_s)

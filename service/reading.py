@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from contract.manifest import ModelManifest
 from contract.preprocessing import preprocess
 from contract.quality import Quality, assess
 from contract.radiograph import Radiograph, decode
-from service.errors import InferenceFailed
+from service.errors import InferenceFailed, without_tracebacks
 from service.lungs import LungMap, look_for_lungs
 from service.prediction import PredictionOptions, Upload
 from service.repository import ModelRepository, ServedModel
@@ -22,9 +21,6 @@ from service.repository import ModelRepository, ServedModel
 _RADIOGRAPHY = frozenset({"CR", "DX", "RF", "RG"})
 # LLD and RLD, left and right lateral decubitus, are frontal views.
 _LATERAL_VIEWS = frozenset({"LL", "RL", LATERAL})
-
-
-Failure = TypeVar("Failure", bound=Exception)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,7 @@ class Reader:
             )
         except (ImageError, InferenceFailed) as error:
             # The tracebacks hold the pixels, and the error lives as long as the request.
-            return Unreadable(sha256, _without_tracebacks(error))
+            return Unreadable(sha256, without_tracebacks(error))
         return Reading(sha256, model, image[np.newaxis], rows, columns, quality, lungs)
 
     def fit(self, data: bytes | memoryview, model: ServedModel) -> NDArray[np.uint8]:
@@ -155,8 +151,3 @@ def check_suitable(radiograph: Radiograph, manifest: ModelManifest) -> None:
         )
     if facts.modality in _RADIOGRAPHY and facts.view_position in _LATERAL_VIEWS:
         raise UnsuitableImage(f"The view is lateral; {manifest.name} takes frontal ones.")
-
-
-def _without_tracebacks(error: Failure) -> Failure:
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)

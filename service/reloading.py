@@ -7,10 +7,11 @@ models that it began with, and the last of them to end frees the old ones' memor
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from contract.manifest import Precision
 from service.errors import ReloadRefused
-from service.logs import Logger
+from service.logs import Logger, where
 from service.metrics import Metrics
 from service.model_changes import (
     ModelSource,
@@ -21,7 +22,7 @@ from service.model_changes import (
     serve_without,
 )
 from service.predictor import Predictor
-from service.repository import ModelRepository
+from service.repository import ModelRepository, ServedModel
 
 
 class Reloader:
@@ -82,7 +83,16 @@ class Reloader:
         """Look at the folder for ever."""
         while True:
             await asyncio.sleep(every_s)
-            await self.reload("poll")
+            await self.follow("poll")
+
+    async def follow(self, cause: str) -> None:
+        """Reload where nobody waits for the answer: an unforeseen error goes to the log alone."""
+        try:
+            await self.reload(cause)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next look may go well
+            self._log.error(
+                "reload failed", cause=cause, error=type(error).__name__, places=where(error)
+            )
 
     async def _change(self, cause: str, change: Callable[[ModelRepository], Reload]) -> Reload:
         started = time.perf_counter()
@@ -104,11 +114,20 @@ class Reloader:
                 default=done.repository.default,
                 seconds=round(seconds, 3),
             )
+        loaded = [model for model in done.repository.all() if model.bundle in done.loaded]
+        warn_of_precision(self._log, loaded, self._source.precision)
         for refusal in done.refused:
             # A bundle that stays wrong is told once, and not at every look at the folder.
             if not polled or refusal not in self._known:
                 self._log.error("bundle refused", bundle=refusal.bundle, reason=refusal.reason)
         self._known = frozenset(done.refused)
+
+
+def warn_of_precision(log: Logger, models: Iterable[ServedModel], wanted: Precision) -> None:
+    """Name the models that have no file of the wanted precision."""
+    lacking = [model.bundle for model in models if model.precision != wanted]
+    if lacking:
+        log.warning("precision not there", wanted=wanted, served_in_fp32=lacking)
 
 
 def _raise_refusal(done: Reload, bundle: str) -> None:

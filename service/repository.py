@@ -14,10 +14,11 @@ from contract.errors import InvalidManifest
 from contract.golden import Golden, read_golden
 from contract.manifest import ModelManifest, Precision, read_manifest, read_verified_model
 from contract.segmenter import is_segmenter
-from service.batch_plan import SINGLE_IMAGES, BatchPlan, measure_plan
+from service.batch_plan import SINGLE_IMAGES, BatchPlan, measure_plan, warm
 from service.errors import NoModel, UnknownModel
 from service.lungs import LungSegmenter
-from service.session import InferenceSession
+from service.replicas import replicas_of
+from service.session import CPU, InferenceSession
 
 OpenSession = Callable[[bytes, ModelManifest], InferenceSession]
 
@@ -35,6 +36,11 @@ class ServedModel:
     def digest(self) -> str:
         """That of the file that runs."""
         return self.manifest.digests[self.precision]
+
+    @property
+    def queued(self) -> bool:
+        """Whether its images wait for a batch, or for the accelerator, which runs one at a time."""
+        return self.plan.batches or self.session.provider != CPU
 
     @property
     def bundle(self) -> str:
@@ -209,9 +215,14 @@ def load_model(
     found = precision if precision in manifest.digests else "fp32"
     session = open_session(read_verified_model(bundle, manifest, found), manifest)
     golden = read_golden(bundle, manifest)
+    first, *others = replicas = replicas_of(session)
     if golden is not None:
-        _check_golden(session, golden, found)
-    return ServedModel(manifest, session, measure_plan(session, manifest), found)
+        for replica in replicas:
+            _check_golden(replica, golden, found)
+    plan = measure_plan(first, manifest)
+    for other in others:
+        warm(other, manifest, plan)
+    return ServedModel(manifest, session, plan, found)
 
 
 def _check_golden(session: InferenceSession, golden: Golden, precision: Precision) -> None:

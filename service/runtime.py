@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal, cast
 
@@ -22,9 +23,17 @@ from service.metrics import Metrics
 from service.model_changes import ModelSource
 from service.predictor import Predictor
 from service.receiving import ReceiveBudget
-from service.reloading import Reloader
+from service.reloading import Reloader, warn_of_precision
+from service.replicas import ReplicatedSession
 from service.repository import ModelRepository, load_model, load_repository
-from service.session import CPU, OnnxSession, SessionOptions, has_cuda, why_no_cuda
+from service.session import (
+    CPU,
+    InferenceSession,
+    OnnxSession,
+    SessionOptions,
+    has_cuda,
+    why_no_cuda,
+)
 from service.settings import Settings
 from service.tracing import open_tracing
 
@@ -119,7 +128,7 @@ class Runtime:
             self.failure = StartError(f"{type(error).__name__}: {error}")
         else:
             await self._warn_of_cpu(repository)
-            self._warn_of_precision(repository)
+            warn_of_precision(self.log, repository.all(), self.settings.precision)
             self._predictor = predictor = self._make_predictor(repository)
             self._device = DeviceWatch(partial(_run_on_accelerator, predictor), self.log)
             self.metrics.queue_depth.set_function(lambda: predictor.depth)
@@ -155,7 +164,7 @@ class Runtime:
     def reload_on_signal(self) -> None:
         """Bring the served models in line with the folder, without waiting for that."""
         try:
-            self._keep(self.reloader().reload("signal"))
+            self._keep(self.reloader().follow("signal"))
         except Unavailable as error:
             self.log.warning("no reload", reason=str(error))
 
@@ -212,21 +221,17 @@ class Runtime:
             models=[model.bundle for model in on_cpu],
         )
 
-    def _warn_of_precision(self, repository: ModelRepository) -> None:
-        """Name the models that have no file of the wanted precision."""
-        wanted = self.settings.precision
-        lacking = [model.bundle for model in repository.all() if model.precision != wanted]
-        if lacking:
-            self.log.warning("precision not there", wanted=wanted, served_in_fp32=lacking)
-
     def _make_predictor(self, repository: ModelRepository) -> Predictor:
-        # More than one inference thread on a GPU adds jitter, and no throughput.
+        # More than one inference thread for a GPU adds jitter, and no throughput.
         on_cpu = all(model.session.provider == CPU for model in repository.all())
+        gpus = len(self.settings.gpu_devices)
         return Predictor(
             repository,
             PriorityExecutor("worker", self.settings.decode_workers),
             DynamicBatcher(
-                self.settings.inference_workers if on_cpu else 1, self.metrics.batch, self.tracing
+                self.settings.inference_workers if on_cpu else gpus,
+                self.metrics.batch,
+                self.tracing,
             ),
             self.settings.max_pixels,
         )
@@ -243,7 +248,7 @@ def open_repository(settings: Settings) -> ModelRepository:
     options = session_options(settings)
     return load_repository(
         settings.models_dir,
-        partial(_open_session, options=options),
+        partial(open_replicas, options=options, devices=settings.gpu_devices),
         settings.default_model,
         load_segmenter(settings.models_dir, options),
         settings.precision,
@@ -257,18 +262,22 @@ def model_source(settings: Settings) -> ModelSource:
         settings.models_dir,
         partial(
             load_model,
-            open_session=partial(_open_session, options=options),
+            open_session=partial(open_replicas, options=options, devices=settings.gpu_devices),
             precision=settings.precision,
         ),
         partial(load_segmenter, settings.models_dir, options),
         settings.default_model,
+        settings.precision,
     )
 
 
 def session_options(settings: Settings) -> SessionOptions:
     """The part of the settings that a session is told."""
     return SessionOptions(
-        settings.provider, settings.intra_op_threads, settings.gpu_mem_limit_bytes
+        settings.provider,
+        settings.intra_op_threads,
+        settings.gpu_mem_limit_bytes,
+        tensorrt_cache_dir=settings.tensorrt_cache_dir,
     )
 
 
@@ -280,8 +289,22 @@ async def _run_on_accelerator(predictor: Predictor) -> None:
             return
 
 
-def _open_session(model: bytes, manifest: ModelManifest, options: SessionOptions) -> OnnxSession:
-    return OnnxSession(model, manifest, options)
+def open_replicas(
+    model: bytes, manifest: ModelManifest, options: SessionOptions, devices: Sequence[int]
+) -> InferenceSession:
+    """Load a graph on every device; once where it runs on the CPU.
+
+    Raises:
+        ProviderUnavailable: The asked-for execution provider does not run, or not on every device.
+        SignatureMismatch: The bytes are no graph, or not the one that the manifest describes.
+    """
+    first = OnnxSession(model, manifest, replace(options, device=devices[0]))
+    if first.provider == CPU or len(devices) == 1:
+        return first
+    # What runs on the first device must not fall back to the CPU on another.
+    strict = replace(options, provider="cuda" if options.provider == "auto" else options.provider)
+    others = [OnnxSession(model, manifest, replace(strict, device=each)) for each in devices[1:]]
+    return ReplicatedSession([first, *others])
 
 
 def runtime_of(request: Request) -> Runtime:

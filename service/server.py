@@ -1,4 +1,4 @@
-"""Runs the application under uvicorn: one process, one event loop."""
+"""Runs the application under uvicorn: one process, one event loop; `service.workers` has many."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.logs import silence_quoting_libraries
+from service.logs import Logger, silence_quoting_libraries
 from service.runtime import Runtime
 from service.settings import Settings
 
@@ -33,7 +33,9 @@ class Server(uvicorn.Server):
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGHUP, self.runtime.reload_on_signal)
-        self.runtime.log.info("listening", host=self.config.host, port=self.port)
+        for server in self.servers:
+            port = server.sockets[0].getsockname()[1]
+            self.runtime.log.info("listening", host=self.config.host, port=port)
 
     @property
     def port(self) -> int:
@@ -90,15 +92,22 @@ def make_server(app: FastAPI) -> Server:
     return Server(config, runtime)
 
 
-def serve(settings: Settings) -> None:
+def serve(
+    settings: Settings, sockets: list[socket.socket] | None = None, log: Logger | None = None
+) -> None:
     """Serve until a signal comes.
+
+    Args:
+        settings: Of this process.
+        sockets: Where to listen, bound already; as the settings say, where None.
+        log: Where to log; as the settings say, where None.
 
     Raises:
         ContractError: A model bundle cannot be used.
         ServiceError: The service cannot start.
     """
     silence_quoting_libraries()
-    server = make_server(create_app(settings))
-    server.run()
+    server = make_server(create_app(settings, log=log))
+    server.run(sockets)
     if server.runtime.failure is not None:
         raise server.runtime.failure

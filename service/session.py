@@ -31,6 +31,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
 _LOG_FATAL, _LOG_ERROR = 4, 3
 # ONNX Runtime's exceptions have no base of their own.
 _ERRORS: tuple[type[Exception], ...] = (
@@ -92,6 +93,8 @@ class SessionOptions:
     provider: Provider = "auto"
     intra_op_threads: int = 1
     gpu_mem_limit_bytes: int = 4096 * 1024 * 1024
+    device: int = 0
+    tensorrt_cache_dir: Path | None = None
 
 
 class OnnxGraph:
@@ -108,7 +111,8 @@ class OnnxGraph:
             options: Where and how to run it.
 
         Raises:
-            ProviderUnavailable: ``cuda`` is asked for, and the graph does not run there.
+            ProviderUnavailable: ``cuda`` or ``tensorrt`` is asked for, and the graph does not
+                run there.
             SignatureMismatch: The bytes are no graph, or not the one that the manifest describes.
         """
         self._session = _create(model, manifest, options)
@@ -156,7 +160,8 @@ class OnnxSession:
             options: Where and how to run it.
 
         Raises:
-            ProviderUnavailable: ``cuda`` is asked for, and the graph does not run there.
+            ProviderUnavailable: ``cuda`` or ``tensorrt`` is asked for, and the graph does not
+                run there.
             SignatureMismatch: The bytes are no graph, or not the one that the manifest describes.
         """
         self._graph = OnnxGraph(model, manifest, options)
@@ -190,8 +195,10 @@ def _create(
     model: bytes, manifest: ModelManifest | SegmenterManifest, options: SessionOptions
 ) -> onnxruntime.InferenceSession:
     try:
+        if options.provider == "tensorrt":
+            return _tensorrt_session(model, options)
         if options.provider != "cpu" and has_cuda():
-            session = _cuda_session(model, options)
+            session = _gpu_session(model, [_cuda(options)], options)
             if session is not None:
                 return session
         if options.provider == "cuda":
@@ -204,23 +211,36 @@ def _create(
         ) from error
 
 
-def _cuda_session(model: bytes, options: SessionOptions) -> onnxruntime.InferenceSession | None:
-    """A session that truly runs on CUDA, or None."""
+def _tensorrt_session(model: bytes, options: SessionOptions) -> onnxruntime.InferenceSession:
+    # What TensorRT has no kernel for runs on CUDA: CUDA must be there too.
+    session = None
+    if _has(TENSORRT):
+        session = _gpu_session(model, [_tensorrt(options), _cuda(options)], options)
+    if session is None:
+        raise ProviderUnavailable(f"The model cannot run on TensorRT: {why_no_tensorrt()}.")
+    return session
+
+
+def _gpu_session(
+    model: bytes, providers: list[tuple[str, dict[str, str]]], options: SessionOptions
+) -> onnxruntime.InferenceSession | None:
+    """A session that truly runs on the first of the providers, or None."""
     # It prints what it misses; `why_no_cuda` says the same in one line.
     with contextlib.redirect_stdout(io.StringIO()):
         onnxruntime.preload_dlls()
     onnxruntime.set_default_logger_severity(_LOG_FATAL)
     try:
-        session = _session(model, [(CUDA, _cuda_options(options)), CPU], options)
+        session = _session(model, [*providers, CPU], options)
     except _ERRORS:
         return None
     finally:
         onnxruntime.set_default_logger_severity(_LOG_ERROR)
-    return session if session.get_providers()[0] == CUDA else None
+    return session if session.get_providers()[0] == providers[0][0] else None
 
 
-def _cuda_options(options: SessionOptions) -> dict[str, str]:
-    return {
+def _cuda(options: SessionOptions) -> tuple[str, dict[str, str]]:
+    return CUDA, {
+        "device_id": str(options.device),
         # EXHAUSTIVE, the default, costs up to a second for every new shape.
         "cudnn_conv_algo_search": "HEURISTIC",
         # TF32 would move probabilities by 1e-3 against the CPU and against the manifest's metrics.
@@ -228,6 +248,14 @@ def _cuda_options(options: SessionOptions) -> dict[str, str]:
         "gpu_mem_limit": str(options.gpu_mem_limit_bytes),
         "arena_extend_strategy": "kSameAsRequested",
     }
+
+
+def _tensorrt(options: SessionOptions) -> tuple[str, dict[str, str]]:
+    told = {"device_id": str(options.device), "trt_fp16_enable": "False"}
+    if options.tensorrt_cache_dir is not None:
+        told["trt_engine_cache_enable"] = "True"
+        told["trt_engine_cache_path"] = str(options.tensorrt_cache_dir)
+    return TENSORRT, told
 
 
 def _session(
@@ -243,7 +271,7 @@ def _session(
 
 def has_cuda() -> bool:
     """Whether this ONNX Runtime was built with CUDA, which says nothing of whether it loads."""
-    return CUDA in onnxruntime.get_available_providers()
+    return _has(CUDA)
 
 
 def why_no_cuda() -> str:
@@ -251,14 +279,30 @@ def why_no_cuda() -> str:
 
     To be called only after a session could not be made on CUDA.
     """
-    if not has_cuda():
+    return _why_not(CUDA, "libonnxruntime_providers_cuda.so")
+
+
+def why_no_tensorrt() -> str:
+    """Find out what the TensorRT provider lacks, by loading its library.
+
+    To be called only after a session could not be made on TensorRT.
+    """
+    return _why_not(TENSORRT, "libonnxruntime_providers_tensorrt.so")
+
+
+def _has(provider: str) -> bool:
+    return provider in onnxruntime.get_available_providers()
+
+
+def _why_not(provider: str, library: str) -> str:
+    if not _has(provider):
         return "this onnxruntime was built without it; install onnxruntime-gpu instead"
     # Only after ONNX Runtime tried and failed: loaded before that, the library would bind to a
     # host interface that is not there yet, and crash the process on its first use.
     spec = importlib.util.find_spec("onnxruntime")
     folder = Path(str(spec.origin if spec else "")).parent / "capi"
     try:
-        ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
+        ctypes.CDLL(str(folder / library))
     except OSError as error:
         return str(error).replace(f"{folder}{os.sep}", "")
     return "its libraries load, but no GPU answers; see nvidia-smi"

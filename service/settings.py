@@ -1,17 +1,19 @@
 """What an operator can set: environment variables that begin with ``PNEUMO_``."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contract.manifest import Precision
 from service.cpus import available_cpus
 from service.errors import InvalidConfiguration
 
-Provider = Literal["auto", "cuda", "cpu"]
+Provider = Literal["auto", "cuda", "cpu", "tensorrt"]
+Device = Annotated[int, Field(ge=0)]
 MIB = 1024 * 1024
+MAX_PORT = 65535
 
 
 class Settings(BaseSettings):
@@ -32,7 +34,14 @@ class Settings(BaseSettings):
     with the most findings."""
 
     provider: Provider = "auto"
-    """Where models run. ``cuda`` starts on nothing else, ``auto`` takes the CPU if it must."""
+    """Where models run. ``cuda`` and ``tensorrt`` start on nothing else; ``auto`` is CUDA, or the
+    CPU if it must be."""
+
+    gpu_devices: Annotated[tuple[Device, ...], NoDecode, Field(min_length=1)] = (0,)
+    """The GPUs that run models, such as ``0,1``: each has a copy of every model."""
+
+    tensorrt_cache_dir: Path | None = None
+    """A folder that keeps the engines that TensorRT builds; without it, each start builds them."""
 
     precision: Precision = "fp32"
     """Which file of a bundle runs: ``int8`` is for CPUs, ``fp16`` for GPUs. A bundle that lacks it
@@ -44,8 +53,13 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     """The address to listen on; the loopback, unless told otherwise."""
 
-    port: int = Field(default=8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=MAX_PORT)
     """The TCP port to listen on; 0 takes a free one."""
+
+    workers: int = Field(default=1, ge=1, le=1024)
+    """Processes that share the port, each with its own models, queue and budgets; each also listens
+    on a port of its own, the next ones. More than one needs ``cpu`` as the provider, or a GPU each.
+    """
 
     max_files: int = Field(default=32, ge=1)
     """The most files in one request."""
@@ -99,6 +113,38 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
+
+    @field_validator("gpu_devices", mode="before")
+    @classmethod
+    def _devices_of_a_list(cls, value: object) -> object:
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _each_gpu_is_named_once(self) -> Self:
+        if len(set(self.gpu_devices)) < len(self.gpu_devices):
+            raise ValueError("PNEUMO_GPU_DEVICES names a GPU twice")
+        return self
+
+    @model_validator(mode="after")
+    def _each_worker_has_a_port(self) -> Self:
+        if self.workers > 1 and self.port + self.workers > MAX_PORT:
+            raise ValueError("PNEUMO_PORT leaves no port for each of PNEUMO_WORKERS above it")
+        return self
+
+    @model_validator(mode="after")
+    def _no_two_workers_share_a_gpu(self) -> Self:
+        if self.workers == 1 or self.provider == "cpu":
+            return self
+        if self.provider == "auto":
+            raise ValueError(
+                "PNEUMO_WORKERS above 1 needs PNEUMO_PROVIDER to be cpu, cuda or tensorrt"
+            )
+        if self.workers > len(self.gpu_devices):
+            raise ValueError(
+                "PNEUMO_WORKERS must not be more than the GPUs of PNEUMO_GPU_DEVICES: each worker "
+                "would load every model on a GPU that another one has"
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_full_request_fits_the_queue(self) -> Self:

@@ -141,12 +141,17 @@ def draw_counts(
     _write(figure, path)
 
 
-def draw_curves(path: Path, panels: Sequence[tuple[str, Sequence[Curve]]]) -> None:
+def draw_curves(
+    path: Path,
+    panels: Sequence[tuple[str, Sequence[Curve]]],
+    limits: Sequence[float | None] = (),
+) -> None:
     """Draw figures of merit over changing levels, a panel for each change.
 
     Args:
         path: A PNG file.
         panels: What changes, and the curves over it; the same names in every panel.
+        limits: A level of each panel to draw a line at, or None; none at all where empty.
 
     Raises:
         WriteFailed: The file cannot be written.
@@ -161,6 +166,9 @@ def draw_curves(path: Path, panels: Sequence[tuple[str, Sequence[Curve]]]) -> No
             )
         axes.set(xlabel=title, ylim=(min(0.5, lowest) - 0.02, 1.02))
         axes.grid(alpha=0.3)
+    for axes, limit in zip(places, limits, strict=False):
+        if limit is not None:
+            axes.axvline(limit, color="black", linestyle="--", linewidth=1)
     _save(figure, path, places[0])
 
 

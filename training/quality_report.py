@@ -27,6 +27,7 @@ from training.metrics import (
 )
 
 HARMFUL_FALL = 0.1
+HALF = 0.5
 Images = NDArray[np.uint8]
 
 
@@ -115,16 +116,19 @@ def report_quality(model: GatedModel, seed: int) -> QualityReport:
 
 
 def draw_quality(path: Path, report: QualityReport) -> None:
-    """Draw accuracy and caught share over the amount of each fault.
+    """Draw accuracy and caught share over the amount of each fault, and the gate's limit.
+
+    The limit, a dashed line, is the amount from which on half of the images are refused.
 
     Raises:
         WriteFailed: The file cannot be written.
     """
-    panels = []
+    panels, limits = [], []
     for fault in report.faults:
         accuracy = [report.accuracy, *(level.accuracy for level in fault.levels)]
         caught = [report.refused, *(level.caught for level in fault.levels)]
         amounts = np.array([0, *(level.level for level in fault.levels)], float)
+        limits.append(_half_refused(amounts, np.array([share.value for share in caught])))
         panels.append(
             (
                 fault.axis,
@@ -134,7 +138,22 @@ def draw_quality(path: Path, report: QualityReport) -> None:
                 ),
             )
         )
-    draw_curves(path, panels)
+    draw_curves(path, panels, limits)
+
+
+def _half_refused(amounts: Floats, caught: Floats) -> float | None:
+    """Where the refused share first reaches one half, between two levels; None where it does not.
+
+    Both have shape (levels,), in the order in which the fault grows worse.
+    """
+    beyond = np.flatnonzero(caught >= HALF)
+    if not len(beyond):
+        return None
+    after = beyond[0]
+    if after == 0:
+        return float(amounts[0])
+    pair = slice(after - 1, after + 1)
+    return float(np.interp(HALF, caught[pair], amounts[pair]))
 
 
 def _fault(model: GatedModel, fault: Degradation, drawn: Weights, seed: int) -> Fault:

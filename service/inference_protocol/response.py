@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from contract.manifest import ModelManifest, TensorSpec
+from contract.manifest import ModelManifest, Precision, TensorSpec
 from service.inference_protocol.framing import join_body
 from service.inference_protocol.request import RequestedOutput
 
@@ -53,6 +53,7 @@ def inference_answer(
     request_id: str | None,
     wanted: Sequence[RequestedOutput],
     outputs: Mapping[str, NDArray[np.float32]],
+    precision: Precision,
 ) -> InferenceBody:
     """Write the answer to an inference request.
 
@@ -61,6 +62,7 @@ def inference_answer(
         request_id: The identifier that the request came with.
         wanted: Which outputs are written, in which order and form.
         outputs: float32 (batch, ...), all that are wanted.
+        precision: Of the file that ran.
     """
     described, tensors = [], []
     for output in wanted:
@@ -76,6 +78,7 @@ def inference_answer(
         "model_name": manifest.name,
         "model_version": str(manifest.version),
         **({} if request_id is None else {"id": request_id}),
+        "parameters": {"precision": precision},
         "outputs": described,
     }
     content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)

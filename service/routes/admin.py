@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.auth import Requires
+from service.errors import ReloadRefused
 from service.model_changes import Reload
 from service.openapi import problem_responses
 from service.routes.bodies import json_response
@@ -10,7 +11,26 @@ from service.routes.models import Name, Version
 from service.runtime import runtime_of
 from service.schemas import ModelChanges, RefusedBundle
 
-router = APIRouter(prefix="/models", tags=["admin"], dependencies=[Depends(Requires("admin"))])
+
+async def _one_worker(request: Request) -> None:
+    """Refuse what would change one of several workers, whichever took the connection.
+
+    Raises:
+        ReloadRefused: The request came to the port that workers share.
+    """
+    settings = runtime_of(request).settings
+    if settings.workers > 1 and request.scope["server"][1] == settings.port:
+        raise ReloadRefused(
+            "This port leads to any one of several workers. Ask each on its own port, or send "
+            "SIGHUP to the service."
+        )
+
+
+router = APIRouter(
+    prefix="/models",
+    tags=["admin"],
+    dependencies=[Depends(Requires("admin")), Depends(_one_worker)],
+)
 _BUNDLE = "/{name}/versions/{version}"
 
 
@@ -18,7 +38,7 @@ _BUNDLE = "/{name}/versions/{version}"
     "/reload",
     summary="Follow the models folder",
     response_model=ModelChanges,
-    responses=problem_responses(401, 403, 503),
+    responses=problem_responses(401, 403, 409, 503),
 )
 async def reload_models(request: Request) -> Response:
     """Load the bundles that are new or changed, unload those that are gone, leave the others.

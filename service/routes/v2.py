@@ -128,7 +128,13 @@ def _answer(
     request: Request, runtime: Runtime, asked: InferenceRequest, inference: Inference
 ) -> Response:
     trace, started = trace_of(request.scope), time.perf_counter()
-    answer = inference_answer(inference.model.manifest, asked.id, asked.outputs, inference.outputs)
+    answer = inference_answer(
+        inference.model.manifest,
+        asked.id,
+        asked.outputs,
+        inference.outputs,
+        inference.model.precision,
+    )
     encode_s = time.perf_counter() - started
     trace.stage("encode", encode_s)
     runtime.metrics.inference(inference, encode_s)

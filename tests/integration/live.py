@@ -86,13 +86,15 @@ class Process:
 
 
 @contextmanager
-def process(models: Path, *arguments: str, **environment: str) -> Iterator[Process]:
-    """Start ``pneumo-serve run`` and wait until it is ready."""
+def process(
+    models: Path, *arguments: str, workers: int = 1, **environment: str
+) -> Iterator[Process]:
+    """Start ``pneumo-serve run`` and wait until it, or each of its workers, is ready."""
     command = command_line("run", "--port", "0", "--models-dir", str(models))
     popen = subprocess.Popen(
         [*arguments, *command],
         cwd=REPOSITORY,
-        env={**os.environ, **environment},
+        env={**os.environ, "PNEUMO_WORKERS": str(workers), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -101,8 +103,10 @@ def process(models: Path, *arguments: str, **environment: str) -> Iterator[Proce
     reader = threading.Thread(target=_read, args=(popen, log))
     reader.start()
     try:
-        eventually(lambda: len(Process(popen, log, 0).events("ready")) == 1)
-        yield Process(popen, log, Process(popen, log, 0).events("listening")[0]["port"])
+        started = Process(popen, log, 0)
+        eventually(lambda: len(started.events("ready")) == workers)
+        eventually(lambda: len(started.events("listening")) >= workers)
+        yield Process(popen, log, started.events("listening")[0]["port"])
     finally:
         popen.kill()
         popen.wait()

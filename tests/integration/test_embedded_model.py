@@ -12,11 +12,12 @@ from contract.manifest import ModelManifest
 from export.inference import run_in_batches
 from export.verify import answer, open_bundle, read_images
 from service.settings import Settings
-from tests.integration.live import Live, serving
-from tests.synthetic import as_jpeg, synthetic_radiograph
+from tests.integration.live import Live, problem, serving
+from tests.synthetic import as_dicom, as_jpeg, as_png, synthetic_radiograph
 
 BUNDLE = Path(__file__).parents[2] / "models" / "xray-pneumonia" / "2"
 CLASSES = ("NORMAL", "PNEUMONIA")
+SHIPPED = ("ct-covid", "xray-covid", "xray-four-class", "xray-infection", "xray-pneumonia")
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,38 @@ def test_a_synthetic_radiograph_is_answered_as_by_the_verified_bundle(
 
     found = {finding["label"]: finding["probability"] for finding in result["findings"]}
     assert found == pytest.approx(reference.probabilities, abs=1e-6)
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        pytest.param(np.zeros((512, 512), np.uint8), "quality.contrast", id="all black"),
+        pytest.param(np.full((512, 512), 255, np.uint8), "quality.contrast", id="all white"),
+        pytest.param(np.zeros((1, 1), np.uint8), "quality.resolution", id="1 x 1"),
+        pytest.param(synthetic_radiograph(20_000, 40), "quality.aspect", id="20000 x 40"),
+        pytest.param(synthetic_radiograph(40, 20_000), "quality.aspect", id="40 x 20000"),
+    ],
+)
+def test_no_shipped_model_answers_what_cannot_be_a_chest(
+    embedded: Live, model: str, image: np.ndarray, reason: str
+) -> None:
+    [result] = embedded.predict(as_png(image), model=model).json()["results"]
+
+    assert result["decision"] == "refer"
+    assert reason in result["reasons"]
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+def test_no_shipped_model_takes_a_float_image_with_what_is_no_number(
+    embedded: Live, model: str
+) -> None:
+    values = synthetic_radiograph(64, 64).astype(np.float32)
+    values[3, 3] = np.nan
+
+    response = embedded.predict(as_dicom(values), model=model)
+
+    assert problem(response) == (422, "pixel-data-mismatch")
 
 
 def test_the_page_of_models_names_the_embedded_one(embedded: Live) -> None:

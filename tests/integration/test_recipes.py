@@ -76,7 +76,7 @@ def drawn(seed: int, *, diseased: bool) -> NDArray[np.uint8]:
 
 
 def made_small(recipe: Recipe) -> Recipe:
-    """One epoch of one step, on small images, with fresh weights; the rest as it ships."""
+    """One epoch of one step, two shifts, small images, fresh weights; the rest as it ships."""
     size = recipe.preprocessing.model_copy(update={"height": SIDE, "width": SIDE})
     model = recipe.model.model_copy(update={"weights": "none", "width": 4})
     stages = recipe.training.fine_tuning
@@ -90,7 +90,14 @@ def made_small(recipe: Recipe) -> Recipe:
         }
     )
     split = recipe.split.model_copy(update={"validation_share": 0.3, "near_duplicate_bits": 0})
-    parts = {"preprocessing": size, "model": model, "training": training, "split": split}
+    shifts = recipe.calibration.shifts[:2]
+    parts = {
+        "preprocessing": size,
+        "model": model,
+        "training": training,
+        "split": split,
+        "calibration": recipe.calibration.model_copy(update={"shifts": shifts}),
+    }
     return recipe.model_copy(update=parts)
 
 

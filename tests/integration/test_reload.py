@@ -21,7 +21,13 @@ from export.golden import add_golden
 from service.repository import ModelRepository, ServedModel
 from service.runtime import OpenModels, open_repository
 from service.settings import Settings
-from tests.bundles import SIZE, make_manifest, write_bundle, write_segmenter_bundle
+from tests.bundles import (
+    SIZE,
+    add_variant,
+    make_manifest,
+    write_bundle,
+    write_segmenter_bundle,
+)
 from tests.gated_session import GatedSession
 from tests.integration.live import Live, eventually, problem, process, serving
 
@@ -221,6 +227,20 @@ def test_a_bundle_whose_answers_are_those_of_its_export_is_served(folder: Path) 
         assert reload(live)["loaded"] == ["tiny/2"]
 
 
+def test_a_model_that_lacks_the_wanted_precision_is_named_when_it_is_loaded(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with administered(folder, precision="int8") as live:
+        write_bundle(folder, "tiny", 2)
+        add_variant(write_bundle(folder, "tiny", 3), "int8")
+        reload(live)
+        reload(live)
+    log = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+    told = [event for event in log if event["event"] == "precision not there"]
+    assert [event["served_in_fp32"] for event in told] == [["tiny/1"], ["tiny/2"]]
+
+
 def test_a_version_is_unloaded_and_loaded_by_name(folder: Path, radiograph: bytes) -> None:
     write_bundle(folder, "tiny", 2)
 
@@ -312,6 +332,27 @@ def test_polling_takes_a_bundle_once_it_is_whole_and_tells_of_it_once(
     told = [event["bundle"] for event in log if event["event"] == "bundle refused"]
     assert told == ["tiny/2"]
     assert [event["loaded"] for event in log if event["event"] == "reload"] == [["tiny/2"]]
+
+
+def test_polling_goes_on_after_an_unforeseen_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    faults = [RuntimeError("can't start new thread")]
+
+    def fails_once(*_: object) -> None:
+        if faults:
+            raise faults.pop()
+
+    with serving(Settings(models_dir=folder, port=0, models_poll_s=0.02)) as live:
+        monkeypatch.setattr(live.server.runtime.metrics, "reload", fails_once)
+        eventually(lambda: not faults)
+        write_bundle(folder, "tiny", 2)
+        eventually(lambda: served(live) == ["tiny/1", "tiny/2"])
+    log = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+    assert [event["error"] for event in log if event["event"] == "reload failed"] == [
+        "RuntimeError"
+    ]
 
 
 def test_a_hang_up_signal_reloads(folder: Path) -> None:

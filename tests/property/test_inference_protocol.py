@@ -70,7 +70,7 @@ def test_answers_are_read_by_a_client_as_they_were_written(
     written = {"logits": logits, "probabilities": probabilities}
     wanted = [RequestedOutput(name, binary=binary.get(name, False)) for name in written]
 
-    answer = inference_answer(MANIFEST, request_id, wanted, written)
+    answer = inference_answer(MANIFEST, request_id, wanted, written, "fp32")
     read = InferenceServerClient.parse_response_body(
         answer.content, header_length=answer.header_length
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from contract.manifest import OOD_SCORE, Metric
 from training.metrics import Floats, Weights
@@ -77,13 +78,14 @@ def unfamiliar(material: Material) -> Outcome:
 
 def _of_kinds(caught: dict[str, NDArray[np.bool_]]) -> Iterator[Metric]:
     for kind, found in caught.items():
-        share = float(found.mean())
+        # Each picture is drawn on its own, so there are no patients to resample.
+        interval = binomtest(int(found.sum()), len(found)).proportion_ci(method="wilson")
         yield Metric(
             dataset="pictures that show no patient's chest",
             name=f"unfamiliar_caught_{kind.replace(' ', '_')}",
-            value=share,
-            lower=share,
-            upper=share,
+            value=float(found.mean()),
+            lower=interval.low,
+            upper=interval.high,
             images=len(found),
         )
 

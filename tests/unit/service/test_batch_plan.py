@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -54,6 +55,33 @@ def test_batches_stop_growing_where_a_larger_one_saves_less_than_a_fifth() -> No
     plan = plan_for(PacedSession(lambda size: 0.004 if size <= 4 else 0.001 * size))
 
     assert plan.sizes == (1, 2, 4)
+
+
+class InterruptedSession:
+    """Takes half a millisecond of a CPU for any batch, and is kept from it for the more images."""
+
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+
+    def run(
+        self,
+        images: NDArray[np.uint8],
+        *,
+        activation_map: bool = False,  # noqa: ARG002 - as the protocol has it
+    ) -> ModelOutput:
+        time.sleep(0.001 * len(images))
+        ends = time.thread_time() + 0.0005
+        while time.thread_time() < ends:
+            pass
+        return ModelOutput(np.zeros((len(images), 2), np.float32), None)
+
+
+def test_on_a_cpu_the_time_that_other_work_takes_does_not_count() -> None:
+    assert measure_plan(InterruptedSession("CPUExecutionProvider"), MANIFEST).largest > 2
+
+
+def test_on_an_accelerator_the_time_that_the_thread_waits_for_it_counts() -> None:
+    assert measure_plan(InterruptedSession("CUDAExecutionProvider"), MANIFEST) == SINGLE_IMAGES
 
 
 def test_every_size_in_use_was_run_before_with_and_without_the_map() -> None:

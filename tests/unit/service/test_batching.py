@@ -166,6 +166,25 @@ def test_an_image_stops_waiting_when_the_other_turns_out_not_to_come(
     assert value_of(answer) == 1
 
 
+def test_a_thread_that_takes_a_batch_wakes_another_for_the_image_that_is_left(
+    session: EchoSession,
+) -> None:
+    patient = model_of(session, BatchPlan((1, 2), max_delay_s=3600))
+    batcher = DynamicBatcher(2)
+
+    with batcher.expecting():
+        submit(batcher, patient, 1)
+        submit(batcher, model_of(session, BatchPlan()), 3)
+        # Both threads come to wait for the batch of the first image.
+        time.sleep(0.05)
+        submit(batcher, patient, 2)
+        both_run = [session.running.acquire(timeout=5) for _ in range(2)]
+
+    session.go.set()
+    batcher.close()
+    assert both_run == [True, True]
+
+
 def test_an_image_stops_waiting_when_its_delay_is_over(
     batcher: DynamicBatcher, session: EchoSession
 ) -> None:

@@ -8,7 +8,7 @@ from service.metrics import Metrics
 from service.prediction import Answer, Prediction, Rejection, StageTimes
 from service.repository import ModelRepository, ServedModel
 from service.session import ModelOutput
-from tests.bundles import make_manifest
+from tests.bundles import make_manifest, make_variant
 
 CPU = "CPUExecutionProvider"
 MODEL = f'model="tiny",provider="{CPU}"'
@@ -111,6 +111,17 @@ def test_the_models_that_are_named_are_those_that_are_served_now(metrics: Metric
     named = [line for line in exposed(metrics) if line.startswith("pneumoscope_model_info{")]
     assert len(named) == 1
     assert 'version="3"' in named[0]
+
+
+def test_a_model_is_named_with_the_digest_of_the_file_that_runs(metrics: Metrics) -> None:
+    variant = make_variant("int8", "sha256:" + 64 * "8")
+    manifest = make_manifest("sha256:" + 64 * "0").model_copy(update={"variants": (variant,)})
+
+    model = ServedModel(manifest, Session(), precision="int8")
+    metrics.models(ModelRepository({"tiny": {1: model}}))
+
+    (named,) = [line for line in exposed(metrics) if line.startswith("pneumoscope_model_info{")]
+    assert f'digest="{variant.digest}"' in named
 
 
 def test_a_refused_request_is_counted_by_its_problem(metrics: Metrics) -> None:

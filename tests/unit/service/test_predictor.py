@@ -1,5 +1,7 @@
 import asyncio
+import gc
 import hashlib
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.batch_plan import BatchPlan
 from service.batching import DynamicBatcher
 from service.errors import DeviceLost, FileFailed, InferenceFailed, OutOfMemory, UnknownModel
 from service.executors import PriorityExecutor
@@ -17,7 +20,12 @@ from service.repository import ModelRepository, ServedModel
 from service.runtime import open_repository
 from service.session import ModelOutput
 from service.settings import Settings
-from tests.bundles import make_manifest, write_bundle, write_fragile_bundle
+from tests.bundles import (
+    make_manifest,
+    write_bundle,
+    write_fragile_bundle,
+    write_segmenter_bundle,
+)
 from tests.synthetic import as_png
 
 NO_OPTIONS = PredictionOptions()
@@ -49,6 +57,24 @@ class HungrySession:
         if images.all():
             raise MemoryError
         return ModelOutput(np.array([[1, 0]], np.float32), None)
+
+
+class FailingSession:
+    """Fails on every image, for a reason, and remembers the images without keeping them."""
+
+    provider = "CPUExecutionProvider"
+
+    def __init__(self) -> None:
+        self.seen: list[weakref.ref[NDArray[np.uint8]]] = []
+
+    def run(
+        self,
+        images: NDArray[np.uint8],
+        *,
+        activation_map: bool = False,  # noqa: ARG002 - as the protocol has it
+    ) -> ModelOutput:
+        self.seen.append(weakref.ref(images))
+        raise InferenceFailed("The model did not run.") from RuntimeError("no kernel")
 
 
 @pytest.fixture
@@ -122,6 +148,42 @@ def test_a_file_on_which_the_model_fails_does_not_hold_up_the_others(
     assert isinstance(white, Rejection)
     assert isinstance(white.error, InferenceFailed)
     assert isinstance(gray, Answer)
+
+
+@pytest.mark.parametrize("plan", [BatchPlan(), BatchPlan((1, 2), max_delay_s=0.001)])
+def test_a_failed_run_keeps_its_reason_and_not_the_image(
+    predictors: list[Predictor], plan: BatchPlan
+) -> None:
+    session = FailingSession()
+    model = ServedModel(make_manifest("sha256:" + 64 * "0"), session, plan)
+    predictor = make_predictor(predictors, ModelRepository({"tiny": {1: model}}))
+
+    gc.collect()
+    gc.disable()
+    try:
+        (failed,) = predict(predictor, flat(0)).results
+        predictor.close()
+        kept = [image() for image in session.seen if image() is not None]
+    finally:
+        gc.enable()
+
+    assert isinstance(failed, Rejection)
+    assert str(failed.error.__cause__) == "no kernel"
+    assert kept == []
+
+
+def test_a_segmenter_that_fails_says_why(tmp_path: Path, predictors: list[Predictor]) -> None:
+    write_bundle(tmp_path)
+    write_segmenter_bundle(tmp_path, fails_on=255)
+    predictor = make_predictor(predictors, open_repository(Settings(models_dir=tmp_path)))
+
+    black, white = predict(
+        predictor, flat(0), flat(255), options=PredictionOptions(heatmap=True)
+    ).results
+
+    assert isinstance(black, Answer)
+    assert isinstance(white, Rejection)
+    assert "Gather" in str(white.error.__cause__)
 
 
 def test_a_lost_device_ends_the_whole_request(predictors: list[Predictor]) -> None:

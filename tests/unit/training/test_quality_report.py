@@ -7,7 +7,15 @@ from numpy.typing import NDArray
 from contract.quality import Limit, QualityLimits
 from tests.synthetic import synthetic_radiograph
 from training.degradations import DEGRADATIONS
-from training.quality_report import GatedModel, QualityReport, draw_quality, report_quality
+from training.quality_report import (
+    Fault,
+    GatedModel,
+    Level,
+    QualityReport,
+    Share,
+    draw_quality,
+    report_quality,
+)
 
 SIDE = 32
 COUNT = 12
@@ -67,3 +75,31 @@ def test_the_plot_is_written(report: QualityReport, tmp_path: Path) -> None:
     draw_quality(tmp_path / "quality.png", report)
 
     assert (tmp_path / "quality.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("caught", "limit"), [((0, 0.2, 0.8), 1.5), ((0, 0.1, 0.2), None), ((0.6, 0.8, 1), 0.0)]
+)
+def test_the_limit_is_drawn_where_half_of_the_images_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caught: tuple[float, ...], limit: float | None
+) -> None:
+    drawn: list[list[float | None]] = []
+    monkeypatch.setattr(
+        "training.quality_report.draw_curves", lambda _path, _panels, limits: drawn.append(limits)
+    )
+    none, *levels = (Share(value=value, lower=value, upper=value) for value in caught)
+    fault = Fault(
+        name="blur",
+        axis="blur",
+        levels=tuple(
+            Level(level=amount, accuracy=none, caught=share)
+            for amount, share in enumerate(levels, 1)
+        ),
+    )
+    report = QualityReport(
+        images=COUNT, accuracy=none, refused=none, refused_by={}, faults=(fault,)
+    )
+
+    draw_quality(tmp_path / "plot.png", report)
+
+    assert drawn == [[pytest.approx(limit) if limit is not None else None]]

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from contract.manifest import OOD_SCORE, OutOfDistribution
 from contract.quality import Limit, QualityLimits
@@ -45,7 +46,10 @@ def test_what_lies_beyond_the_limit_is_counted_by_its_kind(material_of: Material
 
     outcome = unfamiliar(replace(material, predict=scored, familiar=FAMILIAR))
 
-    found = {metric.name: metric.value for metric in outcome.metrics}
-    assert found["unfamiliar_refused"] == 0
-    assert found["unfamiliar_caught_blank"] > 0
-    assert found["unfamiliar_caught_noise"] == 0
+    found = {metric.name: metric for metric in outcome.metrics}
+    assert found["unfamiliar_refused"].value == 0
+    assert found["unfamiliar_caught_blank"].value > 0
+    none_caught = found["unfamiliar_caught_noise"]
+    assert (none_caught.value, none_caught.lower) == (0, 0)
+    # Wilson: of n with none caught, 1.96² / (n + 1.96²).
+    assert none_caught.upper == pytest.approx(3.8415 / (none_caught.images + 3.8415), rel=1e-3)

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import keras
 import numpy as np
+import pytest
 
 from contract.findings import Label
 from tests.training_data import tiny_recipe
@@ -44,6 +45,24 @@ def test_a_map_that_is_strong_in_the_lungs_is_told_from_an_even_one(
     assert found["heatmap_inside"].value > 0.7
     assert found["heatmap_inside"].images == IMAGES // 2 - 1
     assert {m.label for m in outcome.metrics} == {"pneumonia"}
+
+
+def test_of_many_images_those_looked_at_come_from_the_whole_list(
+    material_of: MaterialOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    material = material_of("inside", "inside", lungs=lungs_inside)
+    members = np.flatnonzero(material.predictions.classes == 1)
+    monkeypatch.setattr("training.report.heatmaps.MAX_IMAGES", 20)
+    seen: list[np.ndarray] = []
+
+    def watched(images: np.ndarray) -> Outputs:
+        seen.append(images)
+        return material.predict(images)
+
+    heatmaps(replace(material, predict=watched))
+
+    assert len(members) > len(seen[0]) == 20
+    np.testing.assert_array_equal(seen[0][-1], material.images[members[-1]])
 
 
 def test_without_lungs_the_weights_are_shuffled_all_the_same(material_of: MaterialOf) -> None:

@@ -1,0 +1,236 @@
+"""Several processes that share a port, where one event loop is too little for the CPUs.
+
+Each worker is a whole service with its own models. The parent serves nothing: it starts the
+workers, passes signals on, and starts again whoever died.
+"""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+
+from contract.errors import ContractError
+from service.cpus import available_cpus
+from service.errors import ServiceError, StartError
+from service.logs import Logger, make_logger
+from service.server import serve
+from service.settings import Settings
+
+RESTART_DELAY_S = 1.0
+CANNOT_START = 1
+STOPS = (signal.SIGTERM, signal.SIGINT)
+THREADS = ("decode_workers", "inference_workers")
+
+
+def start(settings: Settings) -> None:
+    """Serve until a signal comes, in as many processes as the settings say.
+
+    Raises:
+        ContractError: A model bundle cannot be used.
+        ServiceError: The service cannot start.
+        SystemExit: A worker did not end well; it has said why.
+    """
+    if settings.workers == 1:
+        serve(settings)
+        return
+    with _reserved_port(settings) as port:
+        told = settings.model_copy(update={"port": port})
+        code = _Supervisor(told, make_logger(settings.log_level), numbered=settings.port > 0).run()
+    if code:
+        raise SystemExit(code)
+
+
+def share_of(settings: Settings, number: int, cpus: int) -> Settings:
+    """What one of several workers is told: its part of the CPUs, and a GPU of its own.
+
+    Args:
+        settings: Of all; threads that they set are those of each worker.
+        number: Which worker, from 0.
+        cpus: Of all workers together.
+    """
+    threads = max(1, cpus // settings.workers + (number < cpus % settings.workers))
+    update: dict[str, object] = {
+        name: threads for name in THREADS if name not in settings.model_fields_set
+    }
+    # On the CPU there may be fewer GPUs than workers, and none of them matters.
+    update["gpu_devices"] = settings.gpu_devices[number :: settings.workers] or settings.gpu_devices
+    return settings.model_copy(update=update)
+
+
+class _Supervisor:
+    """The parent of the workers."""
+
+    def __init__(self, settings: Settings, log: Logger, *, numbered: bool) -> None:
+        self._settings = settings
+        self._log = log
+        self._numbered = numbered
+        self._processes: dict[int, SpawnProcess] = {}
+        self._due: dict[int, float] = {}
+        self._restarts: set[int] = set()
+        self._stopping = False
+        self._code = 0
+
+    def run(self) -> int:
+        """Keep the workers running until a signal comes; the exit code of the whole."""
+        with _signals() as signals:
+            for number in range(self._settings.workers):
+                self._start(number)
+            while self._processes or self._due:
+                numbers = {process.sentinel: n for n, process in self._processes.items()}
+                for ready in wait([signals, *numbers], self._patience_s()):
+                    if isinstance(ready, int):
+                        self._ended(numbers[ready])
+                    else:
+                        self._pass_on(signals.recv(1)[0])
+                self._start_what_is_due()
+        return self._code
+
+    def _start(self, number: int) -> None:
+        own_port = self._settings.port + 1 + number if self._numbered else 0
+        told = share_of(self._settings, number, available_cpus())
+        # A forked process could not use CUDA, and would hold the threads' locks for ever.
+        process = get_context("spawn").Process(target=_work, args=(told, number, own_port))
+        process.start()
+        self._processes[number] = process
+        self._log.info("worker started", worker=number, pid=process.pid)
+
+    def _ended(self, number: int) -> None:
+        process = self._processes.pop(number)
+        process.join()
+        code = process.exitcode or 0
+        if self._stopping:
+            # One that is still starting has accepted nothing, and does not know the signal yet.
+            clean = code in (0, -signal.SIGTERM)
+            self._code = self._code or (0 if clean else _exit_status(code))
+            return
+        self._log.error("worker ended", worker=number, exit_code=code)
+        if code == CANNOT_START and number not in self._restarts:
+            self._code = CANNOT_START
+            self._stop()
+            return
+        self._restarts.add(number)
+        self._due[number] = time.monotonic() + RESTART_DELAY_S
+
+    def _patience_s(self) -> float | None:
+        if not self._due:
+            return None
+        return max(0.0, min(self._due.values()) - time.monotonic())
+
+    def _start_what_is_due(self) -> None:
+        now = time.monotonic()
+        for number in [number for number, due in self._due.items() if due <= now]:
+            del self._due[number]
+            self._start(number)
+
+    def _pass_on(self, number: int) -> None:
+        if number in STOPS:
+            self._stop()
+            return
+        for process in self._processes.values():
+            _send(process, signal.SIGHUP)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._due.clear()
+        for process in self._processes.values():
+            _send(process, signal.SIGTERM)
+
+
+def _send(process: SpawnProcess, number: signal.Signals) -> None:
+    # As long as it is not known to have ended, its number is nobody else's.
+    if process.pid is not None and process.exitcode is None:
+        os.kill(process.pid, number)
+
+
+def _exit_status(code: int) -> int:
+    """The exit status of a process, where a negative code names a signal."""
+    return code if code > 0 else 128 - code
+
+
+@contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """A socket on which each signal arrives as a byte, between two steps of whoever reads it."""
+    arrivals, departures = socket.socketpair()
+    with arrivals, departures:
+        departures.setblocking(False)  # noqa: FBT003 - it takes no name
+        wakeup = signal.set_wakeup_fd(departures.fileno())
+        before = {s: signal.signal(s, lambda *_: None) for s in (*STOPS, signal.SIGHUP)}
+        try:
+            yield arrivals
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(wakeup)
+
+
+@contextmanager
+def _reserved_port(settings: Settings) -> Iterator[int]:
+    """Hold the port for the workers, who alone listen on it; find a free one for port 0.
+
+    Raises:
+        StartError: The port is not free.
+    """
+    try:
+        if settings.port:
+            # Another service that shares its port would silently be given half of the requests.
+            _bound(settings.host, settings.port, shared=False).close()
+        held = _bound(settings.host, settings.port, shared=True)
+    except OSError as error:
+        raise StartError(f"Cannot listen on port {settings.port}: {error.strerror}.") from error
+    with held:
+        yield held.getsockname()[1]
+
+
+def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
+    """A TCP socket that has its address, and does not listen yet."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _work(settings: Settings, number: int, own_port: int) -> None:
+    """Be a worker: serve on the shared port, and on one that leads to this worker alone."""
+    # A Ctrl-C reaches the whole group of the terminal, but the parent passes it on already.
+    os.setpgrp()
+    threading.Thread(target=_stop_with_the_parent, daemon=True).start()
+    log = make_logger(settings.log_level).bind(worker=number)
+    try:
+        serve(settings, _sockets(settings, own_port), log)
+    except (ContractError, ServiceError) as error:
+        sys.stderr.write(f"pneumo-serve: {' '.join(str(error).split())}\n")
+        raise SystemExit(CANNOT_START) from None
+
+
+def _sockets(settings: Settings, own_port: int) -> list[socket.socket]:
+    try:
+        return [
+            _bound(settings.host, settings.port, shared=True),
+            _bound(settings.host, own_port, shared=False),
+        ]
+    except OSError as error:
+        raise StartError(
+            f"A worker cannot listen on port {own_port}, which is its own: {error.strerror}."
+        ) from error
+
+
+def _stop_with_the_parent() -> None:
+    """Where the parent is killed, nobody else would stop its workers."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

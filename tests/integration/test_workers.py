@@ -1,0 +1,132 @@
+"""Several processes on one port: they answer, stop together, and are started again."""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.errors import StartError
+from service.settings import Settings
+from service.workers import start
+from tests.bundles import write_bundle
+from tests.integration.live import Process, eventually, problem, process
+
+WORKERS = 2
+ADMIN = "admin-key-0123456789"
+HEADERS = {"Authorization": f"Bearer {ADMIN}"}
+
+
+@contextmanager
+def two_workers(models: Path, **environment: str) -> Iterator[Process]:
+    with process(models, workers=WORKERS, PNEUMO_PROVIDER="cpu", **environment) as service:
+        eventually(lambda: len(service.events("listening")) == 2 * WORKERS)
+        yield service
+
+
+def own_urls(service: Process) -> dict[int, str]:
+    """The address of each worker alone, the last one that it has told."""
+    return {
+        event["worker"]: f"http://127.0.0.1:{event['port']}"
+        for event in service.events("listening")
+        if event["port"] != service.port
+    }
+
+
+def refused(url: str) -> bool:
+    host, port = url.removeprefix("http://").split(":")
+    try:
+        socket.create_connection((host, int(port))).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def alive(pid: int) -> bool:
+    state = Path(f"/proc/{pid}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_what_every_worker_has_in_work_is_answered_before_the_end(
+    tmp_path: Path, radiograph: bytes
+) -> None:
+    write_bundle(tmp_path, ballast=4000)
+    get = partial(httpx.get, trust_env=False, timeout=60)
+    post = partial(httpx.post, content=radiograph, trust_env=False, timeout=60)
+
+    with two_workers(tmp_path) as service, ThreadPoolExecutor(WORKERS) as clients:
+        # Each request has a connection of its own, which the kernel gives to one of the workers.
+        statuses = [get(f"{service.url}/models").status_code for _ in range(32)]
+        eventually(lambda: len(service.events("request")) == 32)
+        answered_by = {event["worker"] for event in service.events("request")}
+        urls = own_urls(service)
+        requests = [clients.submit(post, f"{url}/predict") for url in urls.values()]
+        eventually(
+            lambda: all("in_flight 1.0" in get(f"{url}/metrics").text for url in urls.values())
+        )
+        service.popen.send_signal(signal.SIGTERM)
+        answers = [request.result() for request in requests]
+        exit_code = service.popen.wait(timeout=60)
+
+    assert statuses == [200] * 32
+    assert answered_by == set(urls) == {0, 1}
+    assert [answer.status_code for answer in answers] == [200] * WORKERS
+    assert exit_code == 0
+    assert refused(service.url)
+
+
+def test_a_worker_that_dies_is_started_again_and_none_outlives_the_parent(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_bundle(models)
+    keys = {"admin": {"sha256": hashlib.sha256(ADMIN.encode()).hexdigest(), "scopes": ["admin"]}}
+    (tmp_path / "keys.json").write_text(json.dumps(keys))
+    post = partial(httpx.post, headers=HEADERS, trust_env=False, timeout=60)
+
+    with two_workers(models, PNEUMO_API_KEYS_FILE=str(tmp_path / "keys.json")) as service:
+        os.kill(service.events("worker started")[1]["pid"], signal.SIGKILL)
+        eventually(lambda: len(service.events("listening")) == 3 * WORKERS)
+        own = post(f"{own_urls(service)[1]}/models/reload")
+        shared = post(f"{service.url}/models/reload")
+        service.popen.send_signal(signal.SIGHUP)
+        eventually(lambda: len(service.events("reload")) == 1 + WORKERS)
+        service.popen.kill()
+        pids = [event["pid"] for event in service.events("worker started")]
+        eventually(lambda: not any(map(alive, pids)))
+
+    (ended,) = service.events("worker ended")
+    assert (ended["worker"], ended["exit_code"]) == (1, -signal.SIGKILL)
+    assert own.status_code == 200
+    assert problem(shared) == (409, "reload-refused")
+    assert refused(service.url)
+
+
+def test_workers_that_cannot_start_stop_the_service(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(workers=2, provider="cpu", port=0, models_dir=tmp_path)
+
+    with pytest.raises(SystemExit, match=r"^1$"):
+        start(settings)
+
+    said = capfd.readouterr().err
+    assert "pneumo-serve: There is no model bundle in PNEUMO_MODELS_DIR." in said
+    assert "Traceback" not in said
+
+
+def test_a_port_that_another_has_is_not_shared() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        settings = Settings(workers=2, provider="cpu", port=other.getsockname()[1])
+
+        with pytest.raises(StartError, match=r"Cannot listen on port .*: Address already in use"):
+            start(settings)
