@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bench.errors import NoModelUnderTest
 from bench.results import Provider
-from contract.manifest import MODEL_FILE, ModelManifest, read_manifest
+from contract.manifest import MODEL_FILE
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
 
@@ -61,18 +61,3 @@ def read_image(data: bytes, spec: PreprocessingSpec) -> NDArray[np.uint8]:
     Every peer gets them, so that no server wins or loses by its decoder.
     """
     return preprocess(decode(data, at_least=spec.size), spec)
-
-
-def find_bundle(models: Path) -> tuple[Path, ModelManifest]:
-    """The latest version of the first model, in name order, of a model repository.
-
-    Raises:
-        NoModelUnderTest: There is no bundle.
-    """
-    bundles = [path.parent for path in models.glob("*/*/model.onnx") if path.parent.name.isdigit()]
-    if not bundles:
-        raise NoModelUnderTest(f"{models} holds no bundle. Name a model repository with --models.")
-    first = min(path.parent.name for path in bundles)
-    versions = [path for path in bundles if path.parent.name == first]
-    bundle = max(versions, key=lambda path: int(path.name))
-    return bundle, read_manifest(bundle)

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.errors import UnknownTarget
+from bench.errors import NoModelUnderTest, UnknownTarget
 from bench.peers.config import PeerSettings
 from bench.results import BodyMode, Provider, Role
 from bench.servers import ServerCommand
-from bench.sessions import find_bundle
 from bench.wire import HOST, multipart_request, raw_request
+from contract.manifest import ModelManifest, read_manifest
+from service.repository import find_bundles, widest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PATH = "/predict"
@@ -87,6 +88,23 @@ def prepare(
     (repository / manifest.name / str(manifest.version)).symlink_to(bundle.resolve())
     keras_model = keras_model.resolve() if keras_model else None
     return Conditions(bundle.resolve(), repository, provider, cores, scratch, keras_model)
+
+
+def find_bundle(models: Path) -> tuple[Path, ModelManifest]:
+    """The bundle that a service of this model repository answers with where nobody names a model.
+
+    Raises:
+        NoModelUnderTest: There is no bundle.
+        ManifestError: A manifest is not one.
+    """
+    found = [(bundle, read_manifest(bundle)) for bundle in find_bundles(models).values()]
+    latest = {
+        manifest.name: (bundle, manifest)
+        for bundle, manifest in sorted(found, key=lambda each: (each[1].name, each[1].version))
+    }
+    if not latest:
+        raise NoModelUnderTest(f"{models} holds no bundle. Name a model repository with --models.")
+    return latest[widest(manifest for _, manifest in latest.values()).name]
 
 
 def parse_variant(text: str) -> Variant:

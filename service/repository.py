@@ -72,7 +72,8 @@ class ModelRepository:
         self._models = {name: dict(sorted(models[name].items())) for name in sorted(models)}
         if not self._models:
             raise NoModel("There is no model bundle in PNEUMO_MODELS_DIR.")
-        self._default = default or self._widest()
+        latest = [list(versions.values())[-1].manifest for versions in self._models.values()]
+        self._default = default or widest(latest).name
         if self._default not in self._models:
             raise NoModel(
                 f"PNEUMO_DEFAULT_MODEL is {self._default}, but the models are "
@@ -127,16 +128,17 @@ class ModelRepository:
         """The name of the default model."""
         return self._default
 
-    def _widest(self) -> str:
-        """Most images that say nothing of themselves are radiographs, with anything on them."""
-        return max(self._models, key=self._breadth)
-
-    def _breadth(self, name: str) -> tuple[bool, int]:
-        manifest = self.get(name).manifest
-        return manifest.reads_radiographs, len(manifest.findings)
-
     def _names(self) -> str:
         return ", ".join(self._models)
+
+
+def widest(manifests: Iterable[ModelManifest]) -> ModelManifest:
+    """Choose the model for images that say nothing of themselves: most are radiographs of anything.
+
+    Args:
+        manifests: One of each model, at least one; of equals the first is taken.
+    """
+    return max(manifests, key=lambda each: (each.reads_radiographs, len(each.findings)))
 
 
 def load_repository(

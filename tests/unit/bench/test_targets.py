@@ -6,8 +6,7 @@ import pytest
 from bench.errors import NoModelUnderTest, UnknownTarget
 from bench.peer_targets import peers
 from bench.peers.config import PeerConfig, PeerSettings
-from bench.sessions import find_bundle
-from bench.targets import Conditions, ours, parse_variant, prepare, select
+from bench.targets import REPOSITORY, Conditions, find_bundle, ours, parse_variant, prepare, select
 from tests.bundles import write_bundle
 
 
@@ -18,7 +17,14 @@ def conditions(tmp_path: Path) -> Conditions:
     return prepare(tmp_path / "models", "cpu", 2, tmp_path / "scratch", None)
 
 
-def test_the_latest_version_of_the_first_model_is_measured_alone(conditions: Conditions) -> None:
+def test_the_model_that_answers_by_default_is_measured() -> None:
+    bundle, manifest = find_bundle(REPOSITORY / "models")
+
+    assert manifest.name == "xray-four-class"
+    assert bundle.parts[-2:] == ("xray-four-class", str(manifest.version))
+
+
+def test_the_latest_version_is_measured_alone(conditions: Conditions) -> None:
     assert conditions.bundle.parts[-2:] == ("tiny", "2")
     assert [path.name for path in conditions.models.glob("*/*")] == ["2"]
 
