@@ -92,7 +92,7 @@ def noise(plane: Plane, spread: float) -> float:
     # The operator is a second difference down and across, whatever is linear cancels out.
     down = plane[2:] - 2 * plane[1:-1] + plane[:-2]
     both = down[:, 2:] - 2 * down[:, 1:-1] + down[:, :-2]
-    sigma = math.sqrt(math.pi / 2) / 6 * float(np.abs(both).mean())
+    sigma = math.sqrt(math.pi / 2) / 6 * _mean_magnitude(both)
     return sigma / (255 * spread)
 
 
@@ -102,16 +102,24 @@ def collimation(image: Image) -> float:
     Args:
         image: uint8, shape (height, width).
     """
-    rows, columns = image.mean(axis=1), image.mean(axis=0)
+    # Matrix products take a fifth of the time of means.
+    plane = image.astype(np.float32)
+    height, width = image.shape
+    rows = plane @ np.full(width, 1 / width, np.float32)
+    columns = np.full(height, 1 / height, np.float32) @ plane
     dark = float(rows.mean()) * _FRAME_SHARE
     return 1 - _extent(rows > dark) * _extent(columns > dark)
 
 
 def _mean_difference(plane: Plane, step: int) -> float:
     """The mean change over ``step`` pixels, across plus down."""
-    across = np.abs(plane[:, step:] - plane[:, :-step]).mean()
-    down = np.abs(plane[step:] - plane[:-step]).mean()
-    return float(across + down)
+    across, down = plane[:, step:] - plane[:, :-step], plane[step:] - plane[:-step]
+    return _mean_magnitude(across) + _mean_magnitude(down)
+
+
+def _mean_magnitude(values: Plane) -> float:
+    """The mean without its sign; NumPy's own mean of integers is twice as slow as their sum."""
+    return int(np.abs(values).sum(dtype=np.int64)) / values.size
 
 
 def _extent(lit: NDArray[np.bool_]) -> float:

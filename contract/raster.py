@@ -101,7 +101,10 @@ def _open(data: bytes, format_name: Format, frame: int) -> ImageFile:
     """Read the header. The plug-in is called by name: Image.open would try others as well."""
     file = io.BytesIO(data)
     if format_name == "JPEG":
-        return JpegImageFile(file)
+        jpeg = JpegImageFile(file)
+        # All at once: it is in memory, and each piece would cost a turn at the interpreter's lock.
+        jpeg.decodermaxblock = len(data)
+        return jpeg
     if format_name == "PNG":
         return PngImageFile(file)
     image = TiffImageFile(file)

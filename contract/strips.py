@@ -14,6 +14,9 @@ def strips(image: Image) -> Iterator[Image]:
     """Cut an image into bands of about a million pixels, from top to bottom; it is loaded first."""
     image.load()
     rows = max(1, BLOCK_VALUES // image.width)
+    if rows >= image.height:
+        yield image
+        return
     for top in range(0, image.height, rows):
         yield image.crop((0, top, image.width, min(top + rows, image.height)))
 

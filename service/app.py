@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from contract.manifest import INTENDED_USE
 from service import __version__, problems
+from service.direct import DirectRoutes
 from service.logs import Logger, make_logger
 from service.middleware import RequestContext
 from service.receiving import BodyLimit
@@ -62,6 +63,7 @@ def create_app(
     runtime = Runtime(settings, log or make_logger(settings.log_level), open_models)
     app.state.runtime = runtime
     # The last that is added is the first that a request meets.
+    app.add_middleware(DirectRoutes, routes=predict.router.routes)
     app.add_middleware(
         BodyLimit,
         max_body_bytes=settings.max_body_bytes,

@@ -5,7 +5,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
@@ -69,10 +68,10 @@ class PriorityExecutor:
         """
         # This is no coroutine, whose frame would be in the traceback of what the work raises: it
         # would keep the image for as long as the error.
-        job = _Job(work)
+        job = _Job(work, asyncio.get_running_loop())
         self._queues[priority].put(job)
         self._tokens.put(item=True)
-        return asyncio.wrap_future(job.future)
+        return job.future
 
     def close(self) -> None:
         """Finish the work that is queued, then stop the threads."""
@@ -97,34 +96,58 @@ class PriorityExecutor:
 
 
 class _Job:
-    """Work to do. Its box is emptied when it is done or cancelled, whichever comes first."""
+    """Work to do. Its box is emptied by who takes it or cancels it, whichever comes first.
 
-    __slots__ = ("box", "future", "submitted")
+    It hands its outcome to the event loop itself: ``concurrent.futures`` would do so with two
+    futures and a lock, for three times as long.
+    """
 
-    def __init__(self, work: Callable[[], Any]) -> None:
+    __slots__ = ("box", "future", "loop", "submitted")
+
+    def __init__(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
         self.box = box = [work]
-        self.future: Future[Timed[Any]] = Future()
+        self.loop = loop
+        self.future: asyncio.Future[Timed[Any]] = loop.create_future()
         self.submitted = time.perf_counter()
         # Cancelled work lets go of its image at once, long before a thread comes by.
         self.future.add_done_callback(lambda _: box.clear())
 
+    def settle(self, value: Timed[Any] | None, error: BaseException | None = None) -> None:
+        """Have the event loop hand over the outcome; nobody wants it where the loop is gone."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(_hand_over, self.future, value, error)
+
+
+def _hand_over(
+    future: asyncio.Future[Timed[Any]], value: Timed[Any] | None, error: BaseException | None
+) -> None:
+    if future.done():
+        # It was cancelled while the work ran.
+        return
+    if error is not None:
+        future.set_exception(error)
+    elif value is not None:
+        future.set_result(value)
+
 
 def _execute(job: _Job) -> None:
-    if not job.future.set_running_or_notify_cancel():
+    try:
+        work = job.box.pop()
+    except IndexError:
         return
     started = time.perf_counter()
     try:
-        value = job.box[0]()
+        value = work()
         done = Timed(value, started - job.submitted, time.perf_counter() - started)
     except StopIteration as error:
         # An asyncio future takes anything but this, and would never be done.
         stopped = RuntimeError("The work raised StopIteration.").with_traceback(error.__traceback__)
-        job.future.set_exception(stopped)
-        del job, stopped
-    except BaseException as error:  # noqa: BLE001 - it is handed over, whatever it is
-        job.future.set_exception(error)
+        job.settle(None, stopped)
         # The traceback holds this frame, and the frame the job: a cycle that only the garbage
-        # collector could end.
-        del job
+        # collector could end. The work holds the image.
+        del job, work, stopped
+    except BaseException as error:  # noqa: BLE001 - it is handed over, whatever it is
+        job.settle(None, error)
+        del job, work
     else:
-        job.future.set_result(done)
+        job.settle(done)

@@ -4,6 +4,7 @@ Source: RFC 9457.
 """
 
 import http
+from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 from urllib.parse import quote
 
@@ -67,10 +68,20 @@ def error_response(error: Exception, request_id: str) -> Response:
 
 def install(app: FastAPI) -> None:
     """Have an application answer every error with a problem detail."""
-    app.add_exception_handler(ContractError, _on_own_error)
-    app.add_exception_handler(ServiceError, _on_own_error)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
+    for kind, answer in _ANSWERS.items():
+        app.add_exception_handler(kind, answer)
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Answer an error as the application does where ``install`` was called.
+
+    Raises:
+        Exception: The error itself, where it is of a kind that nobody foresaw.
+    """
+    for kind, answer in _ANSWERS.items():
+        if isinstance(error, kind):
+            return await answer(request, error)
+    raise error
 
 
 def request_id_of(scope: Scope) -> str:
@@ -119,6 +130,14 @@ def _problem(kind: ProblemType, detail: str, request_id: str) -> Problem:
         # Source: RFC 8141 section 2 (what may stand in a URN as it is).
         instance=f"urn:request:{quote(request_id, safe='')}",
     )
+
+
+_ANSWERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    ContractError: _on_own_error,
+    ServiceError: _on_own_error,
+    RequestValidationError: _on_validation_error,
+    HTTPException: _on_http_exception,
+}
 
 
 class _ProblemResponse(Response):

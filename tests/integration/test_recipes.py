@@ -26,6 +26,7 @@ ALIKE = (
     "xray-infection",
     "xray-pneumonia-156",
     "xray-pneumonia-baseline",
+    "xray-pneumonia-transfer",
 )
 IMAGES = 12
 SIDE = 64

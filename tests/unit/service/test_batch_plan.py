@@ -69,7 +69,7 @@ class InterruptedSession:
         *,
         activation_map: bool = False,  # noqa: ARG002 - as the protocol has it
     ) -> ModelOutput:
-        time.sleep(0.001 * len(images))
+        time.sleep(0.004 * len(images))
         ends = time.thread_time() + 0.0005
         while time.thread_time() < ends:
             pass
