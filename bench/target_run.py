@@ -112,7 +112,7 @@ class TargetRun:
     def _measure(self, server: Server, expected: NDArray[np.float64]) -> Round:
         plan, requests = self._context.plan, self._context.requests(self._settings)
         start_up_s = server.ready(requests[0])
-        max_difference = check_answers(server, requests, expected)
+        max_difference = check_answers(server, requests, expected, self._target.tolerance)
         closed = {count: self._load(server, requests, count) for count in plan.connections}
         busy_per_s = figures([closed[BUSY_CONNECTIONS].samples]).throughput
         if not busy_per_s:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from bench.answers import OTHER_PRECISION, TOLERANCE
 from bench.errors import NoModelUnderTest, UnknownTarget
 from bench.peers.config import PeerSettings
 from bench.results import BodyMode, Provider, Role
@@ -48,6 +49,11 @@ class Target:
     start: Callable[[Conditions, PeerSettings, int], ServerCommand]
     needs_keras_model: bool = False
     environment: Mapping[str, str] | None = None
+
+    @property
+    def tolerance(self) -> float:
+        """How much its probabilities may differ from those of the model in fp32."""
+        return OTHER_PRECISION if "PNEUMO_PRECISION" in (self.environment or {}) else TOLERANCE
 
     def describe(self, settings: PeerSettings) -> str:
         """How it is set, in words."""

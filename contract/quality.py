@@ -5,6 +5,7 @@ can take the image again. A model without limits accepts every image.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
 import numpy as np
@@ -96,7 +97,8 @@ class QualityLimits(_Frozen):
         return self
 
 
-class Check(_Frozen):
+@dataclass(frozen=True, slots=True)
+class Check:
     """One check of one image; ``advice`` says what to do where it was not passed."""
 
     name: CheckName
@@ -111,7 +113,8 @@ class Check(_Frozen):
         return self.advice is None
 
 
-class Quality(_Frozen):
+@dataclass(frozen=True, slots=True)
+class Quality:
     """All checks of one image, in the order of the limits."""
 
     checks: tuple[Check, ...]

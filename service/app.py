@@ -38,6 +38,9 @@ def create_api() -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # This service counts and traces its requests itself; FastAPI would look for somebody else
+        # who does at every one of them.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     for module in (predict, v2, health, models, admin, cards, metrics, problem_routes, page):
         api.include_router(module.router)

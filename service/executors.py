@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
-from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -34,7 +34,11 @@ class Timed(Generic[T]):
 
 
 class PriorityExecutor:
-    """A fixed number of threads that take urgent work first, but routine work every fifth time."""
+    """A fixed number of threads that take urgent work first, but routine work every fifth time.
+
+    Of the threads that are idle the one that worked last goes first: its core still has the model
+    and the tables of the decoder in its cache.
+    """
 
     def __init__(self, name: str, workers: int) -> None:
         """Start the threads.
@@ -43,11 +47,12 @@ class PriorityExecutor:
             name: What the threads are called.
             workers: How many there are, at least 1.
         """
-        self._queues: tuple[SimpleQueue[_Job], ...] = tuple(SimpleQueue() for _ in Priority)
-        # One True for every job, put after it, so that whoever takes one finds a job; False stops.
-        # With queues that are written in C, a hand-over costs a third of a queue.PriorityQueue's.
-        self._tokens: SimpleQueue[bool] = SimpleQueue()
+        self._jobs: tuple[deque[_Job], ...] = tuple(deque() for _ in Priority)
         self._turns = count(1)
+        self._closed = False
+        # For the three above and this: the locks that idle threads wait at, the last one on top.
+        self._mutex = threading.Lock()
+        self._idle: list[threading.Lock] = []
         self._threads = [
             threading.Thread(target=self._serve, name=f"{name}-{number}", daemon=True)
             for number in range(workers)
@@ -58,7 +63,7 @@ class PriorityExecutor:
     @property
     def depth(self) -> int:
         """How many pieces of work wait for a thread."""
-        return self._tokens.qsize()
+        return sum(len(jobs) for jobs in self._jobs)
 
     def run(self, priority: Priority, work: Callable[[], T]) -> asyncio.Future[Timed[T]]:
         """Have a thread do the work; when the caller is cancelled first, nobody does it.
@@ -69,30 +74,48 @@ class PriorityExecutor:
         # This is no coroutine, whose frame would be in the traceback of what the work raises: it
         # would keep the image for as long as the error.
         job = _Job(work, asyncio.get_running_loop())
-        self._queues[priority].put(job)
-        self._tokens.put(item=True)
+        with self._mutex:
+            self._jobs[priority].append(job)
+            idle = self._idle.pop() if self._idle else None
+        if idle is not None:
+            idle.release()
         return job.future
 
     def close(self) -> None:
         """Finish the work that is queued, then stop the threads."""
-        for _ in self._threads:
-            self._tokens.put(item=False)
+        with self._mutex:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for lock in idle:
+            lock.release()
         for thread in self._threads:
             thread.join()
 
     def _serve(self) -> None:
-        while self._tokens.get():
-            _execute(self._take())
+        bell = threading.Lock()
+        bell.acquire()
+        while (job := self._next(bell)) is not None:
+            _execute(job)
+            # Waiting for the next one must not keep this one's image.
+            del job
 
-    def _take(self) -> "_Job":
-        # A job may come into a queue that was just found empty, while another thread takes the one
-        # that was meant: then the next round finds it.
-        fair = next(self._turns) % TURNS == 0
-        queues = self._queues[::-1] if fair else self._queues
+    def _next(self, bell: threading.Lock) -> "_Job | None":
+        """Wait for work; None where there will be no more."""
         while True:
-            for queue in queues:
-                with contextlib.suppress(Empty):
-                    return queue.get_nowait()
+            with self._mutex:
+                job = self._take()
+                if job is not None or self._closed:
+                    return job
+                self._idle.append(bell)
+            # Whoever brings work, or closes, takes the bell off the pile and releases it.
+            bell.acquire()
+
+    def _take(self) -> "_Job | None":
+        fair = next(self._turns) % TURNS == 0
+        for jobs in reversed(self._jobs) if fair else self._jobs:
+            if jobs:
+                return jobs.popleft()
+        return None
 
 
 class _Job:

@@ -109,3 +109,12 @@ def test_flask_needs_a_keras_model(conditions: Conditions) -> None:
     flask = next(target for target in peers(cores=2) if target.needs_keras_model)
 
     assert flask.missing(conditions)
+
+
+def test_only_another_precision_may_answer_otherwise() -> None:
+    same, other = parse_variant("two:PNEUMO_WORKERS=2"), parse_variant("fast:PNEUMO_PRECISION=int8")
+
+    default, _, several, quantised = ours(variants=(same, other))
+
+    assert default.tolerance == several.tolerance
+    assert quantised.tolerance > default.tolerance

@@ -1,4 +1,4 @@
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 import pytest
@@ -13,21 +13,17 @@ UNFAMILIAR = Familiarity(score=4.3, limit=4.2)
 
 def quality(**passed: bool) -> Quality:
     """Checks that were passed or not, by their names."""
-    return Quality.model_validate(
-        {
-            "checks": [
-                Check.model_validate(
-                    {
-                        "name": name,
-                        "value": 1,
-                        "lower": 0,
-                        "upper": 2,
-                        "advice": None if is_passed else "Repeat it.",
-                    }
-                )
-                for name, is_passed in passed.items()
-            ]
-        }
+    return Quality(
+        checks=tuple(
+            Check(
+                name=cast("CheckName", name),
+                value=1,
+                lower=0,
+                upper=2,
+                advice=None if is_passed else "Repeat it.",
+            )
+            for name, is_passed in passed.items()
+        )
     )
 
 
