@@ -53,7 +53,8 @@ class Target:
     @property
     def tolerance(self) -> float:
         """How much its probabilities may differ from those of the model in fp32."""
-        return OTHER_PRECISION if "PNEUMO_PRECISION" in (self.environment or {}) else TOLERANCE
+        precision = (self.environment or {}).get("PNEUMO_PRECISION", "fp32")
+        return TOLERANCE if precision == "fp32" else OTHER_PRECISION
 
     def describe(self, settings: PeerSettings) -> str:
         """How it is set, in words."""

@@ -5,7 +5,7 @@ images turned, cut and inverted. They travel in the manifest, because what is up
 is not for another.
 """
 
-from functools import cached_property
+from functools import lru_cache
 from typing import Literal, Self
 
 import numpy as np
@@ -56,7 +56,7 @@ class Templates(BaseModel):
         Args:
             image: uint8, shape (height, width).
         """
-        weights, biases = self._matrix
+        weights, biases = _matrix(self.templates)
         # A fault's evidence is relative to a sound image, whose own is therefore 0.
         evidence = np.append(weights @ thumbnail(image, self.side) + biases, 0)
         shares = np.exp(evidence - evidence.max())
@@ -66,13 +66,14 @@ class Templates(BaseModel):
             found[template.fault] += share
         return found
 
-    @cached_property
-    def _matrix(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Weights (templates, side * side) and biases (templates,): made once, used every time."""
-        return (
-            np.array([template.weights for template in self.templates]),
-            np.array([template.bias for template in self.templates]),
-        )
+
+@lru_cache(maxsize=64)
+def _matrix(templates: tuple[Template, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights (templates, side * side) and biases (templates,), made once for a model."""
+    return (
+        np.array([template.weights for template in templates]),
+        np.array([template.bias for template in templates]),
+    )
 
 
 def thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.float64]:

@@ -41,6 +41,7 @@ Image.MAX_IMAGE_PIXELS = None
 # A reduced JPEG is kept at least twice as large as asked for. Resized to that size, it differs from
 # the full decode by 0.2 of 255 grays on average, and takes two thirds of the time.
 REDUCTION_MARGIN = 2
+_JPEG_PIECE_BYTES = 1 << 20
 
 
 def read_raster(
@@ -102,8 +103,8 @@ def _open(data: bytes, format_name: Format, frame: int) -> ImageFile:
     file = io.BytesIO(data)
     if format_name == "JPEG":
         jpeg = JpegImageFile(file)
-        # All at once: it is in memory, and each piece would cost a turn at the interpreter's lock.
-        jpeg.decodermaxblock = len(data)
+        # At once, for most files: each piece costs a turn at the interpreter's lock, and a copy.
+        jpeg.decodermaxblock = _JPEG_PIECE_BYTES
         return jpeg
     if format_name == "PNG":
         return PngImageFile(file)

@@ -54,6 +54,9 @@ class DirectRoutes:
             response = await direct.endpoint(request)
         except Exception as error:  # noqa: BLE001 - what is unforeseen is raised again
             response = await answer_error(request, error)
+            # Its frames hold the upload, and one of them the error: a cycle that would keep the
+            # bytes until the garbage collector comes by, long after they were given back.
+            error.with_traceback(None)
         await response(scope, receive, send)
 
 

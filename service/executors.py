@@ -65,6 +65,11 @@ class PriorityExecutor:
         """How many pieces of work wait for a thread."""
         return sum(len(jobs) for jobs in self._jobs)
 
+    @property
+    def idle(self) -> int:
+        """How many threads have nothing to do."""
+        return len(self._idle)
+
     def run(self, priority: Priority, work: Callable[[], T]) -> asyncio.Future[Timed[T]]:
         """Have a thread do the work; when the caller is cancelled first, nobody does it.
 

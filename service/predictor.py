@@ -49,7 +49,7 @@ class Predictor:
 
         Args:
             repository: The models.
-            workers: Threads that decode, run the models that gain nothing from batches, and draw.
+            workers: Threads that decode, draw, and run what gains nothing from batches on the CPU.
             batcher: Runs the other models.
             max_pixels: The largest image, as its header says.
         """

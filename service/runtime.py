@@ -24,7 +24,7 @@ from service.model_changes import ModelSource
 from service.predictor import Predictor
 from service.receiving import ReceiveBudget
 from service.reloading import Reloader, warn_of_precision
-from service.replicas import ReplicatedSession
+from service.replicas import ReplicatedSession, devices_of
 from service.repository import ModelRepository, load_model, load_repository
 from service.session import (
     CPU,
@@ -304,7 +304,7 @@ def open_replicas(
     # What runs on the first device must not fall back to the CPU on another.
     strict = replace(options, provider="cuda" if options.provider == "auto" else options.provider)
     others = [OnnxSession(model, manifest, replace(strict, device=each)) for each in devices[1:]]
-    return ReplicatedSession([first, *others])
+    return ReplicatedSession([first, *others], devices_of(tuple(devices)))
 
 
 def runtime_of(request: Request) -> Runtime:

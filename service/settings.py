@@ -85,8 +85,8 @@ class Settings(BaseSettings):
     """The most images in flight, waiting or in work; more are answered with 429."""
 
     decode_workers: int = Field(default_factory=available_cpus, ge=1)
-    """Threads that decode images, draw heatmaps, and run the models that gain nothing from batches;
-    by default the CPUs of the cgroup."""
+    """Threads that decode images, draw heatmaps, and run models of the CPU that gain nothing from
+    batches; by default the CPUs of the cgroup."""
 
     inference_workers: int = Field(default_factory=available_cpus, ge=1)
     """Threads that run batches on a CPU; by default the CPUs of the cgroup. A GPU has one."""

@@ -112,9 +112,9 @@ def test_flask_needs_a_keras_model(conditions: Conditions) -> None:
 
 
 def test_only_another_precision_may_answer_otherwise() -> None:
-    same, other = parse_variant("two:PNEUMO_WORKERS=2"), parse_variant("fast:PNEUMO_PRECISION=int8")
+    settings = ("a:PNEUMO_WORKERS=2", "b:PNEUMO_PRECISION=fp32", "c:PNEUMO_PRECISION=int8")
 
-    default, _, several, quantised = ours(variants=(same, other))
+    default, _, several, named, quantised = ours(variants=tuple(map(parse_variant, settings)))
 
-    assert default.tolerance == several.tolerance
+    assert default.tolerance == several.tolerance == named.tolerance
     assert quantised.tolerance > default.tolerance

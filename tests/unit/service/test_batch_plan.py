@@ -1,10 +1,11 @@
-import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service import batch_plan
 from service.batch_plan import SINGLE_IMAGES, BatchPlan, measure_plan
 from service.session import ModelOutput
 from tests.bundles import make_manifest
@@ -62,6 +63,7 @@ class InterruptedSession:
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
+        self.thread_s = self.wall_s = 0.0
 
     def run(
         self,
@@ -69,19 +71,30 @@ class InterruptedSession:
         *,
         activation_map: bool = False,  # noqa: ARG002 - as the protocol has it
     ) -> ModelOutput:
-        time.sleep(0.004 * len(images))
-        ends = time.thread_time() + 0.0005
-        while time.thread_time() < ends:
-            pass
+        self.thread_s += 0.0005
+        self.wall_s += 0.0005 + 0.001 * len(images)
         return ModelOutput(np.zeros((len(images), 2), np.float32), None)
 
 
-def test_on_a_cpu_the_time_that_other_work_takes_does_not_count() -> None:
-    assert measure_plan(InterruptedSession("CPUExecutionProvider"), MANIFEST).largest > 2
+def plan_by_the_right_clock(provider: str, monkeypatch: pytest.MonkeyPatch) -> BatchPlan:
+    session = InterruptedSession(provider)
+    clocks = SimpleNamespace(
+        thread_time=lambda: session.thread_s, perf_counter=lambda: session.wall_s
+    )
+    monkeypatch.setattr(batch_plan, "time", clocks)
+    return measure_plan(session, MANIFEST)
 
 
-def test_on_an_accelerator_the_time_that_the_thread_waits_for_it_counts() -> None:
-    assert measure_plan(InterruptedSession("CUDAExecutionProvider"), MANIFEST) == SINGLE_IMAGES
+def test_on_a_cpu_the_time_that_other_work_takes_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert plan_by_the_right_clock("CPUExecutionProvider", monkeypatch).largest == 32
+
+
+def test_on_an_accelerator_the_time_that_the_thread_waits_for_it_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert plan_by_the_right_clock("CUDAExecutionProvider", monkeypatch) == SINGLE_IMAGES
 
 
 def test_every_size_in_use_was_run_before_with_and_without_the_map() -> None:

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import pytest
 
-from service.executors import Priority, PriorityExecutor, Timed
+from service.executors import TURNS, Priority, PriorityExecutor, Timed
+from tests.integration.live import eventually
 
 T = TypeVar("T")
 
@@ -92,6 +93,42 @@ def test_urgent_work_goes_first_and_the_rest_in_order(executor: PriorityExecutor
     asyncio.run(scenario())
 
     assert order == ["c", "d", "a", "b"]
+
+
+def test_routine_work_is_not_left_for_ever(executor: PriorityExecutor) -> None:
+    started, go, order = threading.Event(), threading.Event(), list[str]()
+
+    async def scenario() -> None:
+        jobs = [executor.run(Priority.STAT, partial(hold, started, go))]
+        await asyncio.to_thread(started.wait)
+        jobs += [executor.run(Priority.STAT, partial(order.append, "stat")) for _ in range(20)]
+        jobs.append(executor.run(Priority.ROUTINE, partial(order.append, "routine")))
+        go.set()
+        await asyncio.gather(*jobs)
+
+    asyncio.run(scenario())
+
+    assert order.index("routine") < TURNS
+
+
+def test_of_idle_threads_the_one_that_worked_last_goes_first() -> None:
+    executor = PriorityExecutor("test", 4)
+
+    async def scenario() -> list[str]:
+        names = []
+        for _ in range(20):
+            done = await executor.run(Priority.ROUTINE, lambda: threading.current_thread().name)
+            names.append(done.value)
+            # Until the thread that gave the answer is idle again itself.
+            await asyncio.to_thread(eventually, lambda: executor.idle == 4)
+        return names
+
+    try:
+        names = asyncio.run(scenario())
+    finally:
+        executor.close()
+
+    assert len(set(names)) == 1
 
 
 def test_cancelled_work_is_not_done_and_lets_go_of_its_image_at_once(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from service import runtime
 from service.batch_plan import BatchPlan, warm
 from service.errors import DeviceLost, ProviderUnavailable
-from service.replicas import ReplicatedSession, replicas_of
+from service.replicas import Devices, ReplicatedSession, replicas_of
 from service.session import CPU, CUDA, ModelOutput, OnnxSession, SessionOptions
 from tests.bundles import brightness_graph, make_manifest
 from tests.integration.live import eventually
@@ -37,50 +37,79 @@ class Replica:
         return self._session.run(images, activation_map=activation_map)
 
 
-def test_a_batch_goes_to_the_replica_that_has_the_least_to_do() -> None:
-    replicas = Replica(), Replica(), Replica()
-    session = ReplicatedSession(replicas)
+def test_a_batch_goes_to_the_device_that_has_the_least_to_do() -> None:
+    replicas, devices = (Replica(), Replica(), Replica()), Devices(3)
+    session = ReplicatedSession(replicas, devices)
     replicas[0].gate.clear()
     replicas[1].gate.clear()
 
     with ThreadPoolExecutor(2) as threads:
         held = [threads.submit(session.run, IMAGES) for _ in range(2)]
-        eventually(lambda: session.in_flight == (1, 1, 0))
+        eventually(lambda: devices.in_flight == (1, 1, 0))
         outputs = [session.run(IMAGES) for _ in range(4)]
         for replica in replicas:
             replica.gate.set()
         outputs += [run.result() for run in held]
 
     assert [len(replica.sizes) for replica in replicas] == [1, 1, 4]
-    assert session.in_flight == (0, 0, 0)
+    assert devices.in_flight == (0, 0, 0)
     alone = OnnxSession(GRAPH, MANIFEST, SessionOptions(provider="cpu")).run(IMAGES)
     assert all((output.probabilities == alone.probabilities).all() for output in outputs)
 
 
+def test_the_batches_of_another_model_count_as_well() -> None:
+    devices = Devices(2)
+    first, second = (Replica(), Replica()), (Replica(), Replica())
+    first[0].gate.clear()
+
+    with ThreadPoolExecutor(1) as threads:
+        held = threads.submit(ReplicatedSession(first, devices).run, IMAGES)
+        eventually(lambda: devices.in_flight == (1, 0))
+        ReplicatedSession(second, devices).run(IMAGES)
+        first[0].gate.set()
+        held.result()
+
+    assert [len(replica.sizes) for replica in second] == [0, 1]
+
+
+def test_idle_devices_take_turns() -> None:
+    replicas = Replica(), Replica(), Replica()
+    session = ReplicatedSession(replicas, Devices(3))
+
+    for _ in range(6):
+        session.run(IMAGES)
+
+    assert [len(replica.sizes) for replica in replicas] == [2, 2, 2]
+
+
 def test_many_threads_leave_nothing_in_flight() -> None:
-    replicas = Replica(), Replica()
-    session = ReplicatedSession(replicas)
+    replicas, devices = (Replica(), Replica()), Devices(2)
+    session = ReplicatedSession(replicas, devices)
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: session.run(IMAGES), range(200)))
 
     assert sum(len(replica.sizes) for replica in replicas) == 200
-    assert session.in_flight == (0, 0)
+    assert devices.in_flight == (0, 0)
 
 
-def test_a_lost_device_is_asked_next_and_hides_behind_no_other() -> None:
+def test_a_lost_device_is_asked_next_by_every_model_and_hides_behind_no_other() -> None:
+    devices = Devices(2)
     well, lost = Replica(), Replica()
-    session = ReplicatedSession((lost, well))
+    session, other = (
+        ReplicatedSession((lost, well), devices),
+        ReplicatedSession((lost, well), devices),
+    )
     lost.lost = True
 
-    for _ in range(3):
+    for each in (session, other, session):
         with pytest.raises(DeviceLost):
-            session.run(IMAGES)
+            each.run(IMAGES)
     lost.lost = False
-    session.run(IMAGES)
+    other.run(IMAGES)
 
     assert (len(lost.sizes), len(well.sizes)) == (4, 0)
-    assert session.in_flight == (0, 0)
+    assert devices.in_flight == (0, 0)
 
 
 def test_every_size_of_a_plan_is_warmed_with_the_map_and_without() -> None:
@@ -95,7 +124,7 @@ def test_a_session_that_is_not_replicated_is_its_only_replica() -> None:
     alone, two = Replica(), (Replica(), Replica())
 
     assert replicas_of(alone) == (alone,)
-    assert replicas_of(ReplicatedSession(two)) == two
+    assert replicas_of(ReplicatedSession(two, Devices(2))) == two
 
 
 class OnDevices:
