@@ -5,17 +5,21 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from types import FrameType
+from typing import TypeAlias, cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.errors import StartError
 from service.logs import Logger, silence_quoting_libraries
 from service.runtime import Runtime
 from service.settings import Settings
 
 LINGER_S = 0.5
+Sockets: TypeAlias = list[socket.socket]
 
 
 class Server(uvicorn.Server):
@@ -26,9 +30,19 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.runtime = runtime
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, and say where; from now on SIGHUP reloads the models."""
-        await super().startup(sockets)
+    async def startup(self, sockets: Sockets | None = None) -> None:
+        """Start to listen, and say where; from now on SIGHUP reloads the models.
+
+        Raises:
+            StartError: One of the sockets cannot listen.
+        """
+        # uvicorn takes the sockets one by one, after the lifespan has begun.
+        still_wanted = None if sockets is None else cast("Sockets", self._unless_over(sockets))
+        try:
+            await super().startup(still_wanted)
+        except OSError as error:
+            await self.shutdown(sockets)
+            raise StartError(f"Cannot listen: {error.strerror or error}.") from error
         # Only the main thread may take signals: a test that serves in another has none.
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
@@ -36,6 +50,11 @@ class Server(uvicorn.Server):
         for server in self.servers:
             port = server.sockets[0].getsockname()[1]
             self.runtime.log.info("listening", host=self.config.host, port=port)
+
+    def _unless_over(self, sockets: Sockets) -> Iterator[socket.socket]:
+        """The sockets; none where the models did not load, or a stop was asked for meanwhile."""
+        if not self.should_exit and self.runtime.failure is None:
+            yield from sockets
 
     @property
     def port(self) -> int:
@@ -46,7 +65,7 @@ class Server(uvicorn.Server):
         """Stop where the models did not load."""
         return await super().on_tick(counter) or self.runtime.failure is not None
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    async def shutdown(self, sockets: Sockets | None = None) -> None:
         """Close the port, answer what is still on its way, and stop when the last answer is sent.
 
         uvicorn would close every connection that looks idle, and with it the request that a client
@@ -92,9 +111,7 @@ def make_server(app: FastAPI) -> Server:
     return Server(config, runtime)
 
 
-def serve(
-    settings: Settings, sockets: list[socket.socket] | None = None, log: Logger | None = None
-) -> None:
+def serve(settings: Settings, sockets: Sockets | None = None, log: Logger | None = None) -> None:
     """Serve until a signal comes.
 
     Args:

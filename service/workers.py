@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
@@ -24,7 +24,8 @@ from service.server import serve
 from service.settings import Settings
 
 RESTART_DELAY_S = 1.0
-CANNOT_START = 1
+CANNOT_START = os.EX_CONFIG
+"""How a worker ends that cannot start: an exception that nobody foresaw ends it with 1."""
 STOPS = (signal.SIGTERM, signal.SIGINT)
 THREADS = ("decode_workers", "inference_workers")
 
@@ -40,7 +41,7 @@ def start(settings: Settings) -> None:
     if settings.workers == 1:
         serve(settings)
         return
-    with _reserved_port(settings) as port:
+    with reserved_port(settings) as port:
         told = settings.model_copy(update={"port": port})
         code = _Supervisor(told, make_logger(settings.log_level), numbered=settings.port > 0).run()
     if code:
@@ -78,19 +79,42 @@ class _Supervisor:
         self._code = 0
 
     def run(self) -> int:
-        """Keep the workers running until a signal comes; the exit code of the whole."""
-        with _signals() as signals:
+        """Keep the workers running until a signal comes; the exit code of the whole.
+
+        Raises:
+            StartError: A worker's process cannot be made in the first place.
+        """
+        try:
+            with _signals() as signals:
+                self._start_all()
+                self._look_after(signals)
+        finally:
+            # Those that are left would be waited for when the interpreter ends, and never told to.
+            self._end()
+        return self._code
+
+    def _start_all(self) -> None:
+        try:
             for number in range(self._settings.workers):
                 self._start(number)
-            while self._processes or self._due:
-                numbers = {process.sentinel: n for n, process in self._processes.items()}
-                for ready in wait([signals, *numbers], self._patience_s()):
-                    if isinstance(ready, int):
-                        self._ended(numbers[ready])
-                    else:
-                        self._pass_on(signals.recv(1)[0])
-                self._start_what_is_due()
-        return self._code
+        except OSError as error:
+            raise StartError(f"Cannot start a worker: {error.strerror}.") from error
+
+    def _look_after(self, signals: socket.socket) -> None:
+        while self._processes or self._due:
+            numbers = {process.sentinel: n for n, process in self._processes.items()}
+            for ready in wait([signals, *numbers], self._patience_s()):
+                if isinstance(ready, int):
+                    self._ended(numbers[ready])
+                else:
+                    self._pass_on(signals.recv(1)[0])
+            self._start_what_is_due()
+
+    def _end(self) -> None:
+        if not self._stopping:
+            self._stop()
+        for process in self._processes.values():
+            process.join()
 
     def _start(self, number: int) -> None:
         own_port = self._settings.port + 1 + number if self._numbered else 0
@@ -106,13 +130,17 @@ class _Supervisor:
         process.join()
         code = process.exitcode or 0
         if self._stopping:
-            # One that is still starting has accepted nothing, and does not know the signal yet.
-            clean = code in (0, -signal.SIGTERM)
+            # One that is still starting has accepted nothing, and does not know the signals yet.
+            clean = code in (0, -signal.SIGTERM, -signal.SIGHUP)
             self._code = self._code or (0 if clean else _exit_status(code))
+            return
+        if code == -signal.SIGHUP:
+            # It had not come to ignore the signal yet. The next one reads the folder as it is now.
+            self._due[number] = time.monotonic()
             return
         self._log.error("worker ended", worker=number, exit_code=code)
         if code == CANNOT_START and number not in self._restarts:
-            self._code = CANNOT_START
+            self._code = _exit_status(code)
             self._stop()
             return
         self._restarts.add(number)
@@ -126,8 +154,14 @@ class _Supervisor:
     def _start_what_is_due(self) -> None:
         now = time.monotonic()
         for number in [number for number, due in self._due.items() if due <= now]:
-            del self._due[number]
-            self._start(number)
+            try:
+                self._start(number)
+            except OSError as error:
+                # The memory or the pids are short. The others go on, and this one tries again.
+                self._log.error("worker not started", worker=number, reason=error.strerror)
+                self._due[number] = now + RESTART_DELAY_S
+            else:
+                del self._due[number]
 
     def _pass_on(self, number: int) -> None:
         if number in STOPS:
@@ -150,7 +184,9 @@ def _send(process: SpawnProcess, number: signal.Signals) -> None:
 
 
 def _exit_status(code: int) -> int:
-    """The exit status of a process, where a negative code names a signal."""
+    """What the service ends with after a worker's code, where a negative one names a signal."""
+    if code == CANNOT_START:
+        return 1
     return code if code > 0 else 128 - code
 
 
@@ -171,40 +207,70 @@ def _signals() -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _reserved_port(settings: Settings) -> Iterator[int]:
+def reserved_port(settings: Settings) -> Iterator[int]:
     """Hold the port for the workers, who alone listen on it; find a free one for port 0.
 
     Raises:
         StartError: The port is not free.
     """
+    with ExitStack() as held:
+        try:
+            if settings.port:
+                held.enter_context(_claim(settings.host, settings.port))
+                # Another service that shared its port would silently be given half of the requests.
+                _bound(settings.host, settings.port, shared=False).close()
+            port = held.enter_context(_bound(settings.host, settings.port, shared=True))
+        except OSError as error:
+            raise StartError(f"Cannot listen on port {settings.port}: {error.strerror}.") from error
+        yield port.getsockname()[1]
+
+
+def _claim(host: str, port: int) -> socket.socket:
+    """A name that only one process can have, which the kernel takes back when it ends.
+
+    A TCP port cannot tell that another service is about to share it: until its workers listen, the
+    port looks free to whoever may follow on closed connections (SO_REUSEADDR), which a restart must.
+    The abstract Unix sockets belong to the network namespace, as the ports do.
+    """
+    _, (address, *_) = _resolved(host, port)
+    claim = socket.socket(socket.AF_UNIX)
     try:
-        if settings.port:
-            # Another service that shares its port would silently be given half of the requests.
-            _bound(settings.host, settings.port, shared=False).close()
-        held = _bound(settings.host, settings.port, shared=True)
-    except OSError as error:
-        raise StartError(f"Cannot listen on port {settings.port}: {error.strerror}.") from error
-    with held:
-        yield held.getsockname()[1]
+        claim.bind(f"\0pneumoscope {address} {port}")
+    except OSError:
+        claim.close()
+        raise
+    return claim
 
 
 def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
     """A TCP socket that has its address, and does not listen yet."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family, address = _resolved(host, port)
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind((host, port))
+        if family == socket.AF_INET6:
+            # As one process has it: "::" is not IPv4 too, whatever the system's default.
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
     except OSError:
         bound.close()
         raise
     return bound
 
 
+def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]:
+    """The first address of a host; an empty one is every address."""
+    kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
+    family, _, _, _, address = socket.getaddrinfo(host or None, port, type=kind, flags=flags)[0]
+    return family, address
+
+
 def _work(settings: Settings, number: int, own_port: int) -> None:
     """Be a worker: serve on the shared port, and on one that leads to this worker alone."""
+    # Until the server takes the signal, there is nothing to reload: the models are loaded anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # A Ctrl-C reaches the whole group of the terminal, but the parent passes it on already.
     os.setpgrp()
     threading.Thread(target=_stop_with_the_parent, daemon=True).start()
