@@ -53,8 +53,12 @@ class Server(uvicorn.Server):
 
     def _unless_over(self, sockets: Sockets) -> Iterator[socket.socket]:
         """The sockets; none where the models did not load, or a stop was asked for meanwhile."""
-        if not self.should_exit and self.runtime.failure is None:
-            yield from sockets
+        if self.should_exit or self.runtime.failure is not None:
+            return
+        for each in sockets:
+            # uvloop would say nothing where this fails.
+            each.listen(self.config.backlog)
+            yield each
 
     @property
     def port(self) -> int:

@@ -228,14 +228,14 @@ def reserved_port(settings: Settings) -> Iterator[int]:
 def _claim(host: str, port: int) -> socket.socket:
     """A name that only one process can have, which the kernel takes back when it ends.
 
-    A TCP port cannot tell that another service is about to share it: until its workers listen, the
-    port looks free to whoever may follow on closed connections (SO_REUSEADDR), which a restart must.
-    The abstract Unix sockets belong to the network namespace, as the ports do.
+    The TCP port looks free until the workers of another service listen there: a probe without
+    SO_REUSEADDR would see that service, but also the closed connections of the one before. The
+    abstract Unix sockets belong to the network namespace, as the ports do.
     """
     _, (address, *_) = _resolved(host, port)
     claim = socket.socket(socket.AF_UNIX)
     try:
-        claim.bind(f"\0pneumoscope {address} {port}")
+        claim.bind(f"\0pneumoscope {address!s} {port}")
     except OSError:
         claim.close()
         raise

@@ -16,18 +16,20 @@ import pytest
 
 from service.errors import StartError
 from service.settings import Settings
-from service.workers import start
+from service.workers import CANNOT_START, start
 from tests.bundles import write_bundle
 from tests.integration.live import Process, eventually, problem, process
 
 WORKERS = 2
+LOG_ALONE = ("sh", "-c", 'exec "$@" 2> /dev/null', "sh")
 ADMIN = "admin-key-0123456789"
 HEADERS = {"Authorization": f"Bearer {ADMIN}"}
 
 
 @contextmanager
-def two_workers(models: Path, **environment: str) -> Iterator[Process]:
-    with process(models, workers=WORKERS, PNEUMO_PROVIDER="cpu", **environment) as service:
+def two_workers(models: Path, *arguments: str, **environment: str) -> Iterator[Process]:
+    environment |= {"PNEUMO_PROVIDER": "cpu"}
+    with process(models, *arguments, workers=WORKERS, **environment) as service:
         eventually(lambda: len(service.events("listening")) == 2 * WORKERS)
         yield service
 
@@ -106,6 +108,42 @@ def test_a_worker_that_dies_is_started_again_and_none_outlives_the_parent(tmp_pa
     assert own.status_code == 200
     assert problem(shared) == (409, "reload-refused")
     assert refused(service.url)
+
+
+@pytest.mark.parametrize("is_loading", [False, True])
+def test_a_worker_that_is_still_starting_outlives_a_reload(
+    tmp_path: Path, *, is_loading: bool
+) -> None:
+    write_bundle(tmp_path)
+
+    with two_workers(tmp_path) as service:
+        os.kill(service.events("worker started")[1]["pid"], signal.SIGKILL)
+        eventually(lambda: len(service.events("worker started")) == WORKERS + 1)
+        pid = service.events("worker started")[-1]["pid"]
+        # A process that has just been started imports its modules before it does anything.
+        eventually(lambda: not is_loading or os.getpgid(pid) == pid)
+        service.popen.send_signal(signal.SIGHUP)
+        eventually(lambda: len(service.events("listening")) == 2 * (WORKERS + 1))
+
+    assert [e["exit_code"] for e in service.events("worker ended")] == [-signal.SIGKILL]
+
+
+def test_a_worker_whose_models_are_gone_does_not_open_the_port(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_bundle(models)
+
+    with two_workers(models, *LOG_ALONE) as service:
+        listening = service.events("listening")
+        models.rename(tmp_path / "gone")
+        os.kill(service.events("worker started")[1]["pid"], signal.SIGKILL)
+        eventually(lambda: len(service.events("worker ended")) == 3)
+        still_listening = service.events("listening")
+        (tmp_path / "gone").rename(models)
+        eventually(lambda: len(service.events("listening")) == len(listening) + 2)
+
+    codes = [event["exit_code"] for event in service.events("worker ended")]
+    assert codes[:3] == [-signal.SIGKILL, CANNOT_START, CANNOT_START]
+    assert still_listening == listening
 
 
 def test_workers_that_cannot_start_stop_the_service(
