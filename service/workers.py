@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
@@ -22,6 +22,7 @@ from service.errors import ServiceError, StartError
 from service.logs import Logger, make_logger
 from service.server import serve
 from service.settings import Settings
+from service.shared_port import bound, reserved_port
 
 RESTART_DELAY_S = 1.0
 CANNOT_START = os.EX_CONFIG
@@ -206,67 +207,6 @@ def _signals() -> Iterator[socket.socket]:
             signal.set_wakeup_fd(wakeup)
 
 
-@contextmanager
-def reserved_port(settings: Settings) -> Iterator[int]:
-    """Hold the port for the workers, who alone listen on it; find a free one for port 0.
-
-    Raises:
-        StartError: The port is not free.
-    """
-    with ExitStack() as held:
-        try:
-            if settings.port:
-                held.enter_context(_claim(settings.host, settings.port))
-                # Another service that shared its port would silently be given half of the requests.
-                _bound(settings.host, settings.port, shared=False).close()
-            port = held.enter_context(_bound(settings.host, settings.port, shared=True))
-        except OSError as error:
-            raise StartError(f"Cannot listen on port {settings.port}: {error.strerror}.") from error
-        yield port.getsockname()[1]
-
-
-def _claim(host: str, port: int) -> socket.socket:
-    """A name that only one process can have, which the kernel takes back when it ends.
-
-    The TCP port looks free until the workers of another service listen there: a probe without
-    SO_REUSEADDR would see that service, but also the closed connections of the one before. The
-    abstract Unix sockets belong to the network namespace, as the ports do.
-    """
-    _, (address, *_) = _resolved(host, port)
-    claim = socket.socket(socket.AF_UNIX)
-    try:
-        claim.bind(f"\0pneumoscope {address!s} {port}")
-    except OSError:
-        claim.close()
-        raise
-    return claim
-
-
-def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
-    """A TCP socket that has its address, and does not listen yet."""
-    family, address = _resolved(host, port)
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            # As one process has it: "::" is not IPv4 too, whatever the system's default.
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind(address)
-    except OSError:
-        bound.close()
-        raise
-    return bound
-
-
-def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]:
-    """The first address of a host; an empty one is every address."""
-    kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
-    family, _, _, _, address = socket.getaddrinfo(host or None, port, type=kind, flags=flags)[0]
-    return family, address
-
-
 def _work(settings: Settings, number: int, own_port: int) -> None:
     """Be a worker: serve on the shared port, and on one that leads to this worker alone."""
     # Until the server takes the signal, there is nothing to reload: the models are loaded anyway.
@@ -285,8 +225,8 @@ def _work(settings: Settings, number: int, own_port: int) -> None:
 def _sockets(settings: Settings, own_port: int) -> list[socket.socket]:
     try:
         return [
-            _bound(settings.host, settings.port, shared=True),
-            _bound(settings.host, own_port, shared=False),
+            bound(settings.host, settings.port, shared=True),
+            bound(settings.host, own_port, shared=False),
         ]
     except OSError as error:
         raise StartError(

@@ -18,7 +18,8 @@ from service.repository import ModelRepository
 from service.runtime import open_repository
 from service.server import make_server, serve
 from service.settings import Settings
-from service.workers import reserved_port, share_of, start
+from service.shared_port import reserved_port
+from service.workers import share_of, start
 from tests.bundles import write_bundle
 from tests.integration.live import eventually
 
