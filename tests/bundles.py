@@ -307,13 +307,16 @@ def _insert_a_failing_lookup(model: onnx.ModelProto, fails_on: int) -> None:
     graph = model.graph
     graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "table"))
     graph.initializer.append(numpy_helper.from_array(np.array(fails_on, np.float32), "value"))
+    graph.initializer.append(numpy_helper.from_array(np.array([1, 2, 3]), "whole_image"))
     last = graph.node.pop()
     graph.node.extend(
         [
             helper.make_node("Equal", ["float", "value"], ["is_value"]),
             helper.make_node("Cast", ["is_value"], ["matches"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMin", ["matches"], ["all_match"], keepdims=0),
-            helper.make_node("Cast", ["all_match"], ["entry"], to=TensorProto.INT64),
+            # Of one image all pixels; of a batch any image.
+            helper.make_node("ReduceMin", ["matches", "whole_image"], ["all_match"], keepdims=0),
+            helper.make_node("ReduceMax", ["all_match"], ["any_matches"], keepdims=0),
+            helper.make_node("Cast", ["any_matches"], ["entry"], to=TensorProto.INT64),
             helper.make_node("Gather", ["table", "entry"], ["looked_up"]),
             helper.make_node("Add", [last.input[0], "looked_up"], ["safe"]),
             helper.make_node(last.op_type, ["safe", *last.input[1:]], list(last.output)),
