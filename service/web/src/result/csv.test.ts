@@ -8,6 +8,7 @@ const answer = (label: string): Answer => ({
     id: "0199",
     model: { name: "xray", version: 2, digest: "sha256:ab", intended_use: "Research only." },
     execution_provider: "CPUExecutionProvider",
+    precision: "fp32",
     results: [],
     timing_ms: { decode: 1, queue: 1, inference: 1, total: 5.5 },
   },
