@@ -18,7 +18,7 @@ pytestmark = pytest.mark.containers
 
 GPU = ("docker-compose.yml",)
 CPU = ("docker-compose.yml", "docker-compose.cpu.yml")
-BUNDLE = ROOT / "models" / "xray-four-class" / "1"
+BUNDLE = max((ROOT / "models" / "xray-four-class").glob("[0-9]*"), key=lambda path: int(path.name))
 
 MISSING_LIBRARIES = """
 import pathlib, subprocess, sysconfig
