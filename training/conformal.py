@@ -89,18 +89,8 @@ def measure_coverage(
         for name, value in _figures(covered[rows], answered[rows], whole(int(rows.sum()))).items():
             if np.isfinite(value[0]):
                 found = estimate(value, resampled[name])
-                metrics.append(
-                    Metric(
-                        dataset=dataset,
-                        name=PREFIX + name,
-                        value=found.value,
-                        lower=found.lower,
-                        upper=found.upper,
-                        images=int(rows.sum()),
-                        label=label,
-                        source=source,
-                    )
-                )
+                images = int(rows.sum())
+                metrics.append(found.metric(dataset, PREFIX + name, images, label, source))
     return tuple(metrics)
 
 

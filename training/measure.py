@@ -132,16 +132,7 @@ def _metrics(case: _Case, part: _Part, drawn: Weights, dataset: str) -> Iterator
         if np.isnan(value[0]):
             continue
         figure = estimate(value, resampled[name])
-        yield Metric(
-            dataset=dataset,
-            name=name,
-            label=part.label,
-            source=part.source,
-            value=figure.value,
-            lower=figure.lower,
-            upper=figure.upper,
-            images=images,
-        )
+        yield figure.metric(dataset, name, images, part.label, part.source)
 
 
 def _whole(case: _Case) -> _Part:

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from contract.findings import Label
+from contract.manifest import Metric
 
 Floats = NDArray[np.float64]
 Weights = NDArray[np.float64]
@@ -25,6 +29,34 @@ class Estimate:
     value: float
     lower: float
     upper: float
+
+    def metric(
+        self,
+        dataset: str,
+        name: str,
+        images: int,
+        label: Label | None = None,
+        source: str | None = None,
+    ) -> Metric:
+        """The figure as reports, cards and manifests carry it.
+
+        Args:
+            dataset: What it was measured on.
+            name: Of the figure.
+            images: How many it is of.
+            label: The finding that it is of; None where it is of all.
+            source: The source that it is of; None where it is of all.
+        """
+        return Metric(
+            dataset=dataset,
+            name=name,
+            value=self.value,
+            lower=self.lower,
+            upper=self.upper,
+            images=images,
+            label=label,
+            source=source,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +278,12 @@ def estimate(value: Floats, resampled: Floats) -> Estimate:
     """
     lower, upper = np.nanpercentile(resampled, [2.5, 97.5])
     return Estimate(float(value[0]), float(lower), float(upper))
+
+
+def share_of_independent(chosen: int, images: int) -> Estimate:
+    """A share of images that have no patients to resample, with its Wilson interval."""
+    interval = binomtest(chosen, images).proportion_ci(method="wilson")
+    return Estimate(chosen / images, float(interval.low), float(interval.high))
 
 
 def ratio(part: Floats, total: Floats) -> Floats:

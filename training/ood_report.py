@@ -7,12 +7,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import binomtest
 
 from training.acquisition_shifts import shifted
 from training.calibrate import familiar_limit
 from training.config import Recipe
-from training.metrics import auroc, whole
+from training.metrics import auroc, share_of_independent, whole
 from training.ood.fit import Embedded, embed, embed_training, embedding_model, joined
 from training.ood.methods import METHODS, Score
 from training.ood.scorer import OodScorer
@@ -132,7 +131,7 @@ def _detection(
     method: str, kind: Kind, inside: NDArray[np.floating], scores: NDArray[np.floating]
 ) -> Detection:
     caught = int((scores > familiar_limit(inside)).sum())
-    interval = binomtest(caught, len(scores)).proportion_ci(method="wilson")
+    share = share_of_independent(caught, len(scores))
     together = np.concatenate([inside, scores]).astype(np.float64)
     strange = np.arange(len(together)) >= len(inside)
     return Detection(
@@ -141,7 +140,7 @@ def _detection(
         familiar=kind.familiar,
         images=len(scores),
         auroc=float(auroc(together, strange, whole(len(together)))[0]),
-        caught=caught / len(scores),
-        lower=interval.low,
-        upper=interval.high,
+        caught=share.value,
+        lower=share.lower,
+        upper=share.upper,
     )

@@ -17,6 +17,7 @@ from contract.quality import CheckName, Quality, QualityLimits, assess
 from training.degradations import DEGRADATIONS, Degradation, degraded
 from training.figures import Curve, draw_curves
 from training.metrics import (
+    Estimate,
     Floats,
     Weights,
     balanced_accuracy,
@@ -35,14 +36,6 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Share(_Frozen):
-    """A share of images, 0 to 1, with its 95 % interval from a bootstrap over patients."""
-
-    value: float
-    lower: float
-    upper: float
-
-
 class Level(_Frozen):
     """What the model and the gate do at one amount of a fault.
 
@@ -50,8 +43,8 @@ class Level(_Frozen):
     """
 
     level: float
-    accuracy: Share
-    caught: Share
+    accuracy: Estimate
+    caught: Estimate
 
 
 class Fault(_Frozen):
@@ -75,8 +68,8 @@ class QualityReport(_Frozen):
     """
 
     images: int
-    accuracy: Share
-    refused: Share
+    accuracy: Estimate
+    refused: Estimate
     refused_by: dict[CheckName, float]
     faults: tuple[Fault, ...]
 
@@ -182,25 +175,20 @@ def _refused_by(assessed: list[Quality], limits: QualityLimits) -> dict[CheckNam
     return {limit.check: failed.count(limit.check) / len(assessed) for limit in limits.limits}
 
 
-def _accuracy(model: GatedModel, images: Images, drawn: Weights) -> Share:
+def _accuracy(model: GatedModel, images: Images, drawn: Weights) -> Estimate:
     said = model.predict(images).argmax(axis=1)
 
     def figure(weights: Weights) -> Floats:
         return balanced_accuracy(said, model.classes, weights)
 
-    return _share(figure(whole(len(said))), figure(drawn))
+    return estimate(figure(whole(len(said))), figure(drawn))
 
 
-def _share_of(chosen: NDArray[np.bool_], drawn: Weights) -> Share:
-    return _share(chosen.mean(keepdims=True), ratio(drawn @ chosen, drawn.sum(axis=1)))
+def _share_of(chosen: NDArray[np.bool_], drawn: Weights) -> Estimate:
+    return estimate(chosen.mean(keepdims=True), ratio(drawn @ chosen, drawn.sum(axis=1)))
 
 
-def _share(value: Floats, resampled: Floats) -> Share:
-    found = estimate(value, resampled)
-    return Share(value=found.value, lower=found.lower, upper=found.upper)
-
-
-def _curve(name: str, amounts: Floats, shares: list[Share]) -> Curve:
+def _curve(name: str, amounts: Floats, shares: list[Estimate]) -> Curve:
     return Curve(
         name=name,
         x=amounts,

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contract.manifest import Metric
 from training.errors import WorkdirMismatch
 from training.lungs.dataset import (
     LungImages,
@@ -79,16 +78,7 @@ def _measured(table: pd.DataFrame, trained: TrainedSegmenter, dataset: str) -> L
     for figure, reduce in FIGURES.items():
         resampled: NDArray[np.float64] = np.array([reduce(draw) for draw in drawn])
         value = estimate(np.array([reduce(values)]), resampled)
-        metrics.append(
-            Metric(
-                dataset=name,
-                name=figure,
-                value=value.value,
-                lower=value.lower,
-                upper=value.upper,
-                images=len(table),
-            )
-        )
+        metrics.append(value.metric(name, figure, len(table)))
     return LungEvaluation(
         dataset=name,
         images=len(table),

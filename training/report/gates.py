@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from contract.manifest import OOD_SCORE, Metric
-from training.metrics import Floats, Weights
+from training.metrics import Floats, Weights, share_of_independent
 from training.ood.unfamiliar import made_up
-from training.quality_report import GatedModel, Share, draw_quality, report_quality
+from training.quality_report import GatedModel, draw_quality, report_quality
 from training.report.checks import Check, Outcome
 from training.report.material import Images, Material, Rows
 
@@ -42,10 +41,10 @@ def quality_gate(material: Material) -> Outcome:
             f"the {len(harmful)} faults that cost the model ten points of accuracy or more it "
             f"catches at least {least:.1%}."
         ),
-        metrics=(_metric(material, "quality_refused", report.refused, len(rows)),),
+        metrics=(report.refused.metric(material.dataset, "quality_refused", len(rows)),),
         details=tuple(
-            _metric(
-                material, f"quality_caught_{fault.name}_{level.level:g}", level.caught, len(rows)
+            level.caught.metric(
+                material.dataset, f"quality_caught_{fault.name}_{level.level:g}", len(rows)
             )
             for fault in report.faults
             for level in fault.levels
@@ -79,30 +78,15 @@ def unfamiliar(material: Material) -> Outcome:
 def _of_kinds(caught: dict[str, NDArray[np.bool_]]) -> Iterator[Metric]:
     for kind, found in caught.items():
         # Each picture is drawn on its own, so there are no patients to resample.
-        interval = binomtest(int(found.sum()), len(found)).proportion_ci(method="wilson")
-        yield Metric(
-            dataset="pictures that show no patient's chest",
-            name=f"unfamiliar_caught_{kind.replace(' ', '_')}",
-            value=float(found.mean()),
-            lower=interval.low,
-            upper=interval.high,
-            images=len(found),
+        yield share_of_independent(int(found.sum()), len(found)).metric(
+            "pictures that show no patient's chest",
+            f"unfamiliar_caught_{kind.replace(' ', '_')}",
+            len(found),
         )
 
 
 def _share(weights: Weights, chosen: NDArray[np.bool_]) -> Floats:
     return (weights @ chosen) / weights.sum(axis=1)
-
-
-def _metric(material: Material, name: str, share: Share, images: int) -> Metric:
-    return Metric(
-        dataset=material.dataset,
-        name=name,
-        value=share.value,
-        lower=share.lower,
-        upper=share.upper,
-        images=images,
-    )
 
 
 GATES = (

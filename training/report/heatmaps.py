@@ -151,15 +151,7 @@ def _metrics(
 ) -> Iterator[Metric]:
     for name, (figure, images) in figures.items():
         if images and np.isfinite(figure.value):
-            yield Metric(
-                dataset=material.dataset,
-                name=name,
-                label=label,
-                value=figure.value,
-                lower=figure.lower,
-                upper=figure.upper,
-                images=images,
-            )
+            yield figure.metric(material.dataset, name, images, label)
 
 
 HEATMAPS = (

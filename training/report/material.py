@@ -129,12 +129,4 @@ class Material:
         """
         drawn = patient_bootstrap(self.predictions.patients[rows], self.seed)
         found = estimate(figure(whole(len(rows))), figure(drawn))
-        return Metric(
-            dataset=self.dataset,
-            name=name,
-            label=label,
-            value=found.value,
-            lower=found.lower,
-            upper=found.upper,
-            images=len(rows),
-        )
+        return found.metric(self.dataset, name, len(rows), label)

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from contract.quality import Limit, QualityLimits
 from tests.synthetic import synthetic_radiograph
 from training.degradations import DEGRADATIONS
+from training.metrics import Estimate
 from training.quality_report import (
     Fault,
     GatedModel,
     Level,
     QualityReport,
-    Share,
     draw_quality,
     report_quality,
 )
@@ -87,7 +87,7 @@ def test_the_limit_is_drawn_where_half_of_the_images_are_refused(
     monkeypatch.setattr(
         "training.quality_report.draw_curves", lambda _path, _panels, limits: drawn.append(limits)
     )
-    none, *levels = (Share(value=value, lower=value, upper=value) for value in caught)
+    none, *levels = (Estimate(value, value, value) for value in caught)
     fault = Fault(
         name="blur",
         axis="blur",

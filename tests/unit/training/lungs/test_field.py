@@ -1,10 +1,9 @@
-from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
 import pytest
 
-from contract.manifest import Provenance
+from tests.bundles import PROVENANCE
 from tests.lung_data import tiny_segmenter
 from tests.training_data import tiny_recipe, write_kermany
 from training.errors import CalibrationError, WorkdirIncomplete
@@ -14,17 +13,6 @@ from training.lungs.workdir import LungWorkdir
 
 RECIPE = tiny_recipe()
 SEGMENTER = tiny_segmenter()
-PROVENANCE = Provenance(
-    recipe="none",
-    dataset="synthetic",
-    licence="Apache-2.0",
-    training_images=1,
-    validation_images=1,
-    data_digest="none",
-    git_revision="none",
-    framework="keras",
-    trained_at=datetime(2026, 1, 1, tzinfo=UTC),
-)
 
 
 def sees_what_is_dark(folder: Path) -> LungWorkdir:
