@@ -1,33 +1,38 @@
 """Several processes that share a port, where one event loop is too little for the CPUs.
 
 Each worker is a whole service with its own models. The parent serves nothing: it starts the
-workers, passes signals on, and starts again whoever died.
+workers, deals the connections out to them, passes signals on, and starts again whoever died.
 """
 
+import gc
 import os
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from functools import partial
+from multiprocessing import get_context
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkProcess
+from typing import cast
 
 from contract.errors import ContractError
 from service.cpus import available_cpus
 from service.errors import ServiceError, StartError
+from service.intake import Intake
 from service.logs import Logger, make_logger
 from service.server import serve
 from service.settings import Settings
-from service.shared_port import bound, reserved_port
+from service.shared_port import SharedPort, Source, bound
 
 RESTART_DELAY_S = 1.0
 CANNOT_START = os.EX_CONFIG
 """How a worker ends that cannot start: an exception that nobody foresaw ends it with 1."""
 STOPS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (*STOPS, signal.SIGHUP)
 THREADS = ("decode_workers", "inference_workers")
 
 
@@ -42,9 +47,10 @@ def start(settings: Settings) -> None:
     if settings.workers == 1:
         serve(settings)
         return
-    with reserved_port(settings) as port:
-        told = settings.model_copy(update={"port": port})
-        code = _Supervisor(told, make_logger(settings.log_level), numbered=settings.port > 0).run()
+    log = make_logger(settings.log_level)
+    port = SharedPort(settings.host, settings.port, log)
+    told = settings.model_copy(update={"port": port.port})
+    code = _Supervisor(told, port, log, numbered=settings.port > 0).run()
     if code:
         raise SystemExit(code)
 
@@ -69,11 +75,14 @@ def share_of(settings: Settings, number: int, cpus: int) -> Settings:
 class _Supervisor:
     """The parent of the workers."""
 
-    def __init__(self, settings: Settings, log: Logger, *, numbered: bool) -> None:
+    def __init__(
+        self, settings: Settings, port: SharedPort, log: Logger, *, numbered: bool
+    ) -> None:
         self._settings = settings
+        self._port = port
         self._log = log
         self._numbered = numbered
-        self._processes: dict[int, SpawnProcess] = {}
+        self._processes: dict[int, ForkProcess] = {}
         self._due: dict[int, float] = {}
         self._restarts: set[int] = set()
         self._stopping = False
@@ -85,6 +94,8 @@ class _Supervisor:
         Raises:
             StartError: A worker's process cannot be made in the first place.
         """
+        # What is here now stays; a collector that looked at it would copy its pages to each worker.
+        gc.freeze()
         try:
             with _signals() as signals:
                 self._start_all()
@@ -92,6 +103,7 @@ class _Supervisor:
         finally:
             # Those that are left would be waited for when the interpreter ends, and never told to.
             self._end()
+            gc.unfreeze()
         return self._code
 
     def _start_all(self) -> None:
@@ -103,41 +115,67 @@ class _Supervisor:
 
     def _look_after(self, signals: socket.socket) -> None:
         while self._processes or self._due:
-            numbers = {process.sentinel: n for n, process in self._processes.items()}
-            for ready in wait([signals, *numbers], self._patience_s()):
-                if isinstance(ready, int):
-                    self._ended(numbers[ready])
-                else:
-                    self._pass_on(signals.recv(1)[0])
+            sources = self._sources(signals)
+            for ready in wait(list(sources), self._patience_s()):
+                sources[cast("Source", ready)]()
             self._start_what_is_due()
+
+    def _sources(self, signals: socket.socket) -> dict[Source, Callable[[], None]]:
+        """What to wait for, and what to do when it comes."""
+        return {
+            signals: lambda: self._pass_on(signals.recv(1)[0]),
+            **{p.sentinel: partial(self._ended, n) for n, p in self._processes.items()},
+            **self._port.sources(),
+        }
 
     def _end(self) -> None:
         if not self._stopping:
             self._stop()
         for process in self._processes.values():
             process.join()
+        self._port.close()
 
     def _start(self, number: int) -> None:
         own_port = self._settings.port + 1 + number if self._numbered else 0
         told = share_of(self._settings, number, available_cpus())
-        # A forked process could not use CUDA, and would hold the threads' locks for ever.
-        process = get_context("spawn").Process(target=_work, args=(told, number, own_port))
-        process.start()
+        intake = self._port.connect(number)
+        # A forked process shares all that is imported, and needs no second to import it. To fork
+        # is safe as long as this process has no threads, whose locks would be held for ever
+        # (OpenBLAS ends its own before a fork), and has not touched CUDA: it opens no session.
+        process = get_context("fork").Process(
+            target=self._become, args=(told, number, own_port, intake)
+        )
+        try:
+            with _signals_held_back():
+                process.start()
+        except OSError:
+            self._port.disconnect(number)
+            raise
+        finally:
+            intake.close()
         self._processes[number] = process
         self._log.info("worker started", worker=number, pid=process.pid)
+
+    def _become(self, settings: Settings, number: int, own_port: int, intake: Intake) -> None:
+        """Be a worker, in a new process: give up what only the parent may have."""
+        signal.set_wakeup_fd(-1)
+        for stop in STOPS:
+            signal.signal(stop, signal.SIG_DFL)
+        # Until the server takes it, there is nothing to reload: the models are loaded anyway.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._port.close()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        _work(settings, number, own_port, intake)
 
     def _ended(self, number: int) -> None:
         process = self._processes.pop(number)
         process.join()
+        self._port.disconnect(number)
         code = process.exitcode or 0
         if self._stopping:
             # One that is still starting has accepted nothing, and does not know the signals yet.
-            clean = code in (0, -signal.SIGTERM, -signal.SIGHUP)
+            clean = code in (0, -signal.SIGTERM)
             self._code = self._code or (0 if clean else _exit_status(code))
-            return
-        if code == -signal.SIGHUP:
-            # It had not come to ignore the signal yet. The next one reads the folder as it is now.
-            self._due[number] = time.monotonic()
             return
         self._log.error("worker ended", worker=number, exit_code=code)
         if code == CANNOT_START and number not in self._restarts:
@@ -148,9 +186,11 @@ class _Supervisor:
         self._due[number] = time.monotonic() + RESTART_DELAY_S
 
     def _patience_s(self) -> float | None:
-        if not self._due:
-            return None
-        return max(0.0, min(self._due.values()) - time.monotonic())
+        now = time.monotonic()
+        due = [*self._due.values()]
+        if self._port.rests_until > now:
+            due.append(self._port.rests_until)
+        return max(0.0, min(due) - now) if due else None
 
     def _start_what_is_due(self) -> None:
         now = time.monotonic()
@@ -174,11 +214,13 @@ class _Supervisor:
     def _stop(self) -> None:
         self._stopping = True
         self._due.clear()
+        # First, so that a worker that is told to stop knows that no connection comes any more.
+        self._port.stop()
         for process in self._processes.values():
             _send(process, signal.SIGTERM)
 
 
-def _send(process: SpawnProcess, number: signal.Signals) -> None:
+def _send(process: ForkProcess, number: signal.Signals) -> None:
     # As long as it is not known to have ended, its number is nobody else's.
     if process.pid is not None and process.exitcode is None:
         os.kill(process.pid, number)
@@ -196,9 +238,9 @@ def _signals() -> Iterator[socket.socket]:
     """A socket on which each signal arrives as a byte, between two steps of whoever reads it."""
     arrivals, departures = socket.socketpair()
     with arrivals, departures:
-        departures.setblocking(False)  # noqa: FBT003 - it takes no name
+        departures.settimeout(0)
         wakeup = signal.set_wakeup_fd(departures.fileno())
-        before = {s: signal.signal(s, lambda *_: None) for s in (*STOPS, signal.SIGHUP)}
+        before = {s: signal.signal(s, lambda *_: None) for s in SIGNALS}
         try:
             yield arrivals
         finally:
@@ -207,36 +249,39 @@ def _signals() -> Iterator[socket.socket]:
             signal.set_wakeup_fd(wakeup)
 
 
-def _work(settings: Settings, number: int, own_port: int) -> None:
-    """Be a worker: serve on the shared port, and on one that leads to this worker alone."""
-    # Until the server takes the signal, there is nothing to reload: the models are loaded anyway.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """A forked process must not take a signal in the parent's way, which would keep it running."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(settings: Settings, number: int, own_port: int, intake: Intake) -> None:
+    """Be a worker: serve what is handed over, and a port that leads to this worker alone."""
     # A Ctrl-C reaches the whole group of the terminal, but the parent passes it on already.
     os.setpgrp()
-    threading.Thread(target=_stop_with_the_parent, daemon=True).start()
+    threading.Thread(target=_stop_with_the_parent, args=(intake,), daemon=True).start()
     log = make_logger(settings.log_level).bind(worker=number)
     try:
-        serve(settings, _sockets(settings, own_port), log)
+        serve(settings, [_own_socket(settings.host, own_port)], log, intake)
     except (ContractError, ServiceError) as error:
         sys.stderr.write(f"pneumo-serve: {' '.join(str(error).split())}\n")
         raise SystemExit(CANNOT_START) from None
 
 
-def _sockets(settings: Settings, own_port: int) -> list[socket.socket]:
+def _own_socket(host: str, port: int) -> socket.socket:
     try:
-        return [
-            bound(settings.host, settings.port, shared=True),
-            bound(settings.host, own_port, shared=False),
-        ]
+        return bound(host, port)
     except OSError as error:
         raise StartError(
-            f"A worker cannot listen on port {own_port}, which is its own: {error.strerror}."
+            f"A worker cannot listen on port {port}, which is its own: {error.strerror}."
         ) from error
 
 
-def _stop_with_the_parent() -> None:
+def _stop_with_the_parent(intake: Intake) -> None:
     """Where the parent is killed, nobody else would stop its workers."""
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
+    intake.wait_for_the_parent_to_die()
+    os.kill(os.getpid(), signal.SIGTERM)

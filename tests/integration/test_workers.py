@@ -5,10 +5,12 @@ import json
 import os
 import signal
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -43,6 +45,18 @@ def own_urls(service: Process) -> dict[int, str]:
     }
 
 
+def connect(stack: ExitStack, service: Process, connections: int) -> Counter[int]:
+    """Open connections that stay open, ask one thing on each, and count them by worker."""
+    before = len(service.events("request"))
+    for _ in range(connections):
+        connection = HTTPConnection("127.0.0.1", service.port, timeout=60)
+        stack.callback(connection.close)
+        connection.request("GET", "/models")
+        assert connection.getresponse().read()
+    eventually(lambda: len(service.events("request")) == before + connections)
+    return Counter(event["worker"] for event in service.events("request")[before:])
+
+
 def refused(url: str) -> bool:
     host, port = url.removeprefix("http://").split(":")
     try:
@@ -65,7 +79,7 @@ def test_what_every_worker_has_in_work_is_answered_before_the_end(
     post = partial(httpx.post, content=radiograph, trust_env=False, timeout=60)
 
     with two_workers(tmp_path) as service, ThreadPoolExecutor(WORKERS) as clients:
-        # Each request has a connection of its own, which the kernel gives to one of the workers.
+        # Each request has a connection of its own, and the workers take turns.
         statuses = [get(f"{service.url}/models").status_code for _ in range(32)]
         eventually(lambda: len(service.events("request")) == 32)
         answered_by = {event["worker"] for event in service.events("request")}
@@ -110,6 +124,35 @@ def test_a_worker_that_dies_is_started_again_and_none_outlives_the_parent(tmp_pa
     assert refused(service.url)
 
 
+def test_connections_that_stay_open_are_spread_evenly_and_a_new_worker_gets_its_share(
+    tmp_path: Path,
+) -> None:
+    write_bundle(tmp_path)
+
+    with two_workers(tmp_path) as service, ExitStack() as stack:
+        at_first = connect(stack, service, 8)
+        os.kill(service.events("worker started")[1]["pid"], signal.SIGKILL)
+        eventually(lambda: len(service.events("listening")) == 3 * WORKERS)
+        after_a_restart = connect(stack, service, 4)
+        at_last = connect(stack, service, 4)
+
+    assert at_first == {0: 4, 1: 4}
+    assert after_a_restart == {1: 4}
+    assert at_last == {0: 2, 1: 2}
+
+
+def test_connections_wait_while_no_worker_is_ready(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+
+    with two_workers(tmp_path) as service:
+        for event in service.events("worker started"):
+            os.kill(event["pid"], signal.SIGKILL)
+        eventually(lambda: len(service.events("worker ended")) == WORKERS)
+        answer = httpx.get(f"{service.url}/models", trust_env=False, timeout=60)
+
+    assert answer.status_code == 200
+
+
 def test_a_worker_that_is_still_loading_outlives_a_reload(tmp_path: Path) -> None:
     write_bundle(tmp_path)
 
@@ -117,7 +160,7 @@ def test_a_worker_that_is_still_loading_outlives_a_reload(tmp_path: Path) -> Non
         os.kill(service.events("worker started")[1]["pid"], signal.SIGKILL)
         eventually(lambda: len(service.events("worker started")) == WORKERS + 1)
         pid = service.events("worker started")[-1]["pid"]
-        # When it leaves its parent's group, it has imported its modules and is about to load.
+        # When it leaves its parent's group, it is about to load.
         eventually(lambda: os.getpgid(pid) == pid)
         service.popen.send_signal(signal.SIGHUP)
         eventually(lambda: len(service.events("listening")) == 2 * (WORKERS + 1))

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable
 from multiprocessing import active_children
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
@@ -14,38 +14,28 @@ import pytest
 from service import workers
 from service.app import create_app
 from service.errors import StartError
+from service.intake import Intake
 from service.repository import ModelRepository
 from service.runtime import open_repository
 from service.server import make_server, serve
 from service.settings import Settings
-from service.shared_port import reserved_port
 from service.workers import share_of, start
 from tests.bundles import write_bundle
 from tests.integration.live import eventually
 
 
-def ends_once(settings: Settings, number: int, code: int) -> None:
+def crashes_once(settings: Settings, number: int, own_port: int, intake: Intake) -> None:
     """In the place of a worker: the first one ends; the next one has the service stopped."""
     ended = settings.models_dir / "ended"
     if number == 0 and not ended.exists():
         ended.touch()
-        if code < 0:
-            os.kill(os.getpid(), -code)
-        raise SystemExit(code)
+        raise SystemExit(1)
     if number == 0:
         os.kill(os.getppid(), signal.SIGTERM)
     signal.pause()
 
 
-def crashes_once(settings: Settings, number: int, own_port: int) -> None:
-    ends_once(settings, number, 1)
-
-
-def is_hung_up_on_once(settings: Settings, number: int, own_port: int) -> None:
-    ends_once(settings, number, -signal.SIGHUP)
-
-
-def cannot_start_any_more(settings: Settings, number: int, own_port: int) -> None:
+def cannot_start_any_more(settings: Settings, number: int, own_port: int, intake: Intake) -> None:
     """In the place of a worker: it cannot start, which it finds out after a stop."""
     if number == 0:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(workers.CANNOT_START))
@@ -54,7 +44,7 @@ def cannot_start_any_more(settings: Settings, number: int, own_port: int) -> Non
         time.sleep(0.01)
 
 
-def waits(settings: Settings, number: int, own_port: int) -> None:
+def waits(settings: Settings, number: int, own_port: int, intake: Intake) -> None:
     signal.pause()
 
 
@@ -63,14 +53,14 @@ def two_workers(models: Path) -> Settings:
 
 
 def let_processes_start(monkeypatch: pytest.MonkeyPatch, outcomes: Iterable[bool]) -> None:
-    begin, left = SpawnProcess.start, iter(outcomes)
+    begin, left = ForkProcess.start, iter(outcomes)
 
-    def start_or_fail(process: SpawnProcess) -> None:
+    def start_or_fail(process: ForkProcess) -> None:
         if not next(left):
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         begin(process)
 
-    monkeypatch.setattr(SpawnProcess, "start", start_or_fail)
+    monkeypatch.setattr(ForkProcess, "start", start_or_fail)
     monkeypatch.setattr(workers, "RESTART_DELAY_S", 0)
 
 
@@ -110,18 +100,6 @@ def test_a_worker_that_crashes_does_not_stop_the_service(
     said = capfd.readouterr().out
     assert said.count("worker started") == 3
     assert said.count("worker ended") == 1
-
-
-def test_a_worker_that_a_reload_meets_before_it_can_take_it_is_started_again_quietly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(workers, "_work", is_hung_up_on_once)
-
-    start(two_workers(tmp_path))
-
-    said = capfd.readouterr().out
-    assert said.count("worker started") == 3
-    assert "worker ended" not in said
 
 
 def test_a_stopped_worker_that_could_not_start_is_told_by_exit_code_1(
@@ -185,29 +163,3 @@ def test_a_worker_that_cannot_listen_says_so(tmp_path: Path) -> None:
 
         with pytest.raises(StartError, match="Cannot listen: Address already in use"):
             serve(two_workers(tmp_path), [port])
-
-
-def test_a_port_that_another_service_is_about_to_share_is_not_shared() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    first = Settings(workers=2, provider="cpu", port=port)
-    second = first.model_copy(update={"host": "localhost"})
-
-    with (
-        reserved_port(first),
-        pytest.raises(StartError, match="Address already in use"),
-        reserved_port(second),
-    ):
-        pass
-    with reserved_port(second):
-        pass
-
-
-def test_every_address_of_ipv6_leaves_ipv4_to_others() -> None:
-    if not socket.has_ipv6:
-        pytest.skip("this system has no IPv6")
-    settings = Settings(workers=2, provider="cpu", port=0, host="::")
-
-    with reserved_port(settings) as port, socket.socket() as other:
-        other.bind(("0.0.0.0", port))  # noqa: S104 - nothing listens there
