@@ -19,6 +19,7 @@ Entry = TypeVar("Entry", bound=np.generic)
 # The sample depths of radiography; a 16-bit file does not say which of them it carries.
 SAMPLE_BITS = (8, 10, 12, 14, 16)
 BLOCK_VALUES = 1 << 20
+_PILLOW_MODES = {np.dtype("u1"): "L", np.dtype("<u2"): "I;16", np.dtype(">u2"): "I;16B"}
 
 
 def rescale(values: Samples, slope: float, intercept: float) -> Values:
@@ -183,8 +184,27 @@ def resize(pixels: GrayPixels, size: tuple[int, int]) -> GrayPixels:
     if pixels.shape == size:
         return pixels
     height, width = size
-    image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    resized = shared_with_pillow(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    # What np.asarray does as well, once it has found out how.
+    return np.frombuffer(resized.tobytes(), pixels.dtype).reshape(size)
+
+
+def shared_with_pillow(pixels: GrayPixels) -> Image.Image:
+    """Show pixels to Pillow, uncopied where they are contiguous.
+
+    It is what Image.fromarray does, without finding out how: that takes twice as long.
+
+    Args:
+        pixels: uint8 or uint16 of either byte order, shape (rows, columns); not to be changed while
+            the image lives.
+
+    Returns:
+        An image of mode L, I;16 or I;16B.
+    """
+    mode = _PILLOW_MODES[pixels.dtype]
+    rows, columns = pixels.shape
+    plane = np.ascontiguousarray(pixels)
+    return Image.frombuffer(mode, (columns, rows), plane, "raw", mode, 0, 1)
 
 
 def to_uint8(pixels: GrayPixels) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ can take the image again. A model without limits accepts every image.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,8 +97,7 @@ class QualityLimits(_Frozen):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One check of one image; ``advice`` says what to do where it was not passed."""
 
     name: CheckName
@@ -155,14 +154,14 @@ def measure(
         position: Of the model.
     """
     inside = measures.inside(image)
-    shares, plane = measures.histogram(inside), inside.astype(np.int16)
-    contrast = measures.contrast(shares)
+    grays, changes = measures.grays(inside), measures.changes(inside)
+    contrast = measures.contrast(grays)
     values: dict[CheckName, float] = {
-        "exposure": measures.exposure(shares),
+        "exposure": measures.exposure(grays),
         "contrast": contrast,
-        "sharpness": measures.sharpness(plane),
-        "noise": measures.noise(plane, contrast),
-        "clipping": measures.clipping(shares),
+        "sharpness": measures.sharpness(changes),
+        "noise": measures.noise(changes, contrast),
+        "clipping": measures.clipping(grays),
         "collimation": measures.collimation(image),
         "aspect": columns / rows,
         "resolution": float(min(rows, columns)),
@@ -172,15 +171,11 @@ def measure(
 
 def checked(limit: Limit, value: float) -> Check:
     """Hold a value against its limits; a value that is no number is beyond them."""
+    lower, upper = limit.lower, limit.upper
     side: Side | None = None
-    if limit.lower is not None and not value >= limit.lower:
+    if lower is not None and not value >= lower:
         side = "lower"
-    elif limit.upper is not None and not value <= limit.upper:
+    elif upper is not None and not value <= upper:
         side = "upper"
-    return Check(
-        name=limit.check,
-        value=value,
-        lower=limit.lower,
-        upper=limit.upper,
-        advice=ADVICE[limit.check, side] if side else None,
-    )
+    advice = ADVICE[limit.check, side] if side else None
+    return Check(limit.check, value, lower, upper, advice)
