@@ -36,7 +36,8 @@ def make_logger(level: str, stream: BinaryIO | None = None) -> Logger:
                 _to_json,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(level),
-        ),
+            # What is wrapped is a proxy that would put a logger together for every line.
+        ).bind(),
     )
 
 
