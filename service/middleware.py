@@ -1,23 +1,27 @@
 """What happens to every request, around the routes: plain ASGI, so that nothing is buffered."""
 
 import time
+from collections.abc import Iterable
+from typing import TypeAlias
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.headers import header_of
 from service.identifiers import request_id, traceparent
 from service.logs import Logger, where
 from service.metrics import Metrics
 from service.problems import error_response
 from service.tracing import NO_TRACE, Tracing
 
+RawHeader: TypeAlias = tuple[bytes, bytes]
 UNMATCHED = "unmatched"
-SECURITY_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+# ASGI has the names of headers in lower case, and takes them as they are, without a mapping.
+SECURITY_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 
 class RequestContext:
@@ -77,9 +81,8 @@ class _Exchange:
     """One request and its answer."""
 
     def __init__(self, scope: Scope, send: Send, tracing: Tracing) -> None:
-        headers = Headers(scope=scope)
-        self.request_id = request_id(headers.get("x-request-id"))
-        given = traceparent(headers.get("traceparent"))
+        self.request_id = request_id(header_of(scope, b"x-request-id"))
+        given = traceparent(header_of(scope, b"traceparent"))
         # Probes and pages that are only read would drown the spans of what does the work.
         traced = scope["method"] == "POST"
         self.trace = tracing.request("POST", given) if traced else NO_TRACE
@@ -93,10 +96,13 @@ class _Exchange:
         """Send on, with the headers that every answer has."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self.request_id
-            if self.traceparent is not None:
-                headers["traceparent"] = self.traceparent
-            for name, value in SECURITY_HEADERS.items():
-                headers.setdefault(name, value)
+            message["headers"] = self._complete(message["headers"])
         await self._send(message)
+
+    def _complete(self, headers: Iterable[RawHeader]) -> list[RawHeader]:
+        """Add the headers that every answer has; of those of security, a route's own prevail."""
+        complete = [*headers, (b"x-request-id", self.request_id.encode("latin-1"))]
+        if self.traceparent is not None:
+            complete.append((b"traceparent", self.traceparent.encode("latin-1")))
+        names = {name for name, _ in complete}
+        return complete + [header for header in SECURITY_HEADERS if header[0] not in names]

@@ -6,10 +6,10 @@ Plain ASGI, so that nothing is buffered.
 import asyncio
 import time
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTimeout, BodyTooLarge, TooManyUploads
+from service.headers import header_of
 
 # The slowest line that a client may have, 128 kbit/s: what comes slower uses up its patience.
 MIN_BYTES_PER_S = 16 * 1024
@@ -73,7 +73,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
+        declared = header_of(scope, b"content-length") or ""
         # A body that says that it is too large is not read at all.
         refused = declared.isdigit() and int(declared) > self._limit
         body = _Body(receive, self._limit, self._budget, self._timeout_s, refused=refused)

@@ -28,6 +28,12 @@ async def fails_late(_scope: Scope, _receive: Receive, send: Send) -> None:
     raise ValueError("doe^jane in /srv/models")
 
 
+async def page(_scope: Scope, _receive: Receive, send: Send) -> None:
+    headers = [(b"cache-control", b"max-age=60")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body"})
+
+
 def call(
     app: ASGIApp, request_id: str = "42"
 ) -> tuple[httpx.Response, list[dict[str, object]], str]:
@@ -82,6 +88,19 @@ def test_a_status_of_the_framework_without_a_type_of_its_own_is_a_plain_problem(
     assert response.headers["x-tea"] == "green"
     assert response.json()["type"] == "about:blank"
     assert response.json()["title"] == "I'm a Teapot"
+
+
+def test_every_answer_has_its_headers_once_and_a_route_may_decide_on_those_of_security() -> None:
+    response, _, _ = call(page)
+
+    assert dict(response.headers.multi_items()) == {
+        "cache-control": "max-age=60",
+        "x-request-id": "42",
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+    }
+    assert len(response.headers.multi_items()) == 5
 
 
 def test_what_is_not_http_passes() -> None:
