@@ -90,7 +90,7 @@ def _rejection(rejection: Rejection, request_id: str) -> dict[str, object]:
         "file": rejection.name,
         "sha256": rejection.sha256,
         "status": "error",
-        "problem": describe(rejection.error, request_id).model_dump(),
+        "problem": describe(rejection.error, request_id),
     }
 
 

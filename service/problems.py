@@ -26,7 +26,6 @@ from service.errors import (
     ProblemType,
     ServiceError,
 )
-from service.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
 INFERENCE_PROTOCOL = "/v2"
@@ -34,6 +33,8 @@ REALM = 'Bearer realm="pneumoscope"'
 _UNFORESEEN = "The request failed. Give the operator its X-Request-ID, a header of this answer."
 _HTTP_PROBLEMS = {kind.status: kind for kind in (NOT_FOUND, METHOD_NOT_ALLOWED)}
 _MAX_NAME = 40
+# Source: RFC 9457 section 4.2.1 (a problem that the status says all of).
+_NO_TYPE = "about:blank"
 
 
 def problem_type(error: Exception) -> ProblemType:
@@ -41,29 +42,30 @@ def problem_type(error: Exception) -> ProblemType:
     return PROBLEM_TYPES.get(type(error), INTERNAL)
 
 
-def describe(error: Exception, request_id: str) -> Problem:
-    """Write a problem detail; what is unforeseen says nothing of the inside.
+def describe(error: Exception, request_id: str) -> dict[str, object]:
+    """Write a problem detail, as ``schemas.Problem`` describes it.
 
     Args:
         error: One of this project's own errors, or any other.
         request_id: Of the request that met it.
     """
     kind = problem_type(error)
-    return _problem(kind, _UNFORESEEN if kind is INTERNAL else str(error), request_id)
+    return _problem(kind, _detail(error, kind), request_id)
 
 
 def error_response(error: Exception, request_id: str) -> Response:
     """Answer an error with its own status."""
-    response = _ProblemResponse(describe(error, request_id))
+    kind = problem_type(error)
+    headers = {}
     if retry_after_s := getattr(error, "retry_after_s", None):
-        response.headers["Retry-After"] = str(retry_after_s)
-    if response.status_code == http.HTTPStatus.UNAUTHORIZED:
+        headers["Retry-After"] = str(retry_after_s)
+    if kind.status == http.HTTPStatus.UNAUTHORIZED:
         # Source: RFC 6750 section 3.
-        response.headers["WWW-Authenticate"] = REALM
-    if response.status_code == http.HTTPStatus.REQUEST_TIMEOUT:
+        headers["WWW-Authenticate"] = REALM
+    if kind.status == http.HTTPStatus.REQUEST_TIMEOUT:
         # Source: RFC 9110 section 15.5.9.
-        response.headers["Connection"] = "close"
-    return response
+        headers["Connection"] = "close"
+    return _ProblemResponse(kind, _detail(error, kind), request_id, headers)
 
 
 def install(app: FastAPI) -> None:
@@ -105,8 +107,7 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     """Say which parameter is wrong, and why."""
     failures = cast("RequestValidationError", error).errors()
     detail = "; ".join(f"{str(f['loc'][-1])[:_MAX_NAME]}: {f['msg']}" for f in failures)
-    problem = _problem(INVALID_PARAMETER, f"{detail}.", request_id_of(request.scope))
-    return _ProblemResponse(problem)
+    return _ProblemResponse(INVALID_PARAMETER, f"{detail}.", request_id_of(request.scope))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -116,20 +117,23 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if kind is None:
         phrase = http.HTTPStatus(raised.status_code).phrase
         kind = ProblemType(raised.status_code, "", phrase)
-    response = _ProblemResponse(_problem(kind, f"{kind.title}.", request_id_of(request.scope)))
-    response.headers.update(raised.headers or {})
-    return response
+    return _ProblemResponse(kind, f"{kind.title}.", request_id_of(request.scope), raised.headers)
 
 
-def _problem(kind: ProblemType, detail: str, request_id: str) -> Problem:
-    return Problem(
-        type=f"/problems/{kind.slug}" if kind.slug else "about:blank",
-        title=kind.title,
-        status=kind.status,
-        detail=detail,
+def _detail(error: Exception, kind: ProblemType) -> str:
+    """What is wrong in this case; what is unforeseen says nothing of the inside."""
+    return _UNFORESEEN if kind is INTERNAL else str(error)
+
+
+def _problem(kind: ProblemType, detail: str, request_id: str) -> dict[str, object]:
+    return {
+        "type": f"/problems/{kind.slug}" if kind.slug else _NO_TYPE,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
         # Source: RFC 8141 section 2 (what may stand in a URN as it is).
-        instance=f"urn:request:{quote(request_id, safe='')}",
-    )
+        "instance": f"urn:request:{quote(request_id, safe='')}",
+    }
 
 
 _ANSWERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
@@ -148,10 +152,16 @@ class _ProblemResponse(Response):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(orjson.dumps(problem.model_dump()), problem.status)
-        self._slug = problem.type.removeprefix("/problems/")
-        self._detail = problem.detail
+    def __init__(
+        self,
+        kind: ProblemType,
+        detail: str,
+        request_id: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(orjson.dumps(_problem(kind, detail, request_id)), kind.status, headers)
+        self._slug = kind.slug or _NO_TYPE
+        self._detail = detail
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["problem"] = self._slug

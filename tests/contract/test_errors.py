@@ -14,6 +14,7 @@ from service.errors import (
     problem_types,
 )
 from service.problems import describe, error_response
+from service.schemas import Problem
 
 
 def descendants(root: type[Exception]) -> set[type[Exception]]:
@@ -57,6 +58,13 @@ def test_an_error_that_passes_says_when_to_come_back(
 def test_an_unmapped_error_says_nothing_of_the_inside() -> None:
     described = describe(KeyError("/srv/models/secret"), "42")
 
-    assert described.status == http.HTTPStatus.INTERNAL_SERVER_ERROR
-    assert "secret" not in described.model_dump_json()
-    assert described.instance == "urn:request:42"
+    assert described["status"] == http.HTTPStatus.INTERNAL_SERVER_ERROR
+    assert "secret" not in str(described)
+    assert described["instance"] == "urn:request:42"
+
+
+@pytest.mark.parametrize("error", [QueueFull("full", 7), NotAnImage("text"), KeyError("secret")])
+def test_a_problem_is_written_as_it_is_documented(error: Exception) -> None:
+    described = describe(error, "42")
+
+    assert Problem.model_validate(described, strict=True).model_dump() == described
