@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from service.errors import ClientDisconnected, NoFile
+from service.headers import header_of
 from service.multipart import read_multipart
 from service.prediction import Upload
 
@@ -23,19 +24,19 @@ async def read_uploads(request: Request, max_files: int) -> tuple[Upload, ...]:
         TooManyUploads: All bodies together have too many bytes.
         ClientDisconnected: The client went away before its body was complete.
     """
-    content_type = request.headers.get("content-type", "")
+    content_type = header_of(request.scope, b"content-type") or ""
     if content_type.lower().startswith("multipart/"):
         uploads = await read_multipart(content_type, body_of(request), max_files)
     else:
         chunks = tuple([chunk async for chunk in body_of(request)])
-        uploads = (Upload(None, chunks),) if any(chunks) else ()
+        uploads = (Upload(None, chunks),) if chunks else ()
     if not uploads:
         raise NoFile("Send one image as the body, or a multipart body with parts named 'file'.")
     return uploads
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """The body of a request, in the pieces in which it arrives.
+    """The body of a request, in the pieces in which it arrives; none of them is empty.
 
     Raises:
         BodyTooLarge: The body has too many bytes.
@@ -43,8 +44,11 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
         TooManyUploads: All bodies together have too many bytes.
         ClientDisconnected: The client went away before its body was complete.
     """
-    try:
-        async for chunk in request.stream():
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected("The client went away.")
+        more = message.get("more_body", False)
+        if chunk := message.get("body"):
             yield chunk
-    except ClientDisconnect as error:
-        raise ClientDisconnected("The client went away.") from error
