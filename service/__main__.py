@@ -1,6 +1,15 @@
-"""``python -m service`` is ``pneumo-serve``."""
+"""``pneumo-serve``, which is ``python -m service``.
 
-from service.cli import app
+Nothing is imported before it is needed: every engine imports this module too, and needs none of it.
+"""
+
+
+def main() -> None:
+    """Do what the command line says."""
+    from service.cli import app
+
+    app(prog_name="pneumo-serve")
+
 
 if __name__ == "__main__":
-    app(prog_name="pneumo-serve")
+    main()

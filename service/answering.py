@@ -1,5 +1,6 @@
-"""From what a model says of an image to the answer: decision, gates, picture."""
+"""From a file that was read to its answer: model, decision, gates, pictures."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,12 @@ from numpy.typing import NDArray
 from contract.decision import Decision, Familiarity, decide
 from contract.lungs import lung_mask, share_inside
 from contract.manifest import ModelManifest
+from service.errors import InferenceFailed, without_tracebacks
 from service.heatmap import Heatmap, draw_heatmap
 from service.lungs import draw_lungs
-from service.prediction import Answer, StageTimes
-from service.reading import Reading
+from service.prediction import Answer, PredictionOptions, Rejection, StageTimes, Upload
+from service.reading import Pending, Reader, Reading, Unreadable
+from service.repository import ServedModel
 from service.session import ModelOutput
 
 
@@ -52,6 +55,41 @@ def make_answer(
         heatmap=heatmap,
         lungs=lungs,
     )
+
+
+def read_and_answer(
+    upload: Upload, model: ServedModel | None, reader: Reader, options: PredictionOptions
+) -> Answer | Rejection | Pending:
+    """Read a file and, where its model runs single images on the CPU, answer it at once.
+
+    Each change of threads would cost a share of what a small model takes.
+
+    Args:
+        upload: The file.
+        model: The model; None chooses by the file.
+        reader: Of the served models.
+        options: Of the request.
+
+    Returns:
+        Pending where the model runs elsewhere: in batches, or on an accelerator.
+
+    Raises:
+        UnknownModel: The chosen model has no such version.
+    """
+    started = time.perf_counter()
+    reading = reader.read(upload, model, options)
+    times = StageTimes(decode_s=time.perf_counter() - started)
+    if isinstance(reading, Unreadable):
+        return Rejection(upload.name, reading.sha256, times, reading.error)
+    if reading.model.queued:
+        return Pending(reading, times)
+    started = time.perf_counter()
+    try:
+        output = reading.model.session.run(reading.image, activation_map=options.heatmap)
+    except InferenceFailed as error:
+        return Rejection(upload.name, reading.sha256, times, without_tracebacks(error))
+    times += StageTimes(inference_s=time.perf_counter() - started)
+    return make_answer(upload.name, reading, output, times)
 
 
 def _familiarity(manifest: ModelManifest, scores: NDArray[np.float32] | None) -> Familiarity | None:

@@ -46,9 +46,27 @@ Failure = TypeVar("Failure", bound=BaseException)
 
 
 class ServiceError(Exception):
-    """Base of every error that this package raises."""
+    """Base of every error that this package raises.
+
+    It can go from one process to another, and takes its cause along as words.
+    """
 
     retry_after_s: int | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        cause = None if self.__cause__ is None else str(self.__cause__)
+        return _restored, (type(self), self.args, vars(self).copy(), cause)
+
+
+def _restored(
+    kind: type[ServiceError], args: tuple[object, ...], state: dict[str, object], cause: str | None
+) -> ServiceError:
+    """Make an error again that came from another process."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    vars(error).update(state)
+    error.__cause__ = None if cause is None else RuntimeError(cause)
+    return error
 
 
 class StartError(ServiceError):

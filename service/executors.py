@@ -33,6 +33,35 @@ class Timed(Generic[T]):
     ran_s: float
 
 
+class PriorityQueue(Generic[T]):
+    """What waits, urgent items first, but every fifth turn the other way round."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._items: tuple[deque[T], ...] = tuple(deque() for _ in Priority)
+        self._turns = count(1)
+
+    def __len__(self) -> int:
+        """How many items wait."""
+        return sum(map(len, self._items))
+
+    def put(self, priority: Priority, item: T) -> None:
+        """Have an item wait behind the others of its priority."""
+        self._items[priority].append(item)
+
+    def put_back(self, priority: Priority, item: T) -> None:
+        """Have an item that was taken wait before the others of its priority."""
+        self._items[priority].appendleft(item)
+
+    def take(self) -> T | None:
+        """The next item; None where nothing waits."""
+        fair = next(self._turns) % TURNS == 0
+        for items in reversed(self._items) if fair else self._items:
+            if items:
+                return items.popleft()
+        return None
+
+
 class PriorityExecutor:
     """A fixed number of threads that take urgent work first, but routine work every fifth time.
 
@@ -47,10 +76,9 @@ class PriorityExecutor:
             name: What the threads are called.
             workers: How many there are, at least 1.
         """
-        self._jobs: tuple[deque[_Job], ...] = tuple(deque() for _ in Priority)
-        self._turns = count(1)
+        self._jobs = PriorityQueue[_Job]()
         self._closed = False
-        # For the three above and this: the locks that idle threads wait at, the last one on top.
+        # For the two above and this: the locks that idle threads wait at, the last one on top.
         self._mutex = threading.Lock()
         self._idle: list[threading.Lock] = []
         self._threads = [
@@ -63,7 +91,7 @@ class PriorityExecutor:
     @property
     def depth(self) -> int:
         """How many pieces of work wait for a thread."""
-        return sum(len(jobs) for jobs in self._jobs)
+        return len(self._jobs)
 
     @property
     def idle(self) -> int:
@@ -80,7 +108,7 @@ class PriorityExecutor:
         # would keep the image for as long as the error.
         job = _Job(work, asyncio.get_running_loop())
         with self._mutex:
-            self._jobs[priority].append(job)
+            self._jobs.put(priority, job)
             idle = self._idle.pop() if self._idle else None
         if idle is not None:
             idle.release()
@@ -108,19 +136,12 @@ class PriorityExecutor:
         """Wait for work; None where there will be no more."""
         while True:
             with self._mutex:
-                job = self._take()
+                job = self._jobs.take()
                 if job is not None or self._closed:
                     return job
                 self._idle.append(bell)
             # Whoever brings work, or closes, takes the bell off the pile and releases it.
             bell.acquire()
-
-    def _take(self) -> "_Job | None":
-        fair = next(self._turns) % TURNS == 0
-        for jobs in reversed(self._jobs) if fair else self._jobs:
-            if jobs:
-                return jobs.popleft()
-        return None
 
 
 class _Job:

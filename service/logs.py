@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 import orjson
 import structlog
 
-from service.errors import FileFailed
+from service.errors import FileFailed, OutOfMemory
 
 MAX_REASON_LENGTH = 500
 # These libraries quote the bytes that they stumble over, and those may name a patient.
@@ -64,6 +64,14 @@ def where(error: BaseException) -> list[str]:
     """The places that an error came through, without its message, which may quote a file."""
     frames = traceback.extract_tb(error.__traceback__)
     return [f"{Path(frame.filename).stem}.{frame.name}:{frame.lineno}" for frame in frames]
+
+
+def file_failed(error: Exception) -> FileFailed:
+    """What may be told of an error that nobody foresaw, which may quote the file itself."""
+    kind = type(error).__name__
+    if isinstance(error, MemoryError):
+        return OutOfMemory("Try again later, or send a smaller image.", kind, where(error))
+    return FileFailed("The file could not be read.", kind, where(error))
 
 
 def _to_json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> bytes:  # noqa: ANN401

@@ -4,7 +4,7 @@ The segmenter always runs on the CPU, on the thread that reads the image: it is 
 for few images, and an accelerator's one thread is the classifiers'.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +37,11 @@ class LungPicture:
 
 @dataclass(frozen=True, slots=True)
 class LungSegmenter:
-    """A segmenter, ready to run."""
+    """A segmenter, ready to run. ``file`` is its graph, as it was verified."""
 
     manifest: SegmenterManifest
     graph: OnnxGraph
+    file: bytes = field(repr=False)
 
     def find(self, radiograph: Radiograph) -> LungMap:
         """Find the lungs.
@@ -89,12 +90,11 @@ def load_segmenter(
     if not bundles:
         return None
     chosen = min(bundles, key=lambda bundle: (bundle.parent.name, -int(bundle.name)))
-    manifest, model = read_segmenter(chosen)
+    manifest, file = read_segmenter(chosen)
     if current is not None and manifest == current.manifest:
         return current
-    segmenter = LungSegmenter(
-        manifest, OnnxGraph(model, manifest, replace(options, provider="cpu"))
-    )
+    graph = OnnxGraph(file, manifest, replace(options, provider="cpu"))
+    segmenter = LungSegmenter(manifest, graph, file)
     segmenter.warm()
     return segmenter
 

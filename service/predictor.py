@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,17 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import ImageError
-from service.answering import make_answer
+from service.answering import make_answer, read_and_answer
 from service.batching import DynamicBatcher
-from service.errors import (
-    FileFailed,
-    InferenceFailed,
-    OutOfMemory,
-    ServiceError,
-    without_tracebacks,
-)
+from service.engines.pool import Engines
+from service.engines.wire import Order, Outcome
+from service.errors import InferenceFailed, ServiceError, without_tracebacks
 from service.executors import Priority, PriorityExecutor, Timed
-from service.logs import where
+from service.logs import file_failed
 from service.prediction import (
     Answer,
     Prediction,
@@ -29,7 +26,7 @@ from service.prediction import (
     StageTimes,
     Upload,
 )
-from service.reading import Reader, Reading, Unreadable
+from service.reading import Pending, Reader
 from service.repository import ModelRepository, ServedModel
 from service.session import ModelOutput
 from service.tracing import NO_TRACE, RequestTrace
@@ -53,23 +50,42 @@ class Predictor:
             batcher: Runs the other models.
             max_pixels: The largest image, as its header says.
         """
-        self._reader = Reader(repository, max_pixels)
+        self._serving = _Serving(Reader(repository, max_pixels), None)
         self._workers = workers
         self._batcher = batcher
 
     @property
     def repository(self) -> ModelRepository:
         """The models that new requests are answered with."""
-        return self._reader.repository
+        return self._serving.reader.repository
 
-    def serve(self, repository: ModelRepository) -> None:
-        """Answer new requests with these models; one that has begun keeps those it began with."""
-        self._reader = replace(self._reader, repository=repository)
+    @property
+    def engines(self) -> Engines | None:
+        """The processes that new requests are read by; None where threads do."""
+        return self._serving.engines
+
+    @property
+    def waits_for_engines(self) -> bool:
+        """Whether all of them have died, and none is there again yet."""
+        return self.engines is not None and not self.engines.alive
+
+    def serve(self, repository: ModelRepository, engines: Engines | None = None) -> None:
+        """Answer new requests with these models; one that has begun keeps those it began with.
+
+        Args:
+            repository: The models.
+            engines: What reads images for them, started; None leaves that to the threads here.
+        """
+        before = self._serving
+        self._serving = _Serving(replace(before.reader, repository=repository), engines)
+        if before.engines is not None and before.engines is not engines:
+            before.engines.retire()
 
     @property
     def depth(self) -> int:
         """How many images wait for a thread or for a batch."""
-        return self._workers.depth + self._batcher.depth
+        engines = 0 if self.engines is None else self.engines.depth
+        return engines + self._workers.depth + self._batcher.depth
 
     async def predict(self, uploads: Sequence[Upload], options: PredictionOptions) -> Prediction:
         """Read every file and answer it; one that fails does not hold up the others.
@@ -82,19 +98,11 @@ class Predictor:
             DeviceLost: The accelerator does not run any more.
         """
         started = time.perf_counter()
-        reader = self._reader
-        model = _named(reader, options) if options.model is not None else None
-        waiting = iter(uploads)
-        results: list[Answer | Rejection] = []
-        while model is None and (upload := next(waiting, None)) is not None:
-            result = await self._one(upload, None, reader, options)
-            results.append(result)
-            model = result.model if isinstance(result, Answer) else None
-        results += await asyncio.gather(
-            *(self._one(each, model, reader, options) for each in waiting)
-        )
+        serving = self._serving
+        with serving.held():
+            model, results = await self._all(uploads, serving, options)
         return Prediction(
-            model=model or _named(reader, options),
+            model=model,
             results=tuple(results),
             times=sum((result.times for result in results), StageTimes()),
             total_s=time.perf_counter() - started,
@@ -167,13 +175,14 @@ class Predictor:
             InferenceFailed: The model did not run.
             DeviceLost: The accelerator does not run any more.
         """
+        reader = self._serving.reader
         with self._batcher.expecting():
             try:
-                fitted = await self._workers.run(priority, partial(self._reader.fit, data, model))
+                fitted = await self._workers.run(priority, partial(reader.fit, data, model))
             except ImageError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it may quote the file
-                raise _file_failed(error) from None
+                raise file_failed(error) from None
             trace.stage("queue", fitted.waited_s, fitted.ran_s)
             trace.stage("decode", fitted.ran_s)
             run = self.infer(
@@ -194,38 +203,64 @@ class Predictor:
         self._workers.close()
         self._batcher.close()
 
+    async def _all(
+        self, uploads: Sequence[Upload], serving: "_Serving", options: PredictionOptions
+    ) -> tuple[ServedModel, list[Answer | Rejection]]:
+        model = serving.named(options) if options.model is not None else None
+        waiting = iter(uploads)
+        results: list[Answer | Rejection] = []
+        while model is None and (upload := next(waiting, None)) is not None:
+            result = await self._one(upload, None, serving, options)
+            results.append(result)
+            model = result.model if isinstance(result, Answer) else None
+        results += await asyncio.gather(
+            *(self._one(each, model, serving, options) for each in waiting)
+        )
+        return model or serving.named(options), results
+
     async def _one(
         self,
         upload: Upload,
         model: ServedModel | None,
-        reader: Reader,
+        serving: "_Serving",
         options: PredictionOptions,
     ) -> Answer | Rejection:
         try:
-            return await self._read_and_answer(upload, model, reader, options)
+            return await self._read_and_answer(upload, model, serving, options)
         except ServiceError:
             # It is not of this file alone.
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the other files are answered
-            failure = _file_failed(error)
+            failure = file_failed(error)
         # Only now, when the traceback has let go of what it held.
         digest = await self._workers.run(options.priority, upload.sha256)
         return Rejection(upload.name, digest.value, StageTimes(), failure)
+
+    def _begin(
+        self,
+        upload: Upload,
+        model: ServedModel | None,
+        serving: "_Serving",
+        options: PredictionOptions,
+    ) -> asyncio.Future[Timed[Outcome]]:
+        if serving.engines is not None:
+            return serving.engines.run(options.priority, Order.of(model, options), upload)
+        work = partial(read_and_answer, upload, model, serving.reader, options)
+        return self._workers.run(options.priority, work)
 
     async def _read_and_answer(
         self,
         upload: Upload,
         model: ServedModel | None,
-        reader: Reader,
+        serving: "_Serving",
         options: PredictionOptions,
     ) -> Answer | Rejection:
         with self._batcher.expecting():
-            begun = await self._workers.run(
-                options.priority, partial(_begin, upload, model, reader, options)
-            )
+            begun = await self._begin(upload, model, serving, options)
             options.trace.stage("queue", begun.waited_s, begun.ran_s)
+            _trace(options.trace, begun.value.times)
             waited = StageTimes(queue_s=begun.waited_s)
-            if not isinstance(begun.value, _Pending):
+            if not isinstance(begun.value, Pending):
                 return replace(begun.value, times=begun.value.times + waited)
             reading, times = begun.value.reading, begun.value.times + waited
             run = self.infer(
@@ -254,45 +289,27 @@ class Predictor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
-    """A file that was read and waits for its model, and what has been spent on it."""
+class _Serving:
+    """What a request is answered with, from its beginning to its end."""
 
-    reading: Reading
-    times: StageTimes
+    reader: Reader
+    engines: Engines | None
 
+    def named(self, options: PredictionOptions) -> ServedModel:
+        """The model that a request names, or the default one.
 
-def _begin(
-    upload: Upload, model: ServedModel | None, reader: Reader, options: PredictionOptions
-) -> Answer | Rejection | _Pending:
-    """Read a file and, where its model runs single images, answer it: on one thread, at once.
+        Raises:
+            UnknownModel: There is no such model or version.
+        """
+        return self.reader.repository.get(options.model, options.version)
 
-    Each change of threads would cost a share of what a small model takes.
-    """
-    started = time.perf_counter()
-    reading = reader.read(upload, model, options)
-    times = StageTimes(decode_s=time.perf_counter() - started)
-    options.trace.stage("decode", times.decode_s)
-    if isinstance(reading, Unreadable):
-        return Rejection(upload.name, reading.sha256, times, reading.error)
-    if reading.model.queued:
-        return _Pending(reading, times)
-    started = time.perf_counter()
-    try:
-        output = reading.model.session.run(reading.image, activation_map=options.heatmap)
-    except InferenceFailed as error:
-        return Rejection(upload.name, reading.sha256, times, without_tracebacks(error))
-    ran_s = time.perf_counter() - started
-    options.trace.stage("inference", ran_s)
-    times += StageTimes(inference_s=ran_s)
-    return make_answer(upload.name, reading, output, times)
+    def held(self) -> AbstractContextManager[None]:
+        """Keep the engines from ending while a request needs them."""
+        return nullcontext() if self.engines is None else self.engines.held()
 
 
-def _named(reader: Reader, options: PredictionOptions) -> ServedModel:
-    return reader.repository.get(options.model, options.version)
-
-
-def _file_failed(error: Exception) -> FileFailed:
-    kind = type(error).__name__
-    if isinstance(error, MemoryError):
-        return OutOfMemory("Try again later, or send a smaller image.", kind, where(error))
-    return FileFailed("The file could not be read.", kind, where(error))
+def _trace(trace: RequestTrace, times: StageTimes) -> None:
+    """Record what was done with a file in one go: first it was read, then its model ran."""
+    trace.stage("decode", times.decode_s, times.inference_s)
+    if times.inference_s:
+        trace.stage("inference", times.inference_s)

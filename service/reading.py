@@ -14,7 +14,7 @@ from contract.quality import Quality, assess
 from contract.radiograph import Radiograph, decode
 from service.errors import InferenceFailed, without_tracebacks
 from service.lungs import LungMap, look_for_lungs
-from service.prediction import PredictionOptions, Upload
+from service.prediction import PredictionOptions, StageTimes, Upload
 from service.repository import ModelRepository, ServedModel
 
 # Projection radiography, where a view from the side is another picture than the one from the front.
@@ -47,6 +47,14 @@ class Unreadable:
 
     sha256: str
     error: ImageError | InferenceFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A file that was read and waits for its model, and what has been spent on it."""
+
+    reading: Reading
+    times: StageTimes
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ models that it began with, and the last of them to end frees the old ones' memor
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from contract.manifest import Precision
-from service.errors import ReloadRefused
+from service.engines.pool import Engines
+from service.errors import ReloadRefused, StartError
 from service.logs import Logger, where
 from service.metrics import Metrics
 from service.model_changes import (
@@ -24,15 +25,31 @@ from service.model_changes import (
 from service.predictor import Predictor
 from service.repository import ModelRepository, ServedModel
 
+EnginesFor = Callable[[ModelRepository, Engines | None], Awaitable[Engines | None]]
+
 
 class Reloader:
     """Changes what a predictor serves: one change at a time, off the event loop."""
 
     def __init__(
-        self, source: ModelSource, predictor: Predictor, metrics: Metrics, log: Logger
+        self,
+        source: ModelSource,
+        engines_for: EnginesFor,
+        predictor: Predictor,
+        metrics: Metrics,
+        log: Logger,
     ) -> None:
-        """Take the parts."""
+        """Take the parts.
+
+        Args:
+            source: Where models come from.
+            engines_for: Starts engines for models; the ones that it is given where they suit them.
+            predictor: What serves the models.
+            metrics: Where changes are counted.
+            log: Where they are told.
+        """
         self._source = source
+        self._engines_for = engines_for
         self._predictor = predictor
         self._metrics = metrics
         self._log = log
@@ -97,7 +114,11 @@ class Reloader:
     async def _change(self, cause: str, change: Callable[[ModelRepository], Reload]) -> Reload:
         started = time.perf_counter()
         done = await asyncio.to_thread(change, self._predictor.repository)
-        self._predictor.serve(done.repository)
+        try:
+            engines = await self._engines_for(done.repository, self._predictor.engines)
+        except StartError as error:
+            raise ReloadRefused(str(error)) from error
+        self._predictor.serve(done.repository, engines)
         self._metrics.models(done.repository)
         self._metrics.reload(len(done.loaded), len(done.unloaded), len(done.refused))
         self._tell(cause, done, time.perf_counter() - started)

@@ -5,7 +5,7 @@ two requests, when the folder has changed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,17 @@ OpenSession = Callable[[bytes, ModelManifest], InferenceSession]
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One version of one model, ready to run, in the batches that suit it on this machine."""
+    """One version of one model, ready to run, in the batches that suit it on this machine.
+
+    ``file`` is the graph, as it was verified: other processes load it too, whatever has become of
+    the folder since.
+    """
 
     manifest: ModelManifest
     session: InferenceSession
     plan: BatchPlan = SINGLE_IMAGES
     precision: Precision = "fp32"
+    file: bytes = field(default=b"", repr=False)
 
     @property
     def digest(self) -> str:
@@ -215,7 +220,8 @@ def load_model(
             "Rename the folder."
         )
     found = precision if precision in manifest.digests else "fp32"
-    session = open_session(read_verified_model(bundle, manifest, found), manifest)
+    file = read_verified_model(bundle, manifest, found)
+    session = open_session(file, manifest)
     golden = read_golden(bundle, manifest)
     first, *others = replicas = replicas_of(session)
     if golden is not None:
@@ -224,7 +230,7 @@ def load_model(
     plan = measure_plan(first, manifest)
     for other in others:
         warm(other, manifest, plan)
-    return ServedModel(manifest, session, plan, found)
+    return ServedModel(manifest, session, plan, found, file)
 
 
 def _check_golden(session: InferenceSession, golden: Golden, precision: Precision) -> None:

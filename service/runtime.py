@@ -14,6 +14,8 @@ from contract.manifest import ModelManifest, Precision
 from service.admission import Admission
 from service.batching import DynamicBatcher
 from service.device import DeviceWatch
+from service.engines.pool import Engines, prepare
+from service.engines.process import EngineModels
 from service.errors import NotReady, ServiceError, ShuttingDown, StartError, Unavailable
 from service.executors import PriorityExecutor
 from service.keys import ApiKey, read_keys
@@ -81,7 +83,7 @@ class Runtime:
             return "failed"
         if self._stopping:
             return "stopping"
-        if self._predictor is None:
+        if self._predictor is None or self._predictor.waits_for_engines:
             return "loading"
         return "device-lost" if self._device is not None and self._device.lost else "ready"
 
@@ -116,12 +118,14 @@ class Runtime:
             raise ShuttingDown("The service is stopping.")
         if self._predictor is None:
             raise NotReady("The models are still loading, or did not load.")
+        if self._predictor.waits_for_engines:
+            raise NotReady("The processes that read images are starting again.")
         return self._predictor
 
     async def load(self) -> None:
         """Load and warm all models; what goes wrong is kept in ``failure``."""
         try:
-            repository = await asyncio.to_thread(self._open_models, self.settings)
+            repository, engines = await self._open()
         except (ContractError, ServiceError) as error:
             self.failure = error
         except Exception as error:  # noqa: BLE001 - whatever it is, the service cannot start
@@ -129,11 +133,11 @@ class Runtime:
         else:
             await self._warn_of_cpu(repository)
             warn_of_precision(self.log, repository.all(), self.settings.precision)
-            self._predictor = predictor = self._make_predictor(repository)
+            self._predictor = predictor = self._make_predictor(repository, engines)
             self._device = DeviceWatch(partial(_run_on_accelerator, predictor), self.log)
             self.metrics.queue_depth.set_function(lambda: predictor.depth)
             self._reloader = Reloader(
-                model_source(self.settings), predictor, self.metrics, self.log
+                model_source(self.settings), self._engines_for, predictor, self.metrics, self.log
             )
             if self.settings.models_poll_s:
                 self._keep(self._reloader.poll(self.settings.models_poll_s))
@@ -179,6 +183,8 @@ class Runtime:
         if self._device is not None:
             self._device.close()
         if self._predictor is not None:
+            if self._predictor.engines is not None:
+                await self._predictor.engines.close()
             await asyncio.to_thread(self._predictor.close)
         await asyncio.to_thread(self.tracing.close)
 
@@ -221,11 +227,34 @@ class Runtime:
             models=[model.bundle for model in on_cpu],
         )
 
-    def _make_predictor(self, repository: ModelRepository) -> Predictor:
+    async def _open(self) -> tuple[ModelRepository, Engines | None]:
+        preparing = asyncio.to_thread(prepare) if self.settings.engines else asyncio.sleep(0)
+        repository, _ = await asyncio.gather(
+            asyncio.to_thread(self._open_models, self.settings), preparing
+        )
+        return repository, await self._engines_for(repository)
+
+    async def _engines_for(
+        self, repository: ModelRepository, current: Engines | None = None
+    ) -> Engines | None:
+        """Engines for these models, ready; the current ones where they serve the same.
+
+        Raises:
+            StartError: They do not start.
+        """
+        settings = self.settings
+        if not settings.engines:
+            return None
+        models = EngineModels.of(repository, settings.intra_op_threads, settings.max_pixels)
+        if current is not None and current.models == models:
+            return current
+        return await Engines(settings.engines, models, repository, self.log).start()
+
+    def _make_predictor(self, repository: ModelRepository, engines: Engines | None) -> Predictor:
         # More than one inference thread for a GPU adds jitter, and no throughput.
         on_cpu = all(model.session.provider == CPU for model in repository.all())
         gpus = len(self.settings.gpu_devices)
-        return Predictor(
+        predictor = Predictor(
             repository,
             PriorityExecutor("worker", self.settings.decode_workers),
             DynamicBatcher(
@@ -235,6 +264,8 @@ class Runtime:
             ),
             self.settings.max_pixels,
         )
+        predictor.serve(repository, engines)
+        return predictor
 
 
 def open_repository(settings: Settings) -> ModelRepository:

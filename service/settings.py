@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     queue_limit: int = Field(default=128, ge=1)
     """The most images in flight, waiting or in work; more are answered with 429."""
 
+    engines: int = Field(default=0, ge=0, le=1024)
+    """Processes that read the images of ``/predict`` and run the models of the CPU on them. They do
+    not wait for each other's interpreter, and one that a file crashes takes nothing else with it; 0
+    leaves it to threads, which takes less memory."""
+
     decode_workers: int = Field(default_factory=available_cpus, ge=1)
     """Threads that decode images, draw heatmaps, and run models of the CPU that gain nothing from
     batches; by default the CPUs of the cgroup."""
