@@ -49,7 +49,8 @@ def run(
     with _errors_in_one_line(), TemporaryDirectory(prefix="b") as scratch:
         conditions = prepare(models, provider, cores, Path(scratch), keras)
         variants = tuple(parse_variant(text) for text in variant or ())
-        targets = select((*ours(before, variants), *peers(cores)), only)
+        own = ours(provider, cores, before, variants)
+        targets = select((*own, *peers(cores)), only)
         context = Context(conditions, plan, load_images(), _say)
         results = measure_all(context, targets, Extras(overload, before))
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -74,7 +74,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """This service once more, with other environment variables."""
+    """This service once more, with other environment variables beside its best settings."""
 
     name: str
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -145,22 +145,36 @@ def request(body: BodyMode, image: bytes) -> bytes:
     return raw_request(PATH, image) if body == "raw" else multipart_request(PATH, image)
 
 
-def ours(before: Path | None = None, variants: tuple[Variant, ...] = ()) -> tuple[Target, ...]:
+def ours(
+    provider: Provider,
+    cores: int,
+    before: Path | None = None,
+    variants: tuple[Variant, ...] = (),
+) -> tuple[Target, ...]:
     """This service, with a raw body and with a form.
 
+    Like the peers it has its best settings: on a CPU a worker for each core.
+
     Args:
+        provider: Where the model runs.
+        cores: Of the machine.
         before: Another checkout of this project, measured in the same run.
-        variants: Other settings, measured with a raw body.
+        variants: The same settings with others, measured with a raw body.
     """
+    best = {"PNEUMO_WORKERS": str(cores)} if provider == "cpu" and cores > 1 else {}
     targets = [
-        _service(OURS, "Pneumoscope", "ours", "raw", REPOSITORY),
-        _service(f"{OURS}-multipart", "Pneumoscope, multipart", "ours", "multipart", REPOSITORY),
+        _service(OURS, "Pneumoscope", "ours", "raw", REPOSITORY, best),
+        _service(
+            f"{OURS}-multipart", "Pneumoscope, multipart", "ours", "multipart", REPOSITORY, best
+        ),
     ]
     if before is not None:
-        targets.append(_service(f"{OURS}-before", "Pneumoscope, before", "before", "raw", before))
+        key, title = f"{OURS}-before", "Pneumoscope, before"
+        targets.append(_service(key, title, "before", "raw", before, best))
     for variant in variants:
         key, title = f"{OURS}-{variant.name}", f"Pneumoscope, {variant.name}"
-        targets.append(_service(key, title, "variant", "raw", REPOSITORY, variant.environment))
+        environment = {**best, **variant.environment}
+        targets.append(_service(key, title, "variant", "raw", REPOSITORY, environment))
     return tuple(targets)
 
 

@@ -6,6 +6,7 @@ import pytest
 from bench.errors import NoModelUnderTest, UnknownTarget
 from bench.peer_targets import peers
 from bench.peers.config import PeerConfig, PeerSettings
+from bench.results import Provider
 from bench.targets import REPOSITORY, Conditions, find_bundle, ours, parse_variant, prepare, select
 from tests.bundles import write_bundle
 
@@ -57,20 +58,26 @@ def test_no_peer_reports_to_its_maker(conditions: Conditions) -> None:
         assert environment["BENTOML_DO_NOT_TRACK"] == "True"
 
 
-def test_the_service_is_run_as_an_operator_runs_it(conditions: Conditions) -> None:
-    service = ours()[0]
+@pytest.mark.parametrize(
+    ("provider", "cores", "environment"),
+    [("cpu", 2, {"PNEUMO_WORKERS": "2"}), ("cpu", 1, {}), ("cuda", 16, {})],
+)
+def test_the_service_is_run_as_an_operator_runs_it(
+    conditions: Conditions, provider: Provider, cores: int, environment: dict[str, str]
+) -> None:
+    service = ours(provider, cores)[0]
 
     command = service.start(conditions, service.candidates[0], 8123)
 
     assert list(command.arguments[:4]) == [sys.executable, "-m", "service", "run"]
     assert "--models-dir" in command.arguments
-    assert not command.environment
+    assert command.environment == environment
 
 
 def test_an_earlier_checkout_is_run_from_its_own_folder(
     conditions: Conditions, tmp_path: Path
 ) -> None:
-    before = next(target for target in ours(tmp_path) if target.role == "before")
+    before = next(target for target in ours("cpu", 2, tmp_path) if target.role == "before")
 
     assert before.start(conditions, before.candidates[0], 8123).folder == tmp_path
 
@@ -78,10 +85,14 @@ def test_an_earlier_checkout_is_run_from_its_own_folder(
 def test_a_variant_is_the_service_with_other_settings(conditions: Conditions) -> None:
     variant = parse_variant("one:PNEUMO_DECODE_WORKERS=1,PNEUMO_QUEUE_LIMIT=64")
 
-    target = ours(variants=(variant,))[-1]
+    target = ours("cpu", 4, variants=(variant,))[-1]
 
     environment = target.start(conditions, target.candidates[0], 8123).environment
-    assert environment == {"PNEUMO_DECODE_WORKERS": "1", "PNEUMO_QUEUE_LIMIT": "64"}
+    assert environment == {
+        "PNEUMO_WORKERS": "4",
+        "PNEUMO_DECODE_WORKERS": "1",
+        "PNEUMO_QUEUE_LIMIT": "64",
+    }
     assert target.describe(target.candidates[0]).endswith(
         "PNEUMO_DECODE_WORKERS=1, PNEUMO_QUEUE_LIMIT=64"
     )
@@ -94,7 +105,7 @@ def test_a_variant_that_cannot_be_read_is_refused(text: str) -> None:
 
 
 def test_targets_are_chosen_by_key() -> None:
-    targets = (*ours(), *peers(cores=2))
+    targets = (*ours("cpu", 2), *peers(cores=2))
 
     assert [target.key for target in select(targets, "litserve,pneumoscope")] == [
         "pneumoscope",
@@ -114,7 +125,8 @@ def test_flask_needs_a_keras_model(conditions: Conditions) -> None:
 def test_only_another_precision_may_answer_otherwise() -> None:
     settings = ("a:PNEUMO_WORKERS=2", "b:PNEUMO_PRECISION=fp32", "c:PNEUMO_PRECISION=int8")
 
-    default, _, several, named, quantised = ours(variants=tuple(map(parse_variant, settings)))
+    variants = tuple(map(parse_variant, settings))
+    default, _, several, named, quantised = ours("cpu", 2, variants=variants)
 
     assert default.tolerance == several.tolerance == named.tolerance
     assert quantised.tolerance > default.tolerance
