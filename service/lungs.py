@@ -37,7 +37,7 @@ class LungPicture:
 
 @dataclass(frozen=True, slots=True)
 class LungSegmenter:
-    """A segmenter, ready to run. ``file`` is its graph, as it was verified."""
+    """A segmenter, ready to run. ``file`` is its graph, where other processes load it too."""
 
     manifest: SegmenterManifest
     graph: OnnxGraph
@@ -68,7 +68,11 @@ class LungSegmenter:
 
 
 def load_segmenter(
-    folder: Path, options: SessionOptions, current: LungSegmenter | None = None
+    folder: Path,
+    options: SessionOptions,
+    current: LungSegmenter | None = None,
+    *,
+    keep_file: bool = False,
 ) -> LungSegmenter | None:
     """Verify, load and warm the segmenter of a model repository.
 
@@ -78,6 +82,7 @@ def load_segmenter(
         folder: The model repository on disk.
         options: How models are run; a segmenter runs on the CPU whatever they say.
         current: The one that serves now.
+        keep_file: Whether other processes are to load the same graph.
 
     Returns:
         None where the repository has none; the current one where it has not changed.
@@ -94,7 +99,7 @@ def load_segmenter(
     if current is not None and manifest == current.manifest:
         return current
     graph = OnnxGraph(file, manifest, replace(options, provider="cpu"))
-    segmenter = LungSegmenter(manifest, graph, file)
+    segmenter = LungSegmenter(manifest, graph, file if keep_file else b"")
     segmenter.warm()
     return segmenter
 

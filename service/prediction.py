@@ -21,8 +21,8 @@ from service.tracing import NO_TRACE, RequestTrace
 class Upload:
     """One file as it came. ``name`` is the client's name for it, None for a raw body.
 
-    The bytes stay in the pieces in which they arrived until a decode thread joins them: joining
-    64 MiB on the event loop would hold up everybody else.
+    The bytes stay in the pieces in which they arrived until a decode thread joins them, or they are
+    copied to an engine: joining 64 MiB on the event loop would hold up everybody else.
     """
 
     name: str | None

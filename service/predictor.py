@@ -15,7 +15,7 @@ from service.answering import make_answer, read_and_answer
 from service.batching import DynamicBatcher
 from service.engines.pool import Engines
 from service.engines.wire import Order, Outcome
-from service.errors import InferenceFailed, ServiceError, without_tracebacks
+from service.errors import FileFailed, InferenceFailed, ServiceError, without_tracebacks
 from service.executors import Priority, PriorityExecutor, Timed
 from service.logs import file_failed
 from service.prediction import (
@@ -33,7 +33,7 @@ from service.tracing import NO_TRACE, RequestTrace
 
 
 class Predictor:
-    """Reads images and runs models, each on threads of its own."""
+    """Reads images and runs models, on threads of its own or in engines."""
 
     def __init__(
         self,
@@ -227,6 +227,8 @@ class Predictor:
     ) -> Answer | Rejection:
         try:
             return await self._read_and_answer(upload, model, serving, options)
+        except FileFailed as error:
+            failure = without_tracebacks(error)
         except ServiceError:
             # It is not of this file alone.
             raise

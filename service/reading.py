@@ -1,4 +1,4 @@
-"""From the bytes of a file to the input of the model that suits it; runs on a decode thread."""
+"""From the bytes of a file to the input of its model; runs on a decode thread or in an engine."""
 
 import hashlib
 from dataclasses import dataclass

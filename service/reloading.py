@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from contract.manifest import Precision
 from service.engines.pool import Engines
-from service.errors import ReloadRefused, StartError
+from service.errors import ReloadRefused, ServiceError, StartError
 from service.logs import Logger, where
 from service.metrics import Metrics
 from service.model_changes import (
@@ -108,7 +108,11 @@ class Reloader:
             await self.reload(cause)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next look may go well
             self._log.error(
-                "reload failed", cause=cause, error=type(error).__name__, places=where(error)
+                "reload failed",
+                cause=cause,
+                error=type(error).__name__,
+                reason=str(error) if isinstance(error, ServiceError) else None,
+                places=where(error),
             )
 
     async def _change(self, cause: str, change: Callable[[ModelRepository], Reload]) -> Reload:

@@ -6,6 +6,7 @@ two requests, when the folder has changed.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,8 @@ OpenSession = Callable[[bytes, ModelManifest], InferenceSession]
 class ServedModel:
     """One version of one model, ready to run, in the batches that suit it on this machine.
 
-    ``file`` is the graph, as it was verified: other processes load it too, whatever has become of
-    the folder since.
+    ``file`` is the graph, as it was verified, where other processes load it too, whatever has
+    become of the folder since.
     """
 
     manifest: ModelManifest
@@ -152,6 +153,8 @@ def load_repository(
     default: str | None = None,
     segmenter: LungSegmenter | None = None,
     precision: Precision = "fp32",
+    *,
+    keep_files: bool = False,
 ) -> ModelRepository:
     """Read every classifier ``<folder>/<name>/<version>/``, verify it, load it, and warm it.
 
@@ -161,6 +164,7 @@ def load_repository(
         default: The name of the default model.
         segmenter: Finds the lungs for them.
         precision: The wanted one.
+        keep_files: Whether other processes are to load the same graphs.
 
     Raises:
         NoModel: There is no bundle, or not the default.
@@ -168,7 +172,8 @@ def load_repository(
         ProviderUnavailable: The asked-for execution provider does not run here.
     """
     bundles = find_bundles(folder).values()
-    models = [load_model(bundle, open_session, precision) for bundle in bundles]
+    load = partial(load_model, open_session=open_session, precision=precision, keep_file=keep_files)
+    models = map(load, bundles)
     return ModelRepository(by_name_and_version(models), default, segmenter)
 
 
@@ -197,7 +202,11 @@ def find_bundles(folder: Path) -> Mapping[str, Path]:
 
 
 def load_model(
-    bundle: Path, open_session: OpenSession, precision: Precision = "fp32"
+    bundle: Path,
+    open_session: OpenSession,
+    precision: Precision = "fp32",
+    *,
+    keep_file: bool = False,
 ) -> ServedModel:
     """Verify a bundle, load it, compare its golden answers, and warm it.
 
@@ -206,6 +215,7 @@ def load_model(
         open_session: Makes a session of a graph's bytes and its manifest.
         precision: The wanted one; a bundle that lacks it is served in fp32, which is slower but
             what every other precision is measured against.
+        keep_file: Whether other processes are to load the same graph.
 
     Raises:
         ManifestError: It is not what its manifest says, or answers otherwise.
@@ -230,7 +240,7 @@ def load_model(
     plan = measure_plan(first, manifest)
     for other in others:
         warm(other, manifest, plan)
-    return ServedModel(manifest, session, plan, found, file)
+    return ServedModel(manifest, session, plan, found, file if keep_file else b"")
 
 
 def _check_golden(session: InferenceSession, golden: Golden, precision: Precision) -> None:

@@ -14,7 +14,8 @@ from contract.manifest import ModelManifest, Precision
 from service.admission import Admission
 from service.batching import DynamicBatcher
 from service.device import DeviceWatch
-from service.engines.pool import Engines, prepare
+from service.engines.engine import prepare
+from service.engines.pool import Engines
 from service.engines.process import EngineModels
 from service.errors import NotReady, ServiceError, ShuttingDown, StartError, Unavailable
 from service.executors import PriorityExecutor
@@ -118,9 +119,16 @@ class Runtime:
             raise ShuttingDown("The service is stopping.")
         if self._predictor is None:
             raise NotReady("The models are still loading, or did not load.")
-        if self._predictor.waits_for_engines:
-            raise NotReady("The processes that read images are starting again.")
         return self._predictor
+
+    def check_engines(self) -> None:
+        """Where engines read the images, see that there is one.
+
+        Raises:
+            NotReady: All have died, and none is there again yet.
+        """
+        if self._predictor is not None and self._predictor.waits_for_engines:
+            raise NotReady("The processes that read images are starting again.")
 
     async def load(self) -> None:
         """Load and warm all models; what goes wrong is kept in ``failure``."""
@@ -177,7 +185,7 @@ class Runtime:
         self._stopping = True
 
     async def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads and the engines."""
         for task in self._tasks:
             task.cancel()
         if self._device is not None:
@@ -281,8 +289,9 @@ def open_repository(settings: Settings) -> ModelRepository:
         settings.models_dir,
         partial(open_replicas, options=options, devices=settings.gpu_devices),
         settings.default_model,
-        load_segmenter(settings.models_dir, options),
+        load_segmenter(settings.models_dir, options, keep_file=settings.engines > 0),
         settings.precision,
+        keep_files=settings.engines > 0,
     )
 
 
@@ -295,8 +304,9 @@ def model_source(settings: Settings) -> ModelSource:
             load_model,
             open_session=partial(open_replicas, options=options, devices=settings.gpu_devices),
             precision=settings.precision,
+            keep_file=settings.engines > 0,
         ),
-        partial(load_segmenter, settings.models_dir, options),
+        partial(load_segmenter, settings.models_dir, options, keep_file=settings.engines > 0),
         settings.default_model,
         settings.precision,
     )

@@ -5,7 +5,7 @@ import os
 from typing import Self
 
 KEPT_BYTES = 4 * 1024 * 1024
-"""What a mailbox shrinks to when a larger message is done with; most files are smaller."""
+"""A mailbox that is larger gives its memory back when it is empty; most files are smaller."""
 
 
 class Mailbox:
@@ -51,7 +51,12 @@ class Mailbox:
         """
         if size > self.room or self.room > max(size, KEPT_BYTES):
             pages = max(1, -(-size // mmap.PAGESIZE))
-            self._memory.resize(pages * mmap.PAGESIZE)
+            try:
+                self._memory.resize(pages * mmap.PAGESIZE)
+            except OSError:
+                # The memory itself may have its new size, which the other side would go by.
+                os.ftruncate(self.descriptor, self.room)
+                raise
 
     def put(self, start: int, piece: bytes) -> int:
         """Write a part of the message that there is room for.

@@ -17,7 +17,7 @@ from service.engines.wire import LONGEST_MESSAGE, ORDER, READY, RESULT, Order, p
 from service.errors import InferenceFailed, ServiceError
 from service.logs import file_failed, silence_quoting_libraries
 from service.lungs import LungSegmenter
-from service.prediction import Rejection, StageTimes, Upload
+from service.prediction import Upload
 from service.reading import Reader
 from service.repository import ModelRepository, ServedModel, by_name_and_version
 from service.session import ModelOutput, OnnxGraph, OnnxSession, SessionOptions
@@ -115,6 +115,8 @@ def serve_engine(channel: socket.socket, models: EngineModels) -> None:
     # The other end may be gone at any time; there is nobody to tell.
     with channel, contextlib.suppress(ConnectionError):
         _, descriptors, *_ = socket.recv_fds(channel, 1, MAILBOXES)
+        if not descriptors:
+            return
         try:
             reader = models.open()
         except (ContractError, ServiceError) as error:
@@ -127,24 +129,26 @@ def serve_engine(channel: socket.socket, models: EngineModels) -> None:
 def _serve(channel: socket.socket, mailboxes: list[Mailbox], reader: Reader) -> None:
     while message := channel.recv(LONGEST_MESSAGE):
         number, size = ORDER.unpack_from(message)
-        mailbox = mailboxes[number]
         started = time.perf_counter()
-        result = _result(Order.unpack(message[ORDER.size :]), mailbox.read(size), reader)
+        result = _result(Order.unpack(message[ORDER.size :]), mailboxes[number], size, reader)
         ran_s = time.perf_counter() - started
         if len(result) + RESULT.size <= LONGEST_MESSAGE:
             channel.send(RESULT.pack(number, 0, ran_s) + result)
         else:
-            mailbox.make_room(len(result))
-            mailbox.put(0, result)
             channel.send(RESULT.pack(number, len(result), ran_s))
 
 
-def _result(order: Order, data: bytes, reader: Reader) -> bytes:
-    upload = Upload(None, (data,))
+def _result(order: Order, mailbox: Mailbox, size: int, reader: Reader) -> bytes:
+    """Answer an order; a result that is too long for a message is left in the mailbox."""
     try:
+        upload = Upload(None, (mailbox.read(size),))
         model = None if order.model is None else reader.repository.get(*order.model)
-        return pack(read_and_answer(upload, model, reader, order.options()))
+        result = pack(read_and_answer(upload, model, reader, order.options()))
+        if len(result) + RESULT.size > LONGEST_MESSAGE:
+            mailbox.make_room(len(result))
+            mailbox.put(0, result)
     except ServiceError as error:
         return pack(error)
     except Exception as error:  # noqa: BLE001 - whatever it is, the next file is read
-        return pack(Rejection(None, upload.sha256(), StageTimes(), file_failed(error)))
+        return pack(file_failed(error))
+    return result

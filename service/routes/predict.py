@@ -49,6 +49,7 @@ async def predict(request: Request) -> Response:
     query = _query(request)
     # Before a byte of the body is read: there is no point in an upload that would be refused.
     runtime.predictor()
+    runtime.check_engines()
     runtime.admission.check()
     uploads = await read_uploads(request, runtime.settings.max_files)
     prediction = await _predict(request, runtime, uploads, _options(query, request))

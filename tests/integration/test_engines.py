@@ -261,6 +261,28 @@ def test_a_stop_answers_what_was_accepted_and_leaves_no_engine(
     assert code == 0
 
 
+def test_workers_have_engines_of_their_own_and_end_with_them(tmp_path: Path) -> None:
+    models, shelf = tmp_path / "models", tmp_path / "shelf"
+    write_bundle(models, "tiny", 1)
+    write_bundle(shelf, "tiny", 2)
+
+    with process(models, workers=2, PNEUMO_ENGINES="1", PNEUMO_PROVIDER="cpu") as service:
+        eventually(lambda: post(service, flat(250)).status_code == 200)
+        all_of_them = descendants(service.popen.pid)
+        makers = [pid for pid in all_of_them if "forkserver" in command(pid)]
+        engines = [engine for maker in makers for engine in children(maker)]
+        shutil.copytree(shelf / "tiny" / "2", models / "tiny" / "2")
+        # The end comes while other engines are being started for the new version.
+        service.popen.send_signal(signal.SIGHUP)
+        eventually(lambda: set(descendants(service.popen.pid)) != set(all_of_them))
+        service.popen.send_signal(signal.SIGTERM)
+        code = service.popen.wait(timeout=60)
+        eventually(lambda: not any(map(alive, all_of_them)))
+
+    assert len(engines) == 2
+    assert code == 0
+
+
 def test_engines_end_where_the_service_is_killed(tmp_path: Path) -> None:
     write_bundle(tmp_path)
 
@@ -308,16 +330,21 @@ def makers_of(service: Process) -> list[int]:
     return [child for child in children(service.popen.pid) if "forkserver" in command(child)]
 
 
+def descendants(pid: int) -> list[int]:
+    found = children(pid)
+    return [*found, *(each for child in found for each in descendants(child))]
+
+
 def command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 def children(pid: int) -> list[int]:
-    return [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").glob("*/children")
-        for child in task.read_text().split()
-    ]
+    try:
+        lists = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:
+        return []
+    return [int(child) for each in lists for child in each.split()]
 
 
 def alive(pid: int) -> bool:
