@@ -1,7 +1,7 @@
 """A port whose connections are dealt out evenly to several processes.
 
-The kernel could deal them out itself (SO_REUSEPORT), but by a hash of the addresses: of 16
-connections that stay open, one of two processes may get 11.
+The kernel could deal them out itself (SO_REUSEPORT), but by a hash of the addresses: of few
+connections that stay open, one process may get most.
 """
 
 import mmap

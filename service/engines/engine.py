@@ -154,8 +154,9 @@ class Engine:
         """
         number = self._empty.pop()
         self.jobs[number] = job
-        steps = self._hand_over(number, job)
-        if sum(map(len, job.chunks)) <= LARGE_FILE_BYTES:
+        size = sum(map(len, job.chunks))
+        steps = self._hand_over(number, job, size)
+        if size <= LARGE_FILE_BYTES:
             for _ in steps:
                 pass
             return
@@ -213,10 +214,9 @@ class Engine:
             self.process.kill()
             self.process.join()
 
-    def _hand_over(self, number: int, job: Job) -> Iterator[None]:
+    def _hand_over(self, number: int, job: Job, size: int) -> Iterator[None]:
         """Copy a file into a mailbox, a piece at a step, and send the order."""
         mailbox, chunks, end = self._mailboxes[number], job.chunks, 0
-        size = sum(map(len, chunks))
         try:
             mailbox.make_room(size)
             for chunk in chunks:

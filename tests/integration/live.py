@@ -124,6 +124,19 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def alive(pid: int) -> bool:
+    """Whether a process is there, and not only waiting to be collected by its parent."""
+    return state_of(pid) not in (None, "Z")
+
+
+def state_of(pid: int) -> str | None:
+    """The state of a process, as proc(5) has it; None where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
 def problem(response: httpx.Response) -> tuple[int, str]:
     """The status and the slug of a problem detail, whose form is checked."""
     body = response.json()

@@ -22,7 +22,17 @@ from tests.bundles import (
     write_fragile_bundle,
     write_segmenter_bundle,
 )
-from tests.integration.live import JPEG, Live, Process, eventually, problem, process, serving
+from tests.integration.live import (
+    JPEG,
+    Live,
+    Process,
+    alive,
+    eventually,
+    problem,
+    process,
+    serving,
+    state_of,
+)
 from tests.synthetic import as_dicom, as_jpeg, as_png, synthetic_radiograph
 
 ENGINES = 2
@@ -347,13 +357,5 @@ def children(pid: int) -> list[int]:
     return [int(child) for each in lists for child in each.split()]
 
 
-def alive(pid: int) -> bool:
-    state = Path(f"/proc/{pid}/stat")
-    try:
-        return state.read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def working(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "R"
+    return state_of(pid) == "R"

@@ -20,7 +20,7 @@ from service.errors import StartError
 from service.settings import Settings
 from service.workers import CANNOT_START, start
 from tests.bundles import write_bundle
-from tests.integration.live import Process, eventually, problem, process
+from tests.integration.live import Process, alive, eventually, problem, process
 
 WORKERS = 2
 LOG_ALONE = ("sh", "-c", 'exec "$@" 2> /dev/null', "sh")
@@ -64,11 +64,6 @@ def refused(url: str) -> bool:
     except ConnectionRefusedError:
         return True
     return False
-
-
-def alive(pid: int) -> bool:
-    state = Path(f"/proc/{pid}/stat")
-    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_what_every_worker_has_in_work_is_answered_before_the_end(
