@@ -16,6 +16,7 @@ from service.prediction import Answer, PredictionOptions, Rejection, StageTimes,
 from service.reading import Pending, Reader, Reading, Unreadable
 from service.repository import ServedModel
 from service.session import ModelOutput
+from service.stages import Stages
 
 
 def make_answer(
@@ -59,10 +60,10 @@ def make_answer(
 
 def read_and_answer(
     upload: Upload, model: ServedModel | None, reader: Reader, options: PredictionOptions
-) -> Answer | Rejection | Pending:
+) -> Stages[Answer | Rejection | Pending]:
     """Read a file and, where its model runs single images on the CPU, answer it at once.
 
-    Each change of threads would cost a share of what a small model takes.
+    All on one thread: each change of threads would cost a share of what a small model takes.
 
     Args:
         upload: The file.
@@ -76,19 +77,29 @@ def read_and_answer(
     Raises:
         UnknownModel: The chosen model has no such version.
     """
-    started = time.perf_counter()
-    reading = reader.read(upload, model, options)
-    times = StageTimes(decode_s=time.perf_counter() - started)
+    watch = time.perf_counter()
+    fitted = reader.read(upload, model, options)
+    decode_s = time.perf_counter() - watch
+    if isinstance(fitted, Unreadable):
+        return Rejection(upload.name, fitted.sha256, StageTimes(decode_s), fitted.error)
+    yield
+    watch = time.perf_counter()
+    reading = reader.assess(fitted, lungs_drawn=options.heatmap)
+    # Its pixels are many times those of what is left.
+    del fitted
+    times = StageTimes(decode_s + time.perf_counter() - watch)
     if isinstance(reading, Unreadable):
         return Rejection(upload.name, reading.sha256, times, reading.error)
     if reading.model.queued:
         return Pending(reading, times)
-    started = time.perf_counter()
+    yield
+    watch = time.perf_counter()
     try:
         output = reading.model.session.run(reading.image, activation_map=options.heatmap)
     except InferenceFailed as error:
         return Rejection(upload.name, reading.sha256, times, without_tracebacks(error))
-    times += StageTimes(inference_s=time.perf_counter() - started)
+    times += StageTimes(inference_s=time.perf_counter() - watch)
+    # No stage of its own: a slow model's answer must not wait for those of others.
     return make_answer(upload.name, reading, output, times)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import DeviceLost, ServiceError, without_tracebacks
-from service.executors import TURNS, Priority, Timed
+from service.priorities import TURNS, Priority
 from service.repository import ServedModel
 from service.session import ModelOutput
+from service.stages import Timed
 from service.tracing import NO_TRACE, NO_TRACING, RequestTrace, Tracing
 
 Observe = Callable[[ServedModel, int], None]

@@ -10,9 +10,9 @@ from contract.decision import Decision, Familiarity
 from contract.errors import ImageError
 from contract.quality import Quality
 from service.errors import FileFailed, InferenceFailed
-from service.executors import Priority
 from service.heatmap import Heatmap
 from service.lungs import LungPicture
+from service.priorities import Priority
 from service.repository import ServedModel
 from service.tracing import NO_TRACE, RequestTrace
 
@@ -27,6 +27,11 @@ class Upload:
 
     name: str | None
     chunks: tuple[bytes, ...]
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return sum(map(len, self.chunks))
 
     def data(self) -> bytes:
         """The whole file."""

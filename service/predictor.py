@@ -16,7 +16,7 @@ from service.batching import DynamicBatcher
 from service.engines.pool import Engines
 from service.engines.wire import Order, Outcome
 from service.errors import FileFailed, InferenceFailed, ServiceError, without_tracebacks
-from service.executors import Priority, PriorityExecutor, Timed
+from service.executors import PriorityExecutor
 from service.logs import file_failed
 from service.prediction import (
     Answer,
@@ -26,10 +26,15 @@ from service.prediction import (
     StageTimes,
     Upload,
 )
+from service.priorities import Priority
 from service.reading import Pending, Reader
 from service.repository import ModelRepository, ServedModel
 from service.session import ModelOutput
+from service.stages import Timed, finish
 from service.tracing import NO_TRACE, RequestTrace
+
+SMALL_FILE_BYTES = 1024 * 1024
+"""Others may have to wait for a file up to this, as it is read in step with theirs."""
 
 
 class Predictor:
@@ -247,8 +252,11 @@ class Predictor:
     ) -> asyncio.Future[Timed[Outcome]]:
         if serving.engines is not None:
             return serving.engines.run(options.priority, Order.of(model, options), upload)
-        work = partial(read_and_answer, upload, model, serving.reader, options)
-        return self._workers.run(options.priority, work)
+        stages = read_and_answer(upload, model, serving.reader, options)
+        if upload.size <= SMALL_FILE_BYTES:
+            cohort = model.bundle if model else None
+            return self._workers.run_stages(options.priority, stages, cohort)
+        return self._workers.run(options.priority, partial(finish, stages))
 
     async def _read_and_answer(
         self,

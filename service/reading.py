@@ -24,8 +24,18 @@ _LATERAL_VIEWS = frozenset({"LL", "RL", LATERAL})
 
 
 @dataclass(frozen=True, slots=True)
+class Fitted:
+    """A file, decoded and fitted to its model. ``image`` is uint8 (height, width, 1)."""
+
+    sha256: str
+    model: ServedModel
+    radiograph: Radiograph
+    image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """A file, decoded and fitted to its model.
+    """A file that is ready for its model, and what was seen of its quality.
 
     ``image`` is uint8 (1, height, width, 1); ``rows`` and ``columns`` are the radiograph's own.
     ``quality`` is None where the model has no limits. ``lungs`` says where the lungs are; None
@@ -66,7 +76,7 @@ class Reader:
 
     def read(
         self, upload: Upload, model: ServedModel | None, options: PredictionOptions
-    ) -> Reading | Unreadable:
+    ) -> Fitted | Unreadable:
         """Decode a file and fit it to a model.
 
         Args:
@@ -83,19 +93,29 @@ class Reader:
             model, radiograph = self._decode_for(data, model, options)
             check_suitable(radiograph, model.manifest)
             image = preprocess(radiograph, model.manifest.preprocessing)
-            rows, columns = radiograph.rows, radiograph.columns
-            limits = model.manifest.quality
-            lungs, quality = look_for_lungs(
-                self.repository.segmenter,
-                model.manifest,
-                radiograph,
-                assess(image, rows, columns, limits) if limits else None,
-                drawn=options.heatmap,
-            )
-        except (ImageError, InferenceFailed) as error:
+        except ImageError as error:
             # The tracebacks hold the pixels, and the error lives as long as the request.
             return Unreadable(sha256, without_tracebacks(error))
-        return Reading(sha256, model, image[np.newaxis], rows, columns, quality, lungs)
+        return Fitted(sha256, model, radiograph, image)
+
+    def assess(self, fitted: Fitted, *, lungs_drawn: bool) -> Reading | Unreadable:
+        """See whether an image is good enough, and where its lungs are.
+
+        Args:
+            fitted: The image.
+            lungs_drawn: Whether the lungs are to be drawn.
+        """
+        radiograph, manifest = fitted.radiograph, fitted.model.manifest
+        rows, columns, limits = radiograph.rows, radiograph.columns, manifest.quality
+        quality = assess(fitted.image, rows, columns, limits) if limits else None
+        try:
+            lungs, quality = look_for_lungs(
+                self.repository.segmenter, manifest, radiograph, quality, drawn=lungs_drawn
+            )
+        except InferenceFailed as error:
+            return Unreadable(fitted.sha256, without_tracebacks(error))
+        batch = fitted.image[np.newaxis]
+        return Reading(fitted.sha256, fitted.model, batch, rows, columns, quality, lungs)
 
     def fit(self, data: bytes | memoryview, model: ServedModel) -> NDArray[np.uint8]:
         """Decode a file and fit it to a model, and no more: its quality is not assessed.

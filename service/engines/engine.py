@@ -22,9 +22,10 @@ from service.engines.wire import (
     unpack,
 )
 from service.errors import ServiceError, StartError
-from service.executors import Priority, Timed
 from service.prediction import Upload
+from service.priorities import Priority
 from service.repository import ModelRepository
+from service.stages import Timed
 
 _CONTEXT = get_context("forkserver")
 LARGE_FILE_BYTES = 1024 * 1024

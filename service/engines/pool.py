@@ -9,10 +9,11 @@ from service.engines.engine import Engine, Job
 from service.engines.process import EngineModels
 from service.engines.wire import Order, Outcome
 from service.errors import StartError
-from service.executors import Priority, PriorityQueue, Timed
 from service.logs import Logger
 from service.prediction import Upload
+from service.priorities import Priority, PriorityQueue
 from service.repository import ModelRepository
+from service.stages import Timed
 
 RESTART_DELAY_S = 1.0
 

@@ -21,6 +21,7 @@ from service.prediction import Upload
 from service.reading import Reader
 from service.repository import ModelRepository, ServedModel, by_name_and_version
 from service.session import ModelOutput, OnnxGraph, OnnxSession, SessionOptions
+from service.stages import finish
 
 MAILBOXES = 2
 """So many files an engine has at a time: the one it reads, and one that waits beside it."""
@@ -143,7 +144,7 @@ def _result(order: Order, mailbox: Mailbox, size: int, reader: Reader) -> bytes:
     try:
         upload = Upload(None, (mailbox.read(size),))
         model = None if order.model is None else reader.repository.get(*order.model)
-        result = pack(read_and_answer(upload, model, reader, order.options()))
+        result = pack(finish(read_and_answer(upload, model, reader, order.options())))
         if len(result) + RESULT.size > LONGEST_MESSAGE:
             mailbox.make_room(len(result))
             mailbox.put(0, result)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from contract.manifest import ModelManifest
 from service.errors import MalformedInference, TooManyFiles
-from service.executors import Priority
 from service.inference_protocol.framing import split_body, split_elements, split_tensors
 from service.inference_protocol.messages import InputMessage, OutputMessage, RequestMessage
+from service.priorities import Priority
 
 IMAGE = "image"
 Encoded = tuple[bytes | memoryview, ...]

@@ -11,10 +11,10 @@ from service.answers import render
 from service.auth import Requires
 from service.errors import ServiceError
 from service.examples import PREDICTION
-from service.executors import Priority
 from service.logs import log_failure
 from service.openapi import PREDICT_BODY, problem_responses, query_parameters
 from service.prediction import Prediction, PredictionOptions, Rejection, Upload
+from service.priorities import Priority
 from service.problems import request_id_of
 from service.routes.admitted import admitted
 from service.routes.bodies import JSON

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from service.app import create_app
 from service.errors import DeviceLost
 from service.prediction import PredictionOptions, Upload
-from service.reading import Reader, Reading, Unreadable
+from service.reading import Fitted, Reader, Unreadable
 from service.repository import ModelRepository, ServedModel
 from service.server import make_server
 from service.session import CPU, CUDA, ModelOutput
@@ -305,7 +305,7 @@ def test_memory_that_runs_out_is_a_problem_of_its_file_and_nothing_of_it_is_said
 
     def hungry(
         self: Reader, upload: Upload, model: ServedModel | None, options: PredictionOptions
-    ) -> Reading | Unreadable:
+    ) -> Fitted | Unreadable:
         if upload.data() == b"hungry":
             raise MemoryError("doe^jane")
         if upload.data() == b"strange":

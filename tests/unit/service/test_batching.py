@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from service.batch_plan import BatchPlan
 from service.batching import DynamicBatcher
 from service.errors import DeviceLost, InferenceFailed
-from service.executors import TURNS, Priority, Timed
+from service.priorities import TURNS, Priority
 from service.repository import ServedModel
 from service.session import ModelOutput
+from service.stages import Timed
 from tests.bundles import make_manifest
 
 MANIFEST = make_manifest("sha256:" + 64 * "0")

@@ -15,8 +15,8 @@ from service.engines.mailbox import KEPT_BYTES, Mailbox
 from service.engines.process import MAILBOXES
 from service.engines.wire import LONGEST_MESSAGE, ORDER, RESULT, Order, pack
 from service.errors import UnknownModel
-from service.executors import Priority
 from service.prediction import PredictionOptions, Rejection, StageTimes, Upload
+from service.priorities import Priority
 from tests.unit.service.test_engine_wire import ANSWER, REPOSITORY
 
 LARGE = (bytes(LARGE_FILE_BYTES), b"end")

@@ -9,7 +9,9 @@ from typing import TypeVar
 
 import pytest
 
-from service.executors import TURNS, Priority, PriorityExecutor, Timed
+from service.executors import PriorityExecutor
+from service.priorities import TURNS, Priority
+from service.stages import Timed
 from tests.integration.live import eventually
 
 T = TypeVar("T")

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from contract.errors import NotAnImage
 from service.batching import DynamicBatcher
 from service.errors import FileFailed, InferenceFailed
-from service.executors import Priority, PriorityExecutor
+from service.executors import PriorityExecutor
 from service.inference import Inference, run_inference
 from service.inference_protocol.request import Encoded, InferenceRequest, RequestedOutput
 from service.predictor import Predictor
+from service.priorities import Priority
 from service.reading import Reader
 from service.repository import ModelRepository, ServedModel
 from service.session import ModelOutput

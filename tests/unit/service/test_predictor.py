@@ -15,7 +15,7 @@ from service.errors import DeviceLost, FileFailed, InferenceFailed, OutOfMemory,
 from service.executors import PriorityExecutor
 from service.prediction import Answer, Prediction, PredictionOptions, Rejection, Upload
 from service.predictor import Predictor
-from service.reading import Reader, Reading, Unreadable
+from service.reading import Fitted, Reader, Unreadable
 from service.repository import ModelRepository, ServedModel
 from service.runtime import open_repository
 from service.session import ModelOutput
@@ -217,7 +217,7 @@ def test_an_unforeseen_error_is_of_its_file_alone_and_the_thread_goes_on(
 
     def fails_on_bad(
         self: Reader, upload: Upload, model: ServedModel | None, options: PredictionOptions
-    ) -> Reading | Unreadable:
+    ) -> Fitted | Unreadable:
         if upload.name == "bad":
             raise met
         return read(self, upload, model, options)

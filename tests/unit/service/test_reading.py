@@ -6,7 +6,7 @@ import pytest
 from contract.errors import FrameOutOfRange, NotAnImage, UnsuitableImage
 from contract.radiograph import Radiograph, decode
 from service.prediction import PredictionOptions, Upload
-from service.reading import Reader, Reading, Unreadable, check_suitable
+from service.reading import Fitted, Reader, Reading, Unreadable, check_suitable
 from service.repository import ModelRepository, ServedModel
 from tests.bundles import make_manifest
 from tests.synthetic import as_dicom, as_jpeg, as_png, synthetic_radiograph
@@ -24,7 +24,8 @@ def reader() -> Reader:
 def read(
     reader: Reader, data: bytes, model: ServedModel | None = None, frame: int = 1
 ) -> Reading | Unreadable:
-    return reader.read(Upload(None, (data,)), model, PredictionOptions(frame=frame))
+    fitted = reader.read(Upload(None, (data,)), model, PredictionOptions(frame=frame))
+    return fitted if isinstance(fitted, Unreadable) else reader.assess(fitted, lungs_drawn=False)
 
 
 def dicom(**attributes: object) -> Radiograph:
@@ -37,13 +38,13 @@ def dicom(**attributes: object) -> Radiograph:
 def test_a_file_in_pieces_is_read_as_one(reader: Reader) -> None:
     data = as_png(np.full((20, 30), 77, np.uint8))
 
-    reading = reader.read(Upload(None, (data[:9], data[9:])), None, PredictionOptions())
+    fitted = reader.read(Upload(None, (data[:9], data[9:])), None, PredictionOptions())
 
-    assert isinstance(reading, Reading)
-    assert reading.image.shape == (1, 32, 32, 1)
-    assert reading.image.dtype == np.uint8
-    assert np.unique(reading.image).tolist() == [77]
-    assert (reading.rows, reading.columns) == (20, 30)
+    assert isinstance(fitted, Fitted)
+    assert fitted.image.shape == (32, 32, 1)
+    assert fitted.image.dtype == np.uint8
+    assert np.unique(fitted.image).tolist() == [77]
+    assert (fitted.radiograph.rows, fitted.radiograph.columns) == (20, 30)
 
 
 def test_the_rows_and_columns_are_those_of_the_file(reader: Reader) -> None:

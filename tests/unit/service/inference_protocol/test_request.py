@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from service.errors import MalformedInference, TooManyFiles
-from service.executors import Priority
 from service.inference_protocol import messages
 from service.inference_protocol.request import InferenceRequest, RequestedOutput, parse_request
+from service.priorities import Priority
 from tests.bundles import make_manifest
 
 MANIFEST = make_manifest("sha256:" + 64 * "0", size=8, ood_limit=1.0)
