@@ -9,12 +9,14 @@ import typer
 
 from contract.errors import ContractError
 from service.app import create_api
+from service.cpus import available_cpus
 from service.errors import ServiceError
 from service.openapi import to_yaml, write_document
+from service.recorded_split import write_split
 from service.runtime import open_repository
 from service.settings import Provider, read_settings
 from service.thread_split import measure_thread_splits
-from service.workers import start
+from service.workers import cpus_of, start
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve chest image models.")
 ModelsDir = Annotated[Path | None, typer.Option(help="The folder of model bundles.")]
@@ -47,14 +49,25 @@ def check(models_dir: ModelsDir = None, provider: ProviderChoice = None) -> None
 
 
 @app.command()
-def threads(models_dir: ModelsDir = None) -> None:
+def threads(
+    models_dir: ModelsDir = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Keep the best in this file, PNEUMO_THREAD_SPLIT_FILE.")
+    ] = None,
+) -> None:
     """Measure how the CPUs are best shared out, on a machine that does nothing else."""
     with _errors_in_one_line():
-        splits = measure_thread_splits(read_settings(models_dir=models_dir, provider="cpu"))
+        settings = read_settings(models_dir=models_dir, provider="cpu")
+        given = "decode_workers" in settings.model_fields_set
+        cpus = settings.decode_workers if given else cpus_of(settings, 0, available_cpus())
+        splits = measure_thread_splits(settings, cpus)
+        if record is not None:
+            write_split(record, splits[0])
     for split in splits:
         typer.echo(
             f"{split.images_per_s:.0f} images/s with PNEUMO_DECODE_WORKERS={split.runs} "
-            f"PNEUMO_INFERENCE_WORKERS={split.runs} PNEUMO_INTRA_OP_THREADS={split.threads}"
+            f"PNEUMO_INFERENCE_WORKERS={split.runs} "
+            f"PNEUMO_INTRA_OP_THREADS={split.intra_op_threads}"
         )
 
 

@@ -99,6 +99,10 @@ class Settings(BaseSettings):
     intra_op_threads: int = Field(default=1, ge=1)
     """Threads within one model run on a CPU. One is best where many images come at once."""
 
+    thread_split_file: Path | None = None
+    """What ``pneumo-serve threads --record`` has written: the three above take their values from
+    it where they are not set, in a process that has as many CPUs."""
+
     api_keys_file: Path | None = None
     """A JSON file ``{name: {"sha256": hex, "scopes": ["predict", "read", "admin"]}}`` of API
     keys.

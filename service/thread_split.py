@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.manifest import read_manifest, read_verified_model
+from service.recorded_split import RecordedSplit
 from service.runtime import open_repository, session_options
 from service.session import InferenceSession, OnnxSession
 from service.settings import Settings
@@ -16,23 +17,15 @@ from service.settings import Settings
 SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadSplit:
-    """So many runs of a model at once, each with so many threads, and what came of it."""
-
-    runs: int
-    threads: int
-    images_per_s: float
-
-
-def measure_thread_splits(settings: Settings) -> tuple[ThreadSplit, ...]:
+def measure_thread_splits(settings: Settings, cpus: int) -> tuple[RecordedSplit, ...]:
     """Time the default model, one image a run, under every even split of the CPUs.
 
     It takes a second or so for each, on a machine that should do nothing else: too long and too
     easily wrong to be done whenever the service starts.
 
     Args:
-        settings: Say which model, and of how many CPUs: ``decode_workers``.
+        settings: Say which model.
+        cpus: Those of one process.
 
     Returns:
         The fastest first.
@@ -47,9 +40,17 @@ def measure_thread_splits(settings: Settings) -> tuple[ThreadSplit, ...]:
     data, options = read_verified_model(bundle, manifest), session_options(settings)
     images = np.zeros((1, *manifest.preprocessing.size, 1), np.uint8)
     splits = []
-    for runs, threads in even_splits(settings.decode_workers):
+    for runs, threads in even_splits(cpus):
         session = OnnxSession(data, manifest, replace(options, intra_op_threads=threads))
-        splits.append(ThreadSplit(runs, threads, _images_per_s(session, images, runs)))
+        splits.append(
+            RecordedSplit(
+                cpus=cpus,
+                model=model.bundle,
+                runs=runs,
+                intra_op_threads=threads,
+                images_per_s=_images_per_s(session, images, runs),
+            )
+        )
     return tuple(sorted(splits, key=lambda split: -split.images_per_s))
 
 

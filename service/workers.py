@@ -24,6 +24,7 @@ from service.cpus import available_cpus
 from service.errors import ServiceError, StartError
 from service.intake import Intake
 from service.logs import Logger, make_logger
+from service.recorded_split import read_split, with_threads
 from service.server import serve
 from service.settings import Settings
 from service.shared_port import SharedPort, Source, bound
@@ -33,7 +34,6 @@ CANNOT_START = os.EX_CONFIG
 """How a worker ends that cannot start: an exception that nobody foresaw ends it with 1."""
 STOPS = (signal.SIGTERM, signal.SIGINT)
 SIGNALS = (*STOPS, signal.SIGHUP)
-THREADS = ("decode_workers", "inference_workers")
 
 
 def start(settings: Settings) -> None:
@@ -44,10 +44,11 @@ def start(settings: Settings) -> None:
         ServiceError: The service cannot start.
         SystemExit: A worker did not end well; it has said why.
     """
-    if settings.workers == 1:
-        serve(settings)
-        return
     log = make_logger(settings.log_level)
+    _warn_of_other_cpus(settings, log)
+    if settings.workers == 1:
+        serve(with_threads(settings, available_cpus()), log=log)
+        return
     port = SharedPort(settings.host, settings.port, log)
     told = settings.model_copy(update={"port": port.port})
     code = _Supervisor(told, port, log, numbered=settings.port > 0).run()
@@ -63,13 +64,28 @@ def share_of(settings: Settings, number: int, cpus: int) -> Settings:
         number: Which worker, from 0.
         cpus: Of all workers together.
     """
-    threads = max(1, cpus // settings.workers + (number < cpus % settings.workers))
-    update: dict[str, object] = {
-        name: threads for name in THREADS if name not in settings.model_fields_set
-    }
     # On the CPU there may be fewer GPUs than workers, and none of them matters.
-    update["gpu_devices"] = settings.gpu_devices[number :: settings.workers] or settings.gpu_devices
-    return settings.model_copy(update=update)
+    devices = settings.gpu_devices[number :: settings.workers] or settings.gpu_devices
+    told = with_threads(settings, cpus_of(settings, number, cpus))
+    return told.model_copy(update={"gpu_devices": devices})
+
+
+def cpus_of(settings: Settings, number: int, cpus: int) -> int:
+    """How many CPUs one of several workers has, at least 1.
+
+    Args:
+        settings: Of all.
+        number: Which worker, from 0.
+        cpus: Of all workers together.
+    """
+    return max(1, cpus // settings.workers + (number < cpus % settings.workers))
+
+
+def _warn_of_other_cpus(settings: Settings, log: Logger) -> None:
+    cpus = cpus_of(settings, 0, available_cpus())
+    split = read_split(settings)
+    if split is not None and split.cpus != cpus:
+        log.warning("thread split not used", measured_for_cpus=split.cpus, cpus=cpus)
 
 
 class _Supervisor:

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, ModelManifest, sha256_digest
 from service.cli import app
+from service.recorded_split import with_threads
+from service.settings import read_settings
 from tests.bundles import (
     brightness_graph,
     write_bundle,
@@ -180,3 +182,20 @@ def test_the_splits_of_the_cpus_are_measured_fastest_first(
         "PNEUMO_DECODE_WORKERS=2 PNEUMO_INFERENCE_WORKERS=2 PNEUMO_INTRA_OP_THREADS=1",
         "PNEUMO_DECODE_WORKERS=1 PNEUMO_INFERENCE_WORKERS=1 PNEUMO_INTRA_OP_THREADS=2",
     }
+
+
+def test_the_best_split_is_recorded_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(tmp_path)
+    file = tmp_path / "split.json"
+    monkeypatch.setattr("service.thread_split.SECONDS", 0.05)
+    monkeypatch.setattr("service.cli.available_cpus", lambda: 3)
+    monkeypatch.setattr("service.thread_split.even_splits", lambda cpus: [(1, cpus)])
+
+    result = runner.invoke(app, ["threads", "--models-dir", str(tmp_path), "--record", str(file)])
+    monkeypatch.setenv("PNEUMO_THREAD_SPLIT_FILE", str(file))
+    told = with_threads(read_settings(), cpus=3)
+
+    assert result.exit_code == 0, result.output
+    assert (told.decode_workers, told.inference_workers, told.intra_op_threads) == (1, 1, 3)

@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import hashlib
+import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from service.errors import DeviceLost, FileFailed, InferenceFailed, OutOfMemory,
 from service.executors import PriorityExecutor
 from service.prediction import Answer, Prediction, PredictionOptions, Rejection, Upload
 from service.predictor import Predictor
-from service.reading import Fitted, Reader, Unreadable
+from service.priorities import Priority
+from service.reading import Fitted, Reader, Reading, Unreadable
 from service.repository import ModelRepository, ServedModel
 from service.runtime import open_repository
 from service.session import ModelOutput
@@ -26,6 +28,7 @@ from tests.bundles import (
     write_fragile_bundle,
     write_segmenter_bundle,
 )
+from tests.integration.live import eventually
 from tests.synthetic import as_png
 
 NO_OPTIONS = PredictionOptions()
@@ -270,3 +273,46 @@ def test_an_unknown_model_is_refused_whatever_the_file_is(
 
     with pytest.raises(UnknownModel):
         predict(predictor, data, options=options)
+
+
+@pytest.mark.parametrize(("most_bytes", "in_step"), [(1024 * 1024, True), (10, False)])
+def test_only_small_files_are_read_in_step(
+    tmp_path: Path,
+    predictors: list[Predictor],
+    monkeypatch: pytest.MonkeyPatch,
+    most_bytes: int,
+    in_step: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    write_bundle(tmp_path)
+    monkeypatch.setattr("service.predictor.SMALL_FILE_BYTES", most_bytes)
+    repository = open_repository(Settings(models_dir=tmp_path))
+    executor = PriorityExecutor("decode", 1)
+    predictors.append(predictor := Predictor(repository, executor, DynamicBatcher(1), 10_000))
+    stages: list[str] = []
+    read, assess = Reader.read, Reader.assess
+
+    def noted_read(
+        self: Reader, upload: Upload, model: ServedModel | None, options: PredictionOptions
+    ) -> Fitted | Unreadable:
+        stages.append("read")
+        return read(self, upload, model, options)
+
+    def noted_assess(self: Reader, fitted: Fitted, *, lungs_drawn: bool) -> Reading | Unreadable:
+        stages.append("assess")
+        return assess(self, fitted, lungs_drawn=lungs_drawn)
+
+    monkeypatch.setattr(Reader, "read", noted_read)
+    monkeypatch.setattr(Reader, "assess", noted_assess)
+
+    async def both() -> Prediction:
+        door = threading.Event()
+        held = executor.run(Priority.STAT, door.wait)
+        files = (flat(0), flat(255))
+        waiting = asyncio.ensure_future(predictor.predict(files, PredictionOptions(model="tiny")))
+        await asyncio.to_thread(eventually, lambda: executor.depth == len(files))
+        door.set()
+        await held
+        return await waiting
+
+    assert [type(result) for result in asyncio.run(both()).results] == [Answer, Answer]
+    assert stages == (["read"] * 2 + ["assess"] * 2 if in_step else ["read", "assess"] * 2)
