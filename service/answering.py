@@ -18,6 +18,10 @@ from service.repository import ServedModel
 from service.session import ModelOutput
 from service.stages import Stages
 
+MOST_PIXEL_BYTES = 4 * 1024 * 1024
+"""A radiograph with more is answered at a stretch: in step, several would be in memory together,
+which files of a few kilobytes can ask for."""
+
 
 def make_answer(
     name: str | None, reading: Reading, output: ModelOutput, times: StageTimes
@@ -82,7 +86,9 @@ def read_and_answer(
     decode_s = time.perf_counter() - watch
     if isinstance(fitted, Unreadable):
         return Rejection(upload.name, fitted.sha256, StageTimes(decode_s), fitted.error)
-    yield
+    at_a_stretch = fitted.radiograph.pixels.nbytes > MOST_PIXEL_BYTES
+    if not at_a_stretch:
+        yield
     watch = time.perf_counter()
     reading = reader.assess(fitted, lungs_drawn=options.heatmap)
     # Its pixels are many times those of what is left.
@@ -92,7 +98,8 @@ def read_and_answer(
         return Rejection(upload.name, reading.sha256, times, reading.error)
     if reading.model.queued:
         return Pending(reading, times)
-    yield
+    if not at_a_stretch:
+        yield
     watch = time.perf_counter()
     try:
         output = reading.model.session.run(reading.image, activation_map=options.heatmap)

@@ -58,17 +58,15 @@ def threads(
     """Measure how the CPUs are best shared out, on a machine that does nothing else."""
     with _errors_in_one_line():
         settings = read_settings(models_dir=models_dir, provider="cpu")
-        given = "decode_workers" in settings.model_fields_set
-        cpus = settings.decode_workers if given else cpus_of(settings, 0, available_cpus())
-        splits = measure_thread_splits(settings, cpus)
+        splits = measure_thread_splits(settings, cpus_of(settings, 0, available_cpus()))
+        for split in splits:
+            typer.echo(
+                f"{split.images_per_s:.0f} images/s with PNEUMO_DECODE_WORKERS={split.runs} "
+                f"PNEUMO_INFERENCE_WORKERS={split.runs} "
+                f"PNEUMO_INTRA_OP_THREADS={split.intra_op_threads}"
+            )
         if record is not None:
             write_split(record, splits[0])
-    for split in splits:
-        typer.echo(
-            f"{split.images_per_s:.0f} images/s with PNEUMO_DECODE_WORKERS={split.runs} "
-            f"PNEUMO_INFERENCE_WORKERS={split.runs} "
-            f"PNEUMO_INTRA_OP_THREADS={split.intra_op_threads}"
-        )
 
 
 @app.command()

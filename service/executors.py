@@ -3,8 +3,8 @@
 import asyncio
 import math
 import threading
+import time
 from collections.abc import Callable, Hashable
-from itertools import islice
 from typing import TypeVar
 
 from service.priorities import Priority, PriorityQueue
@@ -14,14 +14,16 @@ T = TypeVar("T")
 
 COHORT = 4
 """The most that a thread does in step. Two save half as much, and eight hardly more."""
+SLOW_S = 0.03
+"""Work whose first stage takes longer is the last of its cohort: those before it wait for it."""
 
 
 class PriorityExecutor:
     """A fixed number of threads that take urgent work first, but routine work every fifth time.
 
     Of the threads that are idle the one that worked last goes first: its core still has the model
-    and the tables of the decoder in its cache. For the same reason work that waits is done in
-    cohorts where it can be: a stage of each, then the next stage of each.
+    and the tables of the decoder in its cache. For the same reason routine work that waits is done
+    in cohorts where it can be: a stage of each, then the next stage of each.
 
     Source of the last: Larus and Parkes 2002, Using Cohort Scheduling to Enhance Server
     Performance.
@@ -110,49 +112,68 @@ class PriorityExecutor:
     def _serve(self) -> None:
         bell = threading.Lock()
         bell.acquire()
-        while cohort := self._next(bell):
+        while (first := self._next(bell)) is not None:
+            cohort = self._begin(first)
+            # Waiting for the next one must not keep this one's image.
+            del first
             while cohort:
-                # What is done, or cancelled, is let go of at once, and with it its image.
                 cohort = self._round(cohort)
 
-    def _next(self, bell: threading.Lock) -> list[Job]:
-        """Wait for work; none where there will be no more."""
+    def _next(self, bell: threading.Lock) -> Job | None:
+        """Wait for work; None where there will be no more."""
         while True:
             with self._mutex:
-                cohort = self._cohort()
-                if cohort or self._closed:
-                    return cohort
+                job = self._jobs.take()
+                if job is not None or self._closed:
+                    return job
                 self._idle.append(bell)
             # Whoever brings work, or closes, takes the bell off the pile and releases it.
             bell.acquire()
 
-    def _cohort(self) -> list[Job]:
-        """The next work, and what can be done in step with it, up to this thread's share."""
-        first = self._jobs.take()
-        if first is None:
-            return []
-        most = min(COHORT, math.ceil((len(self._jobs) + 1) / self._workers))
-        others = iter(lambda: self._jobs.take_if(first.priority, first.goes_with), None)
-        return [first, *islice(others, most - 1)]
+    def _begin(self, first: Job) -> list[Job]:
+        """Do the first stage of a job, and of those that go with it, as long as that is quick.
+
+        Nothing is taken before its turn: what is left can be taken by another thread.
+        """
+        cohort: list[Job] = []
+        share = math.ceil((1 + self._jobs.waiting(first.priority)) / self._workers)
+        # Urgent work waits for nobody.
+        most = 1 if first.priority is Priority.STAT else min(COHORT, share)
+        job: Job | None = first
+        while job is not None:
+            slow_from = time.perf_counter() + SLOW_S
+            with Outcomes() as outcomes:
+                if self._step(job, outcomes):
+                    cohort.append(job)
+            slow = time.perf_counter() > slow_from
+            most -= 1
+            job = None if slow or not most else self._take_with(first)
+        return cohort
+
+    def _take_with(self, first: Job) -> Job | None:
+        with self._mutex:
+            return self._jobs.take_if(first.priority, first.goes_with)
 
     def _round(self, cohort: list[Job]) -> list[Job]:
         """Do a stage of each job; those that have another one."""
-        left = []
         with Outcomes() as outcomes:
-            for job in cohort:
-                if job.priority > Priority.STAT and (urgent := self._urgent()) is not None:
-                    outcomes.hand_over()
-                    while urgent.advance(outcomes):
-                        pass
-                if job.advance(outcomes):
-                    left.append(job)
-        return left
+            return [job for job in cohort if self._step(job, outcomes)]
 
-    def _urgent(self) -> Job | None:
-        if not self._jobs.waiting(Priority.STAT):
-            return None
+    def _step(self, job: Job, outcomes: Outcomes) -> bool:
+        """Do a stage of a job, behind what is more urgent; False where it was the last."""
+        if job.priority is not Priority.STAT and self._jobs.waiting(Priority.STAT):
+            self._do_urgent(outcomes)
+        has_more = job.advance(outcomes)
+        outcomes.hand_over_old()
+        return has_more
+
+    def _do_urgent(self, outcomes: Outcomes) -> None:
+        outcomes.hand_over()
         with self._mutex:
-            return self._jobs.take_if(Priority.STAT)
+            urgent = self._jobs.take_urgent()
+        while urgent is not None and urgent.advance(outcomes):
+            pass
+        outcomes.hand_over()
 
 
 def _in_one_stage(box: list[Callable[[], T]]) -> Stages[T]:

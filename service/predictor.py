@@ -253,10 +253,12 @@ class Predictor:
         if serving.engines is not None:
             return serving.engines.run(options.priority, Order.of(model, options), upload)
         stages = read_and_answer(upload, model, serving.reader, options)
-        if upload.size <= SMALL_FILE_BYTES:
-            cohort = model.bundle if model else None
-            return self._workers.run_stages(options.priority, stages, cohort)
-        return self._workers.run(options.priority, partial(finish, stages))
+        # What runs elsewhere goes there as soon as it is read.
+        waits = (model or serving.reader.repository.get()).queued
+        if waits or upload.size > SMALL_FILE_BYTES:
+            return self._workers.run(options.priority, partial(finish, stages))
+        cohort = (model and model.bundle, options.heatmap)
+        return self._workers.run_stages(options.priority, stages, cohort)
 
     async def _read_and_answer(
         self,

@@ -43,7 +43,15 @@ class PriorityQueue(Generic[T]):
         """How many items of a priority wait."""
         return len(self._items[priority])
 
-    def take_if(self, priority: Priority, fits: Callable[[T], bool] = bool) -> T | None:
+    def take_urgent(self) -> T | None:
+        """The next urgent item, before its turn, which counts as one; None where none waits."""
+        items = self._items[Priority.STAT]
+        if not items:
+            return None
+        next(self._turns)
+        return items.popleft()
+
+    def take_if(self, priority: Priority, fits: Callable[[T], bool]) -> T | None:
         """The next item of a priority, where it fits; None where it does not, or nothing waits."""
         items = self._items[priority]
         return items.popleft() if items and fits(items[0]) else None

@@ -101,7 +101,7 @@ class Settings(BaseSettings):
 
     thread_split_file: Path | None = None
     """What ``pneumo-serve threads --record`` has written: the three above take their values from
-    it where they are not set, in a process that has as many CPUs."""
+    it where they are not set, in a process that has as many CPUs, for models on the CPU."""
 
     api_keys_file: Path | None = None
     """A JSON file ``{name: {"sha256": hex, "scopes": ["predict", "read", "admin"]}}`` of API

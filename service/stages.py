@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Generator, Hashable
 from dataclasses import dataclass
@@ -69,9 +70,9 @@ class Job:
             ended = time.perf_counter()
             ran_s = self.ran_s + ended - started
             timed = Timed(end.value, ended - self.submitted - ran_s, ran_s)
-            outcomes.add(_Outcome(self.future, timed), ended - started)
+            outcomes.add(_Outcome(self.future, timed), started)
         except BaseException as error:  # noqa: BLE001 - it is handed over, whatever it is
-            outcomes.add(_Outcome(self.future, None, error), time.perf_counter() - started)
+            outcomes.add(_Outcome(self.future, None, error), started)
         else:
             self.ran_s += time.perf_counter() - started
             return True
@@ -91,6 +92,7 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._outcomes: list[_Outcome] = []
+        self._due = math.inf
 
     def __enter__(self) -> Self:
         return self
@@ -98,15 +100,19 @@ class Outcomes:
     def __exit__(self, *_: object) -> None:
         self.hand_over()
 
-    def add(self, outcome: "_Outcome", took_s: float) -> None:
-        """Take what came of a stage; where that took long, the next one may too."""
+    def add(self, outcome: "_Outcome", began: float) -> None:
+        """Take what came of a stage, and when that began: where it took long, the next may too."""
         self._outcomes.append(outcome)
-        if took_s > MOMENT_S:
+        self._due = min(self._due, began + MOMENT_S)
+
+    def hand_over_old(self) -> None:
+        """Hand all over where one of them has waited long enough."""
+        if self._outcomes and time.perf_counter() > self._due:
             self.hand_over()
 
     def hand_over(self) -> None:
         """Have the event loop hand them over; nobody wants them where it is gone."""
-        outcomes, self._outcomes = self._outcomes, []
+        outcomes, self._outcomes, self._due = self._outcomes, [], math.inf
         for loop, of_loop in groupby(outcomes, lambda outcome: outcome.future.get_loop()):
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_hand_over, list(of_loop))

@@ -24,7 +24,7 @@ from service.cpus import available_cpus
 from service.errors import ServiceError, StartError
 from service.intake import Intake
 from service.logs import Logger, make_logger
-from service.recorded_split import read_split, with_threads
+from service.recorded_split import RecordedSplit, read_split, why_unused, with_threads
 from service.server import serve
 from service.settings import Settings
 from service.shared_port import SharedPort, Source, bound
@@ -45,28 +45,35 @@ def start(settings: Settings) -> None:
         SystemExit: A worker did not end well; it has said why.
     """
     log = make_logger(settings.log_level)
-    _warn_of_other_cpus(settings, log)
+    split = read_split(settings)
+    shares = [cpus_of(settings, number, available_cpus()) for number in range(settings.workers)]
+    if split is not None:
+        for reason in sorted({why_unused(settings, cpus, split) or "" for cpus in shares} - {""}):
+            log.warning("thread split not used", reason=reason)
     if settings.workers == 1:
-        serve(with_threads(settings, available_cpus()), log=log)
+        serve(with_threads(settings, shares[0], split), log=log)
         return
     port = SharedPort(settings.host, settings.port, log)
     told = settings.model_copy(update={"port": port.port})
-    code = _Supervisor(told, port, log, numbered=settings.port > 0).run()
+    code = _Supervisor(told, port, log, split, numbered=settings.port > 0).run()
     if code:
         raise SystemExit(code)
 
 
-def share_of(settings: Settings, number: int, cpus: int) -> Settings:
+def share_of(
+    settings: Settings, number: int, cpus: int, split: RecordedSplit | None = None
+) -> Settings:
     """What one of several workers is told: its part of the CPUs, and a GPU of its own.
 
     Args:
         settings: Of all; threads that they set are those of each worker.
         number: Which worker, from 0.
         cpus: Of all workers together.
+        split: How a process of so many CPUs is best shared out, where that was measured.
     """
     # On the CPU there may be fewer GPUs than workers, and none of them matters.
     devices = settings.gpu_devices[number :: settings.workers] or settings.gpu_devices
-    told = with_threads(settings, cpus_of(settings, number, cpus))
+    told = with_threads(settings, cpus_of(settings, number, cpus), split)
     return told.model_copy(update={"gpu_devices": devices})
 
 
@@ -81,20 +88,21 @@ def cpus_of(settings: Settings, number: int, cpus: int) -> int:
     return max(1, cpus // settings.workers + (number < cpus % settings.workers))
 
 
-def _warn_of_other_cpus(settings: Settings, log: Logger) -> None:
-    cpus = cpus_of(settings, 0, available_cpus())
-    split = read_split(settings)
-    if split is not None and split.cpus != cpus:
-        log.warning("thread split not used", measured_for_cpus=split.cpus, cpus=cpus)
-
-
 class _Supervisor:
     """The parent of the workers."""
 
     def __init__(
-        self, settings: Settings, port: SharedPort, log: Logger, *, numbered: bool
+        self,
+        settings: Settings,
+        port: SharedPort,
+        log: Logger,
+        split: RecordedSplit | None,
+        *,
+        numbered: bool,
     ) -> None:
         self._settings = settings
+        # Read once: a worker that starts again must not depend on a file that may be gone.
+        self._split = split
         self._port = port
         self._log = log
         self._numbered = numbered
@@ -153,7 +161,7 @@ class _Supervisor:
 
     def _start(self, number: int) -> None:
         own_port = self._settings.port + 1 + number if self._numbered else 0
-        told = share_of(self._settings, number, available_cpus())
+        told = share_of(self._settings, number, available_cpus(), self._split)
         intake = self._port.connect(number)
         # A forked process shares all that is imported, and needs no second to import it. To fork
         # is safe as long as this process has no threads, whose locks would be held for ever

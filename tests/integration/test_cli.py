@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, ModelManifest, sha256_digest
 from service.cli import app
-from service.recorded_split import with_threads
+from service.recorded_split import read_split, with_threads
 from service.settings import read_settings
 from tests.bundles import (
     brightness_graph,
@@ -170,7 +170,7 @@ def test_the_splits_of_the_cpus_are_measured_fastest_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_bundle(tmp_path)
-    monkeypatch.setenv("PNEUMO_DECODE_WORKERS", "2")
+    monkeypatch.setattr("service.cli.available_cpus", lambda: 2)
     monkeypatch.setattr("service.thread_split.SECONDS", 0.05)
 
     result = runner.invoke(app, ["threads", "--models-dir", str(tmp_path)])
@@ -195,7 +195,22 @@ def test_the_best_split_is_recorded_and_used(
 
     result = runner.invoke(app, ["threads", "--models-dir", str(tmp_path), "--record", str(file)])
     monkeypatch.setenv("PNEUMO_THREAD_SPLIT_FILE", str(file))
-    told = with_threads(read_settings(), cpus=3)
+    settings = read_settings(provider="cpu")
+    told = with_threads(settings, 3, read_split(settings))
 
     assert result.exit_code == 0, result.output
     assert (told.decode_workers, told.inference_workers, told.intra_op_threads) == (1, 1, 3)
+
+
+def test_a_split_that_cannot_be_recorded_is_told_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(tmp_path)
+    monkeypatch.setattr("service.cli.available_cpus", lambda: 1)
+    monkeypatch.setattr("service.thread_split.SECONDS", 0.05)
+
+    result = runner.invoke(app, ["threads", "--models-dir", str(tmp_path), "--record", "/"])
+
+    assert result.exit_code == 1
+    assert "PNEUMO_DECODE_WORKERS=1" in result.stdout
+    assert result.stderr == "pneumo-serve: / cannot be written: Is a directory.\n"

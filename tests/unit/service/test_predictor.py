@@ -4,6 +4,7 @@ import hashlib
 import threading
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -275,17 +276,27 @@ def test_an_unknown_model_is_refused_whatever_the_file_is(
         predict(predictor, data, options=options)
 
 
-@pytest.mark.parametrize(("most_bytes", "in_step"), [(1024 * 1024, True), (10, False)])
-def test_only_small_files_are_read_in_step(
+@pytest.mark.parametrize(
+    ("limit", "in_step"),
+    [
+        (None, True),
+        ("service.predictor.SMALL_FILE_BYTES", False),
+        ("service.answering.MOST_PIXEL_BYTES", False),
+    ],
+)
+def test_only_small_files_of_small_images_are_read_in_step(
     tmp_path: Path,
     predictors: list[Predictor],
     monkeypatch: pytest.MonkeyPatch,
-    most_bytes: int,
+    limit: str | None,
     in_step: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     write_bundle(tmp_path)
-    monkeypatch.setattr("service.predictor.SMALL_FILE_BYTES", most_bytes)
-    repository = open_repository(Settings(models_dir=tmp_path))
+    if limit is not None:
+        monkeypatch.setattr(limit, 10)
+    # What the machine at hand finds out about batches must not decide.
+    model = replace(open_repository(Settings(models_dir=tmp_path)).get(), plan=BatchPlan())
+    repository = ModelRepository({"tiny": {1: model}})
     executor = PriorityExecutor("decode", 1)
     predictors.append(predictor := Predictor(repository, executor, DynamicBatcher(1), 10_000))
     stages: list[str] = []
