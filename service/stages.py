@@ -20,7 +20,7 @@ Stages: TypeAlias = Generator[None, None, T]
 """Work that can be put aside at each ``yield``; what it returns is what came of it."""
 
 
-def finish(stages: "Stages[T]") -> T:
+def finish(stages: Stages[T]) -> T:
     """Do all stages at a stretch."""
     while True:
         try:

@@ -99,7 +99,7 @@ def _together(work: Callable[[int], None], count: int) -> None:
 def _radiograph() -> bytes:
     """A JPEG with the pixels and about the bytes of a radiograph, and nothing on it."""
     grain = np.random.default_rng(0).normal(scale=6, size=(ROWS, COLUMNS))
-    shade = 128 + 60 * np.sin(np.linspace(0, np.pi, COLUMNS)) - 30
+    shade = 98 + 60 * np.sin(np.linspace(0, np.pi, COLUMNS))
     file = io.BytesIO()
     Image.fromarray((shade + grain).clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=85)
     return file.getvalue()

@@ -46,12 +46,10 @@ def start(settings: Settings) -> None:
     """
     log = make_logger(settings.log_level)
     split = read_split(settings)
-    shares = [cpus_of(settings, number, available_cpus()) for number in range(settings.workers)]
     if split is not None:
-        for reason in sorted({why_unused(settings, cpus, split) or "" for cpus in shares} - {""}):
-            log.warning("thread split not used", reason=reason)
+        _warn_where_unused(split, settings, log)
     if settings.workers == 1:
-        serve(with_threads(settings, shares[0], split), log=log)
+        serve(share_of(settings, 0, available_cpus(), split), log=log)
         return
     port = SharedPort(settings.host, settings.port, log)
     told = settings.model_copy(update={"port": port.port})
@@ -63,7 +61,7 @@ def start(settings: Settings) -> None:
 def share_of(
     settings: Settings, number: int, cpus: int, split: RecordedSplit | None = None
 ) -> Settings:
-    """What one of several workers is told: its part of the CPUs, and a GPU of its own.
+    """What one of the workers is told: its part of the CPUs, and a GPU of its own.
 
     Args:
         settings: Of all; threads that they set are those of each worker.
@@ -78,7 +76,7 @@ def share_of(
 
 
 def cpus_of(settings: Settings, number: int, cpus: int) -> int:
-    """How many CPUs one of several workers has, at least 1.
+    """How many CPUs one of the workers has, at least 1.
 
     Args:
         settings: Of all.
@@ -86,6 +84,13 @@ def cpus_of(settings: Settings, number: int, cpus: int) -> int:
         cpus: Of all workers together.
     """
     return max(1, cpus // settings.workers + (number < cpus % settings.workers))
+
+
+def _warn_where_unused(split: RecordedSplit, settings: Settings, log: Logger) -> None:
+    shares = {cpus_of(settings, number, available_cpus()) for number in range(settings.workers)}
+    reasons = {why_unused(settings, cpus, split) for cpus in shares}
+    for reason in sorted(filter(None, reasons)):
+        log.warning("thread split not used", reason=reason)
 
 
 class _Supervisor:

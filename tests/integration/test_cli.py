@@ -3,12 +3,13 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, ModelManifest, sha256_digest
 from service.cli import app
@@ -166,14 +167,23 @@ def test_the_openapi_document_is_printed_written_and_checked(tmp_path: Path) -> 
     assert other.stderr.startswith("pneumo-serve: openapi.yaml is not what the routes say.")
 
 
-def test_the_splits_of_the_cpus_are_measured_fastest_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def measure_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs the command on so many CPUs, for a moment."""
     write_bundle(tmp_path)
-    monkeypatch.setattr("service.cli.available_cpus", lambda: 2)
     monkeypatch.setattr("service.thread_split.SECONDS", 0.05)
 
-    result = runner.invoke(app, ["threads", "--models-dir", str(tmp_path)])
+    def measure(cpus: int, *options: str) -> Result:
+        monkeypatch.setattr("service.cli.available_cpus", lambda: cpus)
+        return runner.invoke(app, ["threads", "--models-dir", str(tmp_path), *options])
+
+    return measure
+
+
+def test_the_splits_of_the_cpus_are_measured_fastest_first(
+    measure_threads: Callable[..., Result],
+) -> None:
+    result = measure_threads(2)
 
     assert result.exit_code == 0, result.output
     figures = [int(line.split()[0]) for line in result.output.splitlines()]
@@ -185,15 +195,12 @@ def test_the_splits_of_the_cpus_are_measured_fastest_first(
 
 
 def test_the_best_split_is_recorded_and_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure_threads: Callable[..., Result]
 ) -> None:
-    write_bundle(tmp_path)
     file = tmp_path / "split.json"
-    monkeypatch.setattr("service.thread_split.SECONDS", 0.05)
-    monkeypatch.setattr("service.cli.available_cpus", lambda: 3)
     monkeypatch.setattr("service.thread_split.even_splits", lambda cpus: [(1, cpus)])
 
-    result = runner.invoke(app, ["threads", "--models-dir", str(tmp_path), "--record", str(file)])
+    result = measure_threads(3, "--record", str(file))
     monkeypatch.setenv("PNEUMO_THREAD_SPLIT_FILE", str(file))
     settings = read_settings(provider="cpu")
     told = with_threads(settings, 3, read_split(settings))
@@ -203,13 +210,9 @@ def test_the_best_split_is_recorded_and_used(
 
 
 def test_a_split_that_cannot_be_recorded_is_told_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    measure_threads: Callable[..., Result],
 ) -> None:
-    write_bundle(tmp_path)
-    monkeypatch.setattr("service.cli.available_cpus", lambda: 1)
-    monkeypatch.setattr("service.thread_split.SECONDS", 0.05)
-
-    result = runner.invoke(app, ["threads", "--models-dir", str(tmp_path), "--record", "/"])
+    result = measure_threads(1, "--record", "/")
 
     assert result.exit_code == 1
     assert "PNEUMO_DECODE_WORKERS=1" in result.stdout

@@ -6,11 +6,10 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple, TypeVar, get_args
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,13 +19,6 @@ from service.stages import Stages, Timed, finish
 from tests.unit.service.test_executors import Image, hold
 
 T = TypeVar("T")
-
-
-@pytest.fixture
-def executor() -> Iterator[PriorityExecutor]:
-    made = PriorityExecutor("test", 1)
-    yield made
-    made.close()
 
 
 def in_stages(name: str, log: list[str], stages: int = 3) -> Stages[str]:

@@ -3,7 +3,7 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
@@ -28,13 +28,6 @@ def hold(started: threading.Event, go: threading.Event) -> None:
 
 async def awaited(executor: PriorityExecutor, work: Callable[[], T]) -> Timed[T]:
     return await executor.run(Priority.ROUTINE, work)
-
-
-@pytest.fixture
-def executor() -> Iterator[PriorityExecutor]:
-    made = PriorityExecutor("test", 1)
-    yield made
-    made.close()
 
 
 def test_work_is_done_on_a_thread_of_its_own_and_timed(executor: PriorityExecutor) -> None:
