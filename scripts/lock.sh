@@ -14,5 +14,6 @@ compile build.txt --group build
 compile serve.txt pyproject.toml --extra serve
 compile serve-gpu.txt pyproject.toml --extra serve-gpu
 compile train.txt pyproject.toml --extra export
-compile dev.txt pyproject.toml --extra serve --extra export --group dev
+compile gateway.txt pyproject.toml --extra gateway
+compile dev.txt pyproject.toml --extra serve --extra export --extra gateway --group dev
 compile bench.txt pyproject.toml --extra serve --group bench

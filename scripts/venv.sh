@@ -23,7 +23,11 @@ fi
 
 "$python" -m venv --clear "$directory"
 pip=("$directory/bin/pip" --disable-pip-version-check --quiet)
-"${pip[@]}" install --require-hashes -r "$requirements"
-"${pip[@]}" install --require-hashes -r requirements/build.txt
+# A lock file is complete, so nothing is resolved: an older pip would look for the newest release of a
+# requirement with an extra, although the lock pins another, and stop. `pip check` notices a lock
+# that is not complete after all.
+"${pip[@]}" install --no-deps --require-hashes -r "$requirements"
+"${pip[@]}" install --no-deps --require-hashes -r requirements/build.txt
 "${pip[@]}" install --no-deps --no-build-isolation --editable .
+"${pip[@]}" check
 touch "$directory/ready"
