@@ -70,8 +70,11 @@ def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, Dico
         facts = read_facts(attributes, header)
     cells, stored_of, color_space = _decode(dataset, header, frame)
     with _pydicom_errors(PixelDataMismatch, "A look-up table of the DICOM image is malformed."):
-        pixels = _to_gray(cells, stored_of, color_space, attributes, header)
-    return Frame(pixels, header.rows, header.columns, header.frames), facts
+        pixels = _to_gray(
+            cells, stored_of, color_space, attributes, header, is_ct=facts.modality == "CT"
+        )
+    upright = facts.turned.apply(pixels)
+    return Frame(upright, upright.shape[0], upright.shape[1], header.frames), facts
 
 
 @contextmanager
@@ -293,10 +296,14 @@ def _to_gray(
     color_space: str,
     attributes: Dataset,
     header: ImageHeader,
+    *,
+    is_ct: bool,
 ) -> GrayPixels:
     is_little_endian = header.transfer_syntax.is_little_endian
     if header.photometric_interpretation in MONOCHROME:
-        return to_gray(cells, stored_of, attributes, header, is_little_endian=is_little_endian)
+        return to_gray(
+            cells, stored_of, attributes, header, is_little_endian=is_little_endian, is_ct=is_ct
+        )
     if header.photometric_interpretation == PALETTE_COLOR:
         return palette_to_gray(cells, stored_of, attributes, is_little_endian=is_little_endian)
 

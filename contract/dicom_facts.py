@@ -1,20 +1,27 @@
 """What a DICOM image says of itself that matters to a model, and nothing that could be a name.
 
 Code strings are often filled with free text. What is told here is therefore always a word of this
-file, or a body part that is a single plain code.
+file, a UID, or a body part that is a single plain code.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
+from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 
+from contract.dicom_file import read_texts
 from contract.dicom_header import ImageHeader
+from contract.pixels import UPRIGHT, Turn
 
 # Stands for a value that is given and is none of the Standard's; no model takes it.
 OTHER = "OTHER"
 LATERAL = "LATERAL"
+CHEST = "CHEST"
+# Projection radiography, where a view from the side is another picture than the one from the front.
+RADIOGRAPHY = frozenset({"CR", "DX", "RF", "RG"})
+
 # Source: DICOM PS3.3 C.7.3.1.1.1: of its terms, those of images and of what comes beside them.
 _MODALITIES = frozenset(
     (
@@ -24,12 +31,85 @@ _MODALITIES = frozenset(
         "XC",
     )
 )
+# Terms that were retired, and DR and RX, which never were terms: the SOP class tells what is meant.
+_RETIRED_MODALITIES = frozenset(
+    (
+        *("AS", "CD", "CF", "CP", "CS", "DD", "DF", "DM", "DR", "DS", "EC", "FA", "FS", "LP", "MA"),
+        *("MS", "OPR", "RX", "ST", "VF"),
+    )
+)
+# Source: DICOM PS3.4 B.5, and PS3.3 A for the modality that each class demands.
+_MODALITY_OF_CLASS = {
+    uid.ComputedRadiographyImageStorage: "CR",
+    uid.DigitalXRayImageStorageForPresentation: "DX",
+    uid.DigitalXRayImageStorageForProcessing: "DX",
+    uid.DigitalMammographyXRayImageStorageForPresentation: "MG",
+    uid.DigitalMammographyXRayImageStorageForProcessing: "MG",
+    uid.DigitalIntraOralXRayImageStorageForPresentation: "IO",
+    uid.DigitalIntraOralXRayImageStorageForProcessing: "IO",
+    uid.CTImageStorage: "CT",
+    uid.EnhancedCTImageStorage: "CT",
+    uid.LegacyConvertedEnhancedCTImageStorage: "CT",
+    uid.MRImageStorage: "MR",
+    uid.EnhancedMRImageStorage: "MR",
+    uid.UltrasoundImageStorage: "US",
+    uid.UltrasoundMultiFrameImageStorage: "US",
+    uid.NuclearMedicineImageStorage: "NM",
+    uid.PositronEmissionTomographyImageStorage: "PT",
+    uid.XRayAngiographicImageStorage: "XA",
+    uid.XRayRadiofluoroscopicImageStorage: "RF",
+}
+_FOR_PROCESSING = frozenset(
+    {
+        uid.DigitalXRayImageStorageForProcessing,
+        uid.DigitalMammographyXRayImageStorageForProcessing,
+        uid.DigitalIntraOralXRayImageStorageForProcessing,
+    }
+)
 # Source: DICOM PS3.3 C.8.1.3 and C.8.11.5, View Position.
 _VIEW_POSITIONS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})
-_LATERAL_WORDS = frozenset({"LL", "RL", "LAT", "LATERAL"})
-_CHEST_WORDS = ("CHEST", "THORAX", "LUNG")
+# Lateral in the words of hospitals: abbreviations, then French, Italian, Spanish, Portuguese,
+# German, Dutch, Polish, Czech, Russian, Greek, Turkish, Chinese, Japanese. Matched at the beginning
+# or, for LAT, also at the end of a word: LLAT, LATL, XTLAT.
+_LATERAL_WORDS = re.compile(
+    r"\b(?:LL|RL|LAT|PROFIL|PERFIL|SEITL|ZIJDEL|BOCZN|BOCNI|БОКОВ|ΠΛΑΓΙ|YAN\b)|LAT\b|[侧側][位面]"
+)
+_EXACT_LATERAL = frozenset({"LL", "RL"})
+# A lateral decubitus is a frontal view of a patient who lies on a side.
+_DECUBITUS = re.compile(r"DECUB|\b[LR]LD\b")
+# Source: DICOM PS3.16 CID 4010, in SNOMED CT and, as older files have it, in SNOMED-RT.
+_LATERAL_CODES = frozenset(
+    (
+        *("399067008", "R-102CD"),  # lateral
+        *("399173006", "R-10236", "399118008", "G-5223"),  # left lateral
+        *("399198007", "R-10232", "399297009", "G-5222"),  # right lateral
+    )
+)
+# Source: DICOM PS3.16 CID 4 and 4031 and annex L, in SNOMED CT, SNOMED-RT, FMA and RadLex.
+_CHEST_CODES = frozenset(
+    (
+        *("51185008", "816094009", "T-D3000", "43799004", "T-D3200"),  # thorax, thoracic cavity
+        *("39607008", "T-28000", "3341006", "T-28100", "44029006", "T-28500"),  # lung, right, left
+        *("9576", "7195", "RID1243", "RID1301"),  # thorax and lung of FMA and RadLex
+    )
+)
+# The chest and the lungs in the words of hospitals. Source: DICOM PS3.16 annex L for the English
+# ones, Terminologia Anatomica (A01.1.00.014, A06.5.01.001) for the Latin ones, the values that the
+# public SIIM-FISABIO-RSNA and PadChest data carry for the Spanish ones, and the SNOMED CT national
+# editions (51185008, 39607008) for the others. Without accents: they may be lost or garbled.
+_CHEST_WORDS = {
+    "CHEST": "CHEST CHST CXR TÓRAX PECHO PEITO POITRINE TORACE BRUSTKORB BORSTKAS TORAKS GÖGÜS "
+    "HRUDNÍK KLATKA MELLKAS BRÖSTKORG BRYSTKASSE BRYSTKORG RINTAKEHÄ PIEPT ΘΩΡΑΚΑΣ ΘΩΡΑΚΟΣ "
+    "ГРУДНАЯ ГРУДЬ ГРУДНОИ",
+    "THORAX": "THORAX",
+    "LUNG": "LUNGS LUNG PULMÓN PULMONES PULMÃO PULMÕES POUMONS POUMON POLMONE POLMONI LUNGEN LUNGE "
+    "LONGEN PLUCA PLÍCE AKCIGER TUDO LUNGOR LUNGER KEUHKOT PLAMANI ЛЕГКИЕ ЛЕГКИХ ΠΝΕΥΜΟΝΕΣ PULMO",
+}
+_CHEST_CHARACTERS = re.compile(r"胸|肺|흉부|폐|صدر|חזה")
+# What the words stand beside where another part of the body is meant.
+_NOT_CHEST = re.compile(r"SPINE|COLUMNA|COLONNA|COLUNA|RACHIS|WIRBEL|VERTEBR|ABDOM|PELVI|\bNECK\b")
 _BODY_PART = re.compile(r"[A-Z0-9_]{1,16}")
-_WORD = re.compile(r"[^\W\d_]+")
+_UID = re.compile(r"[0-9.]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +117,12 @@ class DicomFacts:
     """The attributes of a DICOM image that matter to a model; none of them identifies a person.
 
     Text is upper case, None where the attribute is absent or empty, and OTHER where its value is
-    none that can be told. ``modality`` is one of the Standard's terms. ``body_part`` is CHEST,
-    THORAX or LUNG where that is one of the words, else a plain code. ``view_position`` is one of
-    the Standard's terms, or LATERAL where a word says so.
+    none that can be told. ``modality`` is one of the Standard's terms, from the SOP class where
+    Modality is empty or retired. ``body_part`` is CHEST, THORAX or LUNG where that is meant, in
+    whatever language, else a plain code. ``view_position`` is one of the Standard's terms, or
+    LATERAL where another attribute or word says so. ``modality_from``, ``body_part_from``,
+    ``view_from`` and ``processing_from`` name the attributes that said so; the last is None where
+    the image is meant to be looked at. ``turned`` is what Patient Orientation made necessary.
     """
 
     modality: str | None
@@ -47,48 +130,173 @@ class DicomFacts:
     view_position: str | None
     photometric_interpretation: str
     transfer_syntax_uid: str
+    sop_class_uid: str | None = None
+    sop_instance_uid: str | None = None
+    series_instance_uid: str | None = None
+    study_instance_uid: str | None = None
+    modality_from: str = "Modality"
+    body_part_from: str = "Body Part Examined"
+    view_from: str = "View Position"
+    processing_from: str | None = None
+    turned: Turn = UPRIGHT
+
+    @property
+    def is_lateral(self) -> bool:
+        """Whether this is a radiograph from the side. LLD and RLD, decubitus, are frontal."""
+        return self.modality in RADIOGRAPHY and self.view_position in {*_EXACT_LATERAL, LATERAL}
 
 
 def read_facts(attributes: Dataset, header: ImageHeader) -> DicomFacts:
     """Read the facts from what holds for one frame."""
-    modality = _text(attributes, "Modality")
+    sop_class = _uid(attributes, "SOPClassUID")
+    modality, modality_from = _modality(attributes, sop_class)
+    body_part, body_part_from = _region(attributes)
+    view, view_from = _view(attributes)
+    is_frontal = modality in RADIOGRAPHY and view not in {*_EXACT_LATERAL, LATERAL}
     return DicomFacts(
-        modality=modality if modality in _MODALITIES else modality and OTHER,
-        body_part=_body_part(attributes),
-        view_position=_view_position(attributes),
+        modality=modality,
+        body_part=body_part,
+        view_position=view,
         photometric_interpretation=header.photometric_interpretation,
         transfer_syntax_uid=str(header.transfer_syntax),
+        sop_class_uid=sop_class,
+        sop_instance_uid=_uid(attributes, "SOPInstanceUID"),
+        series_instance_uid=_uid(attributes, "SeriesInstanceUID"),
+        study_instance_uid=_uid(attributes, "StudyInstanceUID"),
+        modality_from=modality_from,
+        body_part_from=body_part_from,
+        view_from=view_from,
+        processing_from=_processing(attributes, sop_class),
+        turned=_turn(attributes) if is_frontal else UPRIGHT,
     )
 
 
 def _text(attributes: Dataset, keyword: str) -> str | None:
     """Read a value that should be one code string; several values are never one of the terms."""
-    value = attributes.get(keyword)
-    parts = value if isinstance(value, MultiValue) else ["" if value is None else value]
-    return "\\".join(str(part) for part in parts).strip(" \0\\").upper() or None
+    return "\\".join(read_texts(attributes, keyword)).strip("\\").upper() or None
 
 
-def _body_part(attributes: Dataset) -> str | None:
-    text = _text(attributes, "BodyPartExamined")
+def _uid(attributes: Dataset, keyword: str) -> str | None:
+    """Read a UID; what is none could be anything, even a name."""
+    text = _text(attributes, keyword)
+    return text if text and _UID.fullmatch(text) else None
+
+
+def _modality(attributes: Dataset, sop_class: str | None) -> tuple[str | None, str]:
+    """Read the modality; the SOP class says it where the attribute does not.
+
+    Source: DICOM PS3.3 C.7.3.1.1.1.
+    """
+    text = _text(attributes, "Modality")
+    if text in _MODALITIES:
+        return text, "Modality"
+    if text is None or text in _RETIRED_MODALITIES:
+        found = _MODALITY_OF_CLASS.get(uid.UID(sop_class or ""))
+        if found:
+            return found, "SOP Class UID"
+    return ("DX" if text == "DR" else text and OTHER), "Modality"
+
+
+def _processing(attributes: Dataset, sop_class: str | None) -> str | None:
+    """Name the attribute that says that the pixels are meant for a program, not for a reader.
+
+    Source: DICOM PS3.3 C.8.11.2.1.1.
+    """
+    if "PROCESS" in (_text(attributes, "PresentationIntentType") or ""):
+        return "Presentation Intent Type"
+    return "SOP Class UID" if sop_class in _FOR_PROCESSING else None
+
+
+def _region(attributes: Dataset) -> tuple[str | None, str]:
+    """Read the part of the body; where two attributes differ, the one that is no chest counts.
+
+    Source: DICOM PS3.3 C.8.11.2 and 10.5.
+    """
+    part = _body_part(_text(attributes, "BodyPartExamined"))
+    for item in attributes.get("AnatomicRegionSequence") or ():
+        meaning = _text(item, "CodeMeaning")
+        is_chest = _text(item, "CodeValue") in _CHEST_CODES or _chest_word(meaning or "")
+        if not is_chest or part is None:
+            return (CHEST if is_chest else OTHER), "Anatomic Region Sequence"
+    return part, "Body Part Examined"
+
+
+def _body_part(text: str | None) -> str | None:
     if text is None:
         return None
-    chest = _chest_words(text)
+    chest = _chest_word(text)
     if _BODY_PART.fullmatch(text) and not chest:
         return text
     # Several values name several regions, of which the image may show another.
-    return chest[0] if chest and "\\" not in text else OTHER
+    return chest if chest and "\\" not in text else OTHER
 
 
-def _chest_words(text: str) -> list[str]:
-    words = _WORD.findall(text)
-    return [word for word in _CHEST_WORDS if word in words]
+def _chest_word(text: str) -> str | None:
+    plain = _plain(text)
+    if _NOT_CHEST.search(plain):
+        return None
+    for word, pattern in _CHEST_PATTERNS.items():
+        if pattern.search(text) or pattern.search(plain):
+            return word
+    return CHEST if _CHEST_CHARACTERS.search(text) else None
 
 
-def _view_position(attributes: Dataset) -> str | None:
+def _view(attributes: Dataset) -> tuple[str | None, str]:
+    """Read the view; whatever says that it is lateral is believed.
+
+    Source: DICOM PS3.3 C.8.1.3, C.8.11.5, C.7.6.1.1.1 for Patient Orientation.
+    """
     text = _text(attributes, "ViewPosition")
-    if text is None or text in _VIEW_POSITIONS:
-        return text
-    words = _WORD.findall(text)
-    # A lateral decubitus is a frontal view of a patient who lies on a side.
-    is_lateral = not _LATERAL_WORDS.isdisjoint(words)
-    return LATERAL if is_lateral and not any("DECUB" in word for word in words) else OTHER
+    if text is not None and text not in _VIEW_POSITIONS:
+        text = LATERAL if _says_lateral(text) else OTHER
+    if text in {*_EXACT_LATERAL, LATERAL}:
+        return text, "View Position"
+    for item in attributes.get("ViewCodeSequence") or ():
+        meaning = _text(item, "CodeMeaning")
+        if _text(item, "CodeValue") in _LATERAL_CODES or _says_lateral(meaning or ""):
+            return LATERAL, "View Code Sequence"
+    # An axis that runs to the front or to the back of the patient lies in no frontal image.
+    if not {"A", "P"}.isdisjoint(_axes(attributes)):
+        return LATERAL, "Patient Orientation"
+    return text, "View Position"
+
+
+def _says_lateral(text: str) -> bool:
+    plain = _plain(text).replace("_", " ")
+    return bool(_LATERAL_WORDS.search(plain)) and not _DECUBITUS.search(plain)
+
+
+def _axes(attributes: Dataset) -> tuple[str, str]:
+    """Read to where rows and columns run: R, L, A, P, H or F, the letter that counts most."""
+    row, column, *_ = [*(_text(attributes, "PatientOrientation") or "").split("\\"), "", ""]
+    return row[:1], column[:1]
+
+
+def _turn(attributes: Dataset) -> Turn:
+    """Find what turns a frontal image upright: its rows run to the left, its columns to the feet.
+
+    Source: DICOM PS3.3 C.7.6.1.1.1.
+    """
+    axes = _axes(attributes)
+    row, column = axes if axes[0] in {"L", "R"} else axes[::-1]
+    if row not in {"L", "R"} or column not in {"H", "F"}:
+        return UPRIGHT
+    return Turn(transposed=(row, column) != axes, rows=column == "H", columns=row == "R")
+
+
+def _plain(text: str) -> str:
+    """Take the accents off."""
+    parts = unicodedata.normalize("NFKD", text.replace("Ł", "L").replace("Ø", "O"))
+    return "".join(each for each in parts if not unicodedata.combining(each))
+
+
+def _pattern(words: str) -> re.Pattern[str]:
+    """Match any of the words, whole, also where another encoding has garbled an accented letter."""
+    letters = (
+        letter if _plain(letter) == letter else rf"(?:{_plain(letter)}|[^A-Z\s]{{0,3}})"
+        for letter in words
+    )
+    return re.compile(rf"(?<![^\W\d_])(?:{''.join(letters).replace(' ', '|')})(?![^\W\d_])")
+
+
+_CHEST_PATTERNS = {word: _pattern(words) for word, words in _CHEST_WORDS.items()}

@@ -2,9 +2,11 @@
 
 import io
 
+from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import read_partial
+from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
@@ -16,7 +18,9 @@ PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 # Nothing else is read: what is never in memory can reach no log and no answer.
 _KEYWORDS = (
-    *("SOPClassUID", "Modality", "BodyPartExamined", "ViewPosition"),
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
+    *("PresentationIntentType", "BodyPartExamined", "AnatomicRegionSequence"),
+    *("ViewPosition", "ViewCodeSequence", "PatientOrientation"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit"),
@@ -35,6 +39,7 @@ _KEYWORDS = (
 _PIXEL_TAGS = frozenset(Tag(keyword) for keyword in PIXEL_KEYWORDS)
 _WANTED_TAGS = tuple(Tag(keyword) for keyword in _KEYWORDS)
 _PREAMBLE_BYTES = 128
+_DIRECTORY_GROUP = 0x0004
 
 
 def read_image_data_set(data: bytes, max_pixels: int) -> FileDataset:
@@ -74,6 +79,32 @@ def read_image_data_set(data: bytes, max_pixels: int) -> FileDataset:
     return dataset
 
 
+def read_texts(attributes: Dataset, keyword: str) -> list[str]:
+    """Read the values of an element as they stand, before pydicom may find them malformed.
+
+    Code strings are ASCII by the Standard, and in hospitals in the character set of the file, or in
+    UTF-8 whatever that says.
+
+    Returns:
+        At least one that is not empty, or none.
+    """
+    element = attributes.get_item(keyword)
+    value = None if element is None else element.value
+    if isinstance(value, bytes):
+        value = _decoded(value, attributes).split("\\")
+    values = value if isinstance(value, (MultiValue, list)) else [value]
+    texts = ["" if each is None else str(each).strip(" \0") for each in values]
+    return texts if any(texts) else []
+
+
+def _decoded(value: bytes, attributes: Dataset) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        encodings = convert_encodings(attributes.get("SpecificCharacterSet") or "ISO_IR 100")
+        return decode_bytes(value, encodings, set())
+
+
 def _check_whole(dataset: Dataset, ends: dict[BaseTag, int], length: int) -> None:
     """Tell a file that lost its end from one that never had an image.
 
@@ -87,6 +118,10 @@ def _check_whole(dataset: Dataset, ends: dict[BaseTag, int], length: int) -> Non
     if is_short or has_lost_pixels or has_lost_end:
         raise CorruptImage("The DICOM file is truncated.")
     if not is_image:
+        if any(tag.group == _DIRECTORY_GROUP for tag in ends):
+            raise NoPixelData(
+                "This is a DICOMDIR, the index of a medium. Send the images it lists."
+            )
         raise NoPixelData(f"The DICOM object holds no image: it is {_kind(dataset)}.")
 
 

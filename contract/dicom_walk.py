@@ -22,7 +22,7 @@ _LONG = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32)
 # Those sequences whose items are read: anatomic region, view, tables, functional groups.
 _READ_SEQUENCES = frozenset(
     (
-        *(0x00082218, 0x00540220, 0x00283000, 0x00283010, 0x00289145, 0x00289132),
+        *(0x00082218, 0x00209071, 0x00540220, 0x00283000, 0x00283010, 0x00289145, 0x00289132),
         *(0x52009229, 0x52009230),
     )
 )

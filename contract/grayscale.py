@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_windowing
 
+from contract.dicom_file import read_texts
 from contract.dicom_header import ImageHeader
 from contract.errors import PixelDataMismatch
 from contract.lookup_tables import read_lookup_table, read_palette_as_gray
@@ -37,7 +37,11 @@ LUNG_WINDOW_CENTER_HU = -600.0
 LUNG_WINDOW_WIDTH_HU = 1500.0
 
 _TABLE_BYTES = 2
-_FUNCTIONAL_GROUPS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+_FUNCTIONAL_GROUPS = (
+    "FrameAnatomySequence",
+    "PixelValueTransformationSequence",
+    "FrameVOILUTSequence",
+)
 _WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 Transform = Callable[[Values], Values]
@@ -67,6 +71,7 @@ def to_gray(
     header: ImageHeader,
     *,
     is_little_endian: bool,
+    is_ct: bool,
 ) -> GrayPixels:
     """Render one monochrome frame.
 
@@ -76,6 +81,7 @@ def to_gray(
         attributes: What holds for this frame.
         header: The image's header.
         is_little_endian: The byte order of the file's tables.
+        is_ct: Whether the lungs are wanted, whatever window the file brings.
 
     Returns:
         uint8 where 8 bits are allocated, else uint16, full scale; padding is black.
@@ -87,7 +93,14 @@ def to_gray(
         raise PixelDataMismatch("The floating-point pixel data holds values that are no numbers.")
     is_padding = _padding(attributes, header)
     modality, signed = _modality(attributes, header, is_little_endian=is_little_endian)
-    voi = _voi(attributes, header, is_little_endian=is_little_endian, is_signed=signed)
+    is_rescaled = bool(
+        read_texts(attributes, "RescaleSlope") and read_texts(attributes, "RescaleIntercept")
+    )
+    voi: Transform | None
+    if is_ct and is_rescaled:
+        voi = windowing("LINEAR", LUNG_WINDOW_CENTER_HU, LUNG_WINDOW_WIDTH_HU)
+    else:
+        voi = _voi(attributes, header, is_little_endian=is_little_endian, is_signed=signed)
     if voi is None:
         low, high = _range(cells, stored_of, modality, is_padding)
         voi = partial(stretch, low=low, high=high)
@@ -158,9 +171,6 @@ def _voi(
 
     Source: DICOM PS3.3 C.11.2.
     """
-    is_rescaled = None not in (attributes.get("RescaleSlope"), attributes.get("RescaleIntercept"))
-    if attributes.get("Modality") == "CT" and is_rescaled:
-        return windowing("LINEAR", LUNG_WINDOW_CENTER_HU, LUNG_WINDOW_WIDTH_HU)
     window = _window(attributes)
     if items := attributes.get("VOILUTSequence"):
         try:
@@ -178,7 +188,7 @@ def _voi(
 def _window(attributes: Dataset) -> Transform | None:
     """Read the first window that the Standard allows; one that it forbids is taken for none."""
     centers, widths = _numbers(attributes, "WindowCenter"), _numbers(attributes, "WindowWidth")
-    named = _texts(attributes, "VOILUTFunction")
+    named = read_texts(attributes, "VOILUTFunction")
     for index, (center, width) in enumerate(zip(centers, widths, strict=False)):
         name = named[min(index, len(named) - 1)].upper() if named else "LINEAR"
         function = name if name in _WINDOW_FUNCTIONS else "LINEAR"
@@ -294,7 +304,7 @@ def _rescale(attributes: Dataset) -> tuple[float, float]:
 
 def _numbers(attributes: Dataset, keyword: str) -> list[float | None]:
     """Read decimal strings, with a point or a comma; None stands for what is no number."""
-    return [_number(text) for text in _texts(attributes, keyword)]
+    return [_number(text) for text in read_texts(attributes, keyword)]
 
 
 def _number(text: str) -> float | None:
@@ -303,14 +313,3 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
-
-
-def _texts(attributes: Dataset, keyword: str) -> list[str]:
-    """Read the values of an element as they stand, before pydicom may find them malformed."""
-    element = attributes.get_item(keyword)
-    value = None if element is None else element.value
-    if isinstance(value, bytes):
-        value = value.decode("latin-1").split("\\")
-    values = value if isinstance(value, (MultiValue, list)) else [value]
-    texts = ["" if each is None else str(each).strip(" \0") for each in values]
-    return texts if any(texts) else []

@@ -5,6 +5,7 @@ uint8 or uint16.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +21,52 @@ Entry = TypeVar("Entry", bound=np.generic)
 SAMPLE_BITS = (8, 10, 12, 14, 16)
 BLOCK_VALUES = 1 << 20
 _PILLOW_MODES = {np.dtype("u1"): "L", np.dtype("<u2"): "I;16", np.dtype(">u2"): "I;16B"}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How an image was brought upright: its axes swapped first, then turned around."""
+
+    transposed: bool = False
+    rows: bool = False
+    columns: bool = False
+
+    def __bool__(self) -> bool:
+        return self.transposed or self.rows or self.columns
+
+    @property
+    def words(self) -> str:
+        """What was done, for the answer; empty where nothing was."""
+        return _TURNS[self.transposed, self.rows, self.columns]
+
+    def apply(self, plane: NDArray[Entry]) -> NDArray[Entry]:
+        """Turn an image upright, shape (rows, columns) or (rows, columns, channels)."""
+        turned = plane.swapaxes(0, 1) if self.transposed else plane
+        return np.ascontiguousarray(turned[self._flips])
+
+    def undo(self, plane: NDArray[Entry]) -> NDArray[Entry]:
+        """Turn a map of the upright image, such as a heatmap, back to the image as it was sent."""
+        flipped = plane[self._flips]
+        return np.ascontiguousarray(flipped.swapaxes(0, 1) if self.transposed else flipped)
+
+    @property
+    def _flips(self) -> tuple[slice, slice]:
+        return slice(None, None, -1 if self.rows else 1), slice(
+            None, None, -1 if self.columns else 1
+        )
+
+
+UPRIGHT = Turn()
+_TURNS = {
+    (False, False, False): "",
+    (False, False, True): "mirrored left to right",
+    (False, True, False): "mirrored top to bottom",
+    (False, True, True): "turned by 180 degrees",
+    (True, False, False): "mirrored along its diagonal",
+    (True, False, True): "turned by 90 degrees clockwise",
+    (True, True, False): "turned by 90 degrees counterclockwise",
+    (True, True, True): "mirrored along its other diagonal",
+}
 
 
 def stretch(values: Values, low: float, high: float) -> Values:

@@ -6,7 +6,7 @@ from contract.cost import estimate_cost
 from contract.dicom import read_dicom
 from contract.dicom_facts import DicomFacts
 from contract.formats import sniff
-from contract.pixels import GrayPixels
+from contract.pixels import UPRIGHT, GrayPixels, Turn
 from contract.raster import read_raster
 
 __all__ = ["DicomFacts", "Radiograph", "decode"]
@@ -17,8 +17,9 @@ class Radiograph:
     """One frame, ready to look at.
 
     ``pixels`` is uint8 or uint16, shape (rows, columns), 0 black to the dtype's maximum white:
-    every look-up table is applied and MONOCHROME1 inverted. ``rows`` and ``columns`` are those of
-    the file's header, upright; ``pixels`` may be smaller where a reduced decode was asked for.
+    every look-up table is applied and MONOCHROME1 inverted, and it is upright as far as the file
+    says how. ``rows`` and ``columns`` are those of the file's header, for the upright image;
+    ``pixels`` may be smaller where a reduced decode was asked for.
     ``format`` is JPEG, PNG, TIFF or DICOM. ``frame`` counts from 1.
     """
 
@@ -29,6 +30,14 @@ class Radiograph:
     frame: int
     frames: int
     dicom: DicomFacts | None
+
+    @property
+    def turned(self) -> Turn:
+        """What brought a DICOM image upright; ``undo`` turns a map back to the file as sent.
+
+        Viewers show a DICOM image as it lies in its file, and a JPEG, PNG or TIFF as EXIF says.
+        """
+        return self.dicom.turned if self.dicom else UPRIGHT
 
 
 def decode(
@@ -53,7 +62,7 @@ def decode(
             for up to five, a colour JPEG for 1.4, 16-bit gray in a DICOM for 1.2 to 1.6. A deflated
             DICOM counts with all its frames. The file comes on top, up to four times in a DICOM.
         at_least: A hint: the (height, width) that is needed. A JPEG may then be decoded at a
-            reduced scale, never below twice of it. None decodes in full.
+            reduced scale, never below it. None decodes in full.
 
     Raises:
         NotAnImage: The bytes are no image format at all.
@@ -64,6 +73,7 @@ def decode(
         NoPixelData: A DICOM object that holds no image.
         FrameOutOfRange: There is no such frame.
         TooManyPixels: The header claims more than ``max_pixels``.
+        TooExpensive: Decoding would take more than a file may: see ``contract.cost``.
         MemoryError: The machine has less memory left than that takes; nothing is wrong with the
             image. A plug-in of pydicom that runs out of memory gives CorruptImage all the same.
     """

@@ -24,6 +24,7 @@ from contract.pixels import (
     BLOCK_VALUES,
     GrayPixels,
     Samples,
+    Turn,
     in_row_blocks,
     join_rows,
     luma,
@@ -372,11 +373,10 @@ def _upright(pixels: GrayPixels, size: tuple[int, int], orientation: int) -> Fra
 
     Source: Exif 2.32 (CIPA DC-008), 4.6.4 A, Orientation.
     """
-    columns, rows = size
-    if orientation >= 5:
-        pixels, rows, columns = pixels.T, columns, rows
-    if orientation in {3, 4, 7, 8}:
-        pixels = pixels[::-1]
-    if orientation in {2, 3, 6, 7}:
-        pixels = pixels[:, ::-1]
-    return Frame(np.ascontiguousarray(pixels), rows, columns, 1)
+    turn = Turn(
+        transposed=orientation >= 5,
+        rows=orientation in {3, 4, 7, 8},
+        columns=orientation in {2, 3, 6, 7},
+    )
+    columns, rows = size[::-1] if turn.transposed else size
+    return Frame(turn.apply(pixels), rows, columns, 1)

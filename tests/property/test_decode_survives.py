@@ -15,6 +15,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from contract.cost import estimate_cost
 from contract.errors import ImageError
 from contract.radiograph import decode
 from tests.odd_files import as_deep_png, as_lut_item, as_palette, as_raw_tiff, without_meta
@@ -61,6 +62,7 @@ FILES = {
 def check(data: bytes, frame: int = 1) -> None:
     """Decode, and demand pixels or an error of this project; any other error fails the test."""
     try:
+        estimate_cost(data, frame=frame, max_pixels=MAX_PIXELS)
         radiograph = decode(data, frame=frame, max_pixels=MAX_PIXELS, at_least=(8, 8))
     except ImageError:
         return

@@ -9,6 +9,7 @@ from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
+    DigitalXRayImageStorageForPresentation,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -23,7 +24,7 @@ from contract.errors import (
 )
 from contract.radiograph import decode
 from tests.odd_files import without_meta
-from tests.synthetic import as_dicom, as_jpeg, synthetic_radiograph
+from tests.synthetic import INSTANCE_UID, as_dicom, as_jpeg, synthetic_radiograph
 
 CHEST = synthetic_radiograph(60, 81)
 COLOUR = np.stack([CHEST, CHEST // 2, 255 - CHEST], axis=-1)
@@ -46,14 +47,17 @@ def test_the_facts_of_a_dicom_image_are_told() -> None:
         view_position="PA",
         photometric_interpretation="MONOCHROME2",
         transfer_syntax_uid=ExplicitVRLittleEndian,
+        sop_class_uid=DigitalXRayImageStorageForPresentation,
+        sop_instance_uid=INSTANCE_UID,
     )
 
 
 def test_facts_that_a_file_lacks_are_none() -> None:
-    facts = decode(as_dicom(CHEST, Modality=None)).dicom
+    facts = decode(as_dicom(CHEST, Modality=None, SOPClassUID="1.2.3")).dicom
 
     assert facts is not None
     assert (facts.modality, facts.body_part, facts.view_position) == (None, None, None)
+    assert (facts.series_instance_uid, facts.study_instance_uid) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,30 @@
 import warnings
 
+import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from contract.dicom_facts import DicomFacts
 from contract.radiograph import decode
 from tests.synthetic import as_dicom, synthetic_radiograph
 
-CHEST = synthetic_radiograph(20, 20)
+CHEST = synthetic_radiograph(20, 24)
 
 
-def facts_of(**attributes: object) -> DicomFacts:
+def facts_of(encoding: str = "utf-8", **attributes: object) -> DicomFacts:
+    """Write attributes, and texts in any character set: a writer of valid files would refuse."""
+    stand_ins = {
+        key: b"Q" * (len(value.encode(encoding)) // 2 * 2 + 2)
+        for key, value in attributes.items()
+        if isinstance(value, str) and not value.isascii()
+    }
     with warnings.catch_warnings():
         # pydicom's writer notices what is no code string.
         warnings.simplefilter("ignore", UserWarning)
-        data = as_dicom(CHEST, **attributes)
+        shown = attributes | {key: text.decode() for key, text in stand_ins.items()}
+        data = as_dicom(CHEST, **shown)
+    for key, text in stand_ins.items():
+        data = data.replace(text, str(attributes[key]).encode(encoding).ljust(len(text)), 1)
     facts = decode(data).dicom
     assert facts is not None
     return facts
@@ -22,7 +33,7 @@ def facts_of(**attributes: object) -> DicomFacts:
 @pytest.mark.parametrize("keyword", ["Modality", "BodyPartExamined", "ViewPosition"])
 @pytest.mark.parametrize("value", ["", "  ", []])
 def test_an_empty_value_is_none(keyword: str, value: object) -> None:
-    facts = facts_of(**{keyword: value})
+    facts = facts_of(**{keyword: value}, SOPClassUID="1.2.3")
 
     told = {
         "Modality": facts.modality,
@@ -37,7 +48,16 @@ def test_an_empty_value_is_none(keyword: str, value: object) -> None:
     [
         *(("CHEST", "CHEST"), ("chest ", "CHEST"), ("KNEE", "KNEE"), ("CHESTABDOMEN",) * 2),
         *(("CHEST PA", "CHEST"), ("CHEST_1_VIEW", "CHEST"), ("Thorax ap", "THORAX")),
-        *(("Lung, right", "LUNG"), ("T_SPINE", "T_SPINE")),
+        *(("Lung, right", "LUNG"), ("T_SPINE", "T_SPINE"), ("CHEST_SPINE", "CHEST_SPINE")),
+        *(
+            ("RX TORAX", "CHEST"),
+            ("tórax PA", "CHEST"),
+            ("T?RAX", "CHEST"),
+            ("T\u00c3\u201cRAX", "CHEST"),
+        ),
+        *(("Brustkorb", "CHEST"), ("klatka piersiowa", "CHEST"), ("PULM?N", "LUNG")),
+        *(("Hrudník", "CHEST"), ("GÖĞÜS", "CHEST"), ("poumons", "LUNG"), ("PŁUCA", "LUNG")),
+        *(("грудная клетка", "CHEST"), ("θώρακας", "CHEST"), ("胸部", "CHEST"), ("흉부", "CHEST")),
     ],
 )
 def test_a_body_part_is_a_code_or_the_word_for_the_chest(value: str, told: str) -> None:
@@ -73,8 +93,155 @@ def test_a_modality_that_dicom_does_not_define_is_another(value: object) -> None
         *((term, term) for term in ("AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO")),
         *(("LATERAL", "LATERAL"), ("LAT", "LATERAL"), ("L LAT", "LATERAL"), ("lat.", "LATERAL")),
         *(("LAT DECUBITUS", "OTHER"), ("DOE JOHN", "OTHER"), (["AP", "LAT"], "LATERAL")),
+        *((word, "LATERAL") for word in ("LLAT", "LATL", "R_LAT", "XTLAT", "Profil", "PERFIL D")),
+        *((word, "LATERAL") for word in ("seitlich", "latéral", "boczne", "боковая", "側面")),
     ],
     ids=str,
 )
 def test_a_view_position_is_a_term_of_the_standard_or_lateral(value: object, told: str) -> None:
     assert facts_of(ViewPosition=value).view_position == told
+
+
+def coded(keyword: str, code: str, scheme: str, meaning: str) -> dict[str, object]:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, scheme, meaning
+    return {keyword: [item]}
+
+
+@pytest.mark.parametrize(
+    ("code", "scheme", "meaning", "told"),
+    [
+        ("399198007", "SCT", "x", "LATERAL"),
+        ("R-10232", "SRT", "x", "LATERAL"),
+        ("L1", "99SITE", "left lateral", "LATERAL"),
+        ("399348003", "SCT", "antero-posterior", None),
+        ("D1", "99SITE", "left lateral decubitus", None),
+    ],
+)
+def test_a_view_code_tells_what_is_lateral(
+    code: str, scheme: str, meaning: str, told: str | None
+) -> None:
+    facts = facts_of(**coded("ViewCodeSequence", code, scheme, meaning))
+
+    assert facts.view_position == told
+    assert facts.view_from == ("View Code Sequence" if told else "View Position")
+
+
+@pytest.mark.parametrize(
+    ("code", "scheme", "meaning", "told"),
+    [
+        ("51185008", "SCT", "x", "CHEST"),
+        ("T-28000", "SRT", "x", "CHEST"),
+        ("C", "99SITE", "Tórax", "CHEST"),
+        ("72696002", "SCT", "Knee", "OTHER"),
+        ("122495006", "SCT", "Thoracic spine", "OTHER"),
+    ],
+)
+def test_a_region_code_tells_what_is_chest(code: str, scheme: str, meaning: str, told: str) -> None:
+    alone = facts_of(**coded("AnatomicRegionSequence", code, scheme, meaning))
+    beside = facts_of(
+        BodyPartExamined="CHEST", **coded("AnatomicRegionSequence", code, scheme, meaning)
+    )
+
+    assert (alone.body_part, alone.body_part_from) == (told, "Anatomic Region Sequence")
+    assert beside.body_part == told
+
+
+def test_another_body_part_counts_beside_a_chest_in_the_region() -> None:
+    facts = facts_of(
+        BodyPartExamined="KNEE", **coded("AnatomicRegionSequence", "51185008", "SCT", "Thorax")
+    )
+
+    assert (facts.body_part, facts.body_part_from) == ("KNEE", "Body Part Examined")
+
+
+@pytest.mark.parametrize(
+    ("modality", "sop_class", "told"),
+    [
+        ("", "1.2.840.10008.5.1.4.1.1.1", "CR"),
+        (None, "1.2.840.10008.5.1.4.1.1.2", "CT"),
+        ("DR", "1.2.840.10008.5.1.4.1.1.7", "DX"),
+        ("DR", "1.2.840.10008.5.1.4.1.1.1", "CR"),
+        ("DS", "1.2.840.10008.5.1.4.1.1.12.1", "XA"),
+        ("DS", "1.2.840.10008.5.1.4.1.1.7", "OTHER"),
+        ("US", "1.2.840.10008.5.1.4.1.1.1", "US"),
+        (None, "1.2.840.10008.5.1.4.1.1.7", None),
+    ],
+)
+def test_the_sop_class_tells_a_modality_that_is_empty_or_retired(
+    modality: str | None, sop_class: str, told: str | None
+) -> None:
+    assert facts_of(Modality=modality, SOPClassUID=sop_class).modality == told
+
+
+@pytest.mark.parametrize(
+    ("attributes", "attribute"),
+    [
+        ({"PresentationIntentType": "FOR PROCESSING"}, "Presentation Intent Type"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1"}, "SOP Class UID"),
+        ({"PresentationIntentType": "FOR PRESENTATION"}, None),
+    ],
+)
+def test_an_image_that_is_not_to_be_looked_at_says_so(
+    attributes: dict[str, object], attribute: str | None
+) -> None:
+    assert facts_of(**attributes).processing_from == attribute
+
+
+@pytest.mark.parametrize("value", ["Doe^Jane", "1.2.3 Doe"])
+def test_what_is_no_uid_is_not_told(value: str) -> None:
+    assert facts_of(StudyInstanceUID=value).study_instance_uid is None
+
+
+ORIENTATIONS = {
+    "L\\F": ("", CHEST),
+    "R\\F": ("mirrored left to right", CHEST[:, ::-1]),
+    "L\\H": ("mirrored top to bottom", CHEST[::-1]),
+    "RA\\HP": ("turned by 180 degrees", CHEST[::-1, ::-1]),
+    "F\\L": ("mirrored along its diagonal", CHEST.T),
+    "F\\R": ("turned by 90 degrees clockwise", np.rot90(CHEST, -1)),
+    "H\\L": ("turned by 90 degrees counterclockwise", np.rot90(CHEST)),
+    "H\\R": ("mirrored along its other diagonal", np.rot90(CHEST, 2).T),
+    "": ("", CHEST),
+    "L": ("", CHEST),
+    "L\\R": ("", CHEST),
+}
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_radiograph_is_turned_upright_and_says_how(orientation: str) -> None:
+    words, expected = ORIENTATIONS[orientation]
+
+    radiograph = decode(as_dicom(CHEST, PatientOrientation=orientation.split("\\")))
+
+    assert radiograph.turned.words == words
+    assert bool(radiograph.turned) == bool(words)
+    assert np.array_equal(radiograph.pixels, expected)
+    assert (radiograph.rows, radiograph.columns) == expected.shape
+    assert np.array_equal(radiograph.turned.undo(radiograph.pixels), CHEST)
+
+
+def test_a_slice_and_a_lateral_view_are_not_turned() -> None:
+    turned = {"PatientOrientation": ["R", "F"]}
+
+    assert not decode(as_dicom(CHEST, Modality="CT", **turned)).turned
+    assert not decode(as_dicom(CHEST, ViewPosition="LL", **turned)).turned
+
+
+@pytest.mark.parametrize(
+    ("character_set", "encoding", "word"),
+    [
+        ("ISO_IR 100", "latin-1", "TÓRAX"),
+        ("ISO_IR 144", "iso8859_5", "ГРУДНАЯ"),
+        ("ISO_IR 126", "iso8859_7", "ΘΏΡΑΚΑΣ"),
+        ("GB18030", "gb18030", "胸部"),
+        (None, "utf-8", "胸部"),
+        (None, "latin-1", "TÓRAX"),
+    ],
+)
+def test_a_code_string_may_be_in_the_character_set_of_the_file(
+    character_set: str | None, encoding: str, word: str
+) -> None:
+    named = {"SpecificCharacterSet": character_set} if character_set else {}
+
+    assert facts_of(encoding, BodyPartExamined=word, **named).body_part == "CHEST"

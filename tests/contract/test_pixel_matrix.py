@@ -1,0 +1,206 @@
+"""Decoded pixels against an independent encoder and PS3.3 written out in NumPy: a matrix of kinds.
+
+imagecodecs brings CharLS, OpenJPEG and its own lossless JPEG; it shares no code with what decodes
+here. ``docs/pixels.md`` has the table that this proves.
+"""
+
+import itertools
+import struct
+
+import imagecodecs
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.encaps import encapsulate
+
+from contract.errors import PixelDataMismatch
+from contract.radiograph import decode
+from tests.odd_files import as_lut_item
+from tests.synthetic import as_dicom, synthetic_radiograph
+
+CHEST = synthetic_radiograph(40, 52).astype(np.int64)
+Stored = NDArray[np.int64]
+
+
+def rle(cells: NDArray[np.generic]) -> bytes:
+    """Encode cells as literal runs, the high bytes first: DICOM PS3.5 annex G."""
+    planes = cells.astype(cells.dtype.newbyteorder(">")).view(np.uint8).reshape(cells.size, -1).T
+    segments = [
+        b"".join(
+            bytes([len(run) - 1]) + run
+            for run in (plane.tobytes()[at : at + 128] for at in range(0, len(plane), 128))
+        )
+        for plane in planes
+    ]
+    offsets = [64 + sum(map(len, segments[:n])) for n in range(len(segments))]
+    header = struct.pack("<16I", len(segments), *offsets, *[0] * (15 - len(segments)))
+    return header + b"".join(segments)
+
+
+def lossless_jpeg(cells: NDArray[np.generic], bits: int) -> bytes:
+    return imagecodecs.ljpeg_encode(cells, bitspersample=bits)
+
+
+def jpeg_ls(cells: NDArray[np.generic], _bits: int) -> bytes:
+    return imagecodecs.jpegls_encode(cells)
+
+
+def jpeg_2000(cells: NDArray[np.generic], bits: int) -> bytes:
+    return imagecodecs.jpeg2k_encode(
+        cells, codecformat="j2k", level=0, reversible=True, bitspersample=bits
+    )
+
+
+CODECS = {
+    "native, little endian": (uid.ExplicitVRLittleEndian, None),
+    "native, implicit VR": (uid.ImplicitVRLittleEndian, None),
+    "native, big endian": (uid.ExplicitVRBigEndian, None),
+    "deflated": (uid.DeflatedExplicitVRLittleEndian, None),
+    "RLE": (uid.RLELossless, lambda cells, _bits: rle(cells)),
+    "JPEG Lossless": (uid.JPEGLosslessSV1, lossless_jpeg),
+    "JPEG-LS": (uid.JPEGLSLossless, jpeg_ls),
+    "JPEG 2000": (uid.JPEG2000Lossless, jpeg_2000),
+}
+VOI = ("window", "table", "none")
+
+
+def stored_values(bits: int, *, is_signed: bool) -> Stored:
+    """A chest over the whole range of the stored bits."""
+    full = 2**bits - 1
+    values = np.rint((CHEST - CHEST.min()) / np.ptp(CHEST) * full).astype(np.int64)
+    return values - 2 ** (bits - 1) if is_signed else values
+
+
+def expected_grays(stored: Stored, bits: int, voi: str, slope: int, inverse: str) -> Stored:
+    """The grays by PS3.3, written out: rescale, then VOI, then the inversion."""
+    values = stored * slope + (-100 if slope != 1 else 0)
+    low, high = int(values.min()), int(values.max())
+    if voi == "window":
+        center, width = (low + high) / 2, (high - low) * 0.75
+        shares = np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1)
+    elif voi == "table":
+        steps = table_entries(low, high)
+        index = np.clip(np.rint(values) - low, 0, len(steps) - 1).astype(int)
+        shares = np.asarray(steps)[index] / 4095
+    elif bits == 8 and slope == 1 and stored.min() >= 0:
+        shares = values / 255
+    else:
+        shares = (values - low) / (high - low)
+    shares = 1 - shares if inverse == "MONOCHROME1" else shares
+    return np.rint(shares * (255 if bits == 8 else 65535)).astype(np.int64)
+
+
+def table_entries(low: int, high: int) -> list[int]:
+    length = min(high - low + 1, 65535)
+    return [round(4095 * (n / (length - 1)) ** 2) for n in range(length)]
+
+
+def attributes(stored: Stored, bits: int, voi: str, slope: int) -> dict[str, object]:
+    values = stored * slope + (-100 if slope != 1 else 0)
+    low, high = int(values.min()), int(values.max())
+    given: dict[str, object] = {"BitsStored": bits}
+    if slope != 1:
+        given |= {"RescaleSlope": slope, "RescaleIntercept": -100}
+    if voi == "window":
+        given |= {"WindowCenter": (low + high) / 2, "WindowWidth": (high - low) * 0.75}
+    if voi == "table":
+        item = as_lut_item(low, table_entries(low, high), 12, is_signed=low < 0)
+        given["VOILUTSequence"] = [item]
+    return given
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("is_signed", [False, True], ids=["unsigned", "signed"])
+def test_a_lossless_kind_has_exactly_the_grays_of_the_standard(
+    codec: str, bits: int, *, is_signed: bool
+) -> None:
+    syntax, encode = CODECS[codec]
+    stored = stored_values(bits, is_signed=is_signed)
+    width = 8 if bits == 8 else 16
+    cells = stored.astype(f"{'i' if is_signed else 'u'}{width // 8}")
+    # Codestreams hold the stored bits alone, which the header says to be signed.
+    masked = (stored & (2**bits - 1)).astype(f"u{width // 8}")
+    encoded = {"PixelData": encapsulate([encode(masked, bits)])} if encode else {}
+
+    differences = []
+    for voi, slope, inverse in itertools.product(VOI, (1, 2), ("MONOCHROME1", "MONOCHROME2")):
+        if voi == "table" and slope * 2**bits > 65535:
+            continue  # a table has no more entries
+        data = as_dicom(
+            cells,
+            TransferSyntaxUID=syntax,
+            PhotometricInterpretation=inverse,
+            **attributes(stored, bits, voi, slope),
+            **encoded,
+        )
+        found = decode(data).pixels.astype(np.int64)
+        differences.append(np.abs(found - expected_grays(stored, bits, voi, slope, inverse)).max())
+
+    assert len(differences) == 12 - 2 * (bits == 16) * (1 + (bits == 16))
+    assert max(differences) == 0
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+@pytest.mark.parametrize("kind", ["JPEG", "JPEG 2000", "JPEG-LS"])
+def test_a_lossy_kind_has_the_grays_of_another_decoder(kind: str, bits: int) -> None:
+    stored = stored_values(bits, is_signed=False)
+    cells = stored.astype("u1" if bits == 8 else "u2")
+    syntax, codestream, again = lossy(kind, cells, bits)
+    data = as_dicom(
+        cells,
+        TransferSyntaxUID=syntax,
+        PixelData=encapsulate([codestream]),
+        BitsStored=bits,
+        WindowCenter=2 ** (bits - 1),
+        WindowWidth=2**bits,
+    )
+
+    found = decode(data).pixels.astype(np.int64)
+
+    full = 255 if bits == 8 else 65535
+    expected = np.rint(np.minimum(again, 2**bits - 1) / (2**bits - 1) * full)
+    # Decoders of the same cosine transform may round to either side.
+    assert np.abs(found - expected).max() <= full / (2**bits - 1) + 1
+
+
+def lossy(kind: str, cells: NDArray[np.generic], bits: int) -> tuple[uid.UID, bytes, Stored]:
+    """Encode with loss, and decode again with the same library."""
+    if kind == "JPEG":
+        coded = imagecodecs.jpeg_encode(cells, 90, bitspersample=bits)
+        syntax = uid.JPEGBaseline8Bit if bits == 8 else uid.JPEGExtended12Bit
+        return syntax, coded, imagecodecs.jpeg_decode(coded)
+    if kind == "JPEG-LS":
+        coded = imagecodecs.jpegls_encode(cells, level=2)
+        return uid.JPEGLSNearLossless, coded, imagecodecs.jpegls_decode(coded)
+    coded = imagecodecs.jpeg2k_encode(cells, codecformat="j2k", level=40, bitspersample=bits)
+    return uid.JPEG2000, coded, imagecodecs.jpeg2k_decode(coded)
+
+
+@pytest.mark.parametrize("codec", ["native, little endian", "RLE", "JPEG-LS", "JPEG 2000"])
+@pytest.mark.parametrize("is_signed", [False, True], ids=["unsigned", "signed"])
+def test_an_overlay_in_the_unused_bits_changes_nothing(codec: str, *, is_signed: bool) -> None:
+    syntax, encode = CODECS[codec]
+    stored = stored_values(12, is_signed=is_signed)
+    overlay = np.random.default_rng(0).integers(0, 16, stored.shape) << 12
+    cells = (stored & 4095 | overlay).astype(np.uint16)
+    encoded = {"PixelData": encapsulate([encode(cells, 16)])} if encode else {}
+    window = attributes(stored, 12, "window", 1)
+    signs = {"PixelRepresentation": int(is_signed)}
+
+    found = decode(as_dicom(cells, TransferSyntaxUID=syntax, **window, **signs, **encoded)).pixels
+
+    assert np.array_equal(found, expected_grays(stored, 12, "window", 1, "MONOCHROME2"))
+
+
+def test_a_codestream_deeper_than_its_cells_is_a_mismatch() -> None:
+    stored = stored_values(12, is_signed=False).astype(np.uint16)
+    data = as_dicom(
+        stored.astype(np.uint8),
+        TransferSyntaxUID=uid.JPEGLosslessSV1,
+        PixelData=encapsulate([lossless_jpeg(stored, 12)]),
+    )
+
+    with pytest.raises(PixelDataMismatch, match="deeper"):
+        decode(data)
