@@ -1,16 +1,17 @@
 """What can be read from an ONNX graph, set right in it, or added to it, without running it."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 
 from contract.manifest import Signature, TensorSpec
 from export.errors import ConversionError
 
 MAX_TRANSPOSES = 2
+_FRAGMENTS = Path(__file__).parent / "templates"
 
 
 def with_named_batch_axis(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -66,37 +67,43 @@ def check_graph(proto: onnx.ModelProto, signature: Signature) -> None:
 def add_fragment(
     proto: onnx.ModelProto,
     name: str,
-    nodes: str,
     output: str,
-    constants: Mapping[str, NDArray[np.generic]],
+    constants: Mapping[str, object],
     inputs: Mapping[str, str] | None = None,
+    values: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
     """A copy of a graph with more nodes at its end for a new output, or in place of an old one.
 
     Args:
         proto: A classifier with the input ``image``.
-        name: Of the fragment; ``<name>/`` begins the names of its nodes and tensors.
-        nodes: In ONNX's text format, such as ``a = Add (b, c)``.
+        name: Of the fragment ``templates/<name>.onnxtxt``, which has its nodes in ONNX's own text
+            format; ``<name>/`` begins the names of its nodes and tensors.
         output: Its output, such as ``float[batch] score``.
-        constants: By the names that ``nodes`` has for them.
-        inputs: Tensors of the graph, by the names that ``nodes`` has for them.
+        constants: By the names that the nodes have for them: floats, or lists of whole numbers.
+        inputs: Tensors of the graph, by the names that the nodes have for them.
+        values: What to put in place of words in capitals.
     """
-    fragment = parser.parse_graph(f"{name} () => ({output}) {{ {nodes} }}")
-    kept = {"image": "image", fragment.output[0].name: fragment.output[0].name, **(inputs or {})}
+    text = (_FRAGMENTS / f"{name}.onnxtxt").read_text()
+    for word, value in (values or {}).items():
+        text = text.replace(word, value)
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    fragment = parser.parse_graph(f"{name} () => ({output}) {{ {' '.join(lines)} }}")
+    made = fragment.output[0].name
+    kept = {"image": "image", made: made, **(inputs or {})}
     extended = _copy(proto)
-    for old in [old for old in extended.graph.output if old.name == fragment.output[0].name]:
+    for old in [old for old in extended.graph.output if old.name == made]:
         extended.graph.output.remove(old)
         _rename(extended.graph, old.name, f"{name}/converted")
     for node in fragment.node:
+        node.name = f"{name}/{node.output[0]}"
         node.input[:] = [kept.get(tensor, f"{name}/{tensor}") for tensor in node.input]
         node.output[:] = [kept.get(tensor, f"{name}/{tensor}") for tensor in node.output]
-        node.name = f"{name}/{node.output[0]}"
     extended.graph.node.extend(fragment.node)
     extended.graph.output.extend(fragment.output)
-    extended.graph.initializer.extend(
-        numpy_helper.from_array(value, f"{name}/{constant}")
-        for constant, value in constants.items()
-    )
+    for constant, value in constants.items():
+        array = np.array(value)
+        array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
+        extended.graph.initializer.append(numpy_helper.from_array(array, f"{name}/{constant}"))
     _without_unused(extended.graph)
     onnx.checker.check_model(extended, full_check=True)
     return extended

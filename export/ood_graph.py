@@ -23,41 +23,9 @@ _PIXELS = _CELLS * _CELLS
 # Of training.ood.descriptor: what is added to variances and powers, and the unit of the mean.
 _VARIANCE_FLOOR, _POWER_FLOOR, _LEVEL_UNIT = 16.0, 0.05, 64.0
 # Across, down and diagonal; the mean comes first.
-_HAAR = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]).reshape(4, 2, 2) / 4
-_NODES = """
-  level = Cast <to = 1> (image)
-  plane = Reshape (level, plane_shape)
-  fine = Conv <strides = [4, 4]> (plane, two_scales)
-  smaller = Slice (fine, zero, one, one)
-  middle = Conv <strides = [4, 4]> (smaller, two_scales)
-  smallest = Slice (middle, zero, one, one)
-  coarse = Conv <strides = [2, 2]> (smallest, one_scale)
-  rest = Slice (coarse, zero, one, one)
-  mean_pixel = ReduceMean <keepdims = 1> (rest, sides)
-  centred = Sub (rest, mean_pixel)
-  fine_squares = Mul (fine, fine)
-  middle_squares = Mul (middle, middle)
-  coarse_squares = Mul (coarse, coarse)
-  rest_squares = Mul (centred, centred)
-  fine_powers = ReduceMean <keepdims = 0> (fine_squares, sides)
-  middle_powers = ReduceMean <keepdims = 0> (middle_squares, sides)
-  coarse_powers = ReduceMean <keepdims = 0> (coarse_squares, sides)
-  rest_power = ReduceMean <keepdims = 0> (rest_squares, sides)
-  channel_powers = Concat <axis = 1> (fine_powers, middle_powers, coarse_powers, rest_power)
-  powers = Gemm (channel_powers, channels_to_powers, floors)
-  logarithms = Log (powers)
-  mean = Squeeze (mean_pixel, sides)
-  cells = AveragePool <kernel_shape = [CELL], strides = [CELL]> (smaller)
-  thumbnail = Reshape (cells, thumbnail_shape)
-  standardised = LayerNormalization <epsilon = FLOOR> (thumbnail, thumbnail_scale, thumbnail_shift)
-  placed = Concat <axis = 1> (features, standardised, mean, logarithms)
-  whitened_groups = Gemm (placed, joint, origin)
-  whitened = Reshape (whitened_groups, groups_shape)
-  squares = Mul (whitened, whitened)
-  distances = ReduceMean <keepdims = 0> (squares, two)
-  nearest = ReduceMin <keepdims = 0> (distances, one)
-  ood_score = Sqrt (nearest)
-"""
+_HAAR = (
+    np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]).reshape(4, 2, 2) / 4
+)
 
 
 def fold_ood(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -75,10 +43,10 @@ def fold_ood(proto: onnx.ModelProto) -> onnx.ModelProto:
     return add_fragment(
         proto,
         "ood",
-        _NODES.replace("CELL", cell).replace("FLOOR", str(_VARIANCE_FLOOR)),
         f"float[batch] {OOD_SCORE}",
         _constants(score, height, width),
         inputs={"features": score.features},
+        values={"CELL": cell, "FLOOR": str(_VARIANCE_FLOOR)},
     )
 
 
@@ -141,7 +109,7 @@ class _Upwards:
         return np.empty(0)
 
 
-def _constants(score: _Score, height: int, width: int) -> dict[str, NDArray[np.generic]]:
+def _constants(score: _Score, height: int, width: int) -> dict[str, object]:
     scale, centre = score.scale, score.centre
     known = len(score.joint) - len(centre)
     described = score.joint[known:]
@@ -152,7 +120,7 @@ def _constants(score: _Score, height: int, width: int) -> dict[str, NDArray[np.g
         *(row / 2 for row in powers), deviation / 2,
     ]  # fmt: skip
     shift = centre * scale
-    floats = {
+    return {
         "two_scales": _two_scales(),
         "one_scale": _HAAR[:, np.newaxis],
         "channels_to_powers": _channels_to_powers(),
@@ -161,15 +129,13 @@ def _constants(score: _Score, height: int, width: int) -> dict[str, NDArray[np.g
         "thumbnail_shift": -shift[:_PIXELS],
         "joint": np.stack(rows),
         "origin": -score.origin - shift[_PIXELS:] @ described[_PIXELS:],
-    }
-    whole = {
-        "plane_shape": [-1, 1, height, width], "sides": [2, 3],
-        "thumbnail_shape": [-1, _PIXELS], "groups_shape": [-1, *score.shape],
-        "zero": [0], "one": [1], "two": [2],
-    }  # fmt: skip
-    return {
-        **{name: np.array(value, np.float32) for name, value in floats.items()},
-        **{name: np.array(value, np.int64) for name, value in whole.items()},
+        "plane_shape": [-1, 1, height, width],
+        "sides": [2, 3],
+        "zero": [0],
+        "one": [1],
+        "thumbnail_shape": [-1, _PIXELS],
+        "groups_shape": [-1, *score.shape],
+        "two": [2],
     }
 
 

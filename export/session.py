@@ -23,12 +23,7 @@ def open_session(model: bytes, threads: int | None = None) -> onnxruntime.Infere
 def run_in_batches(
     session: onnxruntime.InferenceSession, images: NDArray[np.uint8]
 ) -> dict[str, NDArray[np.float32]]:
-    """Every output of the graph for many images.
-
-    Args:
-        session: A session on a classifier.
-        images: uint8, shape (n, height, width, 1).
-    """
+    """Every output of the graph for many images, uint8, shape (n, height, width, 1)."""
     names = [output.name for output in session.get_outputs()]
     batches = [
         session.run(names, {"image": images[start : start + _BATCH]})
