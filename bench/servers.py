@@ -104,13 +104,18 @@ class Server:
             answer.begin()
             return answer.status, answer.read()
 
+    @property
+    def root(self) -> int:
+        """The number of the process that was started."""
+        return self._process.pid
+
     def memory_bytes(self) -> int:
         """What its processes have in memory, with shared pages shared out (PSS)."""
-        return sum(_proportional(pid) for pid in self._processes())
+        return sum(_proportional(pid) for pid in self.processes())
 
     def cpu_s(self) -> float:
         """The CPU time that its processes, and their children that have ended, have spent."""
-        stats = [stat for pid in self._processes() if (stat := _stat(pid))]
+        stats = [stat for pid in self.processes() if (stat := _stat(pid))]
         return sum(int(field) for stat in stats for field in stat[_CPU]) / _TICKS_PER_S
 
     def log_tail(self) -> str:
@@ -121,12 +126,12 @@ class Server:
 
     def stop(self) -> None:
         """Ask it to end, wait, and end what is left of its own processes."""
-        self._processes()
+        self.processes()
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         deadline = time.monotonic() + GRACE_S
         while self._process.poll() is None and time.monotonic() < deadline:
-            self._processes()
+            self.processes()
             time.sleep(POLL_S)
         while left := [pid for pid, began in self._seen.items() if _runs(pid, began)]:
             for pid in left:
@@ -137,7 +142,7 @@ class Server:
         self._process.wait()
         self._log.close()
 
-    def _processes(self) -> set[int]:
+    def processes(self) -> set[int]:
         """The numbers of its processes that run now; each is remembered with its start time."""
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         stats = {pid: stat for pid in pids if (stat := _stat(pid))}

@@ -4,10 +4,10 @@ import onnx
 import pytest
 
 from contract.manifest import ModelManifest, read_manifest
-from export import package
+from export import store
+from export.cards import model_card
 from export.errors import BundleExists
-from export.model_card import model_card
-from export.package import next_version, write_bundle
+from export.store import next_version, write_bundle
 
 
 def test_a_bundle_holds_the_model_its_manifest_and_its_card(
@@ -55,7 +55,7 @@ def test_a_write_that_fails_leaves_nothing_behind(
     def full_disk(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(package, "model_card", full_disk)
+    monkeypatch.setattr(store, "model_card", full_disk)
 
     with pytest.raises(OSError, match="No space"):
         write_bundle(tmp_path, manifest, b"model")
