@@ -3,81 +3,285 @@
 A decoder allocates what the codestream claims, so the claim is checked before it runs.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
+from contract.errors import CorruptImage, TooExpensive
+
+Family = Literal["JPEG", "JPEG-LS", "JPEG 2000"]
+
+MAX_SEGMENTS = 4096
+MAX_TILE_SEGMENTS = 100_000
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
-_END_OF_HEADER = frozenset({0xD9, 0xDA})
-_JPEG_2000_START = b"\xff\x4f\xff\x51"
-_END_OF_IMAGE = b"\xff\xd9"
+END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd9", b"\xff\xda"
+_BASELINE, _JPEG_LS = 0xC0, 0xF7
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 # The processes that 8-bit decoders read: baseline, extended sequential and progressive Huffman.
 _COMMON_PROCESSES = frozenset({0xC0, 0xC1, 0xC2})
+_JPEG_2000_START = b"\xff\x4f\xff\x51"
+_CODING_STYLE, _COMPONENT_STYLE = b"\xff\x52", b"\xff\x53"
+_START_OF_TILE, _START_OF_DATA = b"\xff\x90", b"\xff\x93"
+_REVERSIBLE = 1
+_TAIL = bytes((0x55, 0xAA, 0x0F, 0x33)) * 16
+
+# What the shipped decoders were measured to take, rounded up. JPEG 2000: bytes for each precinct
+# and code block of a tile, each tile, and its components; seconds for each packet and block.
+_BLOCK_BYTES, _TILE_BYTES, _TILE_COMPONENT_BYTES = 640, 6_000, 1_200
+_PACKET_S, _BLOCK_S = 3e-7, 3e-6
+# Seconds for each sample, for each sample in each further scan, and for each byte.
+_SAMPLE_S: dict[Family, float] = {"JPEG": 5e-8, "JPEG-LS": 6e-8, "JPEG 2000": 1.5e-7}
+_COMMON_SAMPLE_S, _SCAN_SAMPLE_S, _BYTE_S = 5e-9, 1e-10, 5e-8
 
 
 @dataclass(frozen=True, slots=True)
 class CodestreamHeader:
-    """What a codestream says of itself; ``process`` is the marker of a JPEG frame header."""
+    """What a codestream says of itself.
+
+    ``process`` is the marker of a JPEG frame header. ``scans`` counts those of a JPEG, and
+    ``is_in_one_scan`` tells that one holds all of it.
+    ``memory_bytes`` and ``seconds`` are upper estimates of what decoding takes.
+    """
 
     rows: int
     columns: int
     components: int
     precision: int
     process: int | None = None
+    family: Family = "JPEG"
+    is_signed: bool = False
+    is_lossy: bool = True
+    scans: int = 1
+    is_in_one_scan: bool = False
+    memory_bytes: int = 0
+    seconds: float = 0
 
     @property
     def is_common_jpeg(self) -> bool:
         """Whether every JPEG reader decodes this: 8-bit samples, Huffman coded, lossy."""
         return self.precision == 8 and self.process in _COMMON_PROCESSES
 
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is baseline sequential JPEG, the plainest kind."""
+        return self.process == _BASELINE
+
+
+def read_codestream_header(codestream: bytes) -> CodestreamHeader | None:
+    """Read the header of whichever codestream this is; None where it is none that is known here.
+
+    Raises:
+        TooExpensive: It has more marker segments than any encoder writes.
+    """
+    if codestream.startswith(b"\xff\xd8"):
+        return read_jpeg_header(codestream)
+    return read_jpeg2000_header(codestream)
+
 
 def read_jpeg_header(codestream: bytes) -> CodestreamHeader | None:
     """Read the frame header of a JPEG or JPEG-LS codestream; None where there is none.
 
+    Raises:
+        TooExpensive: It has more marker segments than any encoder writes.
+
     Source: ITU-T T.81 B.1.1 and B.2.2, ITU-T T.87 C.2.2.
     """
-    position = 2
-    while position + 10 <= len(codestream) and codestream[position] == 0xFF:
+    position, frame = 2, None
+    for _ in range(MAX_SEGMENTS):
+        if position + 4 > len(codestream) or codestream[position] != 0xFF:
+            return frame and _jpeg_header(frame, codestream, position)
         marker = codestream[position + 1]
-        if marker in _START_OF_FRAME:
-            return _frame_header(marker, codestream[position + 4 : position + 10])
-        if marker in _END_OF_HEADER:
+        if marker == END_OF_IMAGE[1]:
             return None
+        if marker == _START_OF_SCAN[1]:
+            return frame and _jpeg_header(frame, codestream, position)
+        if marker in _START_OF_FRAME and position + 10 <= len(codestream):
+            frame = marker, codestream[position + 4 : position + 10]
         position += _segment_length(marker, codestream[position + 2 : position + 4])
-    return None
+    raise TooExpensive(f"The JPEG has more than {MAX_SEGMENTS} marker segments before its pixels.")
 
 
 def read_jpeg2000_header(codestream: bytes) -> CodestreamHeader | None:
-    """Read the SIZ segment of a JPEG 2000 codestream; None where there is none.
+    """Read the SIZ, COD and COC segments of a JPEG 2000 codestream; None where there is no SIZ.
 
-    Source: ITU-T T.800 A.5.1.
+    Raises:
+        TooExpensive: It has more marker segments than any encoder writes.
+
+    Source: ITU-T T.800 A.4.2, A.5.1, A.6.1, A.6.2.
     """
     start = codestream.find(_JPEG_2000_START)
     segment = codestream[start : start + 43]
     if start < 0 or len(segment) < 43:
         return None
-    right, bottom, left, top = (
-        int.from_bytes(segment[offset : offset + 4], "big") for offset in (8, 12, 16, 20)
+    right, bottom, left, top, *tiling = (
+        int.from_bytes(segment[offset : offset + 4], "big") for offset in range(8, 40, 4)
     )
+    components = int.from_bytes(segment[40:42], "big")
+    styles, _ = _walk_jpeg2000(codestream, start, components)
+    tile = max(1, min(tiling[0], right)), max(1, min(tiling[1], bottom))
+    tiles = -(-right // tile[0]) * -(-bottom // tile[1])
+    blocks = max((style.blocks(*tile) for style in styles), default=1)
+    packets = max((style.packets(*tile) for style in styles), default=1)
     return CodestreamHeader(
         rows=bottom - top,
         columns=right - left,
-        components=int.from_bytes(segment[40:42], "big"),
+        components=components,
         precision=(segment[42] & 0x7F) + 1,
+        family="JPEG 2000",
+        is_signed=segment[42] >= 0x80,
+        is_lossy=any(not style.is_reversible for style in styles),
+        # Each sample is held as 32 bits, in its tile and in the image.
+        memory_bytes=components * 4 * (right * bottom + tile[0] * tile[1])
+        + components * blocks * _BLOCK_BYTES
+        + tiles * (_TILE_BYTES + components * _TILE_COMPONENT_BYTES),
+        seconds=components * right * bottom * _SAMPLE_S["JPEG 2000"]
+        + components * tiles * (packets * _PACKET_S + blocks * _BLOCK_S),
     )
 
 
 def is_complete(codestream: bytes) -> bool:
     """Tell whether the end-of-image marker is there; no coded byte can be mistaken for it."""
-    return _END_OF_IMAGE in codestream
+    return END_OF_IMAGE in codestream
 
 
-def _frame_header(marker: int, fields: bytes) -> CodestreamHeader:
+def with_end(codestream: bytes, claim: CodestreamHeader) -> tuple[bytes, bytes]:
+    """Complete a JPEG or JPEG-LS codestream without end marker in two ways.
+
+    Where its pixel data is whole, both decode alike: what follows it changes no pixel.
+
+    Raises:
+        CorruptImage: There may be scans missing, which would change none either.
+    """
+    if not claim.is_in_one_scan:
+        raise CorruptImage("The JPEG is truncated: its end marker is missing.")
+    return codestream + END_OF_IMAGE, codestream + _TAIL + END_OF_IMAGE
+
+
+def with_end_of_tiles(codestream: bytes) -> bytes:
+    """Complete a JPEG 2000 codestream whose tile-parts are whole, by their own lengths.
+
+    Raises:
+        CorruptImage: They are not, or do not say how long they are.
+    """
+    _, end = _walk_jpeg2000(codestream, codestream.find(_JPEG_2000_START), 1)
+    if not 0 < end <= len(codestream):
+        raise CorruptImage("The JPEG 2000 pixel data is truncated: its end marker is missing.")
+    return codestream[:end] + END_OF_IMAGE
+
+
+@dataclass(frozen=True, slots=True)
+class _CodingStyle:
+    """How a component of JPEG 2000 is cut up; sizes of cells are powers of two."""
+
+    layers: int
+    is_reversible: bool
+    block: tuple[int, int]
+    precincts: list[tuple[int, int]]
+
+    def blocks(self, width: int, height: int) -> int:
+        """Count the precincts and the code blocks in one component of a tile."""
+        return sum(
+            count + max(3 * count, _cells(size, self.block))
+            for count, size in self._levels(width, height)
+        )
+
+    def packets(self, width: int, height: int) -> int:
+        """Count the packets of such a tile: one for each precinct in each layer."""
+        return self.layers * sum(count for count, _ in self._levels(width, height))
+
+    def _levels(self, width: int, height: int) -> Iterator[tuple[int, tuple[int, int]]]:
+        """Count the precincts of each resolution, and give its size."""
+        for level, precinct in enumerate(reversed(self.precincts)):
+            size = max(1, width >> level), max(1, height >> level)
+            yield _cells(size, precinct), size
+
+
+def _cells(size: tuple[int, int], bits: tuple[int, int]) -> int:
+    return (((size[0] - 1) >> bits[0]) + 1) * (((size[1] - 1) >> bits[1]) + 1)
+
+
+def _walk_jpeg2000(
+    codestream: bytes, start: int, components: int
+) -> tuple[list[_CodingStyle], int]:
+    """Read all coding styles, those of tiles too, and find where the last tile-part ends.
+
+    The end is 0 where it is not said.
+    """
+    styles: list[_CodingStyle] = []
+    position, tile_end, layers, end = start + 2, 0, 1, 0
+    for _ in range(MAX_TILE_SEGMENTS):
+        marker = codestream[position : position + 2]
+        if marker[:1] != b"\xff" or marker == END_OF_IMAGE:
+            return styles, end
+        if marker == _START_OF_DATA:
+            if tile_end <= position:
+                return styles, 0
+            position = end = tile_end
+            continue
+        length = int.from_bytes(codestream[position + 2 : position + 4], "big")
+        body = codestream[position + 4 : position + 2 + length]
+        if marker == _START_OF_TILE:
+            tile_end = position + int.from_bytes(body[2:6], "big")
+        elif marker == _CODING_STYLE:
+            layers = int.from_bytes(body[2:4], "big")
+            styles += _coding_style(body[:1], layers, body[5:])
+        elif marker == _COMPONENT_STYLE:
+            own = body[1:] if components < 257 else body[2:]
+            styles += _coding_style(own[:1], layers, own[1:])
+        position += 2 + length
+    raise TooExpensive(f"The JPEG 2000 image has more than {MAX_TILE_SEGMENTS} marker segments.")
+
+
+def _coding_style(style: bytes, layers: int, fields: bytes) -> list[_CodingStyle]:
+    """Read the parameters that COD and COC have in common; none where they are cut short."""
+    if len(fields) < 5:
+        return []
+    levels, block_width, block_height, _, transform, *precincts = fields
+    sizes = [(each & 15, each >> 4) for each in precincts] if style[0] & 1 else []
+    widest = (15, 15)
+    return [
+        _CodingStyle(
+            layers=layers,
+            is_reversible=transform == _REVERSIBLE,
+            block=((block_width & 15) + 2, (block_height & 15) + 2),
+            precincts=(sizes + [widest] * 33)[: min(levels, 32) + 1],
+        )
+    ]
+
+
+def _jpeg_header(frame: tuple[int, bytes], codestream: bytes, scan: int) -> CodestreamHeader:
+    """Describe a JPEG whose first scan begins at a position."""
+    process, fields = frame
+    rows, columns = int.from_bytes(fields[1:3], "big"), int.from_bytes(fields[3:5], "big")
+    components = fields[5]
+    family: Family = "JPEG-LS" if process == _JPEG_LS else "JPEG"
+    scans = codestream.count(_START_OF_SCAN, scan)
+    samples = rows * columns * components
+    is_common = fields[0] == 8 and process in _COMMON_PROCESSES
+    near = (
+        codestream[scan + 5 + 2 * codestream[scan + 4] :][:1] if scan + 4 < len(codestream) else b""
+    )
     return CodestreamHeader(
+        rows=rows,
+        columns=columns,
+        components=components,
         precision=fields[0],
-        rows=int.from_bytes(fields[1:3], "big"),
-        columns=int.from_bytes(fields[3:5], "big"),
-        components=fields[5],
-        process=marker,
+        process=process,
+        family=family,
+        is_lossy=near not in {b"", b"\0"} if process == _JPEG_LS else process not in _LOSSLESS,
+        scans=scans,
+        is_in_one_scan=scans == 1
+        and process not in _PROGRESSIVE
+        and codestream[scan + 4 : scan + 5] == fields[5:6],
+        # A common JPEG in several scans keeps its coefficients until the last one; the other kinds
+        # are decoded as 32-bit numbers.
+        memory_bytes=rows * columns * (2 + 2 * components) if is_common else 8 * samples,
+        seconds=samples * (_COMMON_SAMPLE_S + scans * _SCAN_SAMPLE_S)
+        + (len(codestream) - scan) * _BYTE_S
+        if is_common
+        else samples * _SAMPLE_S[family],
     )
 
 

@@ -1,38 +1,37 @@
-"""DICOM images, read with pydicom and decoded with its plug-ins."""
+"""DICOM images, read with pydicom and decoded with its plug-ins.
 
-from collections.abc import Iterator
+A codestream is decoded by what it is and as it describes itself; its samples are then fitted to
+what the data set says of them.
+"""
+
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
-    JPEG2000TransferSyntaxes,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLSLossless,
     RLELossless,
 )
 
-from contract.codestream import (
-    CodestreamHeader,
-    is_complete,
-    read_jpeg2000_header,
-    read_jpeg_header,
-)
+from contract.codestream import CodestreamHeader, is_complete, with_end, with_end_of_tiles
+from contract.cost import check_codestream
 from contract.dicom_facts import DicomFacts, read_facts
 from contract.dicom_file import read_image_data_set
 from contract.dicom_header import MONOCHROME, PALETTE_COLOR, ImageHeader, read_header
-from contract.errors import (
-    ContractError,
-    CorruptImage,
-    ImageError,
-    PixelDataMismatch,
-)
+from contract.errors import ContractError, CorruptImage, ImageError, PixelDataMismatch
 from contract.frame import Frame, check_budget, check_frame_number
-from contract.grayscale import frame_attributes, to_gray
-from contract.lookup_tables import read_palette_as_gray
-from contract.pixels import GrayPixels, Samples, in_row_blocks, luma, widen
+from contract.grayscale import frame_attributes, palette_to_gray, to_gray
+from contract.pixels import GrayPixels, Samples, Values, in_row_blocks, luma, widen
 from contract.silence import silence_imaging_libraries
 
 
@@ -55,6 +54,7 @@ def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, Dico
         UnsupportedFormat: A retired photometric interpretation or an indirect palette.
         FrameOutOfRange: There is no such frame.
         TooManyPixels: The header claims more than the budget.
+        TooExpensive: A codestream claims more than a file may.
         MemoryError: The machine has less memory left than the budget takes.
     """
     silence_imaging_libraries()
@@ -68,9 +68,9 @@ def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, Dico
         )
         attributes = frame_attributes(dataset, frame)
         facts = read_facts(attributes, header)
-    stored, color_space = _stored_values(dataset, header, frame)
+    cells, stored_of, color_space = _decode(dataset, header, frame)
     with _pydicom_errors(PixelDataMismatch, "A look-up table of the DICOM image is malformed."):
-        pixels = _to_gray(stored, color_space, attributes, header)
+        pixels = _to_gray(cells, stored_of, color_space, attributes, header)
     return Frame(pixels, header.rows, header.columns, header.frames), facts
 
 
@@ -91,108 +91,220 @@ def _pydicom_errors(kind: type[ImageError], message: str) -> Iterator[None]:
         raise
 
 
-def _stored_values(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Samples, str]:
+def _decode(
+    dataset: FileDataset, header: ImageHeader, frame: int
+) -> tuple[Samples, Callable[[Samples], Values], str]:
     """Decode one frame.
 
     Returns:
-        Stored values in the machine's byte order, shape (rows, columns) or (rows, columns, 3),
-        and the photometric interpretation that they are in.
+        Cells in the machine's byte order, unsigned or floating-point, shape (rows, columns) or
+        (rows, columns, 3); what gives the stored values of cells; and the photometric
+        interpretation that they are in.
 
     Source: DICOM PS3.5 8 and annex A.
     """
-    syntax = header.transfer_syntax
-    if not syntax.is_encapsulated:
-        return _decode(dataset, header, frame, PixelDataMismatch)
-    with _pydicom_errors(CorruptImage, "The compressed pixel data is truncated or damaged."):
-        codestream = _check_codestream(dataset, header, frame)
-    return _decode(dataset, header, frame, CorruptImage, _plug_in(syntax, codestream))
-
-
-def _decode(
-    dataset: FileDataset,
-    header: ImageHeader,
-    frame: int,
-    kind: type[ImageError],
-    plug_in: str = "",
-) -> tuple[Samples, str]:
-    unused = header.unused_low_bits
-    with _pydicom_errors(kind, "The pixel data does not agree with its header, or is damaged."):
-        stored, properties = get_decoder(header.transfer_syntax).as_array(
-            dataset,
-            index=frame - 1,
-            raw=True,
-            # pydicom clears the bits above the stored value, and knows none below it. It types
-            # each option as all of them.
-            bits_stored=header.bits_stored + unused,  # type: ignore[arg-type]
-            view_only=not unused,  # type: ignore[arg-type]
-            decoding_plugin=plug_in,
+    if not header.is_encapsulated:
+        with _pydicom_errors(PixelDataMismatch, "The pixel data does not agree with its header."):
+            cells, color_space = _native_cells(dataset, header, frame)
+        return (
+            cells,
+            partial(_stored, header=header, low_bits=_low_bits(cells, header)),
+            color_space,
         )
-    if unused:
-        # The shift keeps the sign of a signed value.
-        np.right_shift(stored, unused, out=stored)
+    with _pydicom_errors(CorruptImage, "The compressed pixel data is truncated or damaged."):
+        codestream = _codestream(dataset, header, frame)
+        claim = check_codestream(codestream, header.rows, header.columns, header.samples_per_pixel)
+        if claim is None:
+            cells, color_space = _rle_cells(codestream, header)
+            low_bits = _low_bits(cells, header)
+            return cells, partial(_stored, header=header, low_bits=low_bits), color_space
+        cells, color_space = _codestream_cells(codestream, claim, header)
+    return cells, partial(_decoded, claim=claim, header=header), color_space
+
+
+def _native_cells(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Samples, str]:
+    syntax = header.transfer_syntax
+    if syntax.is_encapsulated:
+        syntax = ExplicitVRLittleEndian  # compressed by its name, and native by its length
+    options = {} if header.is_float else {"bits_stored": header.bits_allocated}
+    stored, properties = get_decoder(syntax).as_array(
+        dataset, index=frame - 1, raw=True, view_only=True, **options
+    )
     native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    return native, str(properties["photometric_interpretation"])
+    return _as_cells(native), str(properties["photometric_interpretation"])
 
 
-def _check_codestream(
-    dataset: FileDataset, header: ImageHeader, frame: int
-) -> CodestreamHeader | None:
-    """Compare what a codestream claims with what the data set says, before a decoder allocates it.
-
-    Raises:
-        CorruptImage: It has no beginning or no end.
-        PixelDataMismatch: It claims another size or depth.
-    """
-    if header.transfer_syntax == RLELossless:
-        return None  # a run of bytes claims nothing, and the decoder stops at the size of the frame
+def _codestream(dataset: FileDataset, header: ImageHeader, frame: int) -> bytes:
     offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
-    codestream = get_frame(
+    return get_frame(
         dataset["PixelData"].value,
         frame - 1,
         number_of_frames=header.frames,
         extended_offsets=None if None in offsets else offsets,
     )
-    is_jpeg_2000 = header.transfer_syntax in JPEG2000TransferSyntaxes
-    claim = read_jpeg2000_header(codestream) if is_jpeg_2000 else read_jpeg_header(codestream)
-    if claim is None or not is_complete(codestream):
-        raise CorruptImage("The compressed pixel data is truncated or damaged.")
-    size = (header.rows, header.columns, header.samples_per_pixel)
-    if (claim.rows, claim.columns, claim.components) != size:
-        raise PixelDataMismatch(
-            f"The compressed image has {claim.rows} x {claim.columns} pixels of {claim.components} "
-            f"samples, its header says {size[0]} x {size[1]} of {size[2]}."
+
+
+def _rle_cells(codestream: bytes, header: ImageHeader) -> tuple[Samples, str]:
+    """Decode RLE, which has no header that could claim anything.
+
+    pydicom's own decoder puts no bound on what a run may expand to.
+    """
+    if header.transfer_syntax != RLELossless:
+        raise CorruptImage(
+            f"The compressed pixel data is no {header.transfer_syntax.name}, as its transfer "
+            "syntax says, or is truncated or damaged."
         )
+    depths = header.bits_allocated, header.bits_allocated
+    return _plugged((RLELossless, "pylibjpeg"), codestream, header, depths)
+
+
+def _codestream_cells(
+    codestream: bytes, claim: CodestreamHeader, header: ImageHeader
+) -> tuple[Samples, str]:
+    """Decode a codestream as it describes itself.
+
+    Raises:
+        CorruptImage: It is truncated. Where only the end marker is missing, it is read.
+        PixelDataMismatch: Its samples are deeper than the data set allows.
+    """
     if claim.precision > header.bits_allocated:
         raise PixelDataMismatch("The compressed samples are deeper than their header says.")
-    return claim
+    depths = (8 if claim.precision <= 8 else 16), claim.precision
+
+    def decode(whole: bytes) -> tuple[Samples, str]:
+        return _plugged(_decoder(claim), whole, header, depths, is_signed=claim.is_signed)
+
+    if is_complete(codestream):
+        return decode(codestream)
+    if claim.family == "JPEG 2000":
+        return decode(with_end_of_tiles(codestream))
+    whole, longer = (decode(each) for each in with_end(codestream, claim))
+    if not np.array_equal(whole[0], longer[0]):
+        raise CorruptImage("The compressed pixel data is truncated.")
+    return whole
 
 
-def _plug_in(syntax: UID, codestream: CodestreamHeader | None) -> str:
-    """Choose a decoder where not all are equal; an empty name leaves the choice to pydicom.
+def _decoder(claim: CodestreamHeader) -> tuple[UID, str]:
+    """Choose the decoder of a codestream by what it is.
 
-    Pillow decodes baseline JPEG in a third of the time, and notices a lost end. pydicom's own RLE
-    decoder puts no bound on what a run may expand to.
+    Pillow decodes common JPEG in a third of the time, and notices a lost end. GDCM alone takes the
+    differences of JPEG Lossless modulo 2^P.
     """
-    if syntax == RLELossless:
-        return "pylibjpeg"
-    if syntax == JPEGBaseline8Bit and codestream is not None and codestream.is_common_jpeg:
-        return "pillow"
-    return ""
+    if claim.family == "JPEG 2000":
+        return JPEG2000Lossless, "pylibjpeg"
+    if claim.family == "JPEG-LS":
+        # GDCM refuses these depths.
+        return JPEGLSLossless, "pylibjpeg" if claim.precision in {6, 7} else "gdcm"
+    if claim.is_common_jpeg:
+        return JPEGBaseline8Bit, "pillow"
+    if claim.is_lossy:
+        return JPEGExtended12Bit, "pylibjpeg"
+    return JPEGLossless, "gdcm"
+
+
+def _plugged(
+    decoder: tuple[UID, str],
+    codestream: bytes,
+    header: ImageHeader,
+    depths: tuple[int, int],
+    *,
+    is_signed: bool = False,
+) -> tuple[Samples, str]:
+    """Decode a codestream with a plug-in, its samples as they are.
+
+    Args:
+        decoder: The encoding, and the plug-in's name.
+        codestream: Of one frame.
+        header: Of the image.
+        depths: The bits of a cell, and those of a sample.
+        is_signed: Whether the codestream says that its samples are signed.
+    """
+    syntax, plug_in = decoder
+    samples, properties = get_decoder(syntax).as_array(
+        encapsulate([codestream]),
+        index=0,
+        raw=True,
+        decoding_plugin=plug_in,
+        rows=header.rows,
+        columns=header.columns,
+        samples_per_pixel=header.samples_per_pixel,
+        number_of_frames=1,
+        photometric_interpretation=header.photometric_interpretation,
+        planar_configuration=0,
+        pixel_keyword="PixelData",
+        bits_allocated=depths[0],
+        bits_stored=depths[1],
+        pixel_representation=int(is_signed),
+    )
+    return _as_cells(samples), str(properties["photometric_interpretation"])
+
+
+def _as_cells(samples: Samples) -> Samples:
+    """See integers as unsigned, whatever they stand for."""
+    return samples.view(f"u{samples.dtype.itemsize}") if samples.dtype.kind == "i" else samples
+
+
+def _low_bits(cells: Samples, header: ImageHeader) -> int:
+    """Count the bits below the stored value in its cell.
+
+    Some writers say that the value is left-justified and do not shift it: such cells use the lowest
+    bits, and never the highest.
+    """
+    unused = header.unused_low_bits
+    if not unused or cells.max() >= 2**header.bits_stored:
+        return unused
+    return 0 if (cells & cells.dtype.type(2**unused - 1)).any() else unused
+
+
+def _stored(cells: Samples, *, header: ImageHeader, low_bits: int) -> Values:
+    """Take the stored values out of their cells; other bits may hold an overlay."""
+    if cells.dtype.kind == "f":
+        return cells.astype(np.float64)
+    # 64-bit cells are as exact as the arithmetic that follows.
+    values = (cells >> cells.dtype.type(low_bits)) & cells.dtype.type(2**header.bits_stored - 1)
+    return _signed(values.astype(np.float64), header)
+
+
+def _decoded(cells: Samples, *, claim: CodestreamHeader, header: ImageHeader) -> Values:
+    """Fit the samples of a codestream to the stored bits.
+
+    Lossy samples may overshoot and are clipped. Lossless ones may have an overlay in the bits
+    above, or the sign of a shorter number, which are masked.
+    """
+    if not (claim.is_lossy or header.is_lossy) or claim.precision <= header.bits_stored:
+        return _stored(cells, header=header, low_bits=0)
+    span = 2.0**header.bits_stored
+    values = cells.view(f"i{cells.dtype.itemsize}") if claim.is_signed else cells
+    lowest = -span / 2 if claim.is_signed and header.is_signed else 0.0
+    return _signed(np.clip(values.astype(np.float64), lowest, lowest + span - 1), header)
+
+
+def _signed(values: Values, header: ImageHeader) -> Values:
+    """Read the upper half of unsigned values as the negative ones that they stand for."""
+    if not header.is_signed:
+        return values
+    span = 2.0**header.bits_stored
+    return np.where(values >= span / 2, values - span, values)
 
 
 def _to_gray(
-    stored: Samples, color_space: str, attributes: Dataset, header: ImageHeader
+    cells: Samples,
+    stored_of: Callable[[Samples], Values],
+    color_space: str,
+    attributes: Dataset,
+    header: ImageHeader,
 ) -> GrayPixels:
     is_little_endian = header.transfer_syntax.is_little_endian
     if header.photometric_interpretation in MONOCHROME:
-        return to_gray(stored, attributes, header, is_little_endian=is_little_endian)
+        return to_gray(cells, stored_of, attributes, header, is_little_endian=is_little_endian)
     if header.photometric_interpretation == PALETTE_COLOR:
-        first, grays = read_palette_as_gray(attributes, is_little_endian=is_little_endian)
-        return in_row_blocks(
-            lambda block: grays[np.clip(block.astype(np.int64) - first, 0, len(grays) - 1)], stored
-        )
-    samples: GrayPixels = stored.astype(f"u{header.bits_allocated // 8}", copy=False)
+        return palette_to_gray(cells, stored_of, attributes, is_little_endian=is_little_endian)
+
+    def wide(block: Samples) -> GrayPixels:
+        samples: GrayPixels = stored_of(block).astype(f"u{header.bits_allocated // 8}")
+        return widen(samples, header.bits_stored)
+
     if color_space == "RGB":
-        return in_row_blocks(lambda block: luma(widen(block, header.bits_stored)), samples)
+        return in_row_blocks(lambda block: luma(wide(block)), cells)
     # The Y of YBR is the luma already.
-    return widen(np.ascontiguousarray(samples[..., 0]), header.bits_stored)
+    return in_row_blocks(wide, np.ascontiguousarray(cells[..., 0]))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import FileDataset
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,
@@ -14,7 +15,7 @@ from pydicom.uid import (
 
 from contract.dicom_file import PIXEL_KEYWORDS
 from contract.errors import PixelDataMismatch, UnsupportedFormat, UnsupportedTransferSyntax
-from contract.transfer_syntaxes import check_transfer_syntax
+from contract.frame import frame_bytes_per_pixel
 
 MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
 PALETTE_COLOR = "PALETTE COLOR"
@@ -25,6 +26,9 @@ _NOT_DECODED = frozenset({"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
     """The Image Pixel module of one image; ``keyword`` names the element that holds the pixels.
+
+    ``is_encapsulated`` tells how the pixels lie in the file, whatever the transfer syntax says.
+    ``is_lossy`` tells that they were compressed with loss at some time.
 
     Source: DICOM PS3.3 C.7.6.3.
     """
@@ -40,6 +44,13 @@ class ImageHeader:
     bits_stored: int
     high_bit: int
     is_signed: bool
+    is_encapsulated: bool
+    is_lossy: bool
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the pixels are floating-point numbers."""
+        return self.keyword != "PixelData"
 
     @property
     def gray_bits(self) -> int:
@@ -55,19 +66,25 @@ class ImageHeader:
 
         Source: DICOM PS3.5 8.1.1 and 8.2.
         """
-        has_cells = not self.transfer_syntax.is_encapsulated or self.transfer_syntax == RLELossless
+        has_cells = not self.is_encapsulated or self.transfer_syntax == RLELossless
         return self.high_bit + 1 - self.bits_stored if has_cells else 0
+
+    def as_stored(self, value: float) -> float:
+        """Read a value that was written with the other sign as the same bits."""
+        if self.is_float:
+            return value
+        span = 2**self.bits_allocated
+        lowest = -span // 2 if self.is_signed else 0
+        return (value - lowest) % span + lowest
 
     @property
     def bytes_per_pixel(self) -> int:
-        """How many bytes are held at once for each pixel of the frame that is decoded.
-
-        Twice its cells: as they are in the file, and put in order. Then the gray, or before it the
-        32-bit integers in which the decoders of codestreams work.
-        """
-        cells = self.samples_per_pixel * max(1, self.bits_allocated // 8)
-        working = 4 * self.samples_per_pixel if self.transfer_syntax.is_encapsulated else 0
-        return 2 * cells + max(working, self.gray_bits // 8)
+        """How many bytes are held at once for each pixel of the frame that is decoded."""
+        return frame_bytes_per_pixel(
+            self.samples_per_pixel,
+            self.bits_allocated,
+            is_encapsulated=self.is_encapsulated,
+        )
 
 
 def read_header(dataset: FileDataset) -> ImageHeader:
@@ -94,6 +111,8 @@ def read_header(dataset: FileDataset) -> ImageHeader:
         bits_stored=bits_stored,
         high_bit=bits_stored - 1 if is_float else int(dataset.get("HighBit", bits_stored - 1)),
         is_signed=is_float or _whole_number(dataset, "PixelRepresentation") == 1,
+        is_encapsulated=dataset[keyword].is_undefined_length,
+        is_lossy=dataset.get("LossyImageCompression") == "01",
     )
     _check(header)
     return header
@@ -159,3 +178,23 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
     if is_implicit:
         return ImplicitVRLittleEndian
     return ExplicitVRLittleEndian if is_little_endian else ExplicitVRBigEndian
+
+
+def check_transfer_syntax(uid: UID) -> None:
+    """Check that pixel data in this encoding can be decoded.
+
+    Raises:
+        UnsupportedTransferSyntax: It cannot; the message names the encoding.
+    """
+    if not _is_decodable(uid):
+        # What is no well-formed UID may be anything, even a name.
+        name = f"{uid.name} ({uid})" if uid.name != uid else str(uid)
+        shown = name if uid.is_valid else "that is no UID"
+        raise UnsupportedTransferSyntax(f"There is no decoder for the transfer syntax {shown}.")
+
+
+def _is_decodable(uid: UID) -> bool:
+    try:
+        return get_decoder(uid).is_available
+    except NotImplementedError:
+        return False

@@ -10,6 +10,7 @@ ContractError
 │   ├── NoPixelData                 a DICOM object that is no image (report, plan, waveform)
 │   ├── FrameOutOfRange             the asked-for frame does not exist
 │   ├── TooManyPixels               larger than the pixel budget, as the header says
+│   ├── TooExpensive                decoding would take more memory or time than a file may
 │   └── UnsuitableImage             a modality, body part or view that the model does not take
 └── ManifestError                   one model bundle cannot be used
     ├── InvalidManifest             manifest.json is missing, unreadable or inconsistent
@@ -60,6 +61,10 @@ class FrameOutOfRange(ImageError):
 
 class TooManyPixels(ImageError):
     """The image is larger than the pixel budget, as its header says."""
+
+
+class TooExpensive(ImageError):
+    """Decoding would take more memory or time than one file may, as its structure says."""
 
 
 class UnsuitableImage(ImageError):

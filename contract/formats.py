@@ -31,7 +31,18 @@ _KNOWN = (
     (rb"NRRD000", "NRRD"),
     (rb".{344}n[+i]1\0", "NIfTI"),
     (rb"SIMPLE  =", "FITS"),
+    (rb"\x1f\x8b\x08", "gzip"),
+    (rb"PK(?:\x03\x04|\x05\x06|\x07\x08)", "ZIP"),
+    (rb"7z\xbc\xaf\x27\x1c", "7-Zip"),
+    (rb"Rar!\x1a\x07", "RAR"),
+    (rb"BZh[1-9]1AY&SY", "bzip2"),
+    (rb"\xfd7zXZ\0", "xz"),
+    (rb"\x28\xb5\x2f\xfd", "Zstandard"),
+    (rb".{257}ustar", "tar"),
+    (rb"\s*%PDF-", "PDF"),
+    (rb".{4}ftyp", "MP4"),
 )
+_PACKED = frozenset({"gzip", "ZIP", "7-Zip", "RAR", "bzip2", "xz", "Zstandard", "tar"})
 # A data set begins with a group of file meta information or of identification.
 _FIRST_TAG = re.compile(rb"(?:\x02\0|\x08\0).\0", re.DOTALL)
 _FIRST_TAG_BIG_ENDIAN = re.compile(rb"\0\x08\0.", re.DOTALL)
@@ -48,14 +59,17 @@ def sniff(data: bytes) -> Format:
 
     Source: DICOM PS3.10 7.1 for the preamble and prefix.
     """
-    if data[128:132] == b"DICM" or _is_bare_data_set(data):
+    if b"DICM" in (data[128:132], data[:4]) or _is_bare_data_set(data):
         return "DICOM"
     for magic, name in _DECODED:
         if data.startswith(magic):
             return name
     for pattern, known in _KNOWN:
         if re.match(pattern, data, re.DOTALL):
-            raise UnsupportedFormat(f"{known} is not decoded here. Send DICOM, JPEG, PNG or TIFF.")
+            advice = "Unpack it and send" if known in _PACKED else "Send"
+            raise UnsupportedFormat(
+                f"{known} is not decoded here. {advice} DICOM, JPEG, PNG or TIFF."
+            )
     raise NotAnImage("The bytes are no image: neither DICOM, JPEG, PNG nor TIFF.")
 
 

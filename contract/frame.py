@@ -21,6 +21,17 @@ class Frame:
     frames: int
 
 
+def frame_bytes_per_pixel(samples: int, bits_allocated: int, *, is_encapsulated: bool) -> int:
+    """How many bytes are held at once for each pixel of a DICOM frame that is decoded.
+
+    Twice its cells: as they are in the file, and put in order. Then the gray, or before it the
+    32-bit integers in which the decoders of codestreams work.
+    """
+    cells = samples * max(1, bits_allocated // 8)
+    gray = 1 if bits_allocated <= 8 else 2
+    return 2 * cells + max(4 * samples if is_encapsulated else 0, gray)
+
+
 def check_frame_number(frame: int, frames: int) -> None:
     """Check that the asked-for frame exists; the first is 1.
 
@@ -35,7 +46,7 @@ def check_frame_number(frame: int, frames: int) -> None:
 
 def check_budget(
     rows: int, columns: int, max_pixels: int, *, bytes_per_pixel: float = BYTES_PER_PIXEL
-) -> None:
+) -> int:
     """Check the size that a header claims, before anything of that size is allocated.
 
     Args:
@@ -45,6 +56,9 @@ def check_budget(
         bytes_per_pixel: What decoding this kind of image holds at once for each pixel. A pixel
             that takes more than ``BYTES_PER_PIXEL`` counts for more than one.
 
+    Returns:
+        How many bytes that is in all.
+
     Raises:
         CorruptImage: The header claims an empty image.
         TooManyPixels: There are more pixels than the budget allows.
@@ -52,9 +66,11 @@ def check_budget(
     if rows < 1 or columns < 1:
         raise CorruptImage("The header says that the image has no pixels.")
     pixels = rows * columns
-    counted = max(pixels, math.ceil(pixels * bytes_per_pixel / BYTES_PER_PIXEL))
+    needed = math.ceil(pixels * bytes_per_pixel)
+    counted = max(pixels, -(-needed // BYTES_PER_PIXEL))
     if counted > max_pixels:
         why = f" of a deep kind, which count as {counted}" if counted > pixels else ""
         raise TooManyPixels(
             f"The image has {rows} x {columns} pixels{why}; the limit is {max_pixels} in all."
         )
+    return needed

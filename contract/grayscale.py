@@ -1,12 +1,13 @@
 """From stored values to grays: the grayscale pipeline of DICOM.
 
-Modality LUT or rescale, then VOI LUT or window, then the inversion, once and last.
+Modality LUT or rescale, then VOI LUT or window, then the inversion, once and last. It is worked out
+once for each value that a cell may have, and the picture is looked up in the result.
 
 Source: DICOM PS3.4 N.2; PS3.3 C.11.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -14,24 +15,20 @@ from numpy.typing import NDArray
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.pixels.processing import apply_windowing
 
 from contract.dicom_header import ImageHeader
 from contract.errors import PixelDataMismatch
-from contract.lookup_tables import read_lookup_table
+from contract.lookup_tables import read_lookup_table, read_palette_as_gray
 from contract.pixels import (
     GrayPixels,
     Samples,
     Values,
     in_row_blocks,
-    invert,
     look_up,
-    rescale,
     row_blocks,
     stretch,
     to_full_scale,
-    window_linear,
-    window_linear_exact,
-    window_sigmoid,
 )
 
 # CT is shown with one lung window, in HU, whatever the file was last looked at with: a mediastinal
@@ -41,10 +38,10 @@ LUNG_WINDOW_WIDTH_HU = 1500.0
 
 _TABLE_BYTES = 2
 _FUNCTIONAL_GROUPS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
-_WINDOW_FUNCTIONS = {"LINEAR_EXACT": window_linear_exact, "SIGMOID": window_sigmoid}
+_WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
-Transform = Callable[[Samples], Values]
-Predicate = Callable[[Samples], NDArray[np.bool_]]
+Transform = Callable[[Values], Values]
+StoredOf = Callable[[Samples], Values]
 
 
 def frame_attributes(dataset: Dataset, frame: int) -> Dataset:
@@ -64,12 +61,18 @@ def frame_attributes(dataset: Dataset, frame: int) -> Dataset:
 
 
 def to_gray(
-    stored: Samples, attributes: Dataset, header: ImageHeader, *, is_little_endian: bool
+    cells: Samples,
+    stored_of: StoredOf,
+    attributes: Dataset,
+    header: ImageHeader,
+    *,
+    is_little_endian: bool,
 ) -> GrayPixels:
     """Render one monochrome frame.
 
     Args:
-        stored: Stored values, shape (rows, columns), of an integer or floating-point dtype.
+        cells: As decoded, shape (rows, columns), unsigned or floating-point.
+        stored_of: Gives the stored values of cells.
         attributes: What holds for this frame.
         header: The image's header.
         is_little_endian: The byte order of the file's tables.
@@ -80,22 +83,40 @@ def to_gray(
     Raises:
         PixelDataMismatch: A table or an attribute is malformed, or a sample is no number.
     """
-    if stored.dtype.kind == "f" and not np.isfinite(stored).all():
+    if cells.dtype.kind == "f" and not np.isfinite(cells).all():
         raise PixelDataMismatch("The floating-point pixel data holds values that are no numbers.")
-    is_padding = _padding(attributes, stored.dtype, header.keyword)
-    modality = _modality(attributes, header, is_little_endian=is_little_endian)
-    voi = _voi(attributes, header, is_little_endian=is_little_endian)
+    is_padding = _padding(attributes, header)
+    modality, signed = _modality(attributes, header, is_little_endian=is_little_endian)
+    voi = _voi(attributes, header, is_little_endian=is_little_endian, is_signed=signed)
     if voi is None:
-        low, high = _range(stored, modality, is_padding)
+        low, high = _range(cells, stored_of, modality, is_padding)
         voi = partial(stretch, low=low, high=high)
     is_inverse = _is_inverse(attributes, header)
 
-    def render(values: Samples) -> GrayPixels:
-        shares = voi(modality(values))
-        shares = invert(shares) if is_inverse else shares
-        return to_full_scale(np.where(is_padding(values), 0, shares), header.gray_bits)
+    def render(block: Samples) -> GrayPixels:
+        stored = stored_of(block)
+        shares = voi(modality(stored))
+        shares = 1 - shares if is_inverse else shares
+        return to_full_scale(np.where(is_padding(stored), 0, shares), header.gray_bits)
 
-    return _apply(render, stored)
+    return _for_each_value(render, cells)
+
+
+def palette_to_gray(
+    cells: Samples, stored_of: StoredOf, dataset: Dataset, *, is_little_endian: bool
+) -> GrayPixels:
+    """Render one frame of indices into a palette.
+
+    Raises:
+        PixelDataMismatch: A table is malformed, or they differ in length or depth.
+        UnsupportedFormat: An indirect segment.
+    """
+    first, grays = read_palette_as_gray(dataset, is_little_endian=is_little_endian)
+
+    def render(block: Samples) -> GrayPixels:
+        return grays[np.clip(stored_of(block) - first, 0, len(grays) - 1).astype(np.intp)]
+
+    return _for_each_value(render, cells)
 
 
 def _is_inverse(attributes: Dataset, header: ImageHeader) -> bool:
@@ -109,138 +130,187 @@ def _is_inverse(attributes: Dataset, header: ImageHeader) -> bool:
     )
 
 
-def _modality(attributes: Dataset, header: ImageHeader, *, is_little_endian: bool) -> Transform:
-    """Find what turns stored values into the modality's unit.
+def _modality(
+    attributes: Dataset, header: ImageHeader, *, is_little_endian: bool
+) -> tuple[Transform, bool]:
+    """Find what turns stored values into the modality's unit, and whether that may be negative.
 
     Source: DICOM PS3.3 C.11.1.
     """
-    items = attributes.get("ModalityLUTSequence")
-    if not items:
-        slope, intercept = (
-            _number(attributes, "RescaleSlope"),
-            _number(attributes, "RescaleIntercept"),
-        )
-        return partial(rescale, slope=1 if slope is None else slope, intercept=intercept or 0)
-    table = read_lookup_table(
-        items[0], is_little_endian=is_little_endian, is_signed=header.is_signed
-    )
-    return lambda values: table.look_up(values).astype(np.float64)
+    if items := attributes.get("ModalityLUTSequence"):
+        signed = header.is_signed
+        table = read_lookup_table(items[0], is_little_endian=is_little_endian, is_signed=signed)
+        return table.look_up, False
+    slope, intercept = _rescale(attributes)
+    lowest = -(2.0 ** (header.bits_stored - 1)) if header.is_signed else 0.0
+    highest = lowest + 2.0**header.bits_stored - 1
+    is_signed = min(lowest * slope, highest * slope) + intercept < 0
+    return lambda values: values * slope + intercept, is_signed
 
 
 def _voi(
-    attributes: Dataset, header: ImageHeader, *, is_little_endian: bool
-) -> Callable[[Values], Values] | None:
+    attributes: Dataset, header: ImageHeader, *, is_little_endian: bool, is_signed: bool
+) -> Transform | None:
     """Find what turns the modality's unit into shares; None where only the range is left.
 
-    Where the file offers several views, the first is taken, and a table before a window.
+    Where the file offers several views, the first that can be used is taken, and a table before a
+    window.
 
     Source: DICOM PS3.3 C.11.2.
     """
     is_rescaled = None not in (attributes.get("RescaleSlope"), attributes.get("RescaleIntercept"))
     if attributes.get("Modality") == "CT" and is_rescaled:
-        return partial(window_linear, center=LUNG_WINDOW_CENTER_HU, width=LUNG_WINDOW_WIDTH_HU)
+        return windowing("LINEAR", LUNG_WINDOW_CENTER_HU, LUNG_WINDOW_WIDTH_HU)
+    window = _window(attributes)
     if items := attributes.get("VOILUTSequence"):
-        table = read_lookup_table(
-            items[0], is_little_endian=is_little_endian, is_signed=header.is_signed
-        )
-        return lambda values: table.look_up(values) / (2**table.bits - 1)
-    return _window(attributes) or _identity(attributes, header)
+        try:
+            table = read_lookup_table(
+                items[0], is_little_endian=is_little_endian, is_signed=is_signed
+            )
+        except (PixelDataMismatch, KeyError, TypeError, ValueError):
+            if window is None:
+                raise
+        else:
+            return table.shares
+    return window or _identity(attributes, header)
 
 
-def _window(attributes: Dataset) -> Callable[[Values], Values] | None:
-    """Read the first window; one that the Standard forbids is taken for none."""
-    center, width = _number(attributes, "WindowCenter"), _number(attributes, "WindowWidth")
-    function = _WINDOW_FUNCTIONS.get(attributes.get("VOILUTFunction"), window_linear)
-    narrowest = 1 if function is window_linear else math.ulp(0)
-    if center is None or width is None or width < narrowest:
-        return None
-    return partial(function, center=center, width=width)
+def _window(attributes: Dataset) -> Transform | None:
+    """Read the first window that the Standard allows; one that it forbids is taken for none."""
+    centers, widths = _numbers(attributes, "WindowCenter"), _numbers(attributes, "WindowWidth")
+    named = _texts(attributes, "VOILUTFunction")
+    for index, (center, width) in enumerate(zip(centers, widths, strict=False)):
+        name = named[min(index, len(named) - 1)].upper() if named else "LINEAR"
+        function = name if name in _WINDOW_FUNCTIONS else "LINEAR"
+        narrowest = 1 if function == "LINEAR" else math.ulp(0)
+        if center is not None and width is not None and width >= narrowest:
+            return windowing(function, center, width)
+    return None
 
 
-def _identity(attributes: Dataset, header: ImageHeader) -> Callable[[Values], Values] | None:
+def windowing(function: str, center: float, width: float) -> Transform:
+    """Prepare a window whose output is shares: the full scale of a stored value of one bit."""
+    window = Dataset()
+    window.PhotometricInterpretation = "MONOCHROME2"
+    window.BitsStored, window.PixelRepresentation = 1, 0
+    window.VOILUTFunction = function
+    # As a DS, a number is cut to 16 characters.
+    window.add_new("WindowCenter", "FD", center)
+    window.add_new("WindowWidth", "FD", width)
+
+    def apply(values: Values) -> Values:
+        with np.errstate(over="ignore"):
+            return apply_windowing(values, window)
+
+    return apply
+
+
+def _identity(attributes: Dataset, header: ImageHeader) -> Transform | None:
     """Take values of up to 8 bits as grays already, so that a JPEG stays as it was in a file.
 
     Secondary captures and converted images have neither a rescale nor a window.
     """
-    is_changed = attributes.get("ModalityLUTSequence") or (
-        (_number(attributes, "RescaleSlope"), _number(attributes, "RescaleIntercept"))
-        not in {(None, None), (1.0, 0.0)}
-    )
+    is_changed = attributes.get("ModalityLUTSequence") or _rescale(attributes) != (1.0, 0.0)
     if is_changed or header.is_signed or header.bits_stored > 8:
         return None
     return partial(stretch, low=0, high=2**header.bits_stored - 1)
 
 
-def _padding(attributes: Dataset, dtype: np.dtype[np.generic], keyword: str) -> Predicate:
+def _padding(attributes: Dataset, header: ImageHeader) -> Callable[[Values], NDArray[np.bool_]]:
     """Tell padding from image, by stored value.
 
     Source: DICOM PS3.3 C.7.5.1.1.2.
     """
-    prefix = keyword.removesuffix("PixelData")
+    prefix = header.keyword.removesuffix("PixelData")
     value = attributes.get(f"{prefix}PixelPaddingValue")
     if value is None:
         return lambda values: np.zeros(values.shape, dtype=np.bool_)
     limit = attributes.get(f"{prefix}PixelPaddingRangeLimit")
-    # A writer may give the bits of a signed value as an unsigned one; the cast undoes that.
-    ends = np.asarray([value, value if limit is None else limit]).astype(dtype)
-    low, high = ends.min(), ends.max()
+    # A writer may give the bits of a signed value as an unsigned one, or the other way round.
+    ends = [header.as_stored(each) for each in (value, value if limit is None else limit)]
+    low, high = min(ends), max(ends)
     return lambda values: (values >= low) & (values <= high)
 
 
-def _range(stored: Samples, modality: Transform, is_padding: Predicate) -> tuple[float, float]:
+def _range(
+    cells: Samples,
+    stored_of: StoredOf,
+    modality: Transform,
+    is_padding: Callable[[Values], NDArray[np.bool_]],
+) -> tuple[float, float]:
     """Find the smallest and the largest value of what is no padding; 0 and 0 if all is."""
-    visible = _distinct(stored) if _has_table(stored) else _extremes(stored, is_padding)
-    values = modality(visible[~is_padding(visible)])
-    if values.size == 0:
-        return 0, 0
-    low, high = float(values.min()), float(values.max())
+    ends: list[float] = []
+    for block in _present(cells):
+        stored = stored_of(block)
+        values = modality(stored[~is_padding(stored)])
+        if values.size:
+            ends += [float(values.min()), float(values.max())]
+    low, high = min(ends, default=0.0), max(ends, default=0.0)
     if not math.isfinite(high - low):
         raise PixelDataMismatch("The rescaled values are too large to be shown.")
     return low, high
 
 
-def _extremes(stored: Samples, is_padding: Predicate) -> Samples:
-    """Find the two ends of a rescaled range: a line keeps them, whichever way it goes."""
-    visible = (stored[rows][~is_padding(stored[rows])] for rows in row_blocks(stored))
-    ends = [end for block in visible if block.size for end in (block.min(), block.max())]
-    return np.asarray(ends, dtype=stored.dtype)
+def _present(cells: Samples) -> Iterator[Samples]:
+    """Give the cells, or where they may have few values each of these once."""
+    if not _has_table(cells):
+        yield from (cells[rows] for rows in row_blocks(cells))
+        return
+    present = np.zeros(len(_every_value(cells)), dtype=np.bool_)
+    for rows in row_blocks(cells):
+        present[cells[rows]] = True
+    yield _every_value(cells)[present]
 
 
-def _distinct(stored: Samples) -> Samples:
-    present = np.zeros(len(_every_value(stored)), dtype=np.bool_)
-    for rows in row_blocks(stored):
-        present[_unsigned(stored[rows])] = True
-    return _every_value(stored)[present]
+def _for_each_value(render: Callable[[Samples], GrayPixels], cells: Samples) -> GrayPixels:
+    """Render each cell, or where they are many, each possible value once."""
+    if _has_table(cells) and cells.size > len(_every_value(cells)):
+        return look_up(render(_every_value(cells)), cells)
+    return in_row_blocks(render, cells)
 
 
-def _apply(render: Callable[[Samples], GrayPixels], stored: Samples) -> GrayPixels:
-    """Render each pixel, or where they are many, each possible value once."""
-    if _has_table(stored) and stored.size > len(_every_value(stored)):
-        return look_up(render(_every_value(stored)), _unsigned(stored))
-    return in_row_blocks(render, stored)
+def _has_table(cells: Samples) -> bool:
+    return cells.dtype.kind == "u" and cells.dtype.itemsize <= _TABLE_BYTES
 
 
-def _has_table(stored: Samples) -> bool:
-    return stored.dtype.kind in "iu" and stored.dtype.itemsize <= _TABLE_BYTES
+def _every_value(cells: Samples) -> Samples:
+    return np.arange(2 ** (8 * cells.dtype.itemsize), dtype=cells.dtype)
 
 
-def _every_value(stored: Samples) -> Samples:
-    """List all values of a dtype of up to 16 bits, in the order of their bits."""
-    unsigned = np.dtype(f"u{stored.dtype.itemsize}")
-    return np.arange(2 ** (8 * unsigned.itemsize), dtype=unsigned).view(stored.dtype)
+def _rescale(attributes: Dataset) -> tuple[float, float]:
+    """Read slope and intercept; without them nothing is rescaled.
+
+    Raises:
+        PixelDataMismatch: One of them is given and is no number.
+    """
+    found = []
+    for keyword, otherwise in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)):
+        numbers = _numbers(attributes, keyword)
+        if numbers and numbers[0] is None:
+            raise PixelDataMismatch(f"{dictionary_description(keyword)} is no number: malformed.")
+        found.append(numbers[0] if numbers else otherwise)
+    return found[0], found[1]
 
 
-def _unsigned(stored: Samples) -> NDArray[np.unsignedinteger]:
-    return stored.view(f"u{stored.dtype.itemsize}")
+def _numbers(attributes: Dataset, keyword: str) -> list[float | None]:
+    """Read decimal strings, with a point or a comma; None stands for what is no number."""
+    return [_number(text) for text in _texts(attributes, keyword)]
 
 
-def _number(attributes: Dataset, keyword: str) -> float | None:
-    """Read a number, the first where there are several; None where there is none."""
-    value = attributes.get(keyword)
-    if isinstance(value, MultiValue):
-        value = value[0]
-    if value is None or value == "":
+def _number(text: str) -> float | None:
+    try:
+        number = float(text.replace(",", "."))
+    except ValueError:
         return None
-    if not math.isfinite(float(value)):
-        raise PixelDataMismatch(f"{dictionary_description(keyword)} is no number.")
-    return float(value)
+    return number if math.isfinite(number) else None
+
+
+def _texts(attributes: Dataset, keyword: str) -> list[str]:
+    """Read the values of an element as they stand, before pydicom may find them malformed."""
+    element = attributes.get_item(keyword)
+    value = None if element is None else element.value
+    if isinstance(value, bytes):
+        value = value.decode("latin-1").split("\\")
+    values = value if isinstance(value, (MultiValue, list)) else [value]
+    texts = ["" if each is None else str(each).strip(" \0") for each in values]
+    return texts if any(texts) else []

@@ -20,7 +20,8 @@ _DISCRETE, _LINEAR = 0, 1
 class LookupTable:
     """Entries for the values from ``first`` on; values outside take the nearest entry.
 
-    ``entries`` is uint16, shape (entries,), each below ``2**bits``.
+    ``entries`` is uint16, shape (entries,), each below ``2**bits``. ``bits`` is the depth of the
+    entries themselves: writers put 12 bits into tables of 16, and the other way round.
 
     Source: DICOM PS3.3 C.11.1.1 and C.11.2.1.1.
     """
@@ -29,13 +30,14 @@ class LookupTable:
     entries: NDArray[np.uint16]
     bits: int
 
-    def look_up(self, values: Samples) -> NDArray[np.uint16]:
+    def look_up(self, values: Samples) -> NDArray[np.float64]:
         """Replace each value by its entry, the value rounded to a whole number."""
         index = np.rint(values.astype(np.float64)) - self.first
-        entries: NDArray[np.uint16] = self.entries[
-            np.clip(index, 0, len(self.entries) - 1).astype(np.intp)
-        ]
-        return entries
+        return self.entries[np.clip(index, 0, len(self.entries) - 1).astype(np.intp)].astype(float)
+
+    def shares(self, values: Samples) -> NDArray[np.float64]:
+        """Replace each value by its entry, as a share of the full scale of the entries."""
+        return self.look_up(values) / (2**self.bits - 1)
 
 
 def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool) -> LookupTable:
@@ -95,23 +97,19 @@ def expand_segments(data: Sequence[int], entries: int) -> list[int]:
     expanded: list[int] = []
     position = 0
     while len(expanded) < entries:
-        opcode, length = _pair(data, position)
+        if position + 2 >= len(data):
+            raise PixelDataMismatch("The segmented palette colour table is too short.")
+        opcode, length, value = data[position : position + 3]
         if opcode == _DISCRETE:
-            expanded.extend(data[position + 2 : position + 2 + length])
+            expanded += data[position + 2 : position + 2 + length]
             position += 2 + length
         elif opcode == _LINEAR and expanded:
-            line = np.linspace(expanded[-1], data[position + 2], length + 1)[1:]
-            expanded.extend(int(value) for value in np.rint(line))
+            line = np.linspace(expanded[-1], value, length + 1)[1:]
+            expanded += np.rint(line).astype(int).tolist()
             position += 3
         else:
             raise UnsupportedFormat("An indirect palette colour segment is not decoded here.")
     return expanded[:entries]
-
-
-def _pair(data: Sequence[int], position: int) -> tuple[int, int]:
-    if position + 2 >= len(data):
-        raise PixelDataMismatch("The segmented palette colour table is too short.")
-    return data[position], data[position + 1]
 
 
 def _palette(dataset: Dataset, colour: str, *, is_little_endian: bool) -> LookupTable:
@@ -142,12 +140,12 @@ def _table(
     count, first, bits = (int(value) for value in descriptor)
     count = count or _MAX_ENTRIES
     words = _words(data, is_little_endian=is_little_endian)
-    entries = _halves(words) if len(words) < count and bits == _BYTE else words
-    if len(entries) < count or not 1 <= bits <= _WORD:
+    table = (_halves(words) if len(words) < count and bits == _BYTE else words)[:count]
+    if len(table) < count or not 1 <= bits <= _WORD:
         raise PixelDataMismatch("A look-up table is shorter or deeper than its descriptor says.")
     # The same bits mean a negative number where the values that the table maps are signed.
     first = first - _MAX_ENTRIES if is_signed and first >= _SIGN else first
-    return LookupTable(first, np.minimum(entries[:count], 2**bits - 1).astype(np.uint16), bits)
+    return LookupTable(first, table, max(_BYTE, int(table.max()).bit_length()))
 
 
 def _words(data: bytes | int | Sequence[int], *, is_little_endian: bool) -> NDArray[np.uint16]:

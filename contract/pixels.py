@@ -22,46 +22,6 @@ BLOCK_VALUES = 1 << 20
 _PILLOW_MODES = {np.dtype("u1"): "L", np.dtype("<u2"): "I;16", np.dtype(">u2"): "I;16B"}
 
 
-def rescale(values: Samples, slope: float, intercept: float) -> Values:
-    """Turn stored values into the modality's unit: ``slope * value + intercept``.
-
-    Source: DICOM PS3.3 C.11.1.1.2.
-    """
-    return np.asarray(values, dtype=np.float64) * slope + intercept
-
-
-def window_linear(values: Values, center: float, width: float) -> Values:
-    """Apply a LINEAR window: the values between its edges become shares, the others 0 or 1.
-
-    Args:
-        values: Any shape, in the modality's unit.
-        center: In the same unit.
-        width: At least 1; at 1 the window is a threshold.
-
-    Source: DICOM PS3.3 C.11.2.1.2.1.
-    """
-    if width == 1:
-        return (values > center - 0.5).astype(np.float64)
-    return _ramp(values, center - 0.5, width - 1)
-
-
-def window_linear_exact(values: Values, center: float, width: float) -> Values:
-    """Apply a LINEAR_EXACT window; ``width`` is above 0.
-
-    Source: DICOM PS3.3 C.11.2.1.3.2.
-    """
-    return _ramp(values, center, width)
-
-
-def window_sigmoid(values: Values, center: float, width: float) -> Values:
-    """Apply a SIGMOID window; ``width`` is above 0. The center becomes a share of one half.
-
-    Source: DICOM PS3.3 C.11.2.1.3.1.
-    """
-    # exp overflows beyond 709, where the share has long been 0 in double precision.
-    return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700))))
-
-
 def stretch(values: Values, low: float, high: float) -> Values:
     """Spread the range ``low`` to ``high`` over the shares 0 to 1; an empty range is black."""
     if high <= low:
@@ -69,25 +29,29 @@ def stretch(values: Values, low: float, high: float) -> Values:
     return np.clip((values - low) / (high - low), 0, 1)
 
 
-def invert(shares: Values) -> Values:
-    """Swap black and white, as MONOCHROME1 and Presentation LUT Shape INVERSE ask.
-
-    Source: DICOM PS3.3 C.7.6.3.1.2 and C.11.6.1.2.
-    """
-    return 1 - shares
-
-
 def to_full_scale(shares: Values, bits: int) -> GrayPixels:
     """Quantise shares to uint8 (``bits`` is 8) or uint16 (16), rounding to the nearest gray."""
     return _gray(np.rint(shares * (2**bits - 1)), bits)
 
 
-def sample_bits(largest: int) -> int:
-    """Guess a depth: the smallest of 8, 10, 12, 14 and 16 bits that holds the largest sample.
+def sample_depth(bands: Iterable[Samples]) -> int:
+    """Guess a depth: the smallest of 8, 10, 12, 14 and 16 bits that holds the samples.
 
-    A 16-bit PNG or TIFF made from a 12-bit detector does not say so.
+    A 16-bit PNG or TIFF made from a 12-bit detector does not say so. One sample in a thousand may
+    be larger: a dead pixel or a burnt-in marker must not darken the picture.
+
+    Args:
+        bands: Of one image, of an unsigned dtype, any shape.
     """
-    return next(bits for bits in SAMPLE_BITS if largest < 2**bits)
+    larger, size = dict.fromkeys(SAMPLE_BITS, 0), 0
+    for band in bands:
+        size += band.size
+        for bits in SAMPLE_BITS[:-1]:
+            more = int(np.count_nonzero(band >= 2**bits))
+            larger[bits] += more
+            if not more:
+                break
+    return next(bits for bits in SAMPLE_BITS if larger[bits] * 1000 <= size)
 
 
 def widen(samples: GrayPixels, bits: int) -> GrayPixels:
@@ -213,10 +177,6 @@ def to_uint8(pixels: GrayPixels) -> NDArray[np.uint8]:
         return pixels.astype(np.uint8, copy=False)
     # 65535 is 257 times 255, so that black and white stay exactly black and white.
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _ramp(values: Values, middle: float, width: float) -> Values:
-    return np.clip((values - middle) / width + 0.5, 0, 1)
 
 
 def _gray(whole: Values, bits: int) -> GrayPixels:

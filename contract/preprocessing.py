@@ -1,25 +1,24 @@
 """From a decoded radiograph to the array that every model takes."""
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.enhancement import Enhancement, enhance
 from contract.pixels import resize, to_uint8
 from contract.radiograph import Radiograph
 
 
 class PreprocessingSpec(BaseModel):
-    """The size of a model's input and its enhancement, if any.
-
-    The manifest carries them from training to serving.
-    """
+    """The size of a model's input; the manifest carries it from training to serving."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     height: int = Field(ge=8, le=4096)
     width: int = Field(ge=8, le=4096)
-    enhancement: Enhancement = "none"
+    # Manifests of before version 2 name the enhancement that no model had.
+    enhancement: Literal["none"] = Field(default="none", exclude=True)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -29,8 +28,7 @@ class PreprocessingSpec(BaseModel):
     @property
     def words(self) -> str:
         """The input in words, for a card or a page."""
-        enhanced = "" if self.enhancement == "none" else f", enhanced by {self.enhancement}"
-        return f"gray, {self.width} by {self.height} pixels, uint8{enhanced}"
+        return f"gray, {self.width} by {self.height} pixels, uint8"
 
 
 def preprocess(radiograph: Radiograph, spec: PreprocessingSpec) -> NDArray[np.uint8]:
@@ -46,5 +44,4 @@ def preprocess(radiograph: Radiograph, spec: PreprocessingSpec) -> NDArray[np.ui
     Returns:
         uint8, shape (height, width, 1), 0 black to 255 white.
     """
-    plane = to_uint8(resize(radiograph.pixels, spec.size))
-    return enhance(plane, spec.enhancement)[..., np.newaxis]
+    return to_uint8(resize(radiograph.pixels, spec.size))[..., np.newaxis]

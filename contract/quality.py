@@ -4,7 +4,8 @@ Each check is a number with the limits that the manifest gives it, and a sentenc
 can take the image again. A model without limits accepts every image.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self, get_args
 
@@ -12,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from contract import quality_measures as measures
 from contract.position import Templates
 
 CheckName = Literal[
@@ -30,6 +30,19 @@ CheckName = Literal[
     "lung_field",
 ]
 Side = Literal["lower", "upper"]
+
+# The order of ``measure_pixels``, and of the output ``quality`` of a graph that measures itself.
+MEASURES: tuple[CheckName, ...] = (
+    *("exposure", "contrast", "sharpness", "noise", "clipping", "collimation"),
+    *("inversion", "rotation", "framing"),
+)
+POSITION: frozenset[CheckName] = frozenset({"inversion", "rotation", "framing"})
+
+_MARGIN = 8
+# So many gray levels at both ends count as clipped, since a resize or a JPEG moves them a little.
+_BLACK_LEVELS, _WHITE_LEVELS = 3, 6
+_FRAME_PARTS = 8
+_LEVELS = np.arange(256)
 
 # What to do where a value is beyond a limit. A limit on a side without advice does not exist.
 ADVICE: Mapping[tuple[CheckName, Side], str] = {
@@ -92,7 +105,7 @@ class QualityLimits(_Frozen):
         if "lung_field" in names:
             raise ValueError("the limit of lung_field stands in the segmenter's manifest")
         known = self.position.faults if self.position else frozenset()
-        if missing := {"inversion", "rotation", "framing"} & set(names) - known:
+        if missing := POSITION & set(names) - known:
             raise ValueError(f"position has no template for {', '.join(sorted(missing))}")
         return self
 
@@ -130,7 +143,7 @@ class Quality:
 
 
 def assess(image: NDArray[np.uint8], rows: int, columns: int, limits: QualityLimits) -> Quality:
-    """Check an image that was fitted to its model.
+    """Measure an image that was fitted to its model, and hold it against the limits.
 
     Args:
         image: uint8, shape (height, width, 1): what the model sees, at least 8 by 8.
@@ -138,7 +151,21 @@ def assess(image: NDArray[np.uint8], rows: int, columns: int, limits: QualityLim
         columns: As ``rows``.
         limits: Of the model.
     """
-    values = measure(image[..., 0], rows, columns, limits.position)
+    return judge(measure_pixels(image[..., 0], limits.position), rows, columns, limits)
+
+
+def judge(
+    measures: Sequence[float] | NDArray[np.floating], rows: int, columns: int, limits: QualityLimits
+) -> Quality:
+    """Hold what was measured, here or by the graph, against the limits.
+
+    Args:
+        measures: In the order of ``MEASURES``.
+        rows: Of the radiograph itself, as its file says.
+        columns: As ``rows``.
+        limits: Of the model.
+    """
+    values = _named(measures, rows, columns)
     return Quality(checks=tuple(checked(limit, values[limit.check]) for limit in limits.limits))
 
 
@@ -153,20 +180,79 @@ def measure(
         columns: As ``rows``.
         position: Of the model.
     """
-    inside = measures.inside(image)
-    grays, changes = measures.grays(inside), measures.changes(inside)
-    contrast = measures.contrast(grays)
-    values: dict[CheckName, float] = {
-        "exposure": measures.exposure(grays),
-        "contrast": contrast,
-        "sharpness": measures.sharpness(changes),
-        "noise": measures.noise(changes, contrast),
-        "clipping": measures.clipping(grays),
-        "collimation": measures.collimation(image),
-        "aspect": columns / rows,
-        "resolution": float(min(rows, columns)),
-    }
-    return values | position.probabilities(image) if position else values
+    values = _named(measure_pixels(image, position), rows, columns)
+    known = position.faults if position else frozenset()
+    return {name: value for name, value in values.items() if name not in POSITION - known}
+
+
+def measure_pixels(
+    image: NDArray[np.uint8], position: Templates | None = None
+) -> NDArray[np.float64]:
+    """Measure what shows in the pixels.
+
+    Markers, tubes and the frame lie in the outer eighth of each side, which all but collimation
+    and position leave out. ``exposure`` is the mean gray and ``contrast`` the standard deviation,
+    as shares of the full range. ``sharpness`` is how much of a change over four pixels happens
+    within one of them: a quarter for a ramp, one for white noise. ``noise`` is the standard
+    deviation of the noise as a share of the contrast. ``clipping`` is the share of black and white
+    pixels, ``collimation`` that of black frame; ``inversion``, ``rotation`` and ``framing`` are the
+    probabilities of these faults.
+
+    Args:
+        image: uint8, shape (height, width), at least 8 by 8.
+        position: Of the model; without templates the faults are 0.
+
+    Returns:
+        float64, shape (measures,), each at least 0, in the order of ``MEASURES``.
+
+    Source: Immerkaer 1996, Fast Noise Variance Estimation.
+    """
+    height, width = image.shape
+    y, x = height // _MARGIN, width // _MARGIN
+    inside = image[y : height - y, x : width - x]
+    counts = np.bincount(inside.ravel(), minlength=256)
+    pixels, total, squares = inside.size, int(counts @ _LEVELS), int(counts @ _LEVELS**2)
+    spread = math.sqrt(pixels * squares - total**2) / pixels
+    gray = inside.astype(np.int16)
+    near, far = _change(gray, 1), _change(gray, 4)
+    second = float(np.abs(np.diff(np.diff(gray, 2, axis=0), 2, axis=1)).mean())
+    clipped = int(counts[:_BLACK_LEVELS].sum() + counts[-_WHITE_LEVELS:].sum())
+    faults = position.probabilities(image) if position else {}
+    return np.array(
+        [
+            total / (pixels * 255),
+            spread / 255,
+            near / far if far else 0,
+            math.sqrt(math.pi / 2) / 6 * second / spread if spread else 0,
+            clipped / pixels,
+            1 - _lit_share(image, axis=0) * _lit_share(image, axis=1),
+            *(faults.get(fault, 0) for fault in ("inversion", "rotation", "framing")),
+        ]
+    )
+
+
+def _named(
+    measures: Sequence[float] | NDArray[np.floating], rows: int, columns: int
+) -> dict[CheckName, float]:
+    values = dict(zip(MEASURES, map(float, measures), strict=True))
+    return values | {"aspect": columns / rows, "resolution": float(min(rows, columns))}
+
+
+def _change(gray: NDArray[np.int16], step: int) -> float:
+    """The mean difference of pixels so far apart, across plus down."""
+    across, down = gray[:, step:] - gray[:, :-step], gray[step:] - gray[:-step]
+    return float(np.abs(across).mean() + np.abs(down).mean())
+
+
+def _lit_share(image: NDArray[np.uint8], axis: int) -> float:
+    """From the first to the last row or column that is no frame, as a share; 0 of a black image.
+
+    Frame is what is less than an eighth as bright as the mean, whatever marker is in it.
+    """
+    sums = image.sum(axis=axis, dtype=np.int64)
+    # Whole numbers are compared with whole numbers, so that rounding decides nothing.
+    (lit,) = (sums * _FRAME_PARTS * sums.size > sums.sum()).nonzero()
+    return (int(lit[-1]) - int(lit[0]) + 1) / sums.size if lit.size else 0.0
 
 
 def checked(limit: Limit, value: float) -> Check:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from contract.cost import estimate_cost
 from contract.dicom import read_dicom
 from contract.dicom_facts import DicomFacts
 from contract.formats import sniff
@@ -66,6 +67,7 @@ def decode(
         MemoryError: The machine has less memory left than that takes; nothing is wrong with the
             image. A plug-in of pydicom that runs out of memory gives CorruptImage all the same.
     """
+    estimate_cost(data, frame=frame, max_pixels=max_pixels)
     name = sniff(data)
     facts = None
     if name == "DICOM":

@@ -1,95 +1,218 @@
-"""What a TIFF file says of itself before Pillow decodes it."""
+"""What a TIFF file says of itself, read before Pillow opens it."""
 
 import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from PIL.TiffImagePlugin import TiffImageFile
-
-from contract.errors import CorruptImage, UnsupportedFormat
-from contract.frame import check_budget
+from contract.errors import CorruptImage, TooExpensive, UnsupportedFormat
+from contract.frame import check_budget, check_frame_number
 
 # Pillow's own count takes time with the square of the pages, so a small file could hold a core.
 MAX_PAGES = 4096
+_MAX_ENTRIES = 65_536
 _BIG_TIFF = 43
-_PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO = 262, 0
-_PLANAR_CONFIGURATION, _SEPARATE_PLANES = 284, 2
-_BITS_PER_SAMPLE = 258
-_TILE_WIDTH, _TILE_LENGTH = 322, 323
-_SAMPLES_PER_PIXEL, _ROWS_PER_STRIP = 277, 278
-_ORIENTATION, _UPRIGHT = 274, 1
+_TYPE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
+_TYPE_CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
+_WIDTH, _LENGTH, _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_ORIENTATION, _SAMPLES_PER_PIXEL, _ROWS_PER_STRIP, _PLANAR = 274, 277, 278, 284
+_TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT = 322, 323, 339
+_UNCOMPRESSED, _WHITE_IS_ZERO, _SEPARATE_PLANES, _SIGNED, _FLOAT = 1, 0, 2, 2, 3
+# None, CCITT, LZW, JPEG, deflate and PackBits.
+_DECODED = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946})
+_NAMES = {
+    6: "old-style JPEG",
+    9: "JBIG",
+    10: "JBIG",
+    32766: "NeXT RLE",
+    32809: "ThunderScan",
+    32895: "IT8",
+    32908: "PixarFilm",
+    32909: "PixarLog",
+    33003: "JPEG 2000",
+    33004: "JPEG 2000",
+    33005: "JPEG 2000",
+    34661: "JBIG",
+    34676: "SGI LogLuv",
+    34677: "SGI LogLuv",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34892: "lossy JPEG DNG",
+    34925: "LZMA",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+
+Tags = Mapping[int, tuple[int, ...]]
 
 
-def count_pages(data: bytes) -> int:
-    """Follow the chain of image file directories, without reading what they hold.
+@dataclass(frozen=True, slots=True)
+class TiffPage:
+    """How one page of a TIFF lies in its file, and how many pages there are.
+
+    ``block`` is the height and width of a tile, or of a strip.
+    """
+
+    pages: int
+    rows: int
+    columns: int
+    bits: int
+    samples: int
+    sample_format: int
+    compression: int
+    block: tuple[int, int]
+    is_white_zero: bool
+    is_turned: bool
+    is_planar: bool
+
+    @property
+    def is_deep_colour(self) -> bool:
+        """Whether it has more than 8 bits, and more than gray."""
+        return self.samples > 1 and self.bits > 8
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """How many bytes Pillow holds at once for each pixel."""
+        decoded = self._decoded_bytes
+        gray = 2 if self.bits > 8 else 1
+        # The high and the low bytes of deep colour are two images, but for gray with alpha.
+        first = decoded if self.is_deep_colour and self.samples > 2 else 0
+        turned = decoded if self.is_turned else 0
+        while_loading = decoded + max(
+            turned, self._unpacked_bytes / max(1, self.rows * self.columns)
+        )
+        return first + max(while_loading, decoded + gray)
+
+    @property
+    def is_signed_8_bit(self) -> bool:
+        """Whether the samples are signed bytes, which Pillow takes for unsigned ones."""
+        return self.sample_format == _SIGNED and self.bits <= 8
+
+    @property
+    def _decoded_bytes(self) -> int:
+        if self.samples > 1 or self.bits > 16 or self.sample_format in {_SIGNED, _FLOAT}:
+            return 4 if self.samples > 1 or self.bits > 8 else 1
+        return 2 if self.bits > 8 else 1
+
+    @property
+    def _unpacked_bytes(self) -> int:
+        """One strip or tile, which libtiff unpacks at once, and which may be all of the image."""
+        if self.compression == _UNCOMPRESSED:
+            return 0
+        return self.block[0] * self.block[1] * self.samples * self.bits // 8
+
+
+def read_page(data: bytes, frame: int, max_pixels: int) -> TiffPage:
+    """Read the directory of one page, and check what it claims.
+
+    Args:
+        data: The whole file.
+        frame: The page, from 1.
+        max_pixels: The budget, which a single tile must not exceed either.
 
     Raises:
-        CorruptImage: The chain leaves the file, or is longer than ``MAX_PAGES``.
+        CorruptImage: A directory lies beyond the end, or the page has no pixels.
+        FrameOutOfRange: There is no such page.
+        TooManyPixels: The page or a tile of it claims more pixels than the budget allows.
+        TooExpensive: The directories hold more than any writer puts there.
+        UnsupportedFormat: A compression that is not decoded, or 16-bit samples in separate planes,
+            which Pillow reads wrongly, or signed bytes in colour.
 
     Source: TIFF 6.0, section 2; BigTIFF counts and links with 8 bytes instead.
     """
-    order = "<" if data.startswith(b"II") else ">"
-    version = struct.unpack_from(f"{order}H", data, 2)[0]
-    count, link, entry, first = ("Q", "Q", 20, 8) if version == _BIG_TIFF else ("H", "I", 12, 4)
-    pages: set[int] = set()
-    try:
-        position: int = struct.unpack_from(order + link, data, first)[0]
-        # A chain that returns to a page it has passed ends there, as Pillow reads it.
-        while position and position not in pages and len(pages) <= MAX_PAGES:
-            pages.add(position)
-            entries = struct.unpack_from(order + count, data, position)[0]
-            after = position + struct.calcsize(order + count) + entry * entries
-            position = struct.unpack_from(order + link, data, after)[0]
-    except (struct.error, OverflowError) as error:
-        raise CorruptImage("The TIFF is truncated: a page lies beyond its end.") from error
-    if len(pages) > MAX_PAGES:
-        raise CorruptImage(f"The TIFF has more than {MAX_PAGES} pages.")
-    return len(pages)
-
-
-def check_layout(image: TiffImageFile, max_pixels: int) -> None:
-    """Check how the samples lie in the file, before the decoder allocates for it.
-
-    Raises:
-        CorruptImage: The strips or tiles do not cover the image.
-        TooManyPixels: One tile claims more pixels than the budget allows.
-        UnsupportedFormat: 16-bit samples in separate planes, which Pillow reads wrongly.
-    """
-    tags = image.tag_v2
+    pages = list(_pages(data))
+    check_frame_number(frame, len(pages))
+    tags: Tags = {}
+    taken = 0
+    for position, entries in pages[:frame]:
+        tags, size = _read_tags(data, position, entries)
+        taken += size
+        if taken > 4 * len(data):
+            raise TooExpensive("The TIFF's directories refer to the same bytes again and again.")
+    page = _page(tags, len(pages))
+    check_budget(page.rows, page.columns, max_pixels, bytes_per_pixel=page.bytes_per_pixel)
     if _TILE_WIDTH in tags:
-        check_budget(int(tags[_TILE_LENGTH]), int(tags[_TILE_WIDTH]), max_pixels)
-    separate = tags.get(_PLANAR_CONFIGURATION) == _SEPARATE_PLANES
-    if separate and max(tags.get(_BITS_PER_SAMPLE, (1,))) > 8:
+        check_budget(*page.block, max_pixels)
+    if page.compression not in _DECODED:
+        name = _NAMES.get(page.compression, f"method {page.compression}")
+        raise UnsupportedFormat(
+            f"A TIFF compressed with {name} is not decoded here. Send it uncompressed, or with LZW."
+        )
+    if page.is_planar and page.bits > 8:
         raise UnsupportedFormat(
             "A TIFF with more than 8 bits in separate colour planes is not decoded here."
         )
-    # A compressed image is one task for libtiff, which checks its strips itself.
-    planes = len(image.getbands()) if separate and not image.use_load_libtiff else 1
-    if _covered_pixels(image) < image.width * image.height * planes:
-        raise CorruptImage("The TIFF's strips or tiles do not cover the image.")
+    if page.is_signed_8_bit and (page.samples > 1 or page.bits < 8):
+        raise UnsupportedFormat("A TIFF in colour with signed samples is not decoded here.")
+    return page
 
 
-def is_white_zero(image: TiffImageFile) -> bool:
-    """Tell whether 0 is white; Pillow inverts such images only up to 8 bits."""
-    return image.tag_v2.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
+def _pages(data: bytes) -> Iterator[tuple[int, int]]:
+    """Follow the chain of directories; give the place and the number of their entries."""
+    order, count, link, entry, first = _layout(data)
+    seen: set[int] = set()
+    total = 0
+    try:
+        position: int = struct.unpack_from(order + link, data, first)[0]
+        # A chain that returns to a page it has passed ends there, as Pillow reads it.
+        while position and position not in seen:
+            seen.add(position)
+            entries: int = struct.unpack_from(order + count, data, position)[0]
+            start = position + struct.calcsize(order + count)
+            total += entries
+            if len(seen) > MAX_PAGES:
+                raise CorruptImage(f"The TIFF has more than {MAX_PAGES} pages.")
+            position = struct.unpack_from(order + link, data, start + entry * entries)[0]
+            if total > _MAX_ENTRIES:
+                raise TooExpensive(f"The TIFF has more than {_MAX_ENTRIES} directory entries.")
+            yield start, entries
+    except (struct.error, OverflowError) as error:
+        raise CorruptImage("The TIFF is truncated: a page lies beyond its end.") from error
 
 
-def is_turned(image: TiffImageFile) -> bool:
-    """Tell whether Pillow turns the image upright, for which it holds it twice."""
-    return bool(image.tag_v2.get(_ORIENTATION, _UPRIGHT) != _UPRIGHT)
+def _layout(data: bytes) -> tuple[str, str, str, int, int]:
+    """Give the byte order, the codes of counts and links, the size of an entry, the first link."""
+    order = "<" if data.startswith(b"II") else ">"
+    is_big = struct.unpack_from(f"{order}H", data, 2)[0] == _BIG_TIFF
+    return (order, "Q", "Q", 20, 8) if is_big else (order, "H", "I", 12, 4)
 
 
-def unpacked_bytes(image: TiffImageFile) -> int:
-    """Tell how many bytes libtiff unpacks at once: one strip or tile, which may be all of it."""
-    if not image.use_load_libtiff:
-        return 0
-    tags = image.tag_v2
-    columns = int(tags.get(_TILE_WIDTH, image.width))
-    strip = min(int(tags.get(_ROWS_PER_STRIP, image.height)), image.height)
-    rows = int(tags.get(_TILE_LENGTH, strip))
-    samples = int(tags.get(_SAMPLES_PER_PIXEL, 1))
-    bits = int(max(tags.get(_BITS_PER_SAMPLE, (1,))))
-    return columns * rows * samples * bits // 8
+def _read_tags(data: bytes, start: int, entries: int) -> tuple[dict[int, tuple[int, ...]], int]:
+    """Read the whole numbers of a directory, the first few of each tag, and the size of all."""
+    order, _, link, entry, _ = _layout(data)
+    inline = struct.calcsize(link)
+    tags: dict[int, tuple[int, ...]] = {}
+    taken = 0
+    for position in range(start, start + entry * entries, entry):
+        tag, kind, count = struct.unpack_from(f"{order}HH{link}", data, position)
+        size = count * (_TYPE_BYTES[kind] if kind < len(_TYPE_BYTES) else 0)
+        place = position + 4 + inline
+        if size > inline:
+            place = struct.unpack_from(order + link, data, place)[0]
+            taken += size
+        if kind in _TYPE_CODES and place + size <= len(data):
+            values = f"{order}{min(count, 8)}{_TYPE_CODES[kind]}"
+            tags[tag] = struct.unpack_from(values, data, place)
+    return tags, taken
 
 
-def _covered_pixels(image: TiffImageFile) -> int:
-    boxes = (tile.extents or (0, 0, 0, 0) for tile in image.tile)
-    return sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
+def _page(tags: Tags, pages: int) -> TiffPage:
+    def first(tag: int, otherwise: int) -> int:
+        return (tags.get(tag) or (otherwise,))[0]
+
+    rows, columns = first(_LENGTH, 0), first(_WIDTH, 0)
+    strip = columns, min(first(_ROWS_PER_STRIP, rows), rows)
+    return TiffPage(
+        pages=pages,
+        rows=rows,
+        columns=columns,
+        bits=max(tags.get(_BITS_PER_SAMPLE) or (1,)),
+        samples=first(_SAMPLES_PER_PIXEL, 1),
+        sample_format=first(_SAMPLE_FORMAT, 1),
+        compression=first(_COMPRESSION, _UNCOMPRESSED),
+        block=(first(_TILE_LENGTH, strip[1]), first(_TILE_WIDTH, strip[0])),
+        is_white_zero=first(_PHOTOMETRIC, 1) == _WHITE_IS_ZERO,
+        is_turned=first(_ORIENTATION, 1) != 1,
+        is_planar=first(_PLANAR, 1) == _SEPARATE_PLANES,
+    )

@@ -45,7 +45,6 @@ def test_a_data_set_without_preamble_is_dicom(data: bytes) -> None:
     [
         b"",
         b"\xff\xd8",
-        b"%PDF-1.7",
         b"<html></html>",
         b"\0" * 200,
         b"\x08\0\x05\0",
@@ -75,6 +74,10 @@ def test_what_begins_like_no_image_is_none(data: bytes) -> None:
         (b"NRRD0005", "NRRD"),
         (b"\x5c\x01\0\0" + b"\0" * 340 + b"n+1\0", "NIfTI"),
         (b"SIMPLE  =", "FITS"),
+        (b"\x1f\x8b\x08\0", "gzip"),
+        (b"PK\x03\x04", "ZIP"),
+        (b"%PDF-1.7", "PDF"),
+        (b"\n%PDF-1.7", "PDF"),
     ],
 )
 def test_an_image_format_that_is_not_decoded_is_named(data: bytes, name: str) -> None:

@@ -310,7 +310,7 @@ def test_the_rescale_of_a_frame_is_read_from_its_functional_groups() -> None:
     assert decoded.pixels.tolist() == [[14252, 32789, 65535]]
 
 
-@pytest.mark.parametrize("keyword", ["RescaleSlope", "WindowCenter"])
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
 def test_a_number_that_is_not_finite_is_a_mismatch(keyword: str) -> None:
     data = as_dicom(np.array([[1, 2]], dtype=np.uint16), **{keyword: 1.5, "WindowWidth": 2})
 

@@ -46,12 +46,15 @@ def test_an_unsigned_first_value_is_negative_where_the_pixels_are_signed() -> No
     assert table.first == -2
 
 
-def test_entries_deeper_than_the_table_says_are_white() -> None:
-    item = as_lut_item(first=0, entries=[4095, 65535], bits=12)
+@pytest.mark.parametrize("written", [8, 10, 12, 16])
+@pytest.mark.parametrize("deepest", [(255, 8), (1000, 10), (4095, 12), (65535, 16)])
+def test_entries_are_shares_of_their_own_depth(written: int, deepest: tuple[int, int]) -> None:
+    largest, bits = deepest
+    item = as_lut_item(first=0, entries=[0, largest], bits=written)
 
     table = read_lookup_table(item, is_little_endian=True, is_signed=False)
 
-    assert table.entries.tolist() == [4095, 4095]
+    assert table.shares(np.array([0, 1])).tolist() == [0, largest / (2**bits - 1)]
 
 
 @pytest.mark.parametrize(("count", "bits"), [(3, 8), (2, 0), (2, 17)])

@@ -2,37 +2,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contract.grayscale import windowing
 from contract.pixels import (
     BLOCK_VALUES,
-    invert,
     look_up,
     luma,
     over_black,
-    rescale,
     resize,
     row_blocks,
-    sample_bits,
+    sample_depth,
     shared_with_pillow,
     stretch,
     to_full_scale,
     to_uint8,
     widen,
-    window_linear,
-    window_linear_exact,
-    window_sigmoid,
 )
-
-
-def test_rescale_is_slope_times_value_plus_intercept() -> None:
-    stored = np.array([0, 1024, 4095], dtype=np.uint16)
-
-    assert rescale(stored, 1.0, -1024.0).tolist() == [-1024.0, 0.0, 3071.0]
-
-
-def test_rescale_of_signed_values_does_not_overflow() -> None:
-    stored = np.array([-32768, 32767], dtype=np.int16)
-
-    assert rescale(stored, 10.0, 5.0).tolist() == [-327675.0, 327675.0]
 
 
 # PS3.3 C.11.2.1.2.1 gives c=2048, w=4096 as an example: black up to 0, white above 4095.
@@ -40,31 +24,31 @@ def test_rescale_of_signed_values_does_not_overflow() -> None:
     ("value", "share"), [(-1, 0), (0, 0), (1, 1 / 4095), (2047.5, 0.5), (4095, 1), (4096, 1)]
 )
 def test_a_linear_window_follows_the_example_of_the_standard(value: float, share: float) -> None:
-    assert window_linear(np.array([value]), 2048, 4096)[0] == pytest.approx(share, abs=1e-15)
+    assert windowing("LINEAR", 2048, 4096)(np.array([value]))[0] == pytest.approx(share, abs=1e-15)
 
 
 # Its second example, c=2048, w=1: black up to 2047.5, white above.
 @pytest.mark.parametrize(("value", "share"), [(2047, 0), (2047.5, 0), (2048, 1)])
 def test_a_linear_window_of_width_1_is_a_threshold(value: float, share: float) -> None:
-    assert window_linear(np.array([value]), 2048, 1)[0] == share
+    assert windowing("LINEAR", 2048, 1)(np.array([value]))[0] == share
 
 
 # c=0, w=100 as the Standard has it: black up to -50, white above 49.
 @pytest.mark.parametrize(("value", "share"), [(-50, 0), (-0.5, 0.5), (49, 1), (0, 50 / 99)])
 def test_a_linear_window_is_one_value_narrower_than_its_width(value: float, share: float) -> None:
-    assert window_linear(np.array([value]), 0, 100)[0] == pytest.approx(share)
+    assert windowing("LINEAR", 0, 100)(np.array([value]))[0] == pytest.approx(share)
 
 
 @pytest.mark.parametrize(("value", "share"), [(-51, 0), (-50, 0), (0, 0.5), (25, 0.75), (50, 1)])
 def test_a_linear_exact_window_is_as_wide_as_it_says(value: float, share: float) -> None:
-    assert window_linear_exact(np.array([value]), 0, 100)[0] == pytest.approx(share)
+    assert windowing("LINEAR_EXACT", 0, 100)(np.array([value]))[0] == pytest.approx(share)
 
 
 @pytest.mark.parametrize(
     ("value", "share"), [(40, 0.5), (90, 1 / (1 + np.exp(-2))), (-1e9, 0), (1e9, 1)]
 )
 def test_a_sigmoid_window_follows_its_formula(value: float, share: float) -> None:
-    assert window_sigmoid(np.array([value]), 40, 100)[0] == pytest.approx(share)
+    assert windowing("SIGMOID", 40, 100)(np.array([value]))[0] == pytest.approx(share)
 
 
 def test_stretch_spreads_a_range_and_clips_what_lies_outside() -> None:
@@ -75,10 +59,6 @@ def test_stretch_spreads_a_range_and_clips_what_lies_outside() -> None:
 
 def test_stretching_a_single_value_gives_black() -> None:
     assert stretch(np.full((2, 2), 7.0), 7.0, 7.0).tolist() == [[0.0, 0.0], [0.0, 0.0]]
-
-
-def test_inversion_swaps_black_and_white() -> None:
-    assert invert(np.array([0.0, 0.25, 1.0])).tolist() == [1.0, 0.75, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +76,16 @@ def test_full_scale_reaches_the_largest_gray(bits: int, grays: list[int], dtype:
     [(0, 8), (255, 8), (256, 10), (1023, 10), (1024, 12), (4095, 12), (4096, 14), (65535, 16)],
 )
 def test_the_sample_depth_is_the_smallest_that_holds_the_largest(largest: int, bits: int) -> None:
-    assert sample_bits(largest) == bits
+    assert sample_depth([np.array([0, largest], dtype=np.uint16)]) == bits
+
+
+@pytest.mark.parametrize(("dead", "bits"), [(10, 12), (11, 16)])
+def test_one_sample_in_a_thousand_may_be_larger_than_the_depth(dead: int, bits: int) -> None:
+    samples = np.full(10_000, 4095, dtype=np.uint16)
+    samples[::1000][:dead] = 65535
+    samples[1 : 1 + max(0, dead - 10)] = 65535
+
+    assert sample_depth(samples.reshape(2, -1)) == bits
 
 
 def test_widening_maps_the_largest_sample_to_white() -> None:

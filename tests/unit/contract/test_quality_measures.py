@@ -3,22 +3,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from contract import quality_measures as measures
+from contract.position import Template, Templates
+from contract.quality import MEASURES, Limit, QualityLimits, assess, judge, measure, measure_pixels
 from tests.synthetic import synthetic_radiograph
 
 RADIOGRAPH = synthetic_radiograph(192, 192)
 
 
-def row(*grays: int) -> measures.Grays:
-    return measures.grays(np.array([grays], np.uint8))
-
-
-def sharpness(image: NDArray[np.uint8]) -> float:
-    return measures.sharpness(measures.changes(image))
-
-
-def noise(image: NDArray[np.uint8], spread: float) -> float:
-    return measures.noise(measures.changes(image), spread)
+def value(name: str, image: NDArray[np.uint8]) -> float:
+    return dict(zip(MEASURES, measure_pixels(image), strict=True))[name]  # type: ignore[index]
 
 
 def ramp(step: int) -> NDArray[np.uint8]:
@@ -35,76 +28,61 @@ def with_noise(image: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
 
 
 def test_the_outer_eighth_of_each_side_is_left_out() -> None:
-    image = np.arange(16 * 24, dtype=np.int64).reshape(16, 24).astype(np.uint8)
+    marked = RADIOGRAPH.copy()
+    marked[:24] = marked[-24:] = 255
+    marked[:, :24] = marked[:, -24:] = 255
 
-    assert (measures.inside(image) == image[2:14, 3:21]).all()
-
-
-def test_exposure_is_the_mean_gray() -> None:
-    assert measures.exposure(row(0, 0)) == 0
-    assert measures.exposure(row(255, 255)) == 1
-    assert measures.exposure(row(0, 51, 102)) == pytest.approx(0.2)
-
-
-def test_contrast_is_the_standard_deviation() -> None:
-    grays = [0, 10, 200, 255, 255]
-
-    assert measures.contrast(row(*grays)) == pytest.approx(np.std(grays) / 255)
-    assert measures.contrast(row(77, 77, 77)) == 0
-    assert measures.contrast(row(0, 255)) == pytest.approx(0.5)
+    inside = [name for name in MEASURES if name != "collimation"]
+    assert all(value(name, marked) == value(name, RADIOGRAPH) for name in inside)
 
 
 def test_clipping_counts_what_is_next_to_black_and_to_white() -> None:
-    assert measures.clipping(row(0, 2, 250, 255)) == 1
-    assert measures.clipping(row(3, 249)) == 0
-    assert measures.clipping(row(0, 100, 100, 100)) == 0.25
+    image = np.full((8, 8), 3, np.uint8)
+    image[1:7, 1:7] = np.resize([0, 2, 250, 255, 3, 249], (6, 6))
+
+    assert value("clipping", image) == 4 / 6
 
 
 def test_a_ramp_has_a_quarter_of_the_sharpness_of_noise() -> None:
     random = np.random.default_rng(0).integers(0, 256, (200, 200)).astype(np.uint8)
 
-    assert sharpness(ramp(3)) == pytest.approx(0.25)
-    assert sharpness(random) == pytest.approx(1, abs=0.01)
+    assert value("sharpness", ramp(3)) == pytest.approx(0.25)
+    assert value("sharpness", random) == pytest.approx(1, abs=0.01)
 
 
 def test_a_flat_image_has_neither_sharpness_nor_noise() -> None:
     flat = np.full((20, 20), 90, np.uint8)
 
-    assert sharpness(flat) == 0
-    assert noise(flat, spread=0) == 0
+    assert value("sharpness", flat) == value("noise", flat) == value("contrast", flat) == 0
 
 
 def test_sharpness_falls_with_every_blur_and_not_with_exposure_or_contrast() -> None:
-    radii = (0.5, 1, 2, 4)
-
-    found = [sharpness(blurred(RADIOGRAPH, radius)) for radius in radii]
+    found = [value("sharpness", blurred(RADIOGRAPH, radius)) for radius in (0.5, 1, 2, 4)]
 
     assert found == sorted(found, reverse=True)
     assert found[0] > 1.1 * found[-1]
-    assert sharpness(RADIOGRAPH // 2 + 60) == pytest.approx(sharpness(RADIOGRAPH), rel=0.05)
+    assert value("sharpness", RADIOGRAPH // 2 + 60) == pytest.approx(
+        value("sharpness", RADIOGRAPH), rel=0.05
+    )
 
 
 @pytest.mark.parametrize("sigma", [5, 15, 30])
-def test_the_noise_of_a_gray_picture_is_found(sigma: float) -> None:
+def test_the_noise_of_a_gray_picture_is_all_of_its_contrast(sigma: float) -> None:
     noisy = with_noise(np.full((192, 192), 128, np.uint8), sigma)
 
-    assert noise(noisy, spread=1) == pytest.approx(sigma / 255, rel=0.05)
+    assert value("noise", noisy) == pytest.approx(1, rel=0.05)
+    assert value("contrast", noisy) == pytest.approx(sigma / 255, rel=0.05)
 
 
 def test_a_ramp_is_no_noise() -> None:
-    assert noise(ramp(6), spread=0.2) == 0
-
-
-def test_noise_counts_against_the_contrast() -> None:
-    noisy = with_noise(RADIOGRAPH, 10)
-
-    assert noise(noisy, spread=0.1) == pytest.approx(2 * noise(noisy, spread=0.2))
+    assert value("noise", ramp(6)) == 0
 
 
 def test_the_largest_changes_do_not_overflow() -> None:
     checkered = (np.indices((64, 48)).sum(axis=0) % 2 * 255).astype(np.uint8)
 
-    assert measures.changes(checkered) == (2 * 255, 0, 8 * 255)
+    # The second difference is eight times the range, the deviation half of it.
+    assert value("noise", checkered) == pytest.approx(16 * np.sqrt(np.pi / 2) / 6)
 
 
 @pytest.mark.parametrize("frame", [0, 10, 25])
@@ -114,8 +92,8 @@ def test_a_black_frame_is_measured_by_its_area(frame: int) -> None:
     one_side = np.zeros((200, 200), np.uint8)
     one_side[:, 2 * frame :] = 140
 
-    assert measures.collimation(image) == pytest.approx(1 - (1 - frame / 100) ** 2)
-    assert measures.collimation(one_side) == pytest.approx(frame / 100)
+    assert value("collimation", image) == pytest.approx(1 - (1 - frame / 100) ** 2)
+    assert value("collimation", one_side) == pytest.approx(frame / 100)
 
 
 def test_a_marker_in_the_frame_is_still_frame() -> None:
@@ -123,16 +101,45 @@ def test_a_marker_in_the_frame_is_still_frame() -> None:
     image[40:, :] = 140
     image[10:20, 10:16] = 255
 
-    assert measures.collimation(image) == pytest.approx(0.2)
+    assert value("collimation", image) == pytest.approx(0.2)
 
 
 def test_a_black_image_is_all_frame_and_a_dark_one_is_not() -> None:
-    assert measures.collimation(np.zeros((64, 64), np.uint8)) == 1
-    assert measures.collimation(np.full((64, 64), 2, np.uint8)) == 0
+    assert value("collimation", np.zeros((64, 64), np.uint8)) == 1
+    assert value("collimation", np.full((64, 64), 2, np.uint8)) == 0
 
 
 def test_a_row_as_dark_as_the_limit_is_frame() -> None:
     image = np.full((8, 8), 9, np.uint8)
     image[0] = 1
     # The mean of all is eight times the mean of the first row.
-    assert measures.collimation(image) == 1 / 8
+    assert value("collimation", image) == 1 / 8
+
+
+def test_measures_of_a_graph_are_judged_as_those_made_here() -> None:
+    position = Templates(
+        side=2, templates=(Template(fault="rotation", bias=0, weights=(1, 0, 0, -1)),)
+    )
+    limits = QualityLimits(
+        limits=(
+            Limit(check="rotation", upper=0.4),
+            Limit(check="aspect", upper=2),
+            Limit(check="noise", upper=0.2),
+        ),
+        position=position,
+    )
+    measured = measure_pixels(RADIOGRAPH, position)
+
+    judged = judge(measured.astype(np.float32), 100, 300, limits)
+
+    assessed = assess(RADIOGRAPH[..., np.newaxis], 100, 300, limits)
+    assert [check.name for check in judged.failed] == [check.name for check in assessed.failed]
+    assert [check.value for check in judged.checks] == pytest.approx(
+        [check.value for check in assessed.checks], rel=1e-6
+    )
+
+
+def test_what_is_measured_is_named_in_the_order_of_the_measures() -> None:
+    named = measure(RADIOGRAPH, 10, 10, None)
+
+    assert [named[name] for name in MEASURES[:6]] == measure_pixels(RADIOGRAPH)[:6].tolist()

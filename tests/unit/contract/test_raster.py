@@ -64,16 +64,16 @@ def test_a_reduced_jpeg_resizes_to_nearly_the_same_as_a_full_one(quality: int) -
         resize(reduced.pixels, (192, 192)).astype(int) - resize(full.pixels, (192, 192))
     )
 
-    assert reduced.pixels.shape == (500, 650)
+    assert reduced.pixels.shape == (250, 325)
     assert (reduced.rows, reduced.columns) == (1000, 1300) == full.pixels.shape
-    assert difference.mean() < 0.25
-    assert difference.max() <= 2
+    assert difference.mean() < 0.8
+    assert difference.max() <= 6
 
 
 @pytest.mark.parametrize(
-    ("at_least", "shape"), [((100, 25), (250, 50)), ((200, 50), (500, 100)), ((9, 9), (125, 25))]
+    ("at_least", "shape"), [((100, 25), (125, 25)), ((200, 50), (250, 50)), ((126, 9), (250, 50))]
 )
-def test_a_reduced_jpeg_stays_twice_as_large_as_needed(
+def test_a_reduced_jpeg_stays_as_large_as_needed(
     at_least: tuple[int, int], shape: tuple[int, int]
 ) -> None:
     data = as_jpeg(synthetic_radiograph(1000, 200))
@@ -91,8 +91,8 @@ def test_reduced_decoding_of_real_radiographs_stays_within_its_tolerance(data_di
         differences.append(np.abs(reduced - resize(decode(data).pixels, (192, 192))).mean())
 
     assert len(files) == 36
-    assert np.mean(differences) < 0.25
-    assert np.max(differences) < 1
+    assert np.mean(differences) < 0.8
+    assert np.max(differences) < 2
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -118,7 +118,7 @@ def test_a_turned_jpeg_is_reduced_to_the_needed_size_of_the_upright_image() -> N
     radiograph = decode(data, at_least=(200, 50))
 
     assert (radiograph.rows, radiograph.columns) == (1600, 400)
-    assert radiograph.pixels.shape == (400, 100)
+    assert radiograph.pixels.shape == (200, 50)
 
 
 @pytest.mark.parametrize("block", [b"Exif\0\0nonsense", b"Exif\0\0II*\0\xff\xff\xff\xff"])

@@ -1,0 +1,235 @@
+"""What decoding a file may take, worked out from its structure before anything decodes it.
+
+A decoder allocates and computes what a file claims, and a few hundred bytes can claim gigabytes.
+Whatever would take more than ``MAX_MEMORY_BYTES`` or ``MAX_SECONDS`` is refused here. What is left
+is plain, and may be decoded anywhere, or is decoded where it can be stopped.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from contract.codestream import CodestreamHeader, read_codestream_header, read_jpeg_header
+from contract.dicom_walk import DataSetClaims, walk_data_set, walk_file
+from contract.errors import CorruptImage, PixelDataMismatch, TooExpensive, TooManyPixels
+from contract.formats import sniff
+from contract.frame import BYTES_PER_PIXEL, check_budget, check_frame_number
+from contract.tiff import read_page
+
+MAX_MEMORY_BYTES = 1_000_000_000
+MAX_SECONDS = 5.0
+
+_PLAIN_SCANS = 8
+_PLAIN_CHUNKS, _MAX_CHUNKS = 8_192, 65_536
+_PLAIN_ELEMENTS, _PLAIN_DEPTH = 10_000, 16
+_NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
+_ELEMENT_S, _TIFF_SAMPLE_S = 2e-5, 2e-8
+_PNG_START, _PNG_CHANNELS = 8, {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# The size of the pixel data stands this early in a data set.
+_HEADER_BYTES = 1 << 20
+# What else a deflated data set may hold: functional groups, tables, an icon, private elements.
+_OTHER_BYTES = 16 << 20
+# zlib joins its blocks in the end, and then pydicom copies the pixel data out of the data set.
+_INFLATED_COPIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeCost:
+    """What decoding one file takes at most.
+
+    ``plain`` is True for what may be decoded in a thread: baseline JPEG, PNG and native DICOM
+    within bounds of scans, chunks, elements and nesting. All else belongs into a process that can
+    be stopped. ``memory_bytes`` is an upper estimate, the file itself not counted.
+    """
+
+    plain: bool
+    memory_bytes: int
+
+
+def estimate_cost(data: bytes, *, frame: int = 1, max_pixels: int) -> DecodeCost:
+    """Estimate what decoding a file takes, from its headers alone.
+
+    What is damaged is no error here unless it hides the cost: ``decode`` says what is wrong.
+
+    Args:
+        data: The whole file.
+        frame: Which frame or page will be decoded, from 1.
+        max_pixels: The budget, rows times columns.
+
+    Raises:
+        NotAnImage: The bytes are no image format at all.
+        UnsupportedFormat: A format, or a kind of it, that is not decoded here.
+        CorruptImage: The header claims an empty image, or a TIFF's directories leave the file.
+        PixelDataMismatch: A codestream in a DICOM file is of another size than its header says.
+        FrameOutOfRange: There is no such page.
+        TooManyPixels: The header claims more than ``max_pixels``.
+        TooExpensive: It would take more than ``MAX_MEMORY_BYTES`` or ``MAX_SECONDS``.
+    """
+    name = sniff(data)
+    if name == "DICOM":
+        return _dicom_cost(data, frame, max_pixels)
+    if name == "TIFF":
+        page = read_page(data, frame, max_pixels)
+        pixels = page.rows * page.columns
+        return _within(pixels * page.bytes_per_pixel, pixels * page.samples * _TIFF_SAMPLE_S)
+    check_frame_number(frame, 1)
+    return _jpeg_cost(data, max_pixels) if name == "JPEG" else _png_cost(data, max_pixels)
+
+
+def check_codestream(
+    codestream: bytes, rows: int, columns: int, samples: int
+) -> CodestreamHeader | None:
+    """Check what a codestream in a DICOM file claims, before a decoder allocates it.
+
+    Returns:
+        Its header, None where there is none that is known.
+
+    Raises:
+        PixelDataMismatch: It is of another size than the header of the file says.
+        TooExpensive: It would take more than a file may.
+    """
+    claim = read_codestream_header(codestream)
+    if claim is None:
+        return None
+    if (claim.rows, claim.columns, claim.components) != (rows, columns, samples):
+        raise PixelDataMismatch(
+            f"The compressed image has {claim.rows} x {claim.columns} pixels of {claim.components} "
+            f"samples, its header says {rows} x {columns} of {samples}."
+        )
+    _within(claim.memory_bytes, claim.seconds)
+    return claim
+
+
+def inflate(data: bytes, start: int, claims: DataSetClaims, max_pixels: int) -> bytes:
+    """Inflate a deflated data set as far as its own header says, if the budget allows for that.
+
+    Args:
+        data: The file.
+        start: Where the deflated data set begins.
+        claims: Of the file; they are completed with what the data set says.
+        max_pixels: The budget.
+
+    Raises:
+        CorruptImage: It is damaged, or ends too early.
+        TooManyPixels: It inflates to more than the budget allows, or than its header says.
+        TooExpensive: It has more elements than a data set may.
+
+    Source: DICOM PS3.5 A.5.
+    """
+    pixel_bytes = _read_deflated_header(data, start, claims, max_pixels)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(data[start:], pixel_bytes + _OTHER_BYTES)
+    except zlib.error as error:
+        raise CorruptImage("The deflated DICOM data set is damaged.") from error
+    if inflater.unconsumed_tail:
+        raise TooManyPixels("The deflated DICOM data set is larger than its header says.")
+    if not inflater.eof:
+        raise CorruptImage("The deflated DICOM data set is truncated.")
+    # The header was walked already, what follows it was not.
+    walk_data_set(inflated, 0, DataSetClaims(claims.transfer_syntax))
+    return inflated
+
+
+def _within(memory_bytes: float, seconds: float, *, plain: bool = False) -> DecodeCost:
+    if memory_bytes > MAX_MEMORY_BYTES or seconds > MAX_SECONDS:
+        raise TooExpensive(
+            f"Decoding it would take up to {memory_bytes / 1e6:.0f} MB and {seconds:.1f} s; the "
+            f"limits are {MAX_MEMORY_BYTES / 1e6:.0f} MB and {MAX_SECONDS:.0f} s. Send it in fewer "
+            "pixels or parts, or uncompressed."
+        )
+    return DecodeCost(plain, int(memory_bytes))
+
+
+def _jpeg_cost(data: bytes, max_pixels: int) -> DecodeCost:
+    header = read_jpeg_header(data)
+    if header is None:
+        return DecodeCost(plain=False, memory_bytes=len(data))
+    # Without its colour, three components are decoded as one; four are not. The coefficients of a
+    # JPEG in several scans are kept until the last one.
+    decoded = 1 if header.components <= 3 else 4
+    per_pixel = decoded + 2 * header.components
+    needed = check_budget(header.rows, header.columns, max_pixels, bytes_per_pixel=per_pixel)
+    plain = header.is_baseline and header.scans <= _PLAIN_SCANS and header.precision == 8
+    return _within(needed, header.seconds, plain=plain)
+
+
+def _png_cost(data: bytes, max_pixels: int) -> DecodeCost:
+    """Count the chunks, and read IHDR.
+
+    Source: PNG Specification (Third Edition), 5.3 and 11.2.1.
+    """
+    position, chunks = _PNG_START, 0
+    while position + 8 <= len(data):
+        chunks += 1
+        if chunks > _MAX_CHUNKS:
+            raise TooExpensive(f"The PNG has more than {_MAX_CHUNKS} chunks.")
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    if data[12:16] != b"IHDR" or len(data) < 26:
+        return DecodeCost(plain=False, memory_bytes=len(data))
+    columns, rows = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
+    depth, channels = data[24], _PNG_CHANNELS.get(data[25], 4)
+    shallow = 2 if channels == 1 else 5
+    # Gray; gray with alpha; colour, whose high and low bytes are two images.
+    per_pixel = shallow if depth <= 8 else {1: 4, 2: 6}.get(channels, 10)
+    needed = check_budget(rows, columns, max_pixels, bytes_per_pixel=per_pixel)
+    return _within(needed, 0, plain=chunks <= _PLAIN_CHUNKS)
+
+
+def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
+    claims = walk_file(data)
+    is_deflated = claims.transfer_syntax == DeflatedExplicitVRLittleEndian
+    if is_deflated:
+        _read_deflated_header(data, claims.end, claims, max_pixels)
+    has_codestream = bool(claims.fragments)
+    needed = claims.frame_bytes(is_encapsulated=has_codestream)
+    if min(claims.rows, claims.columns) > 0:
+        per_pixel = needed / (claims.rows * claims.columns)
+        check_budget(claims.rows, claims.columns, max_pixels, bytes_per_pixel=per_pixel)
+    pixel_bytes = claims.native_bytes or sum(length for _, length in claims.fragments)
+    # The walk of a native file reaches its end; otherwise it was not walked as it will be read.
+    plain = (
+        claims.transfer_syntax in _NATIVE
+        and claims.end == len(data)
+        and claims.native_bytes is not None
+        and claims.elements <= _PLAIN_ELEMENTS
+        and claims.depth <= _PLAIN_DEPTH
+    )
+    if is_deflated:
+        pixel_bytes = _INFLATED_COPIES * claims.pixel_bytes + _OTHER_BYTES
+    elif has_codestream:
+        codestream = _codestream(data, claims, frame)
+        claim = check_codestream(codestream, claims.rows, claims.columns, claims.samples)
+        needed += claim.memory_bytes if claim else 0
+        pixel_bytes *= 2
+    return _within(needed + pixel_bytes, claims.elements * _ELEMENT_S, plain=plain)
+
+
+def _codestream(data: bytes, claims: DataSetClaims, frame: int) -> bytes:
+    """Join the fragments of one frame, or where it is not plain which they are, take the first."""
+    _, *fragments = claims.fragments
+    if claims.frames == 1:
+        return b"".join(data[place : place + length] for place, length in fragments)
+    index = frame - 1 if len(fragments) == claims.frames and 0 < frame <= claims.frames else 0
+    return b"".join(data[place : place + length] for place, length in fragments[index : index + 1])
+
+
+def _read_deflated_header(data: bytes, start: int, claims: DataSetClaims, max_pixels: int) -> int:
+    """Read how long the pixel data of a deflated data set should be, within the budget."""
+    try:
+        head = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[start:], _HEADER_BYTES)
+    except zlib.error:
+        head = b""  # whoever inflates it in full will tell
+    walk_data_set(head, 0, claims)
+    if len(head) == _HEADER_BYTES and claims.end - len(head) < 8 and claims.native_bytes is None:
+        raise TooExpensive("The deflated DICOM data set has more than 1 MB before its pixel data.")
+    pixel_bytes = claims.pixel_bytes if len(head) == _HEADER_BYTES else 0
+    if _INFLATED_COPIES * pixel_bytes > BYTES_PER_PIXEL * max_pixels:
+        raise TooManyPixels("The deflated DICOM image is larger than the pixel limit allows.")
+    return pixel_bytes
