@@ -18,13 +18,14 @@ from contract.manifest import (
     read_verified_model,
     sha256_digest,
 )
-from contract.quality import measure
+from contract.position import Templates
+from contract.quality import measure_pixels
 from export.convert import convert, measure_parity, promised_signature
 from export.errors import ExportError, ParityError
 from export.ood_graph import TOLERANCE as SCORE_TOLERANCE
 from export.ood_graph import fold_ood
-from export.quality_graph import MEASURES, OUTPUT, QUALITY, add_quality
-from export.quality_graph import TOLERANCE as QUALITY_TOLERANCE
+from export.quality_graph import OUTPUT, QUALITY, add_quality
+from export.quality_graph import TOLERANCES as QUALITY_TOLERANCES
 from export.session import open_session, run_in_batches
 from export.store import (
     draw_phantoms,
@@ -38,8 +39,6 @@ from training.source import read_training_data
 from training.workdir import TrainedModel, load_trained
 
 PARITY_IMAGES = 64
-# What may change when a bundle is refreshed; all other outputs stay as they are, to the bit.
-TOLERANCES = {OOD_SCORE: SCORE_TOLERANCE, QUALITY: QUALITY_TOLERANCE}
 # What a PACS calls each kind of image; OT is what many secondary captures say.
 _MODALITIES = {"radiograph": ("CR", "DX", "RG", "OT"), "ct-slice": ("CT",)}
 _KINDS = {"radiograph": "a frontal chest radiograph", "ct-slice": "one slice of a chest CT"}
@@ -69,7 +68,8 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
     serving = trained.serving_model()
     spec, name = trained.config.preprocessing, trained.config.name
     signature = promised_signature(trained, serving)
-    model = convert(serving, signature).SerializeToString()
+    position = trained.calibration.quality.position if trained.calibration.quality else None
+    model = convert(serving, signature, position).SerializeToString()
     files = validation_files(workdir, data, trained, PARITY_IMAGES)
     session = open_session(model)
     parity = measure_parity(serving, session, read_images(files, spec))
@@ -128,16 +128,18 @@ def refresh_bundle(bundle: Path) -> Iterator[str]:
     manifest, _ = open_bundle(bundle)
     golden = read_golden(bundle, manifest)
     images = golden.images if golden else draw_phantoms(*manifest.preprocessing.size)
+    position = manifest.quality.position if manifest.quality else None
     files, sessions = {}, {}
     for precision in manifest.digests:
         old = read_verified_model(bundle, manifest, precision)
-        new = bytes(add_quality(fold_ood(onnx.load_from_string(old))).SerializeToString())
+        proto = add_quality(fold_ood(onnx.load_from_string(old)), position)
+        new = bytes(proto.SerializeToString())
         files[PRECISION_FILES[precision]] = new
         sessions[str(precision)] = open_session(new)
-        yield f"{PRECISION_FILES[precision]}: {_check_alike(old, new, images)}"
+        yield f"{PRECISION_FILES[precision]}: {_check_alike(old, new, images, position)}"
     answers = golden_answers(sessions, images)
     digests = {file: sha256_digest(content) for file, content in files.items()}
-    outputs = [output for output in manifest.signature.outputs if output != OUTPUT]
+    outputs = [output for output in manifest.signature.outputs if output.name != QUALITY]
     changes: dict[str, object] = {
         "digest": digests[MODEL_FILE],
         "signature": manifest.signature.model_copy(update={"outputs": (*outputs, OUTPUT)}),
@@ -151,20 +153,29 @@ def refresh_bundle(bundle: Path) -> Iterator[str]:
     replace_bundle(bundle, manifest.model_copy(update=changes), {**files, GOLDEN_FILE: answers})
 
 
-def _check_alike(old: bytes, new: bytes, images: NDArray[np.uint8]) -> str:
+def _check_alike(
+    old: bytes, new: bytes, images: NDArray[np.uint8], position: Templates | None
+) -> str:
     """Compare two graphs on images, on negatives turned round, and on black; say what differs."""
     several = np.concatenate([images, 255 - images[:, ::-1], np.zeros_like(images[:1])])
     before, after = (run_in_batches(open_session(model), several) for model in (old, new))
-    measured = [measure(image[..., 0], 1, 1, None) for image in several]
-    before[QUALITY] = np.array([[of[name] for name in MEASURES] for of in measured])
-    found = {name: float(np.abs(after[name] - expected).max()) for name, expected in before.items()}
+    measured = [measure_pixels(image[..., 0], position) for image in several]
+    # Of each, the difference as a share of what is allowed; all other outputs stay to the bit.
+    shares = {
+        name: np.abs(after[name] - expected) * np.inf
+        for name, expected in before.items()
+        if name != QUALITY and (after[name] != expected).any()
+    }
+    shares[QUALITY] = np.abs(after[QUALITY] - np.stack(measured)) / QUALITY_TOLERANCES
     if OOD_SCORE in before:
-        found[OOD_SCORE] = float(np.abs(after[OOD_SCORE] / before[OOD_SCORE] - 1).max())
-    for name, difference in found.items():
+        shares[OOD_SCORE] = np.abs(after[OOD_SCORE] / before[OOD_SCORE] - 1) / SCORE_TOLERANCE
+    for name, share in shares.items():
         # Not-a-number compares false with everything, so the accepted case is the one spelt out.
-        if not difference <= TOLERANCES.get(name, 0):
-            raise ParityError(f"{name} would differ by {difference:.2g}. Nothing was written.")
-    return ", ".join(f"{name} within {value:.1g}" for name, value in found.items())
+        if not share.max() <= 1:
+            raise ParityError(f"{name} would differ by more than is allowed. Nothing was written.")
+    return ", ".join(
+        f"{name} at {share.max():.0%} of what is allowed" for name, share in shares.items()
+    )
 
 
 def _summary(trained: TrainedModel) -> str:

@@ -17,6 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from contract.manifest import OOD_SCORE, Parity, Signature, classifier_signature
+from contract.position import Templates
 from export.errors import ConversionError, ParityError
 from export.graph import check_graph, with_named_batch_axis
 from export.ood_graph import fold_ood
@@ -30,13 +31,16 @@ TOLERANCE = 1e-5
 SCORE_TOLERANCE = 1e-3
 
 
-def convert(model: keras.Model, signature: Signature) -> onnx.ModelProto:
+def convert(
+    model: keras.Model, signature: Signature, position: Templates | None = None
+) -> onnx.ModelProto:
     """Convert a Keras model with dict outputs into an ONNX graph with a named batch axis.
 
     Args:
         model: A built ``keras.Model``; its inputs and outputs are named as in the signature.
         signature: What the graph must have in the end. Where it has ``quality``, the measures are
             added to the graph.
+        position: The templates for those of them that speak of the position.
 
     Raises:
         ConversionError: tf2onnx failed; the inputs or outputs differ from the signature; or more
@@ -49,7 +53,7 @@ def convert(model: keras.Model, signature: Signature) -> onnx.ModelProto:
         proto = onnx.load(onnx_file)
     proto = fold_ood(with_named_batch_axis(proto))
     if OUTPUT in signature.outputs:
-        proto = add_quality(proto)
+        proto = add_quality(proto, position)
     check_graph(proto, signature)
     return proto
 

@@ -94,6 +94,7 @@ def add_fragment(
     for old in [old for old in extended.graph.output if old.name == made]:
         extended.graph.output.remove(old)
         _rename(extended.graph, old.name, f"{name}/converted")
+    _forget(extended.graph, f"{name}/")
     for node in fragment.node:
         node.name = f"{name}/{node.output[0]}"
         node.input[:] = [kept.get(tensor, f"{name}/{tensor}") for tensor in node.input]
@@ -107,6 +108,14 @@ def add_fragment(
     _without_unused(extended.graph)
     onnx.checker.check_model(extended, full_check=True)
     return extended
+
+
+def _forget(graph: onnx.GraphProto, prefix: str) -> None:
+    """Remove a fragment that was added before."""
+    for node in [node for node in graph.node if node.name.startswith(prefix)]:
+        graph.node.remove(node)
+    for constant in [tensor for tensor in graph.initializer if tensor.name.startswith(prefix)]:
+        graph.initializer.remove(constant)
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:

@@ -6,34 +6,69 @@ take no time of Python's interpreter, and whoever runs the graph without this se
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from contract.manifest import TensorSpec
+from contract.position import Templates
+from contract.quality import MEASURES
 from export.graph import add_fragment, image_size
 
 QUALITY = "quality"
-MEASURES = ("exposure", "contrast", "sharpness", "noise", "clipping", "collimation")
 OUTPUT = TensorSpec(name=QUALITY, dtype="float32", shape=("batch", len(MEASURES)))
-# Largest difference to contract.quality_measures.
-TOLERANCE = 1e-5
-# As in contract.quality_measures: the margin, what counts as clipped, and what as frame.
+# Largest difference to contract.quality. A thumbnail's pixel may be rounded otherwise, which moves
+# the probability of a fault by as much as the second.
+TOLERANCE, FAULT_TOLERANCE = 1e-5, 0.02
+FAULTS = ("inversion", "rotation", "framing")
+TOLERANCES = np.array([FAULT_TOLERANCE if name in FAULTS else TOLERANCE for name in MEASURES])
+# As in contract.quality: the margin, what counts as clipped, and what as frame.
 _MARGIN, _BLACK_LEVELS, _WHITE_LEVELS, _FRAME_PARTS = 8, 3, 6, 8
 # Divides in place of a zero where nothing changes or there is no contrast.
 _TINY = 1e-12
+# Of the weights with which Pillow resizes.
+_RESIZE_STEPS = 2**22
 
 
-def add_quality(proto: onnx.ModelProto) -> onnx.ModelProto:
+def add_quality(proto: onnx.ModelProto, position: Templates | None = None) -> onnx.ModelProto:
     """A copy of a graph with the output ``quality``, float32, shape (batch, measures).
 
-    The order is that of MEASURES.
+    The order is that of ``contract.quality.MEASURES``.
 
     Args:
         proto: A classifier, whose input ``image`` is uint8, shape (batch, height, width, 1), at
-            least 8 by 8. One that has the output already comes back as it is.
+            least 8 by 8. An output of this name is replaced.
+        position: Of the model; without templates the faults are 0.
     """
-    if any(output.name == QUALITY for output in proto.graph.output):
-        return proto
-    output = f"float[batch, {len(MEASURES)}] {QUALITY}"
-    return add_fragment(proto, "quality", output, _constants(*image_size(proto)))
+    height, width = image_size(proto)
+    constants = {**_constants(height, width), **_position(height, width, position)}
+    return add_fragment(proto, "quality", f"float[batch, {len(MEASURES)}] {QUALITY}", constants)
+
+
+def _position(height: int, width: int, position: Templates | None) -> dict[str, object]:
+    side = position.side if position else 2
+    templates = position.templates if position else ()
+    # The first column is the evidence of a sound image.
+    weights = [np.zeros(side**2), *(np.array(template.weights) for template in templates)]
+    to_faults = [[0.0] * len(FAULTS)]
+    to_faults += [[float(template.fault == fault) for fault in FAULTS] for template in templates]
+    return {
+        "narrowing": _shrinking(width, side).T,
+        "lowering": _shrinking(height, side),
+        "half": 0.5,
+        "thumbnail_shape": [-1, side**2],
+        "templates": np.stack(weights, axis=1),
+        "biases": [0.0, *(template.bias for template in templates)],
+        "shares_to_faults": to_faults,
+    }
+
+
+def _shrinking(length: int, side: int) -> NDArray[np.float64]:
+    """The weights of Pillow's antialiased bilinear resize along one side, shape (side, length)."""
+    scale = length / side
+    centres = (np.arange(side)[:, np.newaxis] + 0.5) * scale
+    distances = np.abs(np.arange(length) + 0.5 - centres) / max(scale, 1)
+    weights = np.clip(1 - distances, 0, None)
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    return np.floor(shares * _RESIZE_STEPS + 0.5) / _RESIZE_STEPS
 
 
 def _constants(height: int, width: int) -> dict[str, object]:
