@@ -1,14 +1,22 @@
 """docs/benchmark.md: the goals as data, and a table for each load."""
 
 import statistics
+import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.run import BUSY, DEFAULT, LOADS, OURS, OVERLOAD, SHARES, TWO, Results, Target, targets
+from bench.run import DEFAULT, LOADS, OURS, SHARES, TWO, Results, Target, targets
 
-Value = Callable[["Figures"], float | None]
+LIMIT, VISIT, ANY = "limit", "visit", "any"
+_GOALS_FILE = Path(__file__).with_name("goals.toml")
+Source = tuple[str, str, str]
+"""Whose figure, under which load, and its name.
+
+Whose is a server, the best peer with a decoder or with ANY, or the in-process LIMIT. The load VISIT
+stands for what is measured once in a round.
+"""
 
 
 class Figures:
@@ -18,152 +26,68 @@ class Figures:
         """Look at the results."""
         self.results = results
 
-    def cell(self, server: str, load: str, name: str, body: str = "raw") -> float | None:
-        """The median of a figure of a load, such as ``throughput`` or ``cpu_ms``."""
-        return median(self.each(server, load, name, body))
+    def value(self, source: Source, body: str = "raw") -> float | None:
+        """One figure."""
+        who, load, name = source
+        if who == LIMIT:
+            return self.limit(name)
+        if load == VISIT:
+            visits = [visits.get(f"{who} {body}") for visits in self.results.visits]
+            return median(getattr(v, name) for v in visits if v and not v.failure)
+        if who in ("pillow", "opencv", "ours", ANY):
+            servers = [t.server for t in targets() if t.framework and who in (t.decoder, ANY)]
+            found = [self.value((server, load, name)) for server in dict.fromkeys(servers)]
+            pick = max if name == "throughput" else min
+            return pick((value for value in found if value is not None), default=None)
+        return median(self.each(source, body))
 
-    def each(self, server: str, load: str, name: str, body: str = "raw") -> list[float]:
-        """That figure in every round."""
+    def each(self, source: Source, body: str = "raw") -> list[float]:
+        """A figure of a load on a server in every round."""
+        server, load, name = source
         visits = (visit.get(f"{server} {body}") for visit in self.results.visits)
         cells = [visit.cells[load] for visit in visits if visit and load in visit.cells]
-        values = [
-            cell.cpu_ms if name == "cpu_ms" else getattr(cell.figures, name) for cell in cells
-        ]
-        return [value for value in values if value is not None]
-
-    def visit(self, server: str, name: str) -> float | None:
-        """The median of what was measured once in a round, such as ``memory_bytes``."""
-        visits = [visit.get(f"{server} raw") for visit in self.results.visits]
-        return median(getattr(visit, name) for visit in visits if visit and not visit.failure)
+        found = [cell.cpu_ms if name == "cpu_ms" else getattr(cell.figures, name) for cell in cells]
+        return [value for value in found if value is not None]
 
     def limit(self, name: str, server: str = OURS) -> float | None:
-        """The median of a figure of the in-process limit in a server's precision."""
+        """A figure of the in-process limit in a server's precision."""
         precision = self.results.precisions[server]
-        return median(
-            getattr(limits[precision], name)
-            for limits in self.results.limits
-            if precision in limits
-        )
-
-    def best(
-        self, decoder: str, load: str, name: str, pick: Callable[..., float] = max
-    ) -> float | None:
-        """The best of the two peers with a decoder."""
-        found = [self.cell(f"{peer}-{decoder}", load, name) for peer in ("fastapi", "litserve")]
-        values = [value for value in found if value is not None]
-        return pick(values) if values else None
+        return median(getattr(limits[precision], name) for limits in self.results.limits)
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One row of the goals: what is measured, and what it should be."""
+    """One row of the goals: a figure, divided by another or less another, and what it should be.
+
+    ``int8`` goals are only of machines where the service answers in INT8 by default.
+    """
 
     name: str
     sense: Literal["at least", "at most"]
     bound: float
-    value: Value
+    figure: Source
+    by: Source | None = None
+    less: Source | None = None
     unit: str = ""
+    scale: float = 1
+    int8: bool = False
+
+    def value(self, f: Figures) -> float | None:
+        """What was measured; None where something of it was not."""
+        value = f.value(self.figure)
+        others = [f.value(source) for source in (self.by, self.less) if source]
+        if (
+            value is None
+            or None in others
+            or (self.int8 and f.results.precisions[DEFAULT] != "int8")
+        ):
+            return None
+        [other] = others or [0.0]
+        return value / other if self.by and other else (value - (other or 0)) / self.scale
 
 
-def ratio(of: Value, to: Value) -> Value:
-    """One value divided by another, where there are both."""
-
-    def value(figures: Figures) -> float | None:
-        first, second = of(figures), to(figures)
-        return first / second if first is not None and second else None
-
-    return value
-
-
-def _against(server: str, decoder: str) -> Value:
-    return ratio(
-        lambda f: f.cell(server, BUSY, "throughput"),
-        lambda f: f.best(decoder, BUSY, "throughput"),
-    )
-
-
-def _alone(decoder: str) -> Value:
-    return ratio(_latency, lambda f: f.best(decoder, "closed 1", "p50_ms", min))
-
-
-def _latency(f: Figures) -> float | None:
-    return f.cell(OURS, "closed 1", "p50_ms")
-
-
-def _of_int8(value: Value) -> Value:
-    return lambda f: value(f) if f.results.precisions[DEFAULT] == "int8" else None
-
-
-def _tail(f: Figures) -> float | None:
-    found = (
-        f.best(decoder, "open 70 %", "p99_ms", min) for decoder in ("pillow", "opencv", "ours")
-    )
-    return min((value for value in found if value is not None), default=None)
-
-
-def _beyond(f: Figures) -> float | None:
-    spent, limit = f.cell(OURS, BUSY, "cpu_ms"), f.limit("cpu_ms")
-    return spent - limit if spent is not None and limit is not None else None
-
-
-def _scaled(value: Value, unit: float) -> Value:
-    return ratio(value, lambda _: unit)
-
-
-def _memory(server: str) -> Value:
-    return _scaled(lambda f: f.visit(server, "memory_bytes"), 2**20)
-
-
-def _of_limit(name: str) -> Value:
-    return lambda f: f.limit(name)
-
-
-def _ours(load: str, name: str) -> Value:
-    return lambda f: f.cell(OURS, load, name)
-
-
-_LEAST: Literal["at least"] = "at least"
-_MOST: Literal["at most"] = "at most"
-_INT8 = "Images/s at 16, INT8 by default ÷ best peer with"
-GOALS = (
-    Goal("Images/s at 16 ÷ best peer with Pillow", _LEAST, 1.5, _against(OURS, "pillow")),
-    Goal("Images/s at 16 ÷ best peer with OpenCV", _LEAST, 1.15, _against(OURS, "opencv")),
-    Goal(f"{_INT8} Pillow", _LEAST, 1.9, _of_int8(_against(DEFAULT, "pillow"))),
-    Goal(f"{_INT8} OpenCV", _LEAST, 1.4, _of_int8(_against(DEFAULT, "opencv"))),
-    Goal("Images/s at 16 ÷ best peer with our decode", _LEAST, 1.05, _against(OURS, "ours")),
-    Goal("CPU per image beyond the in-process limit", _MOST, 1.0, _beyond, "ms"),
-    Goal(
-        "Images/s at 16 ÷ in-process limit, raw body",
-        _LEAST,
-        0.75,
-        ratio(_ours(BUSY, "throughput"), _of_limit("per_s")),
-    ),
-    Goal(
-        "p99 at 70 % of its own peak ÷ lowest of a peer",
-        _MOST,
-        1.0,
-        ratio(_ours("open 70 %", "p99_ms"), _tail),
-    ),
-    Goal("Latency at 1 ÷ best peer with Pillow", _MOST, 1.0, _alone("pillow")),
-    Goal("Latency at 1 ÷ best peer with OpenCV", _MOST, 1.15, _alone("opencv")),
-    Goal("Decode and resize of a full-size JPEG", _MOST, 2.7, _of_limit("decode_ms"), "ms"),
-    Goal(
-        "Goodput at 4 times capacity ÷ peak",
-        _LEAST,
-        0.8,
-        ratio(_ours(OVERLOAD, "throughput"), _ours(BUSY, "throughput")),
-    ),
-    Goal(
-        "p99 of the accepted at 4 times capacity",
-        _MOST,
-        0.5,
-        _scaled(_ours(OVERLOAD, "p99_ms"), 1000),
-        "s",
-    ),
-    Goal("Memory with all models, one process", _MOST, 240, _memory(OURS), "MiB"),
-    Goal("Memory with all models, two processes", _MOST, 450, _memory(TWO), "MiB"),
-    Goal("Start to first answer", _MOST, 2, lambda f: f.visit(OURS, "start_s"), "s"),
-)
+_MIB = 2**20
+GOALS = tuple(Goal(**goal) for goal in tomllib.loads(_GOALS_FILE.read_text())["goal"])
 
 
 def write_report(results: Results, page: Path) -> None:
@@ -247,10 +171,10 @@ def _load_section(f: Figures, load: str) -> str:
 
 def _load_row(f: Figures, target: Target, load: str) -> tuple[str, ...]:
     server, body = target.server, target.body
-    rates = f.each(server, load, "throughput", body)
+    rates = f.each((server, load, "throughput"), body)
     if not rates:
         return ()
-    figures = (f.cell(server, load, name, body) for name in ("p50_ms", "p99_ms", "cpu_ms"))
+    figures = (f.value((server, load, name), body) for name in ("p50_ms", "p99_ms", "cpu_ms"))
     cells = [visit[target.key].cells[load] for visit in f.results.visits if target.key in visit]
     others = sum(
         count
@@ -265,8 +189,9 @@ def _load_row(f: Figures, target: Target, load: str) -> tuple[str, ...]:
 
 
 def _footprint(f: Figures, target: Target) -> tuple[str, ...]:
-    memory, start = _memory(target.server)(f), f.visit(target.server, "start_s")
-    difference = f.visit(target.server, "difference")
+    names = ("memory_bytes", "start_s", "difference")
+    memory, start, difference = (f.value((target.server, VISIT, name)) for name in names)
+    memory = memory and memory / _MIB
     shown = "-" if difference is None else f"{difference:.1g}"
     return target.title, number(memory), number(start), shown
 

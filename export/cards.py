@@ -6,8 +6,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from contract.manifest import ModelManifest
+from contract.quality import MEASURES
 from contract.segmenter import SegmenterManifest
-from export.quality_graph import MEASURES, OUTPUT
+from export.quality_graph import OUTPUT
 from training.report import tables
 
 

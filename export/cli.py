@@ -92,6 +92,19 @@ def refresh(bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>
 
 
 @app.command()
+def pixels(
+    bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")],
+    data: Annotated[Path, typer.Option(help="The data set that the model was trained on.")],
+) -> None:
+    """Say whether the figures hold with the pixels of today's decoder, on the held-out images."""
+    from export.pixels import check_pixels
+
+    with _one_clear_line():
+        for line in check_pixels(bundle.resolve(), data):
+            typer.echo(line)
+
+
+@app.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")],
     images: Annotated[

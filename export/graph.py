@@ -84,8 +84,8 @@ def add_fragment(
         values: What to put in place of words in capitals.
     """
     text = (_FRAGMENTS / f"{name}.onnxtxt").read_text()
-    for word, value in (values or {}).items():
-        text = text.replace(word, value)
+    for word, replacement in (values or {}).items():
+        text = text.replace(word, replacement)
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     fragment = parser.parse_graph(f"{name} () => ({output}) {{ {' '.join(lines)} }}")
     made = fragment.output[0].name

@@ -68,7 +68,8 @@ def _shrinking(length: int, side: int) -> NDArray[np.float64]:
     distances = np.abs(np.arange(length) + 0.5 - centres) / max(scale, 1)
     weights = np.clip(1 - distances, 0, None)
     shares = weights / weights.sum(axis=1, keepdims=True)
-    return np.floor(shares * _RESIZE_STEPS + 0.5) / _RESIZE_STEPS
+    rounded: NDArray[np.float64] = np.floor(shares * _RESIZE_STEPS + 0.5) / _RESIZE_STEPS
+    return rounded
 
 
 def _constants(height: int, width: int) -> dict[str, object]:

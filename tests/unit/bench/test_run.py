@@ -73,7 +73,7 @@ def test_the_kit_finds_on_the_cpu_what_is_there(models: Path) -> None:
 
 
 def test_the_kit_says_what_the_service_does_without_memory_and_device(models: Path) -> None:
-    kit = Kit("cpu", models, 0.3, 2)
+    kit = Kit("cpu", models, 0.3, 2, lost_after_s=1)
 
     memory = list(kit.memory_limit())
     lost = list(kit.device_lost())

@@ -15,17 +15,17 @@ from contract.manifest import (
     PRECISION_FILES,
     read_manifest,
 )
-from contract.quality import measure
+from contract.quality import measure_pixels
 from export import bundle as bundles
 from export import store
 from export.bundle import refresh_bundle
 from export.cli import app
 from export.errors import ParityError, VerificationError
-from export.quality_graph import MEASURES, OUTPUT, QUALITY
+from export.quality_graph import OUTPUT, QUALITY
 from export.session import run_in_batches
 from export.store import draw_phantoms
 from export.verify import open_bundle
-from tests.bundles import SIZE, add_variant, expected_pneumonia, write_bundle
+from tests.bundles import add_variant, expected_pneumonia, write_bundle
 
 
 def refresh(bundle: Path) -> None:
@@ -54,8 +54,8 @@ def test_a_refreshed_bundle_measures_quality_and_has_golden_answers(tmp_path: Pa
     expected = [expected_pneumonia(image) for image in golden.images]
     np.testing.assert_allclose(golden.probabilities["fp32"][:, 1], expected, atol=1e-5)
     found = run_in_batches(session, golden.images)[QUALITY]
-    measured = [measure(image[..., 0], SIZE, SIZE, None) for image in golden.images]
-    np.testing.assert_allclose(found, [[m[n] for n in MEASURES] for m in measured], atol=1e-5)
+    measured = [measure_pixels(image[..., 0]) for image in golden.images]
+    np.testing.assert_allclose(found, measured, atol=1e-5)
     kept = ("name", "version", "metrics", "parity", "findings", "out_of_distribution")
     assert all(getattr(manifest, name) == getattr(before, name) for name in kept)
     assert OUTPUT in manifest.signature.outputs

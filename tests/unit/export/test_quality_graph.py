@@ -6,9 +6,10 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.manifest import OOD_SCORE
-from contract.quality import measure
+from contract.position import Template, Templates
+from contract.quality import MEASURES, measure_pixels
 from export.graph import tensor_specs
-from export.quality_graph import MEASURES, OUTPUT, QUALITY, TOLERANCE, add_quality
+from export.quality_graph import OUTPUT, QUALITY, TOLERANCES, add_quality
 from export.session import open_session, run_in_batches
 from tests.bundles import brightness_graph
 from tests.synthetic import synthetic_radiograph
@@ -28,25 +29,42 @@ def pictures(side: int) -> NDArray[np.uint8]:
     return np.stack([*chests, *framed, ramp, noise, *flat]).astype(np.uint8)[..., np.newaxis]
 
 
+def templates(side: int) -> Templates:
+    """Two for the same fault, as models have them, and one for each of the others."""
+    random = np.random.default_rng(1)
+    faults = ("rotation", "rotation", "framing", "inversion")
+    return Templates(
+        side=side,
+        templates=tuple(
+            Template(fault=fault, bias=number - 1.5, weights=tuple(random.normal(0, 0.2, side**2)))
+            for number, fault in enumerate(faults)
+        ),
+    )
+
+
+@pytest.mark.parametrize("position", [None, templates(12), templates(7)])
 @pytest.mark.parametrize("side", [32, 192, 224, 250])
-def test_the_graph_measures_what_the_contract_measures(side: int) -> None:
+def test_the_graph_measures_what_the_contract_measures(
+    side: int, position: Templates | None
+) -> None:
     images = pictures(side)
-    model = add_quality(brightness_graph(side)).SerializeToString()
+    model = add_quality(brightness_graph(side), position).SerializeToString()
 
     found = run_in_batches(open_session(model), images)[QUALITY]
 
-    measured = [measure(image[..., 0], 1, 1, None) for image in images]
-    expected = [[values[name] for name in MEASURES] for values in measured]
-    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+    expected = np.stack([measure_pixels(image[..., 0], position) for image in images])
+    assert found.shape == (len(images), len(MEASURES))
+    assert (np.abs(found - expected) <= TOLERANCES).all()
+    assert np.median(np.abs(found - expected)) < 1e-6
 
 
-def test_the_measures_are_one_more_output_and_are_added_once() -> None:
+def test_the_measures_are_one_more_output_however_often_they_are_added() -> None:
     bare = brightness_graph(ood_score=True)
 
     proto = add_quality(bare)
 
     assert set(tensor_specs(proto.graph.output)) == {*tensor_specs(bare.graph.output), OUTPUT}
-    assert add_quality(proto) is proto
+    assert add_quality(proto) == proto
     assert OOD_SCORE in {output.name for output in proto.graph.output}
 
 
