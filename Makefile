@@ -1,6 +1,6 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is for those who carry this on.
 .DEFAULT_GOAL := help
-.PHONY: help serve test slow lint types web browser containers bench lock clean
+.PHONY: help serve test slow lint types web browser containers bench gpu lock clean
 PORT ?= 8000
 SERVE_REQUIREMENTS := $(shell scripts/has-gpu.sh && echo requirements/serve-gpu.txt || echo requirements/serve.txt)
 
@@ -51,9 +51,11 @@ browser: .venv/ready service/web/node_modules  ## check and test the page in a r
 containers: .venv/ready  ## build the images and run the compose files; needs a Docker engine
 	.venv/bin/pytest -m containers tests/containers
 
-bench: .venv-bench/ready  ## measure the service and its peers here, write docs/benchmark.md
-	.venv-bench/bin/python -m bench run $(BENCH) $(if $(KERAS),--keras $(KERAS))
-	.venv-bench/bin/python -m bench report
+bench: .venv-bench/ready  ## measure the service and its peers, some 15 minutes; write docs/benchmark.md
+	.venv-bench/bin/python -m bench $(BENCH)
+
+gpu: .venv-serve/ready  ## try all that a GPU is used for, under 8 minutes; write docs/gpu.md
+	.venv-serve/bin/python -m bench.gpu $(GPU)
 
 lock: .venv/ready  ## compile the pinned requirement files from pyproject.toml
 	scripts/lock.sh

@@ -1,43 +1,45 @@
 """The load generator: one process, one thread, one event loop, the same for every server.
 
 Closed loop: N connections, each of which sends its next request when it has its answer. Open loop:
-requests are due at a constant rate; a latency counts from the time at which a request was due,
-not from the time at which a connection became free for it, so a server that stalls is charged for
-all whom it kept waiting (no coordinated omission).
+requests are due at a constant rate; a latency counts from the time at which a request was due, so a
+server that stalls is charged for all whom it kept waiting (no coordinated omission).
 
-Why not ``wrk``: it has no open loop, and it is one more package to install. Here a request is bytes
-that were encoded before the start, an answer is parsed in C by httptools, and little else happens;
-with radiographs of 200 KB most of the cost is the kernel's copy, which ``wrk`` pays as well. What
-the generator costs is part of every result (``generator_cores``): where it nears one core, the load
-needs several generators.
-
-It talks to this machine only, and ends by itself: after the given time, or number of requests, and
-at most ``timeout_s`` later for the answers that are still to come.
-
-Run as ``python -m bench.load LOAD.json SAMPLES.npz``; ``bench.generator`` does.
+Requests are bytes that were encoded before the start, and httptools parses the answers in C. It
+talks to this machine alone, and ends by itself. Run as ``python -m bench.load LOAD.json FOLDER``.
 """
 
+import contextlib
 import ipaddress
 import itertools
+import math
 import select
 import selectors
+import socket
+import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import httptools
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.connection import BROKEN, Connection
-from bench.errors import LoadFailed, NotLoopback
-from bench.pace import ClosedLoop, OpenLoop, Pace
-from bench.samples import NO_ANSWER, NOT_SENT, Samples, save
-from bench.wire import HOST
-
+HOST = "127.0.0.1"
+OK, NO_ANSWER, NOT_SENT = 200, 0, -1
 # A server that is gone refuses every connection at once; that must not become a busy loop.
 MAX_FAILURES_IN_A_ROW = 1000
 LONGEST_WAIT_S = 0.5
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_BOUNDARY = "radiograph-boundary"
+
+
+class LoadFailed(Exception):
+    """A load could not be put on a server, or ended without a result."""
 
 
 class Load(BaseModel):
@@ -55,9 +57,97 @@ class Load(BaseModel):
     connections: int = Field(ge=1, le=4096)
     rate_per_s: float | None = Field(default=None, gt=0)
     warmup_s: float = Field(default=0, ge=0)
-    seconds: float = Field(gt=0, le=3600)
+    seconds: float = Field(gt=0, le=600)
     max_requests: int | None = Field(default=None, ge=1)
-    timeout_s: float = Field(default=60, gt=0)
+    timeout_s: float = Field(default=30, gt=0)
+
+
+class Figures(BaseModel):
+    """What a load found. Rates are per second of answers with status 200, latencies are theirs.
+
+    ``statuses`` counts every request of the window. ``generator_cores`` is what the generator used.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    throughput: float
+    p50_ms: float | None
+    p99_ms: float | None
+    statuses: dict[str, int]
+    answers: int
+    generator_cores: float
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """One load, request by request, in the order in which the requests ended.
+
+    ``intended_s`` is when each should have been sent and ``finished_s`` when it ended, float64, in
+    seconds since the load began; ``statuses`` is int16: the HTTP status, NO_ANSWER or NOT_SENT. All
+    have the shape (requests,). ``start_s`` and ``stop_s`` bound the window that counts.
+    """
+
+    intended_s: NDArray[np.float64]
+    finished_s: NDArray[np.float64]
+    statuses: NDArray[np.int16]
+    start_s: float
+    stop_s: float
+    cores: float
+
+    def figures(self) -> Figures:
+        """Throughput, latencies and counts of the window."""
+        due = (self.intended_s >= self.start_s) & (self.intended_s < self.stop_s)
+        answered = self.statuses == OK
+        ended = answered & (self.finished_s >= self.start_s) & (self.finished_s < self.stop_s)
+        latencies_ms = (self.finished_s - self.intended_s)[due & answered] * 1000
+        names = {NO_ANSWER: "without answer", NOT_SENT: "not sent"}
+        counts = sorted(Counter(self.statuses[due].tolist()).items())
+        p50, p99 = np.percentile(latencies_ms, (50, 99)) if len(latencies_ms) else (None, None)
+        return Figures(
+            throughput=float(ended.sum() / (self.stop_s - self.start_s)),
+            p50_ms=p50,
+            p99_ms=p99,
+            statuses={names.get(status, str(status)): count for status, count in counts},
+            answers=int(answered.sum()),
+            generator_cores=self.cores,
+        )
+
+
+def request(path: str, image: bytes, body: str) -> bytes:
+    """A POST of an image as HTTP/1.1, with the body ``raw`` or ``multipart``."""
+    kind = "image/jpeg"
+    if body == "multipart":
+        disposition = 'Content-Disposition: form-data; name="file"; filename="image.jpeg"'
+        head = f"--{_BOUNDARY}\r\n{disposition}\r\nContent-Type: {kind}\r\n\r\n"
+        image = head.encode() + image + f"\r\n--{_BOUNDARY}--\r\n".encode()
+        kind = f"multipart/form-data; boundary={_BOUNDARY}"
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {kind}\r\n"
+        f"Content-Length: {len(image)}\r\n\r\n"
+    ).encode() + image
+
+
+def run(load: Load, requests: Sequence[bytes]) -> Figures:
+    """Run a load in a process of its own.
+
+    Raises:
+        LoadFailed: The generator failed, or did not end in time; then it is stopped.
+    """
+    with TemporaryDirectory(prefix="bench-load-") as folder:
+        for number, content in enumerate(requests):
+            Path(folder, f"{number:05d}.request").write_bytes(content)
+        command = (sys.executable, "-m", "bench.load", load.model_dump_json(), folder)
+        longest_s = load.warmup_s + load.seconds + 2 * load.timeout_s
+        try:
+            ended = subprocess.run(  # noqa: S603 - this project's own module
+                command, cwd=_REPOSITORY, capture_output=True, text=True, timeout=longest_s,
+                check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise LoadFailed("The load generator did not end in time.") from error
+    if ended.returncode:
+        raise LoadFailed((ended.stderr.strip().splitlines() or ["It ended without a word."])[-1])
+    return Figures.model_validate_json(ended.stdout)
 
 
 def generate(load: Load, requests: Sequence[bytes]) -> Samples:
@@ -68,21 +158,21 @@ def generate(load: Load, requests: Sequence[bytes]) -> Samples:
         requests: Whole HTTP/1.1 requests, at least one.
 
     Raises:
-        NotLoopback: The host is another machine.
-        LoadFailed: The server does not answer at all any more.
+        LoadFailed: The host is another machine, or the server does not answer at all any more.
     """
     if not ipaddress.ip_address(load.host).is_loopback:
-        raise NotLoopback(f"{load.host} is not this machine, and the benchmark loads no other.")
+        raise LoadFailed(f"{load.host} is not this machine, and the benchmark loads no other.")
     with selectors.EpollSelector() as selector:
         generator = _Generator(load, requests, selector)
         try:
             return generator.run()
         finally:
-            generator.close()
+            for connection in generator.connections:
+                connection.close()
 
 
 class _Generator:
-    """The state of one load."""
+    """The state of one load; all times are seconds since it began."""
 
     def __init__(
         self, load: Load, requests: Sequence[bytes], selector: selectors.EpollSelector
@@ -90,116 +180,172 @@ class _Generator:
         self._load = load
         self._requests = itertools.cycle(requests)
         self._selector = selector
-        self._connections = [
-            Connection((load.host, load.port), selector) for _ in range(load.connections)
-        ]
-        self._free = list(self._connections)
+        address = (load.host, load.port)
+        self.connections = [_Connection(address, selector) for _ in range(load.connections)]
+        self._free = list(self.connections)
         # The request that each connection is busy with: its intended time, and when it was sent.
         # The order is that of sending, so that the first is the first to time out.
-        self._pending: dict[Connection, tuple[float, float]] = {}
-        # Connections that were answered before they had sent all of their request.
-        self._draining: set[Connection] = set()
+        self._pending: dict[_Connection, tuple[float, float]] = {}
         self._records: list[tuple[float, float, int]] = []
         self._failures_in_a_row = 0
+        self._stop_s = load.warmup_s + load.seconds
+        open_loop = math.ceil((load.rate_per_s or 0) * self._stop_s)
+        self._planned = open_loop or load.max_requests or math.inf
+        self._sent = 0
         self._began = time.perf_counter()
 
     def run(self) -> Samples:
         """Run the load to its end."""
-        stop_s = self._load.warmup_s + self._load.seconds
-        pace = _pace(self._load, stop_s)
-        cpu_began_s = time.process_time()
-        self._began = time.perf_counter()
-        while not pace.is_over(self._now()):
-            self._send_what_is_due(pace)
+        began_cpu_s, self._began = time.process_time(), time.perf_counter()
+        while (now_s := self._now()) < self._stop_s and self._sent < self._planned:
+            while self._free and self._due_s(now_s) <= now_s and self._sent < self._planned:
+                self._send(self._due_s(now_s))
             # Without a free connection only an answer helps, whatever is due.
-            self._wait(pace.wait_s(self._now()) if self._free else LONGEST_WAIT_S)
-        wall_s, cpu_s = self._now(), time.process_time() - cpu_began_s
-        stopped_s = min(stop_s, wall_s)
+            self._wait(self._due_s(math.inf) - self._now() if self._free else LONGEST_WAIT_S)
+        ended_s = self._now()
+        cores = (time.process_time() - began_cpu_s) / ended_s
+        stop_s = min(self._stop_s, ended_s)
         while self._pending:
             self._wait(LONGEST_WAIT_S)
-        self._records += [(intended_s, stopped_s, NOT_SENT) for intended_s in pace.overdue()]
-        return self._samples(stopped_s, cpu_s, wall_s)
-
-    def close(self) -> None:
-        """Close every connection."""
-        for connection in self._connections:
-            connection.close()
+        if self._load.rate_per_s is not None:
+            late = range(self._sent, int(self._planned))
+            rate = self._load.rate_per_s
+            self._records += [(number / rate, stop_s, NOT_SENT) for number in late]
+        intended_s, finished_s, statuses = zip(*self._records, strict=True)
+        return Samples(
+            np.array(intended_s), np.array(finished_s), np.array(statuses, np.int16),
+            self._load.warmup_s, stop_s, cores,
+        )  # fmt: skip
 
     def _now(self) -> float:
         return time.perf_counter() - self._began
 
-    def _send_what_is_due(self, pace: Pace) -> None:
-        while self._free and (intended_s := pace.due(self._now())) is not None:
-            connection = self._free.pop()
-            self._pending[connection] = (intended_s, self._now())
-            if connection.send(next(self._requests)) is not None:
-                self._finish(connection, BROKEN)
-                self._release(connection)
+    def _due_s(self, otherwise_s: float) -> float:
+        """When the next request is due: by the clock, or whenever a connection is free."""
+        rate = self._load.rate_per_s
+        return otherwise_s if rate is None else self._sent / rate
+
+    def _send(self, intended_s: float) -> None:
+        connection = self._free.pop()
+        self._sent += 1
+        self._pending[connection] = (intended_s, self._now())
+        connection.send(next(self._requests))
+        self._settle(connection)
 
     def _wait(self, longest_s: float) -> None:
-        timeout_s = min(longest_s, LONGEST_WAIT_S)
+        timeout_s = min(max(longest_s, 0), LONGEST_WAIT_S)
         if timeout_s < LONGEST_WAIT_S:
             # epoll counts whole milliseconds, select microseconds: a schedule needs the latter.
             select.select([self._selector], [], [], timeout_s)
             timeout_s = 0
         for key, events in self._selector.select(timeout_s):
-            connection: Connection = key.data
-            status = connection.on_ready(events)
-            if status is not None:
-                self._finish(connection, status)
-            self._release(connection)
-        self._time_out()
-
-    def _finish(self, connection: Connection, status: int) -> None:
-        intended_s, _ = self._pending.pop(connection)
-        self._records.append((intended_s, self._now(), NO_ANSWER if status == BROKEN else status))
-        self._draining.add(connection)
-        self._failures_in_a_row = self._failures_in_a_row + 1 if status == BROKEN else 0
-        if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
-            raise LoadFailed(f"{self._failures_in_a_row} requests in a row got no answer.")
-
-    def _release(self, connection: Connection) -> None:
-        """Take a connection back, once, when it is answered and has sent all of its request."""
-        if connection in self._draining and connection.is_free:
-            self._draining.remove(connection)
-            self._free.append(connection)
-
-    def _time_out(self) -> None:
-        now_s = self._now()
+            key.data.on_ready(events)
+            self._settle(key.data)
         while self._pending:
             connection, (_, sent_s) = next(iter(self._pending.items()))
-            if now_s - sent_s < self._load.timeout_s:
+            if self._now() - sent_s < self._load.timeout_s:
                 return
-            connection.close()
-            self._finish(connection, BROKEN)
-            self._release(connection)
+            connection.fail()
+            self._settle(connection)
 
-    def _samples(self, stopped_s: float, cpu_s: float, wall_s: float) -> Samples:
-        intended_s, finished_s, statuses = zip(*self._records, strict=True)
-        return Samples(
-            intended_s=np.array(intended_s),
-            finished_s=np.array(finished_s),
-            statuses=np.array(statuses, np.int16),
-            start_s=self._load.warmup_s,
-            stop_s=stopped_s,
-            cpu_s=cpu_s,
-            wall_s=wall_s,
-        )
-
-
-def _pace(load: Load, stop_s: float) -> Pace:
-    if load.rate_per_s is None:
-        return ClosedLoop(stop_s, load.max_requests)
-    return OpenLoop(load.rate_per_s, stop_s)
+    def _settle(self, connection: "_Connection") -> None:
+        """Record a request that has ended, and take its connection back once all of it was sent."""
+        if connection.status is not None and connection in self._pending:
+            intended_s, _ = self._pending.pop(connection)
+            self._records.append((intended_s, self._now(), connection.status))
+            failed = connection.status == NO_ANSWER
+            self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
+            if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+                raise LoadFailed(f"{self._failures_in_a_row} requests in a row got no answer.")
+        if connection.is_done:
+            connection.status = None
+            self._free.append(connection)
 
 
-def main(load_file: str, samples_file: str) -> None:
-    """Read a load and its requests (``requests/*`` beside it), run it, write the samples."""
-    load = Load.model_validate_json(Path(load_file).read_text())
-    folder = Path(load_file).parent / "requests"
-    requests = [file.read_bytes() for file in sorted(folder.iterdir())]
-    save(generate(load, requests), Path(samples_file))
+class _Connection:
+    """One keep-alive HTTP/1.1 connection that never blocks.
+
+    ``status`` is that of the last answer, NO_ANSWER where it broke, None while none has come.
+    """
+
+    def __init__(self, address: tuple[str, int], selector: selectors.BaseSelector) -> None:
+        self._address = address
+        self._selector = selector
+        self._socket: socket.socket | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._unsent = memoryview(b"")
+        self._awaiting = False
+        self.status: int | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the answer has come and the request has left to its end."""
+        return self.status is not None and not self._unsent
+
+    def send(self, content: bytes) -> None:
+        """Begin to send a request, on a new connection where none is open."""
+        self._unsent, self._awaiting = memoryview(content), True
+        self.on_ready(selectors.EVENT_WRITE)
+
+    def on_ready(self, events: int) -> None:
+        """Go on with what the socket is ready for."""
+        try:
+            if events & selectors.EVENT_WRITE:
+                self._write()
+            if events & selectors.EVENT_READ and self._socket and self._parser:
+                data = self._socket.recv(65536)
+                self._parser.feed_data(data) if data else self.fail()
+        except BlockingIOError:
+            return
+        except (OSError, httptools.HttpParserError):
+            self.fail()
+
+    def fail(self) -> None:
+        """Close; that is a failure only where an answer is still to come."""
+        self.close()
+        if self._awaiting:
+            self._awaiting, self.status = False, NO_ANSWER
+
+    def close(self) -> None:
+        """Close, and forget what is under way."""
+        self._unsent = memoryview(b"")
+        if self._socket is not None:
+            self._selector.unregister(self._socket)
+            self._socket.close()
+            self._socket = None
+
+    def on_message_complete(self) -> None:
+        """Take an answer from the parser, which calls this."""
+        assert self._parser is not None, "the parser calls"  # noqa: S101 - for the type checker
+        self._awaiting, self.status = False, self._parser.get_status_code()
+        if not self._parser.should_keep_alive():
+            self.close()
+
+    def _write(self) -> None:
+        """Hand the kernel what it takes, and ask to be called for the rest."""
+        connection = self._socket or self._open()
+        with contextlib.suppress(BlockingIOError):
+            while self._unsent:
+                self._unsent = self._unsent[connection.send(self._unsent) :]
+        rest = selectors.EVENT_WRITE if self._unsent else 0
+        self._selector.modify(connection, selectors.EVENT_READ | rest, self)
+
+    def _open(self) -> socket.socket:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.settimeout(0)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A radiograph should leave in one system call; the kernel grants what it may of this.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        # It only begins to connect; what fails is told by the first read or write.
+        self._socket.connect_ex(self._address)
+        self._selector.register(self._socket, selectors.EVENT_READ, self)
+        self._parser = httptools.HttpResponseParser(self)
+        return self._socket
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    found = generate(
+        Load.model_validate_json(sys.argv[1]),
+        [file.read_bytes() for file in sorted(Path(sys.argv[2]).glob("*.request"))],
+    )
+    sys.stdout.write(found.figures().model_dump_json())

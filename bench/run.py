@@ -1,133 +1,349 @@
-"""One run: the limit and every target, interleaved in rounds; then overload and soak."""
+"""Measures this service, its peers and the in-process limit in alternating rounds.
 
+What was measured is written after each server, so that a run that was stopped goes on where it was.
+"""
+
+import json
+import os
+import platform
+import random
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
-from bench.context import Context
-from bench.endurance import measure_overload, measure_soak
-from bench.errors import LoadFailed
-from bench.generator import last_line
-from bench.limit import LimitJob, LimitRound, combine
-from bench.machine import describe_machine, revision
-from bench.results import Limit, ModelFacts, Overload, Results, Soak, TargetResult
-from bench.target_run import TargetRun
-from bench.targets import OURS, REPOSITORY, Target
-from contract.manifest import MODEL_FILE, read_manifest
+from bench.limit import Limit, cores
+from bench.load import HOST, OK, Figures, Load, LoadFailed, request, run
+from bench.peers import VARIABLE, Decoder, Peer
+from bench.servers import Command, Server, ServerFailed, free_port
+from contract.manifest import PRECISION_FILES
+from contract.radiograph import decode
+from tests.synthetic import as_jpeg, synthetic_radiograph
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+OURS, DEFAULT, TWO = "pneumoscope", "pneumoscope-default", "pneumoscope-two"
+BUSY = "closed 16"
+SHARES = {"open 50 %": 0.5, "open 70 %": 0.7, "open 85 %": 0.85}
+OVERLOAD, OVERLOAD_FACTOR = "overload", 4
+LOADS = ("closed 1", BUSY, "closed 64", *SHARES)
+# More than the service lets in, less than the 1024 files that a process may open by default.
+MOST_CONNECTIONS = 512
+# Of the largest difference between a server's probabilities and those of the session.
+TOLERANCE, OTHER_PRECISION = 1e-3, 0.05
+Body = Literal["raw", "multipart"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cell(_Frozen):
+    """One load on one server in one round; ``cpu_ms`` is of all its processes, per answer."""
+
+    figures: Figures
+    cpu_ms: float
+
+
+class Visit(_Frozen):
+    """One server in one round: every load on it, by name; ``failure`` is why there are none.
+
+    ``difference`` is the largest of its probabilities to those of the in-process session.
+    """
+
+    cells: dict[str, Cell] = {}
+    memory_bytes: int = 0
+    start_s: float = 0
+    difference: float = 0
+    failure: str | None = None
+
+
+class Results(BaseModel):
+    """A run. ``visits`` and ``limits`` are by round, then by target or graph file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    facts: dict[str, str]
+    model: str
+    precisions: dict[str, str]
+    limits: list[dict[str, Limit]] = []
+    visits: list[dict[str, Visit]] = []
 
 
 @dataclass(frozen=True, slots=True)
-class Extras:
-    """What is measured besides the targets. ``before`` is the other checkout, if there is one."""
+class Plan:
+    """How much is measured; ``targets`` are the keys of the only ones, all where it is empty."""
 
-    overload: bool
-    before: Path | None
+    rounds: int = 5
+    seconds: float = 1.6
+    warmup_s: float = 0.4
+    targets: tuple[str, ...] = ()
+    models: Path = REPOSITORY / "models"
+    provider: Literal["cpu", "cuda"] = "cpu"
 
 
-def measure_all(context: Context, targets: Sequence[Target], extras: Extras) -> Results:
-    """Measure everything.
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server with one kind of body: this service with settings, or a peer with a decoder."""
+
+    server: str
+    title: str
+    body: Body = "raw"
+    framework: Literal["fastapi", "litserve"] | None = None
+    decoder: Decoder = "ours"
+    settings: dict[str, str] = field(default_factory=dict)
+    loads: tuple[str, ...] = LOADS
+
+    @property
+    def key(self) -> str:
+        """Its name in the results."""
+        return f"{self.server} {self.body}"
+
+    def command(self, plan: Plan, bundle: Path | None, port: int) -> Command:
+        """How to start it; only a peer needs the bundle."""
+        if self.framework is None:
+            console_script = Path(sys.executable).with_name("pneumo-serve")
+            arguments = (
+                str(console_script), "run", "--host", HOST, "--port", str(port),
+                "--models-dir", str(plan.models), "--provider", plan.provider,
+            )  # fmt: skip
+            return Command(arguments, self.settings)
+        assert bundle is not None, "a peer serves a bundle"  # noqa: S101 - for the type checker
+        tuned = {"workers": cores(), "threads": 1} if self.decoder == "ours" else {}
+        peer = Peer.model_validate(
+            {
+                "framework": self.framework, "decoder": self.decoder, "body": self.body,
+                "bundle": bundle, "port": port, "provider": plan.provider, **tuned,
+            }
+        )  # fmt: skip
+        module = "bench.peers" if self.framework == "fastapi" else "bench.litserve_peer"
+        return Command((sys.executable, "-m", module), {VARIABLE: peer.model_dump_json()})
+
+
+def targets() -> tuple[Target, ...]:
+    """All that is measured, in the order of a round."""
+    fp32 = {"PNEUMO_PRECISION": "fp32"}
+    decoders: dict[Decoder, str] = {"pillow": "Pillow", "opencv": "OpenCV", "ours": "our decode"}
+    raw = [
+        Target(OURS, "Pneumoscope, fp32", settings=fp32, loads=(*LOADS, OVERLOAD)),
+        Target(DEFAULT, "Pneumoscope as it comes"),
+        *(
+            Target(f"{framework}-{decoder}", f"{name}, {words}", "raw", framework, decoder)
+            for framework, name in (("fastapi", "FastAPI handler"), ("litserve", "LitServe"))
+            for decoder, words in decoders.items()
+        ),
+    ]  # fmt: skip
+    form = [
+        Target(
+            t.server, t.title, "multipart", t.framework, t.decoder, t.settings, (BUSY, "open 70 %")
+        )
+        for t in raw
+    ]
+    two = {**fp32, "PNEUMO_WORKERS": "2"}
+    return (
+        *raw,
+        *form,
+        Target(TWO, "Pneumoscope, fp32, two processes", settings=two, loads=(BUSY,)),
+    )
+
+
+def measure(plan: Plan, results_file: Path, say: Callable[[str], None]) -> Results:
+    """Measure everything that ``results_file`` does not have yet, and write it there.
 
     Raises:
-        LoadFailed: The limit, or the overload or soak of this service, could not be measured.
-        ServerFailed: This service does not start once more for them.
+        ServerFailed: This service does not start.
+        LoadFailed: The limit could not be measured.
     """
-    started_at = datetime.now(UTC)
-    runs = [TargetRun(context, target) for target in targets]
-    limit = _measure_rounds(context, runs)
-    results = tuple(run.result() for run in runs)
-    overload, soak = _endure(context, targets, results, extras)
-    return Results(
-        started_at=started_at,
-        finished_at=datetime.now(UTC),
-        revision=revision(REPOSITORY),
-        before=revision(extras.before) if extras.before else None,
-        provider=context.conditions.provider,
-        quick=context.plan.quick,
-        rounds=context.plan.rounds,
-        seconds=context.plan.seconds,
-        machine=describe_machine(),
-        images=context.images.facts,
-        model=_model_facts(context.conditions.bundle),
-        limit=limit,
-        targets=results,
-        overload=overload,
-        soak=soak,
-    )
+    images = load_images()
+    requests = {
+        b: [request("/predict", image, b) for image in images] for b in ("raw", "multipart")
+    }
+    chosen = [t for t in targets() if not plan.targets or t.server in plan.targets]
+    results = _resumed(plan, results_file, requests["raw"], images)
+    bundle = plan.models / results.model
+    began, done = time.monotonic(), 0
+    steps = plan.rounds * len(chosen)
+    for number in range(plan.rounds):
+        if len(results.visits) <= number:
+            results.limits.append(_limits(results, bundle, images, plan.seconds))
+            results.visits.append({})
+        for target in chosen:
+            done += 1
+            if target.key in results.visits[number]:
+                continue
+            say(
+                f"round {number + 1} of {plan.rounds}, {target.title}, {target.body}: step {done} "
+                f"of {steps}, {time.monotonic() - began:.0f} s so far"
+            )
+            expected = _expected(results, number, target)
+            visit = _visit(plan, target, bundle, requests[target.body], expected)
+            if visit.failure:
+                say(f"  {visit.failure}")
+            results.visits[number][target.key] = visit
+            results_file.write_text(results.model_dump_json(indent=1) + "\n")
+    return results
 
 
-def _measure_rounds(context: Context, runs: Sequence[TargetRun]) -> Limit:
-    """The limit and all targets in turn, again and again, so that drift touches all alike."""
-    for run in runs:
-        run.choose_settings()
-    limits: list[LimitRound] = []
-    for number in range(context.plan.rounds):
-        context.say(f"round {number + 1} of {context.plan.rounds}: the in-process limit")
-        limits.append(_limit_round(context))
-        expected = np.array(limits[0].probabilities)
-        for run in runs:
-            run.measure_round(expected)
-    return combine(limits, context.conditions.provider)
-
-
-def _endure(
-    context: Context, targets: Sequence[Target], results: Sequence[TargetResult], extras: Extras
-) -> tuple[Overload | None, Soak | None]:
-    service = next((target for target in targets if target.key == OURS), None)
-    peak_per_s = _peak(results)
-    if service is None or not peak_per_s:
-        return None, None
-    overload = measure_overload(context, service, peak_per_s) if extras.overload else None
-    soak = measure_soak(context, service) if context.plan.soak_requests else None
-    return overload, soak
-
-
-def _peak(results: Sequence[TargetResult]) -> float | None:
-    """The best throughput of this service with a raw body."""
-    rates = [
-        point.load.throughput
-        for result in results
-        if result.key == OURS
-        for point in result.closed.values()
+def load_images() -> list[bytes]:
+    """Full-size radiographs where there are some, else drawn ones of their mean size."""
+    data = Path(os.environ.get("PNEUMO_DATA") or REPOSITORY.parent / "shared" / "data")
+    files = [path.read_bytes() for path in sorted(data.glob("chest_xray_originals/*/*.jpeg"))]
+    files = files or [
+        as_jpeg(synthetic_radiograph(960, 1316, (seed % 4) / 4, seed=seed), 90)
+        for seed in range(36)
     ]
-    return max(rates, default=None)
+    # In their own order, large files come first and small ones last; a window of time must not
+    # see more of one kind than another does.
+    random.Random(0).shuffle(files)  # noqa: S311 - an order, not a secret
+    return files
 
 
-def _limit_round(context: Context) -> LimitRound:
-    """Measure the limit in a process of its own, whose threads are then gone."""
-    folder = context.conditions.scratch / "limit"
-    images = folder / "images"
-    images.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(context.images.files):
-        (images / f"{number:05d}").write_bytes(image)
-    job = LimitJob(
-        bundle=context.conditions.bundle,
-        images=images,
-        provider=context.conditions.provider,
-        cores=context.conditions.cores,
-        seconds=context.plan.seconds,
+def _resumed(
+    plan: Plan, results_file: Path, requests: Sequence[bytes], images: Sequence[bytes]
+) -> Results:
+    """What was measured of this revision with this plan; a new run where there is nothing."""
+    pixels = [radiograph.rows * radiograph.columns for radiograph in map(decode, images)]
+    packages = ("fastapi", "litserve", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
+    installed = {dist.metadata["Name"]: dist.version for dist in metadata.distributions()}
+    kilobytes = np.mean([len(image) for image in images]) / 1e3
+    facts = {
+        "Revision": _output("git", "rev-parse", "--short=12", "HEAD"),
+        "Machine": f"{_cpu_model()}, {cores()} cores, {platform.system()} {platform.release()}",
+        "Packages": f"Python {platform.python_version()}, "
+        + ", ".join(f"{name} {installed[name]}" for name in packages if name in installed),
+        "Images": f"{len(images)} radiographs, JPEG, on average {kilobytes:.0f} kB and "
+        f"{np.mean(pixels) / 1e6:.1f} megapixels",
+        "Extent": f"{plan.rounds} rounds, {plan.seconds:g} s for each load after "
+        f"{plan.warmup_s:g} s, provider {plan.provider}",
+    }
+    if results_file.is_file():
+        found = Results.model_validate_json(results_file.read_text())
+        if found.facts == facts:
+            return found
+    results_file.parent.mkdir(parents=True, exist_ok=True)
+    precisions, model = {}, ""
+    for target in targets():
+        if target.framework is None and target.body == "raw":
+            port = free_port()
+            with Server(target.command(plan, None, port), port) as server:
+                server.ready(requests[0])
+                answer = json.loads(server.ask(requests[0])[1])
+            precisions[target.server] = answer["precision"]
+            model = f"{answer['model']['name']}/{answer['model']['version']}"
+    return Results(facts=facts, model=model, precisions=precisions)
+
+
+def _limits(
+    results: Results, bundle: Path, images: Sequence[bytes], seconds: float
+) -> dict[str, Limit]:
+    """The limit of each precision that this service answered in."""
+    found = {}
+    with TemporaryDirectory(prefix="bench-limit-") as folder:
+        for number, image in enumerate(images):
+            Path(folder, f"{number:05d}").write_bytes(image)
+        for precision in sorted(set(results.precisions.values())):
+            file = PRECISION_FILES[precision]  # type: ignore[index]
+            command = (sys.executable, "-m", "bench.limit", str(bundle), file, folder, str(seconds))
+            ended = subprocess.run(  # noqa: S603 - this project's own module
+                command, cwd=REPOSITORY, capture_output=True, text=True, check=False
+            )
+            if ended.returncode:
+                raise LoadFailed(f"The limit was not measured: {ended.stderr[-500:]}")
+            found[precision] = Limit.model_validate_json(ended.stdout)
+    return found
+
+
+def _expected(results: Results, number: int, target: Target) -> np.ndarray:
+    precision = results.precisions.get(target.server, "fp32")
+    return np.array(results.limits[number][precision].probabilities)
+
+
+def _visit(
+    plan: Plan, target: Target, bundle: Path, requests: Sequence[bytes], expected: np.ndarray
+) -> Visit:
+    port = free_port()
+    try:
+        with Server(target.command(plan, bundle, port), port) as server:
+            start_s = server.ready(requests[0])
+            difference = _difference(server, requests, expected, target)
+            cells: dict[str, Cell] = {}
+            for load in target.loads:
+                cells[load] = _cell(plan, server, requests, load, cells)
+            return Visit(
+                cells=cells,
+                memory_bytes=server.memory_bytes(),
+                start_s=start_s,
+                difference=difference,
+            )
+    except (ServerFailed, LoadFailed) as error:
+        return Visit(failure=str(error))
+
+
+def _difference(
+    server: Server, requests: Sequence[bytes], expected: np.ndarray, target: Target
+) -> float:
+    """Post every image once, and compare; a peer's own decode may differ as it does.
+
+    Raises:
+        ServerFailed: An answer is no 200, or not what the model says.
+    """
+    found = []
+    for content in requests:
+        status, body = server.ask(content)
+        if status != OK:
+            raise ServerFailed(f"it answered {status}: {body[:200]!r}")
+        found.append(_probabilities(json.loads(body)))
+    difference = float(np.abs(np.array(found) - expected).max())
+    allowed = OTHER_PRECISION if target.server == DEFAULT else TOLERANCE
+    if target.decoder == "ours" and not difference <= allowed:
+        raise ServerFailed(f"its probabilities are off by up to {difference:.2g}")
+    return difference
+
+
+def _probabilities(answer: dict[str, list[float]]) -> list[float]:
+    """Those of this service's answer, or of a peer's."""
+    if "results" in answer:
+        return [finding["probability"] for finding in answer["results"][0]["findings"]]  # type: ignore[index]
+    return answer["probabilities"]
+
+
+def _cell(
+    plan: Plan, server: Server, requests: Sequence[bytes], load: str, before: dict[str, Cell]
+) -> Cell:
+    peak = max((cell.figures.throughput for cell in before.values()), default=0)
+    share = OVERLOAD_FACTOR if load == OVERLOAD else SHARES.get(load)
+    if share is not None and not peak:
+        raise LoadFailed("no load before this one got an answer")
+    connections = MOST_CONNECTIONS if share is not None else int(load.split()[1])
+    what = Load(
+        port=server.port,
+        connections=connections,
+        rate_per_s=None if share is None else peak * share,
+        warmup_s=plan.warmup_s,
+        seconds=plan.seconds,
     )
-    (folder / "job.json").write_text(job.model_dump_json())
-    command = (sys.executable, "-m", "bench.limit", folder / "job.json", folder / "result.json")
-    ended = subprocess.run(  # noqa: S603 - this project's own module
-        command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, check=False
+    cpu_began = server.cpu_s()
+    figures = run(what, requests)
+    return Cell(
+        figures=figures, cpu_ms=(server.cpu_s() - cpu_began) * 1000 / max(1, figures.answers)
     )
-    if ended.returncode:
-        raise LoadFailed(f"The limit was not measured: {last_line(ended.stderr)}")
-    return LimitRound.model_validate_json((folder / "result.json").read_text())
 
 
-def _model_facts(bundle: Path) -> ModelFacts:
-    manifest = read_manifest(bundle)
-    return ModelFacts(
-        name=manifest.name,
-        version=manifest.version,
-        digest=manifest.digest,
-        bytes=(bundle / MODEL_FILE).stat().st_size,
-        height=manifest.preprocessing.height,
-        width=manifest.preprocessing.width,
+def _cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def _output(*command: str) -> str:
+    result = subprocess.run(  # noqa: S603 - git
+        command, cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
+    return result.stdout.strip() or "unknown"

@@ -1,4 +1,7 @@
-"""Starts one server, waits for its first answer, and ends all of its processes, and no others."""
+"""Starts one server, and knows the memory and the CPU time of all of its processes.
+
+Source: proc_pid_stat(5), proc_pid_smaps(5), prctl(2).
+"""
 
 import contextlib
 import ctypes
@@ -12,44 +15,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from typing import Self
 
-from bench import processes
-from bench.errors import ServerFailed
-from bench.processes import Memory, ProcessId
-from bench.wire import HOST
+from bench.load import HOST
 
-START_UP_LIMIT_S = 180.0
+START_UP_LIMIT_S = 120.0
 GRACE_S = 20.0
 POLL_S = 0.01
-ANSWER_TIMEOUT_S = 30
-LOG_LINES, LOG_CHARACTERS = 5, 1000
-# Source: prctl(2).
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+# Fields of /proc/PID/stat, counted from the one after the command's name.
+_STATE, _PARENT, _CPU, _BEGAN = 0, 1, slice(11, 15), 19
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None)
 
 
+class ServerFailed(Exception):
+    """A server did not start, or went away."""
+
+
 @dataclass(frozen=True, slots=True)
-class ServerCommand:
-    """How to start a server: its command line, folder, and what is added to the environment."""
+class Command:
+    """How to start a server: its command line, and what is added to the environment."""
 
     arguments: Sequence[str]
-    folder: Path
     environment: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """Status and body."""
-
-    status: int
-    body: bytes
-
-
 class Server:
-    """A running server, with every process that it started."""
+    """A running server, with every process that it started; a context manager that ends them."""
 
-    def __init__(self, command: ServerCommand, port: int) -> None:
+    def __init__(self, command: Command, port: int) -> None:
         """Start it.
 
         Args:
@@ -57,11 +52,11 @@ class Server:
             port: Where it is going to listen on the loopback interface.
         """
         self.port = port
-        self._log: IO[bytes] = TemporaryFile()  # noqa: SIM115 - closed in stop
+        self._log = TemporaryFile()  # noqa: SIM115 - closed in stop
         self._began = time.perf_counter()
         self._process = subprocess.Popen(  # noqa: S603 - the benchmark's own table of commands
             command.arguments,
-            cwd=command.folder,
+            cwd=Path(__file__).resolve().parents[1],
             env={**os.environ, **command.environment},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -69,13 +64,18 @@ class Server:
             # Some servers leave their children to init; so they stay in this server's tree.
             preexec_fn=_adopt_orphans,
         )
-        self._seen: frozenset[ProcessId] = frozenset()
+        self._seen: dict[int, int] = {}
+
+    def __enter__(self) -> Self:
+        """The server itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all of its processes."""
+        self.stop()
 
     def ready(self, request: bytes) -> float:
         """Wait until a request is answered with 200.
-
-        Args:
-            request: A whole HTTP request.
 
         Returns:
             Seconds since the start.
@@ -87,43 +87,42 @@ class Server:
             if self._process.poll() is not None:
                 raise ServerFailed(f"it ended before its first answer: {self.log_tail()}")
             with contextlib.suppress(OSError, http.client.HTTPException):
-                if self.ask(request).status == http.HTTPStatus.OK:
+                if self.ask(request)[0] == http.HTTPStatus.OK:
                     return time.perf_counter() - self._began
             time.sleep(POLL_S)
         raise ServerFailed(f"no answer within {START_UP_LIMIT_S:.0f} s: {self.log_tail()}")
 
-    def ask(self, request: bytes) -> HttpAnswer:
-        """Send one request on a connection of its own.
+    def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Send one request on a connection of its own; status and body of the answer.
 
         Raises:
-            OSError: There is no connection.
-            HTTPException: What came is no HTTP answer.
+            OSError, HTTPException: There is no connection, or no HTTP answer.
         """
-        with socket.create_connection((HOST, self.port), ANSWER_TIMEOUT_S) as connection:
+        with socket.create_connection((HOST, self.port), 30) as connection:
             connection.sendall(request)
             answer = http.client.HTTPResponse(connection)
             answer.begin()
-            return HttpAnswer(answer.status, answer.read())
+            return answer.status, answer.read()
 
-    def processes(self) -> frozenset[ProcessId]:
-        """Its processes that run now."""
-        now = processes.tree(self._process.pid)
-        self._seen |= now
-        return now
+    @property
+    def root(self) -> int:
+        """The number of the process that was started."""
+        return self._process.pid
 
-    def memory(self) -> Memory:
-        """What its processes have in memory now."""
-        return processes.memory(self.processes())
+    def memory_bytes(self) -> int:
+        """What its processes have in memory, with shared pages shared out (PSS)."""
+        return sum(_proportional(pid) for pid in self.processes())
 
     def cpu_s(self) -> float:
-        """The CPU time that its processes have spent so far."""
-        return processes.cpu_s(self.processes())
+        """The CPU time that its processes, and their children that have ended, have spent."""
+        stats = [stat for pid in self.processes() if (stat := _stat(pid))]
+        return sum(int(field) for stat in stats for field in stat[_CPU]) / _TICKS_PER_S
 
     def log_tail(self) -> str:
         """The last lines that it wrote."""
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return " | ".join(line.strip() for line in lines[-LOG_LINES:])[-LOG_CHARACTERS:]
+        return " | ".join(line.strip() for line in lines[-5:])[-1000:]
 
     def stop(self) -> None:
         """Ask it to end, wait, and end what is left of its own processes."""
@@ -134,14 +133,26 @@ class Server:
         while self._process.poll() is None and time.monotonic() < deadline:
             self.processes()
             time.sleep(POLL_S)
-        while left := [process for process in self._seen if processes.is_running(process)]:
-            for process in left:
+        while left := [pid for pid, began in self._seen.items() if _runs(pid, began)]:
+            for pid in left:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGKILL)
+                    os.kill(pid, signal.SIGKILL)
             time.sleep(POLL_S)
             self._process.poll()
         self._process.wait()
         self._log.close()
+
+    def processes(self) -> set[int]:
+        """The numbers of its processes that run now; each is remembered with its start time."""
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        stats = {pid: stat for pid in pids if (stat := _stat(pid))}
+        found = {self._process.pid} & stats.keys()
+        added = found
+        while added:
+            added = {pid for pid, stat in stats.items() if int(stat[_PARENT]) in added} - found
+            found = found | added
+        self._seen |= {pid: int(stats[pid][_BEGAN]) for pid in found}
+        return found
 
 
 def free_port() -> int:
@@ -149,6 +160,29 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def _runs(pid: int, began: int) -> bool:
+    """Whether it is still there: a number is given away again, but not with the same start."""
+    stat = _stat(pid)
+    return stat is not None and int(stat[_BEGAN]) == began and stat[_STATE] != "Z"
+
+
+def _stat(pid: int) -> list[str] | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The name, in parentheses, may itself hold spaces and parentheses.
+    return text.rpartition(")")[2].split()
+
+
+def _proportional(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def _adopt_orphans() -> None:

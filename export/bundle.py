@@ -1,16 +1,40 @@
-"""A finished workdir becomes a bundle."""
+"""A finished workdir becomes a bundle; a bundle gets what newer exports have."""
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
-from contract.manifest import ModelManifest, sha256_digest
-from export.convert import convert, promised_signature
-from export.errors import ExportError
-from export.golden import golden_answers
-from export.inference import open_session
-from export.package import next_version, write_bundle
-from export.parity import measure_parity
-from export.verify import read_images
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from contract.golden import read_golden
+from contract.manifest import (
+    GOLDEN_FILE,
+    MODEL_FILE,
+    OOD_SCORE,
+    PRECISION_FILES,
+    ModelManifest,
+    read_verified_model,
+    sha256_digest,
+)
+from contract.position import Templates
+from contract.quality import measure_pixels
+from export.convert import convert, measure_parity, promised_signature
+from export.errors import ExportError, ParityError
+from export.ood_graph import TOLERANCE as SCORE_TOLERANCE
+from export.ood_graph import fold_ood
+from export.quality_graph import OUTPUT, QUALITY, add_quality
+from export.quality_graph import TOLERANCES as QUALITY_TOLERANCES
+from export.session import open_session, run_in_batches
+from export.store import (
+    draw_phantoms,
+    golden_answers,
+    next_version,
+    replace_bundle,
+    write_bundle,
+)
+from export.verify import open_bundle, read_images
 from training.source import read_training_data
 from training.workdir import TrainedModel, load_trained
 
@@ -42,15 +66,14 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
     if trained.evaluation is None:
         raise ExportError("The model was not evaluated yet: run `pneumo-train evaluate` first.")
     serving = trained.serving_model()
-    spec = trained.config.preprocessing
+    spec, name = trained.config.preprocessing, trained.config.name
     signature = promised_signature(trained, serving)
-    model = convert(serving, signature).SerializeToString()
+    position = trained.calibration.quality.position if trained.calibration.quality else None
+    model = convert(serving, signature, position).SerializeToString()
     files = validation_files(workdir, data, trained, PARITY_IMAGES)
     session = open_session(model)
     parity = measure_parity(serving, session, read_images(files, spec))
-    golden = golden_answers({"fp32": session}, spec)
-    name = trained.config.name
-    figures = sorted((workdir / "figures").glob("*.png"))
+    golden = golden_answers({"fp32": session}, draw_phantoms(*spec.size))
     manifest = ModelManifest(
         name=name,
         version=version or next_version(models, name),
@@ -70,7 +93,7 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
         caveats=trained.config.caveats,
         golden_digest=sha256_digest(golden),
     )
-    return write_bundle(models, manifest, model, figures, golden)
+    return write_bundle(models, manifest, model, (workdir / "figures").glob("*.png"), golden)
 
 
 def validation_files(workdir: Path, data: Path, trained: TrainedModel, count: int) -> list[Path]:
@@ -84,6 +107,75 @@ def validation_files(workdir: Path, data: Path, trained: TrainedModel, count: in
     with (workdir / "split.csv").open(newline="") as table:
         rows = [row for row in csv.DictReader(table) if row["split"] == "validation"]
     return [dataset.root / row["path"] for row in rows[:: max(1, len(rows) // count)][:count]]
+
+
+def refresh_bundle(bundle: Path) -> Iterator[str]:
+    """Give the graphs of a bundle what newer exports have, and prove that they answer alike.
+
+    That is the quality measures as an output, the faster out-of-distribution score, and golden
+    answers. Digests, signature and card follow; the version stays.
+
+    Args:
+        bundle: ``models/<name>/<version>``.
+
+    Yields:
+        What was found of each file.
+
+    Raises:
+        ManifestError: The manifest, a digest or the signature is wrong.
+        ExportError: A graph answers otherwise than before. Nothing is written then.
+    """
+    manifest, _ = open_bundle(bundle)
+    golden = read_golden(bundle, manifest)
+    images = golden.images if golden else draw_phantoms(*manifest.preprocessing.size)
+    position = manifest.quality.position if manifest.quality else None
+    files, sessions = {}, {}
+    for precision in manifest.digests:
+        old = read_verified_model(bundle, manifest, precision)
+        proto = add_quality(fold_ood(onnx.load_from_string(old)), position)
+        new = bytes(proto.SerializeToString())
+        files[PRECISION_FILES[precision]] = new
+        sessions[str(precision)] = open_session(new)
+        yield f"{PRECISION_FILES[precision]}: {_check_alike(old, new, images, position)}"
+    answers = golden_answers(sessions, images)
+    digests = {file: sha256_digest(content) for file, content in files.items()}
+    outputs = [output for output in manifest.signature.outputs if output.name != QUALITY]
+    changes: dict[str, object] = {
+        "digest": digests[MODEL_FILE],
+        "signature": manifest.signature.model_copy(update={"outputs": (*outputs, OUTPUT)}),
+        "golden_digest": sha256_digest(answers),
+    }
+    if manifest.variants:
+        changes["variants"] = tuple(
+            variant.model_copy(update={"digest": digests[PRECISION_FILES[variant.precision]]})
+            for variant in manifest.variants
+        )
+    replace_bundle(bundle, manifest.model_copy(update=changes), {**files, GOLDEN_FILE: answers})
+
+
+def _check_alike(
+    old: bytes, new: bytes, images: NDArray[np.uint8], position: Templates | None
+) -> str:
+    """Compare two graphs on images, on negatives turned round, and on black; say what differs."""
+    several = np.concatenate([images, 255 - images[:, ::-1], np.zeros_like(images[:1])])
+    before, after = (run_in_batches(open_session(model), several) for model in (old, new))
+    measured = [measure_pixels(image[..., 0], position) for image in several]
+    # Of each, the difference as a share of what is allowed; all other outputs stay to the bit.
+    shares = {
+        name: np.abs(after[name] - expected) * np.inf
+        for name, expected in before.items()
+        if name != QUALITY and (after[name] != expected).any()
+    }
+    shares[QUALITY] = np.abs(after[QUALITY] - np.stack(measured)) / QUALITY_TOLERANCES
+    if OOD_SCORE in before:
+        shares[OOD_SCORE] = np.abs(after[OOD_SCORE] / before[OOD_SCORE] - 1) / SCORE_TOLERANCE
+    for name, share in shares.items():
+        # Not-a-number compares false with everything, so the accepted case is the one spelt out.
+        if not share.max() <= 1:
+            raise ParityError(f"{name} would differ by more than is allowed. Nothing was written.")
+    return ", ".join(
+        f"{name} at {share.max():.0%} of what is allowed" for name, share in shares.items()
+    )
 
 
 def _summary(trained: TrainedModel) -> str:

@@ -82,24 +82,26 @@ def quantize(
 
 
 @app.command()
-def golden(bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")]) -> None:
-    """Give a bundle of before golden.npz the answers that the service checks when it loads it."""
-    from export.golden import add_golden
+def refresh(bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")]) -> None:
+    """Give the graphs of a bundle what newer exports have, if they then answer as before."""
+    from export.bundle import refresh_bundle
 
     with _one_clear_line():
-        add_golden(bundle.resolve())
+        for line in refresh_bundle(bundle.resolve()):
+            typer.echo(line)
 
 
 @app.command()
-def triton(
-    models: Annotated[Path, typer.Option(help="The model repository.")] = _MODELS,
+def pixels(
+    bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")],
+    data: Annotated[Path, typer.Option(help="The data set that the model was trained on.")],
 ) -> None:
-    """Write the config.pbtxt with which NVIDIA Triton serves each model of a repository."""
-    from export.triton import write_triton_configs
+    """Say whether the figures hold with the pixels of today's decoder, on the held-out images."""
+    from export.pixels import check_pixels
 
     with _one_clear_line():
-        for file in write_triton_configs(models):
-            typer.echo(file)
+        for line in check_pixels(bundle.resolve(), data):
+            typer.echo(line)
 
 
 @app.command()

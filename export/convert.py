@@ -6,26 +6,41 @@ graph inputs: such a file converts, and cannot run. The SavedModel way does not.
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import keras
+import numpy as np
 import onnx
+import onnxruntime
+from numpy.typing import NDArray
 
-from contract.manifest import Signature, classifier_signature
-from export.errors import ConversionError
+from contract.manifest import OOD_SCORE, Parity, Signature, classifier_signature
+from contract.position import Templates
+from export.errors import ConversionError, ParityError
 from export.graph import check_graph, with_named_batch_axis
+from export.ood_graph import fold_ood
+from export.quality_graph import OUTPUT, add_quality
+from export.session import run_in_batches
 from training.workdir import TrainedModel
 
 OPSET = 18
+TOLERANCE = 1e-5
+# Of the score, as a share of it: it adds up hundreds of squares.
+SCORE_TOLERANCE = 1e-3
 
 
-def convert(model: keras.Model, signature: Signature) -> onnx.ModelProto:
+def convert(
+    model: keras.Model, signature: Signature, position: Templates | None = None
+) -> onnx.ModelProto:
     """Convert a Keras model with dict outputs into an ONNX graph with a named batch axis.
 
     Args:
         model: A built ``keras.Model``; its inputs and outputs are named as in the signature.
-        signature: What the graph must have in the end.
+        signature: What the graph must have in the end. Where it has ``quality``, the measures are
+            added to the graph.
+        position: The templates for those of them that speak of the position.
 
     Raises:
         ConversionError: tf2onnx failed; the inputs or outputs differ from the signature; or more
@@ -36,7 +51,9 @@ def convert(model: keras.Model, signature: Signature) -> onnx.ModelProto:
         model.export(saved_model, verbose=False)
         _run_tf2onnx(saved_model, onnx_file)
         proto = onnx.load(onnx_file)
-    proto = with_named_batch_axis(proto)
+    proto = fold_ood(with_named_batch_axis(proto))
+    if OUTPUT in signature.outputs:
+        proto = add_quality(proto, position)
     check_graph(proto, signature)
     return proto
 
@@ -48,12 +65,52 @@ def promised_signature(trained: TrainedModel, serving: keras.Model) -> Signature
         trained: The finished training.
         serving: Its serving model, which knows the size of the activation map.
     """
-    return classifier_signature(
+    signature = classifier_signature(
         trained.config.preprocessing,
         len(trained.calibration.findings),
         serving.output["activation_map"].shape[1:3],
         ood_score=trained.scorer is not None,
     )
+    return signature.model_copy(update={"outputs": (*signature.outputs, OUTPUT)})
+
+
+def measure_parity(
+    model: keras.Model,
+    session: onnxruntime.InferenceSession,
+    images: NDArray[np.uint8],
+    output: str = "probabilities",
+) -> Parity:
+    """Compare Keras and ONNX Runtime on the same images.
+
+    Args:
+        model: The Keras model with serving outputs.
+        session: A session on the graph converted from it.
+        images: Real images, uint8, shape (n, height, width, 1).
+        output: What must not differ by more than 1e-5.
+
+    Raises:
+        ParityError: A value differs by more, the out-of-distribution score by more than a
+            thousandth, or an output is missing.
+    """
+    found = run_in_batches(session, images)
+    expected: Mapping[str, NDArray[np.float32]] = model.predict(images, verbose=0)
+    if missing := sorted(set(expected) - set(found)):
+        raise ParityError(f"The graph lacks the outputs {missing}, which Keras has.")
+    difference = float(np.abs(found[output] - expected[output]).max())
+    # Not-a-number compares false with everything, so the accepted case is the one spelt out.
+    if not difference <= TOLERANCE:
+        raise ParityError(
+            f"Over {len(images)} images {output} differ by {difference:.2e} between Keras and ONNX "
+            f"Runtime; {TOLERANCE:.0e} is allowed. Nothing was written."
+        )
+    if OOD_SCORE in expected:
+        scores = np.abs(found[OOD_SCORE] / expected[OOD_SCORE] - 1).max()
+        if not scores <= SCORE_TOLERANCE:
+            raise ParityError(
+                f"Over {len(images)} images {OOD_SCORE} differs by {scores:.2%} between Keras and "
+                f"ONNX Runtime; {SCORE_TOLERANCE:.1%} is allowed. Nothing was written."
+            )
+    return Parity(images=len(images), max_probability_difference=difference, tolerance=TOLERANCE)
 
 
 def _run_tf2onnx(saved_model: Path, onnx_file: Path) -> None:

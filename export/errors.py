@@ -2,7 +2,7 @@
 
 ExportError
 ├── ConversionError     tf2onnx failed, or its graph is not the one that was promised
-├── ParityError         the graph answers otherwise than the Keras model
+├── ParityError         a graph answers otherwise than the model or the graph that it comes from
 ├── BundleExists        that version is already there
 ├── VariantRefused      a faster file does not answer as model.onnx does, or cannot be made
 └── VerificationError   a bundle does not do what its manifest says
@@ -18,7 +18,7 @@ class ConversionError(ExportError):
 
 
 class ParityError(ExportError):
-    """The graph answers otherwise than the Keras model."""
+    """A graph answers otherwise than the model or the graph that it comes from."""
 
 
 class BundleExists(ExportError):

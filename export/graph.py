@@ -1,19 +1,22 @@
-"""What can be read from an ONNX graph, or set right in it, without running it."""
+"""What can be read from an ONNX graph, set right in it, or added to it, without running it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+import numpy as np
 import onnx
+from onnx import numpy_helper, parser
 
 from contract.manifest import Signature, TensorSpec
 from export.errors import ConversionError
 
 MAX_TRANSPOSES = 2
+_FRAGMENTS = Path(__file__).parent / "templates"
 
 
 def with_named_batch_axis(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Call the first axis of every input and output ``batch``, as the manifest does."""
-    named = onnx.ModelProto()
-    named.CopyFrom(proto)
+    named = _copy(proto)
     for value in (*named.graph.input, *named.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     # Shapes of inner tensors still carry the old axis name; the runtime infers them anew.
@@ -32,6 +35,12 @@ def _tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
     shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
     return TensorSpec.model_validate({"name": value.name, "dtype": dtype, "shape": shape})
+
+
+def image_size(proto: onnx.ModelProto) -> tuple[int, int]:
+    """Height and width of the input ``image``."""
+    _, height, width, _ = (dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim)
+    return height, width
 
 
 def check_graph(proto: onnx.ModelProto, signature: Signature) -> None:
@@ -53,3 +62,80 @@ def check_graph(proto: onnx.ModelProto, signature: Signature) -> None:
             f"The converted graph has {transposes} Transpose nodes, at most {MAX_TRANSPOSES} may "
             "be left: look for a layer between the convolutions that works on another data layout."
         )
+
+
+def add_fragment(
+    proto: onnx.ModelProto,
+    name: str,
+    output: str,
+    constants: Mapping[str, object],
+    inputs: Mapping[str, str] | None = None,
+    values: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """A copy of a graph with more nodes at its end for a new output, or in place of an old one.
+
+    Args:
+        proto: A classifier with the input ``image``.
+        name: Of the fragment ``templates/<name>.onnxtxt``, which has its nodes in ONNX's own text
+            format; ``<name>/`` begins the names of its nodes and tensors.
+        output: Its output, such as ``float[batch] score``.
+        constants: By the names that the nodes have for them: floats, or lists of whole numbers.
+        inputs: Tensors of the graph, by the names that the nodes have for them.
+        values: What to put in place of words in capitals.
+    """
+    text = (_FRAGMENTS / f"{name}.onnxtxt").read_text()
+    for word, replacement in (values or {}).items():
+        text = text.replace(word, replacement)
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    fragment = parser.parse_graph(f"{name} () => ({output}) {{ {' '.join(lines)} }}")
+    made = fragment.output[0].name
+    kept = {"image": "image", made: made, **(inputs or {})}
+    extended = _copy(proto)
+    for old in [old for old in extended.graph.output if old.name == made]:
+        extended.graph.output.remove(old)
+        _rename(extended.graph, old.name, f"{name}/converted")
+    _forget(extended.graph, f"{name}/")
+    for node in fragment.node:
+        node.name = f"{name}/{node.output[0]}"
+        node.input[:] = [kept.get(tensor, f"{name}/{tensor}") for tensor in node.input]
+        node.output[:] = [kept.get(tensor, f"{name}/{tensor}") for tensor in node.output]
+    extended.graph.node.extend(fragment.node)
+    extended.graph.output.extend(fragment.output)
+    for constant, value in constants.items():
+        array = np.array(value)
+        array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
+        extended.graph.initializer.append(numpy_helper.from_array(array, f"{name}/{constant}"))
+    _without_unused(extended.graph)
+    onnx.checker.check_model(extended, full_check=True)
+    return extended
+
+
+def _forget(graph: onnx.GraphProto, prefix: str) -> None:
+    """Remove a fragment that was added before."""
+    for node in [node for node in graph.node if node.name.startswith(prefix)]:
+        graph.node.remove(node)
+    for constant in [tensor for tensor in graph.initializer if tensor.name.startswith(prefix)]:
+        graph.initializer.remove(constant)
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        node.output[:] = [new if tensor == old else tensor for tensor in node.output]
+
+
+def _without_unused(graph: onnx.GraphProto) -> None:
+    """Remove the nodes and constants that no output needs."""
+    needed = {output.name for output in graph.output}
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+    for node in [node for node in graph.node if needed.isdisjoint(node.output)]:
+        graph.node.remove(node)
+    for constant in [tensor for tensor in graph.initializer if tensor.name not in needed]:
+        graph.initializer.remove(constant)
+
+
+def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    return copy

@@ -10,7 +10,7 @@ import onnxruntime
 
 from export.convert import convert, promised_signature
 from export.errors import ExportError
-from export.inference import open_session
+from export.session import open_session
 from training.atomic import write_text
 from training.graph_measurement import GRAPH_MEASUREMENT, GraphMeasurement, model_digest
 from training.workdir import TrainedModel, Workdir, load_trained

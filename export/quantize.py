@@ -1,8 +1,10 @@
 """Faster files beside a bundle's model.onnx: made from it, compared with it, only then added."""
 
 import csv
+import statistics
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,12 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from contract.golden import Golden, golden_bytes, read_golden
+from contract.decision import Familiarity, decide
+from contract.findings import Label
+from contract.golden import read_golden
 from contract.manifest import (
-    CARD_FILE,
-    FIGURES,
     GOLDEN_FILE,
+    OOD_SCORE,
     PRECISION_FILES,
     ModelManifest,
     ReducedPrecision,
@@ -22,35 +25,71 @@ from contract.manifest import (
     read_verified_model,
     sha256_digest,
 )
-from contract.preprocessing import PreprocessingSpec, preprocess
-from contract.quality import Quality, QualityLimits, assess
-from contract.radiograph import decode
-from export.acceptance import ValidationImages, check, compare, measure_speedup
+from contract.quality import Quality
 from export.errors import VariantRefused
-from export.fp16 import to_fp16
-from export.golden import draw_phantoms, open_sessions
 from export.graph import tensor_specs
-from export.inference import open_session, run_in_batches
-from export.int8 import to_int8
-from export.model_card import model_card
-from export.package import amend_bundle
-from export.verify import open_bundle, read_images
+from export.reduced import to_fp16, to_int8
+from export.session import open_session, run_in_batches
+from export.store import draw_phantoms, golden_answers, replace_bundle
+from export.verify import open_bundle, read_image, read_images
+from training.metrics import macro_auroc
 from training.source import read_training_data
 from training.workdir import load_trained
 
 CALIBRATION_IMAGES = 256
+MAX_AUROC_DROP = 0.005
+MIN_AGREEMENT = 0.99
+WARM_UP_RUNS = 5
+TIMED_RUNS = 100
 
 LabelledFiles = Sequence[tuple[Path, int]]
 """Files, each with the output that is right for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationImages:
+    """What both graphs are asked for.
+
+    ``images`` is uint8, shape (n, height, width, 1); ``classes`` is int, shape (n,): the true class
+    of each; ``qualities`` has the checks of each, None where the model has no limits.
+    """
+
+    images: NDArray[np.uint8]
+    classes: NDArray[np.int64]
+    qualities: tuple[Quality | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How two graphs compare on the same images; both shares are 0 to 1."""
+
+    images: int
+    auroc_fp32: float
+    auroc: float
+    agreement: float
+
+    def check(self) -> None:
+        """Refuse a graph that does not answer as the float32 one.
+
+        Raises:
+            VariantRefused: Its AUROC is lower by more than 0.005, or it decides less than 99 %
+                alike.
+        """
+        # Not-a-number compares false with everything, so the accepted case is the one spelt out.
+        lost = self.auroc_fp32 - self.auroc
+        if not (lost <= MAX_AUROC_DROP and self.agreement >= MIN_AGREEMENT):
+            raise VariantRefused(
+                f"AUROC {self.auroc_fp32:.4f} in fp32 and {self.auroc:.4f} in this precision, "
+                f"{self.agreement:.2%} of {self.images} validation images decided alike. At most "
+                f"{MAX_AUROC_DROP} may be lost, and at least {MIN_AGREEMENT:.0%} must agree. "
+                "Nothing was written."
+            )
 
 
 def quantize_bundle(
     bundle: Path, workdir: Path, data: Path, precision: ReducedPrecision
 ) -> Variant:
     """Make a faster file of a bundle's graph, and add it where it answers alike.
-
-    What the bundle has is not touched but for the list in its manifest, its card, and the golden
-    answers, which gain those of the new file.
 
     Args:
         bundle: ``models/<name>/<version>``.
@@ -77,13 +116,13 @@ def quantize_bundle(
         )
     splits = _read_splits(workdir, data, manifest)
     model = read_verified_model(bundle, manifest)
-    reduced = _converted(model, precision, splits, manifest.preprocessing)
+    reduced = _reduced(model, precision, splits["train"], manifest)
     graph = onnx.load_from_string(reduced).graph
     manifest.check_signature(tensor_specs(graph.input), tensor_specs(graph.output))
     old, new = open_session(model, threads=1), open_session(reduced, threads=1)
     validation = _validation_images(splits["validation"], manifest)
     found = compare(manifest, old, new, validation)
-    check(found)
+    found.check()
     variant = Variant(
         precision=precision,
         digest=sha256_digest(reduced),
@@ -94,8 +133,19 @@ def quantize_bundle(
         speedup=measure_speedup(old, new, validation.images[:1]),
         runtime=f"onnxruntime {onnxruntime.__version__}",
     )
-    golden = _golden(bundle, manifest, {precision: new})
-    _add(bundle, manifest, variant, reduced, golden)
+    golden = read_golden(bundle, manifest)
+    images = golden.images if golden else draw_phantoms(*manifest.preprocessing.size)
+    sessions = {
+        str(name): open_session(read_verified_model(bundle, manifest, name))
+        for name in manifest.digests
+    }
+    answers = golden_answers({**sessions, precision: new}, images)
+    changes = {
+        "variants": (*manifest.variants, variant),
+        "golden_digest": sha256_digest(answers),
+    }
+    files = {PRECISION_FILES[precision]: reduced, GOLDEN_FILE: answers}
+    replace_bundle(bundle, manifest.model_copy(update=changes), files)
     return variant
 
 
@@ -108,6 +158,84 @@ def summary(variant: Variant) -> str:
         "decided alike; "
         f"{variant.speedup:.2f} times as fast as fp32 on one CPU thread of this machine{slower}."
     )
+
+
+def compare(
+    manifest: ModelManifest,
+    reference: onnxruntime.InferenceSession,
+    candidate: onnxruntime.InferenceSession,
+    validation: ValidationImages,
+) -> Agreement:
+    """Ask two graphs the same, and decide as the service does, gates included.
+
+    Two answers are alike where they name the same finding, or both refer, and where both find the
+    image familiar or both do not.
+    """
+    old, new = (run_in_batches(session, validation.images) for session in (reference, candidate))
+    verdicts = (_verdicts(manifest, outputs, validation) for outputs in (old, new))
+    alike = [first == second for first, second in zip(*verdicts, strict=True)]
+    return Agreement(
+        images=len(alike),
+        auroc_fp32=_auroc(old["probabilities"], validation.classes),
+        auroc=_auroc(new["probabilities"], validation.classes),
+        agreement=float(np.mean(alike)),
+    )
+
+
+def measure_speedup(
+    reference: onnxruntime.InferenceSession,
+    candidate: onnxruntime.InferenceSession,
+    image: NDArray[np.uint8],
+) -> float:
+    """How many times less CPU time the second one needs for an image, in turns with the first.
+
+    Args:
+        reference: A session of one thread.
+        candidate: Another one of one thread.
+        image: uint8, shape (1, height, width, 1).
+
+    Returns:
+        The ratio of the medians. It is the thread's own time: what else the machine does meanwhile
+        does not count.
+    """
+    times = [
+        (_thread_time(reference, image), _thread_time(candidate, image))
+        for _ in range(WARM_UP_RUNS + TIMED_RUNS)
+    ]
+    old, new = zip(*times[WARM_UP_RUNS:], strict=True)
+    return float(statistics.median(old) / statistics.median(new))
+
+
+def _thread_time(session: onnxruntime.InferenceSession, image: NDArray[np.uint8]) -> float:
+    # What a request without a heatmap asks for.
+    asked = [output.name for output in session.get_outputs() if output.name != "activation_map"]
+    began = time.thread_time()
+    session.run(asked, {"image": image})
+    return time.thread_time() - began
+
+
+def _auroc(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
+    once = np.ones((1, len(classes)))
+    return float(macro_auroc(probabilities.astype(np.float64), classes, once)[0])
+
+
+def _verdicts(
+    manifest: ModelManifest, outputs: dict[str, NDArray[np.float32]], validation: ValidationImages
+) -> list[tuple[Label | None, bool]]:
+    gate, found = manifest.out_of_distribution, []
+    for number, row in enumerate(outputs["probabilities"].tolist()):
+        familiarity = (
+            Familiarity(score=float(outputs[OOD_SCORE][number]), limit=gate.limit) if gate else None
+        )
+        decision = decide(
+            manifest.labels,
+            row,
+            manifest.operating_points,
+            quality=validation.qualities[number],
+            familiarity=familiarity,
+        )
+        found.append((decision.label, "out_of_distribution" in decision.reasons))
+    return found
 
 
 def _read_splits(workdir: Path, data: Path, manifest: ModelManifest) -> Mapping[str, LabelledFiles]:
@@ -127,64 +255,18 @@ def _read_splits(workdir: Path, data: Path, manifest: ModelManifest) -> Mapping[
     return splits
 
 
-def _converted(
-    model: bytes,
-    precision: ReducedPrecision,
-    splits: Mapping[str, LabelledFiles],
-    spec: PreprocessingSpec,
+def _reduced(
+    model: bytes, precision: ReducedPrecision, training: LabelledFiles, manifest: ModelManifest
 ) -> bytes:
     if precision == "fp16":
         return to_fp16(model)
-    files = [file for file, _ in splits["train"]]
+    files = [file for file, _ in training]
     # Spread evenly over the table, where the classes and the sources follow one another.
     chosen = files[:: max(1, len(files) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
-    return to_int8(model, read_images(chosen, spec))
+    return to_int8(model, read_images(chosen, manifest.preprocessing))
 
 
 def _validation_images(files: LabelledFiles, manifest: ModelManifest) -> ValidationImages:
-    spec, limits = manifest.preprocessing, manifest.quality
-    images, qualities = zip(*(_read(file, spec, limits) for file, _ in files), strict=True)
+    images, qualities = zip(*(read_image(file, manifest) for file, _ in files), strict=True)
     classes = [output for _, output in files]
     return ValidationImages(np.stack(images), np.array(classes, np.int64), qualities)
-
-
-def _read(
-    file: Path, spec: PreprocessingSpec, limits: QualityLimits | None
-) -> tuple[NDArray[np.uint8], Quality | None]:
-    radiograph = decode(file.read_bytes(), at_least=spec.size)
-    image = preprocess(radiograph, spec)
-    quality = assess(image, radiograph.rows, radiograph.columns, limits) if limits else None
-    return image, quality
-
-
-def _golden(
-    bundle: Path, manifest: ModelManifest, new: Mapping[str, onnxruntime.InferenceSession]
-) -> bytes:
-    """The golden answers with those of the new session; all of them where there were none."""
-    golden = read_golden(bundle, manifest)
-    if golden is None:
-        golden = Golden(draw_phantoms(*manifest.preprocessing.size), {})
-        new = {**open_sessions(bundle, manifest), **new}
-    answers = {
-        name: run_in_batches(session, golden.images)["probabilities"]
-        for name, session in new.items()
-    }
-    return golden_bytes(replace(golden, probabilities={**golden.probabilities, **answers}))
-
-
-def _add(
-    bundle: Path, manifest: ModelManifest, variant: Variant, model: bytes, golden: bytes
-) -> None:
-    described = manifest.model_copy(
-        update={
-            "variants": (*manifest.variants, variant),
-            "golden_digest": sha256_digest(golden),
-        }
-    )
-    figures = [f"{FIGURES}/{file.name}" for file in sorted((bundle / FIGURES).glob("*.png"))]
-    files = {
-        PRECISION_FILES[variant.precision]: model,
-        GOLDEN_FILE: golden,
-        CARD_FILE: model_card(described, figures).encode(),
-    }
-    amend_bundle(bundle, manifest, described, files)

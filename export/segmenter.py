@@ -2,21 +2,12 @@
 
 from pathlib import Path
 
-import keras
-import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
-
-from contract.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, Parity, sha256_digest
+from contract.manifest import sha256_digest
 from contract.segmenter import LUNG_MASK, SegmenterManifest, segmenter_signature
-from export.convert import convert
-from export.errors import ExportError, ParityError
-from export.folder import whole_folder
-from export.inference import open_session, run_in_batches
-from export.package import next_version
-from export.parity import TOLERANCE
-from export.segmenter_card import segmenter_card
-from export.triton import write_triton_config
+from export.convert import convert, measure_parity
+from export.errors import ExportError
+from export.session import open_session
+from export.store import next_version, write_bundle
 from export.verify import read_images
 from training.errors import WorkdirMismatch
 from training.lungs.dataset import list_lung_images, mask_digest
@@ -61,59 +52,11 @@ def export_segmenter(workdir: Path, data: Path, models: Path, version: int | Non
         preprocessing=spec,
         metrics=trained.evaluation.metrics,
         provenance=trained.provenance,
-        parity=mask_parity(serving, open_session(model), images),
+        parity=measure_parity(serving, open_session(model), images, LUNG_MASK),
         lung_field=trained.lung_field,
         caveats=trained.recipe.caveats,
     )
-    return write_segmenter(models, manifest, model)
-
-
-def write_segmenter(models: Path, manifest: SegmenterManifest, model: bytes) -> Path:
-    """Write a segmenter's bundle, whole or not at all.
-
-    Args:
-        models: The model repository's root.
-        manifest: What to write; its name and version choose the folder.
-        model: The bytes of model.onnx; their digest is the manifest's.
-
-    Returns:
-        The new bundle's folder.
-
-    Raises:
-        BundleExists: That version is there already.
-    """
-    bundle = models / manifest.name / str(manifest.version)
-    with whole_folder(bundle) as draft:
-        (draft / MODEL_FILE).write_bytes(model)
-        (draft / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
-        (draft / CARD_FILE).write_text(segmenter_card(manifest))
-    write_triton_config(bundle, manifest.signature)
-    return bundle
-
-
-def mask_parity(
-    model: keras.Model, session: onnxruntime.InferenceSession, images: NDArray[np.uint8]
-) -> Parity:
-    """Compare Keras and ONNX Runtime on the same images.
-
-    Args:
-        model: The Keras model with the mask output.
-        session: A session on the graph converted from it.
-        images: Real images, uint8, shape (n, height, width, 1).
-
-    Raises:
-        ParityError: A pixel's probability differs by more than 1e-5.
-    """
-    found = run_in_batches(session, images)[LUNG_MASK]
-    expected = model.predict(images, verbose=0)[LUNG_MASK]
-    difference = float(np.abs(found - expected).max())
-    # Not-a-number compares false with everything, so the accepted case is the one spelt out.
-    if not difference <= TOLERANCE:
-        raise ParityError(
-            f"Over {len(images)} images a pixel differs by {difference:.2e} between Keras and ONNX "
-            f"Runtime; {TOLERANCE:.0e} is allowed. Nothing was written."
-        )
-    return Parity(images=len(images), max_probability_difference=difference, tolerance=TOLERANCE)
+    return write_bundle(models, manifest, model)
 
 
 def held_out_files(work: LungWorkdir, data: Path, trained: TrainedSegmenter) -> list[Path]:

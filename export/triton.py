@@ -8,12 +8,10 @@ Source: NVIDIA Triton, model configuration and its schema, model_config.proto.
 
 from pathlib import Path
 
-from contract.manifest import Signature, TensorSpec, read_manifest
-from contract.segmenter import is_segmenter, read_segmenter
+from contract.manifest import Signature, TensorSpec
 
 CONFIG_FILE = "config.pbtxt"
 MAX_BATCH_SIZE = 32
-PREFERRED_BATCH_SIZES = (4, 8, 16, 32)
 _DATA_TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
 
 
@@ -34,7 +32,7 @@ def triton_config(name: str, signature: Signature) -> str:
         f"{_tensors('output', signature.outputs)}"
         "version_policy { latest { num_versions: 1 } }\n"
         "dynamic_batching {\n"
-        f"  preferred_batch_size: {list(PREFERRED_BATCH_SIZES)}\n"
+        f"  preferred_batch_size: [4, 8, 16, {MAX_BATCH_SIZE}]\n"
         "  priority_levels: 2\n"
         "  default_priority_level: 2\n"
         "}\n"
@@ -52,34 +50,10 @@ def write_triton_config(bundle: Path, signature: Signature) -> None:
         (bundle.parent / CONFIG_FILE).write_text(triton_config(bundle.parent.name, signature))
 
 
-def write_triton_configs(models: Path) -> list[Path]:
-    """Describe every model of a repository.
-
-    Returns:
-        The files that were written.
-
-    Raises:
-        ManifestError: A newest version is not what its manifest says.
-    """
-    written = []
-    for folder in sorted(path for path in models.iterdir() if path.is_dir()):
-        bundle = newest_version(folder)
-        if bundle is not None:
-            write_triton_config(bundle, _signature(bundle))
-            written.append(folder / CONFIG_FILE)
-    return written
-
-
 def newest_version(folder: Path) -> Path | None:
     """The bundle with the highest version of a model; None where there is none."""
     bundles = [path for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()]
     return max(bundles, key=lambda path: int(path.name), default=None)
-
-
-def _signature(bundle: Path) -> Signature:
-    if is_segmenter(bundle):
-        return read_segmenter(bundle)[0].signature
-    return read_manifest(bundle).signature
 
 
 def _tensors(kind: str, specs: tuple[TensorSpec, ...]) -> str:

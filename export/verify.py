@@ -13,11 +13,11 @@ from contract.decision import Decision, Familiarity, decide
 from contract.findings import Label
 from contract.manifest import OOD_SCORE, ModelManifest, read_manifest, read_verified_model
 from contract.preprocessing import PreprocessingSpec, preprocess
-from contract.quality import assess
-from contract.radiograph import Radiograph, decode
+from contract.quality import Quality, assess
+from contract.radiograph import decode
 from export.errors import VerificationError
 from export.graph import tensor_specs
-from export.inference import open_session, run_in_batches
+from export.session import open_session, run_in_batches
 
 
 class Answer(BaseModel):
@@ -58,7 +58,22 @@ def read_images(files: Sequence[Path], spec: PreprocessingSpec) -> NDArray[np.ui
     Raises:
         ImageError: A file cannot be read.
     """
-    return np.stack([preprocess(_decoded(file, spec), spec) for file in files])
+    return np.stack(
+        [preprocess(decode(file.read_bytes(), at_least=spec.size), spec) for file in files]
+    )
+
+
+def read_image(file: Path, manifest: ModelManifest) -> tuple[NDArray[np.uint8], Quality | None]:
+    """One image as the model sees it, and its checks where the model has limits.
+
+    Raises:
+        ImageError: The file cannot be read.
+    """
+    spec, limits = manifest.preprocessing, manifest.quality
+    radiograph = decode(file.read_bytes(), at_least=spec.size)
+    image = preprocess(radiograph, spec)
+    quality = assess(image, radiograph.rows, radiograph.columns, limits) if limits else None
+    return image, quality
 
 
 def answer(bundle: Path, files: Sequence[Path]) -> list[Answer]:
@@ -73,23 +88,15 @@ def answer(bundle: Path, files: Sequence[Path]) -> list[Answer]:
 
 
 def _answer(file: Path, manifest: ModelManifest, session: onnxruntime.InferenceSession) -> Answer:
-    radiograph = _decoded(file, manifest.preprocessing)
-    image = preprocess(radiograph, manifest.preprocessing)
+    image, quality = read_image(file, manifest)
     outputs = run_in_batches(session, image[np.newaxis])
-    limits, familiar = manifest.quality, manifest.out_of_distribution
+    gate = manifest.out_of_distribution
     row = outputs["probabilities"][0].tolist()
+    familiarity = (
+        Familiarity(score=float(outputs[OOD_SCORE][0]), limit=gate.limit) if gate else None
+    )
     decision = decide(
-        manifest.labels,
-        row,
-        manifest.operating_points,
-        quality=assess(image, radiograph.rows, radiograph.columns, limits) if limits else None,
-        familiarity=Familiarity(score=float(outputs[OOD_SCORE][0]), limit=familiar.limit)
-        if familiar
-        else None,
+        manifest.labels, row, manifest.operating_points, quality=quality, familiarity=familiarity
     )
     labelled = dict(zip(manifest.labels, row, strict=True))
     return Answer(file=file.name, probabilities=labelled, decision=decision)
-
-
-def _decoded(file: Path, spec: PreprocessingSpec) -> Radiograph:
-    return decode(file.read_bytes(), at_least=spec.size)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from contract.manifest import classifier_signature
 from export.convert import convert
-from export.inference import open_session, run_in_batches
+from export.session import open_session, run_in_batches
 from tests.training_data import tiny_recipe
 from training.backbones import BACKBONE
 from training.config import Recipe

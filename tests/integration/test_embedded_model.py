@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from contract.decision import decide
 from contract.manifest import ModelManifest
-from export.inference import run_in_batches
+from export.session import run_in_batches
 from export.verify import answer, open_bundle, read_images
 from service.settings import Settings
 from tests.integration.live import Live, problem, serving

@@ -3,10 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bench.errors import LoadFailed, NotLoopback
-from bench.load import Load, generate
-from bench.samples import NO_ANSWER, NOT_SENT, figures
-from bench.wire import raw_request
+from bench.load import NO_ANSWER, NOT_SENT, Load, LoadFailed, Samples, generate, request, run
 
 from .conftest import CountingServer
 
@@ -14,7 +11,7 @@ LARGE = bytes(500_000)
 
 
 def requests(*images: bytes) -> list[bytes]:
-    return [raw_request("/predict", image) for image in images]
+    return [request("/predict", image, "raw") for image in images]
 
 
 def test_a_closed_loop_sends_as_many_requests_as_it_is_told(server: CountingServer) -> None:
@@ -59,7 +56,7 @@ def test_every_status_is_counted(server: CountingServer) -> None:
 
     samples = generate(load, requests(b"image"))
 
-    assert figures([samples]).statuses == {"200": 6, "429": 3}
+    assert samples.figures().statuses == {"200": 6, "429": 3}
 
 
 def test_an_open_loop_sends_on_schedule(server: CountingServer) -> None:
@@ -114,5 +111,51 @@ def test_a_server_that_is_gone_ends_the_load(server: CountingServer) -> None:
 def test_another_host_is_never_loaded() -> None:
     load = Load(host="192.0.2.1", port=80, connections=1, seconds=1)
 
-    with pytest.raises(NotLoopback, match=r"192\.0\.2\.1"):
+    with pytest.raises(LoadFailed, match=r"192\.0\.2\.1"):
         generate(load, requests(b"image"))
+
+
+def test_a_load_in_a_process_of_its_own_finds_the_same(server: CountingServer) -> None:
+    load = Load(port=server.port, connections=2, seconds=30, max_requests=6)
+
+    found = run(load, requests(b"image"))
+
+    assert found.statuses == {"200": 6}
+    assert found.answers == len(server.bodies) == 6
+
+
+def test_a_process_that_fails_says_why(server: CountingServer) -> None:
+    port = server.port
+    server.server_close()
+
+    with pytest.raises(LoadFailed, match="got no answer"):
+        run(Load(port=port, connections=2, seconds=30), requests(b"image"))
+
+
+def test_a_form_holds_the_image_as_it_is(server: CountingServer) -> None:
+    load = Load(port=server.port, connections=1, seconds=30, max_requests=1)
+
+    generate(load, [request("/predict", b"the image", "multipart")])
+
+    [body] = server.bodies
+    assert b'name="file"' in body
+    assert b"\r\n\r\nthe image\r\n--" in body
+
+
+def test_the_warm_up_and_what_came_late_do_not_count() -> None:
+    samples = Samples(
+        intended_s=np.array([0.5, 1.0, 1.5, 1.9]),
+        finished_s=np.array([0.6, 1.1, 1.7, 2.4]),
+        statuses=np.array([200, 200, 503, 200], np.int16),
+        start_s=1.0,
+        stop_s=2.0,
+        cores=0.1,
+    )
+
+    found = samples.figures()
+
+    # One answer came within the second; of the two that were due in it, one took 100 ms, one 500.
+    assert found.throughput == 1
+    assert found.p50_ms == pytest.approx(300)
+    assert found.statuses == {"200": 2, "503": 1}
+    assert found.answers == 3

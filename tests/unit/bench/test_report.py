@@ -1,92 +1,94 @@
 from pathlib import Path
 
-from PIL import Image
+import pytest
 
-from bench.report import render, write_report
-from bench.results import Trial
+from bench.limit import Limit
+from bench.load import Figures as LoadFigures
+from bench.report import GOALS, Figures, write_report
+from bench.run import OVERLOAD, Cell, Results, Visit, targets
 
-from .results import make_results, point, target
-
-OURS = target("pneumoscope", 380, "ours")
-
-
-def test_the_page_begins_with_the_ratios() -> None:
-    page = render(make_results(OURS, target("fast", 200)))
-
-    assert page.index("## Ratios") < page.index("## 1 connection") < page.index("## 16 connections")
-    assert "| Throughput at 16, raw body ÷ in-process limit | 0.95 | at least 0.9 | met |" in page
+RATES = {"pneumoscope raw": 300, "pneumoscope-default raw": 400, "fastapi-pillow raw": 200}
+SESSION = Limit(per_s=360, cpu_ms=5.5, alone_ms=4, decode_ms=2.5, probabilities=((0.5, 0.5),))
 
 
-def test_the_page_has_every_server_in_every_table() -> None:
-    page = render(make_results(OURS, target("fast", 200)))
-
-    row = "| Fast | 200 (196-204) | 0.50 | 30.0 | 60.0 | - | 5.40 | 7 with 429 |"
-    assert row in page
-    assert "| Fast | 200 | 150 | 1.90 (1.50-1.90) |" in page
-
-
-def test_the_page_names_what_was_not_measured_and_why() -> None:
-    absent = target("ray", 1).model_copy(update={"not_measured": "ray is not installed"})
-
-    page = render(make_results(OURS, absent))
-
-    assert "- Ray: not measured, ray is not installed." in page
-
-
-def test_the_page_names_the_settings_that_were_tried() -> None:
-    trials = (Trial(settings="1 worker", images_per_s=150), Trial(settings="2", images_per_s=None))
-    peer = target("fast", 200).model_copy(update={"trials": trials})
-
-    page = render(make_results(OURS, peer))
-
-    assert "Tried, in images/s: 1 worker: 150; 2: -." in page
-
-
-def test_a_busy_machine_is_confessed() -> None:
-    noisy = OURS.model_copy(update={"closed": {16: point(380, foreign_cores=0.5)}})
-
-    assert "The machine was not quiet" in render(make_results(noisy))
-    assert "The machine was not quiet" not in render(make_results(OURS))
-
-
-def test_a_quick_run_is_confessed() -> None:
-    results = make_results(OURS).model_copy(update={"quick": True})
-
-    assert "its figures mean nothing" in render(results)
-
-
-def test_the_report_is_written_with_its_plots_and_its_results(tmp_path: Path) -> None:
-    results = make_results(OURS, target("fast", 200))
-    file = tmp_path / "run.json"
-    file.write_text(results.model_dump_json())
-
-    page = write_report(file, tmp_path / "docs")
-
-    assert page.read_text() == render(
-        results, ("benchmark/throughput.png", "benchmark/latency.png")
+def cell(rate: float, p99_ms: float = 20) -> Cell:
+    figures = LoadFigures(
+        throughput=rate,
+        p50_ms=1000 / rate,
+        p99_ms=p99_ms,
+        statuses={"200": 100, "429": 3},
+        answers=100,
+        generator_cores=0.1,
     )
-    for name in ("throughput", "latency"):
-        with Image.open(tmp_path / "docs" / "benchmark" / f"{name}.png") as plot:
-            assert plot.width > 500
-    assert (tmp_path / "docs" / "benchmark" / "results.json").read_text() == file.read_text()
+    return Cell(figures=figures, cpu_ms=6.2)
 
 
-def test_a_run_on_a_gpu_gets_a_page_of_its_own(tmp_path: Path) -> None:
-    file = tmp_path / "run.json"
-    results = make_results(OURS).model_copy(update={"provider": "cuda"})
-    file.write_text(results.model_dump_json())
-
-    page = write_report(file, tmp_path)
-
-    assert page == tmp_path / "benchmark-gpu.md"
-    assert "on CUDA" in page.read_text()
+def visit(key: str, loads: tuple[str, ...], factor: float) -> Visit:
+    rate = RATES.get(key, 150) * factor
+    cells = {load: cell(rate * (0.85 if load == OVERLOAD else 1)) for load in loads}
+    return Visit(cells=cells, memory_bytes=200 * 2**20, start_s=1.25)
 
 
-def test_the_same_results_give_the_same_plots(tmp_path: Path) -> None:
-    file = tmp_path / "run.json"
-    file.write_text(make_results(OURS, target("fast", 200)).model_dump_json())
+@pytest.fixture
+def results() -> Results:
+    """Three rounds, of which the second is twice as fast and the third half as fast."""
+    return Results(
+        facts={"Machine": "drawn"},
+        model="tiny/1",
+        precisions={
+            "pneumoscope": "fp32",
+            "pneumoscope-default": "int8",
+            "pneumoscope-two": "fp32",
+        },
+        limits=[{"fp32": SESSION, "int8": SESSION}] * 3,
+        visits=[
+            {target.key: visit(target.key, target.loads, factor) for target in targets()}
+            for factor in (1, 2, 0.5)
+        ],
+    )
 
-    once, twice = (write_report(file, tmp_path / name).parent for name in ("once", "twice"))
 
-    plot = Path("benchmark", "throughput.png")
-    assert (once / plot).read_bytes() == (twice / plot).read_bytes()
+def goal(results: Results, words: str) -> float | None:
+    [found] = [goal for goal in GOALS if words in goal.name]
+    return found.value(Figures(results))
+
+
+def test_goals_are_ratios_of_medians(results: Results) -> None:
+    assert goal(results, "at 16 ÷ best peer with Pillow") == pytest.approx(300 / 200)
+    assert goal(results, "at 16 ÷ best peer with our decode") == pytest.approx(2)
+    assert goal(results, "INT8 by default ÷ best peer with Pillow") == pytest.approx(2)
+    assert goal(results, "Latency at 1 ÷ best peer with Pillow") == pytest.approx(200 / 300)
+    assert goal(results, "in-process limit, raw body") == pytest.approx(300 / 360)
+    assert goal(results, "CPU per image beyond") == pytest.approx(0.7)
+    assert goal(results, "Goodput") == pytest.approx(0.85)
+    assert goal(results, "p99 of the accepted") == pytest.approx(0.02)
+    assert goal(results, "two processes") == 200
+
+
+def test_what_is_not_int8_by_default_has_no_such_figure(results: Results) -> None:
+    results.precisions["pneumoscope-default"] = "fp32"
+
+    assert goal(results, "INT8 by default ÷ best peer with Pillow") is None
+
+
+def test_every_goal_stands_beside_what_was_measured(results: Results, tmp_path: Path) -> None:
+    write_report(results, tmp_path / "benchmark.md")
+
+    page = (tmp_path / "benchmark.md").read_text()
+    assert "| Images/s at 16 ÷ best peer with Pillow | 1.50 | at least 1.5 | met |" in page
+    assert "| Images/s at 16 ÷ in-process limit, raw body | 0.83 | at least 0.75 | met |" in page
+    assert page.index("## Open loop") < page.index("## Closed loop")
+    assert page.index("### Open 70 %") < page.index("### Open 50 %")
+    assert "| Pneumoscope, fp32 | raw | 300 | 150-600 |" in page
+    assert "| FastAPI handler, Pillow | multipart | 150 |" in page
+
+
+def test_a_server_that_failed_is_named_with_its_reason(results: Results, tmp_path: Path) -> None:
+    for visits in results.visits:
+        visits["litserve-opencv raw"] = Visit(failure="no answer within 120 s")
+
+    write_report(results, tmp_path / "benchmark.md")
+
+    page = (tmp_path / "benchmark.md").read_text()
+    assert "- litserve-opencv raw: no answer within 120 s" in page
+    assert "| LitServe, OpenCV | raw |" not in page

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import processes
-from bench.errors import ServerFailed
-from bench.servers import Server, ServerCommand, free_port
-from bench.wire import get_request
+from bench.servers import Command, Server, ServerFailed, free_port
+
+GET = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 # A server that leaves a child to init, as some do, and then answers.
 SERVER = """
@@ -18,48 +17,44 @@ http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bi
 """
 
 
-def start(folder: Path, code: str, greeting: str = "hello") -> Server:
+def start(code: str, greeting: str = "hello") -> Server:
     port = free_port()
-    command = ServerCommand((sys.executable, "-c", code, str(port)), folder, {"GREETING": greeting})
-    return Server(command, port)
+    return Server(Command((sys.executable, "-c", code, str(port)), {"GREETING": greeting}), port)
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    running = start(tmp_path, SERVER)
-    yield running
-    running.stop()
+def server() -> Iterator[Server]:
+    with start(SERVER) as running:
+        yield running
 
 
 def test_a_server_is_ready_with_its_first_answer(server: Server) -> None:
-    seconds = server.ready(get_request("/"))
-
-    assert seconds > 0
-    assert server.ask(get_request("/")).status == 200
+    assert server.ready(GET) > 0
+    assert server.ask(GET)[0] == 200
 
 
 def test_a_server_is_measured_with_all_of_its_processes(server: Server) -> None:
-    server.ready(get_request("/"))
+    server.ready(GET)
+    alone = Path(f"/proc/{server.root}/smaps_rollup").read_text()
+    own = sum(int(line.split()[1]) for line in alone.splitlines() if line.startswith("Pss:"))
 
     assert len(server.processes()) == 2
-    assert server.memory().resident > server.memory().proportional > 1_000_000
+    assert server.memory_bytes() > own * 1024 > 1_000_000
     assert server.cpu_s() > 0
 
 
-def test_stopping_ends_the_orphans_as_well(tmp_path: Path) -> None:
-    server = start(tmp_path, SERVER)
-    server.ready(get_request("/"))
+def test_stopping_ends_the_orphans_as_well() -> None:
+    server = start(SERVER)
+    server.ready(GET)
     started = server.processes()
 
     server.stop()
 
+    states = [Path(f"/proc/{pid}/stat") for pid in started]
     assert started
-    assert not any(processes.is_running(process) for process in started)
+    assert not any(state.exists() and ") Z " not in state.read_text() for state in states)
 
 
-def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
-    server = start(tmp_path, SERVER, greeting="none")
-
-    with pytest.raises(ServerFailed, match="no greeting"):
-        server.ready(get_request("/"))
-    server.stop()
+def test_a_server_that_does_not_start_says_why() -> None:
+    with start(SERVER, greeting="none") as server, pytest.raises(ServerFailed, match="no greeting"):
+        server.ready(GET)

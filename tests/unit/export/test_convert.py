@@ -7,11 +7,10 @@ import pytest
 
 from contract.manifest import Signature, classifier_signature
 from contract.preprocessing import PreprocessingSpec
-from export.convert import convert
+from export.convert import convert, measure_parity
 from export.errors import ConversionError, ParityError
 from export.graph import check_graph, tensor_specs
-from export.inference import open_session, run_in_batches
-from export.parity import measure_parity
+from export.session import open_session, run_in_batches
 
 
 def images(count: int) -> np.typing.NDArray[np.uint8]:

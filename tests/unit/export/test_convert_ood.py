@@ -6,9 +6,11 @@ from numpy.typing import NDArray
 
 from contract.manifest import OOD_SCORE, Signature, classifier_signature
 from contract.preprocessing import PreprocessingSpec
-from export.convert import convert
+from export.convert import convert, measure_parity
+from export.errors import ParityError
 from export.graph import tensor_specs
-from export.inference import open_session, run_in_batches
+from export.ood_graph import TOLERANCE, fold_ood
+from export.session import open_session, run_in_batches
 from tests.synthetic import synthetic_radiograph
 from training.config import CalibrationConfig, read_recipe
 from training.models import build_classifier, with_serving_outputs
@@ -65,3 +67,45 @@ def test_onnx_runtime_gives_the_score_of_keras(
     expected = scoring_model.predict(images, verbose=0)[OOD_SCORE]
     assert found.shape == (41,)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_the_score_takes_few_nodes(scoring_graph: onnx.ModelProto) -> None:
+    own = [node for node in scoring_graph.graph.node if "ood_score" in node.output[0]]
+    folded = [node for node in scoring_graph.graph.node if node.name.startswith("ood/")]
+
+    # What is left of the converter's nodes projects the network's features.
+    assert len(folded) < 35
+    assert len(own) < 10
+
+
+def test_the_score_is_folded_once(scoring_graph: onnx.ModelProto) -> None:
+    assert fold_ood(scoring_graph) is scoring_graph
+
+
+def test_folding_moves_the_score_less_than_the_tolerance(
+    scoring_model: keras.Model, promised: Signature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.convert.fold_ood", lambda proto: proto)
+    plain = convert(scoring_model, promised)
+    images = np.concatenate([radiographs(20), 255 - radiographs(5)])
+
+    before, after = (
+        run_in_batches(open_session(graph.SerializeToString()), images)
+        for graph in (plain, fold_ood(plain))
+    )
+
+    assert len(fold_ood(plain).graph.node) < len(plain.graph.node) - 100
+    np.testing.assert_allclose(after[OOD_SCORE], before[OOD_SCORE], rtol=TOLERANCE)
+    np.testing.assert_array_equal(after["probabilities"], before["probabilities"])
+
+
+def test_another_score_than_keras_has_is_refused(
+    scoring_model: keras.Model, scoring_graph: onnx.ModelProto
+) -> None:
+    other = onnx.load_from_string(scoring_graph.SerializeToString())
+    [joint] = [tensor for tensor in other.graph.initializer if tensor.name == "ood/joint"]
+    values = onnx.numpy_helper.to_array(joint) * np.float32(1.1)
+    joint.CopyFrom(onnx.numpy_helper.from_array(values, joint.name))
+
+    with pytest.raises(ParityError, match="ood_score"):
+        measure_parity(scoring_model, open_session(other.SerializeToString()), radiographs(4))

@@ -7,13 +7,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from contract.quality import Check, Quality
-from export.acceptance import Agreement, ValidationImages, check, compare, measure_speedup
-from export.backbone import inner_nodes
 from export.errors import VariantRefused
-from export.fp16 import to_fp16
 from export.graph import tensor_specs
-from export.inference import open_session, run_in_batches
-from export.int8 import to_int8
+from export.quality_graph import add_quality
+from export.quantize import Agreement, ValidationImages, compare, measure_speedup
+from export.reduced import inner_nodes, to_fp16, to_int8
+from export.session import open_session, run_in_batches
 from tests.bundles import SIZE, brightness_graph, make_manifest
 
 CHANNELS = 8
@@ -73,7 +72,7 @@ def network() -> onnx.ModelProto:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.checker.check_model(model, full_check=True)
-    return model
+    return add_quality(model)
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +137,7 @@ def test_a_reduced_graph_has_the_same_outputs_and_almost_the_same_answers(
     assert tensor_specs(graph.input) == tensor_specs(network.graph.input)
     assert tensor_specs(graph.output) == tensor_specs(network.graph.output)
     np.testing.assert_array_equal(new["ood_score"], old["ood_score"])
+    np.testing.assert_array_equal(new["quality"], old["quality"])
     difference = np.abs(new["probabilities"] - old["probabilities"]).max()
     assert 0 < difference < nearness
 
@@ -178,7 +178,7 @@ def test_the_same_graph_agrees_with_itself() -> None:
     found = judged(0.0, ood_limit=300)
 
     assert (found.auroc, found.auroc_fp32, found.agreement) == (1.0, 1.0, 1.0)
-    check(found)
+    found.check()
 
 
 def test_other_decisions_are_refused_with_the_figures() -> None:
@@ -186,7 +186,7 @@ def test_other_decisions_are_refused_with_the_figures() -> None:
 
     assert found.auroc == 1.0
     with pytest.raises(VariantRefused, match=rf"{found.agreement:.2%} of 21 .* decided alike"):
-        check(found)
+        found.check()
 
 
 def test_an_image_that_a_gate_stops_is_decided_alike() -> None:
@@ -196,9 +196,9 @@ def test_an_image_that_a_gate_stops_is_decided_alike() -> None:
 
 @pytest.mark.parametrize("auroc", [0.9449, float("nan")])
 def test_a_lost_auroc_is_refused(auroc: float) -> None:
-    check(Agreement(images=9, auroc_fp32=0.95, auroc=0.9451, agreement=0.99))
+    Agreement(images=9, auroc_fp32=0.95, auroc=0.9451, agreement=0.99).check()
     with pytest.raises(VariantRefused, match=r"0\.005"):
-        check(Agreement(images=9, auroc_fp32=0.95, auroc=auroc, agreement=1.0))
+        Agreement(images=9, auroc_fp32=0.95, auroc=auroc, agreement=1.0).check()
 
 
 def test_a_graph_with_ballast_is_measured_as_slower(images: NDArray[np.uint8]) -> None:

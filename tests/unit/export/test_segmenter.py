@@ -12,11 +12,12 @@ from contract.lung_field import LungFieldLimits
 from contract.lungs import lung_mask
 from contract.manifest import read_manifest
 from contract.segmenter import LUNG_MASK, is_segmenter, read_segmenter
-from export import segmenter
+from export.convert import measure_parity
 from export.errors import BundleExists, ExportError, ParityError
 from export.graph import tensor_specs
-from export.inference import open_session, run_in_batches
-from export.segmenter import export_segmenter, mask_parity, write_segmenter
+from export.segmenter import export_segmenter
+from export.session import open_session, run_in_batches
+from export.store import write_bundle
 from tests.lung_data import tiny_segmenter, write_covid_chestxray
 from training.errors import WorkdirMismatch
 from training.lungs.evaluate import evaluate_lungs
@@ -94,24 +95,9 @@ def test_a_version_is_never_overwritten(bundle: Path) -> None:
     manifest, model = read_segmenter(bundle)
 
     with pytest.raises(BundleExists, match="tiny-lungs version 1"):
-        write_segmenter(bundle.parents[1], manifest, b"another")
+        write_bundle(bundle.parents[1], manifest, b"another")
 
     assert (bundle / "model.onnx").read_bytes() == model
-
-
-def test_a_write_that_fails_leaves_nothing_behind(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full_disk(_: object) -> str:
-        raise OSError(28, "No space left on device")
-
-    manifest, model = read_segmenter(bundle)
-    monkeypatch.setattr(segmenter, "segmenter_card", full_disk)
-
-    with pytest.raises(OSError, match="No space"):
-        write_segmenter(tmp_path, manifest, model)
-
-    assert list((tmp_path / "tiny-lungs").iterdir()) == []
 
 
 def test_a_graph_that_draws_otherwise_is_refused(bundle: Path) -> None:
@@ -120,7 +106,7 @@ def test_a_graph_that_draws_otherwise_is_refused(bundle: Path) -> None:
     other = keras.Model(image, {LUNG_MASK: keras.ops.cast(image, "float32")})
 
     with pytest.raises(ParityError, match="Nothing was written"):
-        mask_parity(other, open_session(model), IMAGES)
+        measure_parity(other, open_session(model), IMAGES, LUNG_MASK)
 
 
 @pytest.mark.usefixtures("bundle")

@@ -8,13 +8,13 @@ from tritonclient.grpc import model_config_pb2
 
 from contract.manifest import MODEL_FILE
 from export.graph import tensor_specs
-from export.package import write_bundle as write_exported
+from export.store import write_bundle as write_exported
 from export.triton import (
     CONFIG_FILE,
     MAX_BATCH_SIZE,
     newest_version,
     triton_config,
-    write_triton_configs,
+    write_triton_config,
 )
 from service.runtime import open_repository
 from service.settings import Settings
@@ -89,9 +89,9 @@ def test_the_newest_version_is_described_whichever_was_written_last(tmp_path: Pa
 
 
 def test_the_service_does_not_mind_the_file(tmp_path: Path) -> None:
-    write_bundle(tmp_path)
+    write_triton_config(write_bundle(tmp_path), make_manifest(DIGEST).signature)
 
-    assert write_triton_configs(tmp_path) == [tmp_path / "tiny" / CONFIG_FILE]
+    assert (tmp_path / "tiny" / CONFIG_FILE).is_file()
     repository = open_repository(Settings(models_dir=tmp_path))
 
     assert [model.manifest.name for model in repository.all()] == ["tiny"]

@@ -12,7 +12,7 @@ from contract.errors import DigestMismatch, SignatureMismatch
 from contract.manifest import ModelManifest
 from export.cli import app
 from export.errors import VerificationError
-from export.package import write_bundle
+from export.store import write_bundle
 from export.verify import answer, open_bundle
 from tests.synthetic import as_jpeg, as_png, synthetic_radiograph
 

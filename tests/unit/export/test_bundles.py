@@ -1,0 +1,132 @@
+"""What a bundle gets after its export: golden answers, and what newer exports have."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from typer.testing import CliRunner
+
+from contract.golden import read_golden
+from contract.manifest import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    PRECISION_FILES,
+    read_manifest,
+)
+from contract.quality import measure_pixels
+from export import bundle as bundles
+from export import store
+from export.bundle import refresh_bundle
+from export.cli import app
+from export.errors import ParityError, VerificationError
+from export.quality_graph import OUTPUT, QUALITY
+from export.session import run_in_batches
+from export.store import draw_phantoms
+from export.verify import open_bundle
+from tests.bundles import add_variant, expected_pneumonia, write_bundle
+
+
+def refresh(bundle: Path) -> None:
+    list(refresh_bundle(bundle))
+
+
+def test_the_phantoms_are_alike_at_every_size_and_differ_from_each_other() -> None:
+    small, large = draw_phantoms(32, 48), draw_phantoms(64, 96)
+
+    assert small.shape == (4, 32, 48, 1)
+    assert small.dtype == np.uint8
+    blocks = large.reshape(4, 32, 2, 48, 2).mean(axis=(2, 4), dtype=np.float64)
+    assert np.abs(blocks - small[..., 0]).max() < 6
+    assert len({picture.tobytes() for picture in small}) == 4
+
+
+def test_a_refreshed_bundle_measures_quality_and_has_golden_answers(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path, ood_limit=200)
+    before = read_manifest(bundle)
+
+    refresh(bundle)
+
+    manifest, session = open_bundle(bundle)
+    golden = read_golden(bundle, manifest)
+    assert golden is not None
+    expected = [expected_pneumonia(image) for image in golden.images]
+    np.testing.assert_allclose(golden.probabilities["fp32"][:, 1], expected, atol=1e-5)
+    found = run_in_batches(session, golden.images)[QUALITY]
+    measured = [measure_pixels(image[..., 0]) for image in golden.images]
+    np.testing.assert_allclose(found, measured, atol=1e-5)
+    kept = ("name", "version", "metrics", "parity", "findings", "out_of_distribution")
+    assert all(getattr(manifest, name) == getattr(before, name) for name in kept)
+    assert OUTPUT in manifest.signature.outputs
+    assert QUALITY in (bundle.parent / "config.pbtxt").read_text()
+
+
+def test_every_file_of_a_bundle_is_refreshed_and_a_second_time_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    bundle = write_bundle(tmp_path)
+    add_variant(bundle, "int8")
+
+    refresh(bundle)
+    first = {file.name: file.read_bytes() for file in bundle.iterdir()}
+    refresh(bundle)
+
+    manifest, _ = open_bundle(bundle)
+    golden = read_golden(bundle, manifest)
+    assert golden is not None
+    assert set(golden.probabilities) == {"fp32", "int8"}
+    assert {file.name: file.read_bytes() for file in bundle.iterdir()} == first
+    assert PRECISION_FILES["int8"] in first
+
+
+def test_a_graph_that_would_answer_otherwise_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = write_bundle(tmp_path)
+    content = (bundle / MODEL_FILE).read_bytes()
+
+    def spoilt(proto: onnx.ModelProto) -> onnx.ModelProto:
+        other = onnx.load_from_string(proto.SerializeToString())
+        for tensor in other.graph.initializer:
+            if tensor.name == "nothing":
+                values = numpy_helper.to_array(tensor) + np.float32(0.01)
+                tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
+        return other
+
+    monkeypatch.setattr(bundles, "fold_ood", spoilt)
+    with pytest.raises(ParityError, match="would differ"):
+        refresh(bundle)
+
+    assert (bundle / MODEL_FILE).read_bytes() == content
+
+
+def test_a_refresh_that_is_stopped_leaves_the_bundle_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = write_bundle(tmp_path)
+    before = {file.name: file.read_bytes() for file in bundle.iterdir()}
+
+    def stops(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "model_card", stops)
+    with pytest.raises(KeyboardInterrupt):
+        refresh(bundle)
+
+    assert {file.name: file.read_bytes() for file in bundle.iterdir()} == before
+    assert [folder.name for folder in bundle.parent.iterdir()] == [bundle.name]
+
+
+def test_a_bundle_that_is_not_what_its_manifest_says_is_refused(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path)
+    moved = bundle.rename(bundle.parent / "7")
+    content = (moved / MANIFEST_FILE).read_bytes()
+
+    with pytest.raises(VerificationError):
+        refresh(moved)
+    result = CliRunner().invoke(app, ["refresh", str(moved)])
+
+    assert result.exit_code == 1
+    assert "holds the manifest of tiny version 1" in result.stderr
+    assert (moved / MANIFEST_FILE).read_bytes() == content
