@@ -197,10 +197,11 @@ def _shortcut_findings(
         yield Finding("shortcut", f"The {each.name} alone tells {what}{end}.")
     for value in values:
         named = f"the {value.property} {value.value}" if value.value else f"a {value.property}"
+        share, expected = 100 * value.of_label / value.images, 100 * value.share_of_all
         yield Finding(
             "shortcut",
-            f"Of the {value.images} images with {named}, "
-            f"{100 * value.of_label / value.images:.0f} % are {value.label}; of all images, {100 * value.share_of_all:.0f} %.",
+            f"Of the {value.images} images with {named}, {share:.0f} % are {value.label}; "
+            f"of all images, {expected:.0f} %.",
         )
 
 
