@@ -217,7 +217,7 @@ def _measured(metrics: Sequence[Metric]) -> str:
 
 
 def _honesty(metrics: Sequence[Metric]) -> Iterable[str]:
-    figures = tables.honesty(metrics)
+    figures = tables.of_checks(metrics)
     if not figures:
         return
     explained = [
@@ -225,7 +225,7 @@ def _honesty(metrics: Sequence[Metric]) -> Iterable[str]:
         for prefix, text in _EXPLANATIONS.items()
         if any(m.name.startswith(prefix) for m in figures)
     ]
-    found = (tables.honesty_table(figures), tables.coverage_table(figures))
+    found = (tables.checks_table(figures), tables.coverage_table(figures))
     yield "\n\n".join(
         [
             "## Honesty checks",

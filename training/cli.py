@@ -66,7 +66,7 @@ def explore(
     with _for_people():
         from training.config import read_recipe
         from training.datasets.pool import read_pool
-        from training.explore.exploration import explore as run
+        from training.lab.explore import explore as run
 
         dataset = read_pool(read_recipe(recipe).data, data, ("train", "test"))
         for finding in run(dataset, output, Console()).findings:
@@ -112,8 +112,8 @@ def compare(
 ) -> None:
     """Compare backbones and classical learners on one split; start it again, and it carries on."""
     with _for_people():
-        from training.compare.run import compare as run
         from training.config import read_recipe
+        from training.lab.compare import compare as run
 
         chosen = read_recipe(recipe).with_changes(weights=weights)
         run(chosen, data, workdir, candidate or [], Console(), split.value)
@@ -132,7 +132,7 @@ def tune(
     """Search for better values of a recipe, and write the winner as a recipe."""
     with _for_people():
         from training.config import read_recipe
-        from training.tune.run import tune as run
+        from training.lab.tune import tune as run
 
         best = run(read_recipe(recipe), data, workdir, trials, epochs, Console(), hours)
         typer.echo(f"{best.path}: validation AUROC {best.validation_auroc:.4f} in short training.")
@@ -144,7 +144,7 @@ def evaluate(
     data: DataOption,
     split: Annotated[EvaluatedSplit, typer.Option()] = EvaluatedSplit.TEST,
     *,
-    report: Annotated[bool, typer.Option(help="Also the honesty checks and the page.")] = False,
+    report: Annotated[bool, typer.Option(help="Also the shortcut checks and the page.")] = False,
     lungs: LungsOption = None,
     unfamiliar: UnfamiliarOption = None,
 ) -> None:
