@@ -1,6 +1,7 @@
-"""Images that are no chest images: made up here, or read from a folder of one's own."""
+"""Out-of-distribution images: made up here, or read from a folder of one's own."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from skimage import data
 from skimage.color import rgb2gray
 
-from contract.enhancement import enhance
 from contract.errors import ImageError
 from contract.pixels import resize
 from contract.preprocessing import PreprocessingSpec, preprocess
@@ -65,8 +65,8 @@ def made_up(
     }
 
 
-def read_unfamiliar(folder: Path, spec: PreprocessingSpec) -> dict[str, Images]:
-    """Read one's own unfamiliar images; each folder in the folder is a kind.
+def read_ood_images(folder: Path, spec: PreprocessingSpec) -> dict[str, Images]:
+    """Read one's own out-of-distribution images; each folder in the folder is a kind.
 
     What cannot be read is left out: the service would not answer on it either.
 
@@ -80,30 +80,20 @@ def read_unfamiliar(folder: Path, spec: PreprocessingSpec) -> dict[str, Images]:
     Raises:
         DataError: There is no such folder, or no image in it.
     """
-    homes = sorted(home for home in folder.glob("*") if home.is_dir())
-    read = {home.name: _read(sorted(home.rglob("*")), spec) for home in homes}
-    kinds = {kind: np.stack(planes) for kind, planes in read.items() if planes}
+    kinds: dict[str, list[Images]] = {}
+    for home in sorted(home for home in folder.glob("*") if home.is_dir()):
+        for file in sorted(file for file in home.rglob("*") if file.is_file()):
+            with contextlib.suppress(ImageError):
+                image = preprocess(decode(file.read_bytes(), at_least=spec.size), spec)
+                kinds.setdefault(home.name, []).append(image)
     if not kinds:
-        raise DataError(
-            f"{folder} has no unfamiliar images. Give a folder with one folder for each kind."
-        )
-    return kinds
-
-
-def _read(files: Sequence[Path], spec: PreprocessingSpec) -> list[Images]:
-    images = []
-    for file in files:
-        if file.is_file():
-            try:
-                images.append(preprocess(decode(file.read_bytes(), at_least=spec.size), spec))
-            except ImageError:
-                continue
-    return images
+        raise DataError(f"{folder} has no images. Give a folder with one folder for each kind.")
+    return {kind: np.stack(images) for kind, images in kinds.items()}
 
 
 def _fitted(plane: Plane, spec: PreprocessingSpec) -> Images:
     grays = np.rint(np.clip(plane, 0, 1) * 255).astype(np.uint8)
-    return enhance(resize(grays, spec.size), spec.enhancement)[..., np.newaxis]
+    return resize(grays, spec.size)[..., np.newaxis]
 
 
 def _photograph(random: Generator) -> Plane:

@@ -1,25 +1,26 @@
 """What a model accepts of an image's quality, from the images that it was trained on.
 
-The limits are as wide as what the model has been calibrated to live with: percentiles of its
-training images under the acquisition shifts. They are measured on the arrays that the model sees,
-so that nothing differs between training and service; only shape and size are the file's own.
+The limits are as wide as what the model has been calibrated to live with: percentiles of its training
+images under the acquisition shifts, measured with ``contract.quality`` on the arrays that the model
+sees, so that nothing differs between training and service; only shape and size are the file's own.
+Templates tell a chest in its place from one that is turned, cut off or inverted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
-from contract.position import Templates
+from contract.position import Fault, Template, Templates, thumbnail
 from contract.quality import CheckName, Limit, QualityLimits, measure
-from contract.radiograph import decode
-from training.acquisition_shifts import shifted
+from contract.radiograph import Radiograph, decode
 from training.errors import CalibrationError
-from training.position_templates import fit_templates
 from training.source import Source
+from training.transforms import ACQUISITION_SHIFTS, cornered, inverted, rotated, shifted
 
 # Templates know the images that they were learned from too well, so limits come from others.
 TEMPLATE_IMAGES = 500
@@ -39,8 +40,16 @@ ASPECT_FACTOR = 2
 RESOLUTION_SHARE = 0.5
 DIGITS = 4
 
+# Of the templates: the side of a thumbnail, the inverse of the penalty, and how wrongly an image is put.
+SIDE = 12
+STRENGTH = 1.0
+DECIMALS = 4
+CUT_SHARES = (0.28, 0.65)
+TILTS_DEGREES = (25, 65)
+
 _LOWER: tuple[CheckName, ...] = ("exposure", "contrast", "sharpness")
 _UPPER: tuple[CheckName, ...] = ("exposure", "noise", "clipping", "collimation")
+_MEASURES = tuple(dict.fromkeys((*_LOWER, *_UPPER)))
 _FAULTS: tuple[CheckName, ...] = ("inversion", "rotation", "framing")
 
 Measured = dict[CheckName, NDArray[np.float64]]
@@ -69,13 +78,12 @@ def quality_sample(source: Source) -> QualitySample:
     return QualitySample(
         images=np.asarray(source.images[rows]),
         groups=table["group"].to_numpy(np.str_),
-        sizes=np.array([_size(file) for file in files]),
+        sizes=np.array([(read.rows, read.columns) for read in map(_decoded, files)]),
     )
 
 
-def _size(file: Path) -> tuple[int, int]:
-    radiograph = decode(file.read_bytes())
-    return radiograph.rows, radiograph.columns
+def _decoded(file: Path) -> Radiograph:
+    return decode(file.read_bytes())
 
 
 def fit_quality_limits(sample: QualitySample, shifts: Sequence[str], seed: int) -> QualityLimits:
@@ -124,38 +132,28 @@ def _values(images: NDArray[np.uint8], shift: str, position: Templates) -> Measu
 def _tightest_allowed(shifted_values: Sequence[Measured], unshifted: Measured) -> tuple[Limit, ...]:
     """The tightest limits that refuse few enough of the images as they are."""
     for tail in TAILS:
-        limits = tuple(_fitted(shifted_values, tail))
-        if _refused(unshifted, limits) <= MOST_REFUSED:
+        limits = tuple(_limit(check, shifted_values, tail) for check in (*_MEASURES, *_FAULTS))
+        beyond = [
+            (unshifted[limit.check] < (-np.inf if limit.lower is None else limit.lower))
+            | (unshifted[limit.check] > (np.inf if limit.upper is None else limit.upper))
+            for limit in limits
+        ]
+        if np.any(beyond, axis=0).mean() <= MOST_REFUSED:
             break
     return limits
 
 
-def _refused(values: Measured, limits: Sequence[Limit]) -> float:
-    beyond = [
-        (values[limit.check] < (-np.inf if limit.lower is None else limit.lower))
-        | (values[limit.check] > (np.inf if limit.upper is None else limit.upper))
-        for limit in limits
-    ]
-    return float(np.any(beyond, axis=0).mean())
-
-
-def _fitted(measured: Sequence[Measured], tail: float) -> Iterator[Limit]:
-    """The limits of what is measured on the arrays: the widest that any shift asks for."""
-
-    def lowest(check: CheckName) -> float:
-        return min(float(np.quantile(values[check], tail)) for values in measured)
-
-    def highest(check: CheckName) -> float:
-        return max(float(np.quantile(values[check], 1 - tail)) for values in measured)
-
-    for check in dict.fromkeys((*_LOWER, *_UPPER)):
-        yield Limit(
-            check=check,
-            lower=_rounded(lowest(check)) if check in _LOWER else None,
-            upper=_rounded(highest(check)) if check in _UPPER else None,
-        )
-    for check in _FAULTS:
-        yield Limit(check=check, upper=_rounded(max(highest(check), LEAST_PROBABILITY)))
+def _limit(check: CheckName, measured: Sequence[Measured], tail: float) -> Limit:
+    """The widest limit that any shift asks for."""
+    lower = min(float(np.quantile(values[check], tail)) for values in measured)
+    upper = max(float(np.quantile(values[check], 1 - tail)) for values in measured)
+    if check in _FAULTS:
+        return Limit(check=check, upper=_rounded(max(upper, LEAST_PROBABILITY)))
+    return Limit(
+        check=check,
+        lower=_rounded(lower) if check in _LOWER else None,
+        upper=_rounded(upper) if check in _UPPER else None,
+    )
 
 
 def _of_the_file(sizes: NDArray[np.int64], input_side: int) -> tuple[Limit, Limit]:
@@ -175,3 +173,49 @@ def _of_the_file(sizes: NDArray[np.int64], input_side: int) -> tuple[Limit, Limi
 def _rounded(value: float) -> float:
     """To so many significant digits: more would say nothing."""
     return float(f"{value:.{DIGITS}g}")
+
+
+def fit_templates(images: NDArray[np.uint8], shifts: Sequence[str], random: Generator) -> Templates:
+    """Learn templates from images, and from the same images put wrongly.
+
+    Multinomial logistic regression on thumbnails. Images under an acquisition shift, and mirrored
+    ones, count as right.
+
+    Args:
+        images: uint8, shape (images, height, width, 1), at least one.
+        shifts: Names of ``ACQUISITION_SHIFTS`` that the templates must not see a fault in.
+        random: Decides how each image is put wrongly.
+    """
+    planes = [np.asarray(image[..., 0]) for image in images]
+    mirrored = [np.ascontiguousarray(plane[:, ::-1]) for plane in planes]
+    changed = [ACQUISITION_SHIFTS[name](plane) for name in shifts for plane in planes]
+    turned = [
+        rotated(plane, degrees, random)
+        for plane in planes
+        for degrees in (90, 90, random.uniform(*TILTS_DEGREES), random.uniform(*TILTS_DEGREES))
+    ]
+    # One class of the regression each, after the images as they should be.
+    wrong: tuple[tuple[Fault, list[NDArray[np.uint8]]], ...] = (
+        ("rotation", turned),
+        ("rotation", [rotated(plane, 180, random) for plane in planes]),
+        (
+            "framing",
+            [cornered(plane, random.uniform(*CUT_SHARES), random) for plane in planes * 4],
+        ),
+        ("inversion", [inverted(plane, 1, random) for plane in planes]),
+    )
+    kinds = [[*planes, *mirrored, *changed], *(kind for _, kind in wrong)]
+    thumbnails = np.stack([thumbnail(plane, SIDE) for kind in kinds for plane in kind])
+    classes = np.repeat(np.arange(len(kinds)), [len(kind) for kind in kinds])
+    model = LogisticRegression(C=STRENGTH, class_weight="balanced", solver="newton-cholesky")
+    model.fit(thumbnails, classes)
+    # Only differences from an image as it should be matter.
+    weights = np.round(model.coef_[1:] - model.coef_[0], DECIMALS).tolist()
+    biases = np.round(model.intercept_[1:] - model.intercept_[0], DECIMALS).tolist()
+    return Templates(
+        side=SIDE,
+        templates=tuple(
+            Template(fault=fault, bias=bias, weights=tuple(row))
+            for (fault, _), bias, row in zip(wrong, biases, weights, strict=True)
+        ),
+    )
