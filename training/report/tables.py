@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from contract.manifest import Metric
 from training.conformal import PREFIX as CONFORMAL
+from training.evaluation import COUNTED
 from training.html import Table
-from training.measure import COUNTED
 
 CHECK_PREFIXES = (
     "source_probe_",
