@@ -18,7 +18,7 @@ from contract.findings import Label
 from contract.lungs import involvement, split_lungs
 from contract.preprocessing import preprocess
 from contract.radiograph import decode
-from training.datasets.covid_chestxray import CovidChestxrayAdapter
+from training.datasets import read_dataset
 from training.errors import LayoutMismatch, RecipeError
 from training.metrics import Floats, estimate, patient_bootstrap
 from training.workdir import TrainedModel, load_trained
@@ -97,7 +97,7 @@ def read_severity_scores(root: Path) -> pd.DataFrame:
     Raises:
         LayoutMismatch: There is no ``severity.csv``, or none of its images.
     """
-    dataset = CovidChestxrayAdapter().read(root, "train")
+    dataset = read_dataset("covid-chestxray", root, "train")
     sheet = dataset.root / "severity.csv"
     if not sheet.is_file():
         raise LayoutMismatch(f"{dataset.root} has no severity.csv, which holds the expert scores.")

@@ -18,8 +18,8 @@ from contract.pixels import resize
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
 from contract.radiograph import decode
-from training.input_pipeline import ImageBatches
-from training.measure import measure_whole
+from training.batches import ImageBatches
+from training.evaluation import measure_whole
 from training.metrics import Floats, Weights, estimate, patient_bootstrap, whole
 from training.models import feature_model
 from training.predictions import Predictions

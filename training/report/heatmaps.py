@@ -17,7 +17,7 @@ from contract.findings import Label
 from contract.lungs import fit_map
 from contract.manifest import Metric
 from training.errors import DataError
-from training.measure import LEAST_IMAGES
+from training.evaluation import LEAST_IMAGES
 from training.metrics import Floats, ratio
 from training.models import with_serving_outputs
 from training.report.checks import Check, CheckResult

@@ -1,6 +1,6 @@
 """How far a model carries: under corruptions, on images out of distribution, and if it may abstain.
 
-``training.degradations`` has the corruptions that the quality gate is fitted to; three more are
+``training.transforms`` has the corruptions that the quality gate is fitted to; three more are
 what a file goes through on its way.
 
 Source: Hendrycks 2019, Benchmarking Neural Network Robustness to Common Corruptions.
@@ -20,14 +20,15 @@ from contract.manifest import OOD_SCORE, Metric
 from contract.pixels import resize
 from contract.quality import assess
 from contract.radiograph import decode
+from training import transforms
 from training.conformal import COVERAGE, coverage_points, measure_coverage
-from training.degradations import DEGRADATIONS, Degradation, degraded
 from training.errors import CalibrationError
-from training.measure import LEAST_IMAGES
+from training.evaluation import LEAST_IMAGES
 from training.metrics import ratio, share_of_independent
-from training.ood.unfamiliar import made_up, read_unfamiliar
+from training.ood_images import made_up, read_ood_images
 from training.report.checks import Check, CheckResult, Point
 from training.report.context import EvaluationContext, Images, Rows
+from training.transforms import Corruption
 
 MAX_IMAGES = 300
 DRAWN = "pictures that show no patient's chest"
@@ -55,14 +56,14 @@ def coarsened(plane: Plane, share: float, _random: Generator) -> Plane:
 
 # Each with the level at which an image stays as it is.
 CORRUPTIONS = (
-    *((corruption, 0.0) for corruption in DEGRADATIONS),
-    (Degradation("gamma", "Gamma (above 1: darker)", (0.4, 0.7, 1.5, 2.5), exposed), 1.0),
-    (Degradation("jpeg", "JPEG quality (100: none)", (5, 10, 25, 50), recompressed), 100.0),
-    (Degradation("resolution", "Resolution, share of side", (0.1, 0.2, 0.5), coarsened), 1.0),
+    *((corruption, 0.0) for corruption in transforms.CORRUPTIONS),
+    (Corruption("gamma", "Gamma (above 1: darker)", (0.4, 0.7, 1.5, 2.5), exposed), 1.0),
+    (Corruption("jpeg", "JPEG quality (100: none)", (5, 10, 25, 50), recompressed), 100.0),
+    (Corruption("resolution", "Resolution, share of side", (0.1, 0.2, 0.5), coarsened), 1.0),
 )
 
 
-def corrupted(corruption: Degradation, identity: float, context: EvaluationContext) -> CheckResult:
+def corrupted(corruption: Corruption, identity: float, context: EvaluationContext) -> CheckResult:
     """Ask the model, and its quality gate, of the same images at every level of a corruption.
 
     Args:
@@ -77,7 +78,9 @@ def corrupted(corruption: Degradation, identity: float, context: EvaluationConte
     for level in levels:
         changed, said = images, context.predictions.of(rows)
         if level != identity:
-            changed = degraded(images, corruption, level, np.random.default_rng(context.seed))
+            changed = transforms.corrupted(
+                images, corruption, level, np.random.default_rng(context.seed)
+            )
             said = context.answers_to(changed, rows)
         prefix = f"under_{corruption.name}_{level:g}"
         *aurocs, accuracy = context.figures(said, prefix)
@@ -130,7 +133,7 @@ def out_of_distribution(context: EvaluationContext) -> CheckResult:
     folder = context.ood_folder
     given = [
         share_beyond("unfamiliar images", f"strange_{_identifier(kind)}_caught", images)
-        for kind, images in (read_unfamiliar(folder, context.spec) if folder else {}).items()
+        for kind, images in (read_ood_images(folder, context.spec) if folder else {}).items()
     ]
     caught = [f"{_together(drawn):.1%} of {DRAWN}"]
     caught += [f"{_together(given):.1%} of the images in the given folder"] if given else []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from contract.manifest import Metric
 from training.conformal import PREFIX as CONFORMAL
-from training.measure import COUNTED
+from training.evaluation import COUNTED
 
 CHECK_PREFIXES = (
     "source_probe_",
