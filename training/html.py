@@ -2,33 +2,53 @@
 
 import base64
 import io
-from importlib.resources import files
+from dataclasses import dataclass
+from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-STYLE = files(__package__) / "style.css"
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A header, and rows of the same length."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
-def render(package: str, **content: object) -> str:
-    """Fill ``page.html.j2`` of a package; every name in it is escaped.
+def table_of(frame: pd.DataFrame) -> Table:
+    """A table as it is read: whole numbers in groups of three digits, the rest as text."""
+    rows = frame.itertuples(index=False, name=None)
+    return Table(
+        header=tuple(map(str, frame.columns)),
+        rows=tuple(tuple(f"{x:,}" if isinstance(x, int) else str(x) for x in row) for row in rows),
+    )
+
+
+def render(template: str, **content: object) -> str:
+    """Fill a template; every name in it is escaped.
 
     Args:
-        package: Where the template lies.
-        **content: What the template shows.
+        template: Its path in this package.
+        **content: What the page shows.
     """
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"number": "{:,}".format}
-    template = environment.from_string((files(package) / "page.html.j2").read_text("utf-8"))
-    return template.render(style=STYLE.read_text("utf-8"), **content)
+    return environment.get_template(template).render(**content)
 
 
-def embedded(png: bytes | Figure) -> str:
-    """A picture as a data URI."""
-    if isinstance(png, Figure):
+def embedded(picture: bytes | Figure) -> str:
+    """A PNG file, or a figure drawn as one, as a data URI."""
+    if isinstance(picture, Figure):
         file = io.BytesIO()
-        png.savefig(file, format="png")
-        png = file.getvalue()
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+        picture.savefig(file, format="png")
+        picture = file.getvalue()
+    return f"data:image/png;base64,{base64.b64encode(picture).decode('ascii')}"

@@ -1,11 +1,11 @@
 """Figures as tables: the same on the page of a report and on a model's card."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from contract.manifest import Metric
 from training.conformal import PREFIX as CONFORMAL
 from training.evaluation import COUNTED
+from training.html import Table
 
 CHECK_PREFIXES = (
     "source_probe_",
@@ -29,14 +29,6 @@ BY_CLASS_AND_SOURCE = ("auroc", "sensitivity", "specificity")
 COVERED = (f"{CONFORMAL}coverage", f"{CONFORMAL}refer_share", f"{CONFORMAL}error_answered")
 
 Column = tuple[str, Callable[[Metric], str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A header, and rows of the same length."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 SOURCE: Column = ("Source", lambda m: m.source or "all")

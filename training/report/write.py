@@ -14,7 +14,7 @@ from training.atomic import write_text
 from training.config import Recipe
 from training.evaluation import Evaluation
 from training.figures import Curve, draw_curves
-from training.html import embedded, render
+from training.html import Table, embedded, render
 from training.report import tables
 from training.report.checks import Check, CheckResult, finished_checks, run_checks
 from training.report.context import EvaluationContext
@@ -22,7 +22,6 @@ from training.report.examples import examples
 from training.report.heatmaps import HEATMAPS
 from training.report.limits import LIMITS
 from training.report.shortcuts import SHORTCUTS
-from training.report.tables import Table
 from training.workdir import CALIBRATION, TrainedModel, Workdir
 
 CHECKS = (*SHORTCUTS, *HEATMAPS, *LIMITS)
@@ -134,7 +133,7 @@ def write_report(
     draw_curves(folder.plot("robustness"), panels)
     metrics = complete.metrics
     page = render(
-        __package__,
+        "report/page.html.j2",
         evaluation=complete,
         trained=trained,
         intended_use=INTENDED_USE,

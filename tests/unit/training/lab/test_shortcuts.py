@@ -2,8 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.explore.report import PropertyFacts
-from training.explore.shortcuts import find_telltales, is_shortcut, measure_properties
+from training.lab.shortcuts import (
+    Property,
+    find_shortcut_values,
+    measure_properties,
+)
 
 IMAGES = 120
 
@@ -39,11 +42,13 @@ def table() -> pd.DataFrame:
 
 def named(table: pd.DataFrame) -> set[str]:
     return {
-        each.name for each in measure_properties(table) if any(is_shortcut(t) for t in each.told)
+        each.name
+        for each in measure_properties(table)
+        if any(one.is_shortcut for one in each.signals)
     }
 
 
-def facts(table: pd.DataFrame, name: str) -> PropertyFacts:
+def facts(table: pd.DataFrame, name: str) -> Property:
     return next(each for each in measure_properties(table) if each.name == name)
 
 
@@ -75,14 +80,14 @@ def test_each_property_that_tells_the_class_is_named(
     changed = table.assign(**{column: values})
 
     assert named(changed) == {name}
-    assert facts(changed, name).told[0].auroc == 1
+    assert facts(changed, name).signals[0].auroc == 1
     assert facts(changed, name).balanced_accuracy == 1
 
 
 def test_what_is_the_same_for_all_tells_exactly_nothing(table: pd.DataFrame) -> None:
-    told = facts(table, "bit depth").told
+    signals = facts(table, "bit depth").signals
 
-    assert [(one.auroc, one.lower, one.upper) for one in told] == [(0.5, 0.5, 0.5)] * 2
+    assert [(one.auroc, one.lower, one.upper) for one in signals] == [(0.5, 0.5, 0.5)] * 2
 
 
 def test_what_only_tells_the_patient_is_no_shortcut(table: pd.DataFrame) -> None:
@@ -107,17 +112,19 @@ def test_a_value_that_few_images_have_may_give_them_away(table: pd.DataFrame) ->
     rgb = (table["label"] == "pneumonia") & (table.index < 30)
     changed = table.assign(mode=table["mode"].mask(rgb, "RGB"))
 
-    telltales = find_telltales(changed)
+    found = find_shortcut_values(changed)
 
     assert named(changed) == set()
-    assert [(one.property, one.value, one.label, one.images) for one in telltales] == [
+    assert [(one.property, one.value, one.label, one.images) for one in found] == [
         ("colour mode", "RGB", "pneumonia", 15)
     ]
 
 
-def test_a_value_of_a_handful_of_patients_is_no_telltale(table: pd.DataFrame) -> None:
+def test_a_value_of_a_handful_of_patients_is_no_giveaway(table: pd.DataFrame) -> None:
     rgb = (table["label"] == "pneumonia") & (table.index < 30)
     group = table["group"].mask(rgb, "the same patient")
 
-    assert find_telltales(table.assign(mode=table["mode"].mask(rgb, "RGB"), group=group)) == ()
-    assert find_telltales(table) == ()
+    changed = table.assign(mode=table["mode"].mask(rgb, "RGB"), group=group)
+
+    assert find_shortcut_values(changed) == ()
+    assert find_shortcut_values(table) == ()
