@@ -5,9 +5,9 @@ A weighting says how often each image counts. One row of ones gives the figure i
 number for a weighting that lacks one of the classes.
 
 Throughout, ``scores`` have the shape (images,), higher is more positive; ``truth`` is bool of that
-shape; ``probabilities`` are distributions, shape (images, classes); ``classes`` and ``said`` are int,
-shape (images,): the true class and the answered one; ``weights`` has the shape (weightings, images).
-Each figure has the shape (weightings,) and lies between 0 and 1.
+shape; ``probabilities`` are distributions, shape (images, classes); ``classes`` and ``said`` are
+int, shape (images,): the true class and the answered one; ``weights`` has the shape (weightings,
+images). Each figure has the shape (weightings,) and lies between 0 and 1.
 """
 
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ def confusion(present: NDArray[np.bool_], truth: NDArray[np.bool_], weights: Wei
 
 
 def auroc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
-    """The probability that a positive image scores higher than a negative one; a tie counts half."""
+    """The probability that a positive image scores above a negative one; a tie counts half."""
     positives, negatives = _by_score(scores, truth, weights)
     below = np.cumsum(negatives, axis=1) - negatives / 2
     wins = (positives * below).sum(axis=1)
