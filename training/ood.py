@@ -19,8 +19,8 @@ the square of a coefficient is a mean power per pixel:
    identity).
 
 The numbers are the thumbnail with mean 0 and variance 1, its mean / 64, the logarithm of the
-standard deviation, and those of the 15 root mean square details. The distance is affine up to its
-square, so that centre, scale, projection, and whitening are two matrix products.
+standard deviation, and those of the 15 root mean square details. ``pneumo-export`` folds what is
+affine in ``OodScorer.distance`` into its products.
 
 Source: Lee 2018, A Simple Unified Framework for Detecting Out-of-Distribution Samples; Mallat 1989,
 A Theory for Multiresolution Signal Decomposition. One Gaussian would be too wide for a pool of
@@ -215,23 +215,16 @@ class OodScorer:
         self, features: keras.KerasTensor, numbers: keras.KerasTensor
     ) -> keras.KerasTensor:
         """The score of images that are described already; see ``score``."""
-        projection, whitening, bias = self._folded()
-        placed = ops.concatenate([ops.matmul(features, projection), numbers], axis=-1)
-        groups, values = self.means.shape
-        whitened = ops.reshape(ops.matmul(placed, whitening) + bias, (-1, groups, values))
-        return ops.sqrt(ops.min(ops.mean(ops.square(whitened), axis=-1), axis=-1))
-
-    def _folded(self) -> tuple[Floats, Floats, Floats]:
-        """Centre and scale within the projection, and within the whitening of all groups."""
         count = len(self.components)
-        centre, scale = self.centre.astype(np.float64), self.scale.astype(np.float64)
-        projection = self.components / scale[:count, np.newaxis]
-        origin = np.concatenate([centre[:count] @ projection, centre[count:] / scale[count:]])
-        joint = np.concatenate(list(self.whitening.astype(np.float64)), axis=1)
-        start = np.einsum("gv,gvw->gw", self.means.astype(np.float64) + origin, self.whitening)
-        joint[self.components.shape[1] :] /= scale[count:, np.newaxis]
-        folded = (projection, joint, -start.ravel())
-        return tuple(constant.astype(np.float32) for constant in folded)
+        known = (features - self.centre[:count]) / self.scale[:count]
+        seen = (numbers - self.centre[count:]) / self.scale[count:]
+        placed = ops.concatenate([ops.matmul(known, self.components), seen], axis=-1)
+        groups, values = self.means.shape
+        # All groups in one product; each has its columns.
+        joint = np.concatenate(list(self.whitening), axis=1)
+        origin = np.einsum("gv,gvw->gw", self.means, self.whitening).ravel()
+        whitened = ops.reshape(ops.matmul(placed, joint) - origin, (-1, groups, values))
+        return ops.sqrt(ops.min(ops.mean(ops.square(whitened), axis=-1), axis=-1))
 
     def save(self, path: Path) -> None:
         """Write the constants into a file ``*.npz``, whole or not at all.
