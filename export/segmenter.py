@@ -19,9 +19,14 @@ from export.segmenter_card import segmenter_card
 from export.triton import write_triton_config
 from export.verify import read_images
 from training.errors import WorkdirMismatch
-from training.lungs.dataset import list_lung_images, mask_digest
-from training.lungs.network import with_mask_output
-from training.lungs.workdir import LungWorkdir, TrainedSegmenter
+from training.lungs import (
+    TrainedSegmenter,
+    list_lung_images,
+    load_segmenter,
+    mask_digest,
+    with_mask_output,
+)
+from training.workdir import Workdir
 
 SUMMARY = "Marks the lungs on a frontal chest radiograph, with what lies behind the heart."
 
@@ -43,8 +48,8 @@ def export_segmenter(workdir: Path, data: Path, models: Path, version: int | Non
             ONNX Runtime than in Keras, or the version exists. Nothing is written then.
         TrainingError: The workdir is not complete, or the data are not those of the training.
     """
-    work = LungWorkdir(workdir)
-    trained = work.load()
+    work = Workdir(workdir)
+    trained = load_segmenter(workdir)
     if trained.evaluation is None:
         raise ExportError("The segmenter was not evaluated yet: measure its Dice first.")
     spec, name = trained.recipe.preprocessing, trained.recipe.name
@@ -116,7 +121,7 @@ def mask_parity(
     return Parity(images=len(images), max_probability_difference=difference, tolerance=TOLERANCE)
 
 
-def held_out_files(work: LungWorkdir, data: Path, trained: TrainedSegmenter) -> list[Path]:
+def held_out_files(work: Workdir, data: Path, trained: TrainedSegmenter) -> list[Path]:
     """The test images of a workdir.
 
     Raises:

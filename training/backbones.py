@@ -1,8 +1,8 @@
 """Networks from a standardised image to a map of features, each a model named ``backbone``.
 
 Those of our own are small and fast, for training from scratch. Those of ``keras.applications`` come
-without their tops and without their input standardisation; their weights come from Keras, from a file
-in Keras's format, or from an earlier training.
+without their tops and without their input standardisation; their weights come from Keras, from a
+file in Keras's format, or from an earlier training.
 """
 
 import textwrap

@@ -38,8 +38,8 @@ class Calibration(BaseModel):
 
     ``findings`` are in output order, as the manifest has them. The two losses are the mean negative
     log likelihood of the validation images, under all shifts, before and after temperature scaling.
-    ``out_of_distribution`` has the limit of an accepted image's score; None where there is no score.
-    ``quality`` is what the model accepts of an image's quality; None accepts everything.
+    ``out_of_distribution`` has the limit of an accepted image's score; None where there is no
+    score. ``quality`` is what the model accepts of an image's quality; None accepts everything.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -141,7 +141,7 @@ def activation_scale(maps: NDArray[np.float32]) -> float:
 
 
 def ood_limit(scores: NDArray[np.floating]) -> float:
-    """The out-of-distribution score that 99 % of the given images, shape (images,), do not exceed."""
+    """The out-of-distribution score that 99 % of some images do not exceed, shape (images,)."""
     return float(np.quantile(scores, ACCEPTED_SHARE, method="higher"))
 
 

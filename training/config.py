@@ -10,10 +10,32 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from contract.findings import Label
 from contract.preprocessing import PreprocessingSpec
-from training.transforms import ACQUISITION_SHIFTS
+from training.atomic import write_text
 from training.errors import RecipeError
 
 RECIPES = Path(__file__).parent / "recipes"
+LUNGS = Path(__file__).parent / "lungs.toml"
+# The segmenter halves its input so many times, and doubles it again as often.
+SCALES = 4
+
+ShiftName = Literal[
+    "none",
+    "brighter",
+    "darker",
+    "flatter",
+    "harder",
+    "film-like",
+    "closer",
+    "wider",
+    "taller",
+    "narrower",
+    "rotated",
+    "off-centre",
+    "blurred",
+    "sharpened",
+    "recompressed",
+    "noisy",
+]
 
 
 class _Frozen(BaseModel):

@@ -7,13 +7,11 @@ from typing import Literal
 import numpy as np
 from rich.console import Console
 
+from training.batches import ImageBatches
 from training.config import Recipe
-from training.evaluation import Evaluation
+from training.evaluation import Evaluation, measure
 from training.figures import draw_evaluation
-from training.gates import refused_by_gates
-from training.input_pipeline import ImageBatches
-from training.measure import measure
-from training.predictions import Predictions, count_answers, count_most_probable
+from training.predictions import Predictions, count_answers, count_most_probable, refused_by_gates
 from training.progress import progress_bar
 from training.report.context import Segment, gather_context
 from training.report.write import ReportFolder, with_finished_checks, write_report
@@ -42,7 +40,7 @@ def evaluate(
     *,
     report: bool = False,
     segment: Segment | None = None,
-    unfamiliar: Path | None = None,
+    ood_folder: Path | None = None,
 ) -> Evaluation:
     """Evaluate a finished training; write its figures, its predictions and its plots.
 
@@ -54,7 +52,8 @@ def evaluate(
         console: Where progress is shown.
         report: Whether to run the shortcut-learning checks and write the page too.
         segment: Finds the lungs in images without a mask, for some of the checks.
-        unfamiliar: A folder with a folder for each kind of unfamiliar images, for one check.
+        ood_folder: A folder with a folder for each kind of images that are no chest images, for
+            one check.
 
     Returns:
         What stands in ``evaluation.json``, or for another split in ``evaluation-<split>.json``.
@@ -91,7 +90,7 @@ def evaluate(
             data=data,
             console=console,
             segment=segment,
-            ood_folder=unfamiliar,
+            ood_folder=ood_folder,
         )
         with progress_bar(console) as bar:
             evaluation = write_report(evaluation, context, trained, folder, bar)

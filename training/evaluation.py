@@ -1,7 +1,7 @@
 """evaluation.json: how well a model does on one split, and how its figures are measured.
 
-With a ``positive`` finding the figures of the whole are two-sided: that finding against the rest, at
-its operating point. Without one they speak of the most probable class.
+With a ``positive`` finding the figures of the whole are two-sided: that finding against the rest,
+at its operating point. Without one they speak of the most probable class.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,11 +1,10 @@
-"""The training loop of every network: stages, optimizer, callbacks, resumption, and the best weights.
+"""The training loop of every network: stages, optimizer, callbacks, resumption, best weights.
 
-After each epoch Keras's ``BackupAndRestore`` keeps the whole state, and a run that was killed carries
-on from there. An epoch is validated with the weights that the optimizer has averaged, which
+After each epoch Keras's ``BackupAndRestore`` keeps the whole state, and a run that was killed
+carries on from there. An epoch is validated with the weights that the optimizer has averaged, which
 ``SwapEMAWeights`` puts into the network for that time; those of the best epoch are kept.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,17 +148,17 @@ class StartEpoch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:  # noqa: ARG002 - Keras's signature
         """Start one."""
         self._batches.start_epoch(epoch)
-        for variable in self.model.non_trainable_variables:
-            if variable.name == "seed_generator_state":
-                key = f"{self._seed} {epoch} {variable.path}".encode()
-                state = np.frombuffer(hashlib.sha256(key).digest()[:8], np.uint32)
-                variable.assign(state.astype(variable.dtype))
+        states = [v for v in self.model.variables if v.name == "seed_generator_state"]
+        for number, variable in enumerate(states):
+            drawn = np.random.SeedSequence((self._seed, epoch, number)).generate_state(2)
+            variable.assign(drawn.astype(variable.dtype))
 
 
 class KeepBest(keras.callbacks.Callback):
     """Keep the weights of the best epoch, write the history, and stop when patience is over.
 
-    All of it follows from ``history.csv``, so that a run that was killed decides as the first would.
+    All of it follows from ``history.csv``, so that a run that was killed decides as the first
+    would.
 
     Args:
         folder: Of the training.

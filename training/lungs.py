@@ -212,8 +212,8 @@ def evaluate_lungs(data: Path, workdir: Path) -> LungEvaluation:
 def fit_lung_field(recipe: Recipe, data: Path, workdir: Path) -> LungFieldFit:
     """Fit how complete the lungs must look, and keep it in the segmenter's workdir.
 
-    The limits travel with the segmenter: whether two lungs are in a picture does not depend on which
-    classifier reads it.
+    The limits travel with the segmenter: whether two lungs are in a picture does not depend on
+    which classifier reads it.
 
     Args:
         recipe: Of a classifier: its development images are what must be accepted.

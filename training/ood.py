@@ -4,26 +4,27 @@ A network that has seen nothing but chest images keeps what tells their classes 
 what tells a chest from a photograph. The score therefore also looks at the image: at its coarse
 layout, its exposure, and the amount of detail at each scale.
 
-The description of an image, so that NumPy or another graph can compute it too. ``X`` is the image as
-float32, ``H(n)`` the orthogonal Haar basis of an n by n block (``haar_basis``), scaled so that the
-square of a coefficient is a mean power per pixel:
+The description of an image, so that NumPy or another graph can compute it too. ``X`` is the image
+as float32, ``H(n)`` the orthogonal Haar basis of an n by n block (``haar_basis``), scaled so that
+the square of a coefficient is a mean power per pixel:
 
 1. ``C1``: convolve ``X`` with the 16 kernels of ``H(4)``, stride 4. Channel 0 is the block's mean
    ``A`` (height / 4, width / 4); the others are the details of scales 1 and 2.
-2. ``C2``: convolve ``A`` with the 64 kernels of ``H(8)``, stride 8: channel 0 is the mean of 32 by 32
-   pixels, the others are the details of scales 3, 4 and 5.
+2. ``C2``: convolve ``A`` with the 64 kernels of ``H(8)``, stride 8: channel 0 is the mean of 32 by
+   32 pixels, the others are the details of scales 3, 4 and 5.
 3. ``powers``: the means of ``C1 ** 2`` and ``C2 ** 2`` over all blocks, summed by scale and
    direction with a constant matrix of zeros and ones: 15 numbers.
 4. ``thumbnail``: 8 by 8 area means of ``A``, as ``R @ A @ R.T`` with the constant ``R``.
-5. ``variance``: the sum of ``powers`` and the variance of channel 0 of ``C2`` (Parseval's identity).
+5. ``variance``: the sum of ``powers`` and the variance of channel 0 of ``C2`` (Parseval's
+   identity).
 
-The numbers are the thumbnail with mean 0 and variance 1, its mean / 64, the logarithm of the standard
-deviation, and those of the 15 root mean square details. The distance is affine up to its square, so
-that centre, scale, projection, and whitening are two matrix products.
+The numbers are the thumbnail with mean 0 and variance 1, its mean / 64, the logarithm of the
+standard deviation, and those of the 15 root mean square details. ``pneumo-export`` folds what is
+affine in ``OodScorer.distance`` into its products.
 
-Source: Lee 2018, A Simple Unified Framework for Detecting Out-of-Distribution Samples; Mallat 1989, A
-Theory for Multiresolution Signal Decomposition. One Gaussian would be too wide for a pool of several
-hospitals: what lies between them would pass as one of them.
+Source: Lee 2018, A Simple Unified Framework for Detecting Out-of-Distribution Samples; Mallat 1989,
+A Theory for Multiresolution Signal Decomposition. One Gaussian would be too wide for a pool of
+several hospitals: what lies between them would pass as one of them.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -52,8 +53,8 @@ Rows = NDArray[np.int64]
 THUMBNAIL = 8
 # The sides of the blocks of the two convolutions, the second in blocks of the first.
 FINE, COARSE = 4, 8
-# Added to variances and powers, in squared gray levels: an even area has no contrast to amplify, and
-# zero has no logarithm.
+# Added to variances and powers, in squared gray levels: an even area has no contrast to amplify,
+# and zero has no logarithm.
 VARIANCE_FLOOR = 16.0
 POWER_FLOOR = 0.05
 # Brings the mean gray level near the size of the other numbers.
@@ -63,8 +64,8 @@ LEVEL_UNIT = 64.0
 FIT_IMAGES = 4096
 IMAGES_PER_GROUP = 64
 GROUPING_COMPONENTS = 20
-# The part of every group's covariance that all share, and of its mean variance that is added to each
-# direction: a group has hardly more images than values.
+# The part of every group's covariance that all share, and of its mean variance that is added to
+# each direction: a group has hardly more images than values.
 SHARED_COVARIANCE = 0.3
 COVARIANCE_FLOOR = 1e-3
 SCALE_FLOOR = 1e-3
@@ -111,8 +112,8 @@ def describe_image(image: keras.KerasTensor) -> keras.KerasTensor:
             last whole block are left out of the details.
 
     Returns:
-        float32, shape (batch, 81): the thumbnail's 64, the exposure's 2, the detail's 15 (fewer below
-        32 by 32 pixels).
+        float32, shape (batch, 81): the thumbnail's 64, the exposure's 2, the detail's 15 (fewer
+        below 32 by 32 pixels).
     """
     fine, fine_powers = _blocks(ops.cast(image, "float32"), FINE)
     side = min(COARSE, 2 ** int(np.log2(min(fine.shape[1:3]))))
@@ -144,7 +145,8 @@ def _blocks(level: keras.KerasTensor, side: int) -> tuple[keras.KerasTensor, ker
         side: Of a block.
 
     Returns:
-        Shape (batch, height / side, width / side, 1), and shape (batch, 3 * scales), fine to coarse.
+        Shape (batch, height / side, width / side, 1), and shape (batch, 3 * scales), fine to
+        coarse.
     """
     kernels, scales, directions = haar_basis(side)
     mean = ops.conv(level, kernels[:, :, np.newaxis, :1], strides=side)
@@ -213,23 +215,16 @@ class OodScorer:
         self, features: keras.KerasTensor, numbers: keras.KerasTensor
     ) -> keras.KerasTensor:
         """The score of images that are described already; see ``score``."""
-        projection, whitening, bias = self._folded()
-        placed = ops.concatenate([ops.matmul(features, projection), numbers], axis=-1)
-        groups, values = self.means.shape
-        whitened = ops.reshape(ops.matmul(placed, whitening) + bias, (-1, groups, values))
-        return ops.sqrt(ops.min(ops.mean(ops.square(whitened), axis=-1), axis=-1))
-
-    def _folded(self) -> tuple[Floats, Floats, Floats]:
-        """Centre and scale within the projection, and within the whitening of all groups."""
         count = len(self.components)
-        centre, scale = self.centre.astype(np.float64), self.scale.astype(np.float64)
-        projection = self.components / scale[:count, np.newaxis]
-        origin = np.concatenate([centre[:count] @ projection, centre[count:] / scale[count:]])
-        joint = np.concatenate(list(self.whitening.astype(np.float64)), axis=1)
-        start = np.einsum("gv,gvw->gw", self.means.astype(np.float64) + origin, self.whitening)
-        joint[self.components.shape[1] :] /= scale[count:, np.newaxis]
-        folded = (projection, joint, -start.ravel())
-        return tuple(constant.astype(np.float32) for constant in folded)
+        known = (features - self.centre[:count]) / self.scale[:count]
+        seen = (numbers - self.centre[count:]) / self.scale[count:]
+        placed = ops.concatenate([ops.matmul(known, self.components), seen], axis=-1)
+        groups, values = self.means.shape
+        # All groups in one product; each has its columns.
+        joint = np.concatenate(list(self.whitening), axis=1)
+        origin = np.einsum("gv,gvw->gw", self.means, self.whitening).ravel()
+        whitened = ops.reshape(ops.matmul(placed, joint) - origin, (-1, groups, values))
+        return ops.sqrt(ops.min(ops.mean(ops.square(whitened), axis=-1), axis=-1))
 
     def save(self, path: Path) -> None:
         """Write the constants into a file ``*.npz``, whole or not at all.
@@ -271,8 +266,8 @@ def load_scorer(path: Path) -> OodScorer:
 def fit_scorer(features: keras.Model, images: Images, positions: Rows, recipe: Recipe) -> OodScorer:
     """Fit the score on a draw of the training images, each under one of the recipe's shifts.
 
-    Another hospital's chest images count as known too, which is what the shifts stand for. Of a small
-    training set an image comes more than once, at most once under each shift.
+    Another hospital's chest images count as known too, which is what the shifts stand for. Of a
+    small training set an image comes more than once, at most once under each shift.
 
     Args:
         features: From ``training.models.feature_model``.

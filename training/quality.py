@@ -1,9 +1,9 @@
 """What a model accepts of an image's quality, from the images that it was trained on.
 
-The limits are as wide as what the model has been calibrated to live with: percentiles of its training
-images under the acquisition shifts, measured with ``contract.quality`` on the arrays that the model
-sees, so that nothing differs between training and service; only shape and size are the file's own.
-Templates tell a chest in its place from one that is turned, cut off or inverted.
+The limits are as wide as what the model has been calibrated to live with: percentiles of its
+training images under the acquisition shifts, measured with ``contract.quality`` on the arrays that
+the model sees, so that nothing differs between training and service; only shape and size are the
+file's own. Templates tell a chest in its place from one that is turned, cut off or inverted.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,8 @@ ASPECT_FACTOR = 2
 RESOLUTION_SHARE = 0.5
 DIGITS = 4
 
-# Of the templates: the side of a thumbnail, the inverse of the penalty, and how wrongly an image is put.
+# Of the templates: the side of a thumbnail, the inverse of the penalty, and how wrongly an image is
+# put.
 SIDE = 12
 STRENGTH = 1.0
 DECIMALS = 4

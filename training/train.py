@@ -97,9 +97,9 @@ def fit_classifier(
     """Train a recipe's network on a source that has been split; see ``fit``.
 
     Returns:
-        The training form with its best averaged weights; and its history, whose column ``val_auroc``
-        is the area under the receiver operating characteristic of each class against the others,
-        averaged.
+        The training form with its best averaged weights; and its history, whose column
+        ``val_auroc`` is the area under the receiver operating characteristic of each class against
+        the others, averaged.
 
     Raises:
         RecipeError: The recipe asks for a network that cannot be built.

@@ -1,9 +1,10 @@
 """Changes of an image: augmentation, acquisition shifts, and corruptions.
 
-``augment`` changes a training image at random. ``ACQUISITION_SHIFTS`` are fixed changes that a model
-must live with: how another hospital's images may differ when nothing of the disease does; thresholds
-and limits are chosen under them. ``CORRUPTIONS`` are what a model must not answer on, in rising
-amounts. All functions are pure and work on planes: uint8, shape (height, width), 0 black to 255 white.
+``augment`` changes a training image at random. ``ACQUISITION_SHIFTS`` are fixed changes that a
+model must live with: how another hospital's images may differ when nothing of the disease does;
+thresholds and limits are chosen under them. ``CORRUPTIONS`` are what a model must not answer on, in
+rising amounts. All functions are pure and work on planes: uint8, shape (height, width), 0 black to
+255 white.
 """
 
 import io
@@ -131,6 +132,14 @@ def corrupted(images: Images, corruption: Corruption, level: float, random: Gene
         uint8, the same shape.
     """
     return _each(images, lambda plane: corruption.apply(plane, level, random))
+
+
+def _grays(values: NDArray[np.floating]) -> Plane:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _turn(angle: float) -> NDArray[np.float64]:
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def _curve(curve: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Callable[[Plane], Plane]:
@@ -270,10 +279,6 @@ def _erase(plane: Plane, random: Generator, config: AugmentationConfig) -> None:
         plane[top : top + height, left : left + width] = random.integers(256)
 
 
-def _turn(angle: float) -> NDArray[np.float64]:
-    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-
-
 def _moved(plane: Plane, matrix: NDArray[np.float64], by: NDArray[np.float64]) -> Plane:
     """Look up each pixel at ``matrix`` times its place from the centre, and ``by`` of the sides."""
     height, width = plane.shape
@@ -297,7 +302,3 @@ def _amount(random: Generator, config: AugmentationConfig, bound: float) -> floa
 
 def _happens(random: Generator, probability: float) -> bool:
     return random.random() < probability
-
-
-def _grays(values: NDArray[np.floating]) -> Plane:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

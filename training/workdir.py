@@ -20,6 +20,7 @@ from training.ood import OodScorer, load_scorer
 
 Model = TypeVar("Model", bound=BaseModel)
 
+CALIBRATION = "calibration.json"
 EVALUATED = ("evaluation*.json", "predictions-*.csv", "figures/*.png", "report*/report.*")
 RECALIBRATED = ", calibrated at "
 
@@ -97,7 +98,7 @@ class Workdir:
     @property
     def calibration(self) -> Path:
         """What was chosen on the validation split."""
-        return self.root / "calibration.json"
+        return self.root / CALIBRATION
 
     def evaluation(self, split: str) -> Path:
         """The figures of one split; the test split's file has the plain name."""

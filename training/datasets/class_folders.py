@@ -23,7 +23,7 @@ Patient = Callable[[Path, OfficialSplit], str | None]
 
 # On these hosts a collection is a project of one owner, elsewhere it is the host.
 SHARED_HOSTS = frozenset({"github.com", "kaggle.com"})
-# Kermany's second release names files by family and number, the third by disease, patient and image.
+# Kermany's second release names files by family and number, the third by disease and patient.
 PATIENT_PATTERNS = (
     re.compile(r"(?P<patient>person\d+)_(?:bacteria|virus)_\d+(?:_\d+)?"),
     re.compile(r"(?P<patient>(?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)?"),
@@ -147,8 +147,9 @@ CLASS_FOLDERS: Mapping[str, ClassFolders] = {
         split_folders={"train": ("train", "val"), "test": ("test",)},
         patient=kermany_patient,
         expected=(
-            "chest_xray/{train,test}/{NORMAL,PNEUMONIA}/*.jpeg. Download the chest X-ray archive of "
-            '"Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for Classification" '
+            "chest_xray/{train,test}/{NORMAL,PNEUMONIA}/*.jpeg. Download the chest X-ray archive "
+            'of "Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for '
+            'Classification" '
             "(Mendeley Data, DOI 10.17632/rscbjbr9sj; on Kaggle it is called Chest X-Ray Images "
             "(Pneumonia)) and give the folder chest_xray or the one above it"
         ),
@@ -172,8 +173,8 @@ CLASS_FOLDERS: Mapping[str, ClassFolders] = {
         images="images",
         source_sheets=True,
         expected=(
-            "COVID-19_Radiography_Dataset/{COVID,Normal,Lung_Opacity,Viral Pneumonia}/images/*.png, "
-            "two of these classes at least, and where there are any masks/*.png and "
+            "COVID-19_Radiography_Dataset/{COVID,Normal,Lung_Opacity,Viral Pneumonia}/images/*.png"
+            ", two of these classes at least, and where there are any masks/*.png and "
             '<class>.metadata.xlsx beside. Download the "COVID-19 Radiography Database" (Kaggle, '
             "tawsifurrahman/covid19-radiography-database) and give its folder or the one above it"
         ),
@@ -221,8 +222,8 @@ CLASS_FOLDERS: Mapping[str, ClassFolders] = {
         homes=("sars-cov-2-ct", "sarscov2-ctscan-dataset"),
         expected=(
             'sars-cov-2-ct/{COVID,non-COVID}/*.png. Download the "SARS-COV-2 Ct-Scan Dataset" '
-            "(Kaggle, plameneduardo/sarscov2-ctscan-dataset) and give the folder that holds the two "
-            "classes or the one above it"
+            "(Kaggle, plameneduardo/sarscov2-ctscan-dataset) and give the folder that holds the "
+            "two classes or the one above it"
         ),
     ),
 }

@@ -6,7 +6,7 @@ import pytest
 from contract.preprocessing import PreprocessingSpec
 from tests.synthetic import as_dicom, as_png, synthetic_radiograph
 from training.errors import DataError
-from training.ood.unfamiliar import KINDS, made_up, read_unfamiliar
+from training.ood_images import KINDS, made_up, read_ood_images
 
 SPEC = PreprocessingSpec(height=32, width=48)
 
@@ -39,7 +39,7 @@ def test_each_folder_is_a_kind_and_what_cannot_be_read_is_left_out(tmp_path: Pat
     (tmp_path / "hands" / "two.dcm").write_bytes(as_dicom(radiograph))
     (tmp_path / "letters" / "three.txt").write_text("Dear colleague")
 
-    kinds = read_unfamiliar(tmp_path, SPEC)
+    kinds = read_ood_images(tmp_path, SPEC)
 
     assert {kind: images.shape for kind, images in kinds.items()} == {"hands": (2, 32, 48, 1)}
     np.testing.assert_array_equal(*kinds["hands"])
@@ -49,4 +49,4 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
     with pytest.raises(DataError, match="one folder for each kind"):
-        read_unfamiliar(tmp_path, SPEC)
+        read_ood_images(tmp_path, SPEC)

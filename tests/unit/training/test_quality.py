@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from contract.quality import QualityLimits, assess
 from tests.synthetic import synthetic_radiograph
-from training.degradations import DEGRADATIONS, degraded
 from training.errors import CalibrationError
-from training.quality_limits import QualitySample, fit_quality_limits
+from training.quality import QualitySample, fit_quality_limits
+from training.transforms import CORRUPTIONS, corrupted
 
 SIDE = 48
 PATIENTS = 60
@@ -62,20 +62,20 @@ def test_new_images_of_the_same_kind_are_accepted(limits: QualityLimits) -> None
     ],
 )
 def test_images_with_a_fault_are_refused(limits: QualityLimits, fault: str, level: float) -> None:
-    degradation = next(each for each in DEGRADATIONS if each.name == fault)
+    degradation = next(each for each in CORRUPTIONS if each.name == fault)
     images = radiographs(20, seed=1000)
 
-    faulty = degraded(images, degradation, level, np.random.default_rng(0))
+    faulty = corrupted(images, degradation, level, np.random.default_rng(0))
 
     assert share_refused(faulty, limits) >= 0.95
 
 
 @pytest.mark.parametrize("check", ["inversion", "rotation"])
 def test_a_fault_is_called_by_its_name(limits: QualityLimits, check: str) -> None:
-    degradation = next(each for each in DEGRADATIONS if each.name == check)
+    degradation = next(each for each in CORRUPTIONS if each.name == check)
     image = radiographs(1, seed=1000)
 
-    faulty = degraded(image, degradation, degradation.levels[-1], np.random.default_rng(0))
+    faulty = corrupted(image, degradation, degradation.levels[-1], np.random.default_rng(0))
 
     assert check in {each.name for each in assess(faulty[0], 2000, 2000, limits).failed}
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tests.training_data import tiny_recipe
-from training.acceleration import accelerate, full_precision
 from training.errors import AccelerationError
-from training.models import average_classifiers, build_classifier, with_serving_outputs
+from training.framework import accelerate, full_precision
+from training.models import build_classifier, with_serving_outputs
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1), dtype=np.uint8)
 RECIPE = tiny_recipe(model={"standardisation": "image+local"})
@@ -40,7 +40,7 @@ def test_what_was_trained_in_mixed_precision_is_served_in_full() -> None:
     full.set_weights(mixed.get_weights())
 
     assert {layer.compute_dtype for layer in full.get_layer("backbone").layers} == {"float32"}
-    served = [with_serving_outputs(average_classifiers([m, m]), 1.0)(IMAGES) for m in (mixed, full)]
+    served = [with_serving_outputs(m, 1.0)(IMAGES) for m in (mixed, full)]
     dtypes = [keras.backend.standardize_dtype(o.dtype) for one in served for o in one.values()]
     assert dtypes == ["float32"] * 6
     difference = np.abs(served[0]["probabilities"] - served[1]["probabilities"])

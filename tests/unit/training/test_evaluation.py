@@ -16,7 +16,7 @@ from sklearn.metrics import (
 from contract.findings import Label
 from contract.manifest import Finding, Metric
 from training.calibrate import calibrated
-from training.measure import measure, measure_whole
+from training.evaluation import measure, measure_whole
 from training.predictions import Predictions
 
 TEMPERATURE = 2.0
