@@ -20,7 +20,7 @@ def model_card(manifest: ModelManifest, figures: Sequence[str] = ()) -> str:
         figures: Paths of PNG files, relative to the card.
     """
     metrics = manifest.metrics
-    honesty = tables.honesty(metrics)
+    honesty = tables.of_checks(metrics)
     return _render(
         "model-card.md.j2",
         manifest=manifest,
@@ -36,7 +36,7 @@ def model_card(manifest: ModelManifest, figures: Sequence[str] = ()) -> str:
             "By source and finding": tables.by_class_and_source(metrics),
         },
         honesty=honesty,
-        honesty_tables=(tables.honesty_table(honesty), tables.coverage_table(honesty)),
+        honesty_tables=(tables.checks_table(honesty), tables.coverage_table(honesty)),
         has=lambda prefix: any(metric.name.startswith(prefix) for metric in metrics),
     )
 

@@ -35,9 +35,9 @@ def convert(
     version: Annotated[int | None, typer.Option(min=1, help="Default: the next one.")] = None,
 ) -> None:
     """Convert a trained model, prove its parity on real images, and write the bundle."""
-    from training.quiet import import_keras_quietly
+    from training.framework import import_keras
 
-    import_keras_quietly()
+    import_keras()
     from export.bundle import export_bundle
 
     with _one_clear_line():
@@ -51,9 +51,9 @@ def measure(
     ],
 ) -> None:
     """Measure the size and the speed of a network's graph, or of all those of a comparison."""
-    from training.quiet import import_keras_quietly
+    from training.framework import import_keras
 
-    import_keras_quietly()
+    import_keras()
     from export.measure import measure_graphs
 
     with _one_clear_line():
@@ -72,9 +72,9 @@ def quantize(
     precision: Annotated[ReducedPrecision, typer.Option(help="For CPUs; for GPUs.")] = "int8",
 ) -> None:
     """Add a faster file to a bundle, if it answers the validation images as model.onnx does."""
-    from training.quiet import import_keras_quietly
+    from training.framework import import_keras
 
-    import_keras_quietly()
+    import_keras()
     from export.quantize import quantize_bundle, summary
 
     with _one_clear_line():

@@ -10,9 +10,14 @@ from export.session import open_session
 from export.store import next_version, write_bundle
 from export.verify import read_images
 from training.errors import WorkdirMismatch
-from training.lungs.dataset import list_lung_images, mask_digest
-from training.lungs.network import with_mask_output
-from training.lungs.workdir import LungWorkdir, TrainedSegmenter
+from training.lungs import (
+    TrainedSegmenter,
+    list_lung_images,
+    load_segmenter,
+    mask_digest,
+    with_mask_output,
+)
+from training.workdir import Workdir
 
 SUMMARY = "Marks the lungs on a frontal chest radiograph, with what lies behind the heart."
 
@@ -34,8 +39,8 @@ def export_segmenter(workdir: Path, data: Path, models: Path, version: int | Non
             ONNX Runtime than in Keras, or the version exists. Nothing is written then.
         TrainingError: The workdir is not complete, or the data are not those of the training.
     """
-    work = LungWorkdir(workdir)
-    trained = work.load()
+    work = Workdir(workdir)
+    trained = load_segmenter(workdir)
     if trained.evaluation is None:
         raise ExportError("The segmenter was not evaluated yet: measure its Dice first.")
     spec, name = trained.recipe.preprocessing, trained.recipe.name
@@ -59,7 +64,7 @@ def export_segmenter(workdir: Path, data: Path, models: Path, version: int | Non
     return write_bundle(models, manifest, model)
 
 
-def held_out_files(work: LungWorkdir, data: Path, trained: TrainedSegmenter) -> list[Path]:
+def held_out_files(work: Workdir, data: Path, trained: TrainedSegmenter) -> list[Path]:
     """The test images of a workdir.
 
     Raises:

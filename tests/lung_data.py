@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.synthetic import as_png, synthetic_radiograph
-from training.lungs.recipe import SegmenterRecipe
+from training.config import SegmenterRecipe
 
 SIDE = 48
 
@@ -25,7 +25,7 @@ near_duplicate_bits = 0
 height = 32
 width = 32
 
-[network]
+[model]
 width = 2
 dropout = 0.1
 
@@ -41,6 +41,7 @@ batch_size = 4
 learning_rate = 1e-2
 weight_decay = 1e-3
 warmup_epochs = 1
+patience = 20
 ema_momentum = 0.5
 """
 

@@ -1,7 +1,5 @@
 """What turns logits into answers: the temperature, the operating points and the heatmap's scale."""
 
-from collections.abc import Sequence
-
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +9,28 @@ from scipy.special import log_softmax, softmax
 
 from contract.manifest import OOD_SCORE, Finding, OutOfDistribution
 from contract.quality import QualityLimits
-from training.acquisition_shifts import shifted
-from training.config import Recipe
-from training.input_pipeline import ImageBatches
+from training.batches import ImageBatches
+from training.config import OperatingPointConfig, Recipe
+from training.errors import CalibrationError
 from training.models import with_serving_outputs
-from training.ood.scorer import OodScorer
-from training.operating_points import describe, operating_point
+from training.ood import OodScorer
+from training.transforms import shifted
 
 Logits = NDArray[np.float32]
+Scores = NDArray[np.float32]
 Images = NDArray[np.uint8]
 
 # Full strength in a heatmap: all but the strongest hundredth of what a finding really shows.
 ACTIVATION_PERCENTILE = 99
 TEMPERATURE_BOUNDS = (0.05, 20.0)
-# How many of the validation images, under all shifts, are familiar.
-FAMILIAR_SHARE = 0.99
+# The share of the validation images, under all shifts, that the limit of the score accepts.
+ACCEPTED_SHARE = 0.99
+
+_RULES = {
+    "sensitivity": "the highest with a validation sensitivity",
+    "specificity": "the lowest with a validation specificity",
+    "coverage": "the highest with a coverage by split conformal prediction",
+}
 
 
 class Calibration(BaseModel):
@@ -33,8 +38,8 @@ class Calibration(BaseModel):
 
     ``findings`` are in output order, as the manifest has them. The two losses are the mean negative
     log likelihood of the validation images, under all shifts, before and after temperature scaling.
-    ``out_of_distribution`` has the limit of a familiar image's score; None where there is no score.
-    ``quality`` is what the model accepts of an image's quality; None accepts everything.
+    ``out_of_distribution`` has the limit of an accepted image's score; None where there is no
+    score. ``quality`` is what the model accepts of an image's quality; None accepts everything.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,40 +57,47 @@ class Calibration(BaseModel):
 def calibrate(
     model: keras.Model,
     images: Images,
-    positions: NDArray[np.int64],
     classes: NDArray[np.int64],
     recipe: Recipe,
     scorer: OodScorer | None = None,
+    quality: QualityLimits | None = None,
 ) -> Calibration:
-    """Calibrate a trained classifier.
+    """Calibrate a trained classifier on its validation images.
 
     Args:
         model: The training form.
-        images: uint8, shape (cached images, height, width, 1).
-        positions: int, shape (validation images,): rows of ``images``.
+        images: uint8, shape (validation images, height, width, 1).
         classes: int, shape (validation images,): their true classes.
         recipe: The rules, and the acquisition shifts under which they must hold.
         scorer: Gives the score whose limit is chosen; None where there is none.
+        quality: What the model accepts, which is passed on.
 
     Raises:
         CalibrationError: No operating point follows a rule.
     """
     serving = with_serving_outputs(model, 1.0, scorer)
-    validation = np.asarray(images[positions])
-    shifts = recipe.calibration.shifts
-    outputs = [_predict(serving, shifted(validation, name)) for name in shifts]
+    shifts, rows = recipe.calibration.shifts, np.arange(len(images))
+    outputs = [
+        serving.predict(ImageBatches(shifted(images, name), rows), verbose=0) for name in shifts
+    ]
+    maps = serving.predict(ImageBatches(images, rows), verbose=0)["activation_map"]
     logits = np.stack([output["logits"] for output in outputs])
     everything, truth = np.concatenate(logits), np.tile(classes, len(logits))
     temperature = fit_temperature(everything, truth)
-    maps = _predict(serving, validation)["activation_map"]
+    ood = None
+    if scorer is not None:
+        # One limit for all shifts: another hospital's images are to be accepted too.
+        limit = ood_limit(np.concatenate([output[OOD_SCORE] for output in outputs]))
+        ood = OutOfDistribution(limit=limit, method=scorer.method)
     return Calibration(
         temperature=temperature,
         loss_before=mean_loss(everything, truth),
         loss_after=mean_loss(everything / temperature, truth),
-        validation_images=len(positions),
+        validation_images=len(images),
         shifts=shifts,
         findings=_findings(calibrated(logits, temperature), maps, classes, recipe),
-        out_of_distribution=None if scorer is None else _familiar(outputs, scorer),
+        out_of_distribution=ood,
+        quality=quality,
     )
 
 
@@ -107,26 +119,13 @@ def fit_temperature(logits: Logits, classes: NDArray[np.int64]) -> float:
 
 
 def mean_loss(logits: Logits, classes: NDArray[np.int64]) -> float:
-    """The mean negative log likelihood of the true classes.
-
-    Args:
-        logits: Shape (images, classes).
-        classes: int, shape (images,).
-    """
+    """The mean negative log likelihood of the true classes; shapes as ``fit_temperature``."""
     likelihood = log_softmax(logits.astype(np.float64), axis=1)
     return float(-likelihood[np.arange(len(classes)), classes].mean())
 
 
 def calibrated(logits: Logits, temperature: float) -> NDArray[np.float32]:
-    """The probabilities that the served model gives for these logits.
-
-    Args:
-        logits: float32, shape (..., classes).
-        temperature: Above 0.
-
-    Returns:
-        float32, the same shape.
-    """
+    """The probabilities that the served model gives for logits, shape (..., classes)."""
     return softmax(logits / np.float32(temperature), axis=-1)
 
 
@@ -139,6 +138,47 @@ def activation_scale(maps: NDArray[np.float32]) -> float:
     positive = maps[maps > 0]
     # A class that shows no evidence at all has no scale of its own; one logit is then full.
     return float(np.percentile(positive, ACTIVATION_PERCENTILE)) if positive.size else 1.0
+
+
+def ood_limit(scores: NDArray[np.floating]) -> float:
+    """The out-of-distribution score that 99 % of some images do not exceed, shape (images,)."""
+    return float(np.quantile(scores, ACCEPTED_SHARE, method="higher"))
+
+
+def operating_point(
+    scores: Scores, truth: NDArray[np.bool_], config: OperatingPointConfig
+) -> float:
+    """Choose a finding's operating point.
+
+    Args:
+        scores: The finding's calibrated probability, float32, shape (shifts, images).
+        truth: bool, shape (images,): whether the finding is there.
+        config: The rule, its target, and whether it holds for all shifts together or for each.
+
+    Returns:
+        The least probability at which the finding counts as present, 0 to 1.
+
+    Raises:
+        CalibrationError: Too many images of other classes have probability 1, or there are too few
+            images for the coverage.
+    """
+    chosen = scores[:, ~truth if config.rule == "specificity" else truth]
+    groups = [chosen.ravel()] if config.over == "pooled" else list(chosen)
+    if config.rule == "specificity":
+        return max(_lowest_with_specificity(group, config.target) for group in groups)
+    target = config.target
+    if config.rule == "coverage":
+        target = _share_to_cover(chosen.shape[1], target)
+    return min(_highest_with_sensitivity(group, target) for group in groups)
+
+
+def describe(config: OperatingPointConfig, shifts: int) -> str:
+    """The rule in words, as the manifest gives it, for so many acquisition shifts."""
+    rule = f"{_RULES[config.rule]} of at least {config.target:g}"
+    if shifts == 1:
+        return rule
+    over = "over all of" if config.over == "pooled" else "under each of"
+    return f"{rule} {over} {shifts} acquisition shifts"
 
 
 def _findings(
@@ -161,22 +201,39 @@ def _findings(
     )
 
 
-def _familiar(
-    outputs: Sequence[dict[str, NDArray[np.float32]]], scorer: OodScorer
-) -> OutOfDistribution:
-    """The limit of the score, one for all shifts: another hospital's images are familiar too."""
-    scores = np.concatenate([output[OOD_SCORE] for output in outputs])
-    return OutOfDistribution(limit=familiar_limit(scores), method=scorer.method)
+def _share_to_cover(images: int, target: float) -> float:
+    """The share of the validation images that must be found, so that a new one is, often enough.
 
+    The classes are covered one by one. Images under several shifts are still no more images.
 
-def familiar_limit(scores: NDArray[np.floating]) -> float:
-    """The score that 99 % of some familiar images do not exceed.
-
-    Args:
-        scores: Shape (images,), higher is stranger.
+    Source: Vovk 2012, Conditional Validity of Inductive Conformal Predictors; Angelopoulos 2021, A
+    Gentle Introduction to Conformal Prediction, on the quantile for a finite sample.
     """
-    return float(np.quantile(scores, FAMILIAR_SHARE, method="higher"))
+    found = int(np.ceil((images + 1) * target - 1e-9))
+    if found > images:
+        raise CalibrationError(
+            f"{images} validation images of a class are too few for a coverage of {target:g}: "
+            "lower the target, or validate on more."
+        )
+    return found / images
 
 
-def _predict(serving: keras.Model, images: Images) -> dict[str, NDArray[np.float32]]:
-    return serving.predict(ImageBatches(images, np.arange(len(images))), verbose=0)
+def _highest_with_sensitivity(positives: Scores, target: float) -> float:
+    """The score of the last positive image that must still be found."""
+    return float(np.sort(positives)[_at_most(1 - target, len(positives))])
+
+
+def _lowest_with_specificity(negatives: Scores, target: float) -> float:
+    """Just above the first negative image that must no longer be found."""
+    highest = np.sort(negatives)[::-1][_at_most(1 - target, len(negatives))]
+    if highest >= 1:
+        raise CalibrationError(
+            f"No operating point reaches a specificity of {target:g} on the validation split: "
+            "too many images of other classes have probability 1. Lower the target."
+        )
+    return float(np.nextafter(highest, np.float32(1)))
+
+
+def _at_most(share: float, count: int) -> int:
+    """The whole number of images in a share, forgiving the rounding of a decimal fraction."""
+    return int(np.floor(share * count + 1e-9))

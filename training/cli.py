@@ -1,7 +1,7 @@
 """``pneumo-train``: explore images, train a recipe, compare and tune, evaluate what came of it.
 
-The commands import the framework only when they run, so that ``--help`` answers at once, and after
-its chatter has been turned off.
+The commands import the framework only when they run, so that ``--help`` answers at once, and with
+its log turned off.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.errors import TrainingError
-from training.quiet import import_keras_quietly
+from training.framework import import_keras
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,9 +29,11 @@ RecipeOption = Annotated[
 ]
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of the data set.")]
 WorkdirOption = Annotated[Path, typer.Option("--workdir", help="Folder of this training.")]
-UnfamiliarOption = Annotated[
+OodOption = Annotated[
     Path | None,
-    typer.Option(help="A folder of folders of unfamiliar images, one for each kind, to be caught."),
+    typer.Option(
+        "--ood", help="A folder with a folder for each kind of images that must be refused."
+    ),
 ]
 LungsOption = Annotated[
     Path | None, typer.Option("--lungs", help="Workdir of the segmenter, to find the lungs.")
@@ -66,7 +68,7 @@ def explore(
     with _for_people():
         from training.config import read_recipe
         from training.datasets.pool import read_pool
-        from training.explore.exploration import explore as run
+        from training.lab.explore import explore as run
 
         dataset = read_pool(read_recipe(recipe).data, data, ("train", "test"))
         for finding in run(dataset, output, Console()).findings:
@@ -89,13 +91,13 @@ def fit(
 ) -> None:
     """Train a recipe; start it again after a kill, and it carries on."""
     with _for_people():
-        from training.acceleration import accelerate
         from training.config import read_recipe
-        from training.train import fit as run
+        from training.framework import accelerate
+        from training.train import train
 
         accelerate(mixed_precision=mixed_precision, devices=devices)
         chosen = read_recipe(recipe).with_changes(weights=weights, leave_out=leave_out)
-        run(chosen, data, workdir, Console())
+        train(chosen, workdir, data, Console())
         typer.echo(f"{workdir} holds the trained model. Next: pneumo-train evaluate.")
 
 
@@ -112,8 +114,8 @@ def compare(
 ) -> None:
     """Compare backbones and classical learners on one split; start it again, and it carries on."""
     with _for_people():
-        from training.compare.run import compare as run
         from training.config import read_recipe
+        from training.lab.compare import compare as run
 
         chosen = read_recipe(recipe).with_changes(weights=weights)
         run(chosen, data, workdir, candidate or [], Console(), split.value)
@@ -132,7 +134,7 @@ def tune(
     """Search for better values of a recipe, and write the winner as a recipe."""
     with _for_people():
         from training.config import read_recipe
-        from training.tune.run import tune as run
+        from training.lab.tune import tune as run
 
         best = run(read_recipe(recipe), data, workdir, trials, epochs, Console(), hours)
         typer.echo(f"{best.path}: validation AUROC {best.validation_auroc:.4f} in short training.")
@@ -144,17 +146,17 @@ def evaluate(
     data: DataOption,
     split: Annotated[EvaluatedSplit, typer.Option()] = EvaluatedSplit.TEST,
     *,
-    report: Annotated[bool, typer.Option(help="Also the honesty checks and the page.")] = False,
+    report: Annotated[bool, typer.Option(help="Also the shortcut checks and the page.")] = False,
     lungs: LungsOption = None,
-    unfamiliar: UnfamiliarOption = None,
+    ood: OodOption = None,
 ) -> None:
     """Measure a finished training; nothing is chosen or changed by it."""
     with _for_people():
         from training.evaluate import evaluate as run
-        from training.lungs.segment import load_segment
+        from training.lungs import load_segment
 
         segment = load_segment(lungs) if lungs else None
-        checks = {"report": report, "segment": segment, "unfamiliar": unfamiliar}
+        checks = {"report": report, "segment": segment, "ood_folder": ood}
         found = run(data, workdir, split.value, Console(), **checks)
         table = Table("figure", "value", "95 % interval", title=found.metrics[0].dataset)
         for m in found.metrics:
@@ -167,10 +169,10 @@ def evaluate(
 def fit_lungs(data: DataOption, workdir: WorkdirOption) -> None:
     """Train the segmenter of the lungs; start it again after a kill, and it carries on."""
     with _for_people():
-        from training.lungs.recipe import read_segmenter_recipe
-        from training.lungs.train import fit_lungs as run
+        from training.config import read_segmenter_recipe
+        from training.lungs import train_lungs
 
-        run(read_segmenter_recipe(), data, workdir, Console())
+        train_lungs(read_segmenter_recipe(), workdir, data, Console())
         typer.echo(f"{workdir} holds the segmenter. Next: pneumo-train evaluate-lungs.")
 
 
@@ -178,7 +180,7 @@ def fit_lungs(data: DataOption, workdir: WorkdirOption) -> None:
 def evaluate_lungs(data: DataOption, workdir: WorkdirOption) -> None:
     """Measure the segmenter on the patients that it was not trained on."""
     with _for_people():
-        from training.lungs.evaluate import evaluate_lungs as run
+        from training.lungs import evaluate_lungs as run
 
         for m in run(data, workdir).metrics:
             typer.echo(f"{m.name}: {m.value:.3f} ({m.lower:.3f} to {m.upper:.3f})")
@@ -189,7 +191,7 @@ def fit_lung_field(recipe: RecipeOption, data: DataOption, workdir: WorkdirOptio
     """Fit how much of the lungs must be in view, on the images of a classifier's recipe."""
     with _for_people():
         from training.config import read_recipe
-        from training.lungs.field import fit_lung_field as run
+        from training.lungs import fit_lung_field as run
 
         found = run(read_recipe(recipe), data, workdir)
         typer.echo(f"{workdir}: lungs are in view from {found.limits.lower:.3f}.")
@@ -204,7 +206,7 @@ def severity(
 ) -> None:
     """Hold the share of the lungs under a model's activation map against expert scores."""
     with _for_people():
-        from training.lungs.segment import load_segment
+        from training.lungs import load_segment
         from training.severity import measure_severity
 
         for found in measure_severity(workdir, data, label, load_segment(lungs)):
@@ -215,7 +217,7 @@ def severity(
 @contextmanager
 def _for_people() -> Iterator[None]:
     """Silence what is not meant for people, and turn our errors into one line."""
-    import_keras_quietly()
+    import_keras()
     try:
         yield
     except TrainingError as error:

@@ -3,16 +3,39 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from contract.findings import Label
 from contract.preprocessing import PreprocessingSpec
-from training.acquisition_shifts import ACQUISITION_SHIFTS
+from training.atomic import write_text
 from training.errors import RecipeError
 
 RECIPES = Path(__file__).parent / "recipes"
+LUNGS = Path(__file__).parent / "lungs.toml"
+# The segmenter halves its input so many times, and doubles it again as often.
+SCALES = 4
+
+ShiftName = Literal[
+    "none",
+    "brighter",
+    "darker",
+    "flatter",
+    "harder",
+    "film-like",
+    "closer",
+    "wider",
+    "taller",
+    "narrower",
+    "rotated",
+    "off-centre",
+    "blurred",
+    "sharpened",
+    "recompressed",
+    "noisy",
+]
 
 
 class _Frozen(BaseModel):
@@ -72,17 +95,15 @@ class DataConfig(_Frozen):
 
 
 class SplitConfig(_Frozen):
-    """How the validation split, and where asked for the test split, are taken out.
+    """How much is held out for validation, and where asked for as the test split.
 
-    ``random`` draws whole groups; ``block`` takes those with the lowest patient numbers of every
-    series, which lie further from the rest than a random draw does.
+    Whole groups are drawn: patients, joined where they have near-duplicate images.
     ``test_share`` pools what the data sets offer for training and for testing, and draws a test
     split from it; without it the official one stands.
     ``near_duplicate_bits`` is the largest Hamming distance, of 256 bits, between the difference
     hashes of two images that count as the same.
     """
 
-    strategy: Literal["random", "block"] = "random"
     validation_share: float = Field(gt=0, lt=0.5)
     test_share: float | None = Field(default=None, gt=0, lt=0.5)
     near_duplicate_bits: int = Field(ge=0, le=128)
@@ -151,14 +172,14 @@ class AugmentationConfig(_Frozen):
     erase_probability: float = Field(default=0, ge=0, le=1)
     erase_patches: int = Field(default=3, ge=1)
     erase_size: float = Field(default=0.25, gt=0, lt=1)
-    mixup_alpha: float = Field(default=0, ge=0)
 
 
 class TrainingConfig(_Frozen):
     """The optimisation: AdamW with a linear warm-up, then a cosine decay.
 
     ``initial_learning_rate`` and ``final_learning_rate`` are shares of ``learning_rate``.
-    ``members`` networks are trained, each with its own seed, and averaged into one model.
+    The averaged weights of the epoch with the highest validation AUROC are kept; training stops
+    ``patience`` epochs after it, of which none counts before the last stage.
     ``balanced`` sampling gives each class the same part in an epoch, ``balanced-sources`` in each
     class each source as well, so that a source says less about the class.
     ``images_per_epoch`` makes an epoch as long as if there were so many images.
@@ -166,8 +187,7 @@ class TrainingConfig(_Frozen):
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
-    members: int = Field(default=1, ge=1)
-    sampling: Literal["balanced", "balanced-sources", "natural"] = "balanced"
+    sampling: Literal["balanced", "balanced-sources"] = "balanced"
     images_per_epoch: int | None = Field(default=None, ge=1)
     fine_tuning: FineTuningConfig | None = None
     learning_rate: float = Field(gt=0)
@@ -177,8 +197,6 @@ class TrainingConfig(_Frozen):
     weight_decay: float = Field(ge=0)
     label_smoothing: float = Field(default=0, ge=0, lt=1)
     ema_momentum: float | None = Field(default=None, gt=0, lt=1)
-    monitor: Literal["auroc", "loss"] = "auroc"
-    keep: Literal["best", "last"] = "best"
     patience: int = Field(ge=1)
 
     @model_validator(mode="after")
@@ -192,24 +210,16 @@ class TrainingConfig(_Frozen):
 class CalibrationConfig(_Frozen):
     """On which forms of the validation images the temperature and operating points are chosen.
 
-    ``shifts`` are names of ``training.acquisition_shifts``; ``none`` is the images as they are.
+    ``shifts`` are names of ``training.transforms``; ``none`` is the images as they are.
     Of the out-of-distribution score, ``ood_components`` is how many main directions of the features
     it looks at, at most, and ``ood_groups`` how many groups of images it knows. In the last
     directions a network's new images stray most, and of many groups one may hold all that is odd:
     where few validation images set the limit, less of both catches more.
     """
 
-    shifts: tuple[str, ...] = Field(default=("none",), min_length=1)
+    shifts: tuple[ShiftName, ...] = Field(default=("none",), min_length=1)
     ood_components: int = Field(default=160, ge=1)
     ood_groups: int = Field(default=8, ge=1)
-
-    @field_validator("shifts")
-    @classmethod
-    def _shifts_are_known(cls, shifts: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := sorted(set(shifts) - set(ACQUISITION_SHIFTS)):
-            known = ", ".join(ACQUISITION_SHIFTS)
-            raise ValueError(f"no such shift: {', '.join(unknown)}. Known: {known}")
-        return shifts
 
 
 class OperatingPointConfig(_Frozen):
@@ -275,36 +285,94 @@ class Recipe(_Frozen):
         return self.model_copy(update=later) == other
 
 
+class SegmenterModelConfig(_Frozen):
+    """The segmenter's network. ``width`` is the number of channels of the first convolutions."""
+
+    width: int = Field(ge=1)
+    dropout: float = Field(ge=0, lt=1)
+
+
+class SegmenterRecipe(_Frozen):
+    """``training/lungs.toml``, or one's own; its epochs are compared by their Dice coefficient.
+
+    ``caveats`` are sentences for whoever reads the segmenter's figures; they end on its card.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    seed: int = Field(ge=0)
+    split: SplitConfig
+    preprocessing: PreprocessingSpec
+    model: SegmenterModelConfig
+    augmentation: AugmentationConfig
+    training: TrainingConfig
+    caveats: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if any(side % 2**SCALES for side in self.preprocessing.size):
+            raise ValueError(f"preprocessing: height and width must be multiples of {2**SCALES}")
+        if self.split.test_share is None:
+            raise ValueError("split.test_share is missing: the masks have no official test split")
+        return self
+
+    def trains_like(self, other: "SegmenterRecipe") -> bool:
+        """Whether both lead to the same network."""
+        return self.model_copy(update={"caveats": other.caveats}) == other
+
+
+AnyRecipe = TypeVar("AnyRecipe", Recipe, SegmenterRecipe)
+
+
 def read_recipe(name_or_path: str) -> Recipe:
     """Read a recipe that ships with the project by its name, or any other by its path.
 
     Raises:
         RecipeError: There is no such recipe, or it is no valid TOML, or a value is wrong.
     """
-    path = _locate(name_or_path)
-    try:
-        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path.name} is no valid TOML: {error}.") from error
-    except ValidationError as error:
-        raise RecipeError(f"{path.name}: {_faults(error)}.") from error
-    except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def _locate(name_or_path: str) -> Path:
-    shipped = RECIPES / f"{name_or_path}.toml"
-    if shipped.is_file():
-        return shipped
-    path = Path(name_or_path)
+    path = RECIPES / f"{name_or_path}.toml"
+    if not path.is_file():
+        path = Path(name_or_path)
     if not path.is_file():
         names = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.toml")))
         raise RecipeError(f"There is no recipe {name_or_path!r}. Give a path, or one of: {names}.")
-    return path
+    return _read(path, Recipe)
 
 
-def _faults(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}"
-        for fault in error.errors()
-    )
+def read_segmenter_recipe(path: Path = LUNGS) -> SegmenterRecipe:
+    """Read the segmenter's recipe that ships with the project, or another one.
+
+    Raises:
+        RecipeError: There is no such file, or it is no valid TOML, or a value is wrong.
+    """
+    return _read(path, SegmenterRecipe)
+
+
+def write_recipe(path: Path, recipe: Recipe, comment: str) -> None:
+    """Write a recipe with every value, also those that it leaves to their defaults.
+
+    Args:
+        path: The file.
+        recipe: What to write; ``read_recipe`` reads an equal one.
+        comment: What stands above it, without the ``#``.
+
+    Raises:
+        WriteFailed: The disk is full, or the folder cannot be written.
+    """
+    lines = "".join(f"# {line}\n" for line in comment.splitlines())
+    content = recipe.model_dump(mode="json", exclude_none=True)
+    write_text(path, lines + tomli_w.dumps(content))
+
+
+def _read(path: Path, kind: type[AnyRecipe]) -> AnyRecipe:
+    try:
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path.name} is no valid TOML: {error}.") from error
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        raise RecipeError(f"{path.name}: {faults}.") from error
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}.") from error

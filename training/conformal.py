@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from contract.findings import Label
 from contract.manifest import Metric
+from training.calibrate import operating_point
 from training.config import OperatingPointConfig
-from training.measure import LEAST_IMAGES
+from training.evaluation import LEAST_IMAGES
 from training.metrics import Floats, Weights, estimate, patient_bootstrap, ratio, whole
-from training.operating_points import operating_point
 from training.predictions import Predictions
 
 COVERAGE = 0.9
@@ -85,11 +85,11 @@ def measure_coverage(
     drawn = patient_bootstrap(predictions.patients, seed)
     metrics = []
     for label, source, rows in _parts(predictions, labels):
+        images = int(rows.sum())
         resampled = _figures(covered[rows], answered[rows], drawn[:, rows])
-        for name, value in _figures(covered[rows], answered[rows], whole(int(rows.sum()))).items():
+        for name, value in _figures(covered[rows], answered[rows], whole(images)).items():
             if np.isfinite(value[0]):
                 found = estimate(value, resampled[name])
-                images = int(rows.sum())
                 metrics.append(found.metric(dataset, PREFIX + name, images, label, source))
     return tuple(metrics)
 

@@ -1,21 +1,4 @@
-"""Everything that can stop a training or an evaluation.
-
-TrainingError
-├── RecipeError             the recipe is missing, unreadable or inconsistent
-├── DataError               the data set cannot be used
-│   ├── LayoutMismatch      the folder is not laid out as its adapter expects
-│   ├── UnknownLabel        a class that the recipe or the adapter does not know
-│   └── EmptyClass          a class without images, in the data set or in one split
-├── WorkdirError            the workdir cannot be used
-│   ├── WorkdirMismatch     it belongs to another recipe or to other data
-│   ├── WorkdirIncomplete   it holds no finished training, or lacks a file
-│   └── WriteFailed         a file could not be written, as on a full disk
-├── AccelerationError       the devices or the precision that were asked for cannot be had
-├── TrainingDiverged        the loss is no longer a number
-└── CalibrationError        no operating point follows the recipe's rule
-
-Each message is one that a person can act on: what is wrong, and what to do.
-"""
+"""Everything that can stop a training or an evaluation; each message says what to do."""
 
 
 class TrainingError(Exception):

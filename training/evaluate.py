@@ -7,24 +7,13 @@ from typing import Literal
 import numpy as np
 from rich.console import Console
 
-from training.calibrate import calibrated
+from training.batches import ImageBatches
 from training.config import Recipe
-from training.evaluation import Evaluation
-from training.figures import (
-    Scored,
-    draw_counts,
-    draw_precision_recall,
-    draw_reliability,
-    draw_roc,
-    draw_scores,
-)
-from training.gates import refused_by_gates
-from training.input_pipeline import ImageBatches
-from training.measure import measure
-from training.predictions import Predictions, count_answers, count_most_probable
+from training.evaluation import Evaluation, measure
+from training.figures import draw_evaluation
+from training.predictions import Predictions, count_answers, count_most_probable, refused_by_gates
 from training.progress import progress_bar
-from training.report.gather import gather_material
-from training.report.lung_masks import Segment
+from training.report.context import Segment, gather_context
 from training.report.write import ReportFolder, with_finished_checks, write_report
 from training.source import (
     Source,
@@ -51,7 +40,7 @@ def evaluate(
     *,
     report: bool = False,
     segment: Segment | None = None,
-    unfamiliar: Path | None = None,
+    ood_folder: Path | None = None,
 ) -> Evaluation:
     """Evaluate a finished training; write its figures, its predictions and its plots.
 
@@ -61,9 +50,10 @@ def evaluate(
         split: ``test`` is the test set, official or drawn; ``validation`` is what the operating
             points were chosen on; ``left-out`` are the sources that the recipe leaves out.
         console: Where progress is shown.
-        report: Whether to run the honesty checks and write the page too, which takes some minutes.
+        report: Whether to run the shortcut-learning checks and write the page too.
         segment: Finds the lungs in images without a mask, for some of the checks.
-        unfamiliar: A folder with a folder for each kind of unfamiliar images, for one check.
+        ood_folder: A folder with a folder for each kind of images that are no chest images, for
+            one check.
 
     Returns:
         What stands in ``evaluation.json``, or for another split in ``evaluation-<split>.json``.
@@ -80,10 +70,17 @@ def evaluate(
     predictions = _predict(trained, source)
     evaluation = _measure(trained, source, split, predictions)
     _write_predictions(work, split, source, predictions, trained)
-    _draw(work.root / "figures", split, predictions, trained, evaluation)
+    draw_evaluation(
+        work.root / "figures",
+        split,
+        predictions,
+        trained.calibration.findings,
+        trained.config.data.positive,
+        evaluation.answers,
+    )
     folder = ReportFolder(work, split)
     if report:
-        material = gather_material(
+        context = gather_context(
             trained,
             source,
             predictions,
@@ -93,10 +90,10 @@ def evaluate(
             data=data,
             console=console,
             segment=segment,
-            unfamiliar=unfamiliar,
+            ood_folder=ood_folder,
         )
         with progress_bar(console) as bar:
-            evaluation = write_report(evaluation, material, trained, folder, bar)
+            evaluation = write_report(evaluation, context, trained, folder, bar)
     else:
         evaluation = with_finished_checks(evaluation, folder, trained.config)
     work.write_json(work.evaluation(split), evaluation)
@@ -170,41 +167,3 @@ def _write_predictions(
     for number, label in enumerate(trained.config.data.classes):
         table[f"probability_{label}"] = predictions.probabilities[:, number]
     work.write_table(work.root / f"predictions-{split}.csv", table)
-
-
-def _draw(
-    folder: Path,
-    split: Split,
-    predictions: Predictions,
-    trained: TrainedModel,
-    evaluation: Evaluation,
-) -> None:
-    scored = _scored(predictions, trained)
-    # A finding that all images have, or none, has no curve.
-    told = [finding for finding in scored if finding.truth.any() and not finding.truth.all()]
-    if told:
-        draw_roc(folder / f"{split}-roc.png", told)
-        draw_precision_recall(folder / f"{split}-precision-recall.png", told)
-    draw_reliability(
-        folder / f"{split}-reliability.png",
-        calibrated(predictions.logits, temperature=1.0),
-        predictions.probabilities,
-        predictions.classes,
-    )
-    draw_scores(folder / f"{split}-scores.png", scored)
-    labels = evaluation.classes
-    draw_counts(folder / f"{split}-answers.png", evaluation.answers, labels, (*labels, "refer"))
-
-
-def _scored(predictions: Predictions, trained: TrainedModel) -> list[Scored]:
-    """The positive finding, or every one where there is none."""
-    return [
-        Scored(
-            label=finding.label,
-            scores=predictions.probabilities[:, number].astype(np.float64),
-            truth=predictions.classes == number,
-            operating_point=finding.operating_point,
-        )
-        for number, finding in enumerate(trained.calibration.findings)
-        if trained.config.data.positive in {None, finding.label}
-    ]

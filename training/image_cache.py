@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -24,19 +24,6 @@ CHUNK = 128
 OnProgress = Callable[[int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class CachedImages:
-    """Every image of a data set, ready for the model.
-
-    ``images`` is uint8, shape (images, height, width, 1), in the order of the data set's table,
-    mapped from the disk. ``unreadable`` gives the reason for each path that could not be decoded;
-    its row is black.
-    """
-
-    images: NDArray[np.uint8]
-    unreadable: dict[str, str]
-
-
 class _Progress(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -50,7 +37,7 @@ def cached_images(
     spec: PreprocessingSpec,
     folder: Path,
     on_progress: OnProgress = lambda _: None,
-) -> CachedImages:
+) -> tuple[NDArray[np.uint8], dict[str, str]]:
     """Decode and resize a data set, or map what an earlier call has left.
 
     A call that was killed is continued where it stopped. The cache is keyed by the data's digest,
@@ -63,73 +50,62 @@ def cached_images(
         folder: Where caches are kept.
         on_progress: Called with the number of images that are done.
 
+    Returns:
+        uint8, shape (images, height, width, 1), mapped from the disk; and the reason for each path
+        that could not be decoded, whose row is black.
+
     Raises:
         WriteFailed: The disk is full, or the folder cannot be written.
     """
     folder = folder / _key(dataset, digest, spec)
+    array, state = folder / "images.npy", folder / "progress.json"
     with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        array, state = folder / "images.npy", folder / "progress.json"
         progress = _resumed(array, state)
         if progress.done < len(dataset.table):
-            progress = _fill(dataset, spec, array, state, progress, on_progress)
+            # Plain writes: a full disk then raises, where a mapped file would crash.
+            with array.open("r+b" if progress.done else "w+b") as file:
+                progress = _fill(file, dataset, spec, state, progress, on_progress)
     on_progress(progress.done)
-    return CachedImages(np.load(array, mmap_mode="r"), progress.unreadable)
+    return np.load(array, mmap_mode="r"), progress.unreadable
 
 
 def _fill(
+    file: IO[bytes],
     dataset: Dataset,
     spec: PreprocessingSpec,
-    array: Path,
     state: Path,
     progress: _Progress,
     on_progress: OnProgress,
 ) -> _Progress:
-    """Append rows with plain writes: a full disk then raises, where a mapped file would crash."""
     paths = list(dataset.table["path"])
-    with array.open("r+b" if progress.done else "w+b") as file, ThreadPoolExecutor() as pool:
-        start = _write_header(file, (len(paths), *spec.size, 1))
-        stride = spec.height * spec.width
-        file.truncate(start + progress.done * stride)
-        file.seek(start + progress.done * stride)
-        for chunk in _chunks(paths, progress.done):
-            rows = dict(zip(chunk, _decoded(pool, dataset.root, chunk, spec), strict=True))
-            unreadable = {path: row for path, row in rows.items() if isinstance(row, str)}
-            for row in rows.values():
-                file.write(bytes(stride) if isinstance(row, str) else row.tobytes())
+    stride = spec.height * spec.width
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *spec.size, 1)}
+    np.lib.format.write_array_header_1_0(file, header)
+    # What was half written is cut off.
+    file.truncate(file.tell() + progress.done * stride)
+    file.seek(0, os.SEEK_END)
+    with ThreadPoolExecutor() as pool:
+        for start in range(progress.done, len(paths), CHUNK):
+            chunk = paths[start : start + CHUNK]
+            rows = list(pool.map(partial(_decode, dataset.root, spec), chunk))
+            file.writelines(bytes(stride) if isinstance(row, str) else row for row in rows)
             file.flush()
             os.fsync(file.fileno())
-            progress = _Progress(
-                done=progress.done + len(chunk), unreadable=progress.unreadable | unreadable
-            )
+            faults = {p: row for p, row in zip(chunk, rows, strict=True) if isinstance(row, str)}
+            done = start + len(chunk)
+            progress = _Progress(done=done, unreadable=progress.unreadable | faults)
             write_text(state, progress.model_dump_json())
-            on_progress(progress.done)
+            on_progress(done)
     return progress
 
 
-def _decoded(
-    pool: Executor, root: Path, paths: list[str], spec: PreprocessingSpec
-) -> Iterator[NDArray[np.uint8] | str]:
-    return pool.map(lambda path: _decode(root / path, spec), paths)
-
-
-def _decode(path: Path, spec: PreprocessingSpec) -> NDArray[np.uint8] | str:
+def _decode(root: Path, spec: PreprocessingSpec, path: str) -> bytes | str:
     """The model's input, or why there is none: one bad file must not stop the others."""
     try:
-        return preprocess(decode(path.read_bytes(), at_least=spec.size), spec)
+        return preprocess(decode((root / path).read_bytes(), at_least=spec.size), spec).tobytes()
     except (ImageError, OSError) as error:
         return str(error)
-
-
-def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> int:
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-    return file.tell()
-
-
-def _chunks(paths: list[str], done: int) -> Iterator[list[str]]:
-    for start in range(done, len(paths), CHUNK):
-        yield paths[start : start + CHUNK]
 
 
 def _resumed(array: Path, state: Path) -> _Progress:

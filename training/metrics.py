@@ -3,6 +3,11 @@
 A weighting says how often each image counts. One row of ones gives the figure itself; the rows of
 ``patient_bootstrap`` give its distribution under another draw of patients. A figure is not a
 number for a weighting that lacks one of the classes.
+
+Throughout, ``scores`` have the shape (images,), higher is more positive; ``truth`` is bool of that
+shape; ``probabilities`` are distributions, shape (images, classes); ``classes`` and ``said`` are
+int, shape (images,): the true class and the answered one; ``weights`` has the shape (weightings,
+images). Each figure has the shape (weightings,) and lies between 0 and 1.
 """
 
 from dataclasses import dataclass
@@ -97,13 +102,7 @@ class Confusion:
 
 
 def confusion(present: NDArray[np.bool_], truth: NDArray[np.bool_], weights: Weights) -> Confusion:
-    """Count right and wrong answers.
-
-    Args:
-        present: bool, shape (images,): what the model says.
-        truth: bool, shape (images,).
-        weights: Shape (weightings, images).
-    """
+    """Count right and wrong answers."""
     return Confusion(
         true_positives=weights @ (present & truth),
         false_positives=weights @ (present & ~truth),
@@ -113,54 +112,28 @@ def confusion(present: NDArray[np.bool_], truth: NDArray[np.bool_], weights: Wei
 
 
 def auroc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
-    """The probability that a positive image scores higher than a negative one; a tie counts half.
-
-    Args:
-        scores: Shape (images,), higher is more positive.
-        truth: bool, shape (images,).
-        weights: Shape (weightings, images).
-
-    Returns:
-        Shape (weightings,), 0 to 1.
-    """
+    """The probability that a positive image scores above a negative one; a tie counts half."""
     positives, negatives = _by_score(scores, truth, weights)
     below = np.cumsum(negatives, axis=1) - negatives / 2
     wins = (positives * below).sum(axis=1)
     return ratio(wins, positives.sum(axis=1) * negatives.sum(axis=1))
 
 
-def macro_auroc(scores: Floats, classes: NDArray[np.int64], weights: Weights) -> Floats:
+def macro_auroc(probabilities: Floats, classes: NDArray[np.int64], weights: Weights) -> Floats:
     """The mean AUROC of each class against the others, every class with the same say.
 
     A class that no image has, or that all have, has no AUROC and no say.
-
-    Args:
-        scores: Shape (images, classes), higher is more likely.
-        classes: int, shape (images,): the true class.
-        weights: Shape (weightings, images).
-
-    Returns:
-        Shape (weightings,), 0 to 1; not a number where there is one class only.
     """
     present = np.unique(classes)
     if len(present) < 2:
         return np.full(len(weights), np.nan)
-    return np.mean([auroc(scores[:, c], classes == c, weights) for c in present], axis=0)
+    return np.mean([auroc(probabilities[:, c], classes == c, weights) for c in present], axis=0)
 
 
 def balanced_accuracy(
     said: NDArray[np.int64], classes: NDArray[np.int64], weights: Weights
 ) -> Floats:
-    """The share of right answers within each class, averaged over the classes that are there.
-
-    Args:
-        said: int, shape (images,): the class that is answered.
-        classes: int, shape (images,): the true class.
-        weights: Shape (weightings, images).
-
-    Returns:
-        Shape (weightings,), 0 to 1.
-    """
+    """The share of right answers within each class, averaged over the classes that are there."""
     right = said == classes
     shares = []
     for number in np.unique(classes):
@@ -170,16 +143,7 @@ def balanced_accuracy(
 
 
 def auprc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
-    """Average precision: the area under the precision-recall curve, without interpolation.
-
-    Args:
-        scores: Shape (images,), higher is more positive.
-        truth: bool, shape (images,).
-        weights: Shape (weightings, images).
-
-    Returns:
-        Shape (weightings,), 0 to 1.
-    """
+    """Average precision: the area under the precision-recall curve, without interpolation."""
     positives, negatives = (part[:, ::-1] for part in _by_score(scores, truth, weights))
     found = np.cumsum(positives, axis=1)
     called = found + np.cumsum(negatives, axis=1)
@@ -188,16 +152,7 @@ def auprc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
 
 
 def brier(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
-    """The mean squared distance of a probability from the truth, 0 or 1.
-
-    Args:
-        scores: Probabilities, shape (images,).
-        truth: bool, shape (images,).
-        weights: Shape (weightings, images).
-
-    Returns:
-        Shape (weightings,), 0 to 1, lower is better.
-    """
+    """The mean squared distance of a probability from the truth, 0 or 1."""
     return ratio(weights @ (scores - truth) ** 2, weights.sum(axis=1))
 
 
@@ -207,14 +162,6 @@ def brier_over_classes(
     """Half the squared distance of a distribution from the truth; of two classes, ``brier``.
 
     Source: Brier 1950, Verification of Forecasts Expressed in Terms of Probability, halved.
-
-    Args:
-        probabilities: Shape (images, classes), each row a distribution.
-        classes: int, shape (images,): the true class.
-        weights: Shape (weightings, images).
-
-    Returns:
-        Shape (weightings,), 0 to 1, lower is better.
     """
     truth = np.eye(probabilities.shape[1])[classes]
     distance = ((probabilities - truth) ** 2).sum(axis=1) / 2
@@ -227,14 +174,6 @@ def expected_calibration_error(
     """How far confidence and accuracy lie apart, averaged over bins of equal width.
 
     Source: Guo 2017, On Calibration of Modern Neural Networks; 15 bins.
-
-    Args:
-        probabilities: Shape (images, classes), each row a distribution.
-        classes: int, shape (images,): the true class.
-        weights: Shape (weightings, images).
-
-    Returns:
-        Shape (weightings,), 0 to 1, lower is better.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == classes

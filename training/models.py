@@ -6,16 +6,14 @@ The dense head stands before the pooling, which gives the same logits, as both a
 Source: Zhou 2016, Learning Deep Features for Discriminative Localization (CAM).
 """
 
-from collections.abc import Sequence
-
 import keras
 from keras import layers, ops
 
 from contract.manifest import OOD_SCORE
-from training.backbones import BACKBONE, build_backbone, build_standardisation
+from training.backbones import build_backbone, build_standardisation
 from training.config import Recipe
 from training.errors import RecipeError
-from training.ood.scorer import OodScore, OodScorer
+from training.ood import OodScore, OodScorer
 
 EVIDENCE = "evidence"
 LOGITS = "logits"
@@ -33,7 +31,7 @@ def build_classifier(recipe: Recipe) -> keras.Model:
         RecipeError: The border is no whole number of cells of the feature map, or the backbone
             cannot take such images.
     """
-    image = _image_input(recipe.preprocessing.size)
+    image = layers.Input((*recipe.preprocessing.size, 1), dtype="uint8", name="image")
     config = recipe.model
     x = layers.Cropping2D(config.border)(image) if config.border else image
     x = build_standardisation(config)(x)
@@ -41,27 +39,6 @@ def build_classifier(recipe: Recipe) -> keras.Model:
     # A whole feature map that is dropped before the pooling is a feature dropped after it.
     features = layers.SpatialDropout2D(config.dropout)(features)
     evidence = _head(features, len(recipe.data.classes), config.border / x.shape[1])
-    logits = layers.GlobalAveragePooling2D(dtype="float32", name=LOGITS)(evidence)
-    return keras.Model(image, logits, name="classifier")
-
-
-def average_classifiers(members: Sequence[keras.Model]) -> keras.Model:
-    """Put several classifiers into one model that averages their logits and their evidence.
-
-    Args:
-        members: Training forms with the same input size and classes, at least one.
-
-    Returns:
-        A training form; of a single member, that member itself.
-    """
-    if len(members) == 1:
-        return members[0]
-    image = _image_input(members[0].input.shape[1:3])
-    maps = [
-        keras.Model(member.input, member.get_layer(EVIDENCE).output, name=f"member_{number}")(image)
-        for number, member in enumerate(members)
-    ]
-    evidence = layers.Average(dtype="float32", name=EVIDENCE)(maps)
     logits = layers.GlobalAveragePooling2D(dtype="float32", name=LOGITS)(evidence)
     return keras.Model(image, logits, name="classifier")
 
@@ -96,47 +73,17 @@ def with_serving_outputs(
     return keras.Model(model.input, outputs, name="serving")
 
 
-def feature_map(model: keras.Model) -> keras.KerasTensor:
-    """The backbone's output in a classifier of one network, as a tensor of that classifier.
-
-    Returns:
-        float, shape (batch, rows, columns, features).
-    """
-    [dropout] = [layer for layer in model.layers if isinstance(layer, layers.SpatialDropout2D)]
-    return dropout.input
-
-
 def feature_model(model: keras.Model) -> keras.Model:
     """The part of a trained classifier that ends with what its dense head sees.
 
-    Args:
-        model: A training form, of one network or of several.
-
     Returns:
         From ``image``, uint8, shape (batch, height, width, 1), to pooled features, float32, shape
-        (batch, features); those of several networks stand one after the other.
+        (batch, features).
     """
-    networks = members_of(model)
-    parts = [
-        keras.Model(network.input, _pooled(feature_map(network)), name=f"features_{number}")
-        for number, network in enumerate(networks)
-    ]
-    if networks == [model]:
-        return parts[0]
-    joined = layers.Concatenate(dtype="float32")([part(model.input) for part in parts])
-    return keras.Model(model.input, joined, name="features")
-
-
-def members_of(model: keras.Model) -> list[keras.Model]:
-    """The networks that a classifier averages; itself where it is one."""
-    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    return [layer for layer in nested if layer.name != BACKBONE] or [model]
-
-
-def _pooled(features: keras.KerasTensor) -> keras.KerasTensor:
+    [dropout] = [layer for layer in model.layers if isinstance(layer, layers.SpatialDropout2D)]
     # A mean that keeps its axes leaves ONNX no change of the data layout between convolutions.
-    mean = layers.GlobalAveragePooling2D(keepdims=True, dtype="float32")(features)
-    return layers.Flatten(dtype="float32")(mean)
+    mean = layers.GlobalAveragePooling2D(keepdims=True, dtype="float32")(dropout.input)
+    return keras.Model(model.input, layers.Flatten(dtype="float32")(mean), name="features")
 
 
 def _head(features: keras.KerasTensor, classes: int, border: float) -> keras.KerasTensor:
@@ -162,7 +109,3 @@ def _head(features: keras.KerasTensor, classes: int, border: float) -> keras.Ker
     growth = (rows + 2 * padding) * (columns + 2 * padding) / (rows * columns)
     padded = layers.ZeroPadding2D(padding, dtype="float32")(evidence)
     return layers.Rescaling(growth, dtype="float32", name=EVIDENCE)(padded)
-
-
-def _image_input(size: tuple[int, int]) -> keras.KerasTensor:
-    return layers.Input((*size, 1), dtype="uint8", name="image")

@@ -1,12 +1,15 @@
 """What a model says of a set of images, and what is answered by it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.decision import decide
-from contract.manifest import Finding
+from contract.manifest import OOD_SCORE, Finding
+from contract.quality import assess
+from training.calibrate import Calibration
 
 Counts = tuple[tuple[int, ...], ...]
 REFERRED = -1
@@ -19,7 +22,7 @@ class Predictions:
     ``logits`` and the calibrated ``probabilities`` are float32, shape (images, classes);
     ``classes`` is int, shape (images,); ``patients`` and ``sources`` have one name per image.
     ``gated``, bool, shape (images,), says which images a gate refers, whatever their probabilities:
-    their quality is too low or they are unfamiliar. None where the gates were not asked.
+    their quality is too low or they are out of distribution. None where the gates were not asked.
     """
 
     logits: NDArray[np.float32]
@@ -39,6 +42,34 @@ class Predictions:
             sources=self.sources[rows],
             gated=None if self.gated is None else self.gated[rows],
         )
+
+
+def refused_by_gates(
+    images: NDArray[np.uint8],
+    outputs: Mapping[str, NDArray[np.float32]],
+    calibration: Calibration,
+) -> NDArray[np.bool_] | None:
+    """Say which images the service would refer before it looks at their probabilities.
+
+    The shape and size of the files are not at issue, and the lungs are not looked for.
+
+    Args:
+        images: uint8, shape (images, height, width, 1).
+        outputs: Of the served graph, for these images.
+        calibration: With the gates' limits.
+
+    Returns:
+        bool, shape (images,); None where the model has no gate.
+    """
+    quality, ood = calibration.quality, calibration.out_of_distribution
+    if quality is None and ood is None:
+        return None
+    refused = np.zeros(len(images), dtype=bool)
+    if quality is not None:
+        refused |= [not assess(image, *image.shape[:2], quality).accepted for image in images]
+    if ood is not None:
+        refused |= outputs[OOD_SCORE] > np.float32(ood.limit)
+    return refused
 
 
 def count_most_probable(predictions: Predictions) -> Counts:

@@ -10,8 +10,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from training.checkpoint import Epoch
-
 # The time left follows from the last minutes, so that the validations between epochs count too.
 SPEED_WINDOW_S = 180
 
@@ -28,13 +26,4 @@ def progress_bar(console: Console) -> Progress:
         console=console,
         speed_estimate_period=SPEED_WINDOW_S,
         disable=not console.is_terminal,
-    )
-
-
-def epoch_line(row: Epoch, epochs: int) -> str:
-    """One line about an epoch, for the terminal and for logs."""
-    return (
-        f"member {row.member + 1}, epoch {row.epoch}/{epochs}: loss {row.loss:.4f}, "
-        f"validation loss {row.validation_loss:.4f}, validation AUROC {row.validation_auroc:.4f}, "
-        f"{row.seconds:.1f} s"
     )

@@ -8,30 +8,32 @@ from importlib.metadata import version
 from pathlib import Path
 
 import keras
+import pandas as pd
 
 from contract.manifest import Provenance
-from training.config import Recipe
-from training.source import Source
+from training.datasets import Dataset
 
 PACKAGES = ("keras", "numpy", "pandas", "pillow", "scikit-learn", "scipy")
 BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 
 
-def provenance(recipe: Recipe, source: Source) -> Provenance:
+def provenance(recipe: str, dataset: Dataset, table: pd.DataFrame, digest: str) -> Provenance:
     """Say of a training that has just ended what it was made from.
 
     Args:
-        recipe: The recipe.
-        source: The images that were used, with their split.
+        recipe: Its name.
+        dataset: Where the images come from.
+        table: The images that were used, with their split.
+        digest: Of the data.
     """
-    counts = source.table["split"].value_counts()
+    counts = table["split"].value_counts()
     return Provenance(
-        recipe=recipe.name,
-        dataset=source.dataset.name,
-        licence=source.dataset.licence,
+        recipe=recipe,
+        dataset=dataset.name,
+        licence=dataset.licence,
         training_images=int(counts["train"]),
         validation_images=int(counts["validation"]),
-        data_digest=source.digest,
+        data_digest=digest,
         git_revision=git_revision(),
         framework=framework(),
         trained_at=datetime.now(UTC).replace(microsecond=0),

@@ -1,31 +1,33 @@
-"""Does the share of the lungs that a model marks follow how ill the experts find them?
+"""Does the share of the lungs that a model marks follow how ill experts find them?
 
 Source: Cohen 2020, Predicting COVID-19 Pneumonia Severity on Chest X-ray With Deep Learning: the
 scores, and the idea of holding a model against them.
 """
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from scipy.stats import ConstantInputWarning, spearmanr
 
 from contract.findings import Label
 from contract.lungs import involvement, split_lungs
-from contract.preprocessing import PreprocessingSpec, preprocess
+from contract.preprocessing import preprocess
 from contract.radiograph import decode
-from training.datasets.covid_chestxray import CovidChestxrayAdapter
+from training.datasets import read_dataset
 from training.errors import LayoutMismatch, RecipeError
-from training.lungs.segment import Segment
 from training.metrics import Floats, estimate, patient_bootstrap
-from training.rank_correlation import rank_correlation
 from training.workdir import TrainedModel, load_trained
 
 SCORES = {"extent": "geographic_mean", "opacity": "opacity_mean"}
 # A heatmap that is drawn at half its strength or more counts as involved lung.
 SHARE_OF_SCALE = 0.5
+
+Segment = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 
 
 class SeverityCorrelation(BaseModel):
@@ -46,33 +48,13 @@ class SeverityCorrelation(BaseModel):
         return self.lower > 0
 
 
-def involved_shares(
-    maps: NDArray[np.float32], masks: NDArray[np.bool_], threshold: float
-) -> Floats:
-    """The share of each image's lung area that lies under the thresholded activation map.
-
-    Args:
-        maps: One class's activation maps, float32, shape (images, rows, columns).
-        masks: Lungs, bool, shape (images, height, width).
-        threshold: The activation above which a place counts as involved.
-
-    Returns:
-        Shape (images,), 0 to 1; not a number where there is no lung.
-    """
-    shares = [
-        involvement(activation, split_lungs(mask), threshold).both
-        for activation, mask in zip(maps, masks, strict=True)
-    ]
-    return np.array(shares, np.float64)
-
-
 def severity_correlations(
     shares: Floats, scores: Mapping[str, Floats], patients: NDArray[np.str_], seed: int
 ) -> tuple[SeverityCorrelation, ...]:
     """Compare the involved shares with each expert score, by rank.
 
     Args:
-        shares: Shape (images,): from ``involved_shares``. Those that are no number are left out.
+        shares: Shape (images,), 0 to 1; images without a lung are not a number and are left out.
         scores: By name, shape (images,) each.
         patients: The patient of each image, shape (images,).
         seed: Of the bootstrap.
@@ -84,20 +66,22 @@ def severity_correlations(
     found = []
     for name, values in scores.items():
         expert = np.asarray(values, np.float64)[usable]
-        value = np.array([rank_correlation(shares, expert)])
-        resampled = np.array([rank_correlation(shares[row], expert[row]) for row in rows])
-        figure = estimate(value, resampled)
+        resampled = [rank_correlation(shares[row], expert[row]) for row in rows]
+        figure = estimate(np.array([rank_correlation(shares, expert)]), np.array(resampled))
+        counts = {"images": len(shares), "patients": len(np.unique(patients))}
         found.append(
             SeverityCorrelation(
-                score=name,
-                value=figure.value,
-                lower=figure.lower,
-                upper=figure.upper,
-                images=len(shares),
-                patients=len(np.unique(patients)),
+                score=name, value=figure.value, lower=figure.lower, upper=figure.upper, **counts
             )
         )
     return tuple(found)
+
+
+def rank_correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
+    """Spearman's rank correlation, -1 to 1; not a number where either is constant."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        return float(spearmanr(first, second).statistic)
 
 
 def read_severity_scores(root: Path) -> pd.DataFrame:
@@ -113,18 +97,19 @@ def read_severity_scores(root: Path) -> pd.DataFrame:
     Raises:
         LayoutMismatch: There is no ``severity.csv``, or none of its images.
     """
-    dataset = CovidChestxrayAdapter().read(root, "train")
+    dataset = read_dataset("covid-chestxray", root, "train")
     sheet = dataset.root / "severity.csv"
     if not sheet.is_file():
         raise LayoutMismatch(f"{dataset.root} has no severity.csv, which holds the expert scores.")
-    columns = {column: name for name, column in SCORES.items()}
-    scores = pd.read_csv(sheet, comment="#").rename(columns=columns)
-    images = dataset.table.assign(filename=[Path(path).name for path in dataset.table["path"]])
+    scores = pd.read_csv(sheet, comment="#").rename(
+        columns={old: new for new, old in SCORES.items()}
+    )
+    paths = [dataset.root / path for path in dataset.table["path"]]
+    images = dataset.table.assign(path=paths, filename=[path.name for path in paths])
     table = images.merge(scores, on="filename")
     if table.empty:
         raise LayoutMismatch(f"None of the images that {sheet} scores is there.")
-    paths = [dataset.root / path for path in table["path"]]
-    return table.assign(path=paths)[["path", "patient", *SCORES]]
+    return table[["path", "patient", *SCORES]]
 
 
 def measure_severity(
@@ -136,7 +121,7 @@ def measure_severity(
         workdir: Of a finished training.
         data: The folder of covid-chestxray-dataset, or the one above it.
         label: The finding whose activation map is measured.
-        segment: Draws the lungs, as ``training.lungs.segment.load_segment`` gives it.
+        segment: Draws the lungs: from images, uint8, shape (images, height, width, 1), to masks.
 
     Raises:
         WorkdirIncomplete: The training has not ended.
@@ -150,30 +135,25 @@ def measure_severity(
 def correlate_severity(
     trained: TrainedModel, data: Path, label: Label, segment: Segment
 ) -> tuple[SeverityCorrelation, ...]:
-    """As ``measure_severity``, for a classifier that is loaded already.
-
-    Raises:
-        RecipeError: The model has no such finding.
-        LayoutMismatch: The scores are not there.
-        ImageError: A scored image cannot be read.
-    """
-    labels = [finding.label for finding in trained.calibration.findings]
-    if label not in labels:
-        raise RecipeError(f"The model has no finding {label}. It has {', '.join(labels)}.")
-    number = labels.index(label)
-    table = read_severity_scores(data)
-    images = _read_images(table["path"], trained.config.preprocessing)
-    maps = trained.serving_model().predict(images, verbose=0)["activation_map"][..., number]
-    threshold = SHARE_OF_SCALE * trained.calibration.findings[number].activation_scale
+    """As ``measure_severity``, for a classifier that is loaded already."""
+    findings = {finding.label: finding for finding in trained.calibration.findings}
+    if label not in findings:
+        raise RecipeError(f"The model has no finding {label}. It has {', '.join(findings)}.")
+    table, spec = read_severity_scores(data), trained.config.preprocessing
+    images = np.stack(
+        [preprocess(decode(path.read_bytes(), at_least=spec.size), spec) for path in table["path"]]
+    )
+    maps = trained.serving_model().predict(images, verbose=0)["activation_map"]
+    threshold = SHARE_OF_SCALE * findings[label].activation_scale
+    shares = [
+        involvement(activation, split_lungs(mask), threshold).both
+        for activation, mask in zip(
+            maps[..., list(findings).index(label)], segment(images), strict=True
+        )
+    ]
     return severity_correlations(
-        involved_shares(maps, segment(images), threshold),
+        np.array(shares, np.float64),
         {name: table[name].to_numpy(np.float64) for name in SCORES},
         table["patient"].to_numpy(str),
         trained.config.seed,
-    )
-
-
-def _read_images(paths: pd.Series, spec: PreprocessingSpec) -> NDArray[np.uint8]:
-    return np.stack(
-        [preprocess(decode(path.read_bytes(), at_least=spec.size), spec) for path in paths]
     )

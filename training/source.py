@@ -44,12 +44,9 @@ class Source:
 
 
 def read_development(recipe: Recipe, data: Path) -> tuple[Dataset, str]:
-    """List what a recipe is trained on, and what its own test split is drawn from.
+    """List what a recipe is trained on, and what its own test split is drawn from, with its digest.
 
     Without ``split.test_share`` the names of the official test images are not even listed.
-
-    Returns:
-        The data set and its digest.
 
     Raises:
         RecipeError: There is no such adapter, or no such source.
@@ -62,24 +59,13 @@ def read_development(recipe: Recipe, data: Path) -> tuple[Dataset, str]:
 
 
 def read_official_test(recipe: Recipe, data: Path) -> tuple[Dataset, str]:
-    """List the official test split.
-
-    Returns:
-        The data set and its digest.
-
-    Raises:
-        RecipeError: There is no such adapter, or no such source.
-        DataError: The data set is not laid out as expected, or its labels are not the recipe's.
-    """
+    """List the official test split, with its digest; raises as ``read_development``."""
     pool = read_pool(recipe.data, data, ("test",))
     return _labelled(pool, recipe, "The official test split")
 
 
 def read_elsewhere(recipe: Recipe, data: Path) -> tuple[Dataset, str]:
-    """List the sources that a recipe leaves out; they need not have every class.
-
-    Returns:
-        The data set and its digest.
+    """List the sources that a recipe leaves out, with their digest; they need not have every class.
 
     Raises:
         RecipeError: The recipe leaves no source out, or there is no such source.
@@ -92,10 +78,7 @@ def read_elsewhere(recipe: Recipe, data: Path) -> tuple[Dataset, str]:
 
 
 def read_training_data(trained: TrainedModel, data: Path) -> tuple[Dataset, str]:
-    """List what a model was trained on again.
-
-    Returns:
-        The data set and its digest.
+    """List what a model was trained on again, with its digest.
 
     Raises:
         DataError: The data set is not laid out as expected.
@@ -122,14 +105,14 @@ def load_source(
         WriteFailed: The disk is full, or the workdir cannot be written.
     """
     task = bar.add_task("reading images", total=len(dataset.table))
-    cached = cached_images(
+    images, unreadable = cached_images(
         dataset,
         digest,
         recipe.preprocessing,
         work.cache,
         on_progress=lambda done: bar.update(task, completed=done),
     )
-    unusable = pd.DataFrame(cached.unreadable.items(), columns=["path", "reason"])
+    unusable = pd.DataFrame(unreadable.items(), columns=["path", "reason"])
     work.write_table(work.root / f"unreadable-{name}.csv", unusable)
     if len(unusable):
         bar.console.print(f"{len(unusable)} images cannot be read: see unreadable-{name}.csv")
@@ -139,7 +122,7 @@ def load_source(
     order = {label: number for number, label in enumerate(recipe.data.classes)}
     classes = dataset.table["label"].map(order).to_numpy(np.int64)
     sources = np.unique(dataset.table["source"].to_numpy(np.str_), return_inverse=True)[1]
-    return Source(dataset, digest, table, cached.images, classes, sources)
+    return Source(dataset, digest, table, images, classes, sources)
 
 
 def _labelled(dataset: Dataset, recipe: Recipe, where: str) -> tuple[Dataset, str]:

@@ -1,29 +1,34 @@
-"""Train a recipe's network, or its several members, into a workdir."""
+"""Train a recipe's network into a workdir."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
+from keras import ops
 from rich.console import Console
 from rich.progress import Progress
 
-from training.calibrate import Calibration, calibrate
-from training.checkpoint import Epoch, TrainingState
+from training.backbones import load_backbone_weights
+from training.batches import ImageBatches, LabelledImages, TrainingBatches
+from training.calibrate import calibrate
 from training.config import Recipe
 from training.datasets import check_labels
-from training.member import MemberRun, train_member
-from training.models import average_classifiers
-from training.ood.fit import fit_scorer
-from training.progress import epoch_line, progress_bar
+from training.fit import Network, fit
+from training.models import build_classifier, feature_model
+from training.ood import fit_scorer
+from training.progress import progress_bar
 from training.provenance import git_revision, provenance, versions
-from training.quality_limits import fit_quality_limits, quality_sample
+from training.quality import fit_quality_limits, quality_sample
 from training.source import Source, load_source, read_development
 from training.splits import drawn_splits
 from training.workdir import Workdir
 
+AUROC_THRESHOLDS = 1000
 
-def fit(recipe: Recipe, data: Path, workdir: Path, console: Console) -> None:
+
+def train(recipe: Recipe, workdir: Path, data: Path, console: Console) -> None:
     """Train, calibrate, and leave all of it in a workdir.
 
     The official test split is not looked at. A run that was killed carries on after its last whole
@@ -32,8 +37,8 @@ def fit(recipe: Recipe, data: Path, workdir: Path, console: Console) -> None:
 
     Args:
         recipe: All that decides the training.
-        data: The data set's folder.
         workdir: Where everything is written; created where it is missing.
+        data: The data set's folder.
         console: Where progress is shown.
 
     Raises:
@@ -46,24 +51,23 @@ def fit(recipe: Recipe, data: Path, workdir: Path, console: Console) -> None:
     work = Workdir(workdir)
     with progress_bar(console) as bar:
         source = prepare(recipe, data, work, bar)
-        finished = work.model.is_file()
-        model = work.load_model() if finished else _train_members(recipe, source, work, bar)
-    console.print("choosing the temperature, the operating points and the limits of an answer")
-    calibration = _calibrate(model, source, recipe, work)
+    finished = work.model.is_file()
     if finished:
-        work.recalibrate(calibration, git_revision())
+        model = work.load_model()
     else:
-        work.finish(model, calibration, provenance(recipe, source))
-
-
-def _calibrate(model: keras.Model, source: Source, recipe: Recipe, work: Workdir) -> Calibration:
-    """Choose on the validation split, and fit what is familiar on the training split."""
-    scorer = fit_scorer(model, source.images, source.rows("train"), recipe)
+        verbose = 1 if console.is_terminal else 2
+        model, _ = fit_classifier(recipe, source, work.root, verbose=verbose)
+    console.print("choosing the temperature, the operating points and the limits of an answer")
+    scorer = fit_scorer(feature_model(model), source.images, source.rows("train"), recipe)
     scorer.save(work.scorer)
     quality = fit_quality_limits(quality_sample(source), recipe.calibration.shifts, recipe.seed)
     rows = source.rows("validation")
-    calibration = calibrate(model, source.images, rows, source.classes[rows], recipe, scorer)
-    return calibration.model_copy(update={"quality": quality})
+    images, classes = np.asarray(source.images[rows]), source.classes[rows]
+    work.write_calibration(calibrate(model, images, classes, recipe, scorer, quality))
+    if finished:
+        work.note_recalibration(git_revision())
+    else:
+        work.finish(model, provenance(recipe.name, source.dataset, source.table, source.digest))
 
 
 def prepare(recipe: Recipe, data: Path, work: Workdir, bar: Progress) -> Source:
@@ -77,41 +81,72 @@ def prepare(recipe: Recipe, data: Path, work: Workdir, bar: Progress) -> Source:
     work.bind(recipe, digest)
     work.write_json(work.root / "versions.json", versions())
     source = load_source(dataset, digest, recipe, work, "development", bar)
-    return replace(source, table=_split(source, recipe, work))
-
-
-def _split(source: Source, recipe: Recipe, work: Workdir) -> pd.DataFrame:
-    """Split, or keep to the split of the run that is carried on, whoever has changed the rules."""
     if work.split_table.is_file():
-        return work.read_split(source.table)
+        # The split of the run that is carried on, whoever has changed the rules.
+        return replace(source, table=work.read_split(source.table))
     table = drawn_splits(source.table, source.images, recipe.split, recipe.seed)
     for split in sorted({"train", "validation", *table["split"]}):
         check_labels(table[table["split"] == split], recipe.data.classes, f"The {split} split")
     work.write_table(work.split_table, table)
-    return table
+    return replace(source, table=table)
 
 
-def _train_members(recipe: Recipe, source: Source, work: Workdir, bar: Progress) -> keras.Model:
-    runs = [
-        MemberRun(recipe, number, source, work.member(number))
-        for number in range(recipe.training.members)
-    ]
-    task = bar.add_task("training", total=None)
-    models: list[keras.Model] = []
-    history: list[Epoch] = []
+def fit_classifier(
+    recipe: Recipe, source: Source, folder: Path, *, verbose: int = 0
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Train a recipe's network on a source that has been split; see ``fit``.
 
-    def on_epoch(state: TrainingState) -> None:
-        line = epoch_line(state.history[-1], recipe.training.epochs)
-        bar.console.print(line, highlight=False, soft_wrap=True)
-        work.write_history([*history, *state.history])
+    Returns:
+        The training form with its best averaged weights; and its history, whose column
+        ``val_auroc`` is the area under the receiver operating characteristic of each class against
+        the others, averaged.
 
-    for run in runs:
+    Raises:
+        RecipeError: The recipe asks for a network that cannot be built.
+        TrainingDiverged: The loss is no longer a number.
+        WorkdirError: A checkpoint cannot be written or read.
+    """
+    config, classes = recipe.training, len(recipe.data.classes)
+    balanced = config.sampling == "balanced-sources"
+    strata = source.sources if balanced else np.zeros_like(source.sources)
+    train, validation = source.rows("train"), source.rows("validation")
+    examples = LabelledImages(
+        source.images, train, source.classes, strata, classes, recipe.augmentation
+    )
+    targets = np.eye(classes, dtype=np.float32)[source.classes[validation]]
+    return fit(
+        _network(recipe),
+        TrainingBatches(examples, len(train), config, recipe.seed),
+        ImageBatches(source.images, validation, targets),
+        config,
+        folder,
+        seed=recipe.seed,
+        verbose=verbose,
+    )
 
-        def on_steps(done: int, steps: int, before: int = run.number) -> None:
-            bar.update(task, completed=before * steps + done, total=len(runs) * steps)
 
-        model, state = train_member(run, on_steps, on_epoch)
-        models.append(model)
-        history.extend(state.history)
-        work.write_history(history)
-    return average_classifiers(models)
+class Auroc(keras.metrics.AUC):
+    """The AUROC of each class against the others, averaged, of logits."""
+
+    def update_state(
+        self,
+        y_true: keras.KerasTensor,
+        y_pred: keras.KerasTensor,
+        sample_weight: keras.KerasTensor | None = None,
+    ) -> None:
+        """Add a batch: targets and logits, shape (batch, classes)."""
+        super().update_state(y_true, ops.softmax(y_pred), sample_weight)
+
+
+def _network(recipe: Recipe) -> Network:
+    """With label smoothing. Source: Szegedy 2016, Rethinking the Inception Architecture."""
+    classes = len(recipe.data.classes)
+    return Network(
+        build=lambda: build_classifier(recipe),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.training.label_smoothing
+        ),
+        metric=lambda: Auroc(AUROC_THRESHOLDS, name="auroc", multi_label=True, num_labels=classes),
+        start=lambda model: load_backbone_weights(model, recipe.model),
+        with_weights=recipe.model.weights != "none",
+    )

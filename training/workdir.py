@@ -1,10 +1,9 @@
 """The folder of one training: what lies in it, and how it is read again."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import keras
 import pandas as pd
@@ -13,27 +12,25 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from contract.manifest import Provenance
 from training.atomic import atomic_path, write_errors, write_text
 from training.calibrate import Calibration
-from training.checkpoint import Epoch
-from training.config import Recipe
+from training.config import AnyRecipe, Recipe
 from training.errors import WorkdirIncomplete, WorkdirMismatch
 from training.evaluation import Evaluation
 from training.models import with_serving_outputs
-from training.ood.scorer import OodScorer, load_scorer
+from training.ood import OodScorer, load_scorer
 
 Model = TypeVar("Model", bound=BaseModel)
 
 CALIBRATION = "calibration.json"
-PROVENANCE = "provenance.json"
 EVALUATED = ("evaluation*.json", "predictions-*.csv", "figures/*.png", "report*/report.*")
 RECALIBRATED = ", calibrated at "
 
 
-class Binding(BaseModel):
+class Binding(BaseModel, Generic[AnyRecipe]):
     """What a workdir belongs to: config.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    recipe: Recipe
+    recipe: AnyRecipe
     data_digest: str
 
 
@@ -60,7 +57,11 @@ class TrainedModel:
 
 @dataclass(frozen=True, slots=True)
 class Workdir:
-    """The paths of one workdir."""
+    """The paths of one workdir, of a classifier or of the segmenter.
+
+    What is written is whole or not there; every method that writes raises ``WriteFailed`` where the
+    disk is full or the folder cannot be written.
+    """
 
     root: Path
 
@@ -75,6 +76,11 @@ class Workdir:
         return self.root / "cache"
 
     @property
+    def checkpoints(self) -> Path:
+        """How far the training is, and its best weights."""
+        return self.root / "checkpoints"
+
+    @property
     def scorer(self) -> Path:
         """The constants of the out-of-distribution score."""
         return self.root / "ood.npz"
@@ -84,15 +90,21 @@ class Workdir:
         """Every image that was used, with relative path, label, patient, group and split."""
         return self.root / "split.csv"
 
-    def member(self, number: int) -> Path:
-        """The checkpoints of one network of the ensemble."""
-        return self.root / "checkpoints" / f"member-{number}"
+    @property
+    def provenance(self) -> Path:
+        """What the model was made from."""
+        return self.root / "provenance.json"
+
+    @property
+    def calibration(self) -> Path:
+        """What was chosen on the validation split."""
+        return self.root / CALIBRATION
 
     def evaluation(self, split: str) -> Path:
-        """The figures of one split; the official test split's file has the plain name."""
+        """The figures of one split; the test split's file has the plain name."""
         return self.root / ("evaluation.json" if split == "test" else f"evaluation-{split}.json")
 
-    def bind(self, recipe: Recipe, digest: str) -> None:
+    def bind(self, recipe: AnyRecipe, digest: str) -> None:
         """Claim a workdir for a recipe and its data, or check that it is already theirs.
 
         The recipe's rules of calibration may have changed since; they do not touch the network,
@@ -100,13 +112,13 @@ class Workdir:
 
         Raises:
             WorkdirMismatch: It belongs to another recipe or to other data.
-            WriteFailed: It cannot be written.
         """
-        wanted = Binding(recipe=recipe, data_digest=digest)
+        binding = Binding[type(recipe)]
+        wanted = binding(recipe=recipe, data_digest=digest)
         path = self.root / "config.json"
         with write_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-        found = self._read(path, Binding) if path.exists() else wanted
+        found = self.read(path, binding) if path.exists() else wanted
         if not found.recipe.trains_like(recipe) or found.data_digest != digest:
             what = "other data" if found.recipe.trains_like(recipe) else "another recipe"
             raise WorkdirMismatch(
@@ -115,16 +127,8 @@ class Workdir:
             )
         if found.recipe != recipe:
             self._forget_evaluations()
-            (self.root / CALIBRATION).unlink(missing_ok=True)
+            self.calibration.unlink(missing_ok=True)
         self.write_json(path, wanted)
-
-    def write_json(self, path: Path, content: BaseModel | dict[str, str]) -> None:
-        """Write one of the JSON files, whole or not at all.
-
-        Raises:
-            WriteFailed: The disk is full, or the folder cannot be written.
-        """
-        write_text(path, _as_json(content))
 
     def read_split(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of a table that the training has used, with the groups and splits it gave them.
@@ -137,89 +141,57 @@ class Workdir:
         """
         if not self.split_table.is_file():
             raise WorkdirIncomplete(f"{self.root} has no {self.split_table.name}: train first.")
-        used = pd.read_csv(self.split_table, index_col="path")[["group", "split"]]
+        used = pd.read_csv(self.split_table, dtype=str, index_col="path")[["group", "split"]]
         return table.drop(columns=["group", "split"]).join(used, on="path", how="inner")
 
-    def write_history(self, history: Sequence[Epoch]) -> None:
-        """Write what each epoch of each member gave.
-
-        Raises:
-            WriteFailed: The disk is full, or the folder cannot be written.
-        """
-        table = pd.DataFrame(
-            [row.model_dump() for row in history], columns=list(Epoch.model_fields)
-        )
-        self.write_table(self.root / "history.csv", table)
+    def write_json(self, path: Path, content: BaseModel | dict[str, str]) -> None:
+        """Write one of the JSON files."""
+        write_text(path, _as_json(content))
 
     def write_table(self, path: Path, table: pd.DataFrame) -> None:
-        """Write one of the CSV files, whole or not at all.
-
-        Raises:
-            WriteFailed: The disk is full, or the folder cannot be written.
-        """
+        """Write one of the CSV files."""
         with atomic_path(path) as draft:
             table.to_csv(draft, index=False)
 
-    def finish(self, model: keras.Model, calibration: Calibration, provenance: Provenance) -> None:
-        """Write a training's results; the model comes last and tells that the rest is there.
+    def write_calibration(self, calibration: Calibration) -> None:
+        """Write a calibration, and remove evaluations that were made with another one."""
+        content = _as_json(calibration)
+        if not self.calibration.is_file() or self.calibration.read_text("utf-8") != content:
+            self._forget_evaluations()
+        write_text(self.calibration, content)
 
-        Raises:
-            WriteFailed: The disk is full, or the folder cannot be written.
-        """
-        self.calibrate(calibration)
-        self.write_json(self.root / PROVENANCE, provenance)
+    def finish(self, model: keras.Model, provenance: Provenance) -> None:
+        """Write a training's results; the model comes last and tells that the rest is there."""
+        self.write_json(self.provenance, provenance)
         with atomic_path(self.model) as draft:
             model.save(draft)
 
-    def calibrate(self, calibration: Calibration) -> None:
-        """Write a calibration, and remove evaluations that were made with another one.
-
-        Raises:
-            WriteFailed: The disk is full, or the folder cannot be written.
-        """
-        path = self.root / CALIBRATION
-        if not path.is_file() or path.read_text(encoding="utf-8") != _as_json(calibration):
-            self._forget_evaluations()
-        self.write_json(path, calibration)
-
-    def recalibrate(self, calibration: Calibration, git_revision: str) -> None:
-        """Write a new calibration of a finished training, and which revision made it.
+    def note_recalibration(self, git_revision: str) -> None:
+        """Write which revision has calibrated a finished training again.
 
         Raises:
             WorkdirIncomplete: There is no provenance.
-            WriteFailed: The disk is full, or the folder cannot be written.
         """
-        path = self.root / PROVENANCE
-        provenance = self._read(path, Provenance)
+        provenance = self.read(self.provenance, Provenance)
         trained_at, _, _ = provenance.git_revision.partition(RECALIBRATED)
         if git_revision != trained_at:
             revision = f"{trained_at}{RECALIBRATED}{git_revision}"
-            self.write_json(path, provenance.model_copy(update={"git_revision": revision}))
-        self.calibrate(calibration)
-
-    def _forget_evaluations(self) -> None:
-        """Remove figures and pictures that were made with another calibration."""
-        for pattern in EVALUATED:
-            for file in self.root.glob(pattern):
-                file.unlink()
+            changed = provenance.model_copy(update={"git_revision": revision})
+            self.write_json(self.provenance, changed)
 
     def load(self) -> TrainedModel:
-        """Read a finished training.
+        """Read a finished training of a classifier.
 
         Raises:
             WorkdirIncomplete: The training has not ended, or a file is missing or damaged.
         """
         evaluation = self.evaluation("test")
-        if not self.model.is_file():
-            raise WorkdirIncomplete(
-                f"{self.root} holds no finished training: run pneumo-train fit with this workdir."
-            )
         return TrainedModel(
             model=self.load_model(),
-            config=self._read(self.root / "config.json", Binding).recipe,
-            calibration=self._read(self.root / CALIBRATION, Calibration),
-            provenance=self._read(self.root / PROVENANCE, Provenance),
-            evaluation=self._read(evaluation, Evaluation) if evaluation.is_file() else None,
+            config=self.read(self.root / "config.json", Binding[Recipe]).recipe,
+            calibration=self.read(self.calibration, Calibration),
+            provenance=self.read(self.provenance, Provenance),
+            evaluation=self.read(evaluation, Evaluation) if evaluation.is_file() else None,
             scorer=load_scorer(self.scorer) if self.scorer.is_file() else None,
         )
 
@@ -227,14 +199,23 @@ class Workdir:
         """Read the trained model.
 
         Raises:
-            WorkdirIncomplete: The file is damaged.
+            WorkdirIncomplete: The training has not ended, or the file is damaged.
         """
+        if not self.model.is_file():
+            raise WorkdirIncomplete(
+                f"{self.root} holds no finished training: run pneumo-train fit with this workdir."
+            )
         try:
             return keras.saving.load_model(self.model, compile=False)
         except (OSError, ValueError) as error:
             raise WorkdirIncomplete(f"{self.model} cannot be loaded: {error}") from error
 
-    def _read(self, path: Path, kind: type[Model]) -> Model:
+    def read(self, path: Path, kind: type[Model]) -> Model:
+        """Read one of the JSON files.
+
+        Raises:
+            WorkdirIncomplete: It is missing or damaged.
+        """
         try:
             return kind.model_validate_json(path.read_bytes())
         except OSError as error:
@@ -242,10 +223,11 @@ class Workdir:
         except ValidationError as error:
             raise WorkdirIncomplete(f"{path} is damaged: {error}. Train again.") from error
 
-
-def _as_json(content: BaseModel | dict[str, str]) -> str:
-    values = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
-    return json.dumps(values, indent=2) + "\n"
+    def _forget_evaluations(self) -> None:
+        """Remove figures and pictures that were made with another calibration."""
+        for pattern in EVALUATED:
+            for file in self.root.glob(pattern):
+                file.unlink()
 
 
 def load_trained(workdir: Path) -> TrainedModel:
@@ -255,3 +237,8 @@ def load_trained(workdir: Path) -> TrainedModel:
         WorkdirIncomplete: The training has not ended, or a file is missing or damaged.
     """
     return Workdir(workdir).load()
+
+
+def _as_json(content: BaseModel | dict[str, str]) -> str:
+    values = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
+    return json.dumps(values, indent=2) + "\n"

@@ -16,8 +16,7 @@ from tests.integration.live import serving
 from tests.synthetic import as_dicom, as_jpeg, as_png, synthetic_radiograph
 from tests.training_data import write_kermany
 from training.cli import app as training_app
-from training.config import RECIPES, Recipe, read_recipe
-from training.recipe_file import write_recipe
+from training.config import RECIPES, Recipe, read_recipe, write_recipe
 
 # Another recipe goes the same way with the same network and the same kind of data.
 ALIKE = (

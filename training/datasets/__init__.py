@@ -1,54 +1,21 @@
-"""One adapter per upstream layout; each turns a folder into a table of images."""
+"""One reader per upstream layout; each turns a folder into a table of images."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from training.datasets.base import (
-    Adapter,
-    Dataset,
-    ImageRow,
-    OfficialSplit,
-    check_labels,
-    data_digest,
-)
-from training.datasets.covid_chestxray import CovidChestxrayAdapter
-from training.datasets.covid_ct import CovidCtAdapter
-from training.datasets.covid_radiography import CovidRadiographyAdapter
-from training.datasets.ct_slices import CtSlicesAdapter
-from training.datasets.four_class import FourClassAdapter
-from training.datasets.kermany import KermanyAdapter
-from training.datasets.manifest import ManifestAdapter
-from training.datasets.nih14 import Nih14Adapter
-from training.datasets.rsna_pneumonia import RsnaPneumoniaAdapter
-from training.datasets.sars_cov_2_ct import SarsCov2CtAdapter
-from training.datasets.tb_chest import TbChestAdapter
-from training.datasets.tuberculosis_pk import TuberculosisPkAdapter
+from training.datasets.base import Dataset, OfficialSplit, Reader, check_labels, data_digest
+from training.datasets.class_folders import CLASS_FOLDERS
+from training.datasets.covid_chestxray import read_covid_chestxray
+from training.datasets.manifest import read_manifest
 from training.errors import DataError, RecipeError
 
-ADAPTERS: dict[str, type[Adapter]] = {
-    "covid-chestxray": CovidChestxrayAdapter,
-    "covid-ct": CovidCtAdapter,
-    "covid-radiography": CovidRadiographyAdapter,
-    "ct-slices": CtSlicesAdapter,
-    "four-class": FourClassAdapter,
-    "kermany": KermanyAdapter,
-    "manifest": ManifestAdapter,
-    "nih14": Nih14Adapter,
-    "rsna-pneumonia": RsnaPneumoniaAdapter,
-    "sars-cov-2-ct": SarsCov2CtAdapter,
-    "tb-chest": TbChestAdapter,
-    "tuberculosis-pk": TuberculosisPkAdapter,
+READERS: Mapping[str, Reader] = {
+    **{name: folders.read for name, folders in CLASS_FOLDERS.items()},
+    "covid-chestxray": read_covid_chestxray,
+    "manifest": read_manifest,
 }
 
-__all__ = [
-    "ADAPTERS",
-    "Adapter",
-    "Dataset",
-    "ImageRow",
-    "OfficialSplit",
-    "check_labels",
-    "data_digest",
-    "read_dataset",
-]
+__all__ = ["READERS", "Dataset", "OfficialSplit", "check_labels", "data_digest", "read_dataset"]
 
 
 def read_dataset(adapter: str, root: Path, split: OfficialSplit) -> Dataset:
@@ -58,9 +25,9 @@ def read_dataset(adapter: str, root: Path, split: OfficialSplit) -> Dataset:
         RecipeError: There is no such adapter.
         DataError: ``root`` is no folder, or not laid out as the adapter expects.
     """
-    if adapter not in ADAPTERS:
-        known = ", ".join(sorted(ADAPTERS))
+    if adapter not in READERS:
+        known = ", ".join(sorted(READERS))
         raise RecipeError(f"There is no adapter {adapter!r}. Known: {known}.")
     if not root.is_dir():
         raise DataError(f"{root} is no folder. Give the data set's folder.")
-    return ADAPTERS[adapter]().read(root, split)
+    return READERS[adapter](root, split)

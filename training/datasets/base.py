@@ -1,16 +1,19 @@
-"""What every adapter hands over: a table of images with their label, patient and official split."""
+"""What every reader hands over, a table of images, and what upstream layouts have in common."""
 
 import hashlib
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
+from zipfile import BadZipFile
 
 import pandas as pd
 
-from training.errors import EmptyClass, UnknownLabel
+from training.errors import EmptyClass, LayoutMismatch, UnknownLabel
 
 OfficialSplit = Literal["train", "test"]
+SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
 
 
 class ImageRow(NamedTuple):
@@ -38,7 +41,7 @@ class Dataset:
     """A data set, or one official split of it.
 
     ``table`` has one row per image and the columns of ``ImageRow``. Images of one group must stay
-    together; an adapter sets the group to the patient, ``training.splits`` joins near-duplicates to
+    together; a reader sets the group to the patient, ``training.splits`` joins near-duplicates to
     it. The table is never changed in place.
     """
 
@@ -48,18 +51,12 @@ class Dataset:
     table: pd.DataFrame
 
 
-class Adapter(Protocol):
-    """Reads one upstream layout.
+Reader = Callable[[Path, OfficialSplit], Dataset]
+"""Lists one official split below a folder: a training cannot even see the names of the test images.
 
-    ``read`` lists only the asked-for official split, so that a training cannot even see the names
-    of the test images. A data set without an official split has all its images in ``train`` and
-    none in ``test``; a recipe draws its test split then. ``read`` raises ``LayoutMismatch``,
-    ``UnknownLabel`` or ``EmptyClass``.
-    """
-
-    def read(self, root: Path, split: OfficialSplit) -> Dataset:
-        """List the images of one official split below ``root``."""
-        ...
+A data set without an official split has all its images in ``train``. Raises ``LayoutMismatch``,
+``UnknownLabel`` or ``EmptyClass``.
+"""
 
 
 def check_labels(table: pd.DataFrame, classes: Sequence[str], where: str) -> None:
@@ -72,35 +69,150 @@ def check_labels(table: pd.DataFrame, classes: Sequence[str], where: str) -> Non
     found = set(table["label"])
     if unknown := sorted(found - set(classes)):
         raise UnknownLabel(
-            f"{where} has the label {_listed(unknown)}, but the recipe's classes are "
-            f"{_listed(classes)}. Name it in the recipe, or choose another recipe."
+            f"{where} has the label {', '.join(unknown)}, but the recipe's classes are "
+            f"{', '.join(classes)}. Name it in the recipe, or choose another recipe."
         )
     if missing := [label for label in classes if label not in found]:
         raise EmptyClass(
-            f"{where} has no image of {_listed(missing)}. "
+            f"{where} has no image of {', '.join(missing)}. "
             "Every class needs images in every split: check that the data set is complete."
         )
 
 
 def data_digest(dataset: Dataset) -> str:
-    """Name the exact content of a data set.
-
-    Returns:
-        ``sha256:<hex>`` over the sorted relative paths, each with its file's SHA-256.
-    """
+    """Name the exact content of a data set: ``sha256:<hex>`` over sorted paths and their files."""
     total = hashlib.sha256()
     for path in sorted(dataset.table["path"]):
-        total.update(f"{path}\0{_content(dataset.root / path)}\n".encode())
+        try:
+            content = hashlib.sha256((dataset.root / path).read_bytes()).hexdigest()
+        except OSError:
+            # It will be listed among the unreadable images; here it must only be told from others.
+            content = "unreadable"
+        total.update(f"{path}\0{content}\n".encode())
     return f"sha256:{total.hexdigest()}"
 
 
-def _content(path: Path) -> str:
+def visible(folder: Path) -> list[Path]:
+    """List a folder in order, without what operating systems leave in it; nothing if it is none."""
+    if not folder.is_dir():
+        return []
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "__")))
+
+
+def images_in(folder: Path) -> list[Path]:
+    """List the JPEG and PNG files of a folder in order."""
+    return [file for file in visible(folder) if file.suffix.lower() in SUFFIXES]
+
+
+def find_home(
+    root: Path, names: Iterable[str], fits: Callable[[Path], bool], expected: str
+) -> Path:
+    """Find a data set's own folder: the given one, or one of its usual names below it.
+
+    Args:
+        root: The folder that the user gave.
+        names: What the upstream archive calls its folder.
+        fits: Whether a folder is laid out as the data set.
+        expected: The layout, and what to download from where, for the message.
+
+    Raises:
+        LayoutMismatch: None fits.
+    """
+    for home in (root, *(root / name for name in names)):
+        if fits(home):
+            return home
+    found = ", ".join(entry.name for entry in visible(root)[:8]) or "nothing"
+    raise LayoutMismatch(f"Found {found} in {root}, expected {expected}.")
+
+
+def check_class_folders(folder: Path, known: Collection[str]) -> None:
+    """Check that a folder has no class folder but the known ones.
+
+    Raises:
+        UnknownLabel: It has another.
+    """
+    for entry in visible(folder):
+        if entry.is_dir() and entry.name not in known:
+            raise UnknownLabel(
+                f"{folder} has the class {entry.name}; this data set has only {', '.join(known)}."
+            )
+
+
+def images_of_class(folder: Path, expected: str) -> list[Path]:
+    """List the images of one class in order.
+
+    Raises:
+        EmptyClass: There is none.
+    """
+    images = images_in(folder)
+    if not images:
+        raise EmptyClass(f"{folder} holds no image. Expected {expected}.")
+    return images
+
+
+def image_row(
+    home: Path,
+    file: Path,
+    label: str,
+    source: str,
+    *,
+    patient: str = "",
+    split: OfficialSplit = "train",
+    mask: Path | None = None,
+) -> ImageRow:
+    """Describe one image. Without a known patient it stands for one; ``mask`` may be missing."""
+    path = file.relative_to(home)
+    patient = patient or path.with_suffix("").as_posix().replace("(", "").replace(")", "")
+    found = mask is not None and mask.is_file()
+    where = mask.relative_to(home).as_posix() if found else ""
+    return ImageRow(path.as_posix(), label, patient, patient, split, source, where)
+
+
+def as_dataset(
+    name: str, licence: str, home: Path, rows: Iterable[ImageRow], split: OfficialSplit
+) -> Dataset:
+    """Make a data set of the rows that belong to one official split."""
+    kept = [row for row in rows if row.split == split]
+    return Dataset(name, licence, home, pd.DataFrame(kept, columns=list(COLUMNS), dtype="str"))
+
+
+def read_sheet(path: Path, columns: Sequence[str], expected: str) -> pd.DataFrame:
+    """Read some columns of a CSV file or an Excel workbook.
+
+    Args:
+        path: Of a workbook the first worksheet with these columns is read.
+        columns: What the sheet must have.
+        expected: As for ``find_home``.
+
+    Returns:
+        The columns as text without outer spaces; an empty cell is an empty text.
+
+    Raises:
+        LayoutMismatch: It cannot be read, or a column is missing.
+    """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        # It will be listed among the unreadable images; here it only has to be told from others.
-        return "unreadable"
+        read = list(_worksheets(path))
+    except (OSError, ValueError, BadZipFile) as error:
+        raise LayoutMismatch(f"{path} cannot be read: {error}. Expected {expected}.") from error
+    sheets = [sheet.rename(columns=lambda name: str(name).strip()) for sheet in read]
+    for sheet in sheets:
+        if set(columns) <= set(sheet.columns):
+            return sheet[list(columns)].apply(lambda column: column.str.strip())
+    raise LayoutMismatch(
+        f"{path} has the columns {', '.join(sheets[0].columns)}, "
+        f"not {', '.join(columns)}. Expected {expected}."
+    )
 
 
-def _listed(labels: Sequence[str]) -> str:
-    return ", ".join(labels)
+def _worksheets(path: Path) -> Iterator[pd.DataFrame]:
+    if path.suffix == ".xlsx":
+        book = pd.read_excel(path, sheet_name=None, dtype="str", keep_default_na=False)
+        yield from (sheet.fillna("") for sheet in book.values())
+        return
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Sheets that were once saved by a spreadsheet program; every byte is valid in Latin-1.
+        text = content.decode("latin-1")
+    yield pd.read_csv(io.StringIO(text), dtype="str", keep_default_na=False)

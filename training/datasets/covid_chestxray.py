@@ -5,23 +5,28 @@ Source: Cohen J P et al. COVID-19 Image Data Collection: Prospective Predictions
 """
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from training.datasets.base import Dataset, ImageRow, OfficialSplit
-from training.datasets.layout import as_dataset, find_home, image_row, read_sheet
+from training.datasets.base import (
+    Dataset,
+    OfficialSplit,
+    as_dataset,
+    find_home,
+    image_row,
+    read_sheet,
+)
 from training.errors import LayoutMismatch
 
-NAME = "COVID-19 Image Data Collection"
-LICENCE = "per image, in metadata.csv: Apache 2.0, CC BY, CC BY-NC-SA, CC BY-NC-ND or none stated"
-SOURCE = "covid-chestxray"
 COLUMNS = ("patientid", "finding", "view", "modality", "folder", "filename")
-
+EXPECTED = (
+    "covid-chestxray-dataset/metadata.csv and the images that it lists, in images/; where there "
+    "are any, lung masks of the same names in lung_masks/. Download the GitHub repository "
+    "ieee8023/covid-chestxray-dataset and give its folder or the one above it"
+)
 # PA, AP, AP Supine, AP erect and their like; not L, Axial or Coronal.
 FRONTAL = re.compile(r"(?:PA|AP)\b")
-
 # Findings are paths, as Pneumonia/Viral/COVID-19. In the early releases they are single names.
 PNEUMONIAS = frozenset(
     {"Pneumonia", "Viral", "Bacterial", "Fungal", "Lipoid", "Aspiration"}
@@ -30,59 +35,42 @@ PNEUMONIAS = frozenset(
     | {"E.Coli", "Staphylococcus", "MRSA", "Pneumocystis", "Aspergillosis"}
 )
 
-EXPECTED = (
-    "covid-chestxray-dataset/metadata.csv and the images that it lists, in images/; where there "
-    "are any, lung masks of the same names in lung_masks/. Download the GitHub repository "
-    "ieee8023/covid-chestxray-dataset and give its folder or the one above it"
-)
 
+def read_covid_chestxray(root: Path, split: OfficialSplit) -> Dataset:
+    """List the frontal radiographs of the COVID-19 Image Data Collection that are there.
 
-class CovidChestxrayAdapter:
-    """Reads ``metadata.csv`` and the frontal radiographs that it lists.
-
-    A copy may lack images: those are left out.
+    Raises:
+        LayoutMismatch: The sheet is missing or another, or none of its radiographs is there.
     """
-
-    def read(self, root: Path, split: OfficialSplit) -> Dataset:
-        """List the frontal radiographs; there is no official split.
-
-        Args:
-            root: The repository's folder, or the one above it.
-            split: All images are in ``train``.
-
-        Raises:
-            LayoutMismatch: The sheet is missing or another, or none of its radiographs is there.
-        """
-        names = ("covid-chestxray-dataset", "covid-chestxray-dataset-master")
-        home = find_home(root, names, lambda folder: (folder / "metadata.csv").is_file(), EXPECTED)
-        sheet = read_sheet(home / "metadata.csv", COLUMNS, EXPECTED)
-        frontal = sheet[(sheet["modality"] == "X-ray") & sheet["view"].str.match(FRONTAL)]
-        rows = list(_rows(home, frontal))
-        if not rows:
-            raise LayoutMismatch(
-                f"{home}/metadata.csv lists {len(frontal)} frontal radiographs, and none of them "
-                f"is there. Expected {EXPECTED}."
-            )
-        return as_dataset(NAME, LICENCE, home, rows, split)
-
-
-def _rows(home: Path, sheet: pd.DataFrame) -> Iterator[ImageRow]:
-    patients = _patients(sheet)
-    for entry in sheet.drop_duplicates("filename").itertuples():
-        file = home / entry.folder / entry.filename
-        mask = home / "lung_masks" / entry.filename
-        if file.is_file():
-            yield image_row(
-                home,
-                file,
-                _label(entry.finding),
-                SOURCE,
-                patient=patients[entry.patientid],
-                mask=mask.relative_to(home).as_posix() if mask.is_file() else "",
-            )
+    names = ("covid-chestxray-dataset", "covid-chestxray-dataset-master")
+    home = find_home(root, names, lambda home: (home / "metadata.csv").is_file(), EXPECTED)
+    sheet = read_sheet(home / "metadata.csv", COLUMNS, EXPECTED)
+    frontal = sheet[(sheet["modality"] == "X-ray") & sheet["view"].str.match(FRONTAL)]
+    patients = _joined_patients(frontal)
+    rows = [
+        image_row(
+            home,
+            home / entry.folder / entry.filename,
+            _finding(entry.finding),
+            "covid-chestxray",
+            patient=patients[entry.patientid],
+            mask=home / "lung_masks" / entry.filename,
+        )
+        for entry in frontal.drop_duplicates("filename").itertuples()
+        if (home / entry.folder / entry.filename).is_file()
+    ]
+    if not rows:
+        raise LayoutMismatch(
+            f"{home}/metadata.csv lists {len(frontal)} frontal radiographs, and none of them "
+            f"is there. Expected {EXPECTED}."
+        )
+    licence = (
+        "per image, in metadata.csv: Apache 2.0, CC BY, CC BY-NC-SA, CC BY-NC-ND or none stated"
+    )
+    return as_dataset("COVID-19 Image Data Collection", licence, home, rows, split)
 
 
-def _patients(sheet: pd.DataFrame) -> dict[str, str]:
+def _joined_patients(sheet: pd.DataFrame) -> dict[str, str]:
     """The name of each patient; a file that is listed for two of them makes them one."""
     first = sheet.groupby("filename")["patientid"].transform("first")
     again = sheet["patientid"] != first
@@ -90,7 +78,7 @@ def _patients(sheet: pd.DataFrame) -> dict[str, str]:
     return {patient: same.get(patient, patient) for patient in sheet["patientid"]}
 
 
-def _label(finding: str) -> str:
+def _finding(finding: str) -> str:
     names = {name.strip() for name in re.split("[/,]", finding)}
     if "COVID-19" in names:
         return "covid-19"

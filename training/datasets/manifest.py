@@ -7,8 +7,14 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from training.datasets.base import Dataset, ImageRow, OfficialSplit
-from training.datasets.layout import as_dataset, find_home, read_sheet
+from training.datasets.base import (
+    Dataset,
+    ImageRow,
+    OfficialSplit,
+    as_dataset,
+    find_home,
+    read_sheet,
+)
 from training.errors import LayoutMismatch
 
 NAME = "pooled images"
@@ -27,43 +33,29 @@ EXPECTED = (
 )
 
 
-class ManifestAdapter:
-    """Reads ``manifest.csv`` and checks that its images are there.
+def read_manifest(root: Path, split: OfficialSplit) -> Dataset:
+    """List the images of one split; ``train`` includes the rows of ``val``.
 
-    Rows without a split are not listed: copies, and what is kept for other tests.
+    Rows without a split are not listed: copies, and what is kept for other tests. The table has one
+    column more, ``licence``, with the terms of each image in short.
+
+    Raises:
+        LayoutMismatch: The manifest is missing, or has another form, or lists no image of this
+            split, or images that are not there.
     """
-
-    def read(self, root: Path, split: OfficialSplit) -> Dataset:
-        """List the images of one split.
-
-        The table has one column more, ``licence``, with the terms of each image in short.
-
-        Args:
-            root: The folder that holds ``manifest.csv``.
-            split: ``train`` includes the rows of ``val``.
-
-        Raises:
-            LayoutMismatch: The manifest is missing, or has another form, or lists no image of this
-                split, or images that are not there.
-        """
-        home = find_home(root, (), lambda folder: (folder / "manifest.csv").is_file(), EXPECTED)
-        sheet = read_sheet(home / "manifest.csv", COLUMNS, EXPECTED)
-        listed = sheet[sheet["modality"].isin(MODALITIES) & (sheet["split"] != "")]
-        _check_splits(listed)
-        masks = _masks(sheet.loc[sheet["modality"] == MASKS, "path"])
-        rows = [row for row in _rows(listed, masks) if row.split == split]
-        _check_files(home, rows, split)
-        dataset = as_dataset(NAME, LICENCE, home, rows, split)
-        terms = listed.set_index("path")["licence"].map(_without_remarks)
-        table = dataset.table.assign(licence=dataset.table["path"].map(terms))
-        return replace(dataset, table=table)
-
-
-def _check_splits(sheet: pd.DataFrame) -> None:
-    if unknown := sorted(set(sheet["split"]) - set(SPLITS)):
+    home = find_home(root, (), lambda folder: (folder / "manifest.csv").is_file(), EXPECTED)
+    sheet = read_sheet(home / "manifest.csv", COLUMNS, EXPECTED)
+    listed = sheet[sheet["modality"].isin(MODALITIES) & (sheet["split"] != "")]
+    if unknown := sorted(set(listed["split"]) - set(SPLITS)):
         raise LayoutMismatch(
             f"manifest.csv has the split {', '.join(unknown)}. Expected {EXPECTED}."
         )
+    masks = _masks(sheet.loc[sheet["modality"] == MASKS, "path"])
+    rows = [row for row in _rows(listed, masks) if row.split == split]
+    _check_files(home, rows, split)
+    dataset = as_dataset(NAME, LICENCE, home, rows, split)
+    terms = listed.set_index("path")["licence"].map(_without_remarks)
+    return replace(dataset, table=dataset.table.assign(licence=dataset.table["path"].map(terms)))
 
 
 def _check_files(home: Path, rows: list[ImageRow], split: OfficialSplit) -> None:

@@ -1,4 +1,4 @@
-"""The honesty checks of a report, one after the other; each leaves its result in a file."""
+"""The checks of a report, one after the other; each leaves its result in a file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contract.manifest import Metric
 from training.atomic import write_text
-from training.ood_report import Detection
-from training.report.material import Material
+from training.report.context import EvaluationContext
 
 
 class _Frozen(BaseModel):
@@ -17,19 +16,23 @@ class _Frozen(BaseModel):
 
 
 class Point(_Frozen):
-    """What a model does at one level of a change. ``auroc`` is None where there is one class."""
+    """A model at one level of a corruption.
+
+    ``auroc`` is None where there is one class, ``refused`` where there is no quality gate.
+    """
 
     level: float
     auroc: Metric | None
     accuracy: Metric
+    refused: Metric | None = None
 
 
-class Outcome(_Frozen):
+class CheckResult(_Frozen):
     """What a check has found.
 
-    ``summary`` is a sentence or two for whoever reads the page. ``metrics`` go into the evaluation
-    and on the model's card; ``details`` stay on the page. ``points`` are those of a curve over a
-    changing level, rising; ``axis`` says what changes. ``detections`` compare several methods.
+    ``summary`` is a sentence or two for the reader of the page. ``metrics`` go into the evaluation
+    and on the model's card; ``details`` stay on the page. ``points`` lie over a rising level, which
+    ``axis`` names.
     """
 
     summary: str
@@ -37,7 +40,6 @@ class Outcome(_Frozen):
     details: tuple[Metric, ...] = ()
     points: tuple[Point, ...] = ()
     axis: str = ""
-    detections: tuple[Detection, ...] = ()
 
     @property
     def has_figures(self) -> bool:
@@ -47,73 +49,62 @@ class Outcome(_Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check's short name, which is also that of its file, its title, and what it does."""
+    """A check's short name, which is also that of its file, its title, and its function."""
 
     name: str
     title: str
-    run: Callable[[Material], Outcome]
+    run: Callable[[EvaluationContext], CheckResult]
 
 
 class _Record(_Frozen):
     key: str
-    outcome: Outcome
+    result: CheckResult
 
 
 def run_checks(
     checks: Sequence[Check],
-    material: Material,
+    context: EvaluationContext,
     folder: Path,
     key: str,
-    on_done: Callable[[Check, Outcome], None] = lambda _check, _outcome: None,
-) -> dict[str, Outcome]:
-    """Run checks, or read what an earlier call has left.
-
-    A call that was killed is continued with the check that it did not finish.
+    on_done: Callable[[Check, CheckResult], None] = lambda _check, _result: None,
+) -> dict[str, CheckResult]:
+    """Run checks, or read what an earlier call has left; a killed call is carried on.
 
     Args:
-        checks: What to run.
-        material: What to run it on.
+        checks: The checks.
+        context: What to run them on.
         folder: Where each check's file ``<name>.json`` lies.
         key: Of the model, the data and the code; a result with another key is not used.
         on_done: Called after each check.
 
     Returns:
-        Each check's outcome by its name, in the order of ``checks``.
+        Each check's result by its name, in the order of ``checks``.
 
     Raises:
         WriteFailed: The disk is full, or the folder cannot be written.
     """
-    outcomes = finished_checks(checks, folder, key)
+    results = finished_checks(checks, folder, key)
     for check in checks:
-        if check.name not in outcomes:
-            outcome = check.run(material)
-            record = _Record(key=key, outcome=outcome)
-            write_text(_file(folder, check), record.model_dump_json(indent=2) + "\n")
-            outcomes[check.name] = outcome
-        on_done(check, outcomes[check.name])
-    return {check.name: outcomes[check.name] for check in checks}
+        if check.name not in results:
+            results[check.name] = check.run(context)
+            record = _Record(key=key, result=results[check.name])
+            write_text(folder / f"{check.name}.json", record.model_dump_json(indent=2) + "\n")
+        on_done(check, results[check.name])
+    return {check.name: results[check.name] for check in checks}
 
 
-def finished_checks(checks: Sequence[Check], folder: Path, key: str) -> dict[str, Outcome]:
-    """Read what ``run_checks`` has left; one that had nothing to do then may have now.
+def finished_checks(checks: Sequence[Check], folder: Path, key: str) -> dict[str, CheckResult]:
+    """Read what ``run_checks`` has left; a check that had nothing to look at is not finished.
 
     Returns:
-        Each finished check's outcome by its name.
+        Each finished check's result by its name.
     """
-    records = {check.name: _read(_file(folder, check)) for check in checks}
-    return {
-        name: record.outcome
-        for name, record in records.items()
-        if record is not None and record.key == key and record.outcome.has_figures
-    }
-
-
-def _file(folder: Path, check: Check) -> Path:
-    return folder / f"{check.name}.json"
-
-
-def _read(path: Path) -> _Record | None:
-    try:
-        return _Record.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
+    finished = {}
+    for check in checks:
+        try:
+            record = _Record.model_validate_json((folder / f"{check.name}.json").read_bytes())
+        except (OSError, ValidationError):
+            continue
+        if record.key == key and record.result.has_figures:
+            finished[check.name] = record.result
+    return finished

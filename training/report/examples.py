@@ -14,7 +14,7 @@ from scipy.ndimage import zoom
 
 from contract.findings import Label
 from training.predictions import REFERRED, answered_outputs
-from training.report.material import Material, Rows
+from training.report.context import EvaluationContext
 
 PER_KIND = 2
 STRENGTH = 0.6
@@ -42,23 +42,22 @@ class Example:
     heatmap: str
 
 
-def examples(material: Material) -> list[Example]:
+def examples(context: EvaluationContext) -> list[Example]:
     """Of each class, up to two hits, two misses and two referred images, the surest of each."""
-    chosen = list(_chosen(material))
+    chosen = list(_chosen(context))
     if not chosen:
         return []
-    rows = np.array([row for _, row in chosen])
-    images = np.asarray(material.images[rows])
-    maps = material.predict(images)["activation_map"]
+    images = np.asarray(context.images[np.array([row for _, row in chosen])])
+    maps = context.predict(images)["activation_map"]
     return [
-        _example(material, kind, row, image[..., 0], activation)
+        _example(context, kind, row, image[..., 0], activation)
         for (kind, row), image, activation in zip(chosen, images, maps, strict=True)
     ]
 
 
-def _chosen(material: Material) -> Iterator[tuple[Kind, int]]:
-    predictions = material.predictions
-    answers = answered_outputs(predictions, material.findings)
+def _chosen(context: EvaluationContext) -> Iterator[tuple[Kind, int]]:
+    predictions = context.predictions
+    answers = answered_outputs(predictions, context.findings)
     right, referred = answers == predictions.classes, answers == REFERRED
     kinds: dict[Kind, NDArray[np.bool_]] = {
         "hit": right,
@@ -66,26 +65,26 @@ def _chosen(material: Material) -> Iterator[tuple[Kind, int]]:
         "referred": referred,
     }
     surest = np.argsort(-predictions.probabilities.max(axis=1), kind="stable")
-    for number in range(len(material.findings)):
+    for number in range(len(context.findings)):
         for kind, members in kinds.items():
-            rows: Rows = surest[(members & (predictions.classes == number))[surest]]
+            rows = surest[(members & (predictions.classes == number))[surest]]
             yield from ((kind, int(row)) for row in rows[:PER_KIND])
 
 
 def _example(
-    material: Material, kind: Kind, row: int, image: Plane, activation: NDArray[np.float32]
+    context: EvaluationContext, kind: Kind, row: int, image: Plane, activation: NDArray[np.float32]
 ) -> Example:
-    probabilities = material.predictions.probabilities[row]
+    probabilities = context.predictions.probabilities[row]
     said = int(probabilities.argmax())
-    finding = material.findings[said]
+    finding = context.findings[said]
     colour = np.repeat(image[..., np.newaxis], 3, axis=2)
     return Example(
         kind=kind,
-        truth=material.findings[int(material.predictions.classes[row])].label,
+        truth=context.findings[int(context.predictions.classes[row])].label,
         said=finding.label,
         probability=float(probabilities[said]),
-        source=str(material.predictions.sources[row]),
-        path=str(material.paths[row]),
+        source=str(context.predictions.sources[row]),
+        path=str(context.paths[row]),
         image=_data_uri(colour),
         heatmap=_data_uri(_over(colour, activation[..., said] / finding.activation_scale)),
     )

@@ -1,6 +1,12 @@
-"""Whether heatmaps lie in the lungs, come from what was learnt, and follow the experts' scores."""
+"""Whether heatmaps lie in the lungs, come from what was learnt, and follow the experts' scores.
+
+Source: Zhang 2018, Top-Down Neural Attention by Excitation Backprop (the pointing game); Adebayo
+2018, Sanity Checks for Saliency Maps; Saporta 2022, Benchmarking Saliency Methods for Chest X-ray
+Interpretation.
+"""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import keras
 import numpy as np
@@ -8,26 +14,33 @@ from numpy.typing import NDArray
 
 from contract.errors import ImageError
 from contract.findings import Label
+from contract.lungs import fit_map
 from contract.manifest import Metric
 from training.errors import DataError
-from training.heatmap_trust import HeatmapTrust, SanityCheck, heatmap_trust, sanity_check
-from training.measure import LEAST_IMAGES
-from training.metrics import Estimate
+from training.evaluation import LEAST_IMAGES
+from training.metrics import Floats, ratio
 from training.models import with_serving_outputs
-from training.report.checks import Check, Outcome
-from training.report.material import Images, LungMasks, Material, Rows
+from training.report.checks import Check, CheckResult
+from training.report.context import EvaluationContext, Masks, Rows
+from training.report.shortcuts import covered
+from training.severity import rank_correlation
 
 MAX_IMAGES = 200
 # Each is looked at by eleven networks.
 MAX_SHUFFLED = 48
+# One shuffle may by chance look like the trained weights; several do not.
+SHUFFLES = 5
+
+Maps = NDArray[np.float32]
+Part = Literal["head", "all"]
 
 
-def heatmaps(material: Material) -> Outcome:
+def heatmaps(context: EvaluationContext) -> CheckResult:
     """The pointing game, before and after all but the lungs is covered, and shuffled weights."""
-    metrics = [*_in_the_lungs(material), *_with_shuffled_weights(material)]
+    metrics = [*_in_the_lungs(context), *_with_shuffled_weights(context)]
     if not metrics:
-        return Outcome(summary="There are neither lung masks nor the network's weights: not done.")
-    return Outcome(
+        return CheckResult(summary="There are neither lung masks nor the weights: not done.")
+    return CheckResult(
         summary=(
             "Of images that truly have the finding: the share of the activation inside the lungs "
             "and how often the strongest place is there, on the whole image and with all but the "
@@ -39,119 +52,151 @@ def heatmaps(material: Material) -> Outcome:
     )
 
 
-def expert_scores(material: Material) -> Outcome:
+def expert_scores(context: EvaluationContext) -> CheckResult:
     """Whether the share of the lungs under the map follows how ill experts find them."""
-    if material.severity is None:
-        return Outcome(summary="There are no expert scores, or no segmenter: not done.")
+    if context.severity is None:
+        return CheckResult(summary="There are no expert scores, or no segmenter: not done.")
     try:
-        label, correlations = material.severity()
+        label, correlations = context.severity()
     except (DataError, ImageError) as error:
-        return Outcome(summary=f"{error} Not done.")
-    shown = [found.score for found in correlations if found.excludes_zero]
-    return Outcome(
+        return CheckResult(summary=f"{error} Not done.")
+    shown = ", ".join(found.score for found in correlations if found.excludes_zero)
+    above = f"The interval lies above zero for: {shown}."
+    return CheckResult(
         summary=(
             f"The share of the lungs under the map of {label}, by rank against the experts' "
             "scores of covid-chestxray-dataset, among whose images may be some of the training. "
-            + (
-                f"The interval lies above zero for: {', '.join(shown)}."
-                if shown
-                else "No interval lies above zero, so answers carry no severity."
-            )
+            + (above if shown else "No interval lies above zero, so answers carry no severity.")
         ),
         metrics=tuple(
             Metric(
                 dataset="covid-chestxray-dataset, severity.csv",
                 name=f"severity_{found.score}_rank_correlation",
                 label=label,
-                value=found.value,
-                lower=found.lower,
-                upper=found.upper,
-                images=found.images,
+                **found.model_dump(include={"value", "lower", "upper", "images"}),
             )
             for found in correlations
         ),
     )
 
 
-def _in_the_lungs(material: Material) -> Iterator[Metric]:
-    lungs = _with_lungs(material.lungs())
-    classes = material.predictions.classes[lungs.rows]
-    for number, label in _findings(material):
-        members = _spread(np.flatnonzero(classes == number), MAX_IMAGES)
-        if len(members) >= LEAST_IMAGES:
-            rows = lungs.rows[members]
-            trust = heatmap_trust(
-                material.predict,
-                np.asarray(material.images[rows]),
-                lungs.masks[members],
-                material.predictions.patients[rows],
-                finding=number,
-                seed=material.seed,
-            )
-            yield from _metrics(material, label, _trusted(trust))
+def activation_inside(maps: Maps, masks: Masks) -> tuple[Floats, Floats]:
+    """Where the positive activation lies.
+
+    Args:
+        maps: float32, shape (images, rows, columns).
+        masks: bool, shape (images, height, width).
+
+    Returns:
+        The share of each map's positive activation inside the mask, 0 to 1, and whether the map is
+        strongest there, 0 or 1. Shape (images,); not a number where nothing is positive.
+    """
+    fitted = np.stack([fit_map(plane, masks.shape[1:3]) for plane in maps])
+    positive = np.maximum(fitted, 0).reshape(len(maps), -1).astype(np.float64)
+    inside, total = masks.reshape(len(masks), -1), positive.sum(axis=1)
+    strongest = inside[np.arange(len(maps)), positive.argmax(axis=1)].astype(np.float64)
+    return ratio((positive * inside).sum(axis=1), total), np.where(total > 0, strongest, np.nan)
 
 
-def _with_lungs(lungs: LungMasks) -> LungMasks:
+def map_similarity(first: Maps, second: Maps) -> Floats:
+    """The absolute rank correlation of each pair of maps; 0 where a map is constant.
+
+    Args:
+        first: float32, shape (images, rows, columns).
+        second: float32, the same shape.
+
+    Returns:
+        Shape (images,), 0 to 1.
+    """
+    alike = [rank_correlation(a.ravel(), b.ravel()) for a, b in zip(first, second, strict=True)]
+    return np.abs(np.nan_to_num(np.array(alike)))
+
+
+def shuffled(model: keras.Model, part: Part, seed: int) -> keras.Model:
+    """A copy of a network in which the values of each weight array stand in random order.
+
+    The weights keep their distribution, so the maps keep their range; only what was learnt is gone.
+
+    Args:
+        model: Any functional model; it is not changed.
+        part: ``head`` shuffles the last layer that has weights, ``all`` every one.
+        seed: Of the order.
+    """
+    random = np.random.default_rng(seed)
+    other = keras.models.clone_model(model)
+    other.set_weights(model.get_weights())
+    layers = [layer for layer in other.layers if layer.weights]
+    for layer in layers[-1:] if part == "head" else layers:
+        weights = layer.get_weights()
+        layer.set_weights([random.permutation(w.ravel()).reshape(w.shape) for w in weights])
+    return other
+
+
+def _in_the_lungs(context: EvaluationContext) -> Iterator[Metric]:
+    lungs = context.lungs()
     found = lungs.masks.any(axis=(1, 2))
-    return LungMasks(lungs.rows[found], lungs.masks[found])
+    rows, masks = lungs.rows[found], lungs.masks[found]
+    for number, label in _findings(context):
+        members = _spread(np.flatnonzero(context.predictions.classes[rows] == number), MAX_IMAGES)
+        if len(members) < LEAST_IMAGES:
+            continue
+        chosen, inside = rows[members], masks[members]
+        images = np.asarray(context.images[chosen])
+        area = inside.mean(axis=(1, 2))
+        yield from _mean(context, "heatmap_even_map_inside", chosen, area, label)
+        alone = covered(images, ~inside[..., np.newaxis])
+        for shown, suffix in ((images, ""), (alone, "_lungs_only")):
+            maps = context.predict(shown)["activation_map"][..., number]
+            share, pointing = activation_inside(maps, inside)
+            yield from _mean(context, f"heatmap_inside{suffix}", chosen, share, label)
+            yield from _mean(context, f"heatmap_pointing{suffix}", chosen, pointing, label)
 
 
-def _spread(rows: Rows, limit: int) -> Rows:
-    """At most so many, from the whole list: its first ones may all be of one source."""
-    return rows[np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(np.int64)]
-
-
-def _findings(material: Material) -> Iterator[tuple[int, Label]]:
-    """The positive finding, or where there is none every one."""
-    for number, finding in enumerate(material.findings):
-        if material.positive in {None, finding.label}:
-            yield number, finding.label
-
-
-def _trusted(trust: HeatmapTrust) -> dict[str, tuple[Estimate, int]]:
-    whole, alone = trust.whole_image, trust.lungs_only
-    return {
-        "heatmap_even_map_inside": (trust.area, whole.images),
-        "heatmap_inside": (whole.inside, whole.images),
-        "heatmap_pointing": (whole.pointing, whole.images),
-        "heatmap_inside_lungs_only": (alone.inside, alone.images),
-        "heatmap_pointing_lungs_only": (alone.pointing, alone.images),
-    }
-
-
-def _with_shuffled_weights(material: Material) -> Iterator[Metric]:
-    if material.network is None:
+def _with_shuffled_weights(context: EvaluationContext) -> Iterator[Metric]:
+    """How alike the maps of the trained and of a shuffled network are."""
+    if context.network is None:
         return
     # The last class: of two it is the finding, and the map of the other is its negative.
-    number, label = list(_findings(material))[-1]
-    rows = _spread(np.flatnonzero(material.predictions.classes == number), MAX_SHUFFLED)
-    if len(rows) >= LEAST_IMAGES:
-        check = _sanity(material, material.network, rows, number)
-        alike = {"head": check.head, "all": check.all}
-        figures = {f"heatmap_alike_{k}_shuffled": (v, check.images) for k, v in alike.items()}
-        yield from _metrics(material, label, figures)
+    number, label = list(_findings(context))[-1]
+    rows = _spread(np.flatnonzero(context.predictions.classes == number), MAX_SHUFFLED)
+    if len(rows) < LEAST_IMAGES:
+        return
+    images = np.asarray(context.images[rows])
 
-
-def _sanity(material: Material, network: keras.Model, rows: Rows, number: int) -> SanityCheck:
-    def maps_of(model: keras.Model, images: Images) -> NDArray[np.float32]:
+    def maps(model: keras.Model) -> Maps:
         serving = with_serving_outputs(model, temperature=1.0)
         return np.asarray(serving.predict(images, verbose=0)["activation_map"][..., number])
 
-    return sanity_check(
-        network,
-        np.asarray(material.images[rows]),
-        material.predictions.patients[rows],
-        maps_of=maps_of,
-        seed=material.seed,
-    )
+    trained = maps(context.network)
+    parts: tuple[Part, ...] = ("head", "all")
+    for part in parts:
+        others = [shuffled(context.network, part, context.seed + turn) for turn in range(SHUFFLES)]
+        alike = np.mean([map_similarity(trained, maps(other)) for other in others], axis=0)
+        yield from _mean(context, f"heatmap_alike_{part}_shuffled", rows, alike, label)
 
 
-def _metrics(
-    material: Material, label: Label, figures: dict[str, tuple[Estimate, int]]
+def _findings(context: EvaluationContext) -> Iterator[tuple[int, Label]]:
+    """The positive finding, or where there is none every one."""
+    for number, finding in enumerate(context.findings):
+        if context.positive in {None, finding.label}:
+            yield number, finding.label
+
+
+def _spread(rows: Rows, limit: int) -> Rows:
+    """At most ``limit``, from the whole list: its first ones may all be of one source."""
+    return rows[np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(np.int64)]
+
+
+def _mean(
+    context: EvaluationContext, name: str, rows: Rows, values: Floats, label: Label
 ) -> Iterator[Metric]:
-    for name, (figure, images) in figures.items():
-        if images and np.isfinite(figure.value):
-            yield figure.metric(material.dataset, name, images, label)
+    """The mean of what is a number, if anything is."""
+    usable = np.isfinite(values)
+    if usable.any():
+        known = values[usable]
+        yield context.estimated(
+            name, rows[usable], lambda w: ratio(w @ known, w.sum(axis=1)), label
+        )
 
 
 HEATMAPS = (

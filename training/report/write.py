@@ -1,55 +1,45 @@
 """The report of one evaluation, written: the checks' files, report.json and report.html."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.progress import Progress
 
+from contract.manifest import INTENDED_USE, Metric
 from training.atomic import write_text
 from training.config import Recipe
 from training.evaluation import Evaluation
 from training.figures import Curve, draw_curves
-from training.report.ablations import border_only, lung_masked
-from training.report.abstention import ABSTENTION
-from training.report.checks import Check, Outcome, Point, finished_checks, run_checks
+from training.html import Table, embedded, render
+from training.report import tables
+from training.report.checks import Check, CheckResult, finished_checks, run_checks
+from training.report.context import EvaluationContext
 from training.report.examples import examples
-from training.report.gates import GATES
 from training.report.heatmaps import HEATMAPS
-from training.report.left_out import left_out
-from training.report.material import Material
-from training.report.page import Plot, Report, headline_title, render_page
-from training.report.probes import source_probe
-from training.report.robustness import robustness_checks
-from training.report.unfamiliar_methods import UNFAMILIAR_METHODS
+from training.report.limits import LIMITS
+from training.report.shortcuts import SHORTCUTS
 from training.workdir import CALIBRATION, TrainedModel, Workdir
 
-CHECKS = (
-    Check("source-probe", "Can the source be read?", source_probe),
-    Check("border-only", "What does the border give away?", border_only),
-    Check("lung-masked", "What is left without the lungs, and without all else?", lung_masked),
-    *HEATMAPS,
-    *ABSTENTION,
-    *GATES,
-    *UNFAMILIAR_METHODS,
-    *robustness_checks(),
-)
+CHECKS = (*SHORTCUTS, *HEATMAPS, *LIMITS)
 LEFT_OUT = "left-out"
 LEFT_OUT_TITLE = "What does it do on a source that it never saw?"
-PAGE = "report.html"
+LEFT_OUT_FIGURES = frozenset({"auroc", "macro_auroc", "accuracy", "accuracy_answered"})
+LEFT_OUT_BY_CLASS = frozenset({"auroc", "sensitivity", "specificity"})
 CAPTIONS = {
     "roc": "ROC curves; a dot is an operating point.",
     "precision-recall": "Precision against sensitivity; a dot is an operating point.",
     "reliability": "How often the model is right against how sure it is.",
     "scores": "How the probabilities are spread, on a logarithmic scale.",
-    "quality": "Under each fault: the accuracy, and the share that the quality gate refuses.",
     "answers": "Answers by true class; the shade is the share of the row.",
 }
-ROBUSTNESS = "robustness"
-ROBUSTNESS_CAPTION = "The AUROC and the accuracy under rising degradation, with 95 % intervals."
+ROBUSTNESS = (
+    "The AUROC, the accuracy and the share that the quality gate refuses, with 95 % intervals."
+)
+Content = TypeVar("Content", bound=BaseModel)
 
 
 class _Content(BaseModel):
@@ -58,7 +48,7 @@ class _Content(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     evaluation: Evaluation
-    checks: dict[str, Outcome]
+    checks: dict[str, CheckResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +65,12 @@ class ReportFolder:
 
     @property
     def checks(self) -> Path:
-        """What each honesty check has found."""
+        """What each check has found."""
         return self.root / "checks"
 
-    @property
-    def plots(self) -> Path:
-        """The plots, which may go into a bundle."""
-        return self.work.root / "figures"
+    def plot(self, kind: str) -> Path:
+        """A plot, which may go into a bundle."""
+        return self.work.root / "figures" / f"{self.split}-{kind}.png"
 
     def key(self, digest: str) -> str:
         """Name what the checks' results depend on: the model, the images and this code.
@@ -90,129 +79,220 @@ class ReportFolder:
             digest: Of the images.
         """
         total = hashlib.sha256(digest.encode())
-        for file in (self.work.model, self.work.root / CALIBRATION):
+        code = sorted(Path(__file__).parent.glob("*.py"))
+        for file in (self.work.model, self.work.root / CALIBRATION, *code):
             total.update(file.read_bytes())
-        for source in sorted(Path(__file__).parent.glob("*.py")):
-            total.update(source.read_bytes())
         return total.hexdigest()[:16]
 
 
 def with_finished_checks(
     evaluation: Evaluation, folder: ReportFolder, recipe: Recipe
 ) -> Evaluation:
-    """An evaluation with the figures of those honesty checks that an earlier report has left.
-
-    Args:
-        evaluation: What was measured.
-        folder: Of the report.
-        recipe: Of the model.
-    """
-    outcomes = finished_checks(CHECKS, folder.checks, folder.key(evaluation.data_digest))
-    return _with_honesty(evaluation, [*outcomes.values(), _elsewhere(folder, recipe)])
+    """An evaluation with the figures of those checks that an earlier report has left."""
+    finished = finished_checks(CHECKS, folder.checks, folder.key(evaluation.data_digest))
+    return _with_figures(evaluation, [*finished.values(), _elsewhere(folder, recipe)])
 
 
 def write_report(
     evaluation: Evaluation,
-    material: Material,
+    context: EvaluationContext,
     trained: TrainedModel,
     folder: ReportFolder,
     bar: Progress,
 ) -> Evaluation:
-    """Run the honesty checks and write the page; a killed report carries on where it stopped.
+    """Run the checks and write the page; a killed report carries on where it stopped.
 
     Args:
         evaluation: What was measured.
-        material: What the checks look at.
+        context: What the checks look at.
         trained: The model.
         folder: Where to write.
         bar: Shows which check is running.
 
     Returns:
-        The evaluation with the figures of the honesty checks.
+        The evaluation with the figures of the checks.
 
     Raises:
         WriteFailed: The disk is full, or the workdir cannot be written.
     """
-    outcomes = _run(material, folder, folder.key(evaluation.data_digest), bar)
-    elsewhere = _elsewhere(folder, trained.config)
-    honest = _with_honesty(evaluation, [*outcomes.values(), elsewhere])
-    robustness = Plot(_plot(folder, ROBUSTNESS), ROBUSTNESS_CAPTION)
-    _draw_robustness(robustness.path, outcomes, headline_title(evaluation))
-    page = Report(
-        name=trained.config.name,
-        backbone=trained.config.model.backbone,
-        preprocessing=trained.config.preprocessing,
-        provenance=trained.provenance,
-        calibration=trained.calibration,
-        evaluation=honest,
-        checks=[
-            *((check.title, outcomes[check.name]) for check in CHECKS),
-            (LEFT_OUT_TITLE, elsewhere),
-        ],
-        plots=_plots(folder),
-        robustness=robustness,
-        examples=examples(material),
-        caveats=trained.config.caveats,
-    )
-    content = _Content(evaluation=honest, checks=outcomes | {LEFT_OUT: elsewhere})
-    write_text(folder.root / "report.json", content.model_dump_json(indent=2) + "\n")
-    write_text(folder.root / PAGE, render_page(page))
-    return honest
+    task = bar.add_task("checks", total=len(CHECKS))
 
-
-def _run(material: Material, folder: ReportFolder, key: str, bar: Progress) -> dict[str, Outcome]:
-    task = bar.add_task("honesty checks", total=len(CHECKS))
-
-    def tell(check: Check, outcome: Outcome) -> None:
-        bar.update(task, advance=1, description=f"honesty checks: {check.name} done")
+    def tell(check: Check, result: CheckResult) -> None:
+        bar.update(task, advance=1, description=f"checks: {check.name} done")
         bar.console.print(check.title, style="bold")
-        bar.console.print(outcome.summary, highlight=False, markup=False)
+        bar.console.print(result.summary, highlight=False, markup=False)
 
-    return run_checks(CHECKS, material, folder.checks, key, tell)
+    key = folder.key(evaluation.data_digest)
+    results = run_checks(CHECKS, context, folder.checks, key, tell)
+    results[LEFT_OUT] = _elsewhere(folder, trained.config)
+    complete = _with_figures(evaluation, results.values())
+    titles = {check.name: check.title for check in CHECKS} | {LEFT_OUT: LEFT_OUT_TITLE}
+    headline = tables.title(context.headline)
+    curves = {name: result for name, result in results.items() if result.points}
+    panels = [(result.axis, _curves(result, headline)) for result in curves.values()]
+    draw_curves(folder.plot("robustness"), panels)
+    metrics = complete.metrics
+    page = render(
+        "report/page.html.j2",
+        evaluation=complete,
+        trained=trained,
+        intended_use=INTENDED_USE,
+        facts=_facts(complete, trained),
+        overall=tables.overall(metrics),
+        breakdowns=[
+            ("By finding", tables.by_class(metrics)),
+            ("By source", tables.by_source(metrics)),
+            ("By source and finding", tables.by_class_and_source(metrics)),
+        ],
+        answers=_answers(complete),
+        plots=[
+            (embedded(folder.plot(kind).read_bytes()), caption)
+            for kind, caption in CAPTIONS.items()
+            if folder.plot(kind).is_file()
+        ],
+        checks=[
+            (titles[name], result.summary, list(_tables(result)))
+            for name, result in results.items()
+            if name not in curves
+        ],
+        robustness=(embedded(folder.plot("robustness").read_bytes()), ROBUSTNESS),
+        levels=[
+            (titles[name], result.summary, _levels(result, headline))
+            for name, result in curves.items()
+        ],
+        examples=examples(context),
+    )
+    content = _Content(evaluation=complete, checks=results)
+    write_text(folder.root / "report.json", content.model_dump_json(indent=2) + "\n")
+    write_text(folder.root / "report.html", page)
+    return complete
 
 
-def _elsewhere(folder: ReportFolder, recipe: Recipe) -> Outcome:
+class _Trained(BaseModel):
+    """As much of a workdir's config.json as is needed here."""
+
+    recipe: Recipe
+
+
+def left_out(workdir: Path, recipe: Recipe) -> CheckResult:
+    """Gather what the trainings beside a workdir do on the sources that they left out.
+
+    A training counts where its recipe has the same name and classes, and where
+    ``pneumo-train evaluate --split left-out`` has run.
+
+    Args:
+        workdir: Of the model that the report is about; the others lie in the same folder.
+        recipe: Of that model.
+    """
+    found: list[Metric] = []
+    for file in sorted(workdir.resolve().parent.glob("*/evaluation-left-out.json")):
+        trained = _read(file.with_name("config.json"), _Trained)
+        evaluation = _read(file, Evaluation)
+        if trained is None or evaluation is None:
+            continue
+        other = trained.recipe
+        if (other.name, other.data.classes) == (recipe.name, recipe.data.classes):
+            source = ", ".join(other.data.leave_out)
+            found += [
+                metric.model_copy(update={"name": f"left_out_{metric.name}", "source": source})
+                for metric in evaluation.metrics
+                if metric.source is None
+                and metric.name in (LEFT_OUT_BY_CLASS if metric.label else LEFT_OUT_FIGURES)
+            ]
+    if not found:
+        return CheckResult(
+            summary="No training of this recipe that leaves a source out lies beside it: not done."
+        )
+    return CheckResult(
+        summary=(
+            "Each row is of a network that never saw an image of that source. The distance to the "
+            "figures of the same source above is what the pooled figures owe to knowing it."
+        ),
+        metrics=tuple(found),
+    )
+
+
+def _read(path: Path, kind: type[Content]) -> Content | None:
+    """A file of another training; None where that training is unfinished or older."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _elsewhere(folder: ReportFolder, recipe: Recipe) -> CheckResult:
     if folder.split != "test":
-        return Outcome(summary="Told in the report of the test split.")
+        return CheckResult(summary="Told in the report of the test split.")
     return left_out(folder.work.root, recipe)
 
 
-def _with_honesty(evaluation: Evaluation, outcomes: Iterable[Outcome]) -> Evaluation:
-    found = tuple(metric for outcome in outcomes for metric in outcome.metrics)
+def _with_figures(evaluation: Evaluation, results: Iterable[CheckResult]) -> Evaluation:
+    found = tuple(metric for result in results for metric in result.metrics)
     return evaluation.model_copy(update={"metrics": (*evaluation.metrics, *found)})
 
 
-def _draw_robustness(path: Path, outcomes: Mapping[str, Outcome], headline: str) -> None:
-    panels = [
-        (outcome.axis, _curves(outcome.points, headline))
-        for outcome in outcomes.values()
-        if outcome.points
-    ]
-    draw_curves(path, panels)
-
-
-def _curves(points: Sequence[Point], headline: str) -> list[Curve]:
+def _curves(result: CheckResult, headline: str) -> list[Curve]:
     named = {
-        headline: [(p.level, p.auroc) for p in points if p.auroc is not None],
-        "Accuracy": [(p.level, p.accuracy) for p in points],
+        headline: [(p.level, p.auroc) for p in result.points if p.auroc],
+        "Accuracy": [(p.level, p.accuracy) for p in result.points],
+        "Refused by the quality gate": [(p.level, p.refused) for p in result.points if p.refused],
     }
     return [
-        Curve(
-            name=name,
-            x=np.array([level for level, _ in values]),
-            y=np.array([metric.value for _, metric in values]),
-            lower=np.array([metric.lower for _, metric in values]),
-            upper=np.array([metric.upper for _, metric in values]),
-        )
-        for name, values in named.items()
-        if values
+        (name, *map(list, zip(*values, strict=True))) for name, values in named.items() if values
     ]
 
 
-def _plots(folder: ReportFolder) -> list[Plot]:
-    plots = [Plot(_plot(folder, kind), shows) for kind, shows in CAPTIONS.items()]
-    return [plot for plot in plots if plot.path.is_file()]
+def _levels(result: CheckResult, headline: str) -> Table:
+    return Table(
+        header=(result.axis, headline, "Accuracy", "Refused"),
+        rows=tuple(
+            (
+                f"{point.level:g}",
+                *(
+                    tables.with_interval(metric) if metric else ""
+                    for metric in (point.auroc, point.accuracy, point.refused)
+                ),
+            )
+            for point in result.points
+        ),
+    )
 
 
-def _plot(folder: ReportFolder, kind: str) -> Path:
-    return folder.plots / f"{folder.split}-{kind}.png"
+def _tables(result: CheckResult) -> Iterator[Table]:
+    """The tables of a check, those that have any row."""
+    figures = dict.fromkeys((*result.metrics, *result.details))
+    for table in (tables.coverage_table(figures), tables.checks_table(figures)):
+        if table.rows:
+            yield table
+
+
+def _answers(evaluation: Evaluation) -> Table:
+    counts = zip(evaluation.classes, evaluation.answers, strict=True)
+    return Table(
+        header=("Truth", *evaluation.classes, "refer"),
+        rows=tuple((label, *(f"{count:,}" for count in row)) for label, row in counts),
+    )
+
+
+def _facts(evaluation: Evaluation, trained: TrainedModel) -> Sequence[tuple[str, str]]:
+    origin, calibration = trained.provenance, trained.calibration
+    return (
+        ("Measured on", evaluation.metrics[0].dataset),
+        ("Images", f"{evaluation.images:,} of {evaluation.patients:,} patients"),
+        ("Unreadable, left out", f"{evaluation.unreadable:,}"),
+        ("Network", trained.config.model.backbone),
+        ("Input", trained.config.preprocessing.words),
+        (
+            "Trained",
+            f"{origin.trained_at:%Y-%m-%d} on {origin.training_images:,} images, "
+            f"validated on {origin.validation_images:,}; {origin.framework}",
+        ),
+        ("Training data", f"{origin.dataset}. Licence: {origin.licence}"),
+        (
+            "Temperature",
+            f"{calibration.temperature:.3f}; validation loss {calibration.loss_before:.4f} "
+            f"before, {calibration.loss_after:.4f} after",
+        ),
+        ("Git revision", origin.git_revision),
+        ("Data digest", evaluation.data_digest),
+    )

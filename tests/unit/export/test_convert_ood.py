@@ -13,8 +13,8 @@ from export.ood_graph import TOLERANCE, fold_ood
 from export.session import open_session, run_in_batches
 from tests.synthetic import synthetic_radiograph
 from training.config import CalibrationConfig, read_recipe
-from training.models import build_classifier, with_serving_outputs
-from training.ood.fit import fit_scorer
+from training.models import build_classifier, feature_model, with_serving_outputs
+from training.ood import fit_scorer
 
 SPEC = PreprocessingSpec(height=64, width=64)
 
@@ -32,7 +32,7 @@ def scoring_model() -> keras.Model:
     recipe = recipe.model_copy(update={"preprocessing": SPEC, "model": small, "calibration": plain})
     keras.utils.set_random_seed(0)
     model = build_classifier(recipe)
-    scorer = fit_scorer(model, radiographs(140), np.arange(140), recipe)
+    scorer = fit_scorer(feature_model(model), radiographs(140), np.arange(140), recipe)
     return with_serving_outputs(model, 1.5, scorer)
 
 

@@ -20,10 +20,8 @@ from export.session import open_session, run_in_batches
 from export.store import write_bundle
 from tests.lung_data import tiny_segmenter, write_covid_chestxray
 from training.errors import WorkdirMismatch
-from training.lungs.evaluate import evaluate_lungs
-from training.lungs.segment import load_segment
-from training.lungs.train import fit_lungs
-from training.lungs.workdir import LungFieldFit, LungWorkdir
+from training.lungs import LungFieldFit, evaluate_lungs, load_segment, train_lungs
+from training.workdir import Workdir
 
 LUNG_FIELD = LungFieldLimits(doubt=0.1, lower=0.5)
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1), dtype=np.uint8)
@@ -38,7 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workdir(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workdir")
     recipe = tiny_segmenter(training={"epochs": 1, "warmup_epochs": 0})
-    fit_lungs(recipe, data, folder, Console(file=io.StringIO()))
+    train_lungs(recipe, folder, data, Console(file=io.StringIO()))
     return folder
 
 
@@ -48,9 +46,9 @@ def bundle(workdir: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) 
     with pytest.raises(ExportError, match="not evaluated yet"):
         export_segmenter(workdir, data, models)
     evaluate_lungs(data, workdir)
-    work = LungWorkdir(workdir)
+    work = Workdir(workdir)
     found = LungFieldFit(limits=LUNG_FIELD, fitted=9, measured=9, refused=0, caught={0.4: 1})
-    work.write_json(work.lung_field, found)
+    work.write_json(work.root / "lung-field.json", found)
     return export_segmenter(workdir, data, models)
 
 

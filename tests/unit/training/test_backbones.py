@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 
 from tests.training_data import tiny_recipe
-from training.backbones import build_backbone, build_standardisation
-from training.backbones.applications import APPLICATIONS
+from training.backbones import APPLICATIONS, build_backbone, build_standardisation
 from training.config import ModelConfig
 from training.errors import RecipeError
 from training.models import build_classifier

@@ -2,17 +2,17 @@ import numpy as np
 import pytest
 
 from tests.training_data import tiny_recipe
-from training.acquisition_shifts import shifted
 from training.calibrate import (
     activation_scale,
     calibrate,
     calibrated,
-    familiar_limit,
     fit_temperature,
     mean_loss,
+    ood_limit,
 )
-from training.models import build_classifier, with_serving_outputs
-from training.ood.fit import fit_scorer
+from training.models import build_classifier, feature_model, with_serving_outputs
+from training.ood import fit_scorer
+from training.transforms import shifted
 
 LOGITS = np.random.default_rng(0).normal(0, 2, (4000, 2)).astype(np.float32)
 
@@ -63,7 +63,7 @@ def test_findings_stand_in_output_order_with_their_rules() -> None:
     images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 1), dtype=np.uint8)
     classes = np.array([0, 1] * 4)
 
-    calibration = calibrate(build_classifier(recipe), images, np.arange(4, 12), classes, recipe)
+    calibration = calibrate(build_classifier(recipe), images[4:], classes, recipe)
 
     assert [finding.label for finding in calibration.findings] == ["normal", "pneumonia"]
     assert "specificity of at least 0.9 over all of 2" in (
@@ -79,9 +79,9 @@ def test_a_score_gets_the_limit_that_the_shifted_validation_images_keep() -> Non
     recipe = tiny_recipe(calibration={"shifts": ["none", "brighter"]})
     images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 1), dtype=np.uint8)
     model = build_classifier(recipe)
-    scorer = fit_scorer(model, images, np.arange(20), recipe)
+    scorer = fit_scorer(feature_model(model), images, np.arange(20), recipe)
 
-    calibration = calibrate(model, images, np.arange(20, 40), np.array([0, 1] * 10), recipe, scorer)
+    calibration = calibrate(model, images[20:], np.array([0, 1] * 10), recipe, scorer)
 
     served = with_serving_outputs(model, calibration.temperature, scorer)
     scores = [
@@ -93,10 +93,10 @@ def test_a_score_gets_the_limit_that_the_shifted_validation_images_keep() -> Non
     assert calibration.out_of_distribution.method == scorer.method
 
 
-def test_at_most_one_familiar_image_in_a_hundred_is_beyond_the_limit() -> None:
+def test_at_most_one_accepted_image_in_a_hundred_is_beyond_the_limit() -> None:
     scores = np.random.default_rng(0).permutation(np.arange(1000)).astype(np.float32)
 
-    limit = familiar_limit(scores)
+    limit = ood_limit(scores)
 
     assert (scores > limit).sum() in (9, 10)
     assert limit in scores

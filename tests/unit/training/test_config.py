@@ -1,10 +1,14 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import ValidationError
 
-from tests.training_data import TINY_RECIPE
-from training.config import read_recipe
+from tests.lung_data import tiny_segmenter
+from tests.training_data import TINY_RECIPE, tiny_recipe
+from training.config import ShiftName, read_recipe, read_segmenter_recipe, write_recipe
 from training.errors import RecipeError
+from training.transforms import ACQUISITION_SHIFTS
 
 
 def recipe_file(folder: Path, text: str) -> str:
@@ -49,7 +53,11 @@ def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:
         ('positive = "pneumonia"', 'positive = "covid-19"', "which is no class"),
         ('["normal", "pneumonia"]', '["normal", "normal"]', "a class stands twice"),
         ('label = "normal"\nrule', 'label = "pneumonia"\nrule', "name every class exactly once"),
-        ("[training]", '[calibration]\nshifts = ["upside-down"]\n[training]', "no such shift"),
+        (
+            "[training]",
+            '[calibration]\nshifts = ["upside-down"]\n[training]',
+            r"calibration\.shifts\.0: Input should be",
+        ),
         ("seed = 3", "seed = ", "no valid TOML"),
     ],
 )
@@ -58,3 +66,45 @@ def test_a_wrong_value_is_named(tmp_path: Path, old: str, new: str, message: str
 
     with pytest.raises(RecipeError, match=message):
         read_recipe(recipe_file(tmp_path, TINY_RECIPE.replace(old, new)))
+
+
+def test_a_recipe_is_read_as_it_was_written(tmp_path: Path) -> None:
+    recipe = tiny_recipe(model={"width": 5})
+
+    write_recipe(tmp_path / "mine.toml", recipe, "Mine.\nAll of it.")
+
+    assert read_recipe(str(tmp_path / "mine.toml")) == recipe
+    assert (tmp_path / "mine.toml").read_text().startswith("# Mine.\n# All of it.\n")
+
+
+def test_every_shift_of_the_recipes_is_an_acquisition_shift_and_the_reverse() -> None:
+    assert list(get_args(ShiftName)) == list(ACQUISITION_SHIFTS)
+
+
+def test_the_shipped_segmenter_recipe_is_valid() -> None:
+    assert read_segmenter_recipe().name == "lungs"
+
+
+@pytest.mark.parametrize("content", [b"name = ", b"name = 'lungs'", b"\xff", None])
+def test_a_file_that_is_no_segmenter_recipe_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "mine.toml"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(RecipeError, match=r"mine\.toml"):
+        read_segmenter_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "message"),
+    [
+        ("preprocessing", {"height": 40}, "multiples of 16"),
+        ("split", {"test_share": None}, "test_share is missing"),
+        ("training", {"warmup_epochs": 2}, "warmup_epochs must be less"),
+    ],
+)
+def test_values_of_the_segmenter_that_do_not_fit_together_are_refused(
+    part: str, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        tiny_segmenter(**{part: changes})

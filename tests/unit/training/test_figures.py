@@ -1,77 +1,82 @@
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from contract.findings import Label
+from contract.manifest import Finding, Metric
 from contract.radiograph import Radiograph, decode
-from training.figures import (
-    Curve,
-    Scored,
-    draw_counts,
-    draw_curves,
-    draw_precision_recall,
-    draw_reliability,
-    draw_roc,
-    draw_scores,
-)
+from training.figures import draw_curves, draw_evaluation
+from training.predictions import Predictions, count_answers
 
-LABELS = ("normal", "pneumonia", "covid-19", "tuberculosis")
+LABELS: tuple[Label, ...] = ("normal", "pneumonia", "covid-19", "tuberculosis")
 CLASSES = np.arange(40) % 4
-SCORES = np.random.default_rng(0).dirichlet(np.ones(4), 40)
-FINDINGS = [
-    Scored(label, SCORES[:, number], np.equal(CLASSES, number), operating_point=0.4)
-    for number, label in enumerate(LABELS)
-]
-CURVE = Curve("AUROC", *(np.array(values) for values in ([0, 1], [0.9, 0.8], [0.8, 0.6], [1, 0.9])))
-
-
-def drawn(path: Path) -> Radiograph:
-    return decode(path.read_bytes())
-
-
-@pytest.mark.parametrize(
-    "draw", [draw_roc, draw_precision_recall, draw_scores], ids=lambda draw: draw.__name__
+SCORES = np.random.default_rng(0).dirichlet(np.ones(4), 40).astype(np.float32)
+PREDICTIONS = Predictions(
+    logits=np.log(SCORES),
+    probabilities=SCORES,
+    classes=CLASSES,
+    patients=np.arange(40).astype(str),
+    sources=np.repeat("one", 40),
 )
-def test_several_findings_have_other_ink_than_one(
-    tmp_path: Path, draw: Callable[[Path, list[Scored]], None]
-) -> None:
-    draw(tmp_path / "one.png", FINDINGS[:1])
-    draw(tmp_path / "four.png", FINDINGS)
-
-    one, four = drawn(tmp_path / "one.png"), drawn(tmp_path / "four.png")
-    assert (one.pixels < 255).any()
-    assert (four.pixels < 255).sum() > (one.pixels < 255).sum()
+KINDS = {"roc", "precision-recall", "reliability", "scores", "answers"}
 
 
-def test_a_finding_that_is_never_called_has_a_precision_recall_curve_without_a_point(
-    tmp_path: Path,
-) -> None:
-    never = Scored("normal", SCORES[:, 0], CLASSES == 0, operating_point=1.0)
+def findings(point: float = 0.4) -> tuple[Finding, ...]:
+    rule = {"operating_point": point, "operating_point_rule": "for the test", "activation_scale": 1}
+    return tuple(Finding.model_validate({"label": label, **rule}) for label in LABELS)
 
-    draw_precision_recall(tmp_path / "never.png", [never])
 
-    assert drawn(tmp_path / "never.png").rows > 0
+def drawn(
+    folder: Path,
+    predictions: Predictions = PREDICTIONS,
+    positive: Label | None = None,
+    point: float = 0.4,
+) -> dict[str, Radiograph]:
+    answers = count_answers(predictions, findings(point))
+    draw_evaluation(folder, "test", predictions, findings(point), positive, answers)
+    return {file.stem.removeprefix("test-"): decode(file.read_bytes()) for file in folder.iterdir()}
+
+
+def metric(value: float) -> Metric:
+    return Metric(dataset="x", name="auroc", value=value, lower=value - 0.1, upper=value, images=9)
+
+
+def test_several_findings_have_more_ink_than_one(tmp_path: Path) -> None:
+    one, four = drawn(tmp_path / "one", positive="pneumonia"), drawn(tmp_path / "four")
+
+    assert one.keys() == four.keys() == KINDS
+    for kind in ("roc", "precision-recall", "scores"):
+        assert (four[kind].pixels < 255).sum() > (one[kind].pixels < 255).sum() > 0
+
+
+def test_a_finding_that_is_never_called_has_curves_without_a_point(tmp_path: Path) -> None:
+    never, often = drawn(tmp_path / "never", point=1.0), drawn(tmp_path / "often")
+
+    curve = "precision-recall"
+    assert (never[curve].pixels < 255).sum() < (often[curve].pixels < 255).sum()
+
+
+def test_images_of_one_class_have_no_curve(tmp_path: Path) -> None:
+    ill = replace(PREDICTIONS, classes=np.ones(40, np.int64))
+
+    assert drawn(tmp_path, ill).keys() == KINDS - {"roc", "precision-recall"}
 
 
 def test_calibration_before_and_after_is_drawn(tmp_path: Path) -> None:
-    draw_reliability(tmp_path / "same.png", SCORES, SCORES, CLASSES)
-    draw_reliability(tmp_path / "other.png", SCORES, np.roll(SCORES, 1, axis=1), CLASSES)
+    other = replace(PREDICTIONS, logits=3 * PREDICTIONS.logits)
 
-    same, other = drawn(tmp_path / "same.png"), drawn(tmp_path / "other.png")
-    assert (same.pixels != other.pixels).any()
+    same, sharper = drawn(tmp_path / "same"), drawn(tmp_path / "other", other)
 
-
-def test_an_empty_row_of_counts_can_be_drawn(tmp_path: Path) -> None:
-    draw_counts(tmp_path / "counts.png", [[3, 1, 0], [0, 0, 0]], LABELS[:2], (*LABELS[:2], "refer"))
-
-    assert (drawn(tmp_path / "counts.png").pixels < 255).any()
+    assert (same["reliability"].pixels != sharper["reliability"].pixels).any()
 
 
-def test_many_panels_are_drawn_in_rows(tmp_path: Path) -> None:
-    draw_curves(tmp_path / "three.png", [(f"panel {number}", [CURVE]) for number in range(3)])
-    draw_curves(tmp_path / "seven.png", [(f"panel {number}", [CURVE]) for number in range(7)])
+@pytest.mark.parametrize(("panels", "rows"), [(1, 1), (4, 1), (5, 2)])
+def test_many_panels_are_drawn_in_rows_of_four(tmp_path: Path, panels: int, rows: int) -> None:
+    curve = ("AUROC", [0, 1], [metric(0.9), metric(0.7)])
 
-    three, seven = drawn(tmp_path / "three.png"), drawn(tmp_path / "seven.png")
-    assert seven.rows > 1.5 * three.rows
-    assert seven.columns > three.columns
+    draw_curves(tmp_path / "curves.png", [(f"panel {n}", [curve]) for n in range(panels)])
+
+    picture = decode((tmp_path / "curves.png").read_bytes())
+    assert picture.rows == (600 if panels == 1 else round((2.6 * rows + 0.3) * 120))

@@ -2,9 +2,11 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
@@ -12,7 +14,7 @@ from tests.synthetic import as_jpeg, synthetic_radiograph
 from tests.training_data import write_kermany
 from training.datasets import Dataset, data_digest, read_dataset
 from training.errors import WriteFailed
-from training.image_cache import CHUNK, CachedImages, OnProgress, cached_images
+from training.image_cache import CHUNK, OnProgress, cached_images
 
 SPEC = PreprocessingSpec(height=16, width=24)
 
@@ -21,14 +23,19 @@ class Killed(Exception):
     pass
 
 
+class Cached(NamedTuple):
+    images: NDArray[np.uint8]
+    unreadable: dict[str, str]
+
+
 def kermany(root: Path, images_per_class: int = 3) -> Dataset:
     return read_dataset("kermany", write_kermany(root, "train", images_per_class), "train")
 
 
 def cache(
     dataset: Dataset, folder: Path, on_progress: OnProgress = lambda _: None, digest: str = "d"
-) -> CachedImages:
-    return cached_images(dataset, digest, SPEC, folder / "cache", on_progress)
+) -> Cached:
+    return Cached(*cached_images(dataset, digest, SPEC, folder / "cache", on_progress))
 
 
 def spoil(dataset: Dataset, rows: slice) -> None:

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from tests.training_data import tiny_recipe
 from training.errors import RecipeError
 from training.models import (
-    average_classifiers,
     build_classifier,
     feature_model,
     with_serving_outputs,
@@ -70,28 +69,8 @@ def test_a_border_of_part_of_a_cell_is_refused() -> None:
         classifier(border=12)
 
 
-def test_several_networks_become_one_that_averages_them() -> None:
-    members = [classifier(seed) for seed in (1, 2, 3)]
-    logits = [keras.ops.convert_to_numpy(member(IMAGES, training=False)) for member in members]
-
-    together = average_classifiers(members)
-
-    mean = np.mean(logits, axis=0)
-    served = run(with_serving_outputs(together, temperature=1.0))
-    np.testing.assert_allclose(together(IMAGES, training=False), mean, atol=1e-5)
-    np.testing.assert_allclose(
-        served["activation_map"].mean(axis=(1, 2)), served["logits"], atol=1e-5
-    )
-
-
-def test_one_network_alone_stays_as_it_is() -> None:
-    alone = classifier()
-
-    assert average_classifiers([alone]) is alone
-
-
 def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
-    model = average_classifiers([classifier(1, standardisation="image+local"), classifier(2)])
+    model = classifier(1, standardisation="image+local")
     model.save(tmp_path / "model.keras")
 
     loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
@@ -109,15 +88,6 @@ def test_the_head_sees_the_features() -> None:
     pooled = keras.ops.convert_to_numpy(features(IMAGES, training=False))
     assert pooled.shape == (3, 24)
     np.testing.assert_allclose(pooled @ kernel[0, 0] + bias, model(IMAGES), atol=1e-5)
-
-
-def test_the_features_of_several_networks_stand_side_by_side() -> None:
-    members = [classifier(1), classifier(2, width=6)]
-    apart = [feature_model(member)(IMAGES) for member in members]
-
-    together = feature_model(average_classifiers(members))(IMAGES)
-
-    np.testing.assert_allclose(together, np.concatenate(apart, axis=1), atol=1e-6)
 
 
 def test_the_features_of_a_saved_model_are_found(tmp_path: Path) -> None:

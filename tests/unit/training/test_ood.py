@@ -7,11 +7,18 @@ from numpy.typing import NDArray
 
 from tests.synthetic import synthetic_radiograph
 from tests.training_data import tiny_recipe
+from training import ood
 from training.errors import WorkdirIncomplete
 from training.models import build_classifier, feature_model, with_serving_outputs
-from training.ood.descriptor import describe_image
-from training.ood.fit import Embedded, embed_training, fit_scorer, scorer_of
-from training.ood.scorer import OodScorer, load_scorer
+from training.ood import (
+    OodScorer,
+    describe_image,
+    fit_scorer,
+    haar_basis,
+    load_scorer,
+    scorer_of,
+)
+from training.transforms import shifted
 
 SIDE = 64
 RANDOM = np.random.default_rng(0)
@@ -27,14 +34,21 @@ def described(plane: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(keras.ops.convert_to_numpy(numbers), np.float32).ravel()
 
 
-def embedded(values: NDArray[np.float64]) -> Embedded:
+Parts = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def embedded(values: NDArray[np.float64]) -> Parts:
+    """The first three columns as a network's features, the others as a description."""
     single = values.astype(np.float32)
-    return Embedded(features=single[:, :3], numbers=single[:, 3:], logits=single[:, :2])
+    return single[:, :3], single[:, 3:]
+
+
+def fitted(values: NDArray[np.float64], groups: int) -> OodScorer:
+    return scorer_of(*embedded(values), groups=groups, seed=0, components=160)
 
 
 def distances(scorer: OodScorer, values: NDArray[np.float64]) -> NDArray[np.float32]:
-    images = embedded(values)
-    return np.asarray(keras.ops.convert_to_numpy(scorer.distance(images.features, images.numbers)))
+    return np.asarray(keras.ops.convert_to_numpy(scorer.distance(*embedded(values))))
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +60,13 @@ def model() -> keras.Model:
 @pytest.fixture(scope="module")
 def scorer(model: keras.Model) -> OodScorer:
     images = radiographs(80, seed=0)
-    return fit_scorer(model, images, np.arange(80), tiny_recipe())
+    return fit_scorer(feature_model(model), images, np.arange(80), tiny_recipe())
 
 
 def test_the_thumbnail_has_the_means_of_equal_parts() -> None:
     cells = RANDOM.integers(0, 256, (8, 8)).astype(np.uint8)
 
-    thumbnail = described(np.kron(cells, np.ones((5, 3), np.uint8)))[:64]
+    thumbnail = described(np.kron(cells, np.ones((8, 4), np.uint8)))[:64]
 
     expected = (cells - cells.mean()) / np.sqrt(cells.var() + 16)
     np.testing.assert_allclose(thumbnail, expected.ravel(), atol=1e-4)
@@ -94,7 +108,7 @@ def test_the_score_of_one_group_is_the_mahalanobis_distance_per_value() -> None:
     spread = np.array([1, 2, 3, 4, 5, 6]) * np.eye(6)
     values = RANDOM.normal(5, 1, (4000, 6)) @ spread
 
-    scorer = scorer_of(embedded(values), groups=1, seed=0, components=160)
+    scorer = fitted(values, groups=1)
 
     centred = values - values.mean(axis=0)
     expected = np.einsum("ij,jk,ik->i", centred, np.linalg.inv(np.cov(values.T)), centred)
@@ -104,9 +118,9 @@ def test_the_score_of_one_group_is_the_mahalanobis_distance_per_value() -> None:
 def test_what_lies_between_two_groups_is_strange_to_both() -> None:
     left, right = RANDOM.normal(-9, 1, (300, 6)), RANDOM.normal(9, 1, (300, 6))
     between = RANDOM.normal(0, 1, (300, 6))
-    pool = embedded(np.concatenate([left, right]))
+    pool = np.concatenate([left, right])
 
-    one, two = (scorer_of(pool, groups, seed=0, components=160) for groups in (1, 2))
+    one, two = (fitted(pool, groups) for groups in (1, 2))
 
     assert distances(one, between).mean() < distances(one, left).mean()
     assert distances(two, between).min() > distances(two, left).max()
@@ -117,7 +131,7 @@ def test_a_value_that_never_varies_does_not_break_the_fit() -> None:
     values = RANDOM.normal(0, 1, (50, 6))
     values[:, 2] = values[:, 4] = 7
 
-    scorer = scorer_of(embedded(values), groups=8, seed=0, components=160)
+    scorer = fitted(values, groups=8)
 
     assert np.isfinite(distances(scorer, values)).all()
 
@@ -136,10 +150,10 @@ def test_strange_images_score_higher_than_radiographs_never_seen(
         ]
     ).astype(np.uint8)[..., np.newaxis]
 
-    familiar = served.predict(radiographs(30, seed=1000), verbose=0)["ood_score"]
+    chests = served.predict(radiographs(30, seed=1000), verbose=0)["ood_score"]
 
-    assert familiar.shape == (30,)
-    assert served.predict(strange, verbose=0)["ood_score"].min() > familiar.max()
+    assert chests.shape == (30,)
+    assert served.predict(strange, verbose=0)["ood_score"].min() > chests.max()
 
 
 def test_the_other_outputs_stay_as_they_are(model: keras.Model, scorer: OodScorer) -> None:
@@ -165,24 +179,74 @@ def test_a_score_does_not_hang_on_the_other_images_of_its_batch(
     np.testing.assert_allclose(together, apart, rtol=1e-5)
 
 
-def test_a_small_set_is_seen_under_every_shift(model: keras.Model) -> None:
-    recipe = tiny_recipe(calibration={"shifts": ["none", "brighter", "blurred"]})
-    images = radiographs(6, seed=0)
-
-    rows, found = embed_training(model, images, np.array([1, 4]), recipe)
-
-    assert sorted(rows) == [1, 1, 1, 4, 4, 4]
-    assert len(np.unique(found.numbers.round(3), axis=0)) == 6
-
-
-def test_without_shifts_every_training_image_is_seen_once(model: keras.Model) -> None:
+def seen_by_the_fit(
+    model: keras.Model,
+    positions: NDArray[np.int64],
+    shifts: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> list[tuple[str, int]]:
+    """Each image that the score was fitted on: its shift and its brightest pixel."""
     images = radiographs(9, seed=0)
+    for row, image in enumerate(images):
+        image[...] = np.minimum(image, 100 + row)
+    seen: list[tuple[str, int]] = []
 
-    rows, found = embed_training(model, images, np.arange(2, 9), tiny_recipe())
+    def watched(chosen: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+        seen.extend((name, int(image.max()) - 100) for image in chosen)
+        return shifted(chosen, name)
 
-    assert sorted(rows) == list(range(2, 9))
-    expected = feature_model(model).predict(images[rows], verbose=0)
-    np.testing.assert_allclose(found.features, expected, atol=1e-5)
+    monkeypatch.setattr(ood, "shifted", watched)
+    recipe = tiny_recipe(calibration={"shifts": shifts})
+    fit_scorer(feature_model(model), images, positions, recipe)
+    return sorted(seen)
+
+
+def test_a_small_set_is_seen_under_every_shift(
+    model: keras.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shifts = ["none", "brighter", "blurred"]
+
+    seen = seen_by_the_fit(model, np.array([1, 4]), shifts, monkeypatch)
+
+    assert seen == sorted((name, row) for name in shifts for row in (1, 4))
+
+
+def test_without_shifts_every_training_image_is_seen_once(
+    model: keras.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = seen_by_the_fit(model, np.arange(2, 9), ["none"], monkeypatch)
+
+    assert seen == [("none", row) for row in range(2, 9)]
+
+
+@pytest.mark.parametrize("side", [2, 4, 8])
+def test_the_haar_basis_keeps_all_power(side: int) -> None:
+    kernels, scales, directions = haar_basis(side)
+    block = RANDOM.normal(0, 50, (side, side))
+
+    coefficients = np.tensordot(block, kernels, axes=2)
+
+    assert kernels.shape == (side, side, side**2)
+    assert (coefficients**2).sum() == pytest.approx((block**2).mean() * 1, rel=1e-4)
+    assert len(scales) == len(directions) == side**2
+
+
+def test_the_description_is_what_numpy_makes_of_its_definition() -> None:
+    plane = radiographs(1, seed=7)[0, ..., 0]
+    level, powers = plane.astype(np.float64), []
+    for _ in range(5):
+        a, b, c, d = (level[i::2, j::2] for i in (0, 1) for j in (0, 1))
+        details = (a - b + c - d, a + b - c - d, a - b - c + d)
+        powers += [np.mean((detail / 4) ** 2) for detail in details]
+        level = (a + b + c + d) / 4
+    cells = plane.reshape(8, SIDE // 8, 8, SIDE // 8).mean(axis=(1, 3))
+
+    found = described(plane)
+
+    thumbnail = (cells - cells.mean()) / np.sqrt(cells.var() + 16)
+    exposure = [plane.mean() / 64, np.log(plane.var() + 16) / 2]
+    expected = [*thumbnail.ravel(), *exposure, *(np.log(np.array(powers) + 0.05) / 2)]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_the_constants_survive_the_disk(tmp_path: Path, scorer: OodScorer) -> None:
@@ -206,10 +270,10 @@ def test_constants_that_cannot_be_read_are_said_so(tmp_path: Path, content: byte
 
 
 def test_the_method_reads_as_words_of_the_manifest() -> None:
-    values = embedded(RANDOM.normal(0, 1, (40, 6)))
+    values = RANDOM.normal(0, 1, (40, 6))
 
-    assert "the nearest of 3 groups" in scorer_of(values, groups=3, seed=0, components=160).method
-    assert "one group" in scorer_of(values, groups=1, seed=0, components=160).method
+    assert "the nearest of 3 groups" in fitted(values, groups=3).method
+    assert "one group" in fitted(values, groups=1).method
 
 
 def test_a_recipe_decides_how_many_directions_and_groups_the_score_knows(
@@ -218,7 +282,10 @@ def test_a_recipe_decides_how_many_directions_and_groups_the_score_knows(
     rules = {"shifts": ["none"], "ood_components": 2, "ood_groups": 1}
 
     scorer = fit_scorer(
-        model, radiographs(130, seed=0), np.arange(130), tiny_recipe(calibration=rules)
+        feature_model(model),
+        radiographs(130, seed=0),
+        np.arange(130),
+        tiny_recipe(calibration=rules),
     )
 
     assert scorer.components.shape[1] == 2

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from training.calibrate import describe, operating_point
 from training.config import OperatingPointConfig
 from training.errors import CalibrationError
-from training.operating_points import describe, operating_point
 
 
 def rule(kind: str, target: float, over: str = "pooled") -> OperatingPointConfig:

@@ -10,11 +10,10 @@ from tests.training_data import tiny_recipe
 from training.calibrate import Calibration
 from training.errors import LayoutMismatch, RecipeError
 from training.models import build_classifier
-from training.rank_correlation import rank_correlation
 from training.severity import (
     SeverityCorrelation,
-    involved_shares,
     measure_severity,
+    rank_correlation,
     read_severity_scores,
     severity_correlations,
 )
@@ -71,19 +70,6 @@ def test_rank_correlation_follows_the_order_alone() -> None:
 
 def test_a_constant_has_no_rank_correlation() -> None:
     assert np.isnan(rank_correlation(np.ones(3), np.arange(3.0)))
-
-
-def test_the_involved_share_is_that_of_the_lungs() -> None:
-    masks = np.zeros((3, 20, 20), bool)
-    masks[:2, 5:15, 2:8] = masks[:2, 5:15, 12:18] = True
-    maps = np.zeros((3, 20, 20), np.float32)
-    maps[0, 5:10] = 2
-    maps[1] = np.where(masks[1], 0, 2)
-
-    shares = involved_shares(maps, masks, threshold=1)
-
-    assert shares[:2].tolist() == [0.5, 0]
-    assert np.isnan(shares[2])
 
 
 def test_shares_that_follow_the_scores_exclude_zero() -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.training_data import tiny_recipe
+from training.backbones import load_backbone_weights
 from training.config import Recipe
 from training.errors import RecipeError
-from training.models import average_classifiers, build_classifier
-from training.transfer import load_backbone_weights
+from training.models import build_classifier
 
 SIDE = 32
 
@@ -47,15 +47,6 @@ def test_an_earlier_training_gives_its_backbone_and_keeps_its_head(tmp_path: Pat
     assert_same_backbone(model, earlier.get_layer("backbone"))
     heads = [one.get_layer("evidence").get_weights()[0] for one in (earlier, model)]
     assert not np.allclose(*heads)
-
-
-def test_of_several_networks_the_first_gives_its_backbone(tmp_path: Path) -> None:
-    members = [build_classifier(recipe()) for _ in range(2)]
-    average_classifiers(members).save(tmp_path / "model.keras")
-
-    model = with_weights(recipe(weights=tmp_path / "model.keras"))
-
-    assert_same_backbone(model, members[0].get_layer("backbone"))
 
 
 def test_the_first_shipped_models_had_no_backbone_of_their_own(tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ def test_a_finished_training_is_read_as_it_was_written(tmp_path: Path) -> None:
     model = build_classifier(recipe)
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
     work.bind(recipe, "sha256:1")
-    work.finish(model, CALIBRATION, PROVENANCE)
+    work.write_calibration(CALIBRATION)
+    work.finish(model, PROVENANCE)
 
     trained = load_trained(tmp_path / "run")
 
@@ -90,19 +91,20 @@ def test_the_rules_of_calibration_may_change(tmp_path: Path) -> None:
     work.bind(tiny_recipe(), "sha256:1")
     darker = tiny_recipe(calibration={"shifts": ["darker"]})
     work.bind(darker, "sha256:1")
-    work.finish(build_classifier(darker), CALIBRATION, PROVENANCE)
+    work.write_calibration(CALIBRATION)
+    work.finish(build_classifier(darker), PROVENANCE)
 
     assert load_trained(tmp_path).config == darker
 
 
 def test_an_evaluation_does_not_outlive_its_calibration(tmp_path: Path) -> None:
     work = Workdir(tmp_path)
-    work.calibrate(CALIBRATION)
+    work.write_calibration(CALIBRATION)
     work.evaluation("test").write_text("{}")
-    work.calibrate(CALIBRATION)
+    work.write_calibration(CALIBRATION)
     kept = work.evaluation("test").exists()
 
-    work.calibrate(CALIBRATION.model_copy(update={"temperature": 2.0}))
+    work.write_calibration(CALIBRATION.model_copy(update={"temperature": 2.0}))
 
     assert kept
     assert not work.evaluation("test").exists()
@@ -111,7 +113,8 @@ def test_an_evaluation_does_not_outlive_its_calibration(tmp_path: Path) -> None:
 def test_what_older_rules_gave_is_gone_before_new_rules_stand(tmp_path: Path) -> None:
     work = Workdir(tmp_path)
     work.bind(tiny_recipe(), "sha256:1")
-    work.finish(build_classifier(tiny_recipe()), CALIBRATION, PROVENANCE)
+    work.write_calibration(CALIBRATION)
+    work.finish(build_classifier(tiny_recipe()), PROVENANCE)
     (tmp_path / "figures").mkdir()
     left = [work.evaluation("test"), tmp_path / "figures" / "test-roc.png"]
     for file in left:
@@ -127,10 +130,11 @@ def test_what_older_rules_gave_is_gone_before_new_rules_stand(tmp_path: Path) ->
 def test_a_new_calibration_says_which_revision_made_it(tmp_path: Path) -> None:
     work = Workdir(tmp_path)
     work.bind(tiny_recipe(), "sha256:1")
-    work.finish(build_classifier(tiny_recipe()), CALIBRATION, PROVENANCE)
+    work.write_calibration(CALIBRATION)
+    work.finish(build_classifier(tiny_recipe()), PROVENANCE)
     revisions = []
     for revision in ("unknown", "abc", "def"):
-        work.recalibrate(CALIBRATION, revision)
+        work.note_recalibration(revision)
         revisions.append(load_trained(tmp_path).provenance.git_revision)
 
     assert revisions == ["unknown", "unknown, calibrated at abc", "unknown, calibrated at def"]
@@ -162,7 +166,8 @@ def test_an_unfinished_training_cannot_be_loaded(tmp_path: Path) -> None:
 def test_a_damaged_file_of_a_workdir_is_named(tmp_path: Path) -> None:
     work = Workdir(tmp_path)
     work.bind(tiny_recipe(), "sha256:1")
-    work.finish(build_classifier(tiny_recipe()), CALIBRATION, PROVENANCE)
+    work.write_calibration(CALIBRATION)
+    work.finish(build_classifier(tiny_recipe()), PROVENANCE)
 
     (tmp_path / "calibration.json").write_text('{"temperature": 0}')
     with pytest.raises(WorkdirIncomplete, match=r"calibration\.json is damaged"):

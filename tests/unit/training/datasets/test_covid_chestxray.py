@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training.datasets.trees import by_path, touch, write_csv
-from training.datasets.covid_chestxray import COLUMNS, CovidChestxrayAdapter
+from training.datasets import read_dataset
+from training.datasets.covid_chestxray import COLUMNS
 from training.errors import LayoutMismatch
 
 COVID = "Pneumonia/Viral/COVID-19"
@@ -37,7 +38,7 @@ def write(home: Path, *rows: tuple[str, str, str, str, str]) -> Path:
 def test_the_finding_decides_the_label(tmp_path: Path, finding: str, label: str) -> None:
     home = write(tmp_path, ("1", finding, "PA", "X-ray", "a.jpg"))
 
-    assert CovidChestxrayAdapter().read(home, "train").table["label"].item() == label
+    assert read_dataset("covid-chestxray", home, "train").table["label"].item() == label
 
 
 def test_only_frontal_radiographs_are_listed(tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_only_frontal_radiographs_are_listed(tmp_path: Path) -> None:
         tmp_path, *rows, ("1", COVID, "Axial", "CT", "ct.png"), ("1", COVID, "PA", "CT", "x")
     )
 
-    table = CovidChestxrayAdapter().read(home, "train").table
+    table = read_dataset("covid-chestxray", home, "train").table
 
     assert table["path"].tolist() == [f"images/{number}.png" for number in range(4)]
 
@@ -61,7 +62,7 @@ def test_patients_and_masks_are_known(tmp_path: Path) -> None:
     )
     touch(home, "lung_masks/b.png", "lung_masks_generated/c_mask.png")
 
-    table = CovidChestxrayAdapter().read(tmp_path, "train").table
+    table = read_dataset("covid-chestxray", tmp_path, "train").table
 
     assert table["patient"].tolist() == table["group"].tolist() == ["324b", "4", "4"]
     assert table["mask"].tolist() == ["", "lung_masks/b.png", ""]
@@ -76,7 +77,7 @@ def test_a_file_listed_for_two_patients_is_one_image_and_makes_them_one(tmp_path
         ("339", "Pneumonia", "PA", "X-ray", "b.jpg"),
     )
 
-    table = CovidChestxrayAdapter().read(home, "train").table
+    table = read_dataset("covid-chestxray", home, "train").table
 
     assert by_path(table, "patient") == {"images/a.jpg": "285", "images/b.jpg": "285"}
 
@@ -89,22 +90,22 @@ def test_listed_images_may_be_missing_but_not_all_of_them(tmp_path: Path) -> Non
     )
     (home / "images" / "a.jpg").unlink()
 
-    assert CovidChestxrayAdapter().read(home, "train").table["path"].item() == "images/b.jpg"
+    assert read_dataset("covid-chestxray", home, "train").table["path"].item() == "images/b.jpg"
     (home / "images" / "b.jpg").unlink()
     with pytest.raises(LayoutMismatch, match="lists 2 frontal radiographs, and none"):
-        CovidChestxrayAdapter().read(home, "train")
+        read_dataset("covid-chestxray", home, "train")
 
 
 def test_the_sheet_of_another_data_set_is_noticed(tmp_path: Path) -> None:
     write_csv(tmp_path / "metadata.csv", ("Image Index", "Finding Labels"), [("1.png", "Mass")])
 
     with pytest.raises(LayoutMismatch, match="has the columns Image Index, Finding Labels"):
-        CovidChestxrayAdapter().read(tmp_path, "train")
+        read_dataset("covid-chestxray", tmp_path, "train")
 
 
 @pytest.mark.data
 def test_the_real_files_are_read_as_their_list_says(data_dir: Path) -> None:
-    table = CovidChestxrayAdapter().read(data_dir, "train").table
+    table = read_dataset("covid-chestxray", data_dir, "train").table
 
     assert table["label"].value_counts().to_dict() == {
         "covid-19": 116,

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training.datasets.trees import by_path, touch, write_xlsx
+from training.datasets import read_dataset
 from training.datasets.base import COLUMNS
-from training.datasets.covid_radiography import CovidRadiographyAdapter
 from training.errors import EmptyClass, LayoutMismatch, UnknownLabel
 
 SHEET = ("FILE NAME", "FORMAT", "SIZE", "URL")
@@ -20,7 +20,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_every_image_has_its_label_and_where_there_is_one_its_mask(home: Path) -> None:
-    table = CovidRadiographyAdapter().read(home, "train").table
+    table = read_dataset("covid-radiography", home, "train").table
 
     assert by_path(table, "label") == {
         "COVID/images/COVID-1.png": "covid-19",
@@ -34,8 +34,8 @@ def test_every_image_has_its_label_and_where_there_is_one_its_mask(home: Path) -
 
 
 def test_the_folder_above_is_as_good_and_there_is_no_test_split(home: Path) -> None:
-    above = CovidRadiographyAdapter().read(home.parent, "train")
-    test = CovidRadiographyAdapter().read(home, "test")
+    above = read_dataset("covid-radiography", home.parent, "train")
+    test = read_dataset("covid-radiography", home, "test")
 
     assert above.root == home
     assert test.table.empty
@@ -52,7 +52,7 @@ def test_the_sheets_say_where_an_image_came_from(home: Path) -> None:
     write_xlsx(home / "Normal.metadata.xlsx", SHEET, [("NORMAL-1", "PNG", "256*256", rsna)])
     write_xlsx(home / "Viral Pneumonia.metadata.xlsx", SHEET, [("viral  pneumonia-1", "", "", "")])
 
-    table = CovidRadiographyAdapter().read(home, "train").table
+    table = read_dataset("covid-radiography", home, "train").table
 
     assert by_path(table, "source") == {
         "COVID/images/COVID-1.png": "covid-radiography-github-com-armiro-covid-cxnet",
@@ -69,31 +69,31 @@ def test_a_sheet_of_another_class_is_noticed(home: Path) -> None:
     write_xlsx(home / "COVID.metadata.xlsx", SHEET, [("NORMAL-1", "", "", "https://sirm.org")])
 
     with pytest.raises(LayoutMismatch, match=r"names none of the images .* as COVID-1\.png"):
-        CovidRadiographyAdapter().read(home, "train")
+        read_dataset("covid-radiography", home, "train")
 
 
 def test_two_classes_are_enough_and_one_is_not(tmp_path: Path) -> None:
     touch(tmp_path, "COVID/images/COVID-1.png")
 
     with pytest.raises(LayoutMismatch, match="two of these classes at least"):
-        CovidRadiographyAdapter().read(tmp_path, "train")
+        read_dataset("covid-radiography", tmp_path, "train")
     touch(tmp_path, "Normal/images/Normal-1.png")
-    assert len(CovidRadiographyAdapter().read(tmp_path, "train").table) == 2
+    assert len(read_dataset("covid-radiography", tmp_path, "train").table) == 2
 
 
 def test_an_unknown_and_an_empty_class_are_named(home: Path) -> None:
     (home / "Normal" / "images" / "Normal-1.png").unlink()
 
     with pytest.raises(EmptyClass, match="Normal/images holds no image"):
-        CovidRadiographyAdapter().read(home, "train")
+        read_dataset("covid-radiography", home, "train")
     touch(home, "Influenza/images/1.png")
     with pytest.raises(UnknownLabel, match="class Influenza"):
-        CovidRadiographyAdapter().read(home, "train")
+        read_dataset("covid-radiography", home, "train")
 
 
 @pytest.mark.data
 def test_the_real_files_are_all_read(data_dir: Path) -> None:
-    table = CovidRadiographyAdapter().read(data_dir, "train").table
+    table = read_dataset("covid-radiography", data_dir, "train").table
 
     assert table["label"].value_counts().to_dict() == {
         "covid-19": 420,

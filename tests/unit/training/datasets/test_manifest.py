@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training.datasets.trees import by_path, touch, write_csv
-from training.datasets.manifest import COLUMNS, ManifestAdapter
+from training.datasets import read_dataset
+from training.datasets.manifest import COLUMNS
 from training.errors import LayoutMismatch
 
 ROWS = [
@@ -26,8 +27,8 @@ def write(home: Path, *rows: tuple[str, ...]) -> Path:
 def test_train_and_val_are_there_to_train(tmp_path: Path) -> None:
     home = write(tmp_path)
 
-    train = ManifestAdapter().read(home, "train").table
-    test = ManifestAdapter().read(home, "test").table
+    train = read_dataset("manifest", home, "train").table
+    test = read_dataset("manifest", home, "test").table
 
     assert by_path(train, "label") == {
         "a/1.png": "covid-19",
@@ -43,8 +44,8 @@ def test_train_and_val_are_there_to_train(tmp_path: Path) -> None:
 def test_patient_and_group_stand_in_for_each_other_and_the_path_for_both(tmp_path: Path) -> None:
     home = write(tmp_path)
 
-    train = ManifestAdapter().read(home, "train").table
-    test = ManifestAdapter().read(home, "test").table
+    train = read_dataset("manifest", home, "train").table
+    test = read_dataset("manifest", home, "test").table
 
     assert train["patient"].tolist() == ["p1", "p2", "b/4.jpg"]
     assert train["group"].tolist() == ["g1", "p2", "b/4.jpg"]
@@ -60,8 +61,8 @@ def test_a_mask_drawn_by_hand_goes_before_one_that_a_model_drew(tmp_path: Path) 
         ("b/by_hand/3.png", "xray-mask", "lung-mask", "hand", "", "", "", ""),
     )
 
-    train = ManifestAdapter().read(home, "train").table
-    test = ManifestAdapter().read(home, "test").table
+    train = read_dataset("manifest", home, "train").table
+    test = read_dataset("manifest", home, "test").table
 
     assert train["mask"].tolist() == ["a/by_hand/1.png", "a/by_a_model/2_mask.png", ""]
     assert test["mask"].tolist() == ["", ""]
@@ -70,8 +71,8 @@ def test_a_mask_drawn_by_hand_goes_before_one_that_a_model_drew(tmp_path: Path) 
 def test_each_image_has_its_licence_in_short(tmp_path: Path) -> None:
     home = write(tmp_path)
 
-    train = ManifestAdapter().read(home, "train").table
-    test = ManifestAdapter().read(home, "test").table
+    train = read_dataset("manifest", home, "train").table
+    test = read_dataset("manifest", home, "test").table
 
     assert by_path(train, "licence") == {
         "a/1.png": "CC BY 4.0",
@@ -87,8 +88,8 @@ def test_an_incomplete_copy_is_noticed(tmp_path: Path) -> None:
         (home / name).unlink()
 
     with pytest.raises(LayoutMismatch, match=r"2 of the 3 files .* as a/1\.png, b/4\.jpg\."):
-        ManifestAdapter().read(home, "train")
-    assert len(ManifestAdapter().read(home, "test").table) == 2
+        read_dataset("manifest", home, "train")
+    assert len(read_dataset("manifest", home, "test").table) == 2
 
 
 def test_a_split_that_is_unknown_or_empty_is_noticed(tmp_path: Path) -> None:
@@ -96,15 +97,15 @@ def test_a_split_that_is_unknown_or_empty_is_noticed(tmp_path: Path) -> None:
     write_csv(tmp_path / "b" / "manifest.csv", COLUMNS, ROWS[:1])
 
     with pytest.raises(LayoutMismatch, match="has the split holdout"):
-        ManifestAdapter().read(unknown, "train")
+        read_dataset("manifest", unknown, "train")
     with pytest.raises(LayoutMismatch, match="lists no image to test"):
-        ManifestAdapter().read(tmp_path / "b", "test")
+        read_dataset("manifest", tmp_path / "b", "test")
 
 
 @pytest.mark.data
 def test_the_real_manifest_is_read_and_no_group_crosses_its_splits(data_dir: Path) -> None:
-    train = ManifestAdapter().read(data_dir, "train").table
-    test = ManifestAdapter().read(data_dir, "test").table
+    train = read_dataset("manifest", data_dir, "train").table
+    test = read_dataset("manifest", data_dir, "test").table
 
     assert train["label"].value_counts().to_dict() == {
         "pneumonia": 3967,

@@ -3,12 +3,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training.datasets.trees import by_path, touch, write_xlsx
-from training.datasets import Adapter
-from training.datasets.tb_chest import TbChestAdapter
-from training.datasets.tuberculosis_pk import TuberculosisPkAdapter
+from training.datasets import read_dataset
 from training.errors import EmptyClass, LayoutMismatch, UnknownLabel
 
-BOTH: list[type[Adapter]] = [TbChestAdapter, TuberculosisPkAdapter]
+BOTH = ["tb-chest", "tuberculosis-pk"]
 
 
 @pytest.fixture
@@ -18,36 +16,34 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("adapter", BOTH)
-def test_every_image_has_its_label_and_is_its_own_patient(
-    home: Path, adapter: type[Adapter]
-) -> None:
-    table = adapter().read(home, "train").table
+def test_every_image_has_its_label_and_is_its_own_patient(home: Path, adapter: str) -> None:
+    table = read_dataset(adapter, home, "train").table
 
     assert by_path(table, "label") == {
         "Tuberculosis/Tuberculosis-1.png": "tuberculosis",
         "Normal/Normal-1.png": "normal",
     }
     assert table["patient"].is_unique
-    assert adapter().read(home, "test").table.empty
+    assert read_dataset(adapter, home, "test").table.empty
 
 
 @pytest.mark.parametrize("adapter", BOTH)
-def test_an_unknown_and_an_empty_class_are_named(home: Path, adapter: type[Adapter]) -> None:
+def test_an_unknown_and_an_empty_class_are_named(home: Path, adapter: str) -> None:
     (home / "Normal" / "Normal-1.png").unlink()
 
     with pytest.raises(EmptyClass, match="Normal holds no image"):
-        adapter().read(home, "train")
+        read_dataset(adapter, home, "train")
     touch(home, "Silicosis/1.png")
     with pytest.raises(UnknownLabel, match="class Silicosis"):
-        adapter().read(home, "train")
+        read_dataset(adapter, home, "train")
 
 
 def test_rahmans_normals_may_be_missing_and_those_from_pakistan_not(tmp_path: Path) -> None:
     touch(tmp_path, "Tuberculosis/Tuberculosis-1.png")
 
-    assert len(TbChestAdapter().read(tmp_path, "train").table) == 1
+    assert len(read_dataset("tb-chest", tmp_path, "train").table) == 1
     with pytest.raises(LayoutMismatch, match="Found Tuberculosis in"):
-        TuberculosisPkAdapter().read(tmp_path, "train")
+        read_dataset("tuberculosis-pk", tmp_path, "train")
 
 
 def test_rahmans_sheets_say_where_an_image_came_from(home: Path) -> None:
@@ -55,15 +51,15 @@ def test_rahmans_sheets_say_where_an_image_came_from(home: Path) -> None:
     columns = ("FILE NAME", "FORMAT", "SIZE", "URL")
     write_xlsx(home / "Tuberculosis.metadata.xlsx", columns, rows)
 
-    table = TbChestAdapter().read(home, "train").table
+    table = read_dataset("tb-chest", home, "train").table
 
     assert table["source"].tolist() == ["tb-chest-tbportals-niaid-nih-gov", "tb-chest"]
 
 
 @pytest.mark.data
 def test_the_real_files_are_all_read(data_dir: Path) -> None:
-    rahman = TbChestAdapter().read(data_dir, "train").table
-    pakistan = TuberculosisPkAdapter().read(data_dir, "train").table
+    rahman = read_dataset("tb-chest", data_dir, "train").table
+    pakistan = read_dataset("tuberculosis-pk", data_dir, "train").table
 
     assert rahman["label"].value_counts().to_dict() == {"tuberculosis": 241}
     assert pakistan["label"].value_counts().to_dict() == {"tuberculosis": 1080, "normal": 318}

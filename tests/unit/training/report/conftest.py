@@ -9,19 +9,19 @@ from tests.unit.training.report.planted import (
     FINDINGS,
     IMAGES,
     SIDE,
-    MaterialOf,
+    ContextOf,
     every_eighth_pixel,
     looking_at,
     no_lungs,
     planted,
 )
 from training.predictions import Predictions
-from training.report.material import Images, LungMasks, Material
+from training.report.context import EvaluationContext, Images, LungMasks
 
 
 @pytest.fixture(scope="session")
-def material_of() -> MaterialOf:
-    """Make material in which the sign lies in one place and the model looks at another."""
+def context_of() -> ContextOf:
+    """Make a context in which the sign lies in one place and the model looks at another."""
 
     def make(
         sign: str,
@@ -30,12 +30,12 @@ def material_of() -> MaterialOf:
         sources: NDArray[np.str_] | None = None,
         features: Callable[[Images], NDArray[np.float32]] | None = None,
         lungs: Callable[[], LungMasks] = no_lungs,
-    ) -> Material:
+    ) -> EvaluationContext:
         images, classes = planted(sign)
         predict = looking_at(looks_at)
         outputs = predict(images)
         names = np.array([f"patient-{number}" for number in range(IMAGES)])
-        return Material(
+        return EvaluationContext(
             images=images,
             predictions=Predictions(
                 logits=outputs["logits"],

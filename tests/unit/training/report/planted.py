@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.manifest import Finding
-from training.report.material import Images, LungMasks, Material, Outputs
+from training.report.context import EvaluationContext, Images, LungMasks, Outputs
 
 IMAGES = 60
 SIDE = 32
@@ -27,7 +27,7 @@ FINDINGS = tuple(
 )
 
 Region = NDArray[np.bool_]
-MaterialOf = Callable[..., Material]
+ContextOf = Callable[..., EvaluationContext]
 
 
 def region(place: str) -> Region:

@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 
 from contract.radiograph import decode
-from tests.unit.training.report.planted import IMAGES, SIDE, MaterialOf
+from tests.unit.training.report.planted import IMAGES, SIDE, ContextOf
 from training.report.examples import PER_KIND, Example, examples
 
 
 @pytest.fixture
-def mixed(material_of: MaterialOf) -> list[Example]:
-    material = material_of("inside", "inside")
-    probabilities = np.array(material.predictions.probabilities)
+def mixed(context_of: ContextOf) -> list[Example]:
+    context = context_of("inside", "inside")
+    probabilities = np.array(context.predictions.probabilities)
     # Three images of normal chests: one taken for ill and two that meet no operating point.
     probabilities[[0, 2, 4]] = [[0.1, 0.9], [0.5, 0.5], [0.45, 0.55]]
     return examples(
-        replace(material, predictions=replace(material.predictions, probabilities=probabilities))
+        replace(context, predictions=replace(context.predictions, probabilities=probabilities))
     )
 
 
@@ -45,25 +45,25 @@ def test_the_surest_come_first(mixed: list[Example]) -> None:
 
 
 def test_an_example_has_its_image_and_the_same_image_under_its_evidence(
-    material_of: MaterialOf,
+    context_of: ContextOf,
 ) -> None:
-    material = material_of("inside", "inside")
+    context = context_of("inside", "inside")
 
-    example = examples(material)[-1]
+    example = examples(context)[-1]
 
-    row = material.paths.tolist().index(example.path)
+    row = context.paths.tolist().index(example.path)
     shown, with_map = pixels(example.image), pixels(example.heatmap)
-    np.testing.assert_array_equal(shown, material.images[row, ..., 0])
+    np.testing.assert_array_equal(shown, context.images[row, ..., 0])
     assert with_map.shape == (SIDE, SIDE)
     assert np.abs(with_map.astype(int) - shown).mean() > 5
 
 
-def test_no_image_gives_no_example(material_of: MaterialOf) -> None:
-    material = material_of("inside", "inside")
+def test_no_image_gives_no_example(context_of: ContextOf) -> None:
+    context = context_of("inside", "inside")
     nothing = np.zeros(IMAGES, dtype=bool)
 
     empty = replace(
-        material, images=material.images[nothing], predictions=material.predictions.of(nothing)
+        context, images=context.images[nothing], predictions=context.predictions.of(nothing)
     )
 
     assert examples(empty) == []

@@ -5,7 +5,7 @@ from contract.manifest import Metric
 from tests.training_data import tiny_recipe
 from training.config import Recipe
 from training.evaluation import Evaluation
-from training.report.left_out import left_out
+from training.report.write import left_out
 from training.workdir import Binding
 
 RECIPE = tiny_recipe()
@@ -56,25 +56,25 @@ def test_trainings_without_a_source_are_told_with_that_source(tmp_path: Path) ->
     write_training(tmp_path / "without-a", RECIPE.with_changes(leave_out=["hospital-a"]))
     write_training(tmp_path / "without-b", RECIPE.with_changes(leave_out=["hospital-b"]))
 
-    outcome = left_out(tmp_path / "all", RECIPE)
+    result = left_out(tmp_path / "all", RECIPE)
 
-    assert [(m.name, m.label, m.source) for m in outcome.metrics] == [
+    assert [(m.name, m.label, m.source) for m in result.metrics] == [
         ("left_out_auroc", None, "hospital-a"),
         ("left_out_sensitivity", "pneumonia", "hospital-a"),
         ("left_out_auroc", None, "hospital-b"),
         ("left_out_sensitivity", "pneumonia", "hospital-b"),
     ]
-    assert {m.value for m in outcome.metrics} == {0.8}
+    assert {m.value for m in result.metrics} == {0.8}
 
 
 def test_another_recipe_beside_it_is_not_told(tmp_path: Path) -> None:
     other = RECIPE.model_copy(update={"name": "other"})
     write_training(tmp_path / "other", other.with_changes(leave_out=["hospital-a"]))
 
-    outcome = left_out(tmp_path / "all", RECIPE)
+    result = left_out(tmp_path / "all", RECIPE)
 
-    assert not outcome.has_figures
-    assert "not done" in outcome.summary
+    assert not result.has_figures
+    assert "not done" in result.summary
 
 
 def test_a_damaged_training_beside_it_is_passed_over(tmp_path: Path) -> None:

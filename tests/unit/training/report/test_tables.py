@@ -57,15 +57,15 @@ def test_what_a_source_does_not_give_stays_empty() -> None:
 
 
 def test_every_figure_is_in_exactly_one_of_the_tables() -> None:
-    shown = [*tables.of_all(METRICS), *tables.honesty(METRICS)]
+    shown = [*tables.of_all(METRICS), *tables.of_checks(METRICS)]
     counts = [len(shown), len(tables.by_source(METRICS).rows)]
     counts += [len(tables.by_class_and_source(METRICS).rows), 2]
 
     assert sum(counts) == len(METRICS)
 
 
-def test_honesty_figures_name_their_source_and_finding() -> None:
-    table = tables.honesty_table(tables.honesty(METRICS))
+def test_figures_of_checks_name_their_source_and_finding() -> None:
+    table = tables.checks_table(tables.of_checks(METRICS))
 
     assert table.header == ("Measure", "Source", "Finding", "Value", "95 % interval", "Images")
     assert table.rows[0][:3] == ("Border only AUROC", "all", "all")

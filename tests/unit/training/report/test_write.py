@@ -13,14 +13,13 @@ from rich.console import Console
 
 from contract.manifest import Provenance
 from tests.training_data import tiny_recipe
-from tests.unit.training.report.planted import FINDINGS, IMAGES, MaterialOf
+from tests.unit.training.report.planted import FINDINGS, IMAGES, ContextOf
 from training.calibrate import Calibration
-from training.evaluation import Evaluation
-from training.figures import Scored, draw_roc, draw_scores
-from training.measure import measure_whole
+from training.evaluation import Evaluation, measure_whole
+from training.figures import draw_evaluation
 from training.predictions import count_answers, count_most_probable
 from training.progress import progress_bar
-from training.report.material import Material
+from training.report.context import EvaluationContext
 from training.report.write import ReportFolder, with_finished_checks, write_report
 from training.workdir import TrainedModel, Workdir
 
@@ -70,8 +69,8 @@ def trained() -> TrainedModel:
 
 
 @pytest.fixture(scope="module")
-def material(material_of: MaterialOf) -> Material:
-    return material_of("border", "border", sources=SOURCES)
+def context(context_of: ContextOf) -> EvaluationContext:
+    return context_of("border", "border", sources=SOURCES)
 
 
 @pytest.fixture
@@ -81,15 +80,16 @@ def folder(tmp_path: Path) -> ReportFolder:
 
 @pytest.fixture(scope="module")
 def reported(
-    material: Material, trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory
+    context: EvaluationContext, trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory
 ) -> Reported:
     folder = a_folder(tmp_path_factory.mktemp("reported"))
-    truth = material.predictions.classes == 1
-    scores = material.predictions.probabilities[:, 1].astype(np.float64)
-    finding = Scored("pneumonia", scores, truth, 0.6)
-    draw_scores(folder.plots / "test-scores.png", [finding])
-    draw_roc(folder.plots / "validation-roc.png", [finding])
-    return Reported(folder, report(material, trained, folder))
+    answers = count_answers(context.predictions, FINDINGS)
+    for split in ("test", "validation"):
+        plots = folder.plot("roc").parent
+        draw_evaluation(plots, split, context.predictions, FINDINGS, "pneumonia", answers)
+    for kind in ("roc", "precision-recall", "reliability", "answers"):
+        folder.plot(kind).unlink()
+    return Reported(folder, report(context, trained, folder))
 
 
 def a_folder(root: Path) -> ReportFolder:
@@ -100,8 +100,8 @@ def a_folder(root: Path) -> ReportFolder:
     return ReportFolder(work, "test")
 
 
-def evaluation_of(material: Material) -> Evaluation:
-    predictions = material.predictions
+def evaluation_of(context: EvaluationContext) -> Evaluation:
+    predictions = context.predictions
     return Evaluation(
         dataset="planted",
         split="test",
@@ -117,9 +117,9 @@ def evaluation_of(material: Material) -> Evaluation:
     )
 
 
-def report(material: Material, trained: TrainedModel, folder: ReportFolder) -> Evaluation:
+def report(context: EvaluationContext, trained: TrainedModel, folder: ReportFolder) -> Evaluation:
     with progress_bar(Console(quiet=True)) as bar:
-        return write_report(evaluation_of(material), material, trained, folder, bar)
+        return write_report(evaluation_of(context), context, trained, folder, bar)
 
 
 def test_a_report_is_one_page_that_needs_nothing_else(reported: Reported) -> None:
@@ -135,10 +135,10 @@ def test_a_report_is_one_page_that_needs_nothing_else(reported: Reported) -> Non
     assert "//" not in re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page)
 
 
-def test_the_honesty_figures_stand_behind_the_measured_ones(
-    material: Material, reported: Reported
+def test_the_figures_of_the_checks_stand_behind_the_measured_ones(
+    context: EvaluationContext, reported: Reported
 ) -> None:
-    metrics, measured = reported.evaluation.metrics, evaluation_of(material).metrics
+    metrics, measured = reported.evaluation.metrics, evaluation_of(context).metrics
 
     assert metrics[: len(measured)] == measured
     names = {metric.name for metric in metrics[len(measured) :]}
@@ -147,9 +147,9 @@ def test_the_honesty_figures_stand_behind_the_measured_ones(
 
 
 def test_no_picture_of_a_patient_lies_among_the_plots(reported: Reported) -> None:
-    plots = {file.name for file in reported.folder.plots.iterdir()}
+    plots = {file.name for file in reported.folder.plot("roc").parent.glob("test-*")}
 
-    assert plots == {"test-robustness.png", "test-scores.png", "validation-roc.png"}
+    assert plots == {"test-robustness.png", "test-scores.png"}
     assert not list(reported.folder.root.rglob("*.png"))
     assert reported.page.count('class="pair"') >= 4
 
@@ -163,12 +163,12 @@ def test_the_figures_of_the_page_are_there_for_programs_too(reported: Reported) 
     content = json.loads((reported.folder.root / "report.json").read_text())
 
     assert content["evaluation"]["images"] == IMAGES
-    assert len(content["checks"]["robustness-noise"]["points"]) == 5
+    assert len(content["checks"]["robustness-noise"]["points"]) == 6
     assert "left-out" in content["checks"]
 
 
 def test_a_killed_report_carries_on_with_the_checks_that_are_left(
-    material: Material, trained: TrainedModel, reported: Reported, folder: ReportFolder
+    context: EvaluationContext, trained: TrainedModel, reported: Reported, folder: ReportFolder
 ) -> None:
     shutil.copytree(reported.folder.checks, folder.checks)
     (folder.checks / "robustness-noise.json").unlink()
@@ -177,20 +177,20 @@ def test_a_killed_report_carries_on_with_the_checks_that_are_left(
     def predict(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         nonlocal asked
         asked += 1
-        return material.predict(images)
+        return context.predict(images)
 
-    evaluation = report(replace(material, predict=predict), trained, folder)
+    evaluation = report(replace(context, predict=predict), trained, folder)
 
-    # Four levels of noise, and the examples.
-    assert asked == 5
+    # Five levels of noise, and the examples.
+    assert asked == 6
     assert evaluation == reported.evaluation
 
 
 def test_an_evaluation_without_a_report_keeps_what_a_report_has_found(
-    material: Material, reported: Reported, folder: ReportFolder
+    context: EvaluationContext, reported: Reported, folder: ReportFolder
 ) -> None:
     shutil.copytree(reported.folder.checks, folder.checks)
-    measured = evaluation_of(material)
+    measured = evaluation_of(context)
 
     kept = with_finished_checks(measured, folder, RECIPE)
     folder.work.model.write_bytes(b"another model")

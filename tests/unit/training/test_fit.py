@@ -1,0 +1,271 @@
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.training_data import tiny_recipe
+from training.config import Recipe
+from training.datasets import Dataset
+from training.errors import RecipeError, TrainingDiverged, WorkdirIncomplete
+from training.fit import KeepBest, Network, Stage, compile_for_training, learning_rate, stages
+from training.models import build_classifier
+from training.source import Source
+from training.train import fit_classifier
+
+EPOCHS, HEAD_EPOCHS = 4, 2
+TRAINING, VALIDATION = 32, 16
+TUNING = {"head_epochs": 3, "head_learning_rate": 0.5, "share": 0.5}
+SCHEDULE = {
+    "epochs": 10,
+    "warmup_epochs": 2,
+    "learning_rate": 0.1,
+    "initial_learning_rate": 0.1,
+    "final_learning_rate": 0.01,
+}
+
+
+class Killed(BaseException):
+    pass
+
+
+class Training(NamedTuple):
+    folder: Path
+    model: keras.Model
+    history: pd.DataFrame
+
+
+def two_classes() -> Source:
+    classes = np.arange(TRAINING + VALIDATION) % 2
+    images = np.random.default_rng(0).integers(0, 128, (len(classes), 32, 32, 1), dtype=np.uint8)
+    images[classes == 1, :16] += 40
+    table = pd.DataFrame({"split": ["train"] * TRAINING + ["validation"] * VALIDATION})
+    dataset = Dataset(name="noise", licence="none", root=Path(), table=table)
+    return Source(dataset, "sha256:0", table, images, classes, np.zeros_like(classes))
+
+
+def fine_tuned(weights: Path | str) -> Recipe:
+    tuning = {"head_epochs": HEAD_EPOCHS, "head_learning_rate": 0.03, "share": 0.34}
+    return tiny_recipe(
+        model={"backbone": "cnn3", "width": 2, "weights": str(weights), "dropout": 0.5},
+        training={"epochs": EPOCHS, "learning_rate": 0.02, "fine_tuning": tuning},
+    )
+
+
+def train(recipe: Recipe, folder: Path) -> Training:
+    return Training(folder, *fit_classifier(recipe, two_classes(), folder))
+
+
+def killed(recipe: Recipe, folder: Path, epoch: int, when: str) -> None:
+    """Train until an epoch has been validated, or until its backup is written."""
+
+    class Dying(keras.callbacks.BackupAndRestore):  # type: ignore[misc]
+        def on_epoch_end(self, epoch_index: int, logs: Any = None) -> None:
+            if when == "before its backup" and epoch_index + 1 == epoch:
+                raise Killed
+            super().on_epoch_end(epoch_index, logs)
+            if epoch_index + 1 == epoch:
+                raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(keras.callbacks, "BackupAndRestore", Dying)
+        with pytest.raises(Killed):
+            train(recipe, folder)
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with the backbone that is to be fine-tuned."""
+    keras.utils.set_random_seed(11)
+    path = tmp_path_factory.mktemp("earlier") / "model.keras"
+    build_classifier(fine_tuned("none")).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(earlier: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    return train(fine_tuned(earlier), tmp_path_factory.mktemp("whole"))
+
+
+def test_a_training_leaves_its_history_and_the_weights_of_its_best_epoch(whole: Training) -> None:
+    best = whole.history["val_auroc"].idxmax()
+
+    assert whole.history["epoch"].tolist() == [1, 2, 3, 4]
+    assert np.isfinite(whole.history.to_numpy()).all()
+    source = two_classes()
+    truth = np.eye(2)[source.classes[TRAINING:]]
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.05)
+    logits = whole.model.predict(source.images[TRAINING:], verbose=0)
+    assert float(loss(truth, logits)) == pytest.approx(whole.history["val_loss"][best], rel=1e-4)
+
+
+def test_fine_tuning_changes_the_last_layers_and_no_statistics(
+    earlier: Path, whole: Training
+) -> None:
+    before = keras.saving.load_model(earlier, compile=False).get_layer("backbone")
+    after = whole.model.get_layer("backbone")
+
+    changed = [
+        number
+        for number, (old, new) in enumerate(zip(before.weights, after.weights, strict=True))
+        if not np.array_equal(old, new)
+    ]
+    kernels = [number for number, old in enumerate(before.weights) if old.name == "kernel"]
+    assert set(changed) <= set(kernels[-1:])
+
+
+@pytest.mark.parametrize(
+    ("epoch", "when"),
+    [(1, "after"), (HEAD_EPOCHS, "after"), (3, "after"), (3, "before its backup")],
+)
+def test_a_training_killed_in_either_stage_carries_on_as_if_it_had_never_stopped(
+    epoch: int, when: str, earlier: Path, whole: Training, tmp_path: Path
+) -> None:
+    weights = tmp_path / "model.keras"
+    weights.write_bytes(earlier.read_bytes())
+    killed(fine_tuned(weights), tmp_path / "run", epoch, when)
+    # What the backbone began with is in the checkpoint; nobody needs the file again.
+    weights.unlink()
+
+    resumed = train(fine_tuned(weights), tmp_path / "run")
+
+    pd.testing.assert_frame_equal(resumed.history, whole.history, rtol=1e-3)
+    arrays = zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True)
+    for one, other in arrays:
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_a_damaged_backup_is_replaced_by_the_one_before(
+    earlier: Path, whole: Training, tmp_path: Path
+) -> None:
+    killed(fine_tuned(earlier), tmp_path, HEAD_EPOCHS, "after")
+    backup = tmp_path / "checkpoints" / "stage-0" / "latest.weights.h5"
+    backup.write_bytes(backup.read_bytes()[:1000])
+
+    resumed = train(fine_tuned(earlier), tmp_path)
+
+    pd.testing.assert_frame_equal(resumed.history, whole.history, rtol=1e-3)
+
+
+def test_a_finished_training_takes_no_other_step(earlier: Path, whole: Training) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(keras.Model, "fit", None)
+        again = train(fine_tuned(earlier), whole.folder)
+
+    pd.testing.assert_frame_equal(again.history, whole.history)
+
+
+def test_best_weights_that_are_damaged_are_said_so(earlier: Path, tmp_path: Path) -> None:
+    train(fine_tuned(earlier), tmp_path)
+    (tmp_path / "checkpoints" / "best.npz").write_bytes(b"PK\x03\x04 half of it")
+
+    with pytest.raises(WorkdirIncomplete, match=r"best\.npz cannot be read"):
+        train(fine_tuned(earlier), tmp_path)
+
+
+def test_weights_that_are_not_there_stop_a_training_at_its_start(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"no file of weights .*--weights PATH"):
+        train(fine_tuned(tmp_path / "nowhere.keras"), tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged, match=r"in epoch 1\. Lower learning_rate"):
+        train(tiny_recipe(training={"learning_rate": 1e30}), tmp_path)
+
+
+def finished(tmp_path: Path, aurocs: list[float], **training: object) -> bool:
+    config = tiny_recipe(training={"epochs": 10, "patience": 3, **training}).training
+    table = pd.DataFrame({"epoch": range(1, len(aurocs) + 1), "val_auroc": aurocs})
+    table.to_csv(tmp_path / "history.csv", index=False)
+    return KeepBest(tmp_path, "auroc", config).finished
+
+
+def test_a_training_stops_once_patience_is_at_an_end(tmp_path: Path) -> None:
+    assert not finished(tmp_path, [0.7, 0.9, 0.8, 0.8])
+    assert finished(tmp_path, [0.7, 0.9, 0.8, 0.8, 0.8])
+
+
+def test_patience_begins_with_the_last_stage(tmp_path: Path) -> None:
+    tuning = {"head_epochs": 4, "head_learning_rate": 0.1, "share": 0.5}
+
+    assert not finished(tmp_path, [0.9, 0.8, 0.8, 0.8, 0.8, 0.8], fine_tuning=tuning)
+    assert finished(tmp_path, [0.9, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8], fine_tuning=tuning)
+
+
+def test_a_training_stops_after_its_last_epoch(tmp_path: Path) -> None:
+    rising = [0.1, 0.2, 0.3, 0.4]
+
+    assert not finished(tmp_path, rising, epochs=5)
+    assert finished(tmp_path, rising, epochs=4)
+
+
+def cnn3(weights: str = "none", **tuning: object) -> Recipe:
+    return tiny_recipe(
+        model={"backbone": "cnn3", "width": 2, "weights": weights},
+        training={**SCHEDULE, **({"fine_tuning": {**TUNING, **tuning}} if tuning else {})},
+    )
+
+
+def learning(recipe: Recipe, stage: Stage) -> list[str]:
+    """The kinds of the layers of the backbone that learn, each with its number in its kind."""
+    model = build_classifier(recipe)
+    network = Network(
+        build=lambda: model,
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        metric=lambda: keras.metrics.AUC(name="auroc"),
+        with_weights=recipe.model.weights != "none",
+    )
+    compile_for_training(model, network, recipe.training, stage, steps_per_epoch=5)
+    layers = [layer for layer in model.get_layer("backbone").layers if layer.weights]
+    names = ["conv 1", "norm 1", "conv 2", "norm 2", "conv 3", "norm 3"]
+    assert model.get_layer("evidence").trainable_variables
+    return [name for name, layer in zip(names, layers, strict=True) if layer.trainable_variables]
+
+
+def rates(recipe: Recipe, stage: Stage, steps: tuple[int, ...]) -> list[float]:
+    schedule = learning_rate(recipe.training, stage, steps_per_epoch=5)
+    assert callable(schedule)
+    return [float(schedule(step)) for step in steps]
+
+
+def test_without_fine_tuning_everything_learns_and_the_rate_rises_and_falls() -> None:
+    recipe = cnn3()
+    [stage] = stages(recipe.training)
+
+    assert stage == Stage(0, 10, share=1)
+    assert len(learning(recipe, stage)) == 6
+    expected = [0.01, 0.055, 0.1, 0.0505, 0.001]
+    assert rates(recipe, stage, (0, 5, 10, 30, 50)) == pytest.approx(expected, rel=1e-3)
+
+
+def test_fine_tuning_begins_with_the_head_at_a_constant_rate() -> None:
+    recipe = cnn3(share=0.5)
+    head, tuned = stages(recipe.training)
+
+    assert (head.start, head.end, tuned.start, tuned.end) == (0, 3, 3, 10)
+    assert learning(recipe, head) == []
+    assert learning_rate(recipe.training, head, steps_per_epoch=5) == 0.5
+
+
+def test_then_the_last_layers_learn_and_the_rate_falls_to_the_end() -> None:
+    recipe = cnn3(share=0.5)
+    _, tuned = stages(recipe.training)
+
+    assert learning(recipe, tuned) == ["norm 2", "conv 3", "norm 3"]
+    assert rates(recipe, tuned, (0, 10, 35)) == pytest.approx([0.01, 0.1, 0.001], rel=1e-3)
+
+
+def test_batch_normalisation_that_came_with_weights_is_kept() -> None:
+    recipe = cnn3(weights="earlier/model.keras", share=0.5)
+
+    assert learning(recipe, stages(recipe.training)[1]) == ["conv 3"]
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.34, 2), (1.0, 6)])
+def test_the_share_counts_layers_that_can_learn(share: float, count: int) -> None:
+    recipe = cnn3(head_epochs=0, share=share)
+    [stage] = stages(recipe.training)
+
+    assert len(learning(recipe, stage)) == count

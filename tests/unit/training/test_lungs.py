@@ -1,0 +1,316 @@
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from contract.segmenter import LUNG_MASK
+from tests.bundles import PROVENANCE
+from tests.lung_data import SIDE, synthetic_lungs, tiny_segmenter, write_covid_chestxray
+from tests.synthetic import synthetic_radiograph
+from tests.training_data import tiny_recipe, write_kermany
+from training import lungs
+from training.errors import (
+    CalibrationError,
+    DataError,
+    LayoutMismatch,
+    WorkdirIncomplete,
+    WorkdirMismatch,
+)
+from training.lungs import (
+    DOUBT,
+    build_segmenter,
+    dice,
+    evaluate_lungs,
+    fit_lung_field,
+    list_lung_images,
+    load_lung_images,
+    load_segment,
+    load_segmenter,
+    mask_digest,
+    overlap_loss,
+    read_mask,
+    train_lungs,
+    with_mask_output,
+)
+from training.workdir import Workdir
+
+RECIPE = tiny_segmenter()
+CLASSIFIER = tiny_recipe()
+SPEC = RECIPE.preprocessing
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 1), dtype=np.uint8)
+
+
+class Killed(Exception):
+    pass
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO())
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_covid_chestxray(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def workdir(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workdir")
+    train_lungs(RECIPE, folder, data, quiet())
+    return folder
+
+
+def test_a_training_leaves_its_split_its_history_and_its_model(workdir: Path) -> None:
+    splits = pd.read_csv(workdir / "split.csv")["split"].value_counts()
+    history = pd.read_csv(workdir / "history.csv")
+    trained = load_segmenter(workdir)
+
+    assert dict(splits) == {"train": 4, "test": 3, "validation": 1}
+    assert list(history["epoch"]) == [1, 2]
+    assert np.isfinite(history["loss"]).all()
+    assert trained.recipe == RECIPE
+    assert trained.evaluation is None
+    assert trained.provenance.training_images == 4
+
+
+def test_a_killed_training_carries_on_to_the_same_weights(
+    data: Path, workdir: Path, tmp_path: Path
+) -> None:
+    class Dying(keras.callbacks.BackupAndRestore):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            super().on_epoch_end(epoch, logs)
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(keras.callbacks, "BackupAndRestore", Dying)
+        with pytest.raises(Killed):
+            train_lungs(RECIPE, tmp_path, data, quiet())
+    assert not (tmp_path / "model.keras").exists()
+    split = (tmp_path / "split.csv").read_text()
+
+    train_lungs(RECIPE, tmp_path, data, quiet())
+
+    assert (tmp_path / "split.csv").read_text() == split
+    weights, expected = (load_segmenter(w).model.get_weights() for w in (tmp_path, workdir))
+    for found, wanted in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_workdir_belongs_to_one_recipe(data: Path, workdir: Path) -> None:
+    with pytest.raises(WorkdirMismatch, match="another recipe"):
+        train_lungs(tiny_segmenter(model={"width": 3}), workdir, data, quiet())
+
+
+def test_the_held_out_patients_are_measured_one_by_one(data: Path, workdir: Path) -> None:
+    evaluation = evaluate_lungs(data, workdir)
+
+    table = pd.read_csv(workdir / "dice-test.csv")
+    figures = {metric.name: metric for metric in evaluation.metrics}
+    assert evaluation.images == evaluation.patients == len(table) == 3
+    assert evaluation.worst == pytest.approx(table["dice"].min())
+    assert figures["dice_median"].value == pytest.approx(table["dice"].median())
+    assert figures["dice_lowest_tenth"].value < figures["dice_median"].value
+    assert figures["dice_mean"].lower <= figures["dice_mean"].value <= figures["dice_mean"].upper
+    assert load_segmenter(workdir).evaluation == evaluation
+
+
+def test_other_images_than_those_of_the_training_are_not_measured(
+    workdir: Path, tmp_path: Path
+) -> None:
+    other = write_covid_chestxray(tmp_path, patients=5)
+
+    with pytest.raises(WorkdirMismatch, match="digest differs"):
+        evaluate_lungs(other, workdir)
+
+
+def test_an_unfinished_training_is_not_measured(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(WorkdirIncomplete, match="no finished training"):
+        evaluate_lungs(data, tmp_path)
+
+
+def test_masks_have_the_size_of_the_images(workdir: Path) -> None:
+    segment = load_segment(workdir)
+    chests = np.stack([synthetic_radiograph(50, 60, seed=seed) for seed in range(2)])
+
+    masks = segment(chests[..., np.newaxis])
+
+    assert masks.shape == (2, 50, 60)
+    assert masks.dtype == np.bool_
+
+
+def sees_what_is_dark(folder: Path) -> Workdir:
+    """A finished training whose network takes what is dark for lung."""
+    size = RECIPE.preprocessing.size
+    image = keras.layers.Input((*size, 1), dtype="uint8", name="image")
+    logits = 50.0 - keras.ops.cast(image, "float32")
+    work = Workdir(folder)
+    work.bind(RECIPE, "none")
+    work.finish(keras.Model(image, logits), PROVENANCE)
+    return work
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Workdir:
+    return sees_what_is_dark(tmp_path / "work")
+
+
+def test_the_limits_accept_whole_radiographs_and_travel_with_the_segmenter(
+    work: Workdir, tmp_path: Path
+) -> None:
+    data = write_kermany(tmp_path, "train", 12)
+    assert load_segmenter(work.root).lung_field is None
+
+    found = fit_lung_field(CLASSIFIER, data, work.root)
+
+    assert found.limits.doubt == DOUBT
+    assert found.fitted + found.measured == 24
+    assert found.refused < 0.2
+    assert min(found.caught.values()) > 0.5
+    assert load_segmenter(work.root).lung_field == found.limits
+
+
+def test_the_images_of_one_patient_are_not_enough(
+    work: Workdir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_kermany(tmp_path, "train", 2)
+    monkeypatch.setattr(lungs, "IMAGES_PER_SOURCE", 1)
+
+    with pytest.raises(CalibrationError, match="at least two patients"):
+        fit_lung_field(CLASSIFIER, data, work.root)
+
+    assert not (work.root / "lung-field.json").exists()
+
+
+def test_without_a_training_there_is_nothing_to_fit_for(tmp_path: Path) -> None:
+    with pytest.raises(WorkdirIncomplete):
+        fit_lung_field(CLASSIFIER, tmp_path, tmp_path / "none")
+
+
+def test_every_pixel_gets_a_probability() -> None:
+    wide = tiny_segmenter(preprocessing={"width": 48})
+
+    outputs = with_mask_output(build_segmenter(wide))(IMAGES)
+
+    mask = np.asarray(outputs[LUNG_MASK])
+    assert list(outputs) == ["lung_mask"]
+    assert mask.shape == (3, 32, 48, 1)
+    assert mask.dtype == np.float32
+    assert 0 <= mask.min() < mask.max() <= 1
+
+
+def test_exposure_hardly_changes_the_mask() -> None:
+    model = with_mask_output(build_segmenter(tiny_segmenter(preprocessing={"width": 48})))
+    chests = IMAGES // 2
+
+    bright, dark = (np.asarray(model(grays)[LUNG_MASK]) for grays in (chests + 100, chests))
+
+    np.testing.assert_allclose(bright, dark, atol=1e-3)
+
+
+def test_the_loss_is_least_where_the_mask_is_right() -> None:
+    truth = np.zeros((2, 4, 4, 1), np.float32)
+    truth[:, :2] = 1
+    sure = (truth * 2 - 1) * 20
+
+    right, unsure, wrong = (np.asarray(overlap_loss(truth, x)) for x in (sure, 0 * sure, -sure))
+
+    assert right.shape == (2,)
+    assert right == pytest.approx([0, 0], abs=1e-3)
+    assert (right < unsure).all()
+    assert (unsure < wrong).all()
+
+
+def test_dice_counts_what_two_masks_share() -> None:
+    truth = np.array([[1, 1, 0, 0]], bool)
+    found = np.array([[[1, 1, 0, 0]], [[0, 1, 1, 0]], [[0, 0, 1, 1]], [[1, 0, 0, 0]]], bool)
+
+    values = dice(found, truth)
+
+    assert values.tolist() == pytest.approx([1, 0.5, 0, 2 / 3])
+
+
+def test_two_empty_masks_agree() -> None:
+    nothing = np.zeros((2, 2), bool)
+
+    assert dice(nothing, nothing) == 1
+
+
+def test_every_radiograph_with_a_mask_is_listed(tmp_path: Path) -> None:
+    home = write_covid_chestxray(tmp_path, patients=3)
+    (home / "lung_masks" / "chest-1.png").unlink()
+
+    table = list_lung_images(tmp_path).table
+
+    assert list(table["path"]) == ["images/chest-0.png", "images/chest-2.png"]
+    assert list(table["mask"]) == ["lung_masks/chest-0.png", "lung_masks/chest-2.png"]
+    assert list(table.index) == [0, 1]
+
+
+def test_a_copy_without_masks_says_where_they_are(tmp_path: Path) -> None:
+    home = write_covid_chestxray(tmp_path)
+    shutil.rmtree(home / "lung_masks")
+
+    with pytest.raises(LayoutMismatch, match="v7labs/covid-19-xray-dataset"):
+        list_lung_images(home)
+
+
+def test_images_and_masks_are_fitted_to_the_network(tmp_path: Path) -> None:
+    source = load_lung_images(list_lung_images(write_covid_chestxray(tmp_path, 2)), SPEC)
+
+    assert source.images.shape == source.masks.shape == (2, 32, 32, 1)
+    assert source.images.dtype == source.masks.dtype == np.uint8
+    assert (source.masks / 255).mean() == pytest.approx(synthetic_lungs().mean(), abs=0.02)
+
+
+def test_what_is_marked_beside_the_lungs_is_no_lung(tmp_path: Path) -> None:
+    home = write_covid_chestxray(tmp_path, patients=1)
+
+    mask = read_mask(home / "lung_masks" / "chest-0.png")
+
+    assert mask.shape == (SIDE, SIDE)
+    assert np.array_equal(mask, synthetic_lungs())
+
+
+def test_what_cannot_be_read_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    home = write_covid_chestxray(tmp_path, patients=3)
+    (home / "images" / "chest-0.png").write_bytes(b"not an image")
+
+    source = load_lung_images(list_lung_images(home), SPEC)
+
+    assert list(source.unreadable) == ["images/chest-0.png"]
+    assert list(source.dataset.table["path"]) == ["images/chest-1.png", "images/chest-2.png"]
+    assert list(source.dataset.table.index) == [0, 1]
+    assert len(source.images) == len(source.masks) == 2
+
+
+def test_masks_none_of_which_can_be_read_are_refused(tmp_path: Path) -> None:
+    home = write_covid_chestxray(tmp_path, patients=2)
+    for mask in (home / "lung_masks").iterdir():
+        mask.write_bytes(b"not an image")
+
+    with pytest.raises(DataError, match="None of the 2"):
+        load_lung_images(list_lung_images(home), SPEC)
+
+
+def test_another_mask_is_another_data_set(tmp_path: Path) -> None:
+    home = write_covid_chestxray(tmp_path, patients=2)
+    before = mask_digest(list_lung_images(home))
+    shutil.copy(home / "images" / "chest-0.png", home / "lung_masks" / "chest-0.png")
+
+    assert mask_digest(list_lung_images(home)) != before
+
+
+@pytest.mark.data
+def test_the_real_masks_are_of_adults_seen_from_the_front(data_dir: Path) -> None:
+    dataset = list_lung_images(data_dir)
+
+    assert len(dataset.table) == 116
+    shares = [read_mask(dataset.root / mask).mean() for mask in dataset.table["mask"][:20]]
+    assert min(shares) > 0.15
+    assert max(shares) < 0.7

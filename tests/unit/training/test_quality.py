@@ -1,0 +1,118 @@
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contract.quality import QualityLimits, assess
+from tests.synthetic import synthetic_radiograph
+from training.errors import CalibrationError
+from training.quality import QualitySample, fit_quality_limits
+from training.transforms import CORRUPTIONS, corrupted
+
+SIDE = 48
+PATIENTS = 60
+
+
+def radiographs(count: int, seed: int) -> NDArray[np.uint8]:
+    planes = [synthetic_radiograph(SIDE, SIDE, seed=seed + number) for number in range(count)]
+    return np.stack(planes)[..., np.newaxis]
+
+
+def sample(images: NDArray[np.uint8]) -> QualitySample:
+    groups = np.array([f"patient {number}" for number in range(len(images))])
+    return QualitySample(images, groups, np.array([[2000, 2500], [2400, 2000], [1200, 1200]]))
+
+
+@pytest.fixture(scope="module")
+def limits() -> QualityLimits:
+    images = radiographs(PATIENTS, seed=0)
+    return fit_quality_limits(sample(images), ("none", "brighter", "rotated", "blurred"), seed=0)
+
+
+def bounds(limits: QualityLimits, check: str) -> tuple[float, float]:
+    """The lower and the upper limit of a check, infinite where there is none."""
+    limit = next(each for each in limits.limits if each.check == check)
+    return (
+        -math.inf if limit.lower is None else limit.lower,
+        math.inf if limit.upper is None else limit.upper,
+    )
+
+
+def share_refused(images: NDArray[np.uint8], limits: QualityLimits) -> float:
+    return float(np.mean([not assess(image, 2000, 2000, limits).accepted for image in images]))
+
+
+def test_new_images_of_the_same_kind_are_accepted(limits: QualityLimits) -> None:
+    assert share_refused(radiographs(40, seed=1000), limits) <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("fault", "level"),
+    [
+        ("blur", 4),
+        ("dark", 3),
+        ("bright", 3),
+        ("noise", 60),
+        ("corner", 0.5),
+        ("frame", 0.6),
+        ("rotation", 90),
+        ("rotation", 180),
+        ("inversion", 1),
+    ],
+)
+def test_images_with_a_fault_are_refused(limits: QualityLimits, fault: str, level: float) -> None:
+    degradation = next(each for each in CORRUPTIONS if each.name == fault)
+    images = radiographs(20, seed=1000)
+
+    faulty = corrupted(images, degradation, level, np.random.default_rng(0))
+
+    assert share_refused(faulty, limits) >= 0.95
+
+
+@pytest.mark.parametrize("check", ["inversion", "rotation"])
+def test_a_fault_is_called_by_its_name(limits: QualityLimits, check: str) -> None:
+    degradation = next(each for each in CORRUPTIONS if each.name == check)
+    image = radiographs(1, seed=1000)
+
+    faulty = corrupted(image, degradation, degradation.levels[-1], np.random.default_rng(0))
+
+    assert check in {each.name for each in assess(faulty[0], 2000, 2000, limits).failed}
+
+
+def test_more_shifts_make_the_limits_wider(limits: QualityLimits) -> None:
+    narrow = fit_quality_limits(sample(radiographs(PATIENTS, seed=0)), ("none",), seed=0)
+
+    assert bounds(narrow, "sharpness") > bounds(limits, "sharpness")
+    assert bounds(narrow, "exposure")[1] < bounds(limits, "exposure")[1]
+
+
+def test_shape_and_size_follow_from_the_files_and_from_the_input(limits: QualityLimits) -> None:
+    expected = (2000 / 2400 / 2, 2500 / 2000 * 2)
+
+    assert bounds(limits, "aspect") == pytest.approx(expected, rel=1e-3)
+    assert bounds(limits, "resolution") == (SIDE / 2, math.inf)
+
+
+def test_training_images_smaller_than_the_input_are_not_too_small() -> None:
+    images = radiographs(8, seed=0)
+    small = QualitySample(images, np.array(list("abcdefgh")), np.array([[20, 22]]))
+
+    fitted = fit_quality_limits(small, ("none",), seed=0)
+
+    assert bounds(fitted, "resolution") == (20, math.inf)
+
+
+def test_the_same_seed_gives_the_same_limits() -> None:
+    images = radiographs(12, seed=0)
+
+    first, second = (fit_quality_limits(sample(images), ("none",), seed=7) for _ in range(2))
+
+    assert first == second
+
+
+def test_images_of_a_single_patient_are_not_enough() -> None:
+    one = QualitySample(radiographs(4, seed=0), np.array(["a"] * 4), np.array([[10, 10]]))
+
+    with pytest.raises(CalibrationError, match="two patients"):
+        fit_quality_limits(one, ("none",), seed=0)

@@ -1,0 +1,215 @@
+"""Batches over cached images: balanced and augmented to train on, or as they are to predict."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import keras
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from training.config import AugmentationConfig, TrainingConfig
+from training.transforms import augment, augment_appearance, augment_position
+
+Images = NDArray[np.uint8]
+Rows = NDArray[np.int64]
+Plane = NDArray[np.uint8]
+Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
+
+# Batches are made ahead in two threads while the network computes; NumPy and Pillow let other
+# threads run for most of their work. Keras's own workers are not used: they carry batches over from
+# one epoch, and from its trial batch, to the next, and a restarted run would see other ones.
+WORKERS = 2
+BATCHES_AHEAD = 8
+
+
+class Examples(Protocol):
+    """What a network is trained on."""
+
+    def order(self, length: int, random: Generator) -> Rows:
+        """Draw the examples of one epoch, about ``length`` of them."""
+
+    def example(self, number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
+        """One augmented image and its target."""
+
+
+class TrainingBatches(keras.utils.PyDataset):
+    """The batches of one training split; every epoch draws a new order.
+
+    A batch follows from the seed, the epoch and its number in the epoch alone, so a run that is
+    started again at an epoch sees what the first run would have seen.
+
+    Args:
+        examples: What to draw from.
+        size: How many examples there are.
+        config: The length of a batch and of an epoch.
+        seed: Of the order and of every change.
+    """
+
+    def __init__(self, examples: Examples, size: int, config: TrainingConfig, seed: int) -> None:
+        super().__init__()
+        self._examples = examples
+        self._batch_size = min(config.batch_size, size)
+        self._length = config.images_per_epoch or size
+        self._seed = seed
+        self._pool = ThreadPoolExecutor(WORKERS)
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw the order of an epoch, counted from 0."""
+        self._epoch = epoch
+        self._ahead: dict[int, Future[Batch]] = {}
+        self._order = self._examples.order(self._length, np.random.default_rng((self._seed, epoch)))
+
+    def __len__(self) -> int:
+        return len(self._order) // self._batch_size
+
+    def __getitem__(self, index: int) -> Batch:
+        """One batch: uint8 images, shape (batch, height, width, 1), and their float32 targets."""
+        for number in range(index, min(index + BATCHES_AHEAD, len(self))):
+            if number not in self._ahead:
+                chosen = self._order[number * self._batch_size : (number + 1) * self._batch_size]
+                random = np.random.default_rng((self._seed, self._epoch, number))
+                self._ahead[number] = self._pool.submit(self._make, chosen, random)
+        return self._ahead.pop(index).result()
+
+    def _make(self, chosen: Rows, random: Generator) -> Batch:
+        pairs = [self._examples.example(number, random) for number in chosen]
+        images, targets = zip(*pairs, strict=True)
+        return np.stack(images)[..., np.newaxis], np.stack(targets)
+
+
+class LabelledImages:
+    """Images with a class each, balanced over the classes, and within a class over its strata.
+
+    Args:
+        images: uint8, shape (images, height, width, 1).
+        rows: int, shape (training images,): the rows to train on.
+        labels: int, shape (images,): the class of each image, 0 to classes - 1.
+        strata: int, shape (images,): what is balanced within a class; one number for all balances
+            the classes alone.
+        classes: How many classes there are.
+        augmentation: How far an image is changed.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        rows: Rows,
+        labels: Rows,
+        strata: Rows,
+        classes: int,
+        augmentation: AugmentationConfig,
+    ) -> None:
+        self._images = images
+        self._rows = rows
+        self._labels = labels[rows]
+        self._strata = strata[rows]
+        self._targets = np.eye(classes, dtype=np.float32)
+        self._augmentation = augmentation
+
+    def order(self, length: int, random: Generator) -> Rows:
+        """See ``balanced_order``."""
+        return balanced_order(self._labels, self._strata, length, random)
+
+    def example(self, number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
+        """An image and its class as a distribution, shape (classes,)."""
+        plane = np.asarray(self._images[self._rows[number], ..., 0])
+        return augment(plane, random, self._augmentation), self._targets[self._labels[number]]
+
+
+class MaskedImages:
+    """Images with a mask each, which is moved as its image is.
+
+    Args:
+        images: uint8, shape (training images, height, width, 1).
+        masks: uint8, the same shape, 0 outside to 255 inside.
+        augmentation: How far an image is changed.
+    """
+
+    def __init__(self, images: Images, masks: Images, augmentation: AugmentationConfig) -> None:
+        self._images = images
+        self._masks = masks
+        self._augmentation = augmentation
+
+    def order(self, length: int, random: Generator) -> Rows:
+        """Each image as often as every other."""
+        return _repeated(np.arange(len(self._images)), length, random)
+
+    def example(self, number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
+        """An image, and its mask from 0 to 1, shape (height, width, 1)."""
+        state = int(random.integers(2**63))
+        image, mask = (
+            augment_position(plane, np.random.default_rng(state), self._augmentation)
+            for plane in (self._images[number, ..., 0], self._masks[number, ..., 0])
+        )
+        image = augment_appearance(image, random, self._augmentation)
+        return image, mask[..., np.newaxis].astype(np.float32) / 255
+
+
+class ImageBatches(keras.utils.PyDataset):
+    """Some images of the cache as they are, in the given order, for prediction or validation.
+
+    Args:
+        images: uint8, shape (images, height, width, 1).
+        positions: int, shape (chosen,): rows of ``images``.
+        targets: Of each chosen image, shape (chosen, ...); None where there are none.
+        batch_size: Images per batch; the last one may be smaller.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        positions: Rows,
+        targets: NDArray[np.float32] | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        super().__init__()
+        self._images = images
+        self._positions = positions
+        self._targets = targets
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._positions) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.generic], ...]:
+        """One batch: uint8, shape (batch, height, width, 1), and the targets if there are any."""
+        chosen = slice(index * self._batch_size, (index + 1) * self._batch_size)
+        images = np.asarray(self._images[self._positions[chosen]])
+        return (images,) if self._targets is None else (images, self._targets[chosen])
+
+
+def balanced_order(labels: Rows, strata: Rows, length: int, random: Generator) -> Rows:
+    """Draw an epoch in which every class has the same part.
+
+    Within a class each stratum has a part as large as the square root of its images: more than its
+    own, so that it says less of the class, but a handful of images is not seen a hundred times.
+    Where a part is smaller than the stratum, each epoch has another draw of it; where it is larger,
+    its images are gone through as often as needed, in a new order each time.
+
+    Args:
+        labels: int, shape (images,).
+        strata: int, shape (images,).
+        length: About how many images an epoch has.
+        random: Decides the draw and the order.
+
+    Returns:
+        Positions in ``labels``, int, each class as often as every other.
+    """
+    classes = np.unique(labels)
+    share = max(1, length // len(classes))
+    parts = []
+    for label in classes:
+        members = np.flatnonzero(labels == label)
+        groups = [members[strata[members] == stratum] for stratum in np.unique(strata[members])]
+        weights = np.sqrt([len(group) for group in groups])
+        ends = np.round(np.cumsum(weights) / weights.sum() * share).astype(np.int64)
+        counts = np.diff(ends, prepend=0).tolist()
+        parts += [_repeated(*part, random) for part in zip(groups, counts, strict=True)]
+    return random.permutation(np.concatenate(parts))
+
+
+def _repeated(members: Rows, count: int, random: Generator) -> Rows:
+    rounds = max(1, -(-count // len(members)))
+    return np.concatenate([random.permutation(members) for _ in range(rounds)])[:count]

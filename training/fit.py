@@ -1,0 +1,309 @@
+"""The training loop of every network: stages, optimizer, callbacks, resumption, best weights.
+
+After each epoch Keras's ``BackupAndRestore`` keeps the whole state, and a run that was killed
+carries on from there. An epoch is validated with the weights that the optimizer has averaged, which
+``SwapEMAWeights`` puts into the network for that time; those of the best epoch are kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import layers
+
+from training.atomic import atomic_path, write_errors
+from training.backbones import BACKBONE
+from training.batches import ImageBatches, TrainingBatches
+from training.config import TrainingConfig
+from training.errors import TrainingDiverged, WorkdirIncomplete
+from training.framework import full_precision
+
+Logs = dict[str, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the loop has to know of a network.
+
+    ``build`` makes its training form. ``start`` gives a fresh one its first weights, where they are
+    not drawn. ``metric`` makes the figure that says which epoch is the best, higher is better.
+    ``with_weights`` says whether its backbone came with weights.
+    """
+
+    build: Callable[[], keras.Model]
+    loss: keras.losses.Loss | Callable[..., keras.KerasTensor]
+    metric: Callable[[], keras.metrics.Metric]
+    start: Callable[[keras.Model], None] = lambda _model: None
+    with_weights: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of a training with an optimizer of its own.
+
+    It goes from the epoch ``start``, counted from 0, to before the epoch ``end``. Beside the head,
+    the last ``share`` of the backbone's layers learn. The learning rate is ``constant_rate``, or
+    follows the recipe's schedule where that is None.
+    """
+
+    start: int
+    end: int
+    share: float
+    constant_rate: float | None = None
+
+
+def fit(
+    network: Network,
+    batches: TrainingBatches,
+    validation: ImageBatches,
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    seed: int,
+    verbose: int = 0,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Train a network, or carry on where a killed run has left it.
+
+    Args:
+        network: What to train.
+        batches: The training batches.
+        validation: The validation images with their targets.
+        config: The rules.
+        folder: Has ``history.csv`` and ``checkpoints``; created where it is missing.
+        seed: Of the weights and of the dropout.
+        verbose: As for ``keras.Model.fit``.
+
+    Returns:
+        The network with its best averaged weights, in full precision and not compiled; and its
+        history with the columns ``epoch``, from 1, ``loss``, the metric, and both as ``val_``.
+
+    Raises:
+        TrainingDiverged: The loss is no longer a number.
+        WorkdirIncomplete: A checkpoint cannot be read.
+        WriteFailed: The disk is full, or the folder cannot be written.
+    """
+    keras.utils.set_random_seed(seed)
+    model, metric = network.build(), network.metric()
+    keep = KeepBest(folder, metric.name, config)
+    if not keep.history:
+        network.start(model)
+    callbacks = [
+        StartEpoch(batches, seed),
+        keras.callbacks.TerminateOnNaN(raise_error=True),
+        keep,
+        # After it: at the end of a validation the averages are still in the network for it.
+        *([keras.callbacks.SwapEMAWeights()] if config.ema_momentum else []),
+    ]
+    for number, stage in enumerate(stages(config)):
+        if keep.finished:
+            break
+        compile_for_training(model, network, config, stage, len(batches))
+        backup = keras.callbacks.BackupAndRestore(
+            folder / "checkpoints" / f"stage-{number}",
+            double_checkpoint=True,
+            delete_checkpoint=False,
+        )
+        try:
+            with write_errors(folder):
+                # The batches have their own order, which a restarted run must meet again.
+                model.fit(
+                    batches,
+                    validation_data=validation,
+                    initial_epoch=stage.start,
+                    epochs=stage.end,
+                    shuffle=False,
+                    verbose=verbose,
+                    callbacks=[*callbacks, backup],
+                )
+        except RuntimeError as error:
+            if "NaN or Inf" not in str(error):
+                raise
+            raise TrainingDiverged(
+                f"The loss is no longer a number in epoch {len(keep.history) + 1}. "
+                "Lower learning_rate, or head_learning_rate of the fine-tuning, in the recipe and "
+                "train in a new workdir; the last good epoch is kept in this one."
+            ) from error
+    # The trained network holds the last weights; a fresh one gets the best averaged ones.
+    with full_precision():
+        trained = network.build()
+    trained.set_weights(keep.best_weights())
+    return trained, pd.DataFrame(keep.history)
+
+
+class StartEpoch(keras.callbacks.Callback):
+    """Tell the batches which epoch it is, and start the dropout anew from it.
+
+    What Keras tells the batches itself depends on the backend, and no checkpoint has the dropout's
+    state.
+    """
+
+    def __init__(self, batches: TrainingBatches, seed: int) -> None:
+        super().__init__()
+        self._batches = batches
+        self._seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:  # noqa: ARG002 - Keras's signature
+        """Start one."""
+        self._batches.start_epoch(epoch)
+        states = [v for v in self.model.variables if v.name == "seed_generator_state"]
+        for number, variable in enumerate(states):
+            drawn = np.random.SeedSequence((self._seed, epoch, number)).generate_state(2)
+            variable.assign(drawn.astype(variable.dtype))
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Keep the weights of the best epoch, write the history, and stop when patience is over.
+
+    All of it follows from ``history.csv``, so that a run that was killed decides as the first
+    would.
+
+    Args:
+        folder: Of the training.
+        monitor: The metric that says which epoch is the best.
+        config: How many epochs there are, and how long to wait for a better one.
+    """
+
+    def __init__(self, folder: Path, monitor: str, config: TrainingConfig) -> None:
+        super().__init__()
+        self._table = folder / "history.csv"
+        self._best = folder / "checkpoints" / "best.npz"
+        self._monitor = monitor
+        self._config = config
+        self.history: list[dict[str, float]] = []
+        if self._table.is_file():
+            self.history = pd.read_csv(self._table).to_dict("records")
+
+    @property
+    def finished(self) -> bool:
+        """Whether no further epoch is asked for.
+
+        Patience begins where the last stage does: before, most of the network has not learnt yet.
+        """
+        if not self.history:
+            return False
+        values = [row[f"val_{self._monitor}"] for row in self.history]
+        best = max(values.index(max(values)) + 1, stages(self._config)[-1].start)
+        done = len(values)
+        return done >= self._config.epochs or done - best >= self._config.patience
+
+    def on_test_end(self, logs: Logs = None) -> None:
+        """Keep the weights of a validation that is better than all before.
+
+        Raises:
+            WriteFailed: The disk is full, or the folder cannot be written.
+        """
+        best = max((row[f"val_{self._monitor}"] for row in self.history), default=-np.inf)
+        if (logs or {})[self._monitor] > best or not self._best.is_file():
+            with atomic_path(self._best) as draft:
+                np.savez(draft, *self.model.get_weights())
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Write the history, and stop where it says so.
+
+        Raises:
+            WriteFailed: The disk is full, or the folder cannot be written.
+        """
+        self.history = [*self.history[:epoch], {"epoch": epoch + 1, **(logs or {})}]
+        with atomic_path(self._table) as draft:
+            pd.DataFrame(self.history).to_csv(draft, index=False)
+        self.model.stop_training = self.finished
+
+    def best_weights(self) -> list[np.ndarray]:
+        """The weights of the best epoch, in the order of ``model.get_weights()``.
+
+        Raises:
+            WorkdirIncomplete: There are none.
+        """
+        try:
+            with np.load(self._best) as content:
+                return [content[name] for name in content.files]
+        except (OSError, ValueError) as error:
+            raise WorkdirIncomplete(f"{self._best} cannot be read. Train again.") from error
+
+
+def stages(config: TrainingConfig) -> tuple[Stage, ...]:
+    """The stages of a training, one after the other.
+
+    Source: Howard 2018, Universal Language Model Fine-tuning (gradual unfreezing); Keras's guide to
+    transfer learning.
+    """
+    tuning = config.fine_tuning
+    if tuning is None:
+        return (Stage(0, config.epochs, share=1),)
+    tuned = Stage(tuning.head_epochs, config.epochs, tuning.share)
+    if not tuning.head_epochs:
+        return (tuned,)
+    head = Stage(0, tuning.head_epochs, share=0, constant_rate=tuning.head_learning_rate)
+    return head, tuned
+
+
+def compile_for_training(
+    model: keras.Model,
+    network: Network,
+    config: TrainingConfig,
+    stage: Stage,
+    steps_per_epoch: int,
+) -> None:
+    """Make a model ready for one stage: what learns, the loss, the optimizer and the metric.
+
+    The optimizer is AdamW, with an average of the weights if the recipe asks for it.
+
+    Source: Loshchilov 2019, Decoupled Weight Decay Regularization; Polyak 1992 (averaging).
+
+    Args:
+        model: A training form; changed in place, as Keras has it.
+        network: Its loss and metric.
+        config: The rules.
+        stage: One of the rules'.
+        steps_per_epoch: Batches of one epoch.
+    """
+    if any(layer.name == BACKBONE for layer in model.layers):
+        _choose_learning_layers(
+            model.get_layer(BACKBONE), stage.share, with_weights=network.with_weights
+        )
+    optimizer = keras.optimizers.AdamW(
+        learning_rate(config, stage, steps_per_epoch),
+        weight_decay=config.weight_decay,
+        use_ema=config.ema_momentum is not None,
+        ema_momentum=config.ema_momentum or 0.0,
+    )
+    model.compile(optimizer, network.loss, metrics=[network.metric()])
+    # Made here, its variables can be restored, and TensorFlow traces the first step only once.
+    optimizer.build(model.trainable_variables)
+
+
+def learning_rate(
+    config: TrainingConfig, stage: Stage, steps_per_epoch: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """A stage's learning rate: constant, or a linear warm-up and a cosine that ends with the stage.
+
+    Source: Loshchilov 2017, SGDR (one cycle of it).
+    """
+    if stage.constant_rate is not None:
+        return stage.constant_rate
+    warmup = round(config.warmup_epochs * steps_per_epoch)
+    start = config.initial_learning_rate if warmup else 1.0
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=start * config.learning_rate,
+        decay_steps=(stage.end - stage.start) * steps_per_epoch - warmup,
+        alpha=config.final_learning_rate,
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+
+
+def _choose_learning_layers(backbone: keras.Model, share: float, *, with_weights: bool) -> None:
+    """Let the last layers of a backbone learn.
+
+    Batch normalisation that came with weights keeps its statistics, and with them its scale and
+    offset: a small data set would spoil them. Calling the backbone with ``training=False`` does
+    not do it, as Keras lets the outer model's argument win.
+    """
+    weighted = [layer for layer in backbone.layers if layer.weights]
+    learning = weighted[len(weighted) - round(share * len(weighted)) :]
+    for layer in weighted:
+        kept = with_weights and isinstance(layer, layers.BatchNormalization)
+        layer.trainable = layer in learning and not kept

@@ -1,0 +1,54 @@
+"""Pages that need nothing but themselves: Jinja templates, and pictures inside them."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A header, and rows of the same length."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def table_of(frame: pd.DataFrame) -> Table:
+    """A table as it is read: whole numbers in groups of three digits, the rest as text."""
+    rows = frame.itertuples(index=False, name=None)
+    return Table(
+        header=tuple(map(str, frame.columns)),
+        rows=tuple(tuple(f"{x:,}" if isinstance(x, int) else str(x) for x in row) for row in rows),
+    )
+
+
+def render(template: str, **content: object) -> str:
+    """Fill a template; every name in it is escaped.
+
+    Args:
+        template: Its path in this package.
+        **content: What the page shows.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": "{:,}".format}
+    return environment.get_template(template).render(**content)
+
+
+def embedded(picture: bytes | Figure) -> str:
+    """A PNG file, or a figure drawn as one, as a data URI."""
+    if isinstance(picture, Figure):
+        file = io.BytesIO()
+        picture.savefig(file, format="png")
+        picture = file.getvalue()
+    return f"data:image/png;base64,{base64.b64encode(picture).decode('ascii')}"

@@ -1,0 +1,1 @@
+"""Around a training: explore its images, compare networks, tune a recipe."""

@@ -1,0 +1,492 @@
+"""The lung segmenter: which pixels of a frontal chest radiograph are lung.
+
+It is trained on the hand-drawn masks of covid-chestxray-dataset. Those of ``lung_masks`` cover the
+lungs with what lies behind the heart; 127 marks arrows and letters beside them. Those of
+``lung_masks_generated`` leave the heart out, so the two cannot be learnt together.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import layers, ops
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+
+from contract.errors import ImageError
+from contract.lung_field import LungFieldLimits
+from contract.lungs import lung_field, lung_mask
+from contract.manifest import Metric, Provenance
+from contract.pixels import resize, to_uint8
+from contract.preprocessing import PreprocessingSpec, preprocess
+from contract.radiograph import decode
+from contract.segmenter import LUNG_MASK
+from training.batches import ImageBatches, MaskedImages, TrainingBatches
+from training.config import SCALES, Recipe, SegmenterRecipe
+from training.datasets import Dataset, data_digest, read_dataset
+from training.errors import CalibrationError, DataError, LayoutMismatch, WorkdirMismatch
+from training.fit import Network, fit
+from training.metrics import estimate, patient_bootstrap
+from training.provenance import provenance
+from training.source import read_development
+from training.splits import drawn_splits
+from training.standardisation import Standardisation
+from training.transforms import cornered
+from training.workdir import Binding, Workdir
+
+Images = NDArray[np.uint8]
+"""Shape (images, height, width, 1)."""
+Segment = Callable[[Images], NDArray[np.bool_]]
+"""From images of any size to their lungs, shape (images, height, width)."""
+
+LUNG = 255
+# Channels at each scale, in multiples of the width.
+GROWTH = (1, 2, 4, 6)
+# A short memory: an epoch has few steps, and the statistics must follow the weights.
+BATCH_NORM_MOMENTUM = 0.95
+FIGURES: dict[str, Callable[[NDArray[np.float64]], float]] = {
+    "dice_median": np.median,
+    "dice_mean": np.mean,
+    "dice_lowest_tenth": partial(np.quantile, q=0.1),
+}
+
+IMAGES_PER_SOURCE = 120
+# The share of whole radiographs that the limit refuses, were all of them looked at.
+TAIL = 0.01
+# With the templates of the models that ship, ``framing`` is above it for 0 to 7 % of the whole
+# radiographs, and for 96 % or more of those that lack 30 % of their sides.
+DOUBT = 0.1
+CUTS = (0.2, 0.3, 0.4, 0.5)
+DIGITS = 3
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LungEvaluation(_Frozen):
+    """The figures of the test split: evaluation.json.
+
+    ``worst`` is the mean Dice coefficient of the patient with the lowest one. Near-duplicates count
+    as one patient, whatever the data set calls them.
+    """
+
+    dataset: str
+    images: int
+    patients: int
+    worst: float
+    metrics: tuple[Metric, ...]
+
+
+class LungFieldFit(_Frozen):
+    """What the check of the lungs accepts, and what that does to other images: lung-field.json.
+
+    ``refused`` is the share of whole radiographs below the limit, ``caught`` that of the same ones
+    with so much of their sides cut off at a corner: of all, suspected by ``framing`` or not.
+    """
+
+    limits: LungFieldLimits
+    fitted: int
+    measured: int
+    refused: float
+    caught: dict[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedSegmenter:
+    """All that export and others need of a finished training.
+
+    ``model`` is the training form: from ``image``, uint8, shape (batch, height, width, 1), to
+    logits, float32, of that shape. ``evaluation`` is None before ``evaluate_lungs``, ``lung_field``
+    before ``fit_lung_field``.
+    """
+
+    model: keras.Model
+    recipe: SegmenterRecipe
+    provenance: Provenance
+    evaluation: LungEvaluation | None
+    lung_field: LungFieldLimits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LungImages:
+    """Radiographs and their masks, ready for the network.
+
+    ``images`` is uint8, shape (images, height, width, 1); ``masks`` too, 0 no lung to 255 lung,
+    and between where a pixel holds both. The index of ``dataset.table`` numbers their rows.
+    ``unreadable`` gives the reason for each path that was left out.
+    """
+
+    dataset: Dataset
+    images: Images
+    masks: Images
+    unreadable: dict[str, str]
+
+
+def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Console) -> None:
+    """Train the segmenter, or carry on where a killed run has left it.
+
+    Args:
+        recipe: All that decides the training.
+        workdir: Where everything is written; created where it is missing.
+        data: The folder of covid-chestxray-dataset, or the one above it.
+        console: Where progress is shown.
+
+    Raises:
+        DataError: The data set cannot be used.
+        WorkdirError: The workdir belongs to another training, or cannot be written.
+        TrainingDiverged: The loss is no longer a number.
+    """
+    work = Workdir(workdir)
+    dataset = list_lung_images(data)
+    digest = mask_digest(dataset)
+    work.bind(recipe, digest)
+    source = load_lung_images(dataset, recipe.preprocessing)
+    for path, reason in source.unreadable.items():
+        console.print(f"{path} is left out: {reason}", highlight=False, soft_wrap=True)
+    if work.split_table.is_file():
+        table = work.read_split(source.dataset.table)
+    else:
+        table = drawn_splits(source.dataset.table, source.images, recipe.split, recipe.seed)
+        work.write_table(work.split_table, table)
+    train, validation = (
+        table.index[table["split"] == split].to_numpy() for split in ("train", "validation")
+    )
+    masked = MaskedImages(source.images[train], source.masks[train], recipe.augmentation)
+    truth = source.masks[validation].astype(np.float32) / LUNG
+    model, _ = fit(
+        Network(
+            build=lambda: build_segmenter(recipe),
+            loss=overlap_loss,
+            metric=lambda: keras.metrics.MeanMetricWrapper(_dice_of_logits, name="dice"),
+        ),
+        TrainingBatches(masked, len(train), recipe.training, recipe.seed),
+        ImageBatches(source.images, validation, truth),
+        recipe.training,
+        work.root,
+        seed=recipe.seed,
+        verbose=1 if console.is_terminal else 2,
+    )
+    work.finish(model, provenance(recipe.name, source.dataset, table, digest))
+
+
+def evaluate_lungs(data: Path, workdir: Path) -> LungEvaluation:
+    """Measure the Dice coefficient on the test split, in each mask's own size.
+
+    Args:
+        data: The folder that ``train_lungs`` was given.
+        workdir: Of the finished training.
+
+    Returns:
+        What stands in ``evaluation.json``; ``dice-test.csv`` has the figure of each image.
+
+    Raises:
+        WorkdirIncomplete: The training has not ended.
+        WorkdirMismatch: The images are not those of the training.
+        DataError: The data set cannot be used.
+        WriteFailed: The disk is full, or the workdir cannot be written.
+    """
+    work, trained = Workdir(workdir), load_segmenter(workdir)
+    dataset = list_lung_images(data)
+    if mask_digest(dataset) != trained.provenance.data_digest:
+        raise WorkdirMismatch("These are not the images of the training: their digest differs.")
+    source = load_lung_images(dataset, trained.recipe.preprocessing)
+    used = work.read_split(source.dataset.table)
+    test = used[used["split"] == "test"]
+    truths = [read_mask(source.dataset.root / mask) for mask in test["mask"]]
+    sizes = [truth.shape for truth in truths]
+    found = lung_masks(with_mask_output(trained.model), source.images[test.index], sizes)
+    pairs = zip(found, truths, strict=True)
+    test = test.assign(dice=[float(dice(mask, truth)) for mask, truth in pairs])
+    work.write_table(work.root / "dice-test.csv", test[["path", "group", "dice"]])
+    evaluation = _measured(test, trained.recipe.seed, source.dataset.name)
+    work.write_json(work.evaluation("test"), evaluation)
+    return evaluation
+
+
+def fit_lung_field(recipe: Recipe, data: Path, workdir: Path) -> LungFieldFit:
+    """Fit how complete the lungs must look, and keep it in the segmenter's workdir.
+
+    The limits travel with the segmenter: whether two lungs are in a picture does not depend on
+    which classifier reads it.
+
+    Args:
+        recipe: Of a classifier: its development images are what must be accepted.
+        data: The folder that holds them.
+        workdir: Of the finished training of the segmenter.
+
+    Raises:
+        WorkdirIncomplete: The training has not ended.
+        DataError: The data set cannot be used.
+        CalibrationError: All images are of one patient.
+        WriteFailed: The disk is full, or the workdir cannot be written.
+    """
+    work, random = Workdir(workdir), np.random.default_rng(recipe.seed)
+    spec, segment = load_segmenter(workdir).recipe.preprocessing, load_segment(workdir)
+    dataset, _ = read_development(recipe, data)
+    table = dataset.table.groupby("source").sample(frac=1, random_state=recipe.seed)
+    table = table.groupby("source").head(IMAGES_PER_SOURCE)
+    names = random.permutation(table["group"].unique())
+    if len(names) < 2:
+        raise CalibrationError("The limits of lung_field need the images of at least two patients.")
+    first = table["group"].isin(names[: len(names) // 2])
+    for_limits, for_measure = (
+        _readable(dataset.root, half, spec) for half in (table[first], table[~first])
+    )
+    lower = float(np.quantile(_completeness(for_limits, segment), TAIL))
+    limits = LungFieldLimits(doubt=DOUBT, lower=round(lower, DIGITS))
+
+    def below(planes: Sequence[NDArray[np.uint8]]) -> float:
+        images = np.stack(planes)[..., np.newaxis]
+        return float((_completeness(images, segment) < limits.lower).mean())
+
+    planes = list(for_measure[..., 0])
+    found = LungFieldFit(
+        limits=limits,
+        fitted=len(for_limits),
+        measured=len(for_measure),
+        refused=below(planes),
+        caught={cut: below([cornered(plane, cut, random) for plane in planes]) for cut in CUTS},
+    )
+    work.write_json(work.root / "lung-field.json", found)
+    return found
+
+
+def load_segmenter(workdir: Path) -> TrainedSegmenter:
+    """Read a finished training of the segmenter.
+
+    Raises:
+        WorkdirIncomplete: The training has not ended, or a file is missing or damaged.
+    """
+    work = Workdir(workdir)
+    evaluation, field = work.evaluation("test"), work.root / "lung-field.json"
+    return TrainedSegmenter(
+        model=work.load_model(),
+        recipe=work.read(work.root / "config.json", Binding[SegmenterRecipe]).recipe,
+        provenance=work.read(work.provenance, Provenance),
+        evaluation=work.read(evaluation, LungEvaluation) if evaluation.is_file() else None,
+        lung_field=work.read(field, LungFieldFit).limits if field.is_file() else None,
+    )
+
+
+def load_segment(workdir: Path) -> Segment:
+    """The function that draws lungs, from a finished training.
+
+    Raises:
+        WorkdirIncomplete: The training has not ended, or a file is missing or damaged.
+    """
+    model = with_mask_output(load_segmenter(workdir).model)
+
+    def segment(images: Images) -> NDArray[np.bool_]:
+        fitted = [resize(np.asarray(image[..., 0]), model.input.shape[1:3]) for image in images]
+        sizes = [images.shape[1:3]] * len(images)
+        return np.stack(lung_masks(model, np.stack(fitted)[..., np.newaxis], sizes))
+
+    return segment
+
+
+def lung_masks(
+    model: keras.Model, images: Images, sizes: Sequence[tuple[int, int]]
+) -> list[NDArray[np.bool_]]:
+    """Draw the lungs of images that have the network's size, each in a size of its own.
+
+    Args:
+        model: From ``with_mask_output``.
+        images: uint8, shape (images, height, width, 1).
+        sizes: The wanted (height, width) of each mask.
+
+    Returns:
+        bool, shape (height, width) each.
+    """
+    outputs = model.predict(images, batch_size=32, verbose=0)[LUNG_MASK]
+    return [lung_mask(plane[..., 0], size) for plane, size in zip(outputs, sizes, strict=True)]
+
+
+def list_lung_images(root: Path) -> Dataset:
+    """List the frontal radiographs of covid-chestxray-dataset that have a mask.
+
+    Raises:
+        LayoutMismatch: It is laid out otherwise, or has no masks.
+    """
+    dataset = read_dataset("covid-chestxray", root, "train")
+    masked = dataset.table[dataset.table["mask"] != ""].reset_index(drop=True)
+    if masked.empty:
+        raise LayoutMismatch(
+            f"{dataset.root} has no lung masks. Put those of v7labs/covid-19-xray-dataset into "
+            "lung_masks/, each named as its image."
+        )
+    return replace(dataset, table=masked)
+
+
+def mask_digest(dataset: Dataset) -> str:
+    """Name the exact content of the images and of their masks."""
+    paths = pd.concat([dataset.table["path"], dataset.table["mask"]])
+    return data_digest(replace(dataset, table=pd.DataFrame({"path": paths})))
+
+
+def load_lung_images(dataset: Dataset, spec: PreprocessingSpec) -> LungImages:
+    """Decode and resize the radiographs and their masks; what cannot be read is left out.
+
+    Raises:
+        DataError: None can be read.
+    """
+    pairs: list[tuple[Images, Images]] = []
+    unreadable: dict[str, str] = {}
+    for row in dataset.table.itertuples():
+        try:
+            image = decode((dataset.root / row.path).read_bytes(), at_least=spec.size)
+            mask = read_mask(dataset.root / row.mask).astype(np.uint8) * LUNG
+        except (ImageError, OSError) as error:
+            unreadable[row.path] = str(error)
+        else:
+            fitted = to_uint8(resize(mask, spec.size))[..., np.newaxis]
+            pairs.append((preprocess(image, spec), fitted))
+    if not pairs:
+        raise DataError(f"None of the {len(unreadable)} radiographs with a mask can be read.")
+    table = dataset.table[~dataset.table["path"].isin(unreadable)].reset_index(drop=True)
+    images, masks = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
+    return LungImages(replace(dataset, table=table), images, masks, unreadable)
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Read a mask in its own size: bool, shape (rows, columns).
+
+    Raises:
+        ImageError: It is no image, or damaged.
+        OSError: The file cannot be read.
+    """
+    return to_uint8(decode(path.read_bytes()).pixels) == LUNG
+
+
+def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The Dice coefficient of each pair of masks; two empty masks agree wholly.
+
+    Source: Dice 1945, Measures of the Amount of Ecologic Association Between Species.
+
+    Args:
+        found: bool, shape (..., rows, columns).
+        truth: bool, the same shape.
+
+    Returns:
+        Shape (...), 0 to 1.
+    """
+    shared = 2.0 * (found & truth).sum(axis=(-2, -1))
+    total = found.sum(axis=(-2, -1)) + truth.sum(axis=(-2, -1))
+    return np.where(total > 0, shared / np.maximum(total, 1), 1.0)
+
+
+def build_segmenter(recipe: SegmenterRecipe) -> keras.Model:
+    """Build the training form, with fresh weights.
+
+    Source: Ronneberger 2015, U-Net; its skips are added rather than joined, as in Chaurasia 2017,
+    LinkNet, which halves the work.
+
+    Returns:
+        From ``image``, uint8, shape (batch, height, width, 1), to logits, float32, of that shape.
+    """
+    image = layers.Input((*recipe.preprocessing.size, 1), dtype="uint8", name="image")
+    x = Standardisation("image", local_window=1, name="standardisation")(image)
+    skips = []
+    for multiple in GROWTH:
+        x = _residual(_convolution(x, multiple * recipe.model.width, strides=2))
+        skips.append(x)
+    x = layers.SpatialDropout2D(recipe.model.dropout)(_residual(x))
+    for skip in reversed(skips[: SCALES - 1]):
+        filters = skip.shape[-1]
+        doubled = layers.Conv2DTranspose(
+            filters, 2, 2, use_bias=False, kernel_initializer="he_normal"
+        )(x)
+        x = _convolution(layers.Add()([doubled, skip]), filters)
+    # The last doubling is the head itself: the lungs' outline needs no features of its own there.
+    logits = layers.Conv2DTranspose(1, 4, 2, padding="same", dtype="float32", name="logits")(x)
+    return keras.Model(image, logits, name="segmenter")
+
+
+def with_mask_output(model: keras.Model) -> keras.Model:
+    """Give a trained segmenter the output that the service relies on; the weights are shared.
+
+    Returns:
+        From ``image`` to a dict with ``lung_mask``: the probability of lung, float32, shape (batch,
+        height, width, 1).
+    """
+    return keras.Model(model.input, {LUNG_MASK: ops.sigmoid(model.output)}, name="serving")
+
+
+def overlap_loss(truth: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
+    """Cross-entropy plus one minus the soft Dice coefficient of each image.
+
+    Source: Milletari 2016, V-Net (soft Dice).
+
+    Args:
+        truth: float, shape (batch, height, width, 1), 0 no lung to 1 lung.
+        logits: float, the same shape.
+
+    Returns:
+        float, shape (batch,).
+    """
+    axes = (1, 2, 3)
+    entropy = ops.mean(ops.binary_crossentropy(truth, logits, from_logits=True), axis=axes)
+    probability = ops.sigmoid(logits)
+    shared = ops.sum(truth * probability, axis=axes)
+    total = ops.sum(truth + probability, axis=axes)
+    return entropy + 1 - (2 * shared + 1) / (total + 1)
+
+
+def _dice_of_logits(truth: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
+    """As ``dice``, of pixels that are more lung than not; shapes as ``overlap_loss``."""
+    axes = (1, 2, 3)
+    found, lung = (ops.cast(x, "float32") for x in (logits > 0, truth > 0.5))
+    shared, total = ops.sum(found * lung, axis=axes), ops.sum(found + lung, axis=axes)
+    return ops.where(total > 0, 2 * shared / ops.maximum(total, 1), 1.0)
+
+
+def _convolution(x: keras.KerasTensor, filters: int, strides: int = 1) -> keras.KerasTensor:
+    x = layers.Conv2D(
+        filters, 3, strides, padding="same", use_bias=False, kernel_initializer="he_normal"
+    )(x)
+    return layers.ReLU()(layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(x))
+
+
+def _residual(x: keras.KerasTensor) -> keras.KerasTensor:
+    return layers.Add()([x, _convolution(x, x.shape[-1])])
+
+
+def _measured(table: pd.DataFrame, seed: int, dataset: str) -> LungEvaluation:
+    patients = table.groupby("group")["dice"].mean()
+    values = patients.to_numpy()
+    counts = patient_bootstrap(patients.index.to_numpy(str), seed).astype(np.int64)
+    drawn = [np.repeat(values, row) for row in counts]
+    name = f"{dataset}, held-out patients"
+    metrics = []
+    for figure, reduce in FIGURES.items():
+        resampled: NDArray[np.float64] = np.array([reduce(draw) for draw in drawn])
+        value = estimate(np.array([reduce(values)]), resampled)
+        metrics.append(value.metric(name, figure, len(table)))
+    return LungEvaluation(
+        dataset=name,
+        images=len(table),
+        patients=len(values),
+        worst=float(values.min()),
+        metrics=tuple(metrics),
+    )
+
+
+def _readable(root: Path, table: pd.DataFrame, spec: PreprocessingSpec) -> Images:
+    images = []
+    for path in table["path"]:
+        try:
+            radiograph = decode((root / path).read_bytes(), at_least=spec.size)
+        except ImageError:
+            # Training has listed what cannot be read; here there are enough others.
+            continue
+        images.append(preprocess(radiograph, spec))
+    return np.stack(images)
+
+
+def _completeness(images: Images, segment: Segment) -> NDArray[np.float64]:
+    return np.array([lung_field(mask).completeness for mask in segment(images)])

@@ -1,1 +1,0 @@
-"""The lung segmenter: which pixels of a frontal chest radiograph are lung."""

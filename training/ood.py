@@ -1,0 +1,338 @@
+"""How unlike its training images an image is: ``ood_score``, an output of the served graph.
+
+A network that has seen nothing but chest images keeps what tells their classes apart, and little of
+what tells a chest from a photograph. The score therefore also looks at the image: at its coarse
+layout, its exposure, and the amount of detail at each scale.
+
+The description of an image, so that NumPy or another graph can compute it too. ``X`` is the image
+as float32, ``H(n)`` the orthogonal Haar basis of an n by n block (``haar_basis``), scaled so that
+the square of a coefficient is a mean power per pixel:
+
+1. ``C1``: convolve ``X`` with the 16 kernels of ``H(4)``, stride 4. Channel 0 is the block's mean
+   ``A`` (height / 4, width / 4); the others are the details of scales 1 and 2.
+2. ``C2``: convolve ``A`` with the 64 kernels of ``H(8)``, stride 8: channel 0 is the mean of 32 by
+   32 pixels, the others are the details of scales 3, 4 and 5.
+3. ``powers``: the means of ``C1 ** 2`` and ``C2 ** 2`` over all blocks, summed by scale and
+   direction with a constant matrix of zeros and ones: 15 numbers.
+4. ``thumbnail``: 8 by 8 area means of ``A``, as ``R @ A @ R.T`` with the constant ``R``.
+5. ``variance``: the sum of ``powers`` and the variance of channel 0 of ``C2`` (Parseval's
+   identity).
+
+The numbers are the thumbnail with mean 0 and variance 1, its mean / 64, the logarithm of the
+standard deviation, and those of the 15 root mean square details. ``pneumo-export`` folds what is
+affine in ``OodScorer.distance`` into its products.
+
+Source: Lee 2018, A Simple Unified Framework for Detecting Out-of-Distribution Samples; Mallat 1989,
+A Theory for Multiresolution Signal Decomposition. One Gaussian would be too wide for a pool of
+several hospitals: what lies between them would pass as one of them.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+
+from training.atomic import atomic_path
+from training.batches import ImageBatches
+from training.config import Recipe
+from training.errors import WorkdirIncomplete
+from training.transforms import shifted
+
+Floats = NDArray[np.floating]
+Images = NDArray[np.uint8]
+Rows = NDArray[np.int64]
+
+# Eight by eight means tell a chest from a hand or a page; finer ones tell one patient from another.
+THUMBNAIL = 8
+# The sides of the blocks of the two convolutions, the second in blocks of the first.
+FINE, COARSE = 4, 8
+# Added to variances and powers, in squared gray levels: an even area has no contrast to amplify,
+# and zero has no logarithm.
+VARIANCE_FLOOR = 16.0
+POWER_FLOOR = 0.05
+# Brings the mean gray level near the size of the other numbers.
+LEVEL_UNIT = 64.0
+
+# Enough for the covariance of some two hundred values; more only costs time.
+FIT_IMAGES = 4096
+IMAGES_PER_GROUP = 64
+GROUPING_COMPONENTS = 20
+# The part of every group's covariance that all share, and of its mean variance that is added to
+# each direction: a group has hardly more images than values.
+SHARED_COVARIANCE = 0.3
+COVARIANCE_FLOOR = 1e-3
+SCALE_FLOOR = 1e-3
+
+
+def haar_basis(side: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+    """The two-dimensional Haar basis of a square block.
+
+    Args:
+        side: A power of two, at least 2.
+
+    Returns:
+        Kernels, float32, shape (side, side, side ** 2), the block's mean first; and of each kernel
+        its scale, from 1, and its direction: 0 across, 1 down, 2 diagonal. The mean has scale 0.
+    """
+    kernels, scales, directions = [np.full((side, side), 1 / side**2)], [0], [0]
+    for scale in range(int(np.log2(side)), 0, -1):
+        step = 2**scale
+        signs = np.repeat([1.0, -1.0], step // 2)
+        for direction, (down, across) in enumerate(((0, 1), (1, 0), (1, 1))):
+            pattern = np.outer(signs**down, signs**across) / (side * step)
+            for top, left in np.ndindex(side // step, side // step):
+                kernel = np.zeros((side, side))
+                kernel[top * step : (top + 1) * step, left * step : (left + 1) * step] = pattern
+                kernels.append(kernel)
+                scales.append(scale)
+                directions.append(direction)
+    return np.stack(kernels, axis=-1).astype(np.float32), np.array(scales), np.array(directions)
+
+
+class Description(keras.layers.Layer):
+    """``describe_image`` as one node of a network, whose name cannot meet another's."""
+
+    def call(self, image: keras.KerasTensor) -> keras.KerasTensor:
+        """Describe images, uint8, shape (batch, height, width, 1)."""
+        return describe_image(image)
+
+
+def describe_image(image: keras.KerasTensor) -> keras.KerasTensor:
+    """Describe images as this module's docstring defines it.
+
+    Args:
+        image: uint8, shape (batch, height, width, 1), at least 8 by 8. Rows and columns beyond the
+            last whole block are left out of the details.
+
+    Returns:
+        float32, shape (batch, 81): the thumbnail's 64, the exposure's 2, the detail's 15 (fewer
+        below 32 by 32 pixels).
+    """
+    fine, fine_powers = _blocks(ops.cast(image, "float32"), FINE)
+    side = min(COARSE, 2 ** int(np.log2(min(fine.shape[1:3]))))
+    coarse, coarse_powers = _blocks(fine, side)
+    powers = ops.concatenate([fine_powers, coarse_powers], axis=-1)
+    average = ops.squeeze(fine, axis=-1)
+    height, width = average.shape[1:]
+    thumbnail = ops.matmul(_averaging(height), ops.matmul(average, _averaging(width).T))
+    thumbnail = ops.reshape(thumbnail, (-1, THUMBNAIL**2))
+    mean = ops.mean(thumbnail, axis=1, keepdims=True)
+    rest = ops.reshape(coarse, (-1, int(np.prod(coarse.shape[1:]))))
+    variance = ops.sum(powers, axis=1, keepdims=True) + _variance(rest)
+    return ops.concatenate(
+        [
+            (thumbnail - mean) / ops.sqrt(_variance(thumbnail) + VARIANCE_FLOOR),
+            mean / LEVEL_UNIT,
+            ops.log(variance + VARIANCE_FLOOR) / 2,
+            ops.log(powers + POWER_FLOOR) / 2,
+        ],
+        axis=-1,
+    )
+
+
+def _blocks(level: keras.KerasTensor, side: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """The means of all blocks, and the mean power of their details by scale and direction.
+
+    Args:
+        level: float32, shape (batch, height, width, 1).
+        side: Of a block.
+
+    Returns:
+        Shape (batch, height / side, width / side, 1), and shape (batch, 3 * scales), fine to
+        coarse.
+    """
+    kernels, scales, directions = haar_basis(side)
+    mean = ops.conv(level, kernels[:, :, np.newaxis, :1], strides=side)
+    details = ops.conv(level, kernels[:, :, np.newaxis, 1:], strides=side)
+    # The powers of one scale and direction are summed by one product with zeros and ones.
+    numbers = 3 * (scales[1:] - 1) + directions[1:]
+    membership = np.eye(numbers.max() + 1, dtype=np.float32)[numbers]
+    return mean, ops.matmul(ops.mean(ops.square(details), axis=(1, 2)), membership)
+
+
+def _variance(values: keras.KerasTensor) -> keras.KerasTensor:
+    return ops.mean(
+        ops.square(values - ops.mean(values, axis=1, keepdims=True)), axis=1, keepdims=True
+    )
+
+
+def _averaging(length: int) -> NDArray[np.float32]:
+    """The means over equal parts of a line of pixels, shape (parts, length); parts share pixels."""
+    edges = np.linspace(0, length, THUMBNAIL + 1)[:, np.newaxis]
+    pixels = np.arange(length)
+    shared = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
+    weights = np.clip(shared, 0, None)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class OodScorer:
+    """The constants of the score, all float32.
+
+    A network's features and an image's description, standardised by ``centre`` and ``scale``, shape
+    (features + numbers,), are the ``numbers`` of the description behind the features' projection on
+    ``components``, shape (features, components). ``means``, shape (groups, values), and
+    ``whitening``, shape (groups, values, values), are each group's: in its whitened values the
+    training images of a group lie around zero with variance one in every direction.
+    """
+
+    centre: Floats
+    scale: Floats
+    components: Floats
+    means: Floats
+    whitening: Floats
+
+    @property
+    def method(self) -> str:
+        """The method in words, as the manifest gives it."""
+        groups = "one group" if len(self.means) == 1 else f"the nearest of {len(self.means)} groups"
+        return (
+            f"Mahalanobis distance to {groups} of training images, in the network's features, a "
+            "thumbnail, and the detail at each scale"
+        )
+
+    def score(self, features: keras.KerasTensor, image: keras.KerasTensor) -> keras.KerasTensor:
+        """Score images, inside a graph or outside.
+
+        Args:
+            features: The network's pooled features, float32, shape (batch, features).
+            image: uint8, shape (batch, height, width, 1).
+
+        Returns:
+            float32, shape (batch,), not negative: the distance per value in standard deviations.
+            Images of the training lie around 1, stranger ones higher.
+        """
+        return self.distance(features, describe_image(image))
+
+    def distance(
+        self, features: keras.KerasTensor, numbers: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        """The score of images that are described already; see ``score``."""
+        count = len(self.components)
+        known = (features - self.centre[:count]) / self.scale[:count]
+        seen = (numbers - self.centre[count:]) / self.scale[count:]
+        placed = ops.concatenate([ops.matmul(known, self.components), seen], axis=-1)
+        groups, values = self.means.shape
+        # All groups in one product; each has its columns.
+        joint = np.concatenate(list(self.whitening), axis=1)
+        origin = np.einsum("gv,gvw->gw", self.means, self.whitening).ravel()
+        whitened = ops.reshape(ops.matmul(placed, joint) - origin, (-1, groups, values))
+        return ops.sqrt(ops.min(ops.mean(ops.square(whitened), axis=-1), axis=-1))
+
+    def save(self, path: Path) -> None:
+        """Write the constants into a file ``*.npz``, whole or not at all.
+
+        Raises:
+            WriteFailed: The disk is full, or the folder cannot be written.
+        """
+        with atomic_path(path) as draft:
+            np.savez(draft, **asdict(self))
+
+
+class OodScore(keras.layers.Layer):
+    """A scorer as one node of a network. It is exported with the network, not saved with it."""
+
+    def __init__(self, scorer: OodScorer, **kwargs: Any) -> None:  # noqa: ANN401 - Keras's own signature
+        super().__init__(dtype="float32", **kwargs)
+        self.scorer = scorer
+
+    def call(self, features: keras.KerasTensor, image: keras.KerasTensor) -> keras.KerasTensor:
+        """Score images; see ``OodScorer.score``."""
+        return self.scorer.score(features, image)
+
+
+def load_scorer(path: Path) -> OodScorer:
+    """Read the constants that ``OodScorer.save`` has written.
+
+    Raises:
+        WorkdirIncomplete: The file is missing or damaged.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream) as file:
+            return OodScorer(**{field.name: file[field.name] for field in fields(OodScorer)})
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise WorkdirIncomplete(
+            f"{path} cannot be read: {error}. Run pneumo-train fit again."
+        ) from error
+
+
+def fit_scorer(features: keras.Model, images: Images, positions: Rows, recipe: Recipe) -> OodScorer:
+    """Fit the score on a draw of the training images, each under one of the recipe's shifts.
+
+    Another hospital's chest images count as known too, which is what the shifts stand for. Of a
+    small training set an image comes more than once, at most once under each shift.
+
+    Args:
+        features: From ``training.models.feature_model``.
+        images: uint8, shape (cached images, height, width, 1).
+        positions: int, shape (training images,): rows of ``images``.
+        recipe: Its shifts, its numbers of components and groups, and its seed.
+    """
+    random, shifts = np.random.default_rng(recipe.seed), recipe.calibration.shifts
+    count = min(FIT_IMAGES, len(positions) * len(shifts))
+    drawn = np.resize(random.permutation(positions), count)
+    # In each further round through the images, each comes under its next shift.
+    first = np.resize(random.integers(len(shifts), size=len(positions)), count)
+    chosen = (first + np.arange(count) // len(positions)) % len(shifts)
+    outputs = {"known": features.output, "seen": Description()(features.input)}
+    model = keras.Model(features.input, outputs, name="embedding")
+    parts = []
+    for number, name in enumerate(shifts):
+        seen = shifted(np.asarray(images[drawn[chosen == number]]), name)
+        if len(seen):
+            parts.append(model.predict(ImageBatches(seen, np.arange(len(seen))), verbose=0))
+    known, seen = (np.concatenate([part[name] for part in parts]) for name in outputs)
+    rules = recipe.calibration
+    groups = min(rules.ood_groups, max(1, len(positions) // IMAGES_PER_GROUP))
+    return scorer_of(known, seen, groups, recipe.seed, rules.ood_components)
+
+
+def scorer_of(known: Floats, seen: Floats, groups: int, seed: int, components: int) -> OodScorer:
+    """Fit the score on embedded training images.
+
+    Args:
+        known: The network's features, float32, shape (images, features), of at least two images.
+        seen: The images' descriptions, float32, shape (images, numbers).
+        groups: How many Gaussians.
+        seed: Of the grouping.
+        components: How many main directions of the features, at most.
+    """
+    values = np.concatenate([known, seen], axis=1).astype(np.float64)
+    centre, scale = values.mean(axis=0), values.std(axis=0) + SCALE_FLOOR
+    known, seen = np.split((values - centre) / scale, [known.shape[1]], axis=1)
+    main = PCA(min(components, *known.shape), svd_solver="full").fit(known).components_.T
+    placed = np.concatenate([known @ main, seen], axis=1)
+    means, whitening = _gaussians(placed, _grouped(placed, groups, seed))
+    constants = (centre, scale, main, means, whitening)
+    return OodScorer(*(constant.astype(np.float32) for constant in constants))
+
+
+def _grouped(placed: Floats, groups: int, seed: int) -> Rows:
+    """The group of each image, found in the directions in which the images differ most."""
+    leading = PCA(min(GROUPING_COMPONENTS, *placed.shape), random_state=seed).fit_transform(placed)
+    return KMeans(groups, n_init=4, random_state=seed).fit_predict(leading)
+
+
+def _gaussians(placed: Floats, group: Rows) -> tuple[Floats, Floats]:
+    numbers = range(group.max() + 1)
+    means = np.stack([placed[group == number].mean(axis=0) for number in numbers])
+    residual = placed - means[group]
+    shared = SHARED_COVARIANCE * residual.T @ residual / len(residual)
+    own = [residual[group == number] for number in numbers]
+    whitening = [
+        _whitening((1 - SHARED_COVARIANCE) * part.T @ part / len(part) + shared) for part in own
+    ]
+    return means, np.stack(whitening)
+
+
+def _whitening(covariance: Floats) -> Floats:
+    values, vectors = np.linalg.eigh(covariance)
+    floor = COVARIANCE_FLOOR * values.mean()
+    return vectors / np.sqrt(np.maximum(values, 0) + floor)

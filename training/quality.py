@@ -1,0 +1,222 @@
+"""What a model accepts of an image's quality, from the images that it was trained on.
+
+The limits are as wide as what the model has been calibrated to live with: percentiles of its
+training images under the acquisition shifts, measured with ``contract.quality`` on the arrays that
+the model sees, so that nothing differs between training and service; only shape and size are the
+file's own. Templates tell a chest in its place from one that is turned, cut off or inverted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from contract.position import Fault, Template, Templates, thumbnail
+from contract.quality import CheckName, Limit, QualityLimits, measure
+from contract.radiograph import Radiograph, decode
+from training.errors import CalibrationError
+from training.source import Source
+from training.transforms import ACQUISITION_SHIFTS, cornered, inverted, rotated, shifted
+
+# Templates know the images that they were learned from too well, so limits come from others.
+TEMPLATE_IMAGES = 500
+LIMIT_IMAGES = 800
+FILES = 200
+# The share of the images that one limit may refuse under any one shift: the first of these with
+# which all limits together refuse few enough of the images as they are. Limits that are wider than
+# that accept images on which the model fails.
+TAILS = (0.01, 0.005, 0.002, 0.001, 0.0)
+# Half of what may be refused at all, since validation images differ a little from these.
+MOST_REFUSED = 0.01
+# A fault must at least be more probable than everything else.
+LEAST_PROBABILITY = 0.5
+# Public sets come stretched to squares, so the shapes that a file may have are theirs and half or
+# double as wide; a thumbnail of less than half of the input's size shows too little.
+ASPECT_FACTOR = 2
+RESOLUTION_SHARE = 0.5
+DIGITS = 4
+
+# Of the templates: the side of a thumbnail, the inverse of the penalty, and how wrongly an image is
+# put.
+SIDE = 12
+STRENGTH = 1.0
+DECIMALS = 4
+CUT_SHARES = (0.28, 0.65)
+TILTS_DEGREES = (25, 65)
+
+_LOWER: tuple[CheckName, ...] = ("exposure", "contrast", "sharpness")
+_UPPER: tuple[CheckName, ...] = ("exposure", "noise", "clipping", "collimation")
+_MEASURES = tuple(dict.fromkeys((*_LOWER, *_UPPER)))
+_FAULTS: tuple[CheckName, ...] = ("inversion", "rotation", "framing")
+
+Measured = dict[CheckName, NDArray[np.float64]]
+"""Of each check, float64, shape (images,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class QualitySample:
+    """The training images that limits are fitted on.
+
+    ``images`` is uint8, shape (images, height, width, 1); ``groups`` has one name per image, and
+    images of one group show the same patient. ``sizes`` is int, shape (files, 2): the rows and
+    columns of some of the files.
+    """
+
+    images: NDArray[np.uint8]
+    groups: NDArray[np.str_]
+    sizes: NDArray[np.int64]
+
+
+def quality_sample(source: Source) -> QualitySample:
+    """The training images of a source, and the sizes of some of its files."""
+    rows = source.rows("train")
+    table = source.table.loc[rows]
+    files = [source.dataset.root / path for path in table["path"][:: max(1, len(rows) // FILES)]]
+    return QualitySample(
+        images=np.asarray(source.images[rows]),
+        groups=table["group"].to_numpy(np.str_),
+        sizes=np.array([(read.rows, read.columns) for read in map(_decoded, files)]),
+    )
+
+
+def _decoded(file: Path) -> Radiograph:
+    return decode(file.read_bytes())
+
+
+def fit_quality_limits(sample: QualitySample, shifts: Sequence[str], seed: int) -> QualityLimits:
+    """Fit what a model accepts.
+
+    Args:
+        sample: Training images; some hundreds are drawn from them.
+        shifts: Names of ``ACQUISITION_SHIFTS`` that must be accepted.
+        seed: Of the draw.
+
+    Raises:
+        CalibrationError: All images are of one group.
+    """
+    random = np.random.default_rng(seed)
+    for_templates, for_limits = _two_halves(sample.groups, random)
+    position = fit_templates(sample.images[for_templates[:TEMPLATE_IMAGES]], shifts, random)
+    images = sample.images[for_limits[:LIMIT_IMAGES]]
+    shifted_values = [_values(images, name, position) for name in shifts]
+    height, width = images.shape[1:3]
+    return QualityLimits(
+        limits=(
+            *_tightest_allowed(shifted_values, _values(images, "none", position)),
+            *_of_the_file(sample.sizes, min(height, width)),
+        ),
+        position=position,
+    )
+
+
+def _two_halves(
+    groups: NDArray[np.str_], random: Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows in random order, no group on both sides."""
+    names = random.permutation(np.unique(groups))
+    if len(names) < 2:
+        raise CalibrationError("Quality limits need the images of at least two patients.")
+    first = np.isin(groups, names[: len(names) // 2])
+    return random.permutation(np.flatnonzero(first)), random.permutation(np.flatnonzero(~first))
+
+
+def _values(images: NDArray[np.uint8], shift: str, position: Templates) -> Measured:
+    """What is measured of each image under a shift."""
+    found = [measure(image[..., 0], *image.shape[:2], position) for image in shifted(images, shift)]
+    return {check: np.array([values[check] for values in found]) for check in found[0]}
+
+
+def _tightest_allowed(shifted_values: Sequence[Measured], unshifted: Measured) -> tuple[Limit, ...]:
+    """The tightest limits that refuse few enough of the images as they are."""
+    for tail in TAILS:
+        limits = tuple(_limit(check, shifted_values, tail) for check in (*_MEASURES, *_FAULTS))
+        beyond = [
+            (unshifted[limit.check] < (-np.inf if limit.lower is None else limit.lower))
+            | (unshifted[limit.check] > (np.inf if limit.upper is None else limit.upper))
+            for limit in limits
+        ]
+        if np.any(beyond, axis=0).mean() <= MOST_REFUSED:
+            break
+    return limits
+
+
+def _limit(check: CheckName, measured: Sequence[Measured], tail: float) -> Limit:
+    """The widest limit that any shift asks for."""
+    lower = min(float(np.quantile(values[check], tail)) for values in measured)
+    upper = max(float(np.quantile(values[check], 1 - tail)) for values in measured)
+    if check in _FAULTS:
+        return Limit(check=check, upper=_rounded(max(upper, LEAST_PROBABILITY)))
+    return Limit(
+        check=check,
+        lower=_rounded(lower) if check in _LOWER else None,
+        upper=_rounded(upper) if check in _UPPER else None,
+    )
+
+
+def _of_the_file(sizes: NDArray[np.int64], input_side: int) -> tuple[Limit, Limit]:
+    aspects = sizes[:, 1] / sizes[:, 0]
+    return (
+        Limit(
+            check="aspect",
+            lower=_rounded(aspects.min() / ASPECT_FACTOR),
+            upper=_rounded(aspects.max() * ASPECT_FACTOR),
+        ),
+        Limit(
+            check="resolution", lower=float(min(sizes.min(), round(input_side * RESOLUTION_SHARE)))
+        ),
+    )
+
+
+def _rounded(value: float) -> float:
+    """To so many significant digits: more would say nothing."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def fit_templates(images: NDArray[np.uint8], shifts: Sequence[str], random: Generator) -> Templates:
+    """Learn templates from images, and from the same images put wrongly.
+
+    Multinomial logistic regression on thumbnails. Images under an acquisition shift, and mirrored
+    ones, count as right.
+
+    Args:
+        images: uint8, shape (images, height, width, 1), at least one.
+        shifts: Names of ``ACQUISITION_SHIFTS`` that the templates must not see a fault in.
+        random: Decides how each image is put wrongly.
+    """
+    planes = [np.asarray(image[..., 0]) for image in images]
+    mirrored = [np.ascontiguousarray(plane[:, ::-1]) for plane in planes]
+    changed = [ACQUISITION_SHIFTS[name](plane) for name in shifts for plane in planes]
+    turned = [
+        rotated(plane, degrees, random)
+        for plane in planes
+        for degrees in (90, 90, random.uniform(*TILTS_DEGREES), random.uniform(*TILTS_DEGREES))
+    ]
+    # One class of the regression each, after the images as they should be.
+    wrong: tuple[tuple[Fault, list[NDArray[np.uint8]]], ...] = (
+        ("rotation", turned),
+        ("rotation", [rotated(plane, 180, random) for plane in planes]),
+        (
+            "framing",
+            [cornered(plane, random.uniform(*CUT_SHARES), random) for plane in planes * 4],
+        ),
+        ("inversion", [inverted(plane, 1, random) for plane in planes]),
+    )
+    kinds = [[*planes, *mirrored, *changed], *(kind for _, kind in wrong)]
+    thumbnails = np.stack([thumbnail(plane, SIDE) for kind in kinds for plane in kind])
+    classes = np.repeat(np.arange(len(kinds)), [len(kind) for kind in kinds])
+    model = LogisticRegression(C=STRENGTH, class_weight="balanced", solver="newton-cholesky")
+    model.fit(thumbnails, classes)
+    # Only differences from an image as it should be matter.
+    weights = np.round(model.coef_[1:] - model.coef_[0], DECIMALS).tolist()
+    biases = np.round(model.intercept_[1:] - model.intercept_[0], DECIMALS).tolist()
+    return Templates(
+        side=SIDE,
+        templates=tuple(
+            Template(fault=fault, bias=bias, weights=tuple(row))
+            for (fault, _), bias, row in zip(wrong, biases, weights, strict=True)
+        ),
+    )

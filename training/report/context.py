@@ -1,0 +1,253 @@
+"""What the checks of a report look at: the evaluated images, and the model that answers on them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from contract.errors import ImageError
+from contract.findings import Label
+from contract.manifest import Finding, Metric, OutOfDistribution
+from contract.pixels import resize
+from contract.preprocessing import PreprocessingSpec
+from contract.quality import QualityLimits
+from contract.radiograph import decode
+from training.batches import ImageBatches
+from training.evaluation import measure_whole
+from training.metrics import Floats, Weights, estimate, patient_bootstrap, whole
+from training.models import feature_model
+from training.predictions import Predictions
+from training.progress import progress_bar
+from training.severity import SeverityCorrelation, correlate_severity
+from training.source import Source, load_source, read_training_data
+from training.workdir import TrainedModel, Workdir
+
+# Whose map is held against the experts' scores, the first that the model has.
+SCORED: tuple[Label, ...] = ("covid-19", "pneumonia")
+MAX_MASKS = 1000
+
+Images = NDArray[np.uint8]
+Rows = NDArray[np.int64]
+Masks = NDArray[np.bool_]
+Outputs = dict[str, NDArray[np.float32]]
+Segment = Callable[[Images], Masks]
+"""From images to lung masks, bool, shape (images, height, width)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LungMasks:
+    """Lung masks, bool, shape (masked images, height, width), and the rows of their images."""
+
+    rows: Rows
+    masks: Masks
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationContext:
+    """The images of one evaluation, all that is known of them, and the model.
+
+    ``images`` is uint8, shape (images, height, width, 1); ``predictions``, ``groups`` and ``paths``
+    are of the same images. ``predict`` gives the outputs of the service for such images;
+    ``features`` their pooled features, float32, shape (images, features). ``dataset`` names the
+    images in every figure. ``quality`` and ``ood`` are the limits of an answer.
+
+    What is None is missing in this evaluation. ``network`` is the training form. ``validation``
+    gives the probabilities and classes of the validation images, ``severity`` the correlations of
+    a finding with expert scores. ``ood_folder`` has a folder for each kind of images that the model
+    should refuse.
+    """
+
+    images: Images
+    predictions: Predictions
+    groups: NDArray[np.str_]
+    paths: NDArray[np.str_]
+    findings: tuple[Finding, ...]
+    positive: Label | None
+    dataset: str
+    seed: int
+    predict: Callable[[Images], Outputs]
+    features: Callable[[Images], NDArray[np.float32]]
+    lungs: Callable[[], LungMasks]
+    spec: PreprocessingSpec
+    quality: QualityLimits | None = None
+    ood: OutOfDistribution | None = None
+    ood_folder: Path | None = None
+    network: keras.Model | None = None
+    validation: Callable[[], tuple[NDArray[np.float32], NDArray[np.int64]]] | None = None
+    severity: Callable[[], tuple[Label, tuple[SeverityCorrelation, ...]]] | None = None
+
+    @property
+    def headline(self) -> Literal["auroc", "macro_auroc"]:
+        """The name of the main figure."""
+        return "macro_auroc" if self.positive is None else "auroc"
+
+    def sample(self, limit: int) -> Rows:
+        """Rows of at most ``limit`` images; each class of each source keeps its share."""
+        strata = np.char.add(self.predictions.sources, self.predictions.classes.astype(np.str_))
+        random = np.random.default_rng(self.seed)
+        place = np.empty(len(strata))
+        for stratum in np.unique(strata):
+            members = random.permutation(np.flatnonzero(strata == stratum))
+            place[members] = (np.arange(len(members)) + 0.5) / len(members)
+        return np.sort(np.argsort(place, kind="stable")[:limit])
+
+    def answers_to(self, images: Images, rows: Rows) -> Predictions:
+        """Predict changed images.
+
+        Args:
+            images: uint8, shape (rows, height, width, 1).
+            rows: The rows of the originals, whose truth they keep.
+        """
+        outputs = self.predict(images)
+        return replace(
+            self.predictions.of(rows),
+            logits=outputs["logits"],
+            probabilities=outputs["probabilities"],
+            gated=None,
+        )
+
+    def figures(self, predictions: Predictions, prefix: str) -> tuple[Metric, ...]:
+        """The AUROC and the accuracy, with ``prefix_`` before their names.
+
+        Images of one class alone have no AUROC.
+        """
+        measured = measure_whole(
+            predictions, self.findings, self.positive, dataset=self.dataset, seed=self.seed
+        )
+        found = {metric.name: metric for metric in measured}
+        return tuple(
+            found[name].model_copy(update={"name": f"{prefix}_{name}"})
+            for name in (self.headline, "accuracy")
+            if name in found
+        )
+
+    def estimated(
+        self, name: str, rows: Rows, figure: Callable[[Weights], Floats], label: Label | None = None
+    ) -> Metric:
+        """A figure of some images with its interval from a bootstrap over patients.
+
+        Args:
+            name: Of the figure.
+            rows: The images that it is of.
+            figure: Gives it for weightings of those images, shape (weightings, rows).
+            label: The finding that it is of.
+        """
+        drawn = patient_bootstrap(self.predictions.patients[rows], self.seed)
+        found = estimate(figure(whole(len(rows))), figure(drawn))
+        return found.metric(self.dataset, name, len(rows), label)
+
+
+def gather_context(
+    trained: TrainedModel,
+    source: Source,
+    predictions: Predictions,
+    *,
+    dataset: str,
+    split: str,
+    work: Workdir,
+    data: Path,
+    console: Console,
+    segment: Segment | None,
+    ood_folder: Path | None,
+) -> EvaluationContext:
+    """Gather the context of one evaluation; costly parts wait until a check asks for them.
+
+    Args:
+        trained: The model.
+        source: The evaluated images.
+        predictions: What the model says of them.
+        dataset: Names the images in every figure.
+        split: The evaluated split. On the validation split itself nothing can be promised.
+        work: The workdir, whose cache has the images of the training.
+        data: The data set's folder.
+        console: Where progress is shown.
+        segment: Finds the lungs in images without a mask.
+        ood_folder: A folder with a folder for each kind of images that the model should refuse.
+    """
+    table, config, calibration = source.table, trained.config, trained.calibration
+    images = source.images[table.index.to_numpy()]
+    predict = _asking(trained.serving_model())
+    scored = [label for label in SCORED if label in config.data.classes]
+    has_severity = segment is not None and scored and config.data.kind == "radiograph"
+
+    def validation() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Raises WorkdirMismatch where these are other images than those of the training."""
+        with progress_bar(console) as bar:
+            development, digest = read_training_data(trained, data)
+            known = load_source(development, digest, config, work, "development", bar)
+        used = work.read_split(known.table)
+        rows = used.index[used["split"] == "validation"].to_numpy()
+        return predict(np.asarray(known.images[rows]))["probabilities"], known.classes[rows]
+
+    return EvaluationContext(
+        images=images,
+        predictions=predictions,
+        groups=table["group"].to_numpy(np.str_),
+        paths=table["path"].to_numpy(np.str_),
+        findings=calibration.findings,
+        positive=config.data.positive,
+        dataset=dataset,
+        seed=config.seed,
+        predict=predict,
+        features=_asking(feature_model(trained.model)),
+        lungs=cache(lambda: find_lungs(images, list(table["mask"]), source.dataset.root, segment)),
+        spec=config.preprocessing,
+        quality=calibration.quality,
+        ood=calibration.out_of_distribution,
+        ood_folder=ood_folder,
+        network=trained.model,
+        validation=None if split == "validation" else validation,
+        severity=(
+            (lambda: (scored[0], correlate_severity(trained, data, scored[0], segment)))
+            if has_severity
+            else None
+        ),
+    )
+
+
+def find_lungs(
+    images: Images, masks: Sequence[str], root: Path, segment: Segment | None = None
+) -> LungMasks:
+    """Read the masks that a data set has, and let a segmenter find the others.
+
+    Args:
+        images: uint8, shape (images, height, width, 1).
+        masks: The path of each image's mask, relative to ``root``; empty where there is none.
+        root: The data set's folder.
+        segment: None where there is no segmenter.
+
+    Returns:
+        The masks of at most 1,000 images. One that cannot be read is left out.
+    """
+    chosen = [row for row, mask in enumerate(masks) if mask or segment is not None]
+    chosen = chosen[:: -(-len(chosen) // MAX_MASKS) or 1]
+    size = images.shape[1:3]
+    found = dict(_read_masks([row for row in chosen if masks[row]], masks, root, size))
+    missing = [row for row in chosen if not masks[row]]
+    if segment is not None and missing:
+        found |= zip(missing, segment(np.asarray(images[missing])), strict=True)
+    rows = sorted(found)
+    stacked = np.array([found[row] for row in rows], np.bool_).reshape(-1, *size)
+    return LungMasks(np.array(rows, np.int64), stacked)
+
+
+def _read_masks(
+    rows: Sequence[int], masks: Sequence[str], root: Path, size: tuple[int, int]
+) -> Iterator[tuple[int, Masks]]:
+    for row in rows:
+        try:
+            drawn = decode((root / masks[row]).read_bytes()).pixels
+        except (ImageError, OSError):
+            continue
+        # Some masks are drawn with 255, some with 1.
+        yield row, resize((drawn > drawn.max() / 2).astype(np.uint8) * np.uint8(255), size) > 127
+
+
+def _asking(model: keras.Model) -> Callable[[Images], Any]:
+    return lambda images: model.predict(ImageBatches(images, np.arange(len(images))), verbose=0)

@@ -1,0 +1,215 @@
+"""Could the model have learnt a shortcut: the source, the border, whatever is not the lungs?
+
+Source: Zech 2018, Variable Generalization Performance of a Deep Learning Model to Detect Pneumonia
+in Chest Radiographs; DeGrave 2021, AI for Radiographic COVID-19 Detection Selects Shortcuts over
+Signal; Maguolo 2021, A Critic Evaluation of Methods for COVID-19 Automatic Detection.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from contract.findings import Label
+from contract.manifest import Metric
+from contract.pixels import resize
+from training.metrics import auroc, balanced_accuracy, macro_auroc
+from training.report.checks import Check, CheckResult
+from training.report.context import EvaluationContext, Images, Masks, Rows
+
+FOLDS = 5
+MAX_PROBED = 2000
+MAX_COVERED = 1000
+# Strong enough that a few hundred images do not fit thousands of features by heart.
+INVERSE_PENALTY = 0.1
+MAX_ITERATIONS = 2000
+PROBE = "source_probe_balanced_accuracy"
+CHANCE = "source_probe_chance"
+# The share of the height and of the width that is left at each side.
+BORDER = 0.1
+THUMBNAIL = (32, 32)
+
+
+def source_probe(context: EvaluationContext) -> CheckResult:
+    """Tell the source of an image from the network's pooled features, over all classes and in each.
+
+    Where source and class go together, the probe over all classes also reads the class; within one
+    class it can read nothing but the source.
+    """
+    rows = context.sample(MAX_PROBED)
+    sources = context.predictions.sources[rows]
+    if len(np.unique(sources[with_enough_groups(sources, context.groups[rows])])) < 2:
+        return CheckResult(summary="All images come from one source: nothing to tell apart.")
+    features = context.features(context.images[rows])
+    probed = list(_probe(context, rows, features, None))
+    for number, finding in enumerate(context.findings):
+        members = context.predictions.classes[rows] == number
+        probed += _probe(context, rows[members], features[members], finding.label)
+    parts = [
+        f"{f'within {found.label}' if found.label else 'over all classes'} {found.value:.2f} "
+        f"where guessing gives {chance.value:.2f}"
+        for found, chance in zip(probed[::2], probed[1::2], strict=True)
+    ]
+    return CheckResult(
+        summary=(
+            "A logistic regression on the network's pooled features names an image's source with a "
+            f"balanced accuracy of: {'; '.join(parts)}. What can be read can be used as a shortcut."
+        ),
+        metrics=tuple(probed),
+    )
+
+
+def border_only(context: EvaluationContext) -> CheckResult:
+    """Show the model the border alone, and train a simple learner on the border's pixels alone.
+
+    The inside gets the mean gray that the images have there. The learner sees the border of
+    thumbnails of 32 x 32 pixels, and is asked of images that it was not fitted to.
+    """
+    rows = context.sample(MAX_COVERED)
+    images = np.asarray(context.images[rows])
+    inside = np.broadcast_to(_inside(*images.shape[1:3])[..., np.newaxis], images.shape)
+    seen = context.figures(context.answers_to(covered(images, inside), rows), "border_only")
+    whole = context.figures(context.predictions.of(rows), "whole_image")
+    return CheckResult(
+        summary=(
+            "All but the outer tenth of each side is covered with the mean gray. Hardly any lung "
+            "shows there: an AUROC well above 0.5 is read from markers, collimation, framing or "
+            "padding. The second figure is of a logistic regression on those pixels alone: what "
+            "the border gives away, whether the network uses it or not."
+        ),
+        metrics=(*_aurocs(seen), *_learnt_from_border(context, images, rows)),
+        details=_aurocs(whole),
+    )
+
+
+def lung_masked(context: EvaluationContext) -> CheckResult:
+    """Cover the lungs, and then all but the lungs, with the mean gray of what is covered."""
+    lungs = context.lungs()
+    if not len(lungs.rows):
+        return CheckResult(summary="There is no lung mask for any of these images: not done.")
+    images, masks = np.asarray(context.images[lungs.rows]), lungs.masks[..., np.newaxis]
+    removed, alone = (
+        context.figures(context.answers_to(covered(images, hidden), lungs.rows), f"lungs_{name}")
+        for name, hidden in (("removed", masks), ("only", ~masks))
+    )
+    whole = context.figures(context.predictions.of(lungs.rows), "whole_image")
+    return CheckResult(
+        summary=(
+            f"On {len(lungs.rows)} images with lung masks, of the data set or of a segmenter. "
+            "Without the lungs little should be left of the AUROC, though their outline stays "
+            "visible; with the lungs alone little should be lost."
+        ),
+        metrics=(*_aurocs(removed), *_aurocs(alone)),
+        details=(*whole, *removed, *alone),
+    )
+
+
+def covered(images: Images, hidden: Masks) -> Images:
+    """Paint the hidden places in their mean gray over all images, so that it says nothing.
+
+    Args:
+        images: uint8, shape (images, height, width, 1).
+        hidden: bool, the same shape.
+    """
+    gray = np.uint8(round(float(images[hidden].mean()))) if hidden.any() else np.uint8(0)
+    return np.where(hidden, gray, images)
+
+
+def cross_validated(
+    inputs: NDArray[np.float32], targets: NDArray[np.int64], groups: NDArray[np.str_], seed: int
+) -> NDArray[np.float64]:
+    """Fit a logistic regression to all groups but a fifth, and ask it of that fifth, five times.
+
+    Args:
+        inputs: Shape (images, features).
+        targets: int, shape (images,), each with at least five groups.
+        groups: The group of each image, shape (images,).
+        seed: Of the folds.
+
+    Returns:
+        Probabilities, shape (images, different targets).
+    """
+    learner = make_pipeline(
+        StandardScaler(),
+        LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=MAX_ITERATIONS),
+    )
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    return cross_val_predict(
+        learner, inputs, targets, groups=groups, cv=folds, method="predict_proba"
+    )
+
+
+def with_enough_groups(targets: NDArray[np.generic], groups: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Which images have a target that every fold of a cross-validation can have a part of.
+
+    Returns:
+        bool, shape (images,).
+    """
+    several = [t for t in np.unique(targets) if len(np.unique(groups[targets == t])) >= FOLDS]
+    return np.isin(targets, several)
+
+
+def _probe(
+    context: EvaluationContext, rows: Rows, features: NDArray[np.float32], label: Label | None
+) -> Iterator[Metric]:
+    sources, groups = context.predictions.sources[rows], context.groups[rows]
+    used = with_enough_groups(sources, groups)
+    names, targets = np.unique(sources[used], return_inverse=True)
+    if len(names) < 2:
+        return
+    said = cross_validated(features[used], targets, groups[used], context.seed).argmax(axis=1)
+    found = context.estimated(
+        PROBE, rows[used], lambda weights: balanced_accuracy(said, targets, weights), label
+    )
+    chance = 1 / len(names)
+    yield found
+    yield found.model_copy(
+        update={"name": CHANCE} | dict.fromkeys(("value", "lower", "upper"), chance)
+    )
+
+
+def _aurocs(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
+    """The accuracy of a model that sees nothing is the share of its favourite class."""
+    return tuple(metric for metric in metrics if metric.name.endswith("auroc"))
+
+
+def _inside(height: int, width: int) -> Masks:
+    """All but the outer tenth of each side, bool, shape (height, width)."""
+    inside = np.zeros((height, width), dtype=bool)
+    rows, columns = (max(1, round(BORDER * side)) for side in (height, width))
+    inside[rows:-rows, columns:-columns] = True
+    return inside
+
+
+def _learnt_from_border(
+    context: EvaluationContext, images: Images, rows: Rows
+) -> tuple[Metric, ...]:
+    classes, groups = context.predictions.classes[rows], context.groups[rows]
+    used = with_enough_groups(classes, groups)
+    labels, truth = np.unique(classes[used], return_inverse=True)
+    names = [context.findings[number].label for number in labels]
+    if len(names) < 2 or context.positive not in {None, *names}:
+        return ()
+    small = np.stack([resize(image[..., 0], THUMBNAIL) for image in images[used]])
+    pixels = small[:, ~_inside(*THUMBNAIL)].astype(np.float32)
+    scores = cross_validated(pixels, truth, groups[used], context.seed)
+    name = f"border_pixels_{context.headline}"
+    if context.positive is None:
+        return (context.estimated(name, rows[used], lambda w: macro_auroc(scores, truth, w)),)
+    positive = names.index(context.positive)
+    return (
+        context.estimated(
+            name, rows[used], lambda w: auroc(scores[:, positive], truth == positive, w)
+        ),
+    )
+
+
+SHORTCUTS = (
+    Check("source-probe", "Can the source be read?", source_probe),
+    Check("border-only", "What does the border give away?", border_only),
+    Check("lung-masked", "What is left without the lungs, and without all else?", lung_masked),
+)
