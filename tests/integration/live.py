@@ -94,7 +94,7 @@ def process(
     popen = subprocess.Popen(
         [*arguments, *command],
         cwd=REPOSITORY,
-        env={**os.environ, "PNEUMO_WORKERS": str(workers), **environment},
+        env={**os.environ, "PNEUMO_WORKERS": str(workers), "PNEUMO_PROVIDER": "cpu", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -313,7 +313,7 @@ def test_memory_that_runs_out_is_a_problem_of_its_file_and_nothing_of_it_is_said
         return read(self, upload, model, options)
 
     monkeypatch.setattr(Reader, "read", hungry)
-    with serving(Settings(models_dir=models, port=0, decode_workers=1)) as live:
+    with serving(Settings(models_dir=models, port=0, threads=1)) as live:
         alone = [live.predict(b"hungry"), live.predict(b"strange")]
         files = (("a.jpg", radiograph), ("b", b"hungry"), ("c", b"strange"), ("d.jpg", radiograph))
         several = live.predict_files(*files)
