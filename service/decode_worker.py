@@ -4,6 +4,7 @@ It imports ``contract`` alone, so that a decoder starts fast and is small.
 """
 
 import ctypes
+import os
 import resource
 import signal
 import traceback
@@ -49,8 +50,13 @@ def die_with_parent(number: signal.Signals) -> None:
 
 
 def begin() -> None:
-    """Prepare a new decoder: no core file, and no life beyond its parent's."""
+    """Prepare a new decoder: no core file, no words, and no life beyond its parent's."""
     die_with_parent(signal.SIGKILL)
+    # Native libraries write of what they meet in a file.
+    silence = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(silence, stream)
+    os.close(silence)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

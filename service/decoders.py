@@ -36,8 +36,10 @@ MAX_FILE_BYTES = 850 * MIB
 MIN_FILE_BYTES = 96 * MIB
 WALL_S = 15.0
 """How long one file may take by the clock; a decoder has far less of the CPU."""
-START_S = 8.0
+START_S = 9.0
 """How long a decoder may take to begin with a file; one that takes longer hangs."""
+FIRST_START_S = 60.0
+"""How long the first may take, for which the libraries are read from the disk."""
 END_S = 5.0
 _TASKS = 200
 """Files after which a decoder starts afresh, with all the memory that libraries have kept."""
@@ -217,7 +219,7 @@ class _Decoder:
         self._pool: ProcessPool | None = None
 
     async def start(self) -> None:
-        await self._submit(os.getpid, ())
+        await self._submit(os.getpid, (), FIRST_START_S)
 
     async def run(self, order: DecodeOrder) -> tuple[Radiograph, Images]:
         try:
@@ -247,10 +249,12 @@ class _Decoder:
         ending.start()
         ending.join(END_S)
 
-    async def _submit(self, function: Callable[..., object], args: Sequence[object]) -> object:
+    async def _submit(
+        self, function: Callable[..., object], args: Sequence[object], start_s: float = START_S
+    ) -> object:
         for attempt in range(2):
             try:
-                result = await self._try(function, args)
+                result = await self._try(function, args, start_s)
             except _Hangs:
                 self.works = False
                 await asyncio.to_thread(self.end)
@@ -261,7 +265,9 @@ class _Decoder:
                 return result
         raise AssertionError("the second attempt returns or raises")
 
-    async def _try(self, function: Callable[..., object], args: Sequence[object]) -> object:
+    async def _try(
+        self, function: Callable[..., object], args: Sequence[object], start_s: float
+    ) -> object:
         if self._pool is None:
             # Never fork: the service has threads, whose locks a forked process would keep.
             context = multiprocessing.get_context("forkserver")
@@ -275,7 +281,7 @@ class _Decoder:
             raise _Hangs from None
         waiting = asyncio.wrap_future(future)
         try:
-            await asyncio.wait([waiting], timeout=START_S)
+            await asyncio.wait([waiting], timeout=start_s)
             if not waiting.done() and not future.running():
                 raise _Hangs
             await asyncio.wait([waiting], timeout=WALL_S + END_S)

@@ -49,7 +49,10 @@ class PriorityThreads:
     def run(self, priority: Priority, call: Callable[[], T]) -> asyncio.Future[Timed[T]]:
         """Run a call on a thread; what is cancelled before its turn never runs."""
         future: Future[Timed[T]] = Future()
-        self._waiting[priority].append((future, call, time.perf_counter()))
+        box = [call]
+        # What is cancelled lets go of its image at once, and not when its turn comes.
+        future.add_done_callback(lambda _: box.clear())
+        self._waiting[priority].append((future, box, time.perf_counter()))
         # Each piece of work buys one turn, which goes to whoever is first when it comes.
         self._pool.submit(self._take_turn)
         return asyncio.wrap_future(future)
@@ -62,20 +65,26 @@ class PriorityThreads:
         urgent, routine = self._waiting
         first, second = (routine, urgent) if next(self._turns) % TURNS == 0 else (urgent, routine)
         try:
-            future, call, submitted = first.popleft()
+            future, box, submitted = first.popleft()
         except IndexError:
             # Threads take from two queues, but never more than was put into both.
-            future, call, submitted = second.popleft()
+            future, box, submitted = second.popleft()
         if not future.set_running_or_notify_cancel():
             return
         started = time.perf_counter()
         try:
-            value = call()
+            value = box.pop()()
+        except StopIteration:
+            # Whoever awaited it would take it for the end of their own generator.
+            future.set_exception(RuntimeError("StopIteration"))
         except BaseException as error:  # noqa: BLE001 - handed over, whatever it is
             future.set_exception(error)
         else:
             ran_s = time.perf_counter() - started
             future.set_result(Timed(value, started - submitted, ran_s))
+        finally:
+            # It has the error, whose traceback has this frame: a cycle around the image.
+            del future
 
 
-_Work = tuple[Future[Timed[Any]], Callable[[], Any], float]
+_Work = tuple[Future[Timed[Any]], list[Callable[[], Any]], float]

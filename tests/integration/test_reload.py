@@ -17,7 +17,6 @@ import pytest
 
 from contract.golden import Golden, golden_bytes
 from contract.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, read_manifest, sha256_digest
-from export.golden import add_golden
 from service.repository import ModelRepository, ServedModel
 from service.runtime import OpenModels, open_repository
 from service.settings import Settings
@@ -97,7 +96,7 @@ def test_the_service_follows_its_folder(folder: Path, radiograph: bytes) -> None
 
     with administered(folder) as live:
         session = live.server.runtime.predictor().repository.get("tiny", 1).session
-        add_golden(write_bundle(folder, "tiny", 2))
+        write_golden(write_bundle(folder, "tiny", 2), pneumonia=1.0)
         shutil.rmtree(folder / "unwanted")
         changes = reload(live)
         answered = live.predict(radiograph).json()["model"]["version"]
@@ -166,7 +165,7 @@ def with_half_of_its_model(bundle: Path) -> None:
 
 
 def without_its_golden_answers(bundle: Path) -> None:
-    add_golden(bundle)
+    write_golden(bundle, pneumonia=1.0)
     (bundle / GOLDEN_FILE).unlink()
 
 
