@@ -4,7 +4,7 @@ Each check is a number with the limits that the manifest gives it, and a sentenc
 can take the image again. A model without limits accepts every image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self, get_args
 
@@ -30,6 +30,12 @@ CheckName = Literal[
     "lung_field",
 ]
 Side = Literal["lower", "upper"]
+
+# The order of the output ``quality`` of a graph that measures itself.
+MEASURES: tuple[CheckName, ...] = (
+    *("exposure", "contrast", "sharpness", "noise", "clipping", "collimation"),
+    *("inversion", "rotation", "framing"),
+)
 
 # What to do where a value is beyond a limit. A limit on a side without advice does not exist.
 ADVICE: Mapping[tuple[CheckName, Side], str] = {
@@ -139,6 +145,22 @@ def assess(image: NDArray[np.uint8], rows: int, columns: int, limits: QualityLim
         limits: Of the model.
     """
     values = measure(image[..., 0], rows, columns, limits.position)
+    return Quality(checks=tuple(checked(limit, values[limit.check]) for limit in limits.limits))
+
+
+def judge(
+    measures: Sequence[float] | NDArray[np.floating], rows: int, columns: int, limits: QualityLimits
+) -> Quality:
+    """Hold what was measured by the graph against the limits.
+
+    Args:
+        measures: In the order of ``MEASURES``.
+        rows: Of the radiograph itself, as its file says.
+        columns: As ``rows``.
+        limits: Of the model.
+    """
+    values = dict(zip(MEASURES, map(float, measures), strict=True))
+    values |= {"aspect": columns / rows, "resolution": float(min(rows, columns))}
     return Quality(checks=tuple(checked(limit, values[limit.check]) for limit in limits.limits))
 
 

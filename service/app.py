@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import threading
@@ -97,7 +98,8 @@ def worker_app() -> FastAPI:
     """Make the service of one of several processes, with the settings of the environment."""
     die_with_parent(signal.SIGTERM)
     silence_quoting_libraries()
-    return create_app(read_settings())
+    settings = read_settings()
+    return create_app(settings, log=make_logger(settings.log_level).bind(pid=os.getpid()))
 
 
 @asynccontextmanager

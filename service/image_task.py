@@ -14,7 +14,7 @@ from contract.errors import ImageError
 from contract.lungs import lung_mask, share_inside
 from contract.manifest import ModelManifest
 from contract.preprocessing import PreprocessingSpec, preprocess
-from contract.quality import Quality, assess
+from contract.quality import Quality, assess, judge
 from contract.radiograph import decode
 from service.decoders import DecodedImage
 from service.errors import DeviceLost, ServiceError, UnknownModel
@@ -149,12 +149,16 @@ class ImageTask:
             modality = facts.modality if facts else None
             self.model = self.repository.for_modality(modality, self.options.version)
         check_suitable(facts, self.model.manifest)
-        image = decoded.fit(self.model.manifest.preprocessing)[np.newaxis]
+        wanted = self.model.manifest.preprocessing
+        fitted = decoded.fit(wanted)
+        image = fitted[np.newaxis]
         if self.only_fits or self.model.batched:
             self._let_go_of_pixels(decoded)
             self._spent(started)
             return Fitted(self.model, image)
-        self.decoded = decoded
+        self.decoded = DecodedImage(
+            decoded.radiograph, lambda spec: fitted if spec == wanted else decoded.fit(spec)
+        )
         self._spent(started)
         started = time.perf_counter()
         session: InferenceSession = (alone and self.model.lone) or self.model.session
@@ -168,7 +172,7 @@ class ImageTask:
         assert model is not None and decoded is not None, "it was fitted"  # noqa: S101, PT018
         radiograph, manifest = decoded.radiograph, model.manifest
         rows, columns = radiograph.rows, radiograph.columns
-        quality = _quality(manifest, decoded)
+        quality = _quality(manifest, output, decoded)
         lungs, quality = look_for_lungs(
             self.repository.segmenter,
             manifest,
@@ -214,12 +218,13 @@ class ImageTask:
         self.times += StageTimes(decode_s=time.perf_counter() - started)
 
 
-def _quality(manifest: ModelManifest, decoded: DecodedImage) -> Quality | None:
+def _quality(manifest: ModelManifest, output: ModelOutput, decoded: DecodedImage) -> Quality | None:
     if manifest.quality is None:
         return None
-    radiograph = decoded.radiograph
-    image = decoded.fit(manifest.preprocessing)
-    return assess(image, radiograph.rows, radiograph.columns, manifest.quality)
+    rows, columns = decoded.radiograph.rows, decoded.radiograph.columns
+    if output.quality is not None:
+        return judge(output.quality[0], rows, columns, manifest.quality)
+    return assess(decoded.fit(manifest.preprocessing), rows, columns, manifest.quality)
 
 
 def _familiarity(manifest: ModelManifest, output: ModelOutput) -> Familiarity | None:
