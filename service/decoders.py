@@ -16,7 +16,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +38,7 @@ WALL_S = 15.0
 START_S = 9.0
 """How long a decoder may take to begin with a file; one that takes longer hangs."""
 FIRST_START_S = 60.0
-"""How long the first may take, for which the libraries are read from the disk."""
+"""How long a new one may take, for which the libraries may be read from the disk."""
 END_S = 5.0
 _TASKS = 200
 """Files after which a decoder starts afresh, with all the memory that libraries have kept."""
@@ -99,7 +98,7 @@ class Decoders:
     """A bounded number of decoders that share one memory budget."""
 
     def __init__(self, number: int, memory_bytes: int, max_pixels: int) -> None:
-        """Start with no process: the first begins with ``start``, others when they are needed.
+        """Start with no process: each begins when it is needed, and stays.
 
         Args:
             number: The most decoders.
@@ -122,10 +121,6 @@ class Decoders:
     def depth(self) -> int:
         """How many files wait for a decoder."""
         return len(self._waiting)
-
-    async def start(self) -> None:
-        """Start the first decoder, ahead of the first file that needs it."""
-        await self._all[-1].start()
 
     async def decode(
         self,
@@ -218,12 +213,9 @@ class _Decoder:
         self.works = True
         self._pool: ProcessPool | None = None
 
-    async def start(self) -> None:
-        await self._submit(os.getpid, (), FIRST_START_S)
-
     async def run(self, order: DecodeOrder) -> tuple[Radiograph, Images]:
         try:
-            result = cast("Decoded", await self._submit(decode_file, (order,)))
+            result = await self._submit(order)
         except TimeoutError:
             raise FileTooCostly(
                 f"Decoding the file takes more than {WALL_S:g} s. Send it uncompressed or smaller."
@@ -249,12 +241,10 @@ class _Decoder:
         ending.start()
         ending.join(END_S)
 
-    async def _submit(
-        self, function: Callable[..., object], args: Sequence[object], start_s: float = START_S
-    ) -> object:
+    async def _submit(self, order: DecodeOrder) -> Decoded:
         for attempt in range(2):
             try:
-                result = await self._try(function, args, start_s)
+                result = await self._try(order)
             except _Hangs:
                 self.works = False
                 await asyncio.to_thread(self.end)
@@ -265,17 +255,17 @@ class _Decoder:
                 return result
         raise AssertionError("the second attempt returns or raises")
 
-    async def _try(
-        self, function: Callable[..., object], args: Sequence[object], start_s: float
-    ) -> object:
+    async def _try(self, order: DecodeOrder) -> Decoded:
+        start_s = START_S
         if self._pool is None:
+            start_s = FIRST_START_S
             # Never fork: the service has threads, whose locks a forked process would keep.
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["service.decode_worker"])
+            context.set_forkserver_preload(["pebble.pool.process", "service.decode_worker"])
             self._pool = ProcessPool(1, _TASKS, begin, (), context)
         try:
-            future: Future[object] = await asyncio.to_thread(
-                self._pool.schedule, function, args, timeout=WALL_S
+            future: Future[Decoded] = await asyncio.to_thread(
+                self._pool.schedule, decode_file, (order,), timeout=WALL_S
             )
         except (RuntimeError, OSError):
             raise _Hangs from None

@@ -210,7 +210,6 @@ class Runtime:
             MicroBatcher(self.metrics.batch, self.tracing),
             settings.max_pixels,
         )
-        self._keep(decoders.start())
         self._device = DeviceWatch(partial(_run_on_accelerator, predictor), self.log)
         self.metrics.queue_depth.set_function(lambda: predictor.depth)
         source = model_source(settings)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -30,7 +31,9 @@ HOSTILE = Path(__file__).resolve().parents[3] / "shared" / "cases" / "hostile"
 CEILING_BYTES = 1_000_000_000
 CEILING_CPU_S = 5
 MIB = 1024 * 1024
+COSTLY = as_dicom(np.full((64, 64), 240, np.uint8), TransferSyntaxUID=JPEG2000Lossless)
 SPEC = PreprocessingSpec(height=32, width=32)
+GOOD = as_png(np.full((64, 64), 200, np.uint8))
 CHEAP = DecodeCost(plain=False, memory_bytes=MIB)
 
 
@@ -159,9 +162,7 @@ def test_a_hostile_file_stays_below_the_ceiling_and_the_service_lives(
 
 
 def test_what_is_not_plain_is_answered_as_what_is(service: Process) -> None:
-    pixels = np.full((64, 64), 240, np.uint8)
-
-    answer = post(service, as_dicom(pixels, TransferSyntaxUID=JPEG2000Lossless))
+    answer = post(service, COSTLY)
 
     assert answer.status_code == 200, answer.text
     assert answer.json()["results"][0]["decision"] == "pneumonia"
@@ -191,6 +192,7 @@ def test_a_stop_waits_for_no_decoder_beyond_its_grace_period(tmp_path: Path) -> 
         process(tmp_path, PNEUMO_SHUTDOWN_TIMEOUT_S="1") as running,
         ThreadPoolExecutor(1) as clients,
     ):
+        assert post(running, COSTLY).status_code == 200
         family = descendants(running.popen.pid)
         client = clients.submit(post, running, slow)
         eventually(lambda: "in_flight 1.0" in _metrics(running))
@@ -210,9 +212,11 @@ def test_decoders_end_where_the_service_is_killed(tmp_path: Path) -> None:
     write_bundle(tmp_path)
 
     with process(tmp_path) as running:
-        eventually(lambda: len(descendants(running.popen.pid)) >= 3)
+        assert post(running, COSTLY).status_code == 200
         family = descendants(running.popen.pid)
+        commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in family]
         running.popen.kill()
+        assert any("forkserver" in each for each in commands)
         eventually(lambda: not any(map(alive, family)))
 
 
@@ -220,24 +224,22 @@ def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
     async def run() -> tuple[object, object]:
         decoders = Decoders(1, CEILING_BYTES, 100_000_000)
         slow = slow_file()
-        options = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
+        options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
         cost = DecodeCost(plain=False, memory_bytes=400 * MIB)
         try:
-            await decoders.start()
+            await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
             (decoder,) = [p for p in descendants(os.getpid()) if _is_decoder(p)]
-            work = asyncio.create_task(
-                decoders.decode((slow,), cost, Priority.ROUTINE, **options)  # type: ignore[arg-type]
-            )
+            work = asyncio.create_task(decoders.decode((slow,), cost, Priority.ROUTINE, **options))
             idle = cpu_seconds(decoder)
             await asyncio.to_thread(eventually, lambda: cpu_seconds(decoder) > idle)
             os.kill(decoder, signal.SIGKILL)
             with pytest.raises(FileFailed) as failed:
                 await work
             image = await decoders.decode(
-                (as_png(np.full((64, 64), 200, np.uint8)),),
+                (GOOD,),
                 CHEAP,
                 Priority.ROUTINE,
-                **options,  # type: ignore[arg-type]
+                **options,
             )
             return failed.value, image.fit(SPEC)
         finally:
@@ -252,19 +254,16 @@ def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
 
 
 def test_an_idle_decoder_that_was_killed_is_replaced() -> None:
-    good = as_png(np.full((64, 64), 200, np.uint8))
-
     async def run() -> object:
         decoders = Decoders(1, CEILING_BYTES, 10_000_000)
+        options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
         try:
-            await decoders.start()
+            await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
             (decoder,) = [p for p in descendants(os.getpid()) if _is_decoder(p)]
             os.kill(decoder, signal.SIGKILL)
             # Pebble takes such a pool for broken as soon as it looks.
             await asyncio.sleep(0.3)
-            image = await decoders.decode(
-                (good,), CHEAP, Priority.ROUTINE, frame=1, at_least=SPEC.size, specs=(SPEC,)
-            )
+            image = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
             return image.fit(SPEC)
         finally:
             await decoders.close()
@@ -273,10 +272,8 @@ def test_an_idle_decoder_that_was_killed_is_replaced() -> None:
 
 
 def test_a_file_that_may_never_fit_is_refused_and_one_that_fits_later_waits() -> None:
-    good = as_png(np.full((64, 64), 200, np.uint8))
-
-    too_small = decoded(good, budget=50 * MIB)
-    enough = decoded(good, b"no image at all" * 10, good, budget=100 * MIB)
+    too_small = decoded(GOOD, budget=50 * MIB)
+    enough = decoded(GOOD, b"no image at all" * 10, GOOD, budget=100 * MIB)
 
     assert isinstance(too_small[0], FileTooCostly)
     assert isinstance(enough[0], np.ndarray)

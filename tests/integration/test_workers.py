@@ -47,7 +47,7 @@ def test_what_is_in_work_is_answered_before_the_end_and_no_worker_is_left(
         workers = workers_of(service)
         requests = [clients.submit(post, f"{service.url}/predict") for _ in range(4)]
         # Each request has a connection of its own; what is open is answered by whoever has it.
-        eventually(lambda: "in_flight 0.0" not in get(f"{service.url}/metrics").text)
+        eventually(lambda: get(f"{service.url}/health").json()["in_flight"] > 0)
         service.popen.send_signal(signal.SIGTERM)
         answers = [request.result() for request in requests]
         exit_code = service.popen.wait(timeout=60)
