@@ -8,12 +8,12 @@ from contract.quality import Quality
 from service.heatmap import MEDIA_TYPE, Heatmap
 from service.identifiers import uuid7
 from service.lungs import LungPicture
-from service.prediction import Answer, Prediction, Rejection
+from service.prediction import ImageFailure, ImageResult, Prediction
 from service.problems import describe
-from service.repository import ServedModel
+from service.session import ServedModel
 
 
-def render(prediction: Prediction, request_id: str) -> bytes:
+def write_answer(prediction: Prediction, request_id: str) -> bytes:
     """Write a prediction as ``schemas.PredictionBody`` describes it.
 
     Args:
@@ -27,7 +27,7 @@ def render(prediction: Prediction, request_id: str) -> bytes:
         "execution_provider": prediction.model.session.provider,
         "precision": prediction.model.precision,
         "results": [
-            _answer(result) if isinstance(result, Answer) else _rejection(result, request_id)
+            _result(result) if isinstance(result, ImageResult) else _failure(result, request_id)
             for result in prediction.results
         ],
         "timing_ms": {
@@ -52,14 +52,14 @@ def model_reference(model: ServedModel) -> dict[str, object]:
     }
 
 
-def _answer(answer: Answer) -> dict[str, object]:
-    decision = answer.decision
+def _result(result: ImageResult) -> dict[str, object]:
+    decision = result.decision
     findings = zip(
-        answer.model.manifest.findings, answer.probabilities, decision.present, strict=True
+        result.model.manifest.findings, result.probabilities, decision.present, strict=True
     )
     body: dict[str, object] = {
-        "file": answer.name,
-        "sha256": answer.sha256,
+        "file": result.name,
+        "sha256": result.sha256,
         "status": "ok",
         "decision": decision.label or "refer",
         "reasons": decision.reasons,
@@ -74,23 +74,23 @@ def _answer(answer: Answer) -> dict[str, object]:
             for finding, probability, present in findings
         ],
     }
-    if answer.quality is not None:
-        body["quality"] = _quality(answer.quality)
-    if answer.familiarity is not None:
-        body["out_of_distribution"] = _familiarity(answer.familiarity)
-    if answer.heatmap is not None:
-        body["heatmap"] = _heatmap(answer.heatmap)
-    if answer.lungs is not None:
-        body["lungs"] = _lungs(answer.lungs)
+    if result.quality is not None:
+        body["quality"] = _quality(result.quality)
+    if result.familiarity is not None:
+        body["out_of_distribution"] = _familiarity(result.familiarity)
+    if result.heatmap is not None:
+        body["heatmap"] = _heatmap(result.heatmap)
+    if result.lungs is not None:
+        body["lungs"] = _lungs(result.lungs)
     return body
 
 
-def _rejection(rejection: Rejection, request_id: str) -> dict[str, object]:
+def _failure(failure: ImageFailure, request_id: str) -> dict[str, object]:
     return {
-        "file": rejection.name,
-        "sha256": rejection.sha256,
+        "file": failure.name,
+        "sha256": failure.sha256,
         "status": "error",
-        "problem": describe(rejection.error, request_id),
+        "problem": describe(failure.error, request_id),
     }
 
 

@@ -1,6 +1,11 @@
 """Wires the service together; decides nothing."""
 
 import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from operator import attrgetter
@@ -8,16 +13,16 @@ from operator import attrgetter
 from fastapi import FastAPI
 
 from contract.manifest import INTENDED_USE
-from service import __version__, problems
-from service.direct import DirectRoutes
-from service.logs import Logger, make_logger
+from service import __version__, predict_endpoint, problems
+from service.decode_worker import die_with_parent
+from service.limits import BodyLimit
+from service.logs import Logger, make_logger, silence_quoting_libraries
 from service.middleware import RequestContext
-from service.receiving import BodyLimit
-from service.routes import admin, cards, health, metrics, models, page, predict, v2
+from service.routes import admin, cards, health, metrics, models, page, v2
 from service.routes import problems as problem_routes
 from service.routes.docs import add_docs
 from service.runtime import OpenModels, Runtime, open_repository
-from service.settings import Settings
+from service.settings import Settings, read_settings
 
 _OTHER_DOCUMENT = (
     "The routes below /v2 are not listed here: the Open Inference Protocol, which they follow, has "
@@ -42,7 +47,17 @@ def create_api() -> FastAPI:
         # who does at every one of them.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for module in (predict, v2, health, models, admin, cards, metrics, problem_routes, page):
+    for module in (
+        predict_endpoint,
+        v2,
+        health,
+        models,
+        admin,
+        cards,
+        metrics,
+        problem_routes,
+        page,
+    ):
         api.include_router(module.router)
     problems.install(api)
     add_docs(api)
@@ -66,7 +81,7 @@ def create_app(
     runtime = Runtime(settings, log or make_logger(settings.log_level), open_models)
     app.state.runtime = runtime
     # The last that is added is the first that a request meets.
-    app.add_middleware(DirectRoutes, routes=predict.router.routes)
+    app.add_middleware(predict_endpoint.PredictFirst)
     app.add_middleware(
         BodyLimit,
         max_body_bytes=settings.max_body_bytes,
@@ -79,15 +94,37 @@ def create_app(
     return app
 
 
+def worker_app() -> FastAPI:
+    """Make the service of one of several processes, with the settings of the environment."""
+    die_with_parent(signal.SIGTERM)
+    silence_quoting_libraries()
+    settings = read_settings()
+    return create_app(settings, log=make_logger(settings.log_level).bind(pid=os.getpid()))
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load the models while the probes are already answered; stop when the last answer is sent."""
     runtime: Runtime = app.state.runtime
     loading = asyncio.create_task(runtime.load())
     if runtime.settings.workers > 1:
-        # The other workers of the port answer the probes; this one takes no connection too early.
+        # The other workers answer the probes; this one takes no connection too early.
         await loading
+        _stop_where_it_failed(runtime)
+    elif threading.current_thread() is threading.main_thread():
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, runtime.reload_on_signal)
     yield
     runtime.begin_stopping()
     await loading
     await runtime.close()
+
+
+def _stop_where_it_failed(runtime: Runtime) -> None:
+    """Say in one line why a worker cannot start; uvicorn then stops them all."""
+    if runtime.failure is None:
+        return
+    sys.stderr.write(f"pneumo-serve: {' '.join(str(runtime.failure).split())}\n")
+    # It would write the traceback of what is raised here.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
+    raise runtime.failure

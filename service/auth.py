@@ -1,15 +1,74 @@
-"""The dependency that asks a request for its key.
+"""API keys: which one a caller holds, and what it opens.
 
 Source: RFC 6750 (bearer tokens).
 """
 
+import hashlib
+import hmac
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
 from fastapi import Request
 from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from service.errors import Forbidden
-from service.keys import Scope, authorize
-from service.runtime import runtime_of
+from service.errors import Forbidden, InvalidConfiguration, Unauthenticated
+
+Scope = Literal["predict", "read", "admin"]
+
+
+class ApiKey(BaseModel):
+    """One key's digest and what it opens; the key itself is kept nowhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    scopes: frozenset[Scope]
+
+
+_KEY_FILE = TypeAdapter(dict[str, ApiKey])
+
+
+def read_keys(file: Path) -> tuple[ApiKey, ...]:
+    """Read a key file: ``{name: {"sha256": hex of the key's SHA-256, "scopes": [...]}}``.
+
+    Raises:
+        InvalidConfiguration: The file cannot be read, is not of that form, or has no key.
+    """
+    try:
+        keys = tuple(_KEY_FILE.validate_json(file.read_bytes()).values())
+    except OSError as error:
+        raise InvalidConfiguration(
+            f"PNEUMO_API_KEYS_FILE cannot be read: {error.strerror}."
+        ) from error
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, e["loc"])) or "the file" for e in error.errors())
+        raise InvalidConfiguration(
+            f"PNEUMO_API_KEYS_FILE is not well-formed at {places}."
+        ) from error
+    if not keys:
+        raise InvalidConfiguration("PNEUMO_API_KEYS_FILE has no key.")
+    return keys
+
+
+def authorize(keys: Iterable[ApiKey], token: str | None, scope: Scope) -> None:
+    """Check that a caller's key is known and has a scope.
+
+    Raises:
+        Unauthenticated: There is no key, or it is not known.
+        Forbidden: It is known, but does not have the scope.
+    """
+    if token is None:
+        raise Unauthenticated("Send a key: 'Authorization: Bearer ...'.")
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    # Every key is compared, in constant time, so that the time taken tells nothing of any of them.
+    matches = [key for key in keys if hmac.compare_digest(key.sha256, digest)]
+    if not matches:
+        raise Unauthenticated("The key is not known.")
+    if not any(scope in key.scopes for key in matches):
+        raise Forbidden(f"The key does not have the scope {scope!r}.")
 
 
 class Requires(HTTPBearer):
@@ -33,7 +92,7 @@ class Requires(HTTPBearer):
             Unauthenticated: There is no key, or it is not known.
             Forbidden: It does not have the scope, or there are no keys and the scope is ``admin``.
         """
-        keys = runtime_of(request).keys
+        keys: tuple[ApiKey, ...] | None = request.app.state.runtime.keys
         if keys is None and self._scope == "admin":
             raise Forbidden(
                 "This needs an API key with the scope 'admin', and no keys are configured: "

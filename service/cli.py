@@ -1,5 +1,10 @@
-"""``pneumo-serve``: runs the service, checks its models, writes its OpenAPI document."""
+"""``pneumo-serve``: runs the service, checks its models, writes its OpenAPI document.
 
+What a command needs is imported when it runs: the parent of several processes serves nothing, and
+needs neither models nor routes.
+"""
+
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,15 +13,8 @@ from typing import Annotated
 import typer
 
 from contract.errors import ContractError
-from service.app import create_api
-from service.cpus import available_cpus
 from service.errors import ServiceError
-from service.openapi import to_yaml, write_document
-from service.recorded_split import write_split
-from service.runtime import open_repository
 from service.settings import Provider, read_settings
-from service.thread_split import measure_thread_splits
-from service.workers import cpus_of, start
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve chest image models.")
 ModelsDir = Annotated[Path | None, typer.Option(help="The folder of model bundles.")]
@@ -31,13 +29,29 @@ def run(
     provider: ProviderChoice = None,
 ) -> None:
     """Serve until a signal comes. The PNEUMO_ environment variables hold all other settings."""
+    from service.logs import make_logger
+    from service.server import serve, serve_with_workers
+
+    options = {"host": host, "port": port, "models_dir": models_dir, "provider": provider}
     with _errors_in_one_line():
-        start(read_settings(host=host, port=port, models_dir=models_dir, provider=provider))
+        settings = read_settings(**options)
+        if settings.workers == 1:
+            from service.app import create_app
+
+            serve(create_app(settings))
+            return
+        # Each worker reads its settings from the environment.
+        told = {f"PNEUMO_{name.upper()}": str(v) for name, v in options.items() if v is not None}
+        os.environ.update(told)
+        code = serve_with_workers(settings, "service.app:worker_app", make_logger("info"))
+    raise typer.Exit(code)
 
 
 @app.command()
 def check(models_dir: ModelsDir = None, provider: ProviderChoice = None) -> None:
     """Verify and load every model, run each once, and say where it ran."""
+    from service.runtime import open_repository
+
     with _errors_in_one_line():
         repository = open_repository(read_settings(models_dir=models_dir, provider=provider))
     for model in repository.all():
@@ -49,32 +63,14 @@ def check(models_dir: ModelsDir = None, provider: ProviderChoice = None) -> None
 
 
 @app.command()
-def threads(
-    models_dir: ModelsDir = None,
-    record: Annotated[
-        Path | None, typer.Option(help="Keep the best in this file, PNEUMO_THREAD_SPLIT_FILE.")
-    ] = None,
-) -> None:
-    """Measure how the CPUs are best shared out, on a machine that does nothing else."""
-    with _errors_in_one_line():
-        settings = read_settings(models_dir=models_dir, provider="cpu")
-        splits = measure_thread_splits(settings, cpus_of(settings, 0, available_cpus()))
-        for split in splits:
-            typer.echo(
-                f"{split.images_per_s:.0f} images/s with PNEUMO_DECODE_WORKERS={split.runs} "
-                f"PNEUMO_INFERENCE_WORKERS={split.runs} "
-                f"PNEUMO_INTRA_OP_THREADS={split.intra_op_threads}"
-            )
-        if record is not None:
-            write_split(record, splits[0])
-
-
-@app.command()
 def openapi(
     output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
     check: Annotated[Path | None, typer.Option(help="Fail where this file differs.")] = None,
 ) -> None:
     """Print the OpenAPI document as YAML."""
+    from service.app import create_api
+    from service.openapi import to_yaml, write_document
+
     text = to_yaml(write_document(create_api()))
     if check is not None:
         if check.read_text() != text:

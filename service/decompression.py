@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from service.errors import BodyTooLarge, MalformedInference, UnsupportedEncoding
-from service.receiving import ReceiveBudget
+from service.limits import ReceiveBudget
 
 # As zlib's inflateInit2 takes them: 15 for its own format, 16 more for gzip's.
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}

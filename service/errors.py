@@ -16,6 +16,7 @@ ServiceError
 │   ├── Unauthenticated             no key, or a wrong one
 │   ├── Forbidden                   the key does not have the scope
 │   ├── UnknownModel                no model of that name, or not that version
+│   ├── FileTooCostly               more time or memory to decode than one file may take
 │   ├── ReloadRefused               the served models cannot be changed in that way
 │   └── ClientDisconnected          nobody waits for the answer any more
 ├── Overloaded                      too much work; trying again later helps
@@ -33,8 +34,8 @@ ServiceError
 Source: RFC 9457 (problem details), RFC 9110 section 15 (status codes).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from contract import errors as contract
 
@@ -42,31 +43,11 @@ NOT_READY_RETRY_S = 5
 UPLOADS_RETRY_S = 5
 DEVICE_LOST_RETRY_S = 60
 
-Failure = TypeVar("Failure", bound=BaseException)
-
 
 class ServiceError(Exception):
-    """Base of every error that this package raises.
-
-    It can go from one process to another, and takes its cause along as words.
-    """
+    """Base of every error that this package raises."""
 
     retry_after_s: int | None = None
-
-    def __reduce__(self) -> tuple[object, ...]:
-        cause = None if self.__cause__ is None else str(self.__cause__)
-        return _restored, (type(self), self.args, vars(self).copy(), cause)
-
-
-def _restored(
-    kind: type[ServiceError], args: tuple[object, ...], state: dict[str, object], cause: str | None
-) -> ServiceError:
-    """Make an error again that came from another process."""
-    error = kind.__new__(kind, *args)
-    error.args = args
-    vars(error).update(state)
-    error.__cause__ = None if cause is None else RuntimeError(cause)
-    return error
 
 
 class StartError(ServiceError):
@@ -127,6 +108,10 @@ class Forbidden(RequestError):
 
 class UnknownModel(RequestError):
     """No model of that name, or not that version."""
+
+
+class FileTooCostly(RequestError):
+    """Decoding the file takes more time or memory than one file may take."""
 
 
 class ReloadRefused(RequestError):
@@ -191,7 +176,8 @@ class FileFailed(ServiceError):
     holds the pixels.
     """
 
-    def __init__(self, message: str, kind: str, places: list[str]) -> None:
+    def __init__(self, message: str, kind: str = "", places: Sequence[str] = ()) -> None:
+        # What comes from another process is made from its message alone, and gets the rest then.
         super().__init__(message)
         self.kind = kind
         self.places = places
@@ -199,18 +185,6 @@ class FileFailed(ServiceError):
 
 class OutOfMemory(FileFailed):
     """There was not enough memory for a file."""
-
-
-def without_tracebacks(error: Failure) -> Failure:
-    """Let an error that outlives its place go of the pixels that its tracebacks hold.
-
-    Only an error of this package keeps its cause, which tells the operator why a model did not run:
-    the cause of another may quote the file, or hold all of it.
-    """
-    cause = error.__cause__ if isinstance(error, ServiceError) else None
-    error.__cause__ = None if cause is None else without_tracebacks(cause)
-    error.__context__ = None
-    return error.with_traceback(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +247,9 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     Unauthenticated: ProblemType(401, "unauthenticated", "A valid API key is needed"),
     Forbidden: ProblemType(403, "forbidden", "The API key does not allow this"),
     UnknownModel: ProblemType(404, "unknown-model", "There is no such model"),
+    FileTooCostly: ProblemType(
+        413, "file-too-costly", "Decoding the file takes too much time or memory"
+    ),
     ReloadRefused: ProblemType(409, "reload-refused", "The served models stay as they are"),
     ClientDisconnected: ProblemType(499, "client-disconnected", "The client went away"),
     Overloaded: ProblemType(429, "overloaded", "The service has too much work"),

@@ -17,8 +17,7 @@ from contract.manifest import OOD_SCORE
 from service.inference_protocol.request import IMAGE, InferenceRequest
 from service.prediction import StageTimes
 from service.predictor import Predictor
-from service.repository import ServedModel
-from service.session import ModelOutput
+from service.session import ModelOutput, ServedModel
 from service.tracing import NO_TRACE, RequestTrace
 
 ACTIVATION_MAP = "activation_map"

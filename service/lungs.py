@@ -1,10 +1,11 @@
 """The lungs of a radiograph: found by the segmenter of the model repository, checked and drawn.
 
-The segmenter always runs on the CPU, on the thread that reads the image: it is small, it is asked
-for few images, and an accelerator's one thread is the classifiers'.
+The segmenter always runs on the CPU, on the thread of the image: it is small, it is asked for few
+images, and an accelerator is the classifiers'.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,8 @@ from numpy.typing import NDArray
 from contract.lung_field import LungFieldLimits, is_doubtful, with_lung_field
 from contract.lungs import lung_mask
 from contract.manifest import ModelManifest
-from contract.preprocessing import preprocess
+from contract.preprocessing import PreprocessingSpec
 from contract.quality import Quality
-from contract.radiograph import Radiograph
 from contract.segmenter import LUNG_MASK, SegmenterManifest, is_segmenter, read_segmenter
 from service.heatmap import as_png, heatmap_size
 from service.session import OnnxGraph, SessionOptions
@@ -37,22 +37,25 @@ class LungPicture:
 
 @dataclass(frozen=True, slots=True)
 class LungSegmenter:
-    """A segmenter, ready to run. ``file`` is its graph, where other processes load it too."""
+    """A segmenter, ready to run."""
 
     manifest: SegmenterManifest
     graph: OnnxGraph
-    file: bytes = field(repr=False)
 
-    def find(self, radiograph: Radiograph) -> LungMap:
+    def find(self, image: NDArray[np.uint8]) -> LungMap:
         """Find the lungs.
 
+        Args:
+            image: uint8 (height, width, 1), of the segmenter's size.
+
         Returns:
-            A map of the segmenter's own size.
+            A map of the same size.
 
         Raises:
             InferenceFailed: The graph did not run.
         """
-        return self._run(preprocess(radiograph, self.manifest.preprocessing))
+        found: LungMap = self.graph.run((LUNG_MASK,), image[np.newaxis])[LUNG_MASK][0, ..., 0]
+        return found
 
     def warm(self) -> None:
         """Run once, so that no request pays for what the first run sets up.
@@ -60,19 +63,11 @@ class LungSegmenter:
         Raises:
             InferenceFailed: The graph did not run.
         """
-        self._run(np.zeros((*self.manifest.preprocessing.size, 1), np.uint8))
-
-    def _run(self, image: NDArray[np.uint8]) -> LungMap:
-        found: LungMap = self.graph.run((LUNG_MASK,), image[np.newaxis])[LUNG_MASK][0, ..., 0]
-        return found
+        self.find(np.zeros((*self.manifest.preprocessing.size, 1), np.uint8))
 
 
 def load_segmenter(
-    folder: Path,
-    options: SessionOptions,
-    current: LungSegmenter | None = None,
-    *,
-    keep_file: bool = False,
+    folder: Path, options: SessionOptions, current: LungSegmenter | None = None
 ) -> LungSegmenter | None:
     """Verify, load and warm the segmenter of a model repository.
 
@@ -82,7 +77,6 @@ def load_segmenter(
         folder: The model repository on disk.
         options: How models are run; a segmenter runs on the CPU whatever they say.
         current: The one that serves now.
-        keep_file: Whether other processes are to load the same graph.
 
     Returns:
         None where the repository has none; the current one where it has not changed.
@@ -99,7 +93,7 @@ def load_segmenter(
     if current is not None and manifest == current.manifest:
         return current
     graph = OnnxGraph(file, manifest, replace(options, provider="cpu"))
-    segmenter = LungSegmenter(manifest, graph, file if keep_file else b"")
+    segmenter = LungSegmenter(manifest, graph)
     segmenter.warm()
     return segmenter
 
@@ -107,7 +101,7 @@ def load_segmenter(
 def look_for_lungs(
     segmenter: LungSegmenter | None,
     model: ModelManifest,
-    radiograph: Radiograph,
+    fit: Callable[[PreprocessingSpec], NDArray[np.uint8]],
     quality: Quality | None,
     *,
     drawn: bool,
@@ -119,7 +113,7 @@ def look_for_lungs(
     Args:
         segmenter: None where there is none; nothing is found then.
         model: The classifier that the image is for. On a slice of a CT there is nothing to find.
-        radiograph: The image; what a classifier sees of it may be another size or be enhanced.
+        fit: Gives the image in a size: what the classifier sees of it may be another.
         quality: Of the image; None where the classifier has no limits.
         drawn: Whether the lungs are to be drawn.
 
@@ -135,7 +129,7 @@ def look_for_lungs(
     limits = _limits_in_doubt(segmenter, quality)
     if not drawn and limits is None:
         return None, quality
-    lungs = segmenter.find(radiograph)
+    lungs = segmenter.find(fit(segmenter.manifest.preprocessing))
     if quality is not None and limits is not None:
         quality = with_lung_field(quality, lung_mask(lungs, lungs.shape), limits)
     return lungs, quality

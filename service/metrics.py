@@ -20,11 +20,12 @@ from prometheus_client.process_collector import ProcessCollector
 
 from contract.decision import Reason
 from contract.findings import Label
-from service.batch_plan import SIZES
+from service.batcher import SIZES
 from service.inference import Inference
-from service.prediction import Answer, Prediction, StageTimes
+from service.prediction import ImageResult, Prediction, StageTimes
 from service.problems import problem_type
-from service.repository import ModelRepository, ServedModel
+from service.repository import ModelRepository
+from service.session import ServedModel
 
 METRICS_MEDIA_TYPE = CONTENT_TYPE_LATEST
 STAGES = ("decode", "queue", "inference", "encode", "total")
@@ -100,7 +101,7 @@ class Metrics:
             encode_s: Seconds that it took to write the answer; None where a problem was written.
         """
         for result in prediction.results:
-            if isinstance(result, Answer):
+            if isinstance(result, ImageResult):
                 self._answer(result)
             else:
                 self._rejected(problem_type(result.error).slug).inc()
@@ -147,7 +148,7 @@ class Metrics:
         """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
-    def _answer(self, answer: Answer) -> None:
+    def _answer(self, answer: ImageResult) -> None:
         of, decision = self._of(answer.model), answer.decision
         of.spent(answer.times)
         of.decision(decision.label or "refer").inc()

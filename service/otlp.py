@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from service import __version__
-from service.repository import ServedModel
+from service.session import ServedModel
 from service.tracing import RequestTrace, StageSpan
 
 EXPORT_TIMEOUT_S = 5

@@ -7,13 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.decision import Decision, Familiarity
-from contract.errors import ImageError
 from contract.quality import Quality
-from service.errors import FileFailed, InferenceFailed
 from service.heatmap import Heatmap
 from service.lungs import LungPicture
 from service.priorities import Priority
-from service.repository import ServedModel
+from service.session import ServedModel
 from service.tracing import NO_TRACE, RequestTrace
 
 
@@ -21,21 +19,16 @@ from service.tracing import NO_TRACE, RequestTrace
 class Upload:
     """One file as it came. ``name`` is the client's name for it, None for a raw body.
 
-    The bytes stay in the pieces in which they arrived until a decode thread joins them, or they are
-    copied to an engine: joining 64 MiB on the event loop would hold up everybody else.
+    The bytes stay in the pieces in which they arrived until a thread joins them: joining 64 MiB on
+    the event loop would hold up everybody else.
     """
 
     name: str | None
     chunks: tuple[bytes, ...]
 
-    @property
-    def size(self) -> int:
-        """How many bytes it has."""
-        return sum(map(len, self.chunks))
-
     def data(self) -> bytes:
         """The whole file."""
-        return b"".join(self.chunks)
+        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
 
     def sha256(self) -> str:
         """The digest of the whole file, in hexadecimal; takes no memory for joining it."""
@@ -77,7 +70,7 @@ class StageTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ImageResult:
     """What the model says of one file. ``probabilities`` is float32 (classes,), 0 to 1.
 
     ``quality`` and ``familiarity`` are None where the model has no limits for them, ``heatmap`` and
@@ -97,13 +90,13 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class ImageFailure:
     """A file that cannot be read, or on which the service failed, and why."""
 
     name: str | None
     sha256: str
     times: StageTimes
-    error: ImageError | InferenceFailed | FileFailed
+    error: Exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +107,6 @@ class Prediction:
     """
 
     model: ServedModel
-    results: tuple[Answer | Rejection, ...]
+    results: tuple[ImageResult | ImageFailure, ...]
     times: StageTimes
     total_s: float

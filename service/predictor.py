@@ -2,95 +2,70 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import ImageError
-from service.answering import make_answer, read_and_answer
-from service.batching import DynamicBatcher
-from service.engines.pool import Engines
-from service.engines.wire import Order, Outcome
-from service.errors import FileFailed, InferenceFailed, ServiceError, without_tracebacks
-from service.executors import PriorityExecutor
-from service.logs import file_failed
+from service.batcher import MicroBatcher
+from service.decoders import Decoders
+from service.errors import InferenceFailed
+from service.image_task import Costly, Fitted, ImageTask, Step
 from service.prediction import (
-    Answer,
+    ImageFailure,
+    ImageResult,
     Prediction,
     PredictionOptions,
-    Rejection,
     StageTimes,
     Upload,
 )
-from service.priorities import Priority
-from service.reading import Pending, Reader
-from service.repository import ModelRepository, ServedModel
-from service.session import ModelOutput
-from service.stages import Timed, finish
+from service.priorities import Priority, PriorityThreads, Timed
+from service.repository import ModelRepository
+from service.session import ModelOutput, ServedModel
 from service.tracing import NO_TRACE, RequestTrace
 
-SMALL_FILE_BYTES = 1024 * 1024
-"""Others may have to wait for a file up to this, as it is read in step with theirs."""
+T = TypeVar("T")
 
 
 class Predictor:
-    """Reads images and runs models, on threads of its own or in engines."""
+    """Reads images and runs models, each image on one thread."""
 
     def __init__(
         self,
         repository: ModelRepository,
-        workers: PriorityExecutor,
-        batcher: DynamicBatcher,
+        threads: PriorityThreads,
+        decoders: Decoders,
+        batcher: MicroBatcher,
         max_pixels: int,
     ) -> None:
         """Take the parts.
 
         Args:
-            repository: The models.
-            workers: Threads that decode, draw, and run what gains nothing from batches on the CPU.
-            batcher: Runs the other models.
+            repository: The models that new requests are answered with; a reload sets another.
+            threads: They do all but what follows.
+            decoders: Decode what is not plain.
+            batcher: Runs models that are on an accelerator.
             max_pixels: The largest image, as its header says.
         """
-        self._serving = _Serving(Reader(repository, max_pixels), None)
-        self._workers = workers
+        self.repository = repository
+        self._threads = threads
+        self._decoders = decoders
         self._batcher = batcher
+        self._max_pixels = max_pixels
+        self._in_work = 0
 
     @property
-    def repository(self) -> ModelRepository:
-        """The models that new requests are answered with."""
-        return self._serving.reader.repository
-
-    @property
-    def engines(self) -> Engines | None:
-        """The processes that new requests are read by; None where threads do."""
-        return self._serving.engines
-
-    @property
-    def waits_for_engines(self) -> bool:
-        """Whether all of them have died, and none is there again yet."""
-        return self.engines is not None and not self.engines.alive
-
-    def serve(self, repository: ModelRepository, engines: Engines | None = None) -> None:
-        """Answer new requests with these models; one that has begun keeps those it began with.
-
-        Args:
-            repository: The models.
-            engines: What reads images for them, started; None leaves that to the threads here.
-        """
-        before = self._serving
-        self._serving = _Serving(replace(before.reader, repository=repository), engines)
-        if before.engines is not None and before.engines is not engines:
-            before.engines.retire()
+    def can_decode(self) -> bool:
+        """Whether files that are not plain can be decoded now."""
+        return self._decoders.available
 
     @property
     def depth(self) -> int:
-        """How many images wait for a thread or for a batch."""
-        engines = 0 if self.engines is None else self.engines.depth
-        return engines + self._workers.depth + self._batcher.depth
+        """How many images wait: for a thread, for a decoder, or for a batch."""
+        return self._threads.depth + self._decoders.depth + self._batcher.depth
 
     async def predict(self, uploads: Sequence[Upload], options: PredictionOptions) -> Prediction:
         """Read every file and answer it; one that fails does not hold up the others.
@@ -103,11 +78,20 @@ class Predictor:
             DeviceLost: The accelerator does not run any more.
         """
         started = time.perf_counter()
-        serving = self._serving
-        with serving.held():
-            model, results = await self._all(uploads, serving, options)
+        # A reload meanwhile changes nothing for a request that has begun.
+        repository = self.repository
+        model = repository.get(options.model, options.version) if options.model else None
+        waiting = iter(uploads)
+        results: list[ImageResult | ImageFailure] = []
+        while model is None and (upload := next(waiting, None)) is not None:
+            result = await self._one(upload, None, repository, options)
+            results.append(result)
+            model = result.model if isinstance(result, ImageResult) else None
+        results += await asyncio.gather(
+            *(self._one(each, model, repository, options) for each in waiting)
+        )
         return Prediction(
-            model=model,
+            model=model or repository.get(None, options.version),
             results=tuple(results),
             times=sum((result.times for result in results), StageTimes()),
             total_s=time.perf_counter() - started,
@@ -132,7 +116,7 @@ class Predictor:
         activation_map: bool = False,
         trace: RequestTrace = NO_TRACE,
     ) -> asyncio.Future[Timed[ModelOutput]]:
-        """Run a model on one image, in a batch with others where that pays.
+        """Run a model on one image, on an accelerator in a batch with others.
 
         Args:
             model: The model.
@@ -145,13 +129,13 @@ class Predictor:
             What to await; it raises InferenceFailed where the model did not run, and DeviceLost
             where the accelerator does not run any more.
         """
-        if not model.queued:
-            run = partial(model.session.run, image, activation_map=activation_map)
-            return self._workers.run(priority, run)
-        future = self._batcher.submit(
-            model, image, priority, activation_map=activation_map, trace=trace
+        if model.batched:
+            return self._batcher.run(
+                model, image, priority, activation_map=activation_map, trace=trace
+            )
+        return self._threads.run(
+            priority, partial(model.session.run, image, activation_map=activation_map)
         )
-        return asyncio.wrap_future(future)
 
     async def infer_file(
         self,
@@ -176,152 +160,96 @@ class Predictor:
 
         Raises:
             ImageError: The file is no image, or none that the model takes.
+            FileTooCostly: It takes more time or memory to decode than one file may.
             FileFailed: It met an error that nobody foresaw.
             InferenceFailed: The model did not run.
             DeviceLost: The accelerator does not run any more.
         """
-        reader = self._serving.reader
-        with self._batcher.expecting():
-            try:
-                fitted = await self._workers.run(priority, partial(reader.fit, data, model))
-            except ImageError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, it may quote the file
-                raise file_failed(error) from None
-            trace.stage("queue", fitted.waited_s, fitted.ran_s)
-            trace.stage("decode", fitted.ran_s)
-            run = self.infer(
-                model, fitted.value, priority, activation_map=activation_map, trace=trace
-            )
-        try:
-            output = await run
-        finally:
-            # It has the error, whose traceback has this frame: a cycle around the file.
-            del run
-        trace.stage("queue", output.waited_s, output.ran_s)
-        trace.stage("inference", output.ran_s)
-        waited_s = fitted.waited_s + output.waited_s
-        return output.value, StageTimes(fitted.ran_s, waited_s, output.ran_s)
+        options = PredictionOptions(priority=priority, heatmap=activation_map, trace=trace)
+        upload = Upload(None, (bytes(data),))
+        task = ImageTask(upload, model, self.repository, options, self._max_pixels, only_fits=True)
+        step = await self._read(task)
+        if isinstance(step, ImageFailure):
+            raise step.error
+        assert isinstance(step, Fitted), "nothing else is asked for"  # noqa: S101
+        output = await self._infer(task, step)
+        return output, task.times
 
-    def close(self) -> None:
-        """Finish what is queued, then stop the threads."""
-        self._workers.close()
-        self._batcher.close()
-
-    async def _all(
-        self, uploads: Sequence[Upload], serving: "_Serving", options: PredictionOptions
-    ) -> tuple[ServedModel, list[Answer | Rejection]]:
-        model = serving.named(options) if options.model is not None else None
-        waiting = iter(uploads)
-        results: list[Answer | Rejection] = []
-        while model is None and (upload := next(waiting, None)) is not None:
-            result = await self._one(upload, None, serving, options)
-            results.append(result)
-            model = result.model if isinstance(result, Answer) else None
-        results += await asyncio.gather(
-            *(self._one(each, model, serving, options) for each in waiting)
-        )
-        return model or serving.named(options), results
+    async def close(self) -> None:
+        """Finish what is queued, then stop the threads and the decoders."""
+        await self._decoders.close()
+        await asyncio.to_thread(self._threads.close)
+        await asyncio.to_thread(self._batcher.close)
 
     async def _one(
         self,
         upload: Upload,
         model: ServedModel | None,
-        serving: "_Serving",
+        repository: ModelRepository,
         options: PredictionOptions,
-    ) -> Answer | Rejection:
+    ) -> ImageResult | ImageFailure:
+        task = ImageTask(upload, model, repository, options, self._max_pixels)
+        self._in_work += 1
         try:
-            return await self._read_and_answer(upload, model, serving, options)
-        except FileFailed as error:
-            failure = without_tracebacks(error)
-        except ServiceError:
-            # It is not of this file alone.
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other files are answered
-            failure = file_failed(error)
-        # Only now, when the traceback has let go of what it held.
-        digest = await self._workers.run(options.priority, upload.sha256)
-        return Rejection(upload.name, digest.value, StageTimes(), failure)
-
-    def _begin(
-        self,
-        upload: Upload,
-        model: ServedModel | None,
-        serving: "_Serving",
-        options: PredictionOptions,
-    ) -> asyncio.Future[Timed[Outcome]]:
-        if serving.engines is not None:
-            return serving.engines.run(options.priority, Order.of(model, options), upload)
-        stages = read_and_answer(upload, model, serving.reader, options)
-        # What runs elsewhere goes there as soon as it is read.
-        waits = (model or serving.reader.repository.get()).queued
-        if waits or upload.size > SMALL_FILE_BYTES:
-            return self._workers.run(options.priority, partial(finish, stages))
-        cohort = (model and model.bundle, options.heatmap)
-        return self._workers.run_stages(options.priority, stages, cohort)
-
-    async def _read_and_answer(
-        self,
-        upload: Upload,
-        model: ServedModel | None,
-        serving: "_Serving",
-        options: PredictionOptions,
-    ) -> Answer | Rejection:
-        with self._batcher.expecting():
-            begun = await self._begin(upload, model, serving, options)
-            options.trace.stage("queue", begun.waited_s, begun.ran_s)
-            _trace(options.trace, begun.value.times)
-            waited = StageTimes(queue_s=begun.waited_s)
-            if not isinstance(begun.value, Pending):
-                return replace(begun.value, times=begun.value.times + waited)
-            reading, times = begun.value.reading, begun.value.times + waited
-            run = self.infer(
-                reading.model,
-                reading.image,
-                options.priority,
-                activation_map=options.heatmap,
-                trace=options.trace,
-            )
-        try:
-            output = await run
-        except InferenceFailed as error:
-            return Rejection(upload.name, reading.sha256, times, without_tracebacks(error))
+            step = await self._read(task)
+            if isinstance(step, Fitted):
+                try:
+                    output = await self._infer(task, step)
+                except InferenceFailed as error:
+                    step = task.failure(error)
+                else:
+                    step = await self._on_thread(task, partial(task.finish, output))
         finally:
-            # It has the error, whose traceback has this frame: a cycle around the file.
-            del run
-        options.trace.stage("queue", output.waited_s, output.ran_s)
-        options.trace.stage("inference", output.ran_s)
-        times += StageTimes(queue_s=output.waited_s, inference_s=output.ran_s)
-        finish = partial(make_answer, upload.name, reading, output.value, times)
-        return (
-            (await self._workers.run(options.priority, finish)).value
-            if options.heatmap
-            else finish()
+            self._in_work -= 1
+        assert isinstance(step, ImageResult | ImageFailure), "it has come to its end"  # noqa: S101
+        return replace(step, times=task.times)
+
+    async def _read(self, task: ImageTask) -> Step:
+        """Decode the file, here or in a decoder, and go on as far as the task goes."""
+        step = await self._on_thread(task, lambda: task.begin(alone=self._in_work == 1))
+        if not isinstance(step, Costly):
+            return step
+        started = time.perf_counter()
+        try:
+            decoded = await self._decoders.decode(
+                task.upload.chunks,
+                step.cost,
+                task.options.priority,
+                frame=task.options.frame,
+                at_least=task.hint.preprocessing.size,
+                specs=task.specs(),
+            )
+        except Exception as error:  # noqa: BLE001 - sorted out there
+            return task.failure(error)
+        finally:
+            decode_s = time.perf_counter() - started
+            task.times += StageTimes(decode_s=decode_s)
+            task.options.trace.stage("decode", decode_s)
+        return await self._on_thread(task, lambda: task.fit(decoded, alone=self._in_work == 1))
+
+    async def _infer(self, task: ImageTask, fitted: Fitted) -> ModelOutput:
+        options = task.options
+        done = await self.infer(
+            fitted.model,
+            fitted.image,
+            options.priority,
+            activation_map=options.heatmap,
+            trace=options.trace,
         )
+        options.trace.stage("queue", done.waited_s, done.ran_s)
+        options.trace.stage("inference", done.ran_s)
+        task.times += StageTimes(queue_s=done.waited_s, inference_s=done.ran_s)
+        return done.value
 
-
-@dataclass(frozen=True, slots=True)
-class _Serving:
-    """What a request is answered with, from its beginning to its end."""
-
-    reader: Reader
-    engines: Engines | None
-
-    def named(self, options: PredictionOptions) -> ServedModel:
-        """The model that a request names, or the default one.
-
-        Raises:
-            UnknownModel: There is no such model or version.
-        """
-        return self.reader.repository.get(options.model, options.version)
-
-    def held(self) -> AbstractContextManager[None]:
-        """Keep the engines from ending while a request needs them."""
-        return nullcontext() if self.engines is None else self.engines.held()
-
-
-def _trace(trace: RequestTrace, times: StageTimes) -> None:
-    """Record what was done with a file in one go: first it was read, then its model ran."""
-    trace.stage("decode", times.decode_s, times.inference_s)
-    if times.inference_s:
-        trace.stage("inference", times.inference_s)
+    async def _on_thread(self, task: ImageTask, call: Callable[[], T]) -> T:
+        """Do a part of an image's work on a thread, and record where the time went."""
+        before = task.times
+        done = await self._threads.run(task.options.priority, call)
+        trace = task.options.trace
+        inference_s = task.times.inference_s - before.inference_s
+        trace.stage("queue", done.waited_s, done.ran_s)
+        trace.stage("decode", done.ran_s - inference_s, inference_s)
+        if inference_s:
+            trace.stage("inference", inference_s)
+        task.times += StageTimes(queue_s=done.waited_s)
+        return done.value

@@ -1,15 +1,19 @@
-"""Who goes first, and who is not forgotten for that."""
+"""Threads that run what waits, urgent work first; routine work never starves."""
 
+import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 TURNS = 5
-"""Of so many turns the last is not the most urgent work's, so that routine work never starves."""
+"""Of so many turns the last belongs to routine work."""
 
 
 class Priority(IntEnum):
@@ -19,47 +23,68 @@ class Priority(IntEnum):
     ROUTINE = 1
 
 
-class PriorityQueue(Generic[T]):
-    """What waits, urgent items first, but every fifth turn the other way round."""
+@dataclass(frozen=True, slots=True)
+class Timed(Generic[T]):
+    """A result, how many seconds its work waited, and how many it ran."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._items: tuple[deque[T], ...] = tuple(deque() for _ in Priority)
+    value: T
+    waited_s: float
+    ran_s: float
+
+
+class PriorityThreads:
+    """A thread pool whose next piece of work is chosen when a thread is free."""
+
+    def __init__(self, threads: int) -> None:
+        """Start with nothing waiting."""
+        self._pool = ThreadPoolExecutor(threads, "image")
+        self._waiting: tuple[deque[_Work], ...] = tuple(deque() for _ in Priority)
         self._turns = count(1)
 
-    def __len__(self) -> int:
-        """How many items wait."""
-        return sum(map(len, self._items))
+    @property
+    def depth(self) -> int:
+        """How many pieces of work wait."""
+        return sum(map(len, self._waiting))
 
-    def put(self, priority: Priority, item: T) -> None:
-        """Have an item wait behind the others of its priority."""
-        self._items[priority].append(item)
+    def run(self, priority: Priority, call: Callable[[], T]) -> asyncio.Future[Timed[T]]:
+        """Run a call on a thread; what is cancelled before its turn never runs."""
+        future: Future[Timed[T]] = Future()
+        box = [call]
+        # What is cancelled lets go of its image at once, and not when its turn comes.
+        future.add_done_callback(lambda _: box.clear())
+        self._waiting[priority].append((future, box, time.perf_counter()))
+        # Each piece of work buys one turn, which goes to whoever is first when it comes.
+        self._pool.submit(self._take_turn)
+        return asyncio.wrap_future(future)
 
-    def put_back(self, priority: Priority, item: T) -> None:
-        """Have an item that was taken wait before the others of its priority."""
-        self._items[priority].appendleft(item)
+    def close(self) -> None:
+        """Finish what waits, then stop the threads."""
+        self._pool.shutdown()
 
-    def waiting(self, priority: Priority) -> int:
-        """How many items of a priority wait."""
-        return len(self._items[priority])
+    def _take_turn(self) -> None:
+        urgent, routine = self._waiting
+        first, second = (routine, urgent) if next(self._turns) % TURNS == 0 else (urgent, routine)
+        try:
+            future, box, submitted = first.popleft()
+        except IndexError:
+            # Threads take from two queues, but never more than was put into both.
+            future, box, submitted = second.popleft()
+        if not future.set_running_or_notify_cancel():
+            return
+        started = time.perf_counter()
+        try:
+            value = box.pop()()
+        except StopIteration:
+            # Whoever awaited it would take it for the end of their own generator.
+            future.set_exception(RuntimeError("StopIteration"))
+        except BaseException as error:  # noqa: BLE001 - handed over, whatever it is
+            future.set_exception(error)
+        else:
+            ran_s = time.perf_counter() - started
+            future.set_result(Timed(value, started - submitted, ran_s))
+        finally:
+            # It has the error, whose traceback has this frame: a cycle around the image.
+            del future
 
-    def take_urgent(self) -> T | None:
-        """The next urgent item, before its turn, which counts as one; None where none waits."""
-        items = self._items[Priority.STAT]
-        if not items:
-            return None
-        next(self._turns)
-        return items.popleft()
 
-    def take_if(self, priority: Priority, fits: Callable[[T], bool]) -> T | None:
-        """The next item of a priority, where it fits; None where it does not, or nothing waits."""
-        items = self._items[priority]
-        return items.popleft() if items and fits(items[0]) else None
-
-    def take(self) -> T | None:
-        """The next item; None where nothing waits."""
-        fair = next(self._turns) % TURNS == 0
-        for items in reversed(self._items) if fair else self._items:
-            if items:
-                return items.popleft()
-        return None
+_Work = tuple[Future[Timed[Any]], list[Callable[[], Any]], float]

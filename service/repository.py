@@ -1,13 +1,12 @@
 """The models that are served: found, verified, loaded, warmed, and looked up.
 
-What is loaded is one immutable mapping: ``service.reloading`` puts another in its place, between
-two requests, when the folder has changed.
+What is loaded is one immutable mapping: ``service.reload`` puts another in its place, between two
+requests, when the folder has changed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,43 +14,17 @@ from contract.errors import InvalidManifest
 from contract.golden import Golden, read_golden
 from contract.manifest import ModelManifest, Precision, read_manifest, read_verified_model
 from contract.segmenter import is_segmenter
-from service.batch_plan import SINGLE_IMAGES, BatchPlan, measure_plan, warm
+from service.batcher import SIZES
 from service.errors import NoModel, UnknownModel
 from service.lungs import LungSegmenter
-from service.replicas import replicas_of
-from service.session import CPU, InferenceSession
+from service.session import InferenceSession, ServedModel
+
+__all__ = ["ModelRepository", "OpenSession", "ServedModel", "load_model", "load_repository"]
 
 OpenSession = Callable[[bytes, ModelManifest], InferenceSession]
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """One version of one model, ready to run, in the batches that suit it on this machine.
-
-    ``file`` is the graph, as it was verified, where other processes load it too, whatever has
-    become of the folder since.
-    """
-
-    manifest: ModelManifest
-    session: InferenceSession
-    plan: BatchPlan = SINGLE_IMAGES
-    precision: Precision = "fp32"
-    file: bytes = field(default=b"", repr=False)
-
-    @property
-    def digest(self) -> str:
-        """That of the file that runs."""
-        return self.manifest.digests[self.precision]
-
-    @property
-    def queued(self) -> bool:
-        """Whether its images wait for a batch, or for the accelerator, which runs one at a time."""
-        return self.plan.batches or self.session.provider != CPU
-
-    @property
-    def bundle(self) -> str:
-        """Where it lies in the models folder, ``<name>/<version>``."""
-        return f"{self.manifest.name}/{self.manifest.version}"
+WantedPrecision = Precision | Literal["auto"]
+CPUINFO = Path("/proc/cpuinfo")
+_INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni"})
 
 
 class ModelRepository:
@@ -149,31 +122,24 @@ def widest(manifests: Iterable[ModelManifest]) -> ModelManifest:
 
 def load_repository(
     folder: Path,
-    open_session: OpenSession,
+    load: Callable[[Path], ServedModel],
     default: str | None = None,
     segmenter: LungSegmenter | None = None,
-    precision: Precision = "fp32",
-    *,
-    keep_files: bool = False,
 ) -> ModelRepository:
     """Read every classifier ``<folder>/<name>/<version>/``, verify it, load it, and warm it.
 
     Args:
         folder: The model repository on disk.
-        open_session: Makes a session of a graph's bytes and its manifest.
+        load: Verifies, loads and warms one bundle.
         default: The name of the default model.
         segmenter: Finds the lungs for them.
-        precision: The wanted one.
-        keep_files: Whether other processes are to load the same graphs.
 
     Raises:
         NoModel: There is no bundle, or not the default.
         ManifestError: A bundle is not what its manifest says.
         ProviderUnavailable: The asked-for execution provider does not run here.
     """
-    bundles = find_bundles(folder).values()
-    load = partial(load_model, open_session=open_session, precision=precision, keep_file=keep_files)
-    models = map(load, bundles)
+    models = map(load, find_bundles(folder).values())
     return ModelRepository(by_name_and_version(models), default, segmenter)
 
 
@@ -204,9 +170,8 @@ def find_bundles(folder: Path) -> Mapping[str, Path]:
 def load_model(
     bundle: Path,
     open_session: OpenSession,
-    precision: Precision = "fp32",
-    *,
-    keep_file: bool = False,
+    precision: WantedPrecision = "fp32",
+    open_lone: OpenSession | None = None,
 ) -> ServedModel:
     """Verify a bundle, load it, compare its golden answers, and warm it.
 
@@ -214,8 +179,9 @@ def load_model(
         bundle: ``<models>/<name>/<version>``.
         open_session: Makes a session of a graph's bytes and its manifest.
         precision: The wanted one; a bundle that lacks it is served in fp32, which is slower but
-            what every other precision is measured against.
-        keep_file: Whether other processes are to load the same graph.
+            what every other precision is measured against. ``auto`` is INT8 where this CPU gains by
+            it.
+        open_lone: Makes the session for a lone image on the CPU.
 
     Raises:
         ManifestError: It is not what its manifest says, or answers otherwise.
@@ -229,21 +195,45 @@ def load_model(
             f"{bundle.parent.name}/{bundle.name} holds {manifest.name} version {manifest.version}. "
             "Rename the folder."
         )
-    found = precision if precision in manifest.digests else "fp32"
-    file = read_verified_model(bundle, manifest, found)
-    session = open_session(file, manifest)
     golden = read_golden(bundle, manifest)
-    first, *others = replicas = replicas_of(session)
+    wanted = ("int8" if gains_by_int8() else "fp32") if precision == "auto" else precision
+    found: Precision = wanted if wanted in manifest.digests else "fp32"
+    file = read_verified_model(bundle, manifest, found)
+    model = ServedModel(manifest, open_session(file, manifest), found)
+    if model.batched and precision == "auto" and found != "fp32":
+        # An accelerator has no use for the file that is made for CPUs.
+        return load_model(bundle, open_session, "fp32")
+    if not model.batched and open_lone is not None:
+        model = ServedModel(manifest, model.session, found, open_lone(file, manifest))
     if golden is not None:
-        for replica in replicas:
-            _check_golden(replica, golden, found)
-    plan = measure_plan(first, manifest)
-    for other in others:
-        warm(other, manifest, plan)
-    return ServedModel(manifest, session, plan, found, file if keep_file else b"")
+        _check_golden(model.session, golden, found)
+    for session in filter(None, (model.session, model.lone)):
+        _warm(session, manifest, SIZES if model.batched else SIZES[:1])
+    return model
+
+
+def gains_by_int8(cpuinfo: Path = CPUINFO) -> bool:
+    """Whether this CPU multiplies 8-bit integers fast, as its flags say.
+
+    Flags and no measurement: a restart never changes what is answered.
+    """
+    try:
+        text = cpuinfo.read_text()
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return not _INT8_FLAGS.isdisjoint(flags.split())
 
 
 def _check_golden(session: InferenceSession, golden: Golden, precision: Precision) -> None:
-    # One at a time: every model runs single images, whatever else its plan is going to be.
+    # One at a time: every model runs single images, in whatever batches it runs besides.
     answers = [session.run(golden.images[i : i + 1]) for i in range(len(golden.images))]
     golden.check(np.concatenate([answer.probabilities for answer in answers]), precision)
+
+
+def _warm(session: InferenceSession, manifest: ModelManifest, sizes: Iterable[int]) -> None:
+    """Run every size once, so that no request pays for what a first run sets up."""
+    for size in sizes:
+        images = np.zeros((size, *manifest.preprocessing.size, 1), np.uint8)
+        session.run(images, activation_map=True)
+        session.run(images)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from typing import Literal, cast
@@ -10,34 +10,30 @@ from typing import Literal, cast
 from starlette.requests import Request
 
 from contract.errors import ContractError
-from contract.manifest import ModelManifest, Precision
-from service.admission import Admission
-from service.batching import DynamicBatcher
+from contract.manifest import Precision
+from service.auth import ApiKey, read_keys
+from service.batcher import MicroBatcher
+from service.cpus import available_cpus
+from service.decoders import Decoders, memory_budget
 from service.device import DeviceWatch
-from service.engines.engine import prepare
-from service.engines.pool import Engines
-from service.engines.process import EngineModels
-from service.errors import NotReady, ServiceError, ShuttingDown, StartError, Unavailable
-from service.executors import PriorityExecutor
-from service.keys import ApiKey, read_keys
+from service.errors import (
+    InvalidConfiguration,
+    NotReady,
+    ServiceError,
+    ShuttingDown,
+    StartError,
+    Unavailable,
+)
+from service.limits import Admission, ReceiveBudget
 from service.logs import Logger
 from service.lungs import load_segmenter
 from service.metrics import Metrics
-from service.model_changes import ModelSource
 from service.predictor import Predictor
-from service.receiving import ReceiveBudget
-from service.reloading import Reloader, warn_of_precision
-from service.replicas import ReplicatedSession, devices_of
+from service.priorities import PriorityThreads
+from service.reload import ModelSource, Reloader, warn_of_precision
 from service.repository import ModelRepository, load_model, load_repository
-from service.session import (
-    CPU,
-    InferenceSession,
-    OnnxSession,
-    SessionOptions,
-    has_cuda,
-    why_no_cuda,
-)
-from service.settings import Settings
+from service.session import CPU, OnnxSession, SessionOptions, has_cuda, why_no_cuda
+from service.settings import Settings, retired_settings
 from service.tracing import open_tracing
 
 Status = Literal["loading", "ready", "device-lost", "stopping", "failed"]
@@ -66,9 +62,7 @@ class Runtime:
         self.admission = Admission(settings.queue_limit)
         self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
         self.metrics.in_flight.set_function(lambda: self.admission.in_flight)
-        self.keys: tuple[ApiKey, ...] | None = None
-        if settings.api_keys_file is not None:
-            self.keys = read_keys(settings.api_keys_file)
+        self.keys = _read_keys(settings)
         self.failure: ContractError | ServiceError | None = None
         self._started = time.monotonic()
         self._predictor: Predictor | None = None
@@ -84,7 +78,7 @@ class Runtime:
             return "failed"
         if self._stopping:
             return "stopping"
-        if self._predictor is None or self._predictor.waits_for_engines:
+        if self._predictor is None or not self._predictor.can_decode:
             return "loading"
         return "device-lost" if self._device is not None and self._device.lost else "ready"
 
@@ -121,19 +115,21 @@ class Runtime:
             raise NotReady("The models are still loading, or did not load.")
         return self._predictor
 
-    def check_engines(self) -> None:
-        """Where engines read the images, see that there is one.
+    def check_decoders(self) -> None:
+        """See that every kind of file can be decoded.
 
         Raises:
-            NotReady: All have died, and none is there again yet.
+            NotReady: No decoder works, and none is there again yet.
         """
-        if self._predictor is not None and self._predictor.waits_for_engines:
-            raise NotReady("The processes that read images are starting again.")
+        if self._predictor is not None and not self._predictor.can_decode:
+            raise NotReady("The processes that decode images are starting again.")
 
     async def load(self) -> None:
         """Load and warm all models; what goes wrong is kept in ``failure``."""
+        for name, advice in retired_settings().items():
+            self.log.warning("setting retired", name=name, advice=advice)
         try:
-            repository, engines = await self._open()
+            repository = await asyncio.to_thread(self._open_models, self.settings)
         except (ContractError, ServiceError) as error:
             self.failure = error
         except Exception as error:  # noqa: BLE001 - whatever it is, the service cannot start
@@ -141,25 +137,7 @@ class Runtime:
         else:
             await self._warn_of_cpu(repository)
             warn_of_precision(self.log, repository.all(), self.settings.precision)
-            self._predictor = predictor = self._make_predictor(repository, engines)
-            self._device = DeviceWatch(partial(_run_on_accelerator, predictor), self.log)
-            self.metrics.queue_depth.set_function(lambda: predictor.depth)
-            self._reloader = Reloader(
-                model_source(self.settings), self._engines_for, predictor, self.metrics, self.log
-            )
-            if self.settings.models_poll_s:
-                self._keep(self._reloader.poll(self.settings.models_poll_s))
-            self.metrics.models(repository)
-            self.log.info(
-                "ready",
-                execution_provider=self.execution_provider,
-                precision=self.precision,
-                models=[model.bundle for model in repository.all()],
-                without_golden=[
-                    model.bundle for model in repository.all() if not model.manifest.golden_digest
-                ],
-                seconds=round(self.uptime_s, 3),
-            )
+            self._serve(repository)
 
     def reloader(self) -> Reloader:
         """What changes the served models.
@@ -174,26 +152,30 @@ class Runtime:
         return self._reloader
 
     def reload_on_signal(self) -> None:
-        """Bring the served models in line with the folder, without waiting for that."""
+        """Bring keys and models in line with their files, without waiting for the models."""
+        try:
+            self.keys = _read_keys(self.settings)
+        except InvalidConfiguration as error:
+            self.log.warning("keys not reloaded", reason=str(error))
         try:
             self._keep(self.reloader().follow("signal"))
         except Unavailable as error:
             self.log.warning("no reload", reason=str(error))
 
     def begin_stopping(self) -> None:
-        """Take no new work; what was accepted is finished."""
+        """Take no new work; what was accepted goes on."""
         self._stopping = True
 
     async def close(self) -> None:
-        """Stop the threads and the engines."""
+        """Finish the work that is left, and stop the threads and decoders."""
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._device is not None:
             self._device.close()
         if self._predictor is not None:
-            if self._predictor.engines is not None:
-                await self._predictor.engines.close()
-            await asyncio.to_thread(self._predictor.close)
+            await self._predictor.close()
         await asyncio.to_thread(self.tracing.close)
 
     async def check_device(self) -> None:
@@ -215,6 +197,37 @@ class Runtime:
         if self._device is not None:
             self._device.report_lost()
 
+    def _serve(self, repository: ModelRepository) -> None:
+        settings = self.settings
+        budget = settings.decode_memory_bytes
+        decoders = Decoders(
+            settings.decoders, memory_budget() if budget is None else budget, settings.max_pixels
+        )
+        self._predictor = predictor = Predictor(
+            repository,
+            PriorityThreads(settings.threads),
+            decoders,
+            MicroBatcher(self.metrics.batch, self.tracing),
+            settings.max_pixels,
+        )
+        self._device = DeviceWatch(partial(_run_on_accelerator, predictor), self.log)
+        self.metrics.queue_depth.set_function(lambda: predictor.depth)
+        source = model_source(settings)
+        self._reloader = Reloader(source, predictor, self.metrics, self.log)
+        if settings.models_poll_s:
+            self._keep(self._reloader.poll(settings.models_poll_s))
+        self.metrics.models(repository)
+        self.log.info(
+            "ready",
+            execution_provider=self.execution_provider,
+            precision=self.precision,
+            models=[model.bundle for model in repository.all()],
+            without_golden=[
+                model.bundle for model in repository.all() if not model.manifest.golden_digest
+            ],
+            seconds=round(self.uptime_s, 3),
+        )
+
     def _keep(self, work: Coroutine[object, object, object]) -> None:
         """Have work done beside the requests; a task that nobody holds could be collected."""
         task = asyncio.create_task(work)
@@ -235,46 +248,6 @@ class Runtime:
             models=[model.bundle for model in on_cpu],
         )
 
-    async def _open(self) -> tuple[ModelRepository, Engines | None]:
-        preparing = asyncio.to_thread(prepare) if self.settings.engines else asyncio.sleep(0)
-        repository, _ = await asyncio.gather(
-            asyncio.to_thread(self._open_models, self.settings), preparing
-        )
-        return repository, await self._engines_for(repository)
-
-    async def _engines_for(
-        self, repository: ModelRepository, current: Engines | None = None
-    ) -> Engines | None:
-        """Engines for these models, ready; the current ones where they serve the same.
-
-        Raises:
-            StartError: They do not start.
-        """
-        settings = self.settings
-        if not settings.engines:
-            return None
-        models = EngineModels.of(repository, settings.intra_op_threads, settings.max_pixels)
-        if current is not None and current.models == models:
-            return current
-        return await Engines(settings.engines, models, repository, self.log).start()
-
-    def _make_predictor(self, repository: ModelRepository, engines: Engines | None) -> Predictor:
-        # More than one inference thread for a GPU adds jitter, and no throughput.
-        on_cpu = all(model.session.provider == CPU for model in repository.all())
-        gpus = len(self.settings.gpu_devices)
-        predictor = Predictor(
-            repository,
-            PriorityExecutor("worker", self.settings.decode_workers),
-            DynamicBatcher(
-                self.settings.inference_workers if on_cpu else gpus,
-                self.metrics.batch,
-                self.tracing,
-            ),
-            self.settings.max_pixels,
-        )
-        predictor.serve(repository, engines)
-        return predictor
-
 
 def open_repository(settings: Settings) -> ModelRepository:
     """Load every model of the models folder, as the settings say.
@@ -284,68 +257,40 @@ def open_repository(settings: Settings) -> ModelRepository:
         ManifestError: A bundle is not what its manifest says.
         ProviderUnavailable: The asked-for execution provider does not run here.
     """
-    options = session_options(settings)
-    return load_repository(
-        settings.models_dir,
-        partial(open_replicas, options=options, devices=settings.gpu_devices),
-        settings.default_model,
-        load_segmenter(settings.models_dir, options, keep_file=settings.engines > 0),
-        settings.precision,
-        keep_files=settings.engines > 0,
-    )
+    source = model_source(settings)
+    segmenter = source.load_segmenter(None)
+    return load_repository(source.folder, source.load_model, source.default, segmenter)
 
 
 def model_source(settings: Settings) -> ModelSource:
-    """Where models come from while the service runs: the same folder, loaded in the same way."""
-    options = session_options(settings)
+    """Where models come from: the same at the start and while the service runs."""
+    options = SessionOptions(settings.provider, 1, settings.gpu_mem_limit_bytes)
+    cpus = available_cpus()
+    lone = replace(options, provider="cpu", threads=cpus)
     return ModelSource(
         settings.models_dir,
         partial(
             load_model,
-            open_session=partial(open_replicas, options=options, devices=settings.gpu_devices),
+            open_session=partial(OnnxSession, options=options),
             precision=settings.precision,
-            keep_file=settings.engines > 0,
+            open_lone=partial(OnnxSession, options=lone) if cpus > 1 else None,
         ),
-        partial(load_segmenter, settings.models_dir, options, keep_file=settings.engines > 0),
+        partial(load_segmenter, settings.models_dir, options),
         settings.default_model,
         settings.precision,
-    )
-
-
-def session_options(settings: Settings) -> SessionOptions:
-    """The part of the settings that a session is told."""
-    return SessionOptions(
-        settings.provider,
-        settings.intra_op_threads,
-        settings.gpu_mem_limit_bytes,
-        tensorrt_cache_dir=settings.tensorrt_cache_dir,
     )
 
 
 async def _run_on_accelerator(predictor: Predictor) -> None:
     """Run a model that is on the accelerator now; nothing where none is."""
     for model in predictor.repository.all():
-        if model.session.provider != CPU:
+        if model.batched:
             await predictor.probe(model)
             return
 
 
-def open_replicas(
-    model: bytes, manifest: ModelManifest, options: SessionOptions, devices: Sequence[int]
-) -> InferenceSession:
-    """Load a graph on every device; once where it runs on the CPU.
-
-    Raises:
-        ProviderUnavailable: The asked-for execution provider does not run, or not on every device.
-        SignatureMismatch: The bytes are no graph, or not the one that the manifest describes.
-    """
-    first = OnnxSession(model, manifest, replace(options, device=devices[0]))
-    if first.provider == CPU or len(devices) == 1:
-        return first
-    # What runs on the first device must not fall back to the CPU on another.
-    strict = replace(options, provider="cuda" if options.provider == "auto" else options.provider)
-    others = [OnnxSession(model, manifest, replace(strict, device=each)) for each in devices[1:]]
-    return ReplicatedSession([first, *others], devices_of(tuple(devices)))
+def _read_keys(settings: Settings) -> tuple[ApiKey, ...] | None:
+    return None if settings.api_keys_file is None else read_keys(settings.api_keys_file)
 
 
 def runtime_of(request: Request) -> Runtime:

@@ -1,115 +1,71 @@
-"""Runs the application under uvicorn: one process, one event loop; `service.workers` has many."""
+"""Runs the application under uvicorn: one process, or uvicorn's own workers."""
 
 import asyncio
 import os
-import signal
+import shutil
 import socket
-import threading
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeAlias, cast
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
-from service.app import create_app
 from service.errors import StartError
-from service.intake import Intake
 from service.logs import Logger, silence_quoting_libraries
-from service.runtime import Runtime
 from service.settings import Settings
 
 LINGER_S = 0.5
-Sockets: TypeAlias = list[socket.socket]
+# Above the slowest load of all models, also on a machine that does much else: a worker that is
+# taken for hung is killed.
+HEALTH_CHECK_S = 300
+BACKLOG = 2048
+MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Server(uvicorn.Server):
-    """A uvicorn that stops where the models do not load, and ends with 0 where it is told to."""
+    """A uvicorn that stops where the models do not load, and loses no request that it could answer.
 
-    def __init__(
-        self, config: uvicorn.Config, runtime: Runtime, intake: Intake | None = None
-    ) -> None:
-        """Prepare to serve.
+    uvicorn closes every connection that looks idle, and with it the request that a client has just
+    sent there; and a stop that was asked for is a success.
+    """
 
-        Args:
-            config: Of uvicorn.
-            runtime: Of the application.
-            intake: What hands over the connections of a port that others accept on.
-        """
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        """Prepare to serve an application of ``create_app``."""
         super().__init__(config)
-        self.runtime = runtime
-        self._intake = intake
-
-    async def startup(self, sockets: Sockets | None = None) -> None:
-        """Start to listen, and say where; from now on SIGHUP reloads the models.
-
-        Raises:
-            StartError: One of the sockets cannot listen.
-        """
-        # uvicorn takes the sockets one by one, after the lifespan has begun.
-        still_wanted = None if sockets is None else cast("Sockets", self._unless_over(sockets))
-        try:
-            await super().startup(still_wanted)
-        except OSError as error:
-            await self.shutdown(sockets)
-            raise StartError(f"Cannot listen: {error.strerror or error}.") from error
-        # Only the main thread may take signals: a test that serves in another has none.
-        if threading.current_thread() is threading.main_thread():
-            loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGHUP, self.runtime.reload_on_signal)
-        ports = [server.sockets[0].getsockname()[1] for server in self.servers]
-        if self._intake is not None and ports:
-            self._intake.begin(self._make_protocol)
-            ports.insert(0, self.config.port)
-        for port in ports:
-            self.runtime.log.info("listening", host=self.config.host, port=port)
-
-    def _make_protocol(self) -> asyncio.Protocol:
-        """What reads and answers a connection that was handed over, as uvicorn makes its own."""
-        return _HandedOver(
-            self.config, self.server_state, self.lifespan.state, cast("Intake", self._intake)
-        )
-
-    def _unless_over(self, sockets: Sockets) -> Iterator[socket.socket]:
-        """The sockets; none where the models did not load, or a stop was asked for meanwhile."""
-        if self.should_exit or self.runtime.failure is not None:
-            return
-        for each in sockets:
-            # uvloop would say nothing where this fails.
-            each.listen(self.config.backlog)
-            yield each
+        self.runtime = app.state.runtime
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
         return int(self.servers[0].sockets[0].getsockname()[1])
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, and say where.
+
+        Raises:
+            StartError: It cannot listen.
+        """
+        await super().startup(sockets)
+        self.runtime.log.info("listening", host=self.config.host, port=self.port)
+
     async def on_tick(self, counter: int) -> bool:
         """Stop where the models did not load."""
         return await super().on_tick(counter) or self.runtime.failure is not None
 
-    async def shutdown(self, sockets: Sockets | None = None) -> None:
-        """Close the port, answer what is still on its way, and stop when the last answer is sent.
-
-        uvicorn would close every connection that looks idle, and with it the request that a client
-        has just sent there.
-        """
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, answer what is still on its way, stop when the last answer is sent."""
         for server in self.servers:
             server.close()
-        if self._intake is not None:
-            await self._intake.end()
         if self.server_state.connections:
             await asyncio.sleep(LINGER_S)
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Take no new work, finish what was accepted, stop; at once on the second signal.
-
-        The first signal is not raised again afterwards, as uvicorn's own handler does: a stop that
-        was asked for is a success.
-        """
+        """Take no new work, finish what was accepted, stop; at once on the second signal."""
         if self.should_exit:
             # A model may be running: the interpreter cannot be taken down around its thread.
             os._exit(128 + sig)
@@ -117,70 +73,87 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-class _HandedOver(HttpToolsProtocol):
-    """A connection that is counted when it is gone."""
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        intake: Intake,
-    ) -> None:
-        super().__init__(config, server_state, app_state)
-        self._intake = intake
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._intake.count_closed()
+def make_server(app: FastAPI) -> Server:
+    """Make a server for an application of ``create_app``."""
+    return Server(_config(app, app.state.runtime.settings), app)
 
 
-def make_server(app: FastAPI, intake: Intake | None = None) -> Server:
-    """Make a server for an application of ``create_app``.
-
-    Args:
-        app: What it serves.
-        intake: What hands over the connections of a port that others accept on.
-    """
-    runtime: Runtime = app.state.runtime
-    settings = runtime.settings
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_timeout_s,
-    )
-    return Server(config, runtime, intake)
-
-
-def serve(
-    settings: Settings,
-    sockets: Sockets | None = None,
-    log: Logger | None = None,
-    intake: Intake | None = None,
-) -> None:
-    """Serve until a signal comes.
-
-    Args:
-        settings: Of this process.
-        sockets: Where to listen, bound already; as the settings say, where None.
-        log: Where to log; as the settings say, where None.
-        intake: What hands over the connections of the port of the settings, where others accept.
+def serve(app: FastAPI) -> None:
+    """Serve in this process until a signal comes.
 
     Raises:
         ContractError: A model bundle cannot be used.
         ServiceError: The service cannot start.
     """
     silence_quoting_libraries()
-    server = make_server(create_app(settings, log=log), intake)
-    server.run(sockets)
+    server = make_server(app)
+    settings = server.runtime.settings
+    with bound(settings) as sock:
+        server.run([sock])
     if server.runtime.failure is not None:
         raise server.runtime.failure
+
+
+def serve_with_workers(settings: Settings, app: str, log: Logger) -> int:
+    """Serve in several processes until a signal comes; uvicorn starts, watches and restarts them.
+
+    Args:
+        settings: Of all; each process reads them again from the environment.
+        app: The path of a function that makes the application, ``module:function``.
+        log: Where to tell the port.
+
+    Returns:
+        The exit code: 1 where a worker cannot start.
+
+    Raises:
+        StartError: The port cannot be had.
+    """
+    metrics = os.environ[MULTIPROC_DIR] = tempfile.mkdtemp(prefix="pneumoscope-metrics-")
+    try:
+        with bound(settings) as sock:
+            log.info("listening", host=settings.host, port=sock.getsockname()[1])
+            supervisor = Multiprocess(_config(app, settings), [sock])
+            supervisor.run()
+    finally:
+        shutil.rmtree(metrics, ignore_errors=True)
+    return int(any(p.exitcode == STARTUP_FAILURE for p in supervisor.processes))
+
+
+@contextmanager
+def bound(settings: Settings) -> Iterator[socket.socket]:
+    """A socket of the first address of the host, bound to the port; nobody else has it.
+
+    Raises:
+        StartError: The port cannot be had.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM
+        )[0]
+        sock = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise StartError(
+            f"Cannot listen on port {settings.port}: {error.strerror or error}."
+        ) from error
+    with sock:
+        yield sock
+
+
+def _config(app: FastAPI | str, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        timeout_worker_healthcheck=HEALTH_CHECK_S,
+    )

@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import SignatureMismatch
-from contract.manifest import OOD_SCORE, ModelManifest, TensorSpec
+from contract.manifest import OOD_SCORE, ModelManifest, Precision, TensorSpec
 from contract.segmenter import SegmenterManifest
 from service.errors import DeviceLost, InferenceFailed, ProviderUnavailable
 from service.settings import Provider
@@ -31,7 +32,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
-TENSORRT = "TensorrtExecutionProvider"
+QUALITY = "quality"
 _LOG_FATAL, _LOG_ERROR = 4, 3
 # ONNX Runtime's exceptions have no base of their own.
 _ERRORS: tuple[type[Exception], ...] = (
@@ -53,13 +54,15 @@ class ModelOutput:
     (batch, height, width, classes), positive where a place speaks for a class; None where it was
     not asked for. ``ood_scores`` is float32 (batch,), larger for what is less like the training
     images; None where the graph does not say. ``logits`` is float32 (batch, classes), which the
-    probabilities come from; None where nothing but probabilities is known.
+    probabilities come from; None where nothing but probabilities is known. ``quality`` is float32
+    (batch, measures); None where the graph does not measure it.
     """
 
     probabilities: NDArray[np.float32]
     activation_map: NDArray[np.float32] | None
     ood_scores: NDArray[np.float32] | None = None
     logits: NDArray[np.float32] | None = None
+    quality: NDArray[np.float32] | None = None
 
     def of(self, index: int) -> "ModelOutput":
         """What the model says of one image of the batch: the same arrays, of batch size 1."""
@@ -87,14 +90,44 @@ class InferenceSession(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One version of one model, ready to run.
+
+    ``lone`` is the same graph with every core for one image, where the model runs on the CPU: used
+    while no other image is in work. It answers bit for bit as ``session`` does.
+    """
+
+    manifest: ModelManifest
+    session: InferenceSession
+    precision: Precision = "fp32"
+    lone: InferenceSession | None = None
+
+    @property
+    def digest(self) -> str:
+        """That of the file that runs."""
+        return self.manifest.digests[self.precision]
+
+    @property
+    def batched(self) -> bool:
+        """Whether its images wait for the accelerator, which runs them in batches."""
+        return self.session.provider != CPU
+
+    @property
+    def bundle(self) -> str:
+        """Where it lies in the models folder, ``<name>/<version>``."""
+        return f"{self.manifest.name}/{self.manifest.version}"
+
+
+@dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """How a model is run: the part of the settings that ONNX Runtime is told."""
+    """How a model is run: the part of the settings that ONNX Runtime is told.
+
+    ``threads`` are those within one run on a CPU.
+    """
 
     provider: Provider = "auto"
-    intra_op_threads: int = 1
+    threads: int = 1
     gpu_mem_limit_bytes: int = 4096 * 1024 * 1024
-    device: int = 0
-    tensorrt_cache_dir: Path | None = None
 
 
 class OnnxGraph:
@@ -111,8 +144,7 @@ class OnnxGraph:
             options: Where and how to run it.
 
         Raises:
-            ProviderUnavailable: ``cuda`` or ``tensorrt`` is asked for, and the graph does not
-                run there.
+            ProviderUnavailable: ``cuda`` is asked for, and the graph does not run there.
             SignatureMismatch: The bytes are no graph, or not the one that the manifest describes.
         """
         self._session = _create(model, manifest, options)
@@ -160,14 +192,13 @@ class OnnxSession:
             options: Where and how to run it.
 
         Raises:
-            ProviderUnavailable: ``cuda`` or ``tensorrt`` is asked for, and the graph does not
-                run there.
+            ProviderUnavailable: ``cuda`` is asked for, and the graph does not run there.
             SignatureMismatch: The bytes are no graph, or not the one that the manifest describes.
         """
         self._graph = OnnxGraph(model, manifest, options)
-        scores = () if manifest.out_of_distribution is None else (OOD_SCORE,)
+        given = {output.name for output in manifest.signature.outputs}
         # The logits are computed in any case; to hand them out takes a few microseconds.
-        self._outputs = ("probabilities", "logits", *scores)
+        self._outputs = ("probabilities", "logits", *sorted(given & {OOD_SCORE, QUALITY}))
 
     @property
     def provider(self) -> str:
@@ -188,6 +219,7 @@ class OnnxSession:
             outputs.get("activation_map"),
             outputs.get(OOD_SCORE),
             outputs["logits"],
+            outputs.get(QUALITY),
         )
 
 
@@ -195,10 +227,8 @@ def _create(
     model: bytes, manifest: ModelManifest | SegmenterManifest, options: SessionOptions
 ) -> onnxruntime.InferenceSession:
     try:
-        if options.provider == "tensorrt":
-            return _tensorrt_session(model, options)
         if options.provider != "cpu" and has_cuda():
-            session = _gpu_session(model, [_cuda(options)], options)
+            session = _cuda_session(model, options)
             if session is not None:
                 return session
         if options.provider == "cuda":
@@ -211,36 +241,13 @@ def _create(
         ) from error
 
 
-def _tensorrt_session(model: bytes, options: SessionOptions) -> onnxruntime.InferenceSession:
-    # What TensorRT has no kernel for runs on CUDA: CUDA must be there too.
-    session = None
-    if _has(TENSORRT):
-        session = _gpu_session(model, [_tensorrt(options), _cuda(options)], options)
-    if session is None:
-        raise ProviderUnavailable(f"The model cannot run on TensorRT: {why_no_tensorrt()}.")
-    return session
-
-
-def _gpu_session(
-    model: bytes, providers: list[tuple[str, dict[str, str]]], options: SessionOptions
-) -> onnxruntime.InferenceSession | None:
-    """A session that truly runs on the first of the providers, or None."""
+def _cuda_session(model: bytes, options: SessionOptions) -> onnxruntime.InferenceSession | None:
+    """A session that truly runs on CUDA, or None."""
     # It prints what it misses; `why_no_cuda` says the same in one line.
     with contextlib.redirect_stdout(io.StringIO()):
         onnxruntime.preload_dlls()
     onnxruntime.set_default_logger_severity(_LOG_FATAL)
-    try:
-        session = _session(model, [*providers, CPU], options)
-    except _ERRORS:
-        return None
-    finally:
-        onnxruntime.set_default_logger_severity(_LOG_ERROR)
-    return session if session.get_providers()[0] == providers[0][0] else None
-
-
-def _cuda(options: SessionOptions) -> tuple[str, dict[str, str]]:
-    return CUDA, {
-        "device_id": str(options.device),
+    cuda = {
         # EXHAUSTIVE, the default, costs up to a second for every new shape.
         "cudnn_conv_algo_search": "HEURISTIC",
         # TF32 would move probabilities by 1e-3 against the CPU and against the manifest's metrics.
@@ -248,22 +255,37 @@ def _cuda(options: SessionOptions) -> tuple[str, dict[str, str]]:
         "gpu_mem_limit": str(options.gpu_mem_limit_bytes),
         "arena_extend_strategy": "kSameAsRequested",
     }
+    try:
+        session = _session(model, [(CUDA, cuda), CPU], options)
+    except _ERRORS:
+        return None
+    finally:
+        onnxruntime.set_default_logger_severity(_LOG_ERROR)
+    return session if session.get_providers()[0] == CUDA else None
 
 
-def _tensorrt(options: SessionOptions) -> tuple[str, dict[str, str]]:
-    told = {"device_id": str(options.device), "trt_fp16_enable": "False"}
-    if options.tensorrt_cache_dir is not None:
-        told["trt_engine_cache_enable"] = "True"
-        told["trt_engine_cache_path"] = str(options.tensorrt_cache_dir)
-    return TENSORRT, told
+@cache
+def _share_one_arena() -> None:
+    """Have all sessions on the CPU take their memory from one arena, in place of one for each."""
+    info = onnxruntime.OrtMemoryInfo(
+        "Cpu",
+        onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
+        0,
+        onnxruntime.OrtMemType.DEFAULT,
+    )
+    onnxruntime.create_and_register_allocator(info, None)
 
 
 def _session(
     model: bytes, providers: list[Any], options: SessionOptions
 ) -> onnxruntime.InferenceSession:
     tuning = onnxruntime.SessionOptions()
-    tuning.intra_op_num_threads = options.intra_op_threads
+    tuning.intra_op_num_threads = options.threads
     tuning.inter_op_num_threads = 1
+    # Threads that wait for work must not take a core from another image's thread.
+    tuning.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    _share_one_arena()
+    tuning.add_session_config_entry("session.use_env_allocators", "1")
     tuning.log_severity_level = _LOG_ERROR
     # The fallback would turn a lost GPU into a slow CPU without a word.
     return onnxruntime.InferenceSession(model, tuning, providers, enable_fallback=False)
@@ -271,7 +293,7 @@ def _session(
 
 def has_cuda() -> bool:
     """Whether this ONNX Runtime was built with CUDA, which says nothing of whether it loads."""
-    return _has(CUDA)
+    return CUDA in onnxruntime.get_available_providers()
 
 
 def why_no_cuda() -> str:
@@ -279,30 +301,14 @@ def why_no_cuda() -> str:
 
     To be called only after a session could not be made on CUDA.
     """
-    return _why_not(CUDA, "libonnxruntime_providers_cuda.so")
-
-
-def why_no_tensorrt() -> str:
-    """Find out what the TensorRT provider lacks, by loading its library.
-
-    To be called only after a session could not be made on TensorRT.
-    """
-    return _why_not(TENSORRT, "libonnxruntime_providers_tensorrt.so")
-
-
-def _has(provider: str) -> bool:
-    return provider in onnxruntime.get_available_providers()
-
-
-def _why_not(provider: str, library: str) -> str:
-    if not _has(provider):
+    if not has_cuda():
         return "this onnxruntime was built without it; install onnxruntime-gpu instead"
     # Only after ONNX Runtime tried and failed: loaded before that, the library would bind to a
     # host interface that is not there yet, and crash the process on its first use.
     spec = importlib.util.find_spec("onnxruntime")
     folder = Path(str(spec.origin if spec else "")).parent / "capi"
     try:
-        ctypes.CDLL(str(folder / library))
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
     except OSError as error:
         return str(error).replace(f"{folder}{os.sep}", "")
     return "its libraries load, but no GPU answers; see nvidia-smi"

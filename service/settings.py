@@ -1,18 +1,30 @@
 """What an operator can set: environment variables that begin with ``PNEUMO_``."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.manifest import Precision
 from service.cpus import available_cpus
 from service.errors import InvalidConfiguration
 
-Provider = Literal["auto", "cuda", "cpu", "tensorrt"]
-Device = Annotated[int, Field(ge=0)]
+Provider = Literal["auto", "cuda", "cpu"]
 MIB = 1024 * 1024
+MAX_DECODERS = 4
+# What was a setting, and what to do in its place; this list goes with the next release.
+RETIRED: Mapping[str, str] = {
+    "PNEUMO_DECODE_WORKERS": "PNEUMO_THREADS sets the threads",
+    "PNEUMO_ENGINES": "decoders of their own are always there: see PNEUMO_DECODERS",
+    "PNEUMO_GPU_DEVICES": "start one process for each GPU, with CUDA_VISIBLE_DEVICES",
+    "PNEUMO_INFERENCE_WORKERS": "PNEUMO_THREADS sets the threads",
+    "PNEUMO_INTRA_OP_THREADS": "a lone image has every core, and others have one each",
+    "PNEUMO_TENSORRT_CACHE_DIR": "TensorRT is not used any more",
+    "PNEUMO_THREAD_SPLIT_FILE": "the default is what it would have found",
+}
 MAX_PORT = 65535
 
 
@@ -34,18 +46,13 @@ class Settings(BaseSettings):
     with the most findings."""
 
     provider: Provider = "auto"
-    """Where models run. ``cuda`` and ``tensorrt`` start on nothing else; ``auto`` is CUDA, or the
-    CPU if it must be."""
+    """Where models run. ``cuda`` starts on nothing else; ``auto`` is CUDA, or the CPU if it must
+    be."""
 
-    gpu_devices: Annotated[tuple[Device, ...], NoDecode, Field(min_length=1)] = (0,)
-    """The GPUs that run models, such as ``0,1``: each has a copy of every model."""
-
-    tensorrt_cache_dir: Path | None = None
-    """A folder that keeps the engines that TensorRT builds; without it, each start builds them."""
-
-    precision: Precision = "fp32"
-    """Which file of a bundle runs: ``int8`` is for CPUs, ``fp16`` for GPUs. A bundle that lacks it
-    is served in ``fp32``, which the log and every answer say."""
+    precision: Precision | Literal["auto"] = "auto"
+    """Which file of a bundle runs. ``auto`` is ``int8`` on a CPU whose flags say that it gains by
+    it, else ``fp32``; ``fp16`` is for GPUs. A bundle that lacks the file is served in ``fp32``;
+    every answer names what ran."""
 
     gpu_mem_limit_bytes: int = Field(default=4096 * MIB, ge=64 * MIB)
     """The most GPU memory that the arena of one model may grow to."""
@@ -57,9 +64,19 @@ class Settings(BaseSettings):
     """The TCP port to listen on; 0 takes a free one."""
 
     workers: int = Field(default=1, ge=1, le=1024)
-    """Processes that share the port, each with its own models, queue and budgets; each also listens
-    on a port of its own, the next ones. More than one needs ``cpu`` as the provider, or a GPU each.
-    """
+    """Processes that share the port, each with its own models, queue and budgets. More than one
+    needs ``cpu`` as the provider."""
+
+    threads: int = Field(default_factory=available_cpus, ge=1)
+    """Threads that work on images, each on one; by default the CPUs of the cgroup."""
+
+    decoders: int = Field(default_factory=lambda: min(available_cpus(), MAX_DECODERS), ge=1, le=64)
+    """The most processes that decode what is not plain, such as JPEG 2000, each one file at a time;
+    by default the CPUs of the cgroup, at most 4."""
+
+    decode_memory_bytes: int | None = Field(default=None, ge=0)
+    """The most memory of all decoders together; a file waits until its part fits. By default the
+    limit of the cgroup less 500 MB, at most 1 GB."""
 
     max_files: int = Field(default=32, ge=1)
     """The most files in one request."""
@@ -84,25 +101,6 @@ class Settings(BaseSettings):
     queue_limit: int = Field(default=128, ge=1)
     """The most images in flight, waiting or in work; more are answered with 429."""
 
-    engines: int = Field(default=0, ge=0, le=1024)
-    """Processes that read the images of ``/predict`` and run the models of the CPU on them. They do
-    not wait for each other's interpreter, and one that a file crashes takes nothing else with it; 0
-    leaves it to threads, which takes less memory."""
-
-    decode_workers: int = Field(default_factory=available_cpus, ge=1)
-    """Threads that decode images, draw heatmaps, and run models of the CPU that gain nothing from
-    batches; by default the CPUs of the cgroup."""
-
-    inference_workers: int = Field(default_factory=available_cpus, ge=1)
-    """Threads that run batches on a CPU; by default the CPUs of the cgroup. A GPU has one."""
-
-    intra_op_threads: int = Field(default=1, ge=1)
-    """Threads within one model run on a CPU. One is best where many images come at once."""
-
-    thread_split_file: Path | None = None
-    """What ``pneumo-serve threads --record`` has written: the three above take their values from
-    it where they are not set, in a process that has as many CPUs, for models on the CPU."""
-
     api_keys_file: Path | None = None
     """A JSON file ``{name: {"sha256": hex, "scopes": ["predict", "read", "admin"]}}`` of API
     keys.
@@ -123,35 +121,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
 
-    @field_validator("gpu_devices", mode="before")
-    @classmethod
-    def _devices_of_a_list(cls, value: object) -> object:
-        return tuple(value.split(",")) if isinstance(value, str) else value
-
     @model_validator(mode="after")
-    def _each_gpu_is_named_once(self) -> Self:
-        if len(set(self.gpu_devices)) < len(self.gpu_devices):
-            raise ValueError("PNEUMO_GPU_DEVICES names a GPU twice")
-        return self
-
-    @model_validator(mode="after")
-    def _each_worker_has_a_port(self) -> Self:
-        if self.workers > 1 and self.port + self.workers > MAX_PORT:
-            raise ValueError("PNEUMO_PORT leaves no port for each of PNEUMO_WORKERS above it")
-        return self
-
-    @model_validator(mode="after")
-    def _no_two_workers_share_a_gpu(self) -> Self:
-        if self.workers == 1 or self.provider == "cpu":
-            return self
-        if self.provider == "auto":
+    def _workers_run_on_the_cpu(self) -> Self:
+        if self.workers > 1 and self.provider != "cpu":
             raise ValueError(
-                "PNEUMO_WORKERS above 1 needs PNEUMO_PROVIDER to be cpu, cuda or tensorrt"
-            )
-        if self.workers > len(self.gpu_devices):
-            raise ValueError(
-                "PNEUMO_WORKERS must not be more than the GPUs of PNEUMO_GPU_DEVICES: each worker "
-                "would load every model on a GPU that another one has"
+                "PNEUMO_WORKERS above 1 needs PNEUMO_PROVIDER=cpu: each worker would load every "
+                "model on the same GPU"
             )
         return self
 
@@ -184,3 +159,9 @@ def read_settings(**overrides: object) -> Settings:
             f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()
         )
         raise InvalidConfiguration(f"{problems}. See the PNEUMO_ variables.") from error
+
+
+def retired_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables that are set and have no effect any more, each with what to do instead."""
+    # An orchestrator may hand empty ones through.
+    return {name: advice for name, advice in RETIRED.items() if environment.get(name)}

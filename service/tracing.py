@@ -9,7 +9,7 @@ from typing import Literal, Protocol, cast
 
 from starlette.types import Scope
 
-from service.repository import ServedModel
+from service.session import ServedModel
 
 StageSpan = Literal["decode", "queue", "inference", "encode"]
 

@@ -1,13 +1,20 @@
-"""From an HTTP request to the files in it."""
+"""From an HTTP request to the files in it, in memory: patients' images never touch the disk."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
+from pathlib import PurePosixPath
 
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
-from service.errors import ClientDisconnected, NoFile
+from service.errors import ClientDisconnected, MalformedMultipart, NoFile, TooManyFiles
 from service.headers import header_of
-from service.multipart import read_multipart
 from service.prediction import Upload
+
+FIELD = b"file"
+MAX_NAME_LENGTH = 255
+MAX_OTHER_PARTS = 32
 
 
 async def read_uploads(request: Request, max_files: int) -> tuple[Upload, ...]:
@@ -52,3 +59,100 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
         if chunk := message.get("body"):
             yield chunk
+
+
+async def read_multipart(
+    content_type: str, body: AsyncIterable[bytes], max_files: int
+) -> tuple[Upload, ...]:
+    """Read every part named ``file``; what other parts hold is let go of as it comes.
+
+    Args:
+        content_type: The value of the Content-Type header, with its boundary.
+        body: The body, in the pieces in which it arrives.
+        max_files: The most such parts; of others there may be 32.
+
+    Raises:
+        MalformedMultipart: The body is no multipart body, or breaks off.
+        TooManyFiles: There are more parts than that.
+    """
+    _, parameters = parse_options_header(content_type)
+    boundary = parameters.get(b"boundary")
+    if not boundary:
+        raise MalformedMultipart("The Content-Type header has no boundary.")
+    parts = _Parts(max_files)
+    try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": parts.begin,
+                "on_header_field": parts.header_field,
+                "on_header_value": parts.header_value,
+                "on_header_end": parts.header_end,
+                "on_headers_finished": parts.headers_finished,
+                "on_part_data": parts.data,
+                "on_part_end": parts.end,
+                "on_end": parts.finish,
+            },
+        )
+        async for chunk in body:
+            parser.write(chunk)
+    except FormParserError as error:
+        raise MalformedMultipart("The multipart body is not well-formed.") from error
+    if not parts.complete:
+        raise MalformedMultipart("The multipart body breaks off before its last boundary.")
+    return tuple(parts.uploads)
+
+
+class _Parts:
+    """Collects the parts that the parser finds."""
+
+    def __init__(self, max_files: int) -> None:
+        self.uploads: list[Upload] = []
+        self.complete = False
+        self._max_files = max_files
+        self._others = 0
+
+    def begin(self) -> None:
+        self._chunks: list[bytes] = []
+        self._field = self._value = self._disposition = b""
+        self._is_file = False
+
+    def header_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+
+    def header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def header_end(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._field = self._value = b""
+
+    def headers_finished(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        self._is_file = options.get(b"name") == FIELD
+        self._others += not self._is_file
+        if self._others > MAX_OTHER_PARTS:
+            raise TooManyFiles(f"One request may have at most {MAX_OTHER_PARTS} other parts.")
+        if self._is_file and len(self.uploads) == self._max_files:
+            raise TooManyFiles(f"One request may have at most {self._max_files} files.")
+        self._name = _file_name(options.get(b"filename"))
+
+    def data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self._chunks.append(data[start:end])
+
+    def end(self) -> None:
+        if self._is_file:
+            self.uploads.append(Upload(self._name, tuple(self._chunks)))
+
+    def finish(self) -> None:
+        self.complete = True
+
+
+def _file_name(raw: bytes | None) -> str | None:
+    """The last component of the client's file name, without control characters."""
+    if not raw:
+        return None
+    name = PurePosixPath(raw.decode("utf-8", "replace").replace("\\", "/")).name
+    return "".join(c for c in name if c.isprintable())[:MAX_NAME_LENGTH] or None

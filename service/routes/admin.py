@@ -4,8 +4,8 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from service.auth import Requires
 from service.errors import ReloadRefused
-from service.model_changes import Reload
 from service.openapi import problem_responses
+from service.reload import Reload
 from service.routes.bodies import json_response
 from service.routes.models import Name, Version
 from service.runtime import runtime_of
@@ -16,13 +16,12 @@ async def _one_worker(request: Request) -> None:
     """Refuse what would change one of several workers, whichever took the connection.
 
     Raises:
-        ReloadRefused: The request came to the port that workers share.
+        ReloadRefused: There are several.
     """
-    settings = runtime_of(request).settings
-    if settings.workers > 1 and request.scope["server"][1] == settings.port:
+    if runtime_of(request).settings.workers > 1:
         raise ReloadRefused(
-            "This port leads to any one of several workers. Ask each on its own port, or send "
-            "SIGHUP to the service."
+            "This port leads to any one of several workers. Send SIGHUP to the service, which "
+            "starts each again, one after the other."
         )
 
 

@@ -62,6 +62,6 @@ async def ready(request: Request) -> Response:
     """Say that every model is loaded and warm and, on a GPU, that one still runs there."""
     runtime = runtime_of(request)
     runtime.predictor()
-    runtime.check_engines()
+    runtime.check_decoders()
     await runtime.check_device()
     return json_response(Readiness(status="ready"))

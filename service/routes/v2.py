@@ -26,10 +26,10 @@ from service.inference_protocol.response import (
 )
 from service.logs import log_failure
 from service.problems import INFERENCE_PROTOCOL, request_id_of
-from service.repository import ServedModel
 from service.routes.admitted import admitted
 from service.routes.bodies import JSON
 from service.runtime import Runtime, runtime_of
+from service.session import ServedModel
 from service.tracing import trace_of
 from service.uploads import body_of
 

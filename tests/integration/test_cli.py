@@ -3,18 +3,15 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, ModelManifest, sha256_digest
 from service.cli import app
-from service.recorded_split import read_split, with_threads
-from service.settings import read_settings
 from tests.bundles import (
     brightness_graph,
     write_bundle,
@@ -165,55 +162,3 @@ def test_the_openapi_document_is_printed_written_and_checked(tmp_path: Path) -> 
     assert yaml.safe_load(printed.stdout)["openapi"].startswith("3.1")
     assert [written.exit_code, same.exit_code, other.exit_code] == [0, 0, 1]
     assert other.stderr.startswith("pneumo-serve: openapi.yaml is not what the routes say.")
-
-
-@pytest.fixture
-def measure_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs the command on so many CPUs, for a moment."""
-    write_bundle(tmp_path)
-    monkeypatch.setattr("service.thread_split.SECONDS", 0.05)
-
-    def measure(cpus: int, *options: str) -> Result:
-        monkeypatch.setattr("service.cli.available_cpus", lambda: cpus)
-        return runner.invoke(app, ["threads", "--models-dir", str(tmp_path), *options])
-
-    return measure
-
-
-def test_the_splits_of_the_cpus_are_measured_fastest_first(
-    measure_threads: Callable[..., Result],
-) -> None:
-    result = measure_threads(2)
-
-    assert result.exit_code == 0, result.output
-    figures = [int(line.split()[0]) for line in result.output.splitlines()]
-    assert figures == sorted(figures, reverse=True)
-    assert {line.partition("with ")[2] for line in result.output.splitlines()} == {
-        "PNEUMO_DECODE_WORKERS=2 PNEUMO_INFERENCE_WORKERS=2 PNEUMO_INTRA_OP_THREADS=1",
-        "PNEUMO_DECODE_WORKERS=1 PNEUMO_INFERENCE_WORKERS=1 PNEUMO_INTRA_OP_THREADS=2",
-    }
-
-
-def test_the_best_split_is_recorded_and_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure_threads: Callable[..., Result]
-) -> None:
-    file = tmp_path / "split.json"
-    monkeypatch.setattr("service.thread_split.even_splits", lambda cpus: [(1, cpus)])
-
-    result = measure_threads(3, "--record", str(file))
-    monkeypatch.setenv("PNEUMO_THREAD_SPLIT_FILE", str(file))
-    settings = read_settings(provider="cpu")
-    told = with_threads(settings, 3, read_split(settings))
-
-    assert result.exit_code == 0, result.output
-    assert (told.decode_workers, told.inference_workers, told.intra_op_threads) == (1, 1, 3)
-
-
-def test_a_split_that_cannot_be_recorded_is_told_all_the_same(
-    measure_threads: Callable[..., Result],
-) -> None:
-    result = measure_threads(1, "--record", "/")
-
-    assert result.exit_code == 1
-    assert "PNEUMO_DECODE_WORKERS=1" in result.stdout
-    assert result.stderr == "pneumo-serve: / cannot be written: Is a directory.\n"

@@ -28,7 +28,7 @@ def open_when_stopping(gate: threading.Event, live: Live) -> None:
 def test_whatever_is_in_work_or_waits_is_answered_before_the_end(radiograph: bytes) -> None:
     gate = threading.Event()
     model = ServedModel(make_manifest("sha256:" + 64 * "0"), GatedSession(gate))
-    settings = Settings(port=0, decode_workers=2)
+    settings = Settings(port=0, threads=2)
 
     with ThreadPoolExecutor(CLIENTS + 1) as clients:
         with serving(settings, lambda _: ModelRepository({"tiny": {1: model}})) as live:

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -15,10 +16,9 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
+from contract.radiograph import Radiograph, decode
 from service.app import create_app
 from service.errors import DeviceLost
-from service.prediction import PredictionOptions, Upload
-from service.reading import Fitted, Reader, Unreadable
 from service.repository import ModelRepository, ServedModel
 from service.server import make_server
 from service.session import CPU, CUDA, ModelOutput
@@ -301,19 +301,15 @@ def test_memory_that_runs_out_is_a_problem_of_its_file_and_nothing_of_it_is_said
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    read = Reader.read
-
-    def hungry(
-        self: Reader, upload: Upload, model: ServedModel | None, options: PredictionOptions
-    ) -> Fitted | Unreadable:
-        if upload.data() == b"hungry":
+    def hungry(data: bytes, **limits: Any) -> Radiograph:
+        if data == b"hungry":
             raise MemoryError("doe^jane")
-        if upload.data() == b"strange":
+        if data == b"strange":
             raise KeyError("doe^jane")
-        return read(self, upload, model, options)
+        return decode(data, **limits)
 
-    monkeypatch.setattr(Reader, "read", hungry)
-    with serving(Settings(models_dir=models, port=0, decode_workers=1)) as live:
+    monkeypatch.setattr("service.image_task.decode", hungry)
+    with serving(Settings(models_dir=models, port=0, threads=1)) as live:
         alone = [live.predict(b"hungry"), live.predict(b"strange")]
         files = (("a.jpg", radiograph), ("b", b"hungry"), ("c", b"strange"), ("d.jpg", radiograph))
         several = live.predict_files(*files)

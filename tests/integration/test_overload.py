@@ -26,9 +26,7 @@ def slow_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def busy(slow_models: Path) -> Iterator[Live]:
-    settings = Settings(
-        models_dir=slow_models, port=0, queue_limit=3, max_files=3, decode_workers=1
-    )
+    settings = Settings(models_dir=slow_models, port=0, queue_limit=3, max_files=3, threads=1)
     with serving(settings) as running:
         yield running
 
@@ -93,7 +91,7 @@ def test_retry_after_grows_with_the_measured_time_per_image(
 def test_a_request_past_its_deadline_is_refused_and_its_work_dropped(
     slow_models: Path, clients: ThreadPoolExecutor, radiograph: bytes
 ) -> None:
-    settings = Settings(models_dir=slow_models, port=0, decode_workers=1, request_deadline_s=0.2)
+    settings = Settings(models_dir=slow_models, port=0, threads=1, request_deadline_s=0.2)
 
     with serving(settings) as live:
         late = list(clients.map(lambda _: live.predict(radiograph, model="slow"), range(3)))

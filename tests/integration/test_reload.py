@@ -17,7 +17,6 @@ import pytest
 
 from contract.golden import Golden, golden_bytes
 from contract.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, read_manifest, sha256_digest
-from export.golden import add_golden
 from service.repository import ModelRepository, ServedModel
 from service.runtime import OpenModels, open_repository
 from service.settings import Settings
@@ -40,18 +39,24 @@ def administered(
     models: Path, open_models: OpenModels = open_repository, **settings: object
 ) -> Iterator[Live]:
     """A service of which the test is the administrator."""
-    keys = {
-        "admin": {"sha256": _digest(ADMIN), "scopes": ["predict", "read", "admin"]},
-        "reader": {"sha256": _digest(READER), "scopes": ["predict", "read"]},
-    }
-    file = models.parent / "keys.json"
-    file.write_text(json.dumps(keys))
+    file = write_keys(models)
     read = Settings.model_validate(
         {"models_dir": models, "port": 0, "api_keys_file": file} | settings
     )
     with serving(read, open_models) as live:
         live.client.headers.update(HEADERS)
         yield live
+
+
+def write_keys(models: Path, *holders: str) -> Path:
+    """Write the key file of a service: an administrator's key and a reader's, or some of them."""
+    keys = {
+        "admin": {"sha256": _digest(ADMIN), "scopes": ["predict", "read", "admin"]},
+        "reader": {"sha256": _digest(READER), "scopes": ["predict", "read"]},
+    }
+    file = models.parent / "keys.json"
+    file.write_text(json.dumps({name: keys[name] for name in holders or keys}))
+    return file
 
 
 @pytest.fixture
@@ -97,7 +102,7 @@ def test_the_service_follows_its_folder(folder: Path, radiograph: bytes) -> None
 
     with administered(folder) as live:
         session = live.server.runtime.predictor().repository.get("tiny", 1).session
-        add_golden(write_bundle(folder, "tiny", 2))
+        write_golden(write_bundle(folder, "tiny", 2), pneumonia=1.0)
         shutil.rmtree(folder / "unwanted")
         changes = reload(live)
         answered = live.predict(radiograph).json()["model"]["version"]
@@ -166,7 +171,7 @@ def with_half_of_its_model(bundle: Path) -> None:
 
 
 def without_its_golden_answers(bundle: Path) -> None:
-    add_golden(bundle)
+    write_golden(bundle, pneumonia=1.0)
     (bundle / GOLDEN_FILE).unlink()
 
 
@@ -355,15 +360,27 @@ def test_polling_goes_on_after_an_unforeseen_error(
     ]
 
 
-def test_a_hang_up_signal_reloads(folder: Path) -> None:
-    with process(folder) as service:
+def test_a_hang_up_signal_reloads_models_and_keys(folder: Path) -> None:
+    reader = {"Authorization": f"Bearer {READER}"}
+
+    with process(folder, PNEUMO_API_KEYS_FILE=str(write_keys(folder))) as service:
         write_bundle(folder, "tiny", 2)
+        write_keys(folder, "reader")
         service.popen.send_signal(signal.SIGHUP)
         eventually(lambda: len(service.events("reload")) == 1)
-        models = httpx.get(f"{service.url}/models", trust_env=False).json()["models"]
+        url = f"{service.url}/models"
+        models = httpx.get(url, headers=reader, trust_env=False).json()["models"]
+        removed = httpx.get(url, headers=HEADERS, trust_env=False)
+        (folder.parent / "keys.json").write_text("no keys")
+        service.popen.send_signal(signal.SIGHUP)
+        eventually(lambda: len(service.events("reload")) == 2)
+        kept = httpx.get(url, headers=reader, trust_env=False)
         service.popen.send_signal(signal.SIGTERM)
         exit_code = service.popen.wait(timeout=60)
 
     assert [model["version"] for model in models] == [1, 2]
+    assert problem(removed) == (401, "unauthenticated")
     assert service.events("reload")[0]["cause"] == "signal"
+    assert kept.status_code == 200
+    assert len(service.events("keys not reloaded")) == 1
     assert exit_code == 0

@@ -1,7 +1,7 @@
 import pytest
 
-from service.admission import MAX_RETRY_S, Admission
 from service.errors import QueueFull
+from service.limits import MAX_RETRY_S, Admission
 
 
 class Clock:

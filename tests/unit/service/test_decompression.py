@@ -7,7 +7,7 @@ import pytest
 
 from service.decompression import STEP_BYTES, decompressed
 from service.errors import BodyTooLarge, MalformedInference, TooManyUploads, UnsupportedEncoding
-from service.receiving import ReceiveBudget
+from service.limits import ReceiveBudget
 
 TEXT = bytes(range(256)) * 4096
 LIMIT = 2 * len(TEXT)

@@ -7,14 +7,13 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.errors import NotAnImage
-from service.batching import DynamicBatcher
+from service.batcher import MicroBatcher
+from service.decoders import Decoders
 from service.errors import FileFailed, InferenceFailed
-from service.executors import PriorityExecutor
 from service.inference import Inference, run_inference
 from service.inference_protocol.request import Encoded, InferenceRequest, RequestedOutput
 from service.predictor import Predictor
-from service.priorities import Priority
-from service.reading import Reader
+from service.priorities import Priority, PriorityThreads
 from service.repository import ModelRepository, ServedModel
 from service.session import ModelOutput
 from tests.bundles import SIZE, make_manifest
@@ -58,9 +57,10 @@ def model(session: RecordingSession) -> ServedModel:
 @pytest.fixture
 def predictor(model: ServedModel) -> Iterator[Predictor]:
     repository = ModelRepository({"tiny": {1: model}})
-    made = Predictor(repository, PriorityExecutor("work", 1), DynamicBatcher(1), 10_000)
+    decoders = Decoders(1, 10**9, 10_000)
+    made = Predictor(repository, PriorityThreads(1), decoders, MicroBatcher(), 10_000)
     yield made
-    made.close()
+    asyncio.run(made.close())
 
 
 def arrays(*grays: int) -> NDArray[np.uint8]:
@@ -136,7 +136,7 @@ def test_when_one_image_fails_the_others_of_its_request_are_dropped(
         session.let_go.set()
 
     asyncio.run(failing())
-    predictor.close()
+    asyncio.run(predictor.close())
 
     assert session.seen in ([FAILING], [FAILING, HELD])
 
@@ -151,10 +151,10 @@ def test_a_file_that_is_no_image_is_named_by_its_place(
 def test_an_error_that_nobody_foresaw_does_not_quote_the_file(
     predictor: Predictor, model: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def quote(*_: object) -> None:
+    def quote(*_: object, **__: object) -> None:
         raise ZeroDivisionError("Doe^Jane")
 
-    monkeypatch.setattr(Reader, "fit", quote)
+    monkeypatch.setattr("service.image_task.decode", quote)
 
     with pytest.raises(FileFailed, match="could not be read") as caught:
         run(predictor, model, request((file(1),)))

@@ -1,15 +1,19 @@
 import base64
 import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from contract.errors import DigestMismatch
 from contract.lung_field import LungFieldLimits
+from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.quality import Check, Quality
-from contract.radiograph import Radiograph, decode
+from contract.radiograph import decode
 from service.errors import InferenceFailed
 from service.lungs import LungSegmenter, draw_lungs, load_segmenter, look_for_lungs
 from service.session import CPU, SessionOptions
@@ -25,12 +29,16 @@ def quality(framing: float) -> Quality:
     return Quality(checks=(Check(name="framing", value=framing, lower=None, upper=0.9),))
 
 
-def chest(*columns: int) -> Radiograph:
+Fit = Callable[[PreprocessingSpec], NDArray[np.uint8]]
+
+
+def chest(*columns: int) -> Fit:
     """White, but for what the segmenter of the tests sees as lung: a square in these columns."""
     pixels = np.full((8, 8), 255, np.uint8)
     for column in columns:
         pixels[2:6, column : column + 2] = 0
-    return decode(as_png(np.kron(pixels, np.ones((16, 16), np.uint8))))
+    radiograph = decode(as_png(np.kron(pixels, np.ones((16, 16), np.uint8))))
+    return partial(preprocess, radiograph)
 
 
 TWO_LUNGS, ONE_LUNG = chest(1, 5), chest(1)
@@ -87,7 +95,7 @@ def test_a_segmenter_is_run_once_before_it_serves(tmp_path: Path) -> None:
 
 
 def test_a_map_has_the_segmenters_own_size(segmenter: LungSegmenter) -> None:
-    found = segmenter.find(TWO_LUNGS)
+    found = segmenter.find(TWO_LUNGS(segmenter.manifest.preprocessing))
 
     assert found.shape == (SIZE, SIZE)
     assert found[16, 8] == found[16, 24] == 1
@@ -98,7 +106,7 @@ def test_a_map_has_the_segmenters_own_size(segmenter: LungSegmenter) -> None:
     ("image", "failed"), [(TWO_LUNGS, []), (ONE_LUNG, ["lung_field"])], ids=["two", "one"]
 )
 def test_where_framing_is_suspicious_the_lungs_decide(
-    segmenter: LungSegmenter, image: Radiograph, failed: list[str]
+    segmenter: LungSegmenter, image: Fit, failed: list[str]
 ) -> None:
     lungs, found = look_for_lungs(segmenter, CHEST, image, quality(0.3), drawn=False)
 
@@ -145,7 +153,7 @@ def test_without_limits_the_lungs_are_found_and_not_judged(tmp_path: Path) -> No
 def test_the_picture_has_the_heatmaps_size_and_is_white_where_the_lungs_are(
     segmenter: LungSegmenter,
 ) -> None:
-    picture = draw_lungs(segmenter.find(TWO_LUNGS), 3000, 2000)
+    picture = draw_lungs(segmenter.find(TWO_LUNGS(segmenter.manifest.preprocessing)), 3000, 2000)
 
     with Image.open(io.BytesIO(base64.b64decode(picture.data))) as png:
         drawn = np.asarray(png)

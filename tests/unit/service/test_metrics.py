@@ -5,7 +5,7 @@ from contract.decision import Decision, Reason
 from contract.errors import NotAnImage
 from contract.findings import Label
 from service.metrics import Metrics
-from service.prediction import Answer, Prediction, Rejection, StageTimes
+from service.prediction import ImageFailure, ImageResult, Prediction, StageTimes
 from service.repository import ModelRepository, ServedModel
 from service.session import ModelOutput
 from tests.bundles import make_manifest, make_variant
@@ -30,8 +30,10 @@ def served(version: int = 1) -> ServedModel:
     return ServedModel(make_manifest("sha256:" + 64 * "0", version=version), Session())
 
 
-def answer(model: ServedModel, label: Label | None, reasons: tuple[Reason, ...] = ()) -> Answer:
-    return Answer(
+def answer(
+    model: ServedModel, label: Label | None, reasons: tuple[Reason, ...] = ()
+) -> ImageResult:
+    return ImageResult(
         name="doe^jane.dcm",
         sha256="0",
         times=StageTimes(decode_s=0.003, queue_s=0.0001, inference_s=0.02),
@@ -51,7 +53,7 @@ def exposed(metrics: Metrics) -> list[str]:
 def test_images_are_counted_by_decision_and_by_every_reason_of_a_referral(metrics: Metrics) -> None:
     model = served()
     referred = answer(model, None, ("quality.contrast", "out_of_distribution"))
-    rejected = Rejection("doe^jane.txt", "1", StageTimes(), NotAnImage("text"))
+    rejected = ImageFailure("doe^jane.txt", "1", StageTimes(), NotAnImage("text"))
 
     results = (answer(model, "pneumonia"), referred, rejected)
     metrics.prediction(Prediction(model, results, StageTimes(), 0.05), encode_s=0.0002)

@@ -7,11 +7,11 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.limits import BodyLimit, ReceiveBudget
 from service.logs import make_logger
 from service.metrics import Metrics
 from service.middleware import RequestContext
 from service.problems import install
-from service.receiving import BodyLimit, ReceiveBudget
 from service.tracing import NO_TRACING
 
 

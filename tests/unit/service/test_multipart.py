@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import MalformedMultipart, TooManyFiles
-from service.multipart import MAX_OTHER_PARTS, read_multipart
 from service.prediction import Upload
+from service.uploads import MAX_OTHER_PARTS, read_multipart
 
 CONTENT_TYPE = 'multipart/form-data; boundary="x-y"'
 

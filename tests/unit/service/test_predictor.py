@@ -1,24 +1,28 @@
 import asyncio
 import gc
 import hashlib
-import threading
 import weakref
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.batch_plan import BatchPlan
-from service.batching import DynamicBatcher
+from contract.radiograph import Radiograph, decode
+from service.batcher import MicroBatcher
+from service.decoders import Decoders
 from service.errors import DeviceLost, FileFailed, InferenceFailed, OutOfMemory, UnknownModel
-from service.executors import PriorityExecutor
-from service.prediction import Answer, Prediction, PredictionOptions, Rejection, Upload
+from service.prediction import (
+    ImageFailure,
+    ImageResult,
+    Prediction,
+    PredictionOptions,
+    Upload,
+)
 from service.predictor import Predictor
-from service.priorities import Priority
-from service.reading import Fitted, Reader, Reading, Unreadable
+from service.priorities import PriorityThreads
 from service.repository import ModelRepository, ServedModel
 from service.runtime import open_repository
 from service.session import ModelOutput
@@ -29,7 +33,6 @@ from tests.bundles import (
     write_fragile_bundle,
     write_segmenter_bundle,
 )
-from tests.integration.live import eventually
 from tests.synthetic import as_png
 
 NO_OPTIONS = PredictionOptions()
@@ -66,9 +69,8 @@ class HungrySession:
 class FailingSession:
     """Fails on every image, for a reason, and remembers the images without keeping them."""
 
-    provider = "CPUExecutionProvider"
-
-    def __init__(self) -> None:
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
         self.seen: list[weakref.ref[NDArray[np.uint8]]] = []
 
     def run(
@@ -86,12 +88,14 @@ def predictors() -> Iterator[list[Predictor]]:
     made: list[Predictor] = []
     yield made
     for predictor in made:
-        predictor.close()
+        asyncio.run(predictor.close())
 
 
 def make_predictor(predictors: list[Predictor], repository: ModelRepository) -> Predictor:
     predictors.append(
-        Predictor(repository, PriorityExecutor("decode", 2), DynamicBatcher(1), 10_000)
+        Predictor(
+            repository, PriorityThreads(2), Decoders(1, 10**9, 10_000), MicroBatcher(), 10_000
+        )
     )
     return predictors[-1]
 
@@ -122,9 +126,9 @@ def test_every_file_gets_its_own_result_in_order(
 
     assert [result.name for result in prediction.results] == ["white", "text", "black", "gray"]
     white, text, black, gray = prediction.results
-    assert isinstance(text, Rejection)
+    assert isinstance(text, ImageFailure)
     assert [
-        result.decision.label for result in (white, black, gray) if isinstance(result, Answer)
+        result.decision.label for result in (white, black, gray) if isinstance(result, ImageResult)
     ] == ["pneumonia", "normal", None]
 
 
@@ -149,29 +153,28 @@ def test_a_file_on_which_the_model_fails_does_not_hold_up_the_others(
 
     white, gray = predict(predictor, flat(255), flat(128)).results
 
-    assert isinstance(white, Rejection)
+    assert isinstance(white, ImageFailure)
     assert isinstance(white.error, InferenceFailed)
-    assert isinstance(gray, Answer)
+    assert isinstance(gray, ImageResult)
 
 
-@pytest.mark.parametrize("plan", [BatchPlan(), BatchPlan((1, 2), max_delay_s=0.001)])
+@pytest.mark.parametrize("provider", ["CPUExecutionProvider", "CUDAExecutionProvider"])
 def test_a_failed_run_keeps_its_reason_and_not_the_image(
-    predictors: list[Predictor], plan: BatchPlan
+    predictors: list[Predictor], provider: str
 ) -> None:
-    session = FailingSession()
-    model = ServedModel(make_manifest("sha256:" + 64 * "0"), session, plan)
+    session = FailingSession(provider)
+    model = ServedModel(make_manifest("sha256:" + 64 * "0"), session)
     predictor = make_predictor(predictors, ModelRepository({"tiny": {1: model}}))
 
     gc.collect()
     gc.disable()
     try:
         (failed,) = predict(predictor, flat(0)).results
-        predictor.close()
         kept = [image() for image in session.seen if image() is not None]
     finally:
         gc.enable()
 
-    assert isinstance(failed, Rejection)
+    assert isinstance(failed, ImageFailure)
     assert str(failed.error.__cause__) == "no kernel"
     assert kept == []
 
@@ -185,8 +188,8 @@ def test_a_segmenter_that_fails_says_why(tmp_path: Path, predictors: list[Predic
         predictor, flat(0), flat(255), options=PredictionOptions(heatmap=True)
     ).results
 
-    assert isinstance(black, Answer)
-    assert isinstance(white, Rejection)
+    assert isinstance(black, ImageResult)
+    assert isinstance(white, ImageFailure)
     assert "Gather" in str(white.error.__cause__)
 
 
@@ -217,29 +220,32 @@ def test_an_unforeseen_error_is_of_its_file_alone_and_the_thread_goes_on(
 ) -> None:
     write_bundle(tmp_path)
     predictor = make_predictor(predictors, open_repository(Settings(models_dir=tmp_path)))
-    read = Reader.read
+    bad = flat(77, "bad")
 
-    def fails_on_bad(
-        self: Reader, upload: Upload, model: ServedModel | None, options: PredictionOptions
-    ) -> Fitted | Unreadable:
-        if upload.name == "bad":
+    def fails_on_bad(data: bytes, **limits: Any) -> Radiograph:
+        if data == bad.data():
             raise met
-        return read(self, upload, model, options)
+        return decode(data, **limits)
 
-    monkeypatch.setattr(Reader, "read", fails_on_bad)
-    bad = flat(0, "bad")
+    monkeypatch.setattr("service.image_task.decode", fails_on_bad)
 
     results = predict(predictor, bad, flat(255), bad, flat(0), bad).results
     afterwards = predict(predictor, flat(0)).results
 
-    assert [type(result) for result in results] == [Rejection, Answer, Rejection, Answer, Rejection]
+    assert [type(result) for result in results] == [
+        ImageFailure,
+        ImageResult,
+        ImageFailure,
+        ImageResult,
+        ImageFailure,
+    ]
     first = results[0]
-    assert isinstance(first, Rejection)
+    assert isinstance(first, ImageFailure)
     assert type(first.error) is expected
     assert first.sha256 == hashlib.sha256(bad.data()).hexdigest()
     assert first.error.__traceback__ is None
     assert "doe" not in f"{first.error}{vars(first.error)}"
-    assert isinstance(afterwards[0], Answer)
+    assert isinstance(afterwards[0], ImageResult)
 
 
 def test_memory_that_runs_out_while_a_model_runs_is_of_its_file_alone(
@@ -252,9 +258,9 @@ def test_memory_that_runs_out_while_a_model_runs_is_of_its_file_alone(
         predictor, flat(255), flat(0), options=PredictionOptions(model="tiny")
     ).results
 
-    assert isinstance(white, Rejection)
+    assert isinstance(white, ImageFailure)
     assert isinstance(white.error, OutOfMemory)
-    assert isinstance(black, Answer)
+    assert isinstance(black, ImageResult)
 
 
 @pytest.mark.parametrize(
@@ -274,56 +280,3 @@ def test_an_unknown_model_is_refused_whatever_the_file_is(
 
     with pytest.raises(UnknownModel):
         predict(predictor, data, options=options)
-
-
-@pytest.mark.parametrize(
-    ("limit", "in_step"),
-    [
-        (None, True),
-        ("service.predictor.SMALL_FILE_BYTES", False),
-        ("service.answering.MOST_PIXEL_BYTES", False),
-    ],
-)
-def test_only_small_files_of_small_images_are_read_in_step(
-    tmp_path: Path,
-    predictors: list[Predictor],
-    monkeypatch: pytest.MonkeyPatch,
-    limit: str | None,
-    in_step: bool,  # noqa: FBT001 - a parameter
-) -> None:
-    write_bundle(tmp_path)
-    if limit is not None:
-        monkeypatch.setattr(limit, 10)
-    # What the machine at hand finds out about batches must not decide.
-    model = replace(open_repository(Settings(models_dir=tmp_path)).get(), plan=BatchPlan())
-    repository = ModelRepository({"tiny": {1: model}})
-    executor = PriorityExecutor("decode", 1)
-    predictors.append(predictor := Predictor(repository, executor, DynamicBatcher(1), 10_000))
-    stages: list[str] = []
-    read, assess = Reader.read, Reader.assess
-
-    def noted_read(
-        self: Reader, upload: Upload, model: ServedModel | None, options: PredictionOptions
-    ) -> Fitted | Unreadable:
-        stages.append("read")
-        return read(self, upload, model, options)
-
-    def noted_assess(self: Reader, fitted: Fitted, *, lungs_drawn: bool) -> Reading | Unreadable:
-        stages.append("assess")
-        return assess(self, fitted, lungs_drawn=lungs_drawn)
-
-    monkeypatch.setattr(Reader, "read", noted_read)
-    monkeypatch.setattr(Reader, "assess", noted_assess)
-
-    async def both() -> Prediction:
-        door = threading.Event()
-        held = executor.run(Priority.STAT, door.wait)
-        files = (flat(0), flat(255))
-        waiting = asyncio.ensure_future(predictor.predict(files, PredictionOptions(model="tiny")))
-        await asyncio.to_thread(eventually, lambda: executor.depth == len(files))
-        door.set()
-        await held
-        return await waiting
-
-    assert [type(result) for result in asyncio.run(both()).results] == [Answer, Answer]
-    assert stages == (["read"] * 2 + ["assess"] * 2 if in_step else ["read", "assess"] * 2)

@@ -4,9 +4,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.errors import BodyTimeout, BodyTooLarge, TooManyUploads
-from service.receiving import MIN_BYTES_PER_S, BodyLimit, ReceiveBudget
+from service.limits import MIN_BYTES_PER_S, BodyLimit, ReceiveBudget
 
-SCOPE: Scope = {"type": "http", "headers": []}
+SCOPE: Scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
 PIECE = 1000
 
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,15 @@ from numpy.typing import NDArray
 from contract.errors import DigestMismatch, InvalidManifest
 from contract.manifest import ModelManifest, sha256_digest
 from service.errors import NoModel, UnknownModel
-from service.repository import ModelRepository, ServedModel, load_repository
+from service.repository import (
+    ModelRepository,
+    OpenSession,
+    ServedModel,
+    WantedPrecision,
+    gains_by_int8,
+    load_model,
+    load_repository,
+)
 from service.session import ModelOutput
 from tests.bundles import add_variant, make_manifest, write_bundle
 
@@ -34,6 +43,14 @@ def opened(_model: bytes, _manifest: ModelManifest) -> RecordingSession:
 def served(name: str, version: int, modalities: tuple[str, ...] = ("DX",)) -> ServedModel:
     manifest = make_manifest("sha256:" + 64 * "0", name, version, modalities=modalities)
     return ServedModel(manifest, RecordingSession())
+
+
+def load(
+    folder: Path, open_session: OpenSession = opened, precision: WantedPrecision = "fp32"
+) -> ModelRepository:
+    return load_repository(
+        folder, partial(load_model, open_session=open_session, precision=precision)
+    )
 
 
 @pytest.fixture
@@ -134,7 +151,7 @@ def test_every_bundle_is_loaded_and_warmed(tmp_path: Path) -> None:
     (tmp_path / "__init__.py").touch()
     (tmp_path / "b" / ".2.partial").mkdir()
 
-    repository = load_repository(tmp_path, opened)
+    repository = load(tmp_path)
 
     assert [identity(model) for model in repository.all()] == [("a", 1), ("a", 2), ("b", 1)]
     session = repository.get("b").session
@@ -145,7 +162,7 @@ def test_every_bundle_is_loaded_and_warmed(tmp_path: Path) -> None:
 
 def test_an_empty_folder_has_no_model(tmp_path: Path) -> None:
     with pytest.raises(NoModel):
-        load_repository(tmp_path, opened)
+        load(tmp_path)
 
 
 def test_a_changed_model_is_not_opened(tmp_path: Path) -> None:
@@ -153,7 +170,7 @@ def test_a_changed_model_is_not_opened(tmp_path: Path) -> None:
     (bundle / "model.onnx").write_bytes(b"another")
 
     with pytest.raises(DigestMismatch):
-        load_repository(tmp_path, opened)
+        load(tmp_path)
 
 
 def test_the_wanted_precision_is_opened_and_told(tmp_path: Path) -> None:
@@ -164,7 +181,7 @@ def test_the_wanted_precision_is_opened_and_told(tmp_path: Path) -> None:
         seen.append(model)
         return opened(model, manifest)
 
-    model = load_repository(tmp_path, opening, precision="int8").get()
+    model = load(tmp_path, opening, "int8").get()
 
     assert seen == [reduced]
     assert (model.precision, model.digest) == ("int8", sha256_digest(reduced))
@@ -173,7 +190,7 @@ def test_the_wanted_precision_is_opened_and_told(tmp_path: Path) -> None:
 def test_a_bundle_without_the_wanted_precision_is_served_in_fp32(tmp_path: Path) -> None:
     add_variant(write_bundle(tmp_path), "int8")
 
-    model = load_repository(tmp_path, opened, precision="fp16").get()
+    model = load(tmp_path, precision="fp16").get()
 
     assert (model.precision, model.digest) == ("fp32", model.manifest.digest)
 
@@ -184,13 +201,58 @@ def test_a_changed_file_of_another_precision_is_not_opened(tmp_path: Path) -> No
     changed[-1] ^= 1
     (bundle / "model.int8.onnx").write_bytes(changed)
 
-    assert load_repository(tmp_path, opened).get().precision == "fp32"
+    assert load(tmp_path).get().precision == "fp32"
     with pytest.raises(DigestMismatch, match=r"model\.int8\.onnx"):
-        load_repository(tmp_path, opened, precision="int8")
+        load(tmp_path, precision="int8")
 
 
 def test_a_bundle_must_lie_where_its_manifest_says(tmp_path: Path) -> None:
     write_bundle(tmp_path, "tiny", 1).rename(tmp_path / "tiny" / "4")
 
     with pytest.raises(InvalidManifest, match=r"tiny/4 holds tiny version 1\. Rename the folder"):
-        load_repository(tmp_path, opened)
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [("fpu avx512_vnni", "int8"), ("fpu avx_vnni sse", "int8"), ("fpu avx512f", "fp32")],
+)
+def test_the_flags_of_the_cpu_choose_the_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, precision: str
+) -> None:
+    add_variant(write_bundle(tmp_path), "int8")
+    write_bundle(tmp_path, "without", 1)
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"model name\t: a CPU\nflags\t\t: {flags}\n\nflags\t\t: {flags}\n")
+    monkeypatch.setattr("service.repository.gains_by_int8", lambda: gains_by_int8(cpuinfo))
+
+    repository = load(tmp_path, precision="auto")
+
+    assert repository.get("tiny").precision == precision
+    assert repository.get("without").precision == "fp32"
+
+
+def test_a_machine_that_names_no_flags_runs_fp32(tmp_path: Path) -> None:
+    assert not gains_by_int8(tmp_path / "nothing")
+
+
+def test_on_an_accelerator_auto_is_fp32_in_every_size_of_a_batch(tmp_path: Path) -> None:
+    class OnAnAccelerator(RecordingSession):
+        provider = "CUDAExecutionProvider"
+
+    add_variant(write_bundle(tmp_path), "int8")
+
+    model = load(tmp_path, lambda _model, _manifest: OnAnAccelerator(), "auto").get()
+
+    assert model.precision == "fp32"
+    assert isinstance(model.session, OnAnAccelerator)
+    assert {shape[0] for shape in model.session.shapes} == {1, 2, 4, 8, 16, 32}
+
+
+def test_on_the_cpu_there_is_a_session_for_a_lone_image(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+
+    model = load_model(tmp_path / "tiny" / "1", opened, open_lone=opened)
+
+    assert model.lone is not None
+    assert model.lone is not model.session

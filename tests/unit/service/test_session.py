@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from contract.errors import SignatureMismatch
 from contract.manifest import ModelManifest
 from service.errors import DeviceLost, InferenceFailed, ProviderUnavailable
-from service.session import CPU, CUDA, TENSORRT, OnnxSession, SessionOptions, why_no_cuda
+from service.session import CPU, CUDA, OnnxSession, SessionOptions, why_no_cuda
 from tests.bundles import (
     brightness_graph,
     expected_pneumonia,
@@ -49,13 +49,6 @@ class PretendsToBeCuda:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._session, name)
-
-
-class PretendsToBeTensorrt(PretendsToBeCuda):
-    """The same, on TensorRT."""
-
-    def get_providers(self) -> list[str]:
-        return [TENSORRT, CUDA, CPU]
 
 
 def compiled_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +207,6 @@ def test_cuda_is_told_how_to_compute(
         (
             CUDA,
             {
-                "device_id": "0",
                 "cudnn_conv_algo_search": "HEURISTIC",
                 "use_tf32": "0",
                 "gpu_mem_limit": "123456789",
@@ -235,46 +227,10 @@ def test_a_failure_on_an_accelerator_is_a_lost_device(
         session.run(np.full((1, 32, 32, 1), 255, np.uint8))
 
 
-def test_tensorrt_is_refused_by_an_onnxruntime_without_it() -> None:
-    with pytest.raises(
-        ProviderUnavailable, match=r"cannot run on TensorRT: this onnxruntime was built without it"
-    ):
-        make_session(options=SessionOptions(provider="tensorrt"))
+def test_a_lone_image_on_every_core_gets_the_same_bits() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 1), np.uint8)
+    wide = make_session(options=SessionOptions(provider="cpu", threads=4))
 
+    lone, usual = wide.run(images), make_session().run(images)
 
-@pytest.mark.filterwarnings("ignore:Specified provider 'T?.*ExecutionProvider' is not in")
-@pytest.mark.parametrize("session", [REAL_SESSION, PretendsToBeCuda])
-def test_tensorrt_falls_back_neither_to_the_cpu_nor_to_cuda(
-    monkeypatch: pytest.MonkeyPatch, session: object
-) -> None:
-    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
-
-    with pytest.raises(ProviderUnavailable, match="cannot open shared object file"):
-        make_session(options=SessionOptions(provider="tensorrt"))
-
-
-@pytest.mark.parametrize(
-    ("folder", "cache"),
-    [
-        (None, {}),
-        (Path("/engines"), {
-            "trt_engine_cache_enable": "True", "trt_engine_cache_path": "/engines",
-        }),
-    ],
-)  # fmt: skip
-def test_tensorrt_computes_in_fp32_and_keeps_its_engines_where_told(
-    monkeypatch: pytest.MonkeyPatch, folder: Path | None, cache: dict[str, str]
-) -> None:
-    monkeypatch.setattr(onnxruntime, "InferenceSession", PretendsToBeTensorrt)
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
-    options = SessionOptions(provider="tensorrt", device=1, tensorrt_cache_dir=folder)
-
-    session = make_session(options=options)
-
-    tensorrt, cuda, last = PretendsToBeTensorrt.asked
-    assert session.provider == TENSORRT
-    assert tensorrt == (TENSORRT, {"device_id": "1", "trt_fp16_enable": "False"} | cache)
-    assert isinstance(cuda, tuple)
-    assert (cuda[0], cuda[1]["device_id"], cuda[1]["use_tf32"]) == (CUDA, "1", "0")
-    assert last == CPU
+    assert lone.probabilities.tobytes() == usual.probabilities.tobytes()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from service.auth import ApiKey, authorize, read_keys
 from service.errors import Forbidden, InvalidConfiguration, Unauthenticated
-from service.keys import ApiKey, authorize, read_keys
 
 
 def digest(key: str) -> str:

@@ -3,18 +3,23 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
 import pytest
 
-from service.executors import PriorityExecutor
-from service.priorities import TURNS, Priority
-from service.stages import Timed
-from tests.integration.live import eventually
+from service.priorities import TURNS, Priority, PriorityThreads, Timed
 
 T = TypeVar("T")
+
+
+@pytest.fixture
+def threads() -> Iterator[PriorityThreads]:
+    """One thread."""
+    made = PriorityThreads(1)
+    yield made
+    made.close()
 
 
 class Image:
@@ -26,54 +31,54 @@ def hold(started: threading.Event, go: threading.Event) -> None:
     go.wait()
 
 
-async def awaited(executor: PriorityExecutor, work: Callable[[], T]) -> Timed[T]:
-    return await executor.run(Priority.ROUTINE, work)
+async def awaited(threads: PriorityThreads, work: Callable[[], T]) -> Timed[T]:
+    return await threads.run(Priority.ROUTINE, work)
 
 
-def test_work_is_done_on_a_thread_of_its_own_and_timed(executor: PriorityExecutor) -> None:
+def test_work_is_done_on_a_thread_of_its_own_and_timed(threads: PriorityThreads) -> None:
     def work() -> str:
         time.sleep(0.02)
         return threading.current_thread().name
 
-    timed = asyncio.run(awaited(executor, work))
+    timed = asyncio.run(awaited(threads, work))
 
-    assert timed.value == "test-0"
+    assert timed.value == "image_0"
     assert timed.ran_s >= 0.02
     assert timed.waited_s >= 0
 
 
-def test_an_error_comes_back_to_whoever_waits(executor: PriorityExecutor) -> None:
+def test_an_error_comes_back_to_whoever_waits(threads: PriorityThreads) -> None:
     def work() -> None:
         raise KeyError("gone")
 
     with pytest.raises(KeyError, match="gone"):
-        asyncio.run(awaited(executor, work))
+        asyncio.run(awaited(threads, work))
 
 
 @pytest.mark.parametrize("error", [MemoryError, StopIteration, SystemExit])
 def test_whatever_the_work_raises_the_thread_goes_on(
-    executor: PriorityExecutor, error: type[BaseException]
+    threads: PriorityThreads, error: type[BaseException]
 ) -> None:
     def work() -> None:
         raise error
 
     async def scenario() -> str:
         with pytest.raises((error, RuntimeError)):
-            await asyncio.wait_for(executor.run(Priority.ROUTINE, work), 5)
-        name = await executor.run(Priority.ROUTINE, lambda: threading.current_thread().name)
+            await asyncio.wait_for(threads.run(Priority.ROUTINE, work), 5)
+        name = await threads.run(Priority.ROUTINE, lambda: threading.current_thread().name)
         return name.value
 
-    assert asyncio.run(scenario()) == "test-0"
+    assert asyncio.run(scenario()) == "image_0"
 
 
-def test_urgent_work_goes_first_and_the_rest_in_order(executor: PriorityExecutor) -> None:
+def test_urgent_work_goes_first_and_the_rest_in_order(threads: PriorityThreads) -> None:
     started, go, order = threading.Event(), threading.Event(), list[str]()
 
     async def scenario() -> None:
-        first = asyncio.ensure_future(executor.run(Priority.ROUTINE, partial(hold, started, go)))
+        first = asyncio.ensure_future(threads.run(Priority.ROUTINE, partial(hold, started, go)))
         await asyncio.to_thread(started.wait)
         jobs = [
-            asyncio.ensure_future(executor.run(priority, partial(order.append, name)))
+            asyncio.ensure_future(threads.run(priority, partial(order.append, name)))
             for name, priority in (
                 ("a", Priority.ROUTINE),
                 ("b", Priority.ROUTINE),
@@ -90,14 +95,14 @@ def test_urgent_work_goes_first_and_the_rest_in_order(executor: PriorityExecutor
     assert order == ["c", "d", "a", "b"]
 
 
-def test_routine_work_is_not_left_for_ever(executor: PriorityExecutor) -> None:
+def test_routine_work_is_not_left_for_ever(threads: PriorityThreads) -> None:
     started, go, order = threading.Event(), threading.Event(), list[str]()
 
     async def scenario() -> None:
-        jobs = [executor.run(Priority.STAT, partial(hold, started, go))]
+        jobs = [threads.run(Priority.STAT, partial(hold, started, go))]
         await asyncio.to_thread(started.wait)
-        jobs += [executor.run(Priority.STAT, partial(order.append, "stat")) for _ in range(20)]
-        jobs.append(executor.run(Priority.ROUTINE, partial(order.append, "routine")))
+        jobs += [threads.run(Priority.STAT, partial(order.append, "stat")) for _ in range(20)]
+        jobs.append(threads.run(Priority.ROUTINE, partial(order.append, "routine")))
         go.set()
         await asyncio.gather(*jobs)
 
@@ -106,38 +111,18 @@ def test_routine_work_is_not_left_for_ever(executor: PriorityExecutor) -> None:
     assert order.index("routine") < TURNS
 
 
-def test_of_idle_threads_the_one_that_worked_last_goes_first() -> None:
-    executor = PriorityExecutor("test", 4)
-
-    async def scenario() -> list[str]:
-        names = []
-        for _ in range(20):
-            done = await executor.run(Priority.ROUTINE, lambda: threading.current_thread().name)
-            names.append(done.value)
-            # Until the thread that gave the answer is idle again itself.
-            await asyncio.to_thread(eventually, lambda: executor.idle == 4)
-        return names
-
-    try:
-        names = asyncio.run(scenario())
-    finally:
-        executor.close()
-
-    assert len(set(names)) == 1
-
-
 def test_cancelled_work_is_not_done_and_lets_go_of_its_image_at_once(
-    executor: PriorityExecutor,
+    threads: PriorityThreads,
 ) -> None:
     started, go, done = threading.Event(), threading.Event(), list[Image]()
     images = [Image()]
     seen = weakref.ref(images[0])
 
     async def scenario() -> bool:
-        first = asyncio.ensure_future(executor.run(Priority.ROUTINE, partial(hold, started, go)))
+        first = asyncio.ensure_future(threads.run(Priority.ROUTINE, partial(hold, started, go)))
         await asyncio.to_thread(started.wait)
         late = asyncio.ensure_future(
-            executor.run(Priority.ROUTINE, partial(done.append, images.pop()))
+            threads.run(Priority.ROUTINE, partial(done.append, images.pop()))
         )
         await asyncio.sleep(0)
         late.cancel()
@@ -158,7 +143,7 @@ def test_cancelled_work_is_not_done_and_lets_go_of_its_image_at_once(
 
 
 def test_an_image_whose_work_failed_is_let_go_of_without_the_garbage_collector(
-    executor: PriorityExecutor,
+    threads: PriorityThreads,
 ) -> None:
     seen: list[weakref.ref[Image]] = []
 
@@ -169,12 +154,12 @@ def test_an_image_whose_work_failed_is_let_go_of_without_the_garbage_collector(
     async def scenario() -> None:
         image = Image()
         with pytest.raises(KeyError):
-            await executor.run(Priority.ROUTINE, partial(work, image))
+            await threads.run(Priority.ROUTINE, partial(work, image))
 
     gc.disable()
     try:
         asyncio.run(scenario())
-        asyncio.run(awaited(executor, int))
+        asyncio.run(awaited(threads, int))
     finally:
         gc.enable()
 
@@ -182,33 +167,33 @@ def test_an_image_whose_work_failed_is_let_go_of_without_the_garbage_collector(
 
 
 def test_closing_finishes_what_is_queued() -> None:
-    executor, done = PriorityExecutor("test", 2), list[int]()
+    threads, done = PriorityThreads(2), list[int]()
 
     async def scenario() -> None:
         jobs = [
-            asyncio.ensure_future(executor.run(Priority.ROUTINE, partial(done.append, n)))
+            asyncio.ensure_future(threads.run(Priority.ROUTINE, partial(done.append, n)))
             for n in range(20)
         ]
         await asyncio.sleep(0)
-        await asyncio.to_thread(executor.close)
+        await asyncio.to_thread(threads.close)
         await asyncio.gather(*jobs)
 
     asyncio.run(scenario())
 
     assert sorted(done) == list(range(20))
-    assert not any(thread.name.startswith("test-") for thread in threading.enumerate())
+    assert not any(thread.name.startswith("image_") for thread in threading.enumerate())
 
 
 def test_many_threads_lose_no_work() -> None:
-    executor = PriorityExecutor("test", 8)
+    threads = PriorityThreads(8)
 
     async def scenario() -> list[int]:
-        jobs = (executor.run(Priority(n % 2), partial(int, n)) for n in range(2000))
+        jobs = (threads.run(Priority(n % 2), partial(int, n)) for n in range(2000))
         return [timed.value for timed in await asyncio.gather(*jobs)]
 
     try:
         values = asyncio.run(scenario())
     finally:
-        executor.close()
+        threads.close()
 
     assert values == list(range(2000))

@@ -1,0 +1,147 @@
+"""Puts images that wait for an accelerator into one run of a model."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import DeviceLost
+from service.priorities import TURNS, Priority, Timed
+from service.session import ModelOutput, ServedModel
+from service.tracing import NO_TRACE, NO_TRACING, RequestTrace, Tracing
+
+SIZES = (1, 2, 4, 8, 16, 32)
+"""The sizes that a batch is padded to: each was run once before, when the model was loaded."""
+
+Observe = Callable[[ServedModel, int], None]
+
+
+@dataclass(eq=False, slots=True)
+class _Item:
+    """An image that waits."""
+
+    model: ServedModel
+    image: NDArray[np.uint8]
+    priority: Priority
+    arrival: int
+    trace: RequestTrace
+    activation_map: bool
+    submitted: float = field(default_factory=time.perf_counter)
+    future: asyncio.Future[Timed[ModelOutput]] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class MicroBatcher:
+    """One queue for the images of all models, and one thread that runs them on the accelerator.
+
+    A batch has images of one model alone, and runs as soon as the one before it has ended: what
+    arrives meanwhile is the next. Urgent images go first, but every fifth batch is that of the
+    image that waits longest. An image whose caller is gone is dropped before its batch.
+    """
+
+    def __init__(
+        self,
+        observe: Observe = lambda _model, _images: None,
+        tracing: Tracing = NO_TRACING,
+    ) -> None:
+        """Start with nothing waiting.
+
+        Args:
+            observe: Is told the model and the number of images of every batch, before it runs.
+            tracing: Records every batch with the requests that it served.
+        """
+        self._observe = observe
+        self._tracing = tracing
+        self._thread = ThreadPoolExecutor(1, "inference")
+        self._waiting: list[_Item] = []
+        self._arrivals, self._turns = count(), count(1)
+        self._runner: asyncio.Task[None] | None = None
+
+    @property
+    def depth(self) -> int:
+        """How many images wait for a batch."""
+        return len(self._waiting)
+
+    def run(
+        self,
+        model: ServedModel,
+        image: NDArray[np.uint8],
+        priority: Priority,
+        *,
+        activation_map: bool = False,
+        trace: RequestTrace = NO_TRACE,
+    ) -> asyncio.Future[Timed[ModelOutput]]:
+        """Have an image run in a batch; when its future is cancelled first, it is dropped.
+
+        Args:
+            model: Which model runs.
+            image: uint8 (1, height, width, 1), of the model's size.
+            priority: Urgent images go first.
+            activation_map: Whether the map is wanted.
+            trace: Of the request that the image came with.
+
+        Returns:
+            Of what the model says of this image alone, arrays of batch size 1; or InferenceFailed,
+            DeviceLost.
+        """
+        item = _Item(model, image, priority, next(self._arrivals), trace, activation_map)
+        self._waiting.append(item)
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.get_running_loop().create_task(self._run_all())
+        return item.future
+
+    def close(self) -> None:
+        """Stop the thread, when what it runs has ended."""
+        self._thread.shutdown()
+
+    async def _run_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while batch := self._next():
+            model = batch[0].model
+            self._observe(model, len(batch))
+            started = time.perf_counter()
+            maps = any(item.activation_map for item in batch)
+            run = partial(_answers, model, [item.image for item in batch], activation_map=maps)
+            answers = await loop.run_in_executor(self._thread, run)
+            ran_s = time.perf_counter() - started
+            for item, answer in zip(batch, answers, strict=True):
+                if item.future.cancelled():
+                    continue
+                if isinstance(answer, Exception):
+                    item.future.set_exception(answer)
+                else:
+                    item.future.set_result(Timed(answer, started - item.submitted, ran_s))
+            self._tracing.batch(model, [item.trace for item in batch], ran_s)
+
+    def _next(self) -> list[_Item]:
+        """Take the next batch: the first image in order, and those of its model behind it."""
+        by_arrival = next(self._turns) % TURNS == 0
+        waiting = [item for item in self._waiting if not item.future.cancelled()]
+        waiting.sort(key=lambda item: (0 if by_arrival else item.priority, item.arrival))
+        batch = [item for item in waiting if item.model is waiting[0].model][: SIZES[-1]]
+        self._waiting = [item for item in waiting if item not in batch]
+        return batch
+
+
+def _answers(
+    model: ServedModel, images: Sequence[NDArray[np.uint8]], *, activation_map: bool
+) -> list[ModelOutput | Exception]:
+    """What each image gets: where a batch fails, each is run alone, and fails for itself."""
+    size = next(size for size in SIZES if size >= len(images))
+    batch = np.zeros((size, *images[0].shape[1:]), np.uint8)
+    np.concatenate(images, out=batch[: len(images)])
+    try:
+        output = model.session.run(batch, activation_map=activation_map)
+    except Exception as error:  # noqa: BLE001 - handed over, whatever it is
+        if len(images) == 1 or isinstance(error, DeviceLost):
+            return [error.with_traceback(None)] * len(images)
+        alone = (_answers(model, [image], activation_map=activation_map) for image in images)
+        return [answer for (answer,) in alone]
+    return [output.of(index) for index in range(len(images))]

@@ -1,0 +1,247 @@
+"""What the service takes at once: images in flight, and the bytes and the pace of bodies."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import BodyTimeout, BodyTooLarge, DeadlineExceeded, QueueFull, TooManyUploads
+from service.headers import header_of
+
+SMOOTHING = 0.1
+UNMEASURED_RETRY_S = 1
+MAX_RETRY_S = 300
+# The slowest line that a client may have, 128 kbit/s: what comes slower uses up its patience.
+MIN_BYTES_PER_S = 16 * 1024
+# A client that still sends while it is refused reads the answer only when it has sent all.
+DRAIN_S = 5.0
+_REQUEST_TIMEOUT = 408
+
+
+class Admission:
+    """Counts images in flight, and measures the rate at which the service finishes them."""
+
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with nothing in flight.
+
+        Args:
+            limit: The most images in flight.
+            clock: Seconds, never going back.
+        """
+        self._limit = limit
+        self._clock = clock
+        self._in_flight = 0
+        self._last_change = 0.0
+        self._seconds_per_image: float | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many images are in the service."""
+        return self._in_flight
+
+    def check(self, images: int = 1) -> None:
+        """Refuse where there is no room.
+
+        Raises:
+            QueueFull: So many more images would be too many.
+        """
+        if self._in_flight + images > self._limit:
+            raise QueueFull(
+                f"{self._in_flight} images are in flight, and at most {self._limit} may be.",
+                self.retry_after_s(),
+            )
+
+    @contextmanager
+    def admit(self, images: int) -> Iterator[None]:
+        """Hold room for the images of one request.
+
+        Raises:
+            QueueFull: There is no room for all of them.
+        """
+        self.check(images)
+        if self._in_flight == 0:
+            self._last_change = self._clock()
+        self._in_flight += images
+        try:
+            yield
+            # Dropped requests say nothing of the rate, so an exception leaves it as it is.
+            self._measure(images)
+        finally:
+            self._in_flight -= images
+
+    def deadline_exceeded(self, deadline_s: float) -> DeadlineExceeded:
+        """The error for a request that was not served in time."""
+        return DeadlineExceeded(
+            f"The request was not served within {deadline_s:g} s.", self.retry_after_s()
+        )
+
+    def retry_after_s(self) -> int:
+        """Whole seconds until what is in flight now should be done, at the measured rate."""
+        if self._seconds_per_image is None:
+            return UNMEASURED_RETRY_S
+        seconds = math.ceil(self._in_flight * self._seconds_per_image)
+        return min(max(seconds, 1), MAX_RETRY_S)
+
+    def _measure(self, images: int) -> None:
+        """Smooth the busy time per image; idle time does not count, so this is a service rate."""
+        now = self._clock()
+        busy, self._last_change = now - self._last_change, now
+        sample = busy / images
+        if self._seconds_per_image is None:
+            self._seconds_per_image = sample
+        else:
+            self._seconds_per_image += SMOOTHING * (sample - self._seconds_per_image)
+
+
+class ReceiveBudget:
+    """How many bytes all bodies that are being received or held may have together."""
+
+    def __init__(self, limit: int) -> None:
+        """Start with nothing held."""
+        self._limit = limit
+        self.held = 0
+
+    def take(self, count: int) -> None:
+        """Count bytes that came.
+
+        Raises:
+            TooManyUploads: There is no room for them; they are not counted.
+        """
+        if self.held + count > self._limit:
+            raise TooManyUploads(
+                f"All request bodies together may have at most {self._limit} bytes at a time."
+            )
+        self.held += count
+
+    def give_back(self, count: int) -> None:
+        """Count bytes that are let go of."""
+        self.held -= count
+
+
+class BodyLimit:
+    """Counts and times each body as it arrives, before anything parses or keeps it. Plain ASGI.
+
+    A request whose body nobody reads, such as a probe's, is neither counted nor timed. Where a
+    request is refused before its body is there, the answer is sent at once, and what still comes
+    of the body is discarded for a while: a client that writes all before it reads would otherwise
+    find a closed connection in place of the answer.
+    """
+
+    def __init__(
+        self, app: ASGIApp, max_body_bytes: int, budget: ReceiveBudget, timeout_s: float
+    ) -> None:
+        """Wrap an application.
+
+        Args:
+            app: The application.
+            max_body_bytes: The largest body.
+            budget: For all bodies together.
+            timeout_s: How long a client may send nothing, or too little.
+        """
+        self._app = app
+        self._limit = max_body_bytes
+        self._budget = budget
+        self._timeout_s = timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, counting and timing.
+
+        Raises:
+            BodyTooLarge: Out of ``receive``, to whoever reads the body; so are the others.
+            BodyTimeout: The body does not arrive in time.
+            TooManyUploads: All bodies together are too large.
+        """
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _Body(scope, receive, send, self._limit, self._budget, self._timeout_s)
+        try:
+            await self._app(scope, body.receive, body.send)
+        finally:
+            self._budget.give_back(body.held)
+
+
+class _Body:
+    """One body on its way in.
+
+    Its patience is the time that is left to wait. Waiting uses it up, and bytes win it back at the
+    least rate, up to the timeout: that bounds a client that stalls and one that drips alike.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        limit: int,
+        budget: ReceiveBudget,
+        timeout_s: float,
+    ) -> None:
+        self.held = 0
+        self._receive, self._send = receive, send
+        self._limit, self._budget = limit, budget
+        self._timeout_s = self._patience_s = timeout_s
+        declared = header_of(scope, b"content-length") or ""
+        # A body that says that it is too large is not read at all.
+        self._refused = declared.isdigit() and int(declared) > limit
+        has_body = declared not in ("", "0") or header_of(scope, b"transfer-encoding") is not None
+        self._complete = not has_body
+        # Such a client sends its body only when it is asked for it.
+        self._drains = header_of(scope, b"expect") is None
+
+    async def receive(self) -> Message:
+        self._check()
+        if self._complete:
+            # What comes now is the client's end; it may wait for its answer as long as it likes.
+            return await self._receive()
+        message = await self._receive_in_time()
+        count = len(message.get("body", b""))
+        self._budget.take(count)
+        self.held += count
+        self._check()
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == _REQUEST_TIMEOUT:
+            self._drains = False
+        last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if not last or self._complete or not self._drains:
+            await self._send(message)
+            return
+        # What came of the body is of no use any more, to nobody.
+        self._budget.give_back(self.held)
+        self.held = 0
+        await self._send({**message, "more_body": True})
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                while not self._complete:
+                    self._note(await self._receive())
+        except TimeoutError:
+            pass
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _receive_in_time(self) -> Message:
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise BodyTimeout(
+                f"No byte of the body, or too few, came within {self._timeout_s:g} s."
+            ) from error
+        self._note(message)
+        won = len(message.get("body", b"")) / MIN_BYTES_PER_S
+        left = self._patience_s - (time.monotonic() - started)
+        self._patience_s = min(self._timeout_s, left + won)
+        return message
+
+    def _note(self, message: Message) -> None:
+        # A client that went away sends no more either.
+        self._complete = not message.get("more_body", False)
+
+    def _check(self) -> None:
+        if self._refused or self.held > self._limit:
+            raise BodyTooLarge(f"A request body may have at most {self._limit} bytes.")

@@ -1,0 +1,131 @@
+"""``POST /predict``: images in, findings out; the one route that carries the load.
+
+FastAPI's own way to an endpoint takes a fifth of a request's time, for things that this one has no
+use for. It is a route of FastAPI all the same, which documents it and answers every other method.
+"""
+
+import asyncio
+import time
+from typing import cast
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.answers import write_answer
+from service.auth import Requires
+from service.errors import ServiceError
+from service.examples import PREDICTION
+from service.logs import log_failure
+from service.openapi import PREDICT_BODY, problem_responses, query_parameters
+from service.prediction import ImageFailure, Prediction, PredictionOptions
+from service.priorities import Priority
+from service.problems import answer_error, request_id_of
+from service.routes.admitted import admitted
+from service.routes.bodies import JSON
+from service.runtime import Runtime, runtime_of
+from service.schemas import PredictionBody, PredictQuery
+from service.tracing import trace_of
+from service.uploads import read_uploads
+
+PATH = "/predict"
+router = APIRouter(tags=["prediction"])
+_NO_QUERY = PredictQuery()
+_may_predict = Requires("predict")
+
+
+@router.post(
+    PATH,
+    summary="Read chest images",
+    response_model=PredictionBody,
+    responses={
+        200: {"content": {JSON: {"example": PREDICTION}}},
+        **problem_responses(401, 403, 404, 408, 413, 415, 422, 429, 503),
+    },
+    openapi_extra={**query_parameters(PredictQuery), **PREDICT_BODY},
+    dependencies=[Depends(_may_predict)],
+)
+async def predict(request: Request) -> Response:
+    """Say which findings each image shows, or refer it to a person.
+
+    Each file gets one result, in order. A file that cannot be read gets a problem in its place, and
+    the others are answered all the same; one file alone that cannot be read answers with that
+    problem's own status. Research only. Not for diagnosis.
+    """
+    runtime = runtime_of(request)
+    options = _options(request)
+    # Before a byte of the body is read: there is no point in an upload that would be refused.
+    runtime.predictor()
+    runtime.admission.check()
+    uploads = await read_uploads(request, runtime.settings.max_files)
+    predictor = runtime.predictor()
+    async with admitted(request, runtime, len(uploads)):
+        prediction = await predictor.predict(uploads, options)
+    _report_failures(runtime, prediction, request)
+    first, *others = prediction.results
+    if isinstance(first, ImageFailure) and not others:
+        runtime.metrics.prediction(prediction)
+        raise first.error
+    started = time.perf_counter()
+    request_id = request_id_of(request.scope)
+    if options.heatmap:
+        # Heatmaps are large enough to be felt on the event loop.
+        content = await asyncio.to_thread(write_answer, prediction, request_id)
+    else:
+        content = write_answer(prediction, request_id)
+    encode_s = time.perf_counter() - started
+    options.trace.stage("encode", encode_s)
+    runtime.metrics.prediction(prediction, encode_s)
+    return Response(content, media_type=JSON)
+
+
+class PredictFirst:
+    """Calls the endpoint itself, and leaves all else to the application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application that has this route."""
+        self._app = app
+        self._route = next(each for each in router.routes if isinstance(each, APIRoute))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer ``POST /predict``, or pass a request on."""
+        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = self._route
+        request = Request(scope, receive, send)
+        try:
+            await _may_predict(request)
+            response = await predict(request)
+        except Exception as error:  # noqa: BLE001 - what is unforeseen is raised again
+            response = await answer_error(request, error)
+            # Its frames hold the upload, and one of them the error: a cycle that would keep the
+            # bytes until the garbage collector comes by, long after they were given back.
+            error.with_traceback(None)
+        await response(scope, receive, send)
+
+
+def _report_failures(runtime: Runtime, prediction: Prediction, request: Request) -> None:
+    """Tell the operator of what failed through no fault of the file."""
+    for result in prediction.results:
+        if isinstance(result, ImageFailure) and isinstance(result.error, ServiceError):
+            log_failure(runtime.log, result.error, request_id_of(request.scope))
+
+
+def _options(request: Request) -> PredictionOptions:
+    query = _NO_QUERY
+    if request.scope["query_string"]:
+        try:
+            query = PredictQuery.model_validate(dict(request.query_params))
+        except ValidationError as error:
+            raise RequestValidationError(cast("list[object]", error.errors())) from error
+    return PredictionOptions(
+        model=query.model,
+        version=query.version,
+        heatmap=query.explain == "heatmap",
+        frame=query.frame,
+        priority=Priority[query.priority.upper()],
+        trace=trace_of(request.scope),
+    )

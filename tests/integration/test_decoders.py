@@ -1,0 +1,300 @@
+"""Files that are not plain: what they may cost, and what outlives the process that decodes them."""
+
+import asyncio
+import gzip
+import io
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.uid import JPEG2000Lossless
+
+from contract.cost import DecodeCost
+from contract.errors import CorruptImage
+from contract.preprocessing import PreprocessingSpec
+from service.decoders import Decoders, memory_budget
+from service.errors import FileFailed, FileTooCostly
+from service.priorities import Priority
+from tests.bundles import write_bundle
+from tests.integration.live import JPEG, Process, alive, eventually, process
+from tests.synthetic import as_dicom, as_png, synthetic_radiograph
+
+HOSTILE = Path(__file__).resolve().parents[3] / "shared" / "cases" / "hostile"
+CEILING_BYTES = 1_000_000_000
+CEILING_CPU_S = 5
+MIB = 1024 * 1024
+COSTLY = as_dicom(np.full((64, 64), 240, np.uint8), TransferSyntaxUID=JPEG2000Lossless)
+SPEC = PreprocessingSpec(height=32, width=32)
+GOOD = as_png(np.full((64, 64), 200, np.uint8))
+CHEAP = DecodeCost(plain=False, memory_bytes=MIB)
+
+
+def hostile(name: str) -> bytes:
+    data = (HOSTILE / name).read_bytes()
+    return gzip.decompress(data) if name.endswith(".gz") else data
+
+
+def hostile_names() -> list[str]:
+    return sorted(file.name for file in HOSTILE.glob("*") if file.suffix != ".md")
+
+
+def slow_file() -> bytes:
+    """A progressive JPEG of 36 million pixels: a sound file that takes a while."""
+    file = io.BytesIO()
+    image = Image.fromarray(synthetic_radiograph(6000, 6000))
+    image.save(file, "JPEG", quality=90, progressive=True)
+    return file.getvalue()
+
+
+def decoded(*files: bytes, budget: int = CEILING_BYTES, number: int = 1) -> list[object]:
+    """What each file gives, one after the other: the image in the size of a model, or an error."""
+
+    async def run() -> list[object]:
+        decoders = Decoders(number, budget, 10_000_000)
+        found: list[object] = []
+        try:
+            for file in files:
+                try:
+                    image = await decoders.decode(
+                        (file,), CHEAP, Priority.ROUTINE, frame=1, at_least=SPEC.size, specs=(SPEC,)
+                    )
+                    found.append(image.fit(SPEC))
+                except (CorruptImage, FileTooCostly, FileFailed) as error:
+                    found.append(error)
+            return found
+        finally:
+            await decoders.close()
+
+    return asyncio.run(run())
+
+
+def post(service: Process, file: bytes) -> httpx.Response:
+    return httpx.post(
+        f"{service.url}/predict", content=file, headers=JPEG, trust_env=False, timeout=120
+    )
+
+
+def descendants(pid: int) -> list[int]:
+    try:
+        lists = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:
+        return []
+    found = [int(child) for each in lists for child in each.split()]
+    return [*found, *(each for child in found for each in descendants(child))]
+
+
+def cpu_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def highest_bytes(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(x.split()[1]) * 1024 for x in status.splitlines() if "VmHWM" in x), 0)
+
+
+class Watch:
+    """The most memory of any process of a service, and the CPU time of each, while files come."""
+
+    def __init__(self, service: Process) -> None:
+        self.highest: dict[int, int] = {}
+        self.cpu: dict[int, list[float]] = {}
+        self.live: list[int] = []
+        self._service = service
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        with httpx.Client(base_url=self._service.url, trust_env=False, timeout=60) as client:
+            while not self._end.wait(0.05):
+                for pid in (self._service.popen.pid, *descendants(self._service.popen.pid)):
+                    self.highest[pid] = max(self.highest.get(pid, 0), highest_bytes(pid))
+                    self.cpu.setdefault(pid, []).append(cpu_seconds(pid))
+                self.live.append(client.get("/health/live").status_code)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    models = tmp_path_factory.mktemp("models")
+    write_bundle(models)
+    with process(models, PNEUMO_DECODERS="1", PNEUMO_SHUTDOWN_TIMEOUT_S="5") as running:
+        yield running
+
+
+@pytest.mark.skipif(not HOSTILE.is_dir(), reason="the hostile files are absent")
+@pytest.mark.parametrize("name", hostile_names())
+def test_a_hostile_file_stays_below_the_ceiling_and_the_service_lives(
+    service: Process, name: str, radiograph: bytes
+) -> None:
+    file = hostile(name)
+
+    watch = Watch(service)
+    try:
+        answer = post(service, file)
+    finally:
+        watch.stop()
+
+    assert answer.status_code in (200, 413, 415, 422, 500)
+    assert max(watch.highest.values()) < CEILING_BYTES
+    # The kernel counts to the end of a second, and a sample may have the one before in it.
+    assert all(max(spent) - min(spent) <= CEILING_CPU_S + 0.5 for spent in watch.cpu.values())
+    assert set(watch.live) <= {200}
+    assert post(service, radiograph).status_code == 200
+
+
+def test_what_is_not_plain_is_answered_as_what_is(service: Process) -> None:
+    answer = post(service, COSTLY)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["results"][0]["decision"] == "pneumonia"
+
+
+def test_plain_files_are_answered_while_every_decoder_is_busy(
+    service: Process, radiograph: bytes
+) -> None:
+    slow = slow_file()
+
+    with ThreadPoolExecutor(2) as clients:
+        busy = [clients.submit(post, service, slow) for _ in range(2)]
+        plain = post(service, radiograph)
+        unfinished = sum(not each.done() for each in busy)
+        answers = [each.result() for each in busy]
+
+    assert plain.status_code == 200
+    assert unfinished > 0
+    assert {answer.status_code for answer in answers} <= {200, 413}
+
+
+def test_a_stop_waits_for_no_decoder_beyond_its_grace_period(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    slow = slow_file()
+
+    with (
+        process(tmp_path, PNEUMO_SHUTDOWN_TIMEOUT_S="1") as running,
+        ThreadPoolExecutor(1) as clients,
+    ):
+        assert post(running, COSTLY).status_code == 200
+        family = descendants(running.popen.pid)
+        client = clients.submit(post, running, slow)
+        eventually(lambda: "in_flight 1.0" in _metrics(running))
+        for pid in family:
+            if "forkserver" in Path(f"/proc/{pid}/cmdline").read_text():
+                for decoder in descendants(pid):
+                    os.kill(decoder, signal.SIGSTOP)
+        running.popen.send_signal(signal.SIGTERM)
+        exit_code = running.popen.wait(timeout=60)
+        client.exception(60)
+        eventually(lambda: not any(map(alive, family)))
+
+    assert exit_code == 0
+
+
+def test_decoders_end_where_the_service_is_killed(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+
+    with process(tmp_path) as running:
+        assert post(running, COSTLY).status_code == 200
+        family = descendants(running.popen.pid)
+        commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in family]
+        running.popen.kill()
+        assert any("forkserver" in each for each in commands)
+        eventually(lambda: not any(map(alive, family)))
+
+
+def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
+    async def run() -> tuple[object, object]:
+        decoders = Decoders(1, CEILING_BYTES, 100_000_000)
+        slow = slow_file()
+        options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
+        cost = DecodeCost(plain=False, memory_bytes=400 * MIB)
+        try:
+            await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+            (decoder,) = [p for p in descendants(os.getpid()) if _is_decoder(p)]
+            work = asyncio.create_task(decoders.decode((slow,), cost, Priority.ROUTINE, **options))
+            idle = cpu_seconds(decoder)
+            await asyncio.to_thread(eventually, lambda: cpu_seconds(decoder) > idle)
+            os.kill(decoder, signal.SIGKILL)
+            with pytest.raises(FileFailed) as failed:
+                await work
+            image = await decoders.decode(
+                (GOOD,),
+                CHEAP,
+                Priority.ROUTINE,
+                **options,
+            )
+            return failed.value, image.fit(SPEC)
+        finally:
+            await decoders.close()
+
+    failed, image = asyncio.run(run())
+
+    assert isinstance(failed, FileFailed)
+    assert failed.kind == "DecoderEnded"
+    assert isinstance(image, np.ndarray)
+    assert image.mean() == 200
+
+
+def test_an_idle_decoder_that_was_killed_is_replaced() -> None:
+    async def run() -> object:
+        decoders = Decoders(1, CEILING_BYTES, 10_000_000)
+        options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
+        try:
+            await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+            (decoder,) = [p for p in descendants(os.getpid()) if _is_decoder(p)]
+            os.kill(decoder, signal.SIGKILL)
+            # Pebble takes such a pool for broken as soon as it looks.
+            await asyncio.sleep(0.3)
+            image = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+            return image.fit(SPEC)
+        finally:
+            await decoders.close()
+
+    assert isinstance(asyncio.run(run()), np.ndarray)
+
+
+def test_a_file_that_may_never_fit_is_refused_and_one_that_fits_later_waits() -> None:
+    too_small = decoded(GOOD, budget=50 * MIB)
+    enough = decoded(GOOD, b"no image at all" * 10, GOOD, budget=100 * MIB)
+
+    assert isinstance(too_small[0], FileTooCostly)
+    assert isinstance(enough[0], np.ndarray)
+    assert isinstance(enough[2], np.ndarray)
+
+
+def test_the_budget_is_what_the_cgroup_leaves(tmp_path: Path) -> None:
+    def budget_of(limit: str) -> int:
+        (tmp_path / "memory.max").write_text(limit)
+        return memory_budget(tmp_path)
+
+    assert budget_of("max") == budget_of("8000000000") == 1_000_000_000
+    assert budget_of("1200000000") == 700_000_000
+    assert 0 <= budget_of("600000000") <= 500_000_000
+    assert budget_of("1000") == 0
+
+
+def _is_decoder(pid: int) -> bool:
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return "forkserver" in Path(f"/proc/{parent}/cmdline").read_text()
+
+
+def _metrics(service: Process) -> str:
+    return httpx.get(f"{service.url}/metrics", trust_env=False, timeout=60).text

@@ -1,0 +1,189 @@
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.batcher import SIZES, MicroBatcher
+from service.errors import DeviceLost, InferenceFailed
+from service.priorities import TURNS, Priority, Timed
+from service.session import ModelOutput, ServedModel
+from tests.bundles import make_manifest
+
+MANIFEST = make_manifest("sha256:" + 64 * "0")
+BROKEN, LOST = 254, 255
+T = TypeVar("T")
+Answer = asyncio.Future[Timed[ModelOutput]]
+
+
+@dataclass
+class EchoSession:
+    """Answers with the brightness of each image, and can be held up.
+
+    A broken image fails the whole batch that it is in, and a lost one the device.
+    """
+
+    provider = "CUDAExecutionProvider"
+    batches: list[list[int]] = field(default_factory=list)
+    go: threading.Event = field(default_factory=threading.Event)
+    running: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
+        values = images[:, 0, 0, 0]
+        self.batches.append(values.tolist())
+        self.running.set()
+        assert self.go.wait(10)
+        if LOST in values:
+            raise DeviceLost("The accelerator does not answer.")
+        if BROKEN in values:
+            raise InferenceFailed("The model did not run.")
+        maps = images.astype(np.float32) if activation_map else None
+        return ModelOutput(np.stack([values, values], axis=1).astype(np.float32), maps)
+
+
+@dataclass
+class Bench:
+    """A batcher whose thread runs an image until ``session.go`` is set, so that a queue forms."""
+
+    session: EchoSession
+    batcher: MicroBatcher
+    model: ServedModel
+    told: list[int]
+
+    def submit(
+        self,
+        value: int,
+        priority: Priority = Priority.ROUTINE,
+        *,
+        model: ServedModel | None = None,
+        activation_map: bool = False,
+    ) -> Answer:
+        image = np.full((1, 2, 2, 1), value, np.uint8)
+        return self.batcher.run(model or self.model, image, priority, activation_map=activation_map)
+
+    async def values(self, *answers: Answer) -> list[int]:
+        self.session.go.set()
+        done = await asyncio.gather(*answers)
+        return [int(each.value.probabilities[0, 0]) for each in done]
+
+
+def on_a_bench(scenario: Callable[[Bench], Awaitable[T]]) -> T:
+    async def run() -> T:
+        session, told = EchoSession(), list[int]()
+        batcher = MicroBatcher(lambda _model, images: told.append(images))
+        bench = Bench(session, batcher, ServedModel(MANIFEST, session), told)
+        bench.submit(0)
+        await asyncio.to_thread(session.running.wait)
+        try:
+            return await asyncio.wait_for(scenario(bench), 10)
+        finally:
+            session.go.set()
+            await asyncio.to_thread(batcher.close)
+
+    return asyncio.run(run())
+
+
+def test_what_waits_while_a_batch_runs_is_the_next_batch_padded() -> None:
+    async def scenario(bench: Bench) -> None:
+        answers = [bench.submit(value) for value in (10, 20, 30)]
+        depth = bench.batcher.depth
+        values = await bench.values(*answers)
+
+        assert depth == 3
+        assert values == [10, 20, 30]
+        assert bench.session.batches == [[0], [10, 20, 30, 0]]
+        assert bench.told == [1, 3]
+
+    on_a_bench(scenario)
+
+
+def test_a_batch_is_never_larger_than_what_is_warm() -> None:
+    async def scenario(bench: Bench) -> None:
+        values = await bench.values(*[bench.submit(value) for value in range(1, 41)])
+
+        assert values == list(range(1, 41))
+        assert [len(batch) for batch in bench.session.batches] == [1, SIZES[-1], 8]
+
+    on_a_bench(scenario)
+
+
+def test_images_of_two_models_are_never_in_one_batch() -> None:
+    async def scenario(bench: Bench) -> None:
+        other = ServedModel(MANIFEST, bench.session)
+        models = (bench.model, other, bench.model)
+        answers = [bench.submit(value, model=model) for value, model in enumerate(models, 1)]
+        values = await bench.values(*answers)
+
+        assert values == [1, 2, 3]
+        assert bench.session.batches[1:] == [[1, 3], [2]]
+
+    on_a_bench(scenario)
+
+
+def test_a_cancelled_image_is_dropped_before_its_batch() -> None:
+    async def scenario(bench: Bench) -> None:
+        gone, stays = bench.submit(1), bench.submit(2)
+        gone.cancel()
+        values = await bench.values(stays)
+
+        assert values == [2]
+        assert bench.session.batches[1:] == [[2]]
+
+    on_a_bench(scenario)
+
+
+def test_an_image_that_fails_a_batch_fails_alone() -> None:
+    async def scenario(bench: Bench) -> None:
+        first, broken, last = (bench.submit(value) for value in (1, BROKEN, 3))
+        values = await bench.values(first, last)
+
+        assert values == [1, 3]
+        with pytest.raises(InferenceFailed):
+            await broken
+
+    on_a_bench(scenario)
+
+
+def test_a_lost_device_fails_the_batch_and_is_not_tried_again() -> None:
+    async def scenario(bench: Bench) -> None:
+        answers = [bench.submit(value) for value in (1, LOST)]
+        bench.session.go.set()
+        failed = await asyncio.gather(*answers, return_exceptions=True)
+
+        assert [type(each) for each in failed] == [DeviceLost] * 2
+        assert len(bench.session.batches) == 2
+
+    on_a_bench(scenario)
+
+
+def test_a_map_is_computed_where_one_of_the_batch_asks_for_it() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.submit(1)
+        asking = bench.submit(2, activation_map=True)
+        await bench.values(asking)
+        found = (await asking).value.activation_map
+
+        assert found is not None
+        assert found.shape == (1, 2, 2, 1)
+        assert (found == 2).all()
+
+    on_a_bench(scenario)
+
+
+def test_urgent_images_go_first_but_routine_ones_do_not_starve() -> None:
+    async def scenario(bench: Bench) -> None:
+        models = [ServedModel(MANIFEST, bench.session) for _ in range(10)]
+        routine = bench.submit(99, model=models[0])
+        urgent = [
+            bench.submit(value, Priority.STAT, model=model)
+            for value, model in enumerate(models[1:], 1)
+        ]
+        await bench.values(routine, *urgent)
+
+        assert 2 <= bench.session.batches.index([99]) <= TURNS
+
+    on_a_bench(scenario)
