@@ -9,8 +9,10 @@ from fastapi import FastAPI
 
 from contract.manifest import INTENDED_USE
 from service import __version__, problems
+from service.decompression import Decompression
 from service.direct import DirectRoutes
 from service.logs import Logger, make_logger
+from service.methods import Methods
 from service.middleware import RequestContext
 from service.receiving import BodyLimit
 from service.routes import admin, cards, health, metrics, models, page, predict, v2
@@ -38,6 +40,7 @@ def create_api() -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         # This service counts and traces its requests itself; FastAPI would look for somebody else
         # who does at every one of them.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -67,6 +70,10 @@ def create_app(
     app.state.runtime = runtime
     # The last that is added is the first that a request meets.
     app.add_middleware(DirectRoutes, routes=predict.router.routes)
+    app.add_middleware(Methods)
+    app.add_middleware(
+        Decompression, max_body_bytes=settings.max_body_bytes, budget=runtime.receive_budget
+    )
     app.add_middleware(
         BodyLimit,
         max_body_bytes=settings.max_body_bytes,

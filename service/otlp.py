@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from service import __version__
 from service.repository import ServedModel
-from service.tracing import RequestTrace, StageSpan
+from service.tracing import RequestTrace, StageSpan, Tracing
 
 EXPORT_TIMEOUT_S = 5
 FLUSH_S = 3
@@ -25,7 +25,7 @@ _SERVER_ERROR = 500
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
-class OtlpTracing:
+class OtlpTracing(Tracing):
     """Spans, gathered and sent by a thread of their own."""
 
     def __init__(self, endpoint: str) -> None:
@@ -86,7 +86,7 @@ class OtlpTracing:
         giving_up.cancel()
 
 
-class OtlpRequestTrace:
+class OtlpRequestTrace(RequestTrace):
     """The span of a request, and its children."""
 
     def __init__(self, tracer: trace.Tracer, span: trace.Span, method: str) -> None:

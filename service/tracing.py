@@ -1,11 +1,11 @@
-"""Traces: which request spent its time where. Off by default, when all of this does nothing.
+"""Traces: where a request spent its time. Off by default, when none of this does anything.
 
-A span says which stage, which model and how it ended. It never holds a path, a query, a file name
-or anything of an image.
+A request is a span; its stages are four kinds of child: decode, queue, inference, encode. A span
+never holds a path, a query, a file name or anything of an image.
 """
 
 from collections.abc import Iterable
-from typing import Literal, Protocol, cast
+from typing import Literal, cast
 
 from starlette.types import Scope
 
@@ -14,23 +14,16 @@ from service.repository import ServedModel
 StageSpan = Literal["decode", "queue", "inference", "encode"]
 
 
-class RequestTrace(Protocol):
-    """The span of one request. Any thread may call it."""
+class RequestTrace:
+    """The span of one request; this one records nothing. Any thread may call it."""
 
     @property
     def traceparent(self) -> str | None:
         """The span as W3C Trace Context writes it; None where there is none."""
-        ...
+        return None
 
     def stage(self, name: StageSpan, ran_s: float, ended_s_ago: float = 0.0) -> None:
-        """Record a stage that is over.
-
-        Args:
-            name: Which.
-            ran_s: How long it took.
-            ended_s_ago: How long ago it ended.
-        """
-        ...
+        """Record a stage that is over: how long it took, and how long ago it ended."""
 
     def end(self, route: str, status: int) -> None:
         """End the span.
@@ -39,61 +32,29 @@ class RequestTrace(Protocol):
             route: The template of the request's path, never the path itself.
             status: Of the answer.
         """
-        ...
 
 
-class Tracing(Protocol):
-    """Where spans go."""
+class Tracing:
+    """Where spans go; this one sends them nowhere."""
 
-    def request(self, method: str, traceparent: str | None) -> RequestTrace:
+    def request(self, method: str, traceparent: str | None) -> RequestTrace:  # noqa: ARG002
         """Begin the span of a request.
 
         Args:
             method: Of HTTP.
             traceparent: The caller's span, well-formed, whose child the new one is.
         """
-        ...
+        return NO_TRACE
 
     def batch(self, model: ServedModel, requests: Iterable[RequestTrace], ran_s: float) -> None:
-        """Record a batch that has just run, with a link to every request that it served.
-
-        Args:
-            model: Which model ran.
-            requests: One for each image of the batch.
-            ran_s: How long it took.
-        """
-        ...
+        """Record a batch that has just run, with a link to every request that it served."""
 
     def close(self) -> None:
         """Send what is left; gives up after a while."""
-        ...
 
 
-class _NoTrace:
-    """No span."""
-
-    traceparent = None
-
-    def stage(self, name: StageSpan, ran_s: float, ended_s_ago: float = 0.0) -> None: ...
-
-    def end(self, route: str, status: int) -> None: ...
-
-
-NO_TRACE: RequestTrace = _NoTrace()
-
-
-class _NoTracing:
-    """Records nothing."""
-
-    def request(self, method: str, traceparent: str | None) -> RequestTrace:  # noqa: ARG002
-        return NO_TRACE
-
-    def batch(self, model: ServedModel, requests: Iterable[RequestTrace], ran_s: float) -> None: ...
-
-    def close(self) -> None: ...
-
-
-NO_TRACING: Tracing = _NoTracing()
+NO_TRACE = RequestTrace()
+NO_TRACING = Tracing()
 
 
 def open_tracing(endpoint: str | None) -> Tracing:
