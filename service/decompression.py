@@ -59,9 +59,7 @@ class Decompression:
 class _Inflated:
     """One body that grows."""
 
-    def __init__(
-        self, receive: Receive, encoding: str, limit: int, budget: ReceiveBudget
-    ) -> None:
+    def __init__(self, receive: Receive, encoding: str, limit: int, budget: ReceiveBudget) -> None:
         self.held = 0
         self._receive = receive
         self._encoding = encoding

@@ -69,7 +69,9 @@ def test_a_slash_at_the_end_changes_nothing(live: Live, path: str) -> None:
     response = live.client.get(path, headers={"Host": "elsewhere.example"})
 
     assert response.status_code == 200
-    assert response.content == live.client.get(path.rstrip("/") or "/").content or path == "/health/"
+    assert (
+        response.content == live.client.get(path.rstrip("/") or "/").content or path == "/health/"
+    )
 
 
 def test_an_upload_to_an_address_with_a_slash_is_answered(live: Live, radiograph: bytes) -> None:
@@ -105,9 +107,7 @@ def test_a_compressed_upload_is_read_as_what_it_was(
 def test_a_body_that_cannot_be_inflated_is_refused(
     live: Live, content: bytes, encoding: str, expected: tuple[int, str]
 ) -> None:
-    response = live.client.post(
-        "/predict", content=content, headers={"Content-Encoding": encoding}
-    )
+    response = live.client.post("/predict", content=content, headers={"Content-Encoding": encoding})
 
     assert problem(response) == expected
     assert live.server.runtime.receive_budget.held == 0

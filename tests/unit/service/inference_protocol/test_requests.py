@@ -118,7 +118,10 @@ def test_priority_is_a_level_of_triton_or_a_word_of_ours(
         (body(tensor(shape=[2.5], data=[])), "inputs.0.shape.0"),
         (body(tensor(shape=[1] * 9, data=[])), "inputs.0.shape: .* at most 4"),
         (body(tensor(data=PIXELS[:1].tolist())), "nested like its shape"),
-        (body(tensor(data=PIXELS[:1].ravel().tolist())), r"has 64 bytes, .* \[2, 8, 8, 1\] needs 128"),
+        (
+            body(tensor(data=PIXELS[:1].ravel().tolist())),
+            r"has 64 bytes, .* \[2, 8, 8, 1\] needs 128",
+        ),
         (body(tensor(data=[*range(127), [1]])), "must be whole numbers"),
         (body(tensor(data=7)), "must be whole numbers"),
         (body(tensor(data=[0.0] * 128)), "whole numbers"),
