@@ -47,7 +47,7 @@ SAMPLING_S = 1.0
 _SHARED = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 
 # They would double the series of every counter, and Prometheus does not need them.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class SampledGauge(Gauge):
@@ -232,7 +232,7 @@ class Metrics:
             return self._registry
         _forget_dead_workers(Path(_SHARED))
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, _SHARED)
+        MultiProcessCollector(registry, _SHARED)  # type: ignore[no-untyped-call]
         return registry
 
     def _answered(self, model: ServedModel, decision: str, times: StageTimes) -> None:
@@ -265,4 +265,4 @@ def _forget_dead_workers(folder: Path) -> None:
     for file in folder.glob("gauge_live*_*.db"):
         pid = file.stem.rpartition("_")[2]
         if not Path("/proc", pid).exists():
-            mark_process_dead(pid, str(folder))
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]

@@ -83,7 +83,7 @@ async def _all_or_none(answers: Sequence[Coroutine[None, None, Answer]]) -> list
 
 def _batched(outputs: Sequence[ModelOutput]) -> dict[str, NDArray[np.float32]]:
     """Concatenate the outputs of single images, those that the graph has."""
-    columns = {
+    columns: dict[str, list[NDArray[np.float32] | None]] = {
         "probabilities": [output.probabilities for output in outputs],
         "logits": [output.logits for output in outputs],
         ACTIVATION_MAP: [output.activation_map for output in outputs],

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -10,9 +11,8 @@ from pydantic import ValidationError
 from service.answers import render
 from service.auth import Requires
 from service.errors import ServiceError
-from service.examples import PREDICTION
 from service.logs import log_failure
-from service.openapi import PREDICT_BODY, problem_responses, query_parameters
+from service.openapi import IMAGE_BODY, PREDICT_BODY, problem_responses, query_parameters
 from service.prediction import Prediction, PredictionOptions, Rejection, Upload
 from service.priorities import Priority
 from service.problems import request_id_of
@@ -27,16 +27,25 @@ router = APIRouter(tags=["prediction"])
 _NO_QUERY = PredictQuery()
 
 
+_documented: dict[str, Any] = {
+    "response_model": PredictionBody,
+    "responses": problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    "dependencies": [Depends(Requires("predict"))],
+}
+
+
+@router.post(
+    "/predict/image",
+    summary="Read one chest image, the whole body",
+    operation_id="predict_image",
+    openapi_extra={**query_parameters(PredictQuery), **IMAGE_BODY},
+    **_documented,
+)
 @router.post(
     "/predict",
     summary="Read chest images",
-    response_model=PredictionBody,
-    responses={
-        200: {"content": {JSON: {"example": PREDICTION}}},
-        **problem_responses(401, 403, 404, 408, 413, 415, 422, 429, 503),
-    },
     openapi_extra={**query_parameters(PredictQuery), **PREDICT_BODY},
-    dependencies=[Depends(Requires("predict"))],
+    **_documented,
 )
 async def predict(request: Request) -> Response:
     """Say which findings each image shows, or refer it to a person.
