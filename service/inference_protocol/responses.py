@@ -16,7 +16,6 @@ from service import __version__
 from service.inference_protocol.requests import HEADER_LENGTH, InferenceRequest
 from service.metrics import Metrics
 from service.repository import ServedModel
-from service.routes.bodies import JSON
 
 _DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
 # Binary data is little-endian on every machine.
@@ -99,7 +98,7 @@ def inference_response(
     }
     content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     if not tensors:
-        return Response(content, media_type=JSON)
+        return Response(content, media_type="application/json")
     headers = {HEADER_LENGTH: str(len(content))}
     return Response(b"".join((content, *tensors)), 200, headers, "application/octet-stream")
 

@@ -79,19 +79,6 @@ def test_orval(live: Live, document: Path, image: Path, typescript: Path) -> Non
     assert uploaded("orval.ts", live, image, typescript) == expected(live, image)
 
 
-def test_openapi_generator_for_java_compiles(document: Path, tmp_path: Path) -> None:
-    generate(document, "java", tmp_path / "client", "--library=native",
-        "--additional-properties=openApiNullable=false")  # fmt: skip
-    # The generator's own jar has all that its client needs, but for one annotation.
-    (jar,) = (PYTHON_TOOLS.parent / "lib").glob("python*/site-packages/openapi_generator_cli/*.jar")
-    sources = sorted((tmp_path / "client" / "src" / "main" / "java").rglob("*.java"))
-
-    run("javac", "-nowarn", "-proc:none", "-d", "classes", "-cp", jar, JAVA / "Generated.java",
-        *sources, cwd=tmp_path)  # fmt: skip
-
-    assert list((tmp_path / "classes").rglob("PredictionApi.class"))
-
-
 @pytest.mark.parametrize("path", ["/predict", "/predict/image"])
 def test_the_http_client_of_java_as_it_comes(
     live: Live, image: Path, tmp_path: Path, path: str
