@@ -1,6 +1,6 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is for those who carry this on.
 .DEFAULT_GOAL := help
-.PHONY: help serve test slow lint types web browser containers bench gpu lock clean
+.PHONY: help serve test slow lint types web browser clients containers bench gpu lock clean
 PORT ?= 8000
 SERVE_REQUIREMENTS := $(shell scripts/has-gpu.sh && echo requirements/serve-gpu.txt || echo requirements/serve.txt)
 
@@ -25,7 +25,7 @@ serve: .venv-serve/ready  ## set everything up and serve on port 8000, on the GP
 	.venv-serve/bin/pneumo-serve run --port $(PORT)
 
 test: .venv/ready  ## set everything up and run the tests
-	.venv/bin/pytest -n 2 --dist loadfile -m "not containers and not slow" --ignore tests/e2e --cov --cov-report=
+	.venv/bin/pytest -n 2 --dist loadfile -m "not clients and not containers and not slow" --ignore tests/e2e --cov --cov-report=
 	.venv/bin/coverage report --skip-covered --include 'contract/*' --fail-under 100
 	.venv/bin/coverage report --skip-covered --include 'export/*' --omit '*/__main__.py' --fail-under 95
 	.venv/bin/coverage report --skip-covered --include 'service/*' --omit '*/__main__.py' --fail-under 95
@@ -48,6 +48,16 @@ browser: .venv/ready service/web/node_modules  ## check and test the page in a r
 	cd service/web && npm run check && npm test && npm run verify
 	.venv/bin/pytest tests/e2e
 
+.venv-clients/ready: tests/clients/requirements.txt
+	scripts/venv.sh .venv-clients $<
+
+tests/clients/node_modules: tests/clients/package-lock.json
+	cd tests/clients && npm install --no-save --no-audit --no-fund
+	touch $@
+
+clients: .venv/ready .venv-clients/ready tests/clients/node_modules  ## upload with generated clients; needs Node 20 and a JDK
+	.venv/bin/pytest -m clients tests/clients
+
 containers: .venv/ready  ## build the images and run the compose files; needs a Docker engine
 	.venv/bin/pytest -m containers tests/containers
 
@@ -61,5 +71,6 @@ lock: .venv/ready  ## compile the pinned requirement files from pyproject.toml
 	scripts/lock.sh
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .venv-serve .venv-bench build dist service/web/node_modules .coverage .hypothesis \
+	rm -rf .venv .venv-clients .venv-serve .venv-bench build dist service/web/node_modules \
+	  tests/clients/node_modules .coverage .hypothesis \
 	  .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -15,8 +15,10 @@ from fastapi import FastAPI
 from contract.manifest import INTENDED_USE
 from service import __version__, predict_endpoint, problems
 from service.decode_worker import die_with_parent
+from service.decompression import Decompression
 from service.limits import BodyLimit
 from service.logs import Logger, make_logger, silence_quoting_libraries
+from service.methods import Methods
 from service.middleware import RequestContext
 from service.routes import admin, cards, health, metrics, models, page, v2
 from service.routes import problems as problem_routes
@@ -43,6 +45,7 @@ def create_api() -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         # This service counts and traces its requests itself; FastAPI would look for somebody else
         # who does at every one of them.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -82,6 +85,10 @@ def create_app(
     app.state.runtime = runtime
     # The last that is added is the first that a request meets.
     app.add_middleware(predict_endpoint.PredictFirst)
+    app.add_middleware(Methods)
+    app.add_middleware(
+        Decompression, max_body_bytes=settings.max_body_bytes, budget=runtime.receive_budget
+    )
     app.add_middleware(
         BodyLimit,
         max_body_bytes=settings.max_body_bytes,

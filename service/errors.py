@@ -11,6 +11,7 @@ ServiceError
 │   ├── MalformedMultipart          the multipart body cannot be taken apart
 │   ├── MalformedInference          no request of the Open Inference Protocol, or not for this model
 │   ├── UnsupportedEncoding         a Content-Encoding that is not undone here
+│   ├── MalformedEncoding           a body that is not in its Content-Encoding, or breaks off
 │   ├── BodyTooLarge                more bytes than a body may have
 │   ├── BodyTimeout                 the body did not arrive in time
 │   ├── Unauthenticated             no key, or a wrong one
@@ -88,6 +89,10 @@ class MalformedInference(RequestError):
 
 class UnsupportedEncoding(RequestError):
     """A Content-Encoding that is not undone here."""
+
+
+class MalformedEncoding(RequestError):
+    """A body that is not in its Content-Encoding, or breaks off."""
 
 
 class BodyTooLarge(RequestError):
@@ -241,6 +246,9 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     ),
     UnsupportedEncoding: ProblemType(
         415, "unsupported-encoding", "The content encoding is not supported"
+    ),
+    MalformedEncoding: ProblemType(
+        400, "malformed-encoding", "The compressed body cannot be inflated"
     ),
     BodyTooLarge: ProblemType(413, "body-too-large", "The request body is too large"),
     BodyTimeout: ProblemType(408, "body-timeout", "The request body did not arrive in time"),

@@ -1,6 +1,9 @@
 """Structured logs, one JSON object a line: no file name, no data of a patient, no image bytes."""
 
+import io
 import logging
+import os
+import select
 import sys
 import traceback
 from pathlib import Path
@@ -18,6 +21,36 @@ QUOTING_LOGGERS = ("PIL", "pylibjpeg", "python_multipart")
 Logger = structlog.typing.FilteringBoundLogger
 
 
+class UnblockedOutput:
+    """A file descriptor for lines that never waits for whoever reads them.
+
+    A line for which the reader leaves no room is lost. The next line that is written says how many
+    were.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """Write to a descriptor that stays open."""
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._lost = 0
+
+    def write(self, line: bytes) -> None:
+        """Write a line, or count it."""
+        if self._lost:
+            line = orjson.dumps({"event": "log lines lost", "lines": self._lost}) + b"\n" + line
+        # A pipe that is ready takes so many bytes without blocking.
+        for start in range(0, len(line), select.PIPE_BUF):
+            if self._poll.poll(0) != [(self._descriptor, select.POLLOUT)]:
+                self._lost += 1
+                return
+            os.write(self._descriptor, line[start : start + select.PIPE_BUF])
+        self._lost = 0
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
 def make_logger(level: str, stream: BinaryIO | None = None) -> Logger:
     """Make a logger that writes one JSON object per line.
 
@@ -25,7 +58,7 @@ def make_logger(level: str, stream: BinaryIO | None = None) -> Logger:
         level: The least severe level that is written.
         stream: Where to; standard output where None.
     """
-    output = sys.stdout.buffer if stream is None else stream
+    output = _standard_output() if stream is None else stream
     return cast(
         "Logger",
         structlog.wrap_logger(
@@ -72,6 +105,14 @@ def file_failed(error: Exception) -> FileFailed:
     if isinstance(error, MemoryError):
         return OutOfMemory("Try again later, or send a smaller image.", kind, where(error))
     return FileFailed("The file could not be read.", kind, where(error))
+
+
+def _standard_output() -> BinaryIO:
+    try:
+        return cast("BinaryIO", UnblockedOutput(sys.stdout.fileno()))
+    except io.UnsupportedOperation:
+        # It was replaced by a stream in memory.
+        return sys.stdout.buffer
 
 
 def _to_json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> bytes:  # noqa: ANN401

@@ -2,26 +2,35 @@
 
 Every label has few values: the templates of routes, the models that were ever loaded, and words
 that this project defines. A name that a client sends is never one.
+
+Where PROMETHEUS_MULTIPROC_DIR is set, several worker processes share that folder, and any of them
+exposes the sum over all. Whoever starts the service empties the folder first.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
 
+import onnxruntime
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    Summary,
+    disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.process_collector import ProcessCollector
 
-from contract.decision import Reason
-from contract.findings import Label
-from service.batcher import SIZES
-from service.inference import Inference
+from service import __version__
+from service.errors import InferenceFailed
 from service.prediction import ImageResult, Prediction, StageTimes
 from service.problems import problem_type
 from service.repository import ModelRepository
@@ -32,7 +41,34 @@ STAGES = ("decode", "queue", "inference", "encode", "total")
 BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1, 2, 5, 10, 30,
 )  # fmt: skip
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 SCORE_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+SAMPLING_S = 1.0
+# The client library looks for the folder when it is imported, so later changes have no effect.
+_SHARED = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+
+# They would double the series of every counter, and Prometheus does not need them.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class SampledGauge(Gauge):
+    """A gauge with a function for its value.
+
+    A worker cannot call the functions of others, so where several share the metrics each writes its
+    own value down once a second.
+    """
+
+    def set_function(self, f: Callable[[], float]) -> None:
+        """Take the value from a function that any thread may call."""
+        if _SHARED is None:
+            super().set_function(f)
+        else:
+            threading.Thread(target=self._sample, args=(f,), daemon=True).start()
+
+    def _sample(self, f: Callable[[], float]) -> None:
+        while True:
+            self.set(f())
+            time.sleep(SAMPLING_S)
 
 
 class Metrics:
@@ -40,46 +76,65 @@ class Metrics:
 
     def __init__(self) -> None:
         """Register every metric."""
-        registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        self._registry = registry
-        requests = Counter(
-            "pneumoscope_requests", "Requests answered.", ["route", "status"], registry=registry
+        self._registry = registry = CollectorRegistry()
+        if _SHARED is None:
+            ProcessCollector(registry=registry)
+        counter = partial(Counter, namespace="pneumoscope", registry=registry)
+        histogram = partial(Histogram, namespace="pneumoscope", registry=registry)
+        gauge = partial(Gauge, namespace="pneumoscope", registry=registry)
+        sampled = partial(SampledGauge, namespace="pneumoscope", registry=registry)
+        model = ["model", "version"]
+        self._requests = counter("requests", "Requests answered.", ["route", "status"])
+        self._refused = counter("requests_refused", "Requests answered with a problem.", ["reason"])
+        self._rejected = counter("images_rejected", "Images that could not be read.", ["reason"])
+        self._images = counter("images", "Images answered.", [*model, "decision"])
+        self._referred = counter("images_referred", "Referred, by each reason.", [*model, "reason"])
+        self._changes = counter("model_changes", "Models changed at run time.", ["change"])
+        self._stages = histogram(
+            "stage_seconds",
+            "Time of an answered image in decode, queue and inference, of a request in the others.",
+            ["stage", *model, "provider"],
+            buckets=BUCKETS_S,
         )
-        refused = Counter(
-            "pneumoscope_requests_refused", "Requests answered with a problem, by its kind.",
-            ["reason"], registry=registry,
-        )  # fmt: skip
-        rejected = Counter(
-            "pneumoscope_images_rejected", "Images that could not be read.", ["reason"],
-            registry=registry,
-        )  # fmt: skip
-        # To look a metric up by its labels costs more than to count.
-        self._requests = cache(requests.labels)
-        self._refused = cache(refused.labels)
-        self._rejected = cache(rejected.labels)
-        self._families = _Families(registry)
-        self._by_model: dict[tuple[str, int, str, str], _ModelMetrics] = {}
-        self.in_flight = Gauge(
-            "pneumoscope_images_in_flight", "Images waiting or in work.", registry=registry
+        self._batches = histogram(
+            "batch_size", "Images run together.", [*model, "provider"], buckets=BATCH_SIZES
         )
-        self.queue_depth = Gauge(
-            "pneumoscope_queue_depth",
-            "Images that wait for a thread or a batch.",
+        self._scores = histogram(
+            "probability", "Calibrated, to see drift.", [*model, "label"], buckets=SCORE_BUCKETS
+        )
+        self._failed = Summary(
+            "failed_inference_seconds",
+            "Time of images on which the model failed.",
+            model,
+            namespace="pneumoscope",
             registry=registry,
         )
-        self._models = Gauge(
-            "pneumoscope_model_info", "Models that are served.",
-            ["model", "version", "digest", "execution_provider"], registry=registry,
-        )  # fmt: skip
-        self._changes = Counter(
-            "pneumoscope_model_changes", "Models loaded, unloaded, or refused, at run time.",
-            ["change"], registry=registry,
-        )  # fmt: skip
-        self._unserved = Gauge(
-            "pneumoscope_bundles_refused", "Bundles that the last reload refused.",
-            registry=registry,
-        )  # fmt: skip
+        self._last = gauge(
+            "last_inference_timestamp_seconds", "Last answer.", model, multiprocess_mode="max"
+        )
+        self._models = gauge(
+            "model_info",
+            "Models that are served.",
+            [*model, "digest", "execution_provider"],
+            multiprocess_mode="livemax",
+        )
+        self._unserved = gauge(
+            "bundles_refused", "Refused by the last reload.", multiprocess_mode="livemax"
+        )
+        build = ["version", "onnxruntime", "python"]
+        gauge("build_info", "Versions in use.", build, multiprocess_mode="livemax").labels(
+            __version__, onnxruntime.__version__, platform.python_version()
+        ).set(1)
+        # The limit holds for each process, so all may have the sum of theirs in flight.
+        self.queue_limit = gauge(
+            "queue_limit", "The most images waiting or in work.", multiprocess_mode="livesum"
+        )
+        self.in_flight = sampled(
+            "images_in_flight", "Images waiting or in work.", multiprocess_mode="livesum"
+        )
+        self.queue_depth = sampled(
+            "queue_depth", "Images that wait for a thread or a batch.", multiprocess_mode="livesum"
+        )
 
     def request(self, route: str, status: int, problem: str | None = None) -> None:
         """Count a request.
@@ -89,9 +144,9 @@ class Metrics:
             status: Of the answer.
             problem: The slug of the problem that it was answered with.
         """
-        self._requests(route, status).inc()
+        self._requests.labels(route, status).inc()
         if problem is not None:
-            self._refused(problem).inc()
+            self._refused.labels(problem).inc()
 
     def prediction(self, prediction: Prediction, encode_s: float | None = None) -> None:
         """Count the images of a request and record its times.
@@ -102,41 +157,58 @@ class Metrics:
         """
         for result in prediction.results:
             if isinstance(result, ImageResult):
-                self._answer(result)
+                decision = result.decision
+                self._answered(result.model, decision.label or "refer", result.times)
+                self._predicted(result.model, result.probabilities.tolist())
+                for reason in decision.reasons:
+                    self._referred.labels(*_of(result.model), reason).inc()
             else:
-                self._rejected(problem_type(result.error).slug).inc()
-        stages = self._of(prediction.model).stages
-        if encode_s is not None:
-            stages["encode"].observe(encode_s)
-        stages["total"].observe(prediction.total_s + (encode_s or 0.0))
+                self._rejected.labels(problem_type(result.error).slug).inc()
+                if isinstance(result.error, InferenceFailed):
+                    spent = result.times
+                    self.failed(prediction.model, spent.decode_s + spent.queue_s)
+        self._request(prediction.model, prediction.total_s, encode_s)
 
-    def inference(self, inference: Inference, encode_s: float) -> None:
+    def inference(
+        self,
+        model: ServedModel,
+        times: Iterable[StageTimes],
+        probabilities: Sequence[Sequence[float]],
+        total_s: float,
+        encode_s: float,
+    ) -> None:
         """Count the images of an inference request, which get no decision, and record its times.
 
         Args:
-            inference: What was answered.
+            model: The model that answered.
+            times: What was spent on each image.
+            probabilities: Of each class, for each image.
+            total_s: Seconds by the clock on the wall, without writing the answer.
             encode_s: Seconds that it took to write the answer.
         """
-        of = self._of(inference.model)
-        of.decision("none").inc(len(inference.times))
-        for times in inference.times:
-            of.spent(times)
-        for probabilities in inference.outputs["probabilities"].tolist():
-            of.predicted(probabilities)
-        of.stages["encode"].observe(encode_s)
-        of.stages["total"].observe(inference.total_s + encode_s)
+        for spent, of_image in zip(times, probabilities, strict=True):
+            self._answered(model, "none", spent)
+            self._predicted(model, of_image)
+        self._request(model, total_s, encode_s)
+
+    def failed(self, model: ServedModel, seconds: float) -> None:
+        """Count an image on which a model failed."""
+        self._failed.labels(*_of(model)).observe(seconds)
 
     def batch(self, model: ServedModel, size: int) -> None:
         """Record how many images were run together; any thread may call this."""
-        self._of(model).batch.observe(size)
+        self._batches.labels(*_of(model), model.session.provider).observe(size)
 
     def models(self, repository: ModelRepository) -> None:
         """Name the models that are served now, and no others."""
-        self._models.clear()
+        if _SHARED is None:
+            # A worker among several keeps the models that it started with.
+            self._models.clear()
         for model in repository.all():
-            manifest, provider = model.manifest, model.session.provider
-            self._models.labels(manifest.name, manifest.version, model.digest, provider).set(1)
-            self._of(model)
+            provider = model.session.provider
+            self._models.labels(*_of(model), model.digest, provider).set(1)
+            for stage in STAGES:
+                self._stages.labels(stage, *_of(model), provider)
 
     def reload(self, loaded: int, unloaded: int, refused: int) -> None:
         """Count what a reload did to the models."""
@@ -145,82 +217,53 @@ class Metrics:
         self._unserved.set(refused)
 
     def exposition(self) -> bytes:
-        """All metrics in Prometheus's text format."""
-        return generate_latest(self._registry)
+        """All metrics in Prometheus's text format, of all workers where there are several."""
+        return generate_latest(self._all())
 
-    def _answer(self, answer: ImageResult) -> None:
-        of, decision = self._of(answer.model), answer.decision
-        of.spent(answer.times)
-        of.decision(decision.label or "refer").inc()
-        for reason in decision.reasons:
-            of.reason(reason).inc()
-        of.predicted(answer.probabilities.tolist())
+    def values(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Every sample of the exposition, by its name and labels."""
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in self._all().collect()
+            for sample in family.samples
+        }
 
-    def _of(self, model: ServedModel) -> "_ModelMetrics":
-        manifest, provider = model.manifest, model.session.provider
-        # A bundle that was changed in its place may have other classes.
-        key = manifest.name, manifest.version, manifest.digest, provider
-        found = self._by_model.get(key)
-        if found is None:
-            found = self._by_model[key] = self._families.of(
-                manifest.name, manifest.version, provider, manifest.labels
-            )
-        return found
+    def _all(self) -> CollectorRegistry:
+        if _SHARED is None:
+            return self._registry
+        _forget_dead_workers(Path(_SHARED))
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, _SHARED)  # type: ignore[no-untyped-call]
+        return registry
 
+    def _answered(self, model: ServedModel, decision: str, times: StageTimes) -> None:
+        self._images.labels(*_of(model), decision).inc()
+        self._last.labels(*_of(model)).set_to_current_time()
+        self._spent(model, "decode", times.decode_s)
+        self._spent(model, "queue", times.queue_s)
+        self._spent(model, "inference", times.inference_s)
 
-class _Families:
-    """The metrics that are labelled with a model."""
+    def _predicted(self, model: ServedModel, probabilities: Sequence[float]) -> None:
+        for label, probability in zip(model.manifest.labels, probabilities, strict=True):
+            self._scores.labels(*_of(model), label).observe(probability)
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._stages = Histogram(
-            "pneumoscope_stage_seconds",
-            "Time of an answered image in decode, queue and inference, of a request in the others.",
-            ["stage", "model", "provider"], buckets=BUCKETS_S, registry=registry,
-        )  # fmt: skip
-        self._batches = Histogram(
-            "pneumoscope_batch_size", "Images that were run together.", ["model", "provider"],
-            buckets=SIZES, registry=registry,
-        )  # fmt: skip
-        self._images = Counter(
-            "pneumoscope_images", "Images answered.", ["model", "version", "decision"],
-            registry=registry,
-        )  # fmt: skip
-        self._referred = Counter(
-            "pneumoscope_images_referred", "Images referred, once for each of their reasons.",
-            ["model", "version", "reason"], registry=registry,
-        )  # fmt: skip
-        self._scores = Histogram(
-            "pneumoscope_probability", "Calibrated probability of each class, to see drift.",
-            ["model", "version", "label"], buckets=SCORE_BUCKETS, registry=registry,
-        )  # fmt: skip
+    def _request(self, model: ServedModel, total_s: float, encode_s: float | None) -> None:
+        if encode_s is not None:
+            self._spent(model, "encode", encode_s)
+        self._spent(model, "total", total_s + (encode_s or 0.0))
 
-    def of(
-        self, name: str, version: int, provider: str, labels: Iterable[Label]
-    ) -> "_ModelMetrics":
-        return _ModelMetrics(
-            stages={stage: self._stages.labels(stage, name, provider) for stage in STAGES},
-            batch=self._batches.labels(name, provider),
-            decision=cache(partial(self._images.labels, name, version)),
-            reason=cache(partial(self._referred.labels, name, version)),
-            scores=tuple(self._scores.labels(name, version, label) for label in labels),
-        )
+    def _spent(self, model: ServedModel, stage: str, seconds: float) -> None:
+        self._stages.labels(stage, *_of(model), model.session.provider).observe(seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _ModelMetrics:
-    """The metrics of one model, each looked up by its labels once."""
+def _of(model: ServedModel) -> tuple[str, str]:
+    """The labels that name a model."""
+    return model.manifest.name, str(model.manifest.version)
 
-    stages: Mapping[str, Histogram]
-    batch: Histogram
-    decision: Callable[[str], Counter]
-    reason: Callable[[Reason], Counter]
-    scores: tuple[Histogram, ...]
 
-    def spent(self, times: StageTimes) -> None:
-        self.stages["decode"].observe(times.decode_s)
-        self.stages["queue"].observe(times.queue_s)
-        self.stages["inference"].observe(times.inference_s)
-
-    def predicted(self, probabilities: Sequence[float]) -> None:
-        for scores, probability in zip(self.scores, probabilities, strict=True):
-            scores.observe(probability)
+def _forget_dead_workers(folder: Path) -> None:
+    """Let the gauges of workers that are gone count no more; their counters still do."""
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if not Path("/proc", pid).exists():
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]

@@ -9,19 +9,20 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from service.errors import ProblemType, problem_types
+from service.examples import PREDICTION
 from service.problems import MEDIA_TYPE
 from service.schemas import Problem
 
 Document = dict[str, Any]
-RAW_TYPES = (
-    "image/jpeg",
-    "image/png",
-    "image/tiff",
-    "application/dicom",
-    "application/octet-stream",
-)
 # `format: binary` is what client generators know; without it they send the file as text.
-_BINARY = {"type": "string", "format": "binary"}
+_BINARY = {"type": "string", "format": "binary", "minLength": 1}
+TAGS = (
+    {"name": "prediction", "description": "Images in, findings out."},
+    {"name": "health", "description": "Probes for people and orchestrators; no key is needed."},
+    {"name": "models", "description": "What is served, and how it was measured."},
+    {"name": "admin", "description": "Changes of what is served."},
+    {"name": "operation", "description": "Metrics, and the kinds of problems."},
+)
 _RETRY_AFTER = {
     "Retry-After": {
         "description": "Seconds after which to try again.",
@@ -29,10 +30,10 @@ _RETRY_AFTER = {
     }
 }
 
+# One media type for each operation: of several, generators write clients that send the wrong one.
 PREDICT_BODY: Document = {
     "requestBody": {
         "required": True,
-        "description": "One or more files, or one image as it is. The content decides the format.",
         "content": {
             "multipart/form-data": {
                 "schema": {
@@ -41,9 +42,15 @@ PREDICT_BODY: Document = {
                     "description": "Only parts named `file` are read. Others are ignored.",
                     "properties": {"file": {"type": "array", "minItems": 1, "items": _BINARY}},
                 }
-            },
-            **{media_type: {"schema": _BINARY} for media_type in RAW_TYPES},
+            }
         },
+    }
+}
+IMAGE_BODY: Document = {
+    "requestBody": {
+        "required": True,
+        "description": "One image file. Its content decides the format, whatever the type says.",
+        "content": {"application/octet-stream": {"schema": _BINARY}},
     }
 }
 
@@ -54,7 +61,8 @@ def problem_responses(*statuses: int) -> dict[int | str, Document]:
     Args:
         statuses: Of the problems that can happen on it; 500 is always among them.
     """
-    kinds = list(problem_types().values())
+    # The routes of the inference protocol are not in this document.
+    kinds = [kind for kind in problem_types().values() if kind.slug != "malformed-inference"]
     return {
         status: _problem_response([kind for kind in kinds if kind.status == status])
         for status in (*statuses, 500)
@@ -90,18 +98,25 @@ def write_document(app: FastAPI) -> Document:
         summary=app.summary,
         description=app.description,
         license_info=app.license_info,
-        tags=app.openapi_tags,
+        tags=list(TAGS),
+        # Relative to the document, so that it holds for any host.
+        servers=[{"url": "/", "description": "The service that this document came from."}],
         routes=app.routes,
     )
     schemas = document["components"]["schemas"]
     schemas["Problem"] = Problem.model_json_schema()
-    for schema in schemas.values():
-        schema.pop("title", None)
+    document["components"]["schemas"] = {
+        name: _open({key: part for key, part in schema.items() if key != "title"})
+        for name, schema in schemas.items()
+    }
     for operation in _operations(document):
         _share_problems(operation["responses"], document["components"])
-        if "security" in operation:
-            # Where the operator has configured no keys, none is asked for.
-            operation["security"].append({})
+        # Where the operator has configured no keys, none is asked for.
+        operation["security"] = [*operation["security"], {}] if "security" in operation else []
+    # Written here because FastAPI leaves out of an example what is null.
+    for path in ("/predict", "/predict/image"):
+        answer = document["paths"][path]["post"]["responses"]["200"]["content"]
+        answer["application/json"]["example"] = PREDICTION
     return document
 
 
@@ -113,6 +128,39 @@ def to_yaml(document: Document) -> str:
         plain, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100
     )
     return text
+
+
+def _open(schema: Document) -> Document:
+    """Describe part of an answer so that a new field, or a new word, breaks no client.
+
+    The models behind it stay closed, so that tests find what is not documented.
+    """
+    opened = {key: value for key, value in schema.items() if key != "additionalProperties"}
+    if "properties" in opened:
+        opened["properties"] = {name: _open(part) for name, part in schema["properties"].items()}
+    if "items" in opened:
+        opened["items"] = _open(schema["items"])
+    if words := _words(schema):
+        known = ", ".join(f"`{word}`" for word in words)
+        said = opened.get("description", "")
+        opened["description"] = f"{said} Known values: {known}; there may be more.".strip()
+        opened["type"] = "string"
+        opened.pop("enum", None)
+        opened.pop("anyOf", None)
+    elif "anyOf" in opened:
+        opened["anyOf"] = [_open(part) for part in schema["anyOf"]]
+    return opened
+
+
+def _words(schema: Document) -> list[str]:
+    """The words that a string may be; none where it may be another string, or another type."""
+    if "anyOf" not in schema:
+        words: list[str] = schema.get("enum", [])
+        return words
+    parts = [
+        part.get("enum", [part["const"]] if "const" in part else []) for part in schema["anyOf"]
+    ]
+    return [word for words in parts for word in words] if all(parts) else []
 
 
 def _operations(document: Document) -> list[Document]:

@@ -6,7 +6,7 @@ use for. It is a route of FastAPI all the same, which documents it and answers e
 
 import asyncio
 import time
-from typing import cast
+from typing import Any, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -17,9 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.answers import write_answer
 from service.auth import Requires
 from service.errors import ServiceError
-from service.examples import PREDICTION
 from service.logs import log_failure
-from service.openapi import PREDICT_BODY, problem_responses, query_parameters
+from service.openapi import IMAGE_BODY, PREDICT_BODY, problem_responses, query_parameters
 from service.prediction import ImageFailure, Prediction, PredictionOptions
 from service.priorities import Priority
 from service.problems import answer_error, request_id_of
@@ -34,18 +33,25 @@ PATH = "/predict"
 router = APIRouter(tags=["prediction"])
 _NO_QUERY = PredictQuery()
 _may_predict = Requires("predict")
+_documented: dict[str, Any] = {
+    "response_model": PredictionBody,
+    "responses": problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    "dependencies": [Depends(_may_predict)],
+}
 
 
 @router.post(
+    f"{PATH}/image",
+    summary="Read one chest image, the whole body",
+    operation_id="predict_image",
+    openapi_extra={**query_parameters(PredictQuery), **IMAGE_BODY},
+    **_documented,
+)
+@router.post(
     PATH,
     summary="Read chest images",
-    response_model=PredictionBody,
-    responses={
-        200: {"content": {JSON: {"example": PREDICTION}}},
-        **problem_responses(401, 403, 404, 408, 413, 415, 422, 429, 503),
-    },
     openapi_extra={**query_parameters(PredictQuery), **PREDICT_BODY},
-    dependencies=[Depends(_may_predict)],
+    **_documented,
 )
 async def predict(request: Request) -> Response:
     """Say which findings each image shows, or refer it to a person.
@@ -85,16 +91,18 @@ class PredictFirst:
     """Calls the endpoint itself, and leaves all else to the application."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application that has this route."""
+        """Wrap an application that has these routes."""
         self._app = app
-        self._route = next(each for each in router.routes if isinstance(each, APIRoute))
+        self._routes = {each.path: each for each in router.routes if isinstance(each, APIRoute)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer ``POST /predict``, or pass a request on."""
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+        """Answer a post of images, or pass a request on."""
+        posted = scope["type"] == "http" and scope["method"] == "POST"
+        route = self._routes.get(scope["path"]) if posted else None
+        if route is None:
             await self._app(scope, receive, send)
             return
-        scope["route"] = self._route
+        scope["route"] = route
         request = Request(scope, receive, send)
         try:
             await _may_predict(request)

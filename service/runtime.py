@@ -61,6 +61,7 @@ class Runtime:
         self.tracing = open_tracing(settings.otlp_endpoint)
         self.admission = Admission(settings.queue_limit)
         self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
+        self.metrics.queue_limit.set(settings.queue_limit)
         self.metrics.in_flight.set_function(lambda: self.admission.in_flight)
         self.keys = _read_keys(settings)
         self.failure: ContractError | ServiceError | None = None

@@ -190,7 +190,7 @@ class PredictionBody(_Body):
     precision: Precision
     """Of the file that ran, whose digest is the model's; another one than that which was configured
     where the model has no such file."""
-    results: list[ImageAnswer | ImageRejection]
+    results: list[Annotated[ImageAnswer | ImageRejection, Field(discriminator="status")]]
     """One for each file, in the order in which they were sent."""
     timing_ms: Timing
 

@@ -1,115 +1,148 @@
-"""Traces: which request spent its time where. Off by default, when all of this does nothing.
+"""Traces: where a request spent its time. Off by default, when none of this does anything.
 
-A span says which stage, which model and how it ended. It never holds a path, a query, a file name
-or anything of an image.
+A request is a span; its stages are four kinds of child: decode, queue, inference, encode. A span
+never holds a path, a query, a file name or anything of an image.
+
+Source: OTLP 1.x over HTTP; OpenTelemetry's semantic conventions for HTTP server spans.
 """
 
-from collections.abc import Iterable
-from typing import Literal, Protocol, cast
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Literal, cast
 
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import Scope
 
+from service import __version__
 from service.session import ServedModel
 
 StageSpan = Literal["decode", "queue", "inference", "encode"]
+EXPORT_TIMEOUT_S = 5
+FLUSH_S = 3
+_SERVER_ERROR = 500
+_PROPAGATOR = TraceContextTextMapPropagator()
 
 
-class RequestTrace(Protocol):
-    """The span of one request. Any thread may call it."""
+class RequestTrace:
+    """The span of a request, and its children. Any thread may call it."""
+
+    def __init__(self, tracer: trace.Tracer, span: trace.Span, method: str) -> None:
+        """Take a span that has begun."""
+        self.span = span
+        self._tracer = tracer
+        self._method = method
+        self._context = trace.set_span_in_context(span, Context())
 
     @property
     def traceparent(self) -> str | None:
         """The span as W3C Trace Context writes it; None where there is none."""
-        ...
+        carrier: dict[str, str] = {}
+        _PROPAGATOR.inject(carrier, self._context)
+        return carrier.get("traceparent")
 
     def stage(self, name: StageSpan, ran_s: float, ended_s_ago: float = 0.0) -> None:
-        """Record a stage that is over.
-
-        Args:
-            name: Which.
-            ran_s: How long it took.
-            ended_s_ago: How long ago it ended.
-        """
-        ...
+        """Record a stage that is over: how long it took, and how long ago it ended."""
+        if self.span.is_recording():
+            ended = time.time_ns() - _ns(ended_s_ago)
+            child = self._tracer.start_span(name, self._context, start_time=ended - _ns(ran_s))
+            child.end(ended)
 
     def end(self, route: str, status: int) -> None:
-        """End the span.
+        """End the span under the template of the request's path, never the path itself."""
+        self.span.update_name(f"{self._method} {route}")
+        self.span.set_attribute("http.route", route)
+        self.span.set_attribute("http.response.status_code", status)
+        if status >= _SERVER_ERROR:
+            self.span.set_status(trace.StatusCode.ERROR)
+        self.span.end()
 
-        Args:
-            route: The template of the request's path, never the path itself.
-            status: Of the answer.
-        """
-        ...
+
+NO_TRACE = RequestTrace(trace.NoOpTracer(), trace.INVALID_SPAN, "")
 
 
-class Tracing(Protocol):
+class Tracing:
     """Where spans go."""
 
-    def request(self, method: str, traceparent: str | None) -> RequestTrace:
-        """Begin the span of a request.
+    def __init__(self, tracer: trace.Tracer | None, close: Callable[[], None]) -> None:
+        """Take what makes spans; None makes none."""
+        self._tracer = tracer
+        self.close = close
 
-        Args:
-            method: Of HTTP.
-            traceparent: The caller's span, well-formed, whose child the new one is.
-        """
-        ...
+    def request(self, method: str, traceparent: str | None) -> RequestTrace:
+        """Begin the span of a request, a child of the caller's span where there is one."""
+        if self._tracer is None:
+            return NO_TRACE
+        carrier = {} if traceparent is None else {"traceparent": traceparent}
+        # An empty context, so that nothing but the caller's own word is the parent.
+        context = _PROPAGATOR.extract(carrier, Context())
+        attributes = {"http.request.method": method}
+        span = self._tracer.start_span(method, context, trace.SpanKind.SERVER, attributes)
+        return RequestTrace(self._tracer, span, method)
 
     def batch(self, model: ServedModel, requests: Iterable[RequestTrace], ran_s: float) -> None:
-        """Record a batch that has just run, with a link to every request that it served.
-
-        Args:
-            model: Which model ran.
-            requests: One for each image of the batch.
-            ran_s: How long it took.
-        """
-        ...
-
-    def close(self) -> None:
-        """Send what is left; gives up after a while."""
-        ...
-
-
-class _NoTrace:
-    """No span."""
-
-    traceparent = None
-
-    def stage(self, name: StageSpan, ran_s: float, ended_s_ago: float = 0.0) -> None: ...
-
-    def end(self, route: str, status: int) -> None: ...
+        """Record a batch that has just run, with a link to every request that it served."""
+        served = [each.span.get_span_context() for each in requests if each is not NO_TRACE]
+        # A request may have ended already: whether it is sampled is known all the same.
+        if self._tracer is None or not any(span.trace_flags.sampled for span in served):
+            return
+        ended = time.time_ns()
+        # It belongs to several traces: it is the root of one of its own, and links to them all.
+        batch = self._tracer.start_span(
+            "batch",
+            Context(),
+            attributes={
+                "pneumoscope.model.name": model.manifest.name,
+                "pneumoscope.model.version": model.manifest.version,
+                "pneumoscope.execution_provider": model.session.provider,
+                "pneumoscope.batch.size": len(served),
+            },
+            links=[trace.Link(span) for span in served],
+            start_time=ended - _ns(ran_s),
+        )
+        batch.end(ended)
 
 
-NO_TRACE: RequestTrace = _NoTrace()
-
-
-class _NoTracing:
-    """Records nothing."""
-
-    def request(self, method: str, traceparent: str | None) -> RequestTrace:  # noqa: ARG002
-        return NO_TRACE
-
-    def batch(self, model: ServedModel, requests: Iterable[RequestTrace], ran_s: float) -> None: ...
-
-    def close(self) -> None: ...
-
-
-NO_TRACING: Tracing = _NoTracing()
+NO_TRACING = Tracing(None, lambda: None)
 
 
 def open_tracing(endpoint: str | None) -> Tracing:
     """Send spans to an OTLP collector over HTTP; nowhere where None.
 
     Args:
-        endpoint: The collector's base address, such as ``http://collector:4318``.
+        endpoint: The collector's base address, such as ``http://collector:4318``. OTEL_ variables
+            set headers, certificates, the sampler and the resource's other attributes.
     """
     if endpoint is None:
         return NO_TRACING
-    # Only who asks for traces pays for the packages, in memory and in time to start.
-    from service.otlp import OtlpTracing
+    # Only who asks for traces pays for the SDK, in memory and in time to start.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    return OtlpTracing(endpoint)
+    exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
+    resource = Resource.create({SERVICE_NAME: "pneumoscope", SERVICE_VERSION: __version__})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+
+    def close() -> None:
+        # The provider would wait for a collector that does not answer for as long as it retries.
+        giving_up = threading.Timer(FLUSH_S, exporter.shutdown)
+        giving_up.daemon = True
+        giving_up.start()
+        provider.shutdown()
+        giving_up.cancel()
+
+    return Tracing(provider.get_tracer("pneumoscope", __version__), close)
 
 
 def trace_of(scope: Scope) -> RequestTrace:
     """The span that the middleware began for a request."""
     return cast("RequestTrace", scope["state"]["trace"])
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)

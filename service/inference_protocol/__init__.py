@@ -1,4 +1,5 @@
-"""The wire format of the Open Inference Protocol, version 2, over HTTP: read and written, no more.
+"""The Open Inference Protocol, version 2, over HTTP: tensors in, the outputs of a graph out.
 
-Source: Open Inference Protocol, HTTP/REST; NVIDIA Triton, binary tensor data extension.
+Source: Open Inference Protocol, HTTP/REST; NVIDIA Triton, extensions for binary tensor data, model
+configuration and statistics.
 """

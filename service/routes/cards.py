@@ -84,7 +84,7 @@ async def get_figure(
     request: Request,
     name: Name,
     version: Version,
-    figure: Annotated[str, PathParameter(max_length=128, description="As the list names it.")],
+    figure: Annotated[str, PathParameter(min_length=1, max_length=128, description="As listed.")],
 ) -> Response:
     """Serve a plot of the evaluation."""
     figures = await asyncio.to_thread(_figures, _bundle(request, name, version))

@@ -13,7 +13,7 @@ from service.schemas import FindingDescription, ModelDescription, ModelList, Mod
 
 router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(Requires("read"))])
 
-Name = Annotated[str, Path(max_length=64, description="The name of a model.")]
+Name = Annotated[str, Path(min_length=1, max_length=64, description="Its name.")]
 Version = Annotated[int, Path(ge=1, description="The version of the model.")]
 
 

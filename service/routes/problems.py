@@ -20,7 +20,8 @@ router = APIRouter(tags=["operation"])
     responses=problem_responses(404, 422),
 )
 async def get_problem(
-    request: Request, slug: Annotated[str, Path(max_length=64, description="Its short name.")]
+    request: Request,
+    slug: Annotated[str, Path(min_length=1, max_length=64, description="Its short name.")],
 ) -> Response:
     """Describe one kind of problem."""
     kind = problem_types().get(slug)

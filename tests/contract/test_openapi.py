@@ -6,19 +6,18 @@ import yaml
 from service.app import create_api, create_app
 from service.errors import problem_types
 from service.examples import PREDICTION
-from service.openapi import RAW_TYPES, Document, to_yaml, write_document
+from service.openapi import Document, to_yaml, write_document
 from service.schemas import PredictionBody
 from service.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-BINARY = {"type": "string", "format": "binary"}
+BINARY = {"type": "string", "format": "binary", "minLength": 1}
 NEVER_ON_PREDICT = {
     "not-found",
     "method-not-allowed",
     "client-disconnected",
     "malformed-inference",
     "reload-refused",
-    "unsupported-encoding",
 }
 
 
@@ -45,6 +44,7 @@ def test_every_route_of_the_contract_is_documented(document: Document) -> None:
         (method, path) for path, methods in document["paths"].items() for method in methods
     } >= {
         ("post", "/predict"),
+        ("post", "/predict/image"),
         ("get", "/health"),
         ("get", "/health/live"),
         ("get", "/health/ready"),
@@ -57,13 +57,50 @@ def test_every_route_of_the_contract_is_documented(document: Document) -> None:
 
 
 def test_client_generators_are_told_that_files_are_binary(document: Document) -> None:
-    content = document["paths"]["/predict"]["post"]["requestBody"]["content"]
+    files, image = (
+        document["paths"][path]["post"]["requestBody"]["content"]
+        for path in ("/predict", "/predict/image")
+    )
 
-    files = content["multipart/form-data"]["schema"]["properties"]["file"]
-    assert files["type"] == "array"
-    assert files["items"] == BINARY
-    assert all(content[media]["schema"] == BINARY for media in RAW_TYPES)
-    assert set(content) == {"multipart/form-data", *RAW_TYPES}
+    # A generator that finds several media types for one operation writes a client that sends JSON.
+    assert list(files) == ["multipart/form-data"]
+    part = files["multipart/form-data"]["schema"]["properties"]["file"]
+    assert (part["type"], part["items"]) == ("array", BINARY)
+    assert image == {"application/octet-stream": {"schema": BINARY}}
+
+
+def test_an_answer_may_grow_without_breaking_a_client(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+
+    answer = schemas["ImageAnswer"]["properties"]
+    assert not any("additionalProperties" in schema for schema in schemas.values())
+    for field in ("decision", "reasons"):
+        word = answer[field].get("items", answer[field])
+        assert word["type"] == "string"
+        assert "enum" not in word
+    assert "`refer`; there may be more" in answer["decision"]["description"]
+    assert "`out_of_distribution`" in answer["reasons"]["items"]["description"]
+
+
+def test_a_result_is_told_apart_by_its_status(document: Document) -> None:
+    results = document["components"]["schemas"]["PredictionBody"]["properties"]["results"]
+
+    assert results["items"]["discriminator"] == {
+        "propertyName": "status",
+        "mapping": {
+            "ok": "#/components/schemas/ImageAnswer",
+            "error": "#/components/schemas/ImageRejection",
+        },
+    }
+
+
+def test_every_operation_has_a_described_tag_and_says_who_may_call_it(document: Document) -> None:
+    described = {tag["name"] for tag in document["tags"]}
+    operations = [each for path in document["paths"].values() for each in path.values()]
+
+    assert document["servers"]
+    assert all(set(operation["tags"]) <= described for operation in operations)
+    assert all("security" in operation for operation in operations)
 
 
 def test_every_problem_of_predict_is_documented_with_an_example(document: Document) -> None:
@@ -85,10 +122,16 @@ def test_the_example_of_an_answer_is_one() -> None:
     assert PredictionBody.model_validate(PREDICTION).model_dump(exclude_unset=True) == PREDICTION
 
 
+def test_the_documented_example_is_whole(document: Document) -> None:
+    for path in ("/predict", "/predict/image"):
+        content = document["paths"][path]["post"]["responses"]["200"]["content"]
+        assert content["application/json"]["example"] == PREDICTION
+
+
 def test_a_key_is_described_as_something_that_may_be_asked_for(document: Document) -> None:
     assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
     assert document["paths"]["/predict"]["post"]["security"] == [{"ApiKey": []}, {}]
-    assert "security" not in document["paths"]["/health"]["get"]
+    assert document["paths"]["/health"]["get"]["security"] == []
 
 
 def test_the_yaml_has_no_aliases(document: Document) -> None:

@@ -193,7 +193,7 @@ def test_an_unknown_address_and_a_wrong_method_are_problems_too(live: Live) -> N
     assert problem(live.client.get("/nowhere")) == (404, "not-found")
     wrong_method = live.client.get("/predict")
     assert problem(wrong_method) == (405, "method-not-allowed")
-    assert wrong_method.headers["allow"] == "POST"
+    assert wrong_method.headers["allow"] == "OPTIONS, POST"
 
 
 def test_a_model_that_fails_is_a_500_that_says_nothing_of_the_inside(

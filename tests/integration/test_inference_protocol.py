@@ -76,7 +76,11 @@ def test_the_server_says_what_and_how_it_is(client: InferenceServerClient) -> No
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.get_server_metadata()["name"] == "pneumoscope"
-    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    assert client.get_server_metadata()["extensions"] == [
+        "binary_tensor_data",
+        "model_configuration",
+        "statistics",
+    ]
 
 
 def test_a_model_is_described_as_its_signature_is(client: InferenceServerClient) -> None:
@@ -188,7 +192,9 @@ def test_answers_of_requests_at_the_same_time_are_not_mixed_up(
         (lambda c: c.infer("tiny", files(flat(0), b"a letter")), "422", "image[1]: The bytes are"),
         (lambda c: c.infer("tiny", files(flat(0)[:-60])), "422", "image[0]:"),
         (lambda c: c.infer("fragile", arrays()), "500", "X-Request-ID"),
-        (lambda c: c.get_model_config("tiny"), "404", "nothing at this address"),
+        (lambda c: c.get_model_config("none"), "404", "no model of that name"),
+        (lambda c: c.get_inference_statistics("none"), "404", "no model of that name"),
+        (lambda c: c.get_trace_settings("tiny"), "404", "nothing at this address"),
     ],
 )
 def test_a_client_is_told_what_was_wrong(
@@ -240,6 +246,56 @@ def json_request(grays: tuple[int, ...], **parameters: Any) -> dict[str, Any]:
     shape = [len(grays), SIZE, SIZE, 1]
     tensor = {"name": "image", "datatype": "UINT8", "shape": shape, "data": data}
     return {"inputs": [tensor], "parameters": parameters}
+
+
+def test_a_model_is_configured_as_triton_describes_it(client: InferenceServerClient) -> None:
+    config = client.get_model_config("tiny", "1")
+
+    assert (config["name"], config["max_batch_size"]) == ("tiny", 4)
+    assert config["input"] == [
+        {"name": "image", "data_type": "TYPE_UINT8", "dims": [SIZE, SIZE, 1]}
+    ]
+    assert [(each["name"], each["dims"]) for each in config["output"]] == [
+        ("probabilities", [2]),
+        ("logits", [2]),
+        ("activation_map", [4, 4, 2]),
+    ]
+
+
+def test_what_a_model_answered_is_counted(served: Live, client: InferenceServerClient) -> None:
+    def statistics(version: str) -> dict[str, Any]:
+        (found,) = client.get_inference_statistics("tiny", version)["model_stats"]
+        return dict(found)
+
+    before, other = statistics("1"), statistics("2")
+    client.infer("tiny", files(flat(7), flat(9)), model_version="1")
+    after = statistics("1")
+
+    def grown(field: str) -> tuple[int, int]:
+        new, old = after["inference_stats"][field], before["inference_stats"][field]
+        return new["count"] - old["count"], new["ns"] - old["ns"]
+
+    assert after["inference_count"] - before["inference_count"] == 2
+    # Images can share a run.
+    assert 1 <= after["execution_count"] - before["execution_count"] <= 2
+    assert after["last_inference"] > before["last_inference"]
+    assert grown("success")[0] == grown("compute_output")[0] == 1
+    assert {grown(f"compute_{field}")[0] for field in ("input", "infer")} == {2}
+    # Two images may be worked on at the same time.
+    assert 2 * grown("success")[1] >= grown("compute_infer")[1] > 0
+    assert statistics("2") == other
+
+
+def test_a_run_that_failed_is_counted_as_such(client: InferenceServerClient) -> None:
+    def failures() -> int:
+        every = client.get_inference_statistics()["model_stats"]
+        (fragile,) = (each for each in every if each["name"] == "fragile")
+        return int(fragile["inference_stats"]["fail"]["count"])
+
+    before = failures()
+    refused(lambda: client.infer("fragile", arrays()))
+
+    assert failures() == before + 1
 
 
 def test_the_images_are_counted_without_a_decision(served: Live) -> None:

@@ -82,7 +82,7 @@ def test_metrics_count_requests_images_and_refusals(live: Live, radiograph: byte
     assert re.search(r'pneumoscope_images_total\{.*model="tiny",version="2"\} [1-9]', text)
     assert re.search(r'pneumoscope_images_rejected_total\{reason="not-an-image"\} [1-9]', text)
     for stage in ("decode", "queue", "inference", "encode", "total"):
-        labels = rf'model="tiny",provider="CPUExecutionProvider",stage="{stage}"'
+        labels = rf'model="tiny",provider="CPUExecutionProvider",stage="{stage}",version="2"'
         assert re.search(rf"pneumoscope_stage_seconds_count\{{{labels}\}} [1-9]", text)
     assert re.search(r'pneumoscope_requests_refused_total\{reason="not-found"\} [1-9]', text)
     assert "pneumoscope_queue_depth 0.0" in text

@@ -14,11 +14,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from service.batch_plan import BatchPlan
-from service.otlp import OtlpTracing
 from service.repository import ModelRepository, ServedModel, by_name_and_version
 from service.runtime import open_repository
 from service.settings import Settings
-from service.tracing import NO_TRACE
+from service.tracing import NO_TRACE, open_tracing
 from tests.bundles import make_manifest
 from tests.gated_session import GatedSession
 from tests.integration.live import REPOSITORY, serving
@@ -115,7 +114,7 @@ def test_a_caller_without_a_trace_gets_the_one_that_was_begun(
 
 
 def test_a_batch_is_linked_to_the_requests_that_it_served(collector: Collector) -> None:
-    tracing = OtlpTracing(collector.endpoint)
+    tracing = open_tracing(collector.endpoint)
     model = ServedModel(make_manifest("sha256:" + 64 * "0"), GatedSession(threading.Event()))
     first, second = tracing.request("POST", TRACEPARENT), tracing.request("POST", None)
 
@@ -135,7 +134,7 @@ def test_a_batch_is_linked_to_the_requests_that_it_served(collector: Collector) 
 
 
 def test_what_the_caller_does_not_sample_is_not_sent(collector: Collector) -> None:
-    tracing = OtlpTracing(collector.endpoint)
+    tracing = open_tracing(collector.endpoint)
     model = ServedModel(make_manifest("sha256:" + 64 * "0"), GatedSession(threading.Event()))
 
     request = tracing.request("POST", f"00-{TRACE}-{PARENT}-00")

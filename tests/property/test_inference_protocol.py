@@ -7,8 +7,14 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
-from service.inference_protocol.request import RequestedOutput, parse_request
-from service.inference_protocol.response import inference_answer
+from service.inference_protocol.requests import (
+    HEADER_LENGTH,
+    InferenceRequest,
+    RequestedOutput,
+    parse_request,
+)
+from service.inference_protocol.responses import inference_response
+from service.priorities import Priority
 from tests.bundles import make_manifest
 
 SIZE = 8
@@ -68,14 +74,16 @@ def test_answers_are_read_by_a_client_as_they_were_written(
     binary: dict[str, bool],
 ) -> None:
     written = {"logits": logits, "probabilities": probabilities}
-    wanted = [RequestedOutput(name, binary=binary.get(name, False)) for name in written]
+    wanted = tuple(RequestedOutput(name, binary=binary.get(name, False)) for name in written)
+    request = InferenceRequest(request_id, (), wanted, Priority.ROUTINE)
 
-    answer = inference_answer(MANIFEST, request_id, wanted, written, "fp32")
+    response = inference_response(MANIFEST, request, written, "fp32")
+    header = response.headers.get(HEADER_LENGTH)
     read = InferenceServerClient.parse_response_body(
-        answer.content, header_length=answer.header_length
+        bytes(response.body), header_length=None if header is None else int(header)
     )
 
     assert read.get_response()["id"] == request_id
-    assert (answer.header_length is not None) == any(output.binary for output in wanted)
+    assert (header is not None) == any(output.binary for output in wanted)
     for name, array in written.items():
         np.testing.assert_array_equal(read.as_numpy(name), array)

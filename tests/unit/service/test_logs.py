@@ -1,10 +1,12 @@
 import io
 import logging
+import os
+from collections.abc import Iterator
 
 import orjson
 import pytest
 
-from service.logs import make_logger, silence_quoting_libraries, where
+from service.logs import UnblockedOutput, make_logger, silence_quoting_libraries, where
 
 
 def test_a_line_of_the_log_is_one_json_object() -> None:
@@ -33,3 +35,46 @@ def test_the_places_of_an_error_say_nothing_of_its_message() -> None:
     places = where(raised.value)
     assert len(places) == 1
     assert places[0].startswith("test_logs.test_the_places")
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    yield reader, writer
+    os.close(writer)
+
+
+def test_a_reader_that_stalls_loses_lines_and_is_told_how_many(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    output = UnblockedOutput(writer)
+    line = b"x" * 999 + b"\n"
+
+    for _ in range(100):
+        output.write(line)
+    held = os.read(reader, 1_000_000)
+    output.write(b"again\n")
+
+    told, again = os.read(reader, 1000).splitlines()
+    os.close(reader)
+    assert 0 < held.count(line) < 100
+    assert orjson.loads(told) == {"event": "log lines lost", "lines": 100 - held.count(line)}
+    assert again == b"again"
+
+
+def test_a_line_longer_than_a_pipe_takes_at_once_is_written(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    line = b"x" * 10_000 + b"\n"
+
+    UnblockedOutput(writer).write(line)
+
+    assert os.read(reader, 20_000) == line
+    os.close(reader)
+
+
+def test_a_reader_that_is_gone_is_no_error(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    os.close(reader)
+
+    UnblockedOutput(writer).write(b"line\n")
+
+    assert os.fstat(writer)

@@ -4,6 +4,7 @@ import pytest
 from contract.decision import Decision, Reason
 from contract.errors import NotAnImage
 from contract.findings import Label
+from service import __version__
 from service.metrics import Metrics
 from service.prediction import ImageFailure, ImageResult, Prediction, StageTimes
 from service.repository import ModelRepository, ServedModel
@@ -11,7 +12,7 @@ from service.session import ModelOutput
 from tests.bundles import make_manifest, make_variant
 
 CPU = "CPUExecutionProvider"
-MODEL = f'model="tiny",provider="{CPU}"'
+MODEL = f'model="tiny",provider="{CPU}",version="1"'
 
 
 class Session:
@@ -76,7 +77,7 @@ def test_each_stage_is_timed_by_model_and_provider(metrics: Metrics) -> None:
     sums = {
         line.partition('stage="')[2].partition('"')[0]: float(line.rpartition(" ")[2])
         for line in exposed(metrics)
-        if line.startswith(f"pneumoscope_stage_seconds_sum{{{MODEL}")
+        if line.startswith("pneumoscope_stage_seconds_sum{")
     }
     assert sums == pytest.approx(
         {"decode": 0.006, "queue": 0.0002, "inference": 0.04, "encode": 0.01, "total": 0.06}
@@ -144,3 +145,19 @@ def test_a_reload_is_counted_by_what_it_did_and_what_is_refused_now_is_shown(
     assert 'pneumoscope_model_changes_total{change="loaded"} 3.0' in lines
     assert 'pneumoscope_model_changes_total{change="refused"} 1.0' in lines
     assert "pneumoscope_bundles_refused 0.0" in lines
+
+
+def test_there_are_no_series_of_when_a_counter_was_created(metrics: Metrics) -> None:
+    metrics.request("/predict", 200)
+
+    assert not any("_created" in line for line in exposed(metrics))
+
+
+def test_the_versions_in_use_and_the_queue_limit_are_exposed(metrics: Metrics) -> None:
+    metrics.queue_limit.set(64)
+
+    lines = exposed(metrics)
+    (build,) = [line for line in lines if line.startswith("pneumoscope_build_info{")]
+    assert f'version="{__version__}"' in build
+    assert 'onnxruntime="1.' in build
+    assert "pneumoscope_queue_limit 64.0" in lines

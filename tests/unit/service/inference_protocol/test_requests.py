@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from service.errors import MalformedInference, TooManyFiles
-from service.inference_protocol import messages
-from service.inference_protocol.request import InferenceRequest, RequestedOutput, parse_request
+from service.inference_protocol import requests
+from service.inference_protocol.requests import InferenceRequest, RequestedOutput, parse_request
 from service.priorities import Priority
 from tests.bundles import make_manifest
 
@@ -107,20 +107,23 @@ def test_priority_is_a_level_of_triton_or_a_word_of_ours(
     ("message", "sentence"),
     [
         (body(), "inputs: Tuple should have at least 1 item"),
-        (body(tensor(datatype="FP32", data=[0.5])), "another datatype"),
-        (body(tensor(name="x", data=[1])), "takes one input, image"),
-        (body(tensor(data=[1]), tensor(data=[1])), "takes one input, image"),
-        (body(*[tensor(data=[1])] * 17), "at most 16 items"),
+        (body(tensor(datatype="FP32", data=[0.5])), "datatype: Input should be 'UINT8' or 'BYTES'"),
+        (body(tensor(name="x", data=[1])), "inputs.0.name: Input should be 'image'"),
+        (body(tensor(data=[1]), tensor(data=[1])), "inputs: .* at most 1 item"),
         (body(tensor(shape=[2, 8, 8], data=[1])), r"\[batch, 8, 8, 1\] for UINT8, and is \[2, 8"),
         (body(tensor(shape=[2, 9, 8, 1], data=[1])), r"\[batch, 8, 8, 1\]"),
         (body(tensor(shape=[], data=[1])), r"and is \[\]"),
         (body(tensor(shape=[0, 8, 8, 1], data=[])), "has no image"),
         (body(tensor(shape=[-1, 8, 8, 1], data=[])), "inputs.0.shape.0: .* greater than or equal"),
         (body(tensor(shape=[2.5], data=[])), "inputs.0.shape.0"),
-        (body(tensor(shape=[1] * 9, data=[])), "inputs.0.shape: .* at most 8"),
-        (body(tensor(data=PIXELS[:1].tolist())), "must be 128 numbers"),
+        (body(tensor(shape=[1] * 9, data=[])), "inputs.0.shape: .* at most 4"),
+        (body(tensor(data=PIXELS[:1].tolist())), "nested like its shape"),
+        (
+            body(tensor(data=PIXELS[:1].ravel().tolist())),
+            r"has 64 bytes, .* \[2, 8, 8, 1\] needs 128",
+        ),
         (body(tensor(data=[*range(127), [1]])), "must be whole numbers"),
-        (body(tensor(data=7)), "must be 128 numbers"),
+        (body(tensor(data=7)), "must be whole numbers"),
         (body(tensor(data=[0.0] * 128)), "whole numbers"),
         (body(tensor(data=[True] * 128)), "whole numbers"),
         (body(tensor(data=["1"] * 128)), "whole numbers"),
@@ -128,7 +131,10 @@ def test_priority_is_a_level_of_triton_or_a_word_of_ours(
         (body(tensor(data=[-1] * 128)), "from 0 to 255"),
         (body(tensor()), "either data or the parameter binary_data_size"),
         (body(tensor(data=[1], parameters={"binary_data_size": 1})), "either data or"),
-        (body(tensor(data=[1], parameters={"shared_memory_region": "x"})), "Shared memory"),
+        (
+            body(tensor(data=[1], parameters={"shared_memory_region": "x"})),
+            "shared_memory_region: This service does not support it",
+        ),
         (body(tensor(data=[1], parameters=[])), "inputs.0.parameters"),
         (body(tensor(datatype="BYTES", shape=[2, 2], data=[])), r"\[batch\] or \[batch, 1\]"),
         (body(tensor(datatype="BYTES", shape=[2], data=["AAAA"])), "1 elements, the shape says 2"),
@@ -137,7 +143,11 @@ def test_priority_is_a_level_of_triton_or_a_word_of_ours(
         (pixels(id=7), "id: Input should be a valid string"),
         (pixels(outputs=[{"name": "x"}]), "There are: probabilities, logits, activation_map"),
         (pixels(outputs=[{"name": "logits"}] * 2), "asked for twice"),
-        (pixels(outputs=[{"name": "logits", "parameters": {"classification": 2}}]), "not support"),
+        (pixels(outputs=[{"name": "logits"}] * 17), "at most 16 items"),
+        (
+            pixels(outputs=[{"name": "logits", "parameters": {"classification": 2}}]),
+            "classification: This service does not support it",
+        ),
         (pixels(parameters={"priority": 3}), "priority must be"),
         (pixels(parameters={"priority": True}), "parameters.priority"),
     ],
@@ -152,11 +162,11 @@ def test_what_does_not_hold_together_is_said_in_a_sentence(
 @pytest.mark.parametrize(
     ("size", "binary", "sentence"),
     [
-        (128, 127 * b"x", "truncated: binary_data_size is 128, and there are 127 bytes left"),
-        (128, 129 * b"x", "1 bytes of binary data that belong to no input"),
+        (128, 127 * b"x", "binary_data_size is 128, and 127 bytes follow the JSON"),
+        (128, 129 * b"x", "binary_data_size is 128, and 129 bytes follow the JSON"),
         (127, 127 * b"x", "has 127 bytes, its shape .* needs 128"),
         (-1, b"", "binary_data_size: .* greater than or equal to 0"),
-        (2**64, b"", "truncated"),
+        (2**64, b"", "and 0 bytes follow the JSON"),
     ],
 )
 def test_binary_pixels_are_as_many_as_their_shape_says(
@@ -170,7 +180,7 @@ def test_binary_pixels_are_as_many_as_their_shape_says(
     ("binary", "sentence"),
     [
         (lengths_and_bytes(b"one"), "1 elements, the shape says 2"),
-        (lengths_and_bytes(b"one", b"two", b"three"), "more than the 2 elements"),
+        (lengths_and_bytes(b"one", b"two", b"three"), "3 elements, the shape says 2"),
         (lengths_and_bytes(b"one", b"two")[:-1], "element 1 is truncated"),
         (lengths_and_bytes(b"one") + b"\1\0", "element 1 is truncated"),
         (b"\xff\xff\xff\xff", "element 0 is truncated"),
@@ -206,7 +216,7 @@ def test_a_body_that_is_no_request_is_refused(
 
 
 def test_a_small_body_cannot_become_a_large_object(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "MAX_JSON_VALUES", 100)
+    monkeypatch.setattr(requests, "MAX_JSON_VALUES", 100)
 
     with pytest.raises(MalformedInference, match=r"more than 100 values\. Send .* binary"):
         parse(pixels())

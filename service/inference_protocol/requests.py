@@ -1,0 +1,278 @@
+"""An inference request: the images for one model, and the outputs that the client wants.
+
+The body is JSON. With the header Inference-Header-Content-Length binary data follows the JSON.
+
+Source: Open Inference Protocol, HTTP/REST; NVIDIA Triton, binary tensor data extension: in a BYTES
+tensor, each element follows its length, 4 bytes, little-endian.
+"""
+
+import binascii
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from contract.manifest import ModelManifest
+from service.errors import MalformedInference, TooManyFiles
+from service.priorities import Priority
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+IMAGE: Final = "image"
+# In memory each value is an object of tens of bytes, so the count must have a bound of its own.
+# This has room for 13 images of 192 x 192 pixels, each pixel in brackets.
+MAX_JSON_VALUES = 1_000_000
+_MAX_OUTPUTS = 16
+_MAX_FAILURES = 3
+_LENGTH_BYTES = 4
+# More digits than any length has; int() would spend its time on thousands of them.
+_MAX_DIGITS = 18
+# Source: NVIDIA Triton, dynamic batcher: level 1 is the most urgent, 0 means the default level.
+# The words are those of /predict.
+_PRIORITIES: Final[dict[int | str, Priority]] = {
+    0: Priority.ROUTINE,
+    1: Priority.STAT,
+    2: Priority.ROUTINE,
+    "routine": Priority.ROUTINE,
+    "stat": Priority.STAT,
+}
+
+Encoded = tuple[bytes | memoryview, ...]
+
+
+def _refuse(value: object) -> None:
+    if value is not None:
+        raise PydanticCustomError("unsupported", "This service does not support it")
+
+
+# To ignore these would answer another question than the client's.
+Unsupported = Annotated[None, BeforeValidator(_refuse)]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class _InputParameters(_Message):
+    binary_data_size: int | None = Field(default=None, ge=0)
+    shared_memory_region: Unsupported = None
+
+
+class _Input(_Message):
+    name: Literal["image"]
+    datatype: Literal["UINT8", "BYTES"]
+    shape: tuple[Annotated[int, Field(ge=0)], ...] = Field(max_length=4)
+    parameters: _InputParameters = _InputParameters()
+    data: Any = None
+
+
+class _OutputParameters(_Message):
+    binary_data: bool | None = None
+    classification: Unsupported = None
+    shared_memory_region: Unsupported = None
+
+
+class _Output(_Message):
+    name: str
+    parameters: _OutputParameters = _OutputParameters()
+
+
+class _Parameters(_Message):
+    binary_data_output: bool = False
+    priority: int | str = 0
+
+
+class _Request(_Message):
+    id: str | None = None
+    parameters: _Parameters = _Parameters()
+    inputs: tuple[_Input, ...] = Field(min_length=1, max_length=1)
+    outputs: tuple[_Output, ...] = Field(default=(), max_length=_MAX_OUTPUTS)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """An output by name, and whether the answer has it as binary data."""
+
+    name: str
+    binary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """A request to one model.
+
+    ``images`` are uint8 (batch, height, width, 1), 0 black to 255 white, or image files, one for
+    each image of the batch. They may share the memory of the request's body.
+    """
+
+    id: str | None
+    images: NDArray[np.uint8] | Encoded
+    outputs: tuple[RequestedOutput, ...]
+    priority: Priority
+
+
+def parse_request(
+    body: bytes, header_length: str | None, manifest: ModelManifest, max_images: int
+) -> InferenceRequest:
+    """Read the body of an inference request.
+
+    Args:
+        body: The whole body, not compressed.
+        header_length: The Inference-Header-Content-Length header; None where all of it is JSON.
+        manifest: Of the requested model.
+        max_images: The most images of one request.
+
+    Raises:
+        MalformedInference: The body is no inference request, or does not fit the model.
+        TooManyFiles: The batch has more than ``max_images`` images.
+    """
+    content, binary = _split(body, header_length)
+    message = _parse_json(content)
+    priority = _PRIORITIES.get(message.parameters.priority)
+    if priority is None:
+        raise MalformedInference("priority must be 0, 1 or 2, or routine or stat.")
+    return InferenceRequest(
+        id=message.id,
+        images=_images(message.inputs[0], binary, manifest.preprocessing.size, max_images),
+        outputs=_outputs(message, [tensor.name for tensor in manifest.signature.outputs]),
+        priority=priority,
+    )
+
+
+def _split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
+    """Separate the JSON from the binary data behind it."""
+    if header_length is None:
+        return body, memoryview(b"")
+    if not (header_length.isascii() and header_length.isdigit()):
+        raise MalformedInference(f"{HEADER_LENGTH} must be a number of bytes.")
+    if len(header_length) > _MAX_DIGITS or (length := int(header_length)) > len(body):
+        raise MalformedInference(
+            f"{HEADER_LENGTH} is larger than the body, which has {len(body)} bytes."
+        )
+    return body[:length], memoryview(body)[length:]
+
+
+def _parse_json(content: bytes) -> _Request:
+    if sum(map(content.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
+        raise MalformedInference(
+            f"The JSON has more than {MAX_JSON_VALUES} values. Send the tensor as binary data."
+        )
+    try:
+        return _Request.model_validate_json(content)
+    except ValidationError as error:
+        # Without the values, which may be as large as the body.
+        failures = error.errors(include_url=False, include_input=False, include_context=False)
+        named = [
+            f"{'.'.join(map(str, failure['loc'])) or 'the request'}: {failure['msg']}"
+            for failure in failures[:_MAX_FAILURES]
+        ]
+    raise MalformedInference(f"The inference request is not well-formed: {'; '.join(named)}.")
+
+
+def _images(
+    tensor: _Input, binary: memoryview, size: tuple[int, int], max_images: int
+) -> NDArray[np.uint8] | Encoded:
+    declared = tensor.parameters.binary_data_size
+    if (declared is None) == (tensor.data is None):
+        raise MalformedInference(
+            "An input must have either data or the parameter binary_data_size."
+        )
+    if (declared or 0) != len(binary):
+        raise MalformedInference(
+            f"binary_data_size is {declared or 0}, and {len(binary)} bytes follow the JSON."
+        )
+    if tensor.datatype == "BYTES":
+        _check_shape(tensor, ((), (1,)), max_images)
+        files = _from_json(tensor) if declared is None else _elements(binary, tensor.shape[0])
+        if len(files) != tensor.shape[0]:
+            raise MalformedInference(
+                f"There are {len(files)} elements, the shape says {tensor.shape[0]}."
+            )
+        return files
+    _check_shape(tensor, ((*size, 1),), max_images)
+    pixels = _pixels(tensor) if declared is None else binary
+    if len(pixels) != math.prod(tensor.shape):
+        raise MalformedInference(
+            f"{IMAGE} has {len(pixels)} bytes, its shape {list(tensor.shape)} needs "
+            f"{math.prod(tensor.shape)}."
+        )
+    return np.frombuffer(pixels, np.uint8).reshape(tensor.shape)
+
+
+def _check_shape(tensor: _Input, allowed: tuple[tuple[int, ...], ...], max_images: int) -> None:
+    """Check the batch axis, and the axes behind it against those that are allowed."""
+    if not tensor.shape or tensor.shape[1:] not in allowed:
+        expected = " or ".join(f"[{', '.join(['batch', *map(str, axes)])}]" for axes in allowed)
+        raise MalformedInference(
+            f"The shape of {IMAGE} must be {expected} for {tensor.datatype}, "
+            f"and is {list(tensor.shape)}."
+        )
+    if tensor.shape[0] == 0:
+        raise MalformedInference("The batch has no image.")
+    if tensor.shape[0] > max_images:
+        raise TooManyFiles(f"One request may have at most {max_images} images.")
+
+
+def _pixels(tensor: _Input) -> bytes:
+    """Pixels from JSON: one flat list, or lists nested like the shape."""
+    # Of objects: an array of numbers would turn text and booleans into numbers.
+    array = np.array(tensor.data, dtype=object)
+    values = array.ravel().tolist()
+    try:
+        if array.shape in (tensor.shape, (len(values),)) and set(map(type, values)) == {int}:
+            return bytes(values)
+    except ValueError:
+        pass
+    raise MalformedInference(
+        f"The data of {IMAGE} must be whole numbers from 0 to 255, in one list or nested like "
+        "its shape."
+    )
+
+
+def _elements(data: memoryview, count: int) -> Encoded:
+    """The elements of a BYTES tensor; one too many is enough to know."""
+    elements: list[memoryview] = []
+    while data and len(elements) <= count:
+        end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
+        if len(data) < end:
+            raise MalformedInference(f"BYTES element {len(elements)} is truncated.")
+        elements.append(data[_LENGTH_BYTES:end])
+        data = data[end:]
+    return tuple(elements)
+
+
+def _from_json(tensor: _Input) -> Encoded:
+    """Image files from JSON, where a string can hold their bytes only in base64."""
+    texts = tensor.data if isinstance(tensor.data, list) else [tensor.data]
+    if len(tensor.shape) > 1:
+        texts = [text[0] if isinstance(text, list) and len(text) == 1 else text for text in texts]
+    return tuple(_from_base64(index, text) for index, text in enumerate(texts))
+
+
+def _from_base64(index: int, text: object) -> bytes:
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise MalformedInference(
+            f"{IMAGE}[{index}] must be an image file in base64. Binary data needs none."
+        ) from None
+
+
+def _outputs(message: _Request, names: list[str]) -> tuple[RequestedOutput, ...]:
+    """The requested outputs; all of the model where the request names none."""
+    by_default = message.parameters.binary_data_output
+    if not message.outputs:
+        return tuple(RequestedOutput(name, by_default) for name in names)
+    asked = [output.name for output in message.outputs]
+    if not set(asked) <= set(names):
+        raise MalformedInference(f"There is no such output. There are: {', '.join(names)}.")
+    if len(set(asked)) != len(asked):
+        raise MalformedInference("An output is asked for twice.")
+    chosen = [output.parameters.binary_data for output in message.outputs]
+    return tuple(
+        RequestedOutput(name, by_default if binary is None else binary)
+        for name, binary in zip(asked, chosen, strict=True)
+    )
