@@ -48,6 +48,11 @@ class ImageHeader:
     is_lossy: bool
 
     @property
+    def is_little_endian(self) -> bool:
+        """The byte order of the file, and of its tables."""
+        return self.transfer_syntax.is_little_endian
+
+    @property
     def is_float(self) -> bool:
         """Whether the pixels are floating-point numbers."""
         return self.keyword != "PixelData"
@@ -74,8 +79,8 @@ class ImageHeader:
         if self.is_float:
             return value
         span = 2**self.bits_allocated
-        lowest = -span // 2 if self.is_signed else 0
-        return (value - lowest) % span + lowest
+        lowest = -span / 2 if self.is_signed else 0.0
+        return float((value - lowest) % span + lowest)
 
     @property
     def bytes_per_pixel(self) -> int:
