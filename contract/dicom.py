@@ -128,7 +128,8 @@ def _decode(
 def _native_cells(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Cells, str]:
     syntax = header.transfer_syntax
     if syntax.is_encapsulated:
-        syntax = ExplicitVRLittleEndian  # compressed by its name, and native by its length
+        # Compressed by its name, and native by its length. The data set is of this call alone.
+        dataset.file_meta.TransferSyntaxUID = syntax = ExplicitVRLittleEndian
     options: dict[str, Any] = {"index": frame - 1, "raw": True, "view_only": True}
     if not header.is_float:
         options["bits_stored"] = header.bits_allocated

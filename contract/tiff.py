@@ -24,8 +24,14 @@ _NAMES = {
     **dict.fromkeys((9, 10, 34661), "JBIG"),
     **dict.fromkeys((34676, 34677), "SGI LogLuv"),
     **dict.fromkeys((50002, 52546), "JPEG XL"),
-    6: "old-style JPEG", 32809: "ThunderScan", 32909: "PixarLog", 34887: "LERC",
-    34892: "lossy JPEG", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP",
+    6: "old-style JPEG",
+    32809: "ThunderScan",
+    32909: "PixarLog",
+    34887: "LERC",
+    34892: "lossy JPEG",
+    34925: "LZMA",
+    50000: "Zstandard",
+    50001: "WebP",
 }
 
 Tags = Mapping[int, tuple[int, ...]]

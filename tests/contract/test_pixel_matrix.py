@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from contract.errors import PixelDataMismatch
+from contract.errors import CorruptImage, PixelDataMismatch
 from contract.radiograph import decode
-from tests.odd_files import as_lut_item
+from tests.odd_files import as_lut_item, with_transfer_syntax
 from tests.synthetic import as_dicom, synthetic_radiograph
 
 CHEST = synthetic_radiograph(40, 52).astype(np.int64)
@@ -197,6 +197,99 @@ def test_an_overlay_in_the_unused_bits_changes_nothing(codec: str, *, is_signed:
     found = decode(as_dicom(cells, TransferSyntaxUID=syntax, **window, **signs, **encoded)).pixels
 
     assert np.array_equal(found, expected_grays(stored, 12, "window", 1, "MONOCHROME2"))
+
+
+def test_lossy_values_above_the_stored_bits_are_clipped() -> None:
+    """Half black, half white at random, as no lossy encoder can hold it."""
+    stored = np.random.default_rng(0).integers(0, 2, (40, 52)).astype(np.uint16) * 4095
+    options: dict[str, Any] = {"codecformat": "j2k", "level": 25, "bitspersample": 16}
+    codestream = bytes(imagecodecs.jpeg2k_encode(stored, reversible=False, **options))
+    again = imagecodecs.jpeg2k_decode(codestream).astype(np.int64)
+
+    data = as_dicom(
+        stored,
+        TransferSyntaxUID=uid.JPEG2000,
+        PixelData=encapsulate([codestream]),
+        BitsStored=12,
+        WindowCenter=2048,
+        WindowWidth=4096,
+    )
+
+    assert again.max() > 4095
+    expected = np.rint(np.clip(again, 0, 4095) / 4095 * 65535)
+    assert np.array_equal(decode(data).pixels, expected)
+
+
+def test_a_reversible_codestream_may_have_been_cut_short_where_the_file_says_lossy() -> None:
+    stored = stored_values(12, is_signed=False).astype(np.uint16)
+    stored[0, 0], stored[0, 1] = 4096 + 7, 0
+    window = {"WindowCenter": 2048, "WindowWidth": 4096, "BitsStored": 12}
+    data = {"PixelData": encapsulate([jpeg_2000(stored, 16)])}
+
+    def corner(syntax: str, lossy: str) -> int:
+        attributes = {"TransferSyntaxUID": syntax, "LossyImageCompression": lossy}
+        return int(decode(as_dicom(stored, **attributes, **data, **window)).pixels[0, 0])
+
+    assert corner(uid.JPEG2000, "01") == 65535
+    masked = round(7 / 4095 * 65535)
+    assert corner(uid.JPEG2000, "00") == corner(uid.JPEG2000Lossless, "01") == masked
+
+
+ENCODERS = {name: CODECS[name] for name in ("JPEG Lossless", "JPEG-LS", "JPEG 2000")}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_end_marker_may_be_missing_and_a_pixel_may_not(name: str) -> None:
+    stored = stored_values(12, is_signed=False).astype(np.uint16)
+    syntax, encode = ENCODERS[name]
+    assert encode is not None
+    codestream = encode(stored, 12)
+    given = {"TransferSyntaxUID": syntax, "BitsStored": 12}
+    whole = decode(as_dicom(stored, **given, PixelData=encapsulate([codestream]))).pixels
+
+    unended = as_dicom(stored, **given, PixelData=encapsulate([codestream[:-2]]))
+
+    assert np.array_equal(decode(unended).pixels, whole)
+    for cut in (6, 30, len(codestream) // 2):
+        with pytest.raises(CorruptImage):
+            decode(as_dicom(stored, **given, PixelData=encapsulate([codestream[:-cut]])))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("label", [uid.RLELossless, uid.JPEGBaseline8Bit, uid.HTJ2K])
+def test_a_codestream_is_read_by_what_it_is(name: str, label: str) -> None:
+    stored = stored_values(12, is_signed=False).astype(np.uint16)
+    encode = ENCODERS[name][1]
+    assert encode is not None
+    mislabelled = as_dicom(
+        stored, TransferSyntaxUID=label, BitsStored=12, PixelData=encapsulate([encode(stored, 12)])
+    )
+
+    assert np.array_equal(
+        decode(mislabelled).pixels, decode(as_dicom(stored, BitsStored=12)).pixels
+    )
+
+
+@pytest.mark.parametrize("label", [uid.JPEG2000, uid.RLELossless])
+def test_native_pixel_data_is_read_whatever_its_label_says(label: str) -> None:
+    native = as_dicom(stored_values(12, is_signed=True).astype(np.int16), BitsStored=12)
+
+    mislabelled = with_transfer_syntax(native, label)
+
+    assert np.array_equal(decode(mislabelled).pixels, decode(native).pixels)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_8_bit_codestream_fills_16_bit_cells(name: str) -> None:
+    stored = stored_values(8, is_signed=False)
+    syntax, encode = ENCODERS[name]
+    assert encode is not None
+    coded = encapsulate([encode(stored.astype(np.uint8), 8)])
+    data = as_dicom(
+        stored.astype(np.uint16), TransferSyntaxUID=syntax, BitsStored=8, PixelData=coded
+    )
+
+    assert np.array_equal(decode(data).pixels, stored * 257)
 
 
 def test_a_codestream_deeper_than_its_cells_is_a_mismatch() -> None:
