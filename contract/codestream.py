@@ -25,7 +25,7 @@ _JPEG_2000_START = b"\xff\x4f\xff\x51"
 _CODING_STYLE, _COMPONENT_STYLE = b"\xff\x52", b"\xff\x53"
 _START_OF_TILE, _START_OF_DATA = b"\xff\x90", b"\xff\x93"
 _REVERSIBLE = 1
-_TAIL = bytes((0x55, 0xAA, 0x0F, 0x33)) * 16
+_TAILS = bytes(64), b"\xfe" * 64
 
 # What the shipped decoders were measured to take, rounded up. JPEG 2000: bytes for each precinct
 # and code block of a tile, each tile, and its components; seconds for each packet and block.
@@ -149,14 +149,16 @@ def is_complete(codestream: bytes) -> bool:
 def with_end(codestream: bytes, claim: CodestreamHeader) -> tuple[bytes, bytes]:
     """Complete a JPEG or JPEG-LS codestream without end marker in two ways.
 
-    Where its pixel data is whole, both decode alike: what follows it changes no pixel.
+    Where its pixel data is whole, both decode alike: what follows it changes no pixel. JPEG-LS has
+    one way, since its decoder knows where the pixel data ends.
 
     Raises:
         CorruptImage: There may be scans missing, which would change none either.
     """
     if not claim.is_in_one_scan:
         raise CorruptImage("The JPEG is truncated: its end marker is missing.")
-    return codestream + END_OF_IMAGE, codestream + _TAIL + END_OF_IMAGE
+    tails = (b"", b"") if claim.family == "JPEG-LS" else _TAILS
+    return codestream + tails[0] + END_OF_IMAGE, codestream + tails[1] + END_OF_IMAGE
 
 
 def with_end_of_tiles(codestream: bytes) -> bytes:
@@ -257,12 +259,14 @@ def _jpeg_header(frame: tuple[int, bytes], codestream: bytes, scan: int) -> Code
     rows, columns = int.from_bytes(fields[1:3], "big"), int.from_bytes(fields[3:5], "big")
     components = fields[5]
     family: Family = "JPEG-LS" if process == _JPEG_LS else "JPEG"
-    scans = codestream.count(_START_OF_SCAN, scan)
+    is_in_one_scan = process not in _PROGRESSIVE and codestream[scan + 4 : scan + 5] == fields[5:6]
+    # A decoder is done when it has all of the image, whatever follows.
+    scans = 1 if is_in_one_scan else codestream.count(_START_OF_SCAN, scan)
     samples = rows * columns * components
     is_common = fields[0] == 8 and process in _COMMON_PROCESSES
-    near = (
-        codestream[scan + 5 + 2 * codestream[scan + 4] :][:1] if scan + 4 < len(codestream) else b""
-    )
+    # NEAR follows the components of the scan.
+    place = scan + 5 + 2 * fields[5]
+    near = codestream[place : place + 1]
     return CodestreamHeader(
         rows=rows,
         columns=columns,
@@ -272,9 +276,7 @@ def _jpeg_header(frame: tuple[int, bytes], codestream: bytes, scan: int) -> Code
         family=family,
         is_lossy=near not in {b"", b"\0"} if process == _JPEG_LS else process not in _LOSSLESS,
         scans=scans,
-        is_in_one_scan=scans == 1
-        and process not in _PROGRESSIVE
-        and codestream[scan + 4 : scan + 5] == fields[5:6],
+        is_in_one_scan=is_in_one_scan,
         # A common JPEG in several scans keeps its coefficients until the last one; the other kinds
         # are decoded as 32-bit numbers.
         memory_bytes=rows * columns * (2 + 2 * components) if is_common else 8 * samples,

@@ -7,8 +7,10 @@ what the data set says of them.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
@@ -33,6 +35,8 @@ from contract.frame import Frame, check_budget, check_frame_number
 from contract.grayscale import frame_attributes, palette_to_gray, to_gray
 from contract.pixels import GrayPixels, Samples, Values, in_row_blocks, luma, widen
 from contract.silence import silence_imaging_libraries
+
+Cells = NDArray[Any]
 
 
 def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, DicomFacts]:
@@ -96,7 +100,7 @@ def _pydicom_errors(kind: type[ImageError], message: str) -> Iterator[None]:
 
 def _decode(
     dataset: FileDataset, header: ImageHeader, frame: int
-) -> tuple[Samples, Callable[[Samples], Values], str]:
+) -> tuple[Cells, Callable[[Samples], Values], str]:
     """Decode one frame.
 
     Returns:
@@ -106,33 +110,30 @@ def _decode(
 
     Source: DICOM PS3.5 8 and annex A.
     """
-    if not header.is_encapsulated:
+    claim = None
+    if header.is_encapsulated:
+        with _pydicom_errors(CorruptImage, "The compressed pixel data is truncated or damaged."):
+            codestream = _codestream(dataset, header, frame)
+            size = header.rows, header.columns, header.samples_per_pixel
+            claim = check_codestream(codestream, *size)
+            cells, color_space = _decompressed_cells(codestream, claim, header)
+    else:
         with _pydicom_errors(PixelDataMismatch, "The pixel data does not agree with its header."):
             cells, color_space = _native_cells(dataset, header, frame)
-        return (
-            cells,
-            partial(_stored, header=header, low_bits=_low_bits(cells, header)),
-            color_space,
-        )
-    with _pydicom_errors(CorruptImage, "The compressed pixel data is truncated or damaged."):
-        codestream = _codestream(dataset, header, frame)
-        claim = check_codestream(codestream, header.rows, header.columns, header.samples_per_pixel)
-        if claim is None:
-            cells, color_space = _rle_cells(codestream, header)
-            low_bits = _low_bits(cells, header)
-            return cells, partial(_stored, header=header, low_bits=low_bits), color_space
-        cells, color_space = _codestream_cells(codestream, claim, header)
-    return cells, partial(_decoded, claim=claim, header=header), color_space
+    if claim is not None:
+        return cells, partial(_decoded, claim=claim, header=header), color_space
+    return cells, partial(_stored, header=header, low_bits=_low_bits(cells, header)), color_space
 
 
-def _native_cells(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Samples, str]:
+def _native_cells(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Cells, str]:
     syntax = header.transfer_syntax
     if syntax.is_encapsulated:
-        syntax = ExplicitVRLittleEndian  # compressed by its name, and native by its length
-    options = {} if header.is_float else {"bits_stored": header.bits_allocated}
-    stored, properties = get_decoder(syntax).as_array(
-        dataset, index=frame - 1, raw=True, view_only=True, **options
-    )
+        # Compressed by its name, and native by its length. The data set is of this call alone.
+        dataset.file_meta.TransferSyntaxUID = syntax = ExplicitVRLittleEndian
+    options: dict[str, Any] = {"index": frame - 1, "raw": True, "view_only": True}
+    if not header.is_float:
+        options["bits_stored"] = header.bits_allocated
+    stored, properties = get_decoder(syntax).as_array(dataset, **options)
     native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     return _as_cells(native), str(properties["photometric_interpretation"])
 
@@ -147,34 +148,27 @@ def _codestream(dataset: FileDataset, header: ImageHeader, frame: int) -> bytes:
     )
 
 
-def _rle_cells(codestream: bytes, header: ImageHeader) -> tuple[Samples, str]:
-    """Decode RLE, which has no header that could claim anything.
-
-    pydicom's own decoder puts no bound on what a run may expand to.
-    """
-    if header.transfer_syntax != RLELossless:
-        raise CorruptImage(
-            f"The compressed pixel data is no {header.transfer_syntax.name}, as its transfer "
-            "syntax says, or is truncated or damaged."
-        )
-    depths = header.bits_allocated, header.bits_allocated
-    return _plugged((RLELossless, "pylibjpeg"), codestream, header, depths)
-
-
-def _codestream_cells(
-    codestream: bytes, claim: CodestreamHeader, header: ImageHeader
-) -> tuple[Samples, str]:
-    """Decode a codestream as it describes itself.
+def _decompressed_cells(
+    codestream: bytes, claim: CodestreamHeader | None, header: ImageHeader
+) -> tuple[Cells, str]:
+    """Decode a codestream as it describes itself; RLE has no header, and claims nothing.
 
     Raises:
         CorruptImage: It is truncated. Where only the end marker is missing, it is read.
         PixelDataMismatch: Its samples are deeper than the data set allows.
     """
+    if claim is None:
+        if header.transfer_syntax != RLELossless:
+            name = header.transfer_syntax.name
+            raise CorruptImage(f"The compressed pixel data is no {name}, or truncated or damaged.")
+        cell = header.bits_allocated, header.bits_allocated
+        # pydicom's own decoder puts no bound on what a run may expand to.
+        return _plugged((RLELossless, "pylibjpeg"), codestream, header, cell)
     if claim.precision > header.bits_allocated:
         raise PixelDataMismatch("The compressed samples are deeper than their header says.")
     depths = (8 if claim.precision <= 8 else 16), claim.precision
 
-    def decode(whole: bytes) -> tuple[Samples, str]:
+    def decode(whole: bytes) -> tuple[Cells, str]:
         return _plugged(_decoder(claim), whole, header, depths, is_signed=claim.is_signed)
 
     if is_complete(codestream):
@@ -212,7 +206,7 @@ def _plugged(
     depths: tuple[int, int],
     *,
     is_signed: bool = False,
-) -> tuple[Samples, str]:
+) -> tuple[Cells, str]:
     """Decode a codestream with a plug-in, its samples as they are.
 
     Args:
@@ -223,31 +217,30 @@ def _plugged(
         is_signed: Whether the codestream says that its samples are signed.
     """
     syntax, plug_in = decoder
+    options: dict[str, Any] = {
+        "rows": header.rows,
+        "columns": header.columns,
+        "samples_per_pixel": header.samples_per_pixel,
+        "number_of_frames": 1,
+        "photometric_interpretation": header.photometric_interpretation,
+        "planar_configuration": 0,
+        "pixel_keyword": "PixelData",
+        "bits_allocated": depths[0],
+        "bits_stored": depths[1],
+        "pixel_representation": int(is_signed),
+    }
     samples, properties = get_decoder(syntax).as_array(
-        encapsulate([codestream]),
-        index=0,
-        raw=True,
-        decoding_plugin=plug_in,
-        rows=header.rows,
-        columns=header.columns,
-        samples_per_pixel=header.samples_per_pixel,
-        number_of_frames=1,
-        photometric_interpretation=header.photometric_interpretation,
-        planar_configuration=0,
-        pixel_keyword="PixelData",
-        bits_allocated=depths[0],
-        bits_stored=depths[1],
-        pixel_representation=int(is_signed),
+        encapsulate([codestream]), index=0, raw=True, decoding_plugin=plug_in, **options
     )
     return _as_cells(samples), str(properties["photometric_interpretation"])
 
 
-def _as_cells(samples: Samples) -> Samples:
+def _as_cells(samples: Cells) -> Cells:
     """See integers as unsigned, whatever they stand for."""
     return samples.view(f"u{samples.dtype.itemsize}") if samples.dtype.kind == "i" else samples
 
 
-def _low_bits(cells: Samples, header: ImageHeader) -> int:
+def _low_bits(cells: Cells, header: ImageHeader) -> int:
     """Count the bits below the stored value in its cell.
 
     Some writers say that the value is left-justified and do not shift it: such cells use the lowest
@@ -259,16 +252,16 @@ def _low_bits(cells: Samples, header: ImageHeader) -> int:
     return 0 if (cells & cells.dtype.type(2**unused - 1)).any() else unused
 
 
-def _stored(cells: Samples, *, header: ImageHeader, low_bits: int) -> Values:
+def _stored(cells: Cells, *, header: ImageHeader, low_bits: int) -> Values:
     """Take the stored values out of their cells; other bits may hold an overlay."""
     if cells.dtype.kind == "f":
-        return cells.astype(np.float64)
+        return cells.astype(np.float64, copy=False)
     # 64-bit cells are as exact as the arithmetic that follows.
     values = (cells >> cells.dtype.type(low_bits)) & cells.dtype.type(2**header.bits_stored - 1)
     return _signed(values.astype(np.float64), header)
 
 
-def _decoded(cells: Samples, *, claim: CodestreamHeader, header: ImageHeader) -> Values:
+def _decoded(cells: Cells, *, claim: CodestreamHeader, header: ImageHeader) -> Values:
     """Fit the samples of a codestream to the stored bits.
 
     Lossy samples may overshoot and are clipped. Lossless ones may have an overlay in the bits
@@ -291,7 +284,7 @@ def _signed(values: Values, header: ImageHeader) -> Values:
 
 
 def _to_gray(
-    cells: Samples,
+    cells: Cells,
     stored_of: Callable[[Samples], Values],
     color_space: str,
     attributes: Dataset,
@@ -299,13 +292,10 @@ def _to_gray(
     *,
     is_ct: bool,
 ) -> GrayPixels:
-    is_little_endian = header.transfer_syntax.is_little_endian
     if header.photometric_interpretation in MONOCHROME:
-        return to_gray(
-            cells, stored_of, attributes, header, is_little_endian=is_little_endian, is_ct=is_ct
-        )
+        return to_gray(cells, stored_of, attributes, header, is_ct=is_ct)
     if header.photometric_interpretation == PALETTE_COLOR:
-        return palette_to_gray(cells, stored_of, attributes, is_little_endian=is_little_endian)
+        return palette_to_gray(cells, stored_of, attributes, header)
 
     def wide(block: Samples) -> GrayPixels:
         samples: GrayPixels = stored_of(block).astype(f"u{header.bits_allocated // 8}")

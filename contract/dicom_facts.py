@@ -69,10 +69,11 @@ _FOR_PROCESSING = frozenset(
 # Source: DICOM PS3.3 C.8.1.3 and C.8.11.5, View Position.
 _VIEW_POSITIONS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})
 # Lateral in the words of hospitals: abbreviations, then French, Italian, Spanish, Portuguese,
-# German, Dutch, Polish, Czech, Russian, Greek, Turkish, Chinese, Japanese. Matched at the beginning
-# or, for LAT, also at the end of a word: LLAT, LATL, XTLAT.
+# German, Dutch, Polish, Czech, Russian, Greek, Turkish, Chinese, Japanese. LLAT, LATL, XTLAT and
+# PROFILE are words, too.
 _LATERAL_WORDS = re.compile(
-    r"\b(?:LL|RL|LAT|PROFIL|PERFIL|SEITL|ZIJDEL|BOCZN|BOCNI|БОКОВ|ΠΛΑΓΙ|YAN\b)|LAT\b|[侧側][位面]"
+    r"\b(?:LL|RL|YAN|SIDE)\b|\b[LR]?LAT|LAT\b|\b(?:PROFIL|PERFIL|SEITL|ZIJDEL|BOCZN|BOCNI|БОКОВ)"
+    r"|ΠΛΑΓΙ|[侧側][位面]"
 )
 _EXACT_LATERAL = frozenset({"LL", "RL"})
 # A lateral decubitus is a frontal view of a patient who lies on a side.
@@ -98,9 +99,9 @@ _CHEST_CODES = frozenset(
 # public SIIM-FISABIO-RSNA and PadChest data carry for the Spanish ones, and the SNOMED CT national
 # editions (51185008, 39607008) for the others. Without accents: they may be lost or garbled.
 _CHEST_WORDS = {
-    "CHEST": "CHEST CHST CXR TÓRAX PECHO PEITO POITRINE TORACE BRUSTKORB BORSTKAS TORAKS GÖGÜS "
-    "HRUDNÍK KLATKA MELLKAS BRÖSTKORG BRYSTKASSE BRYSTKORG RINTAKEHÄ PIEPT ΘΩΡΑΚΑΣ ΘΩΡΑΚΟΣ "
-    "ГРУДНАЯ ГРУДЬ ГРУДНОИ",
+    "CHEST": "CHEST CHESTPA CHESTAP CHESTXRAY CHST CXR PCXR TÓRAX PECHO PEITO POITRINE TORACE "
+    "BRUSTKORB BORSTKAS TORAKS GÖGÜS HRUDNÍK KLATKA MELLKAS BRÖSTKORG BRYSTKASSE BRYSTKORG "
+    "RINTAKEHÄ PIEPT ΘΩΡΑΚΑΣ ΘΩΡΑΚΟΣ ГРУДНАЯ ГРУДЬ ГРУДНОИ",
     "THORAX": "THORAX",
     "LUNG": "LUNGS LUNG PULMÓN PULMONES PULMÃO PULMÕES POUMONS POUMON POLMONE POLMONI LUNGEN LUNGE "
     "LONGEN PLUCA PLÍCE AKCIGER TUDO LUNGOR LUNGER KEUHKOT PLAMANI ЛЕГКИЕ ЛЕГКИХ ΠΝΕΥΜΟΝΕΣ PULMO",

@@ -11,7 +11,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from contract.cost import inflate
-from contract.dicom_walk import UNDEFINED_LENGTH, DataSetClaims, walk_file
+from contract.dicom_walk import UNDEFINED_LENGTH, DataSetClaims, walk_meta
 from contract.errors import CorruptImage, NoPixelData
 
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -59,7 +59,7 @@ def read_image_data_set(data: bytes, max_pixels: int) -> FileDataset:
     """
     if data.startswith(b"DICM"):
         data = bytes(_PREAMBLE_BYTES) + data
-    claims = walk_file(data)
+    claims = walk_meta(data)
     is_deflated = claims.transfer_syntax == DeflatedExplicitVRLittleEndian
     if is_deflated:
         data = inflate(data, claims.end, DataSetClaims(claims.transfer_syntax), max_pixels)

@@ -6,6 +6,8 @@ from pydicom.datadict import dictionary_description
 from pydicom.dataset import FileDataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
     UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -18,6 +20,8 @@ from contract.errors import PixelDataMismatch, UnsupportedFormat, UnsupportedTra
 from contract.frame import frame_bytes_per_pixel
 
 MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
+# A reversible codestream that was cut short is lossy too.
+_MAY_BE_LOSSY = frozenset({JPEG2000, HTJ2K})
 PALETTE_COLOR = "PALETTE COLOR"
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 _NOT_DECODED = frozenset({"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420"})
@@ -28,7 +32,7 @@ class ImageHeader:
     """The Image Pixel module of one image; ``keyword`` names the element that holds the pixels.
 
     ``is_encapsulated`` tells how the pixels lie in the file, whatever the transfer syntax says.
-    ``is_lossy`` tells that they were compressed with loss at some time.
+    ``is_lossy`` tells that they were compressed with loss, even in a reversible way.
 
     Source: DICOM PS3.3 C.7.6.3.
     """
@@ -46,6 +50,11 @@ class ImageHeader:
     is_signed: bool
     is_encapsulated: bool
     is_lossy: bool
+
+    @property
+    def is_little_endian(self) -> bool:
+        """The byte order of the file, and of its tables."""
+        return self.transfer_syntax.is_little_endian
 
     @property
     def is_float(self) -> bool:
@@ -74,8 +83,8 @@ class ImageHeader:
         if self.is_float:
             return value
         span = 2**self.bits_allocated
-        lowest = -span // 2 if self.is_signed else 0
-        return (value - lowest) % span + lowest
+        lowest = -span / 2 if self.is_signed else 0.0
+        return float((value - lowest) % span + lowest)
 
     @property
     def bytes_per_pixel(self) -> int:
@@ -112,7 +121,8 @@ def read_header(dataset: FileDataset) -> ImageHeader:
         high_bit=bits_stored - 1 if is_float else int(dataset.get("HighBit", bits_stored - 1)),
         is_signed=is_float or _whole_number(dataset, "PixelRepresentation") == 1,
         is_encapsulated=dataset[keyword].is_undefined_length,
-        is_lossy=dataset.get("LossyImageCompression") == "01",
+        is_lossy=dataset.get("LossyImageCompression") == "01"
+        and dataset.file_meta.get("TransferSyntaxUID") in _MAY_BE_LOSSY,
     )
     _check(header)
     return header

@@ -79,12 +79,19 @@ class DataSetClaims:
 
 
 def walk_file(data: bytes) -> DataSetClaims:
-    """Walk a file: preamble and prefix where it has them, file meta information, data set.
-
-    A deflated data set is not inflated: ``end`` is then where it begins.
+    """Walk a file; a deflated data set is not inflated, and ``end`` is then where it begins.
 
     Raises:
         TooExpensive: There are more elements, items and fragments than ``MAX_ELEMENTS``.
+    """
+    claims = walk_meta(data)
+    if claims.transfer_syntax != DeflatedExplicitVRLittleEndian:
+        walk_data_set(data, claims.end, claims)
+    return claims
+
+
+def walk_meta(data: bytes) -> DataSetClaims:
+    """Walk preamble and prefix, where there are any, and the file meta information.
 
     Source: DICOM PS3.10 7.1.
     """
@@ -98,8 +105,6 @@ def walk_file(data: bytes) -> DataSetClaims:
             claims.transfer_syntax = text.strip(" \0")
         position = value + length
     claims.end = position
-    if claims.transfer_syntax != DeflatedExplicitVRLittleEndian:
-        walk_data_set(data, position, claims)
     return claims
 
 

@@ -70,7 +70,6 @@ def to_gray(
     attributes: Dataset,
     header: ImageHeader,
     *,
-    is_little_endian: bool,
     is_ct: bool,
 ) -> GrayPixels:
     """Render one monochrome frame.
@@ -80,7 +79,6 @@ def to_gray(
         stored_of: Gives the stored values of cells.
         attributes: What holds for this frame.
         header: The image's header.
-        is_little_endian: The byte order of the file's tables.
         is_ct: Whether the lungs are wanted, whatever window the file brings.
 
     Returns:
@@ -92,15 +90,10 @@ def to_gray(
     if cells.dtype.kind == "f" and not np.isfinite(cells).all():
         raise PixelDataMismatch("The floating-point pixel data holds values that are no numbers.")
     is_padding = _padding(attributes, header)
-    modality, signed = _modality(attributes, header, is_little_endian=is_little_endian)
-    is_rescaled = bool(
-        read_texts(attributes, "RescaleSlope") and read_texts(attributes, "RescaleIntercept")
-    )
-    voi: Transform | None
-    if is_ct and is_rescaled:
-        voi = windowing("LINEAR", LUNG_WINDOW_CENTER_HU, LUNG_WINDOW_WIDTH_HU)
-    else:
-        voi = _voi(attributes, header, is_little_endian=is_little_endian, is_signed=signed)
+    modality, signed = _modality(attributes, header)
+    is_rescaled = all(read_texts(attributes, each) for each in ("RescaleSlope", "RescaleIntercept"))
+    lung = windowing("LINEAR", LUNG_WINDOW_CENTER_HU, LUNG_WINDOW_WIDTH_HU)
+    voi = lung if is_ct and is_rescaled else _voi(attributes, header, is_signed=signed)
     if voi is None:
         low, high = _range(cells, stored_of, modality, is_padding)
         voi = partial(stretch, low=low, high=high)
@@ -116,7 +109,7 @@ def to_gray(
 
 
 def palette_to_gray(
-    cells: Samples, stored_of: StoredOf, dataset: Dataset, *, is_little_endian: bool
+    cells: Samples, stored_of: StoredOf, attributes: Dataset, header: ImageHeader
 ) -> GrayPixels:
     """Render one frame of indices into a palette.
 
@@ -124,10 +117,11 @@ def palette_to_gray(
         PixelDataMismatch: A table is malformed, or they differ in length or depth.
         UnsupportedFormat: An indirect segment.
     """
-    first, grays = read_palette_as_gray(dataset, is_little_endian=is_little_endian)
+    first, grays = read_palette_as_gray(attributes, is_little_endian=header.is_little_endian)
 
     def render(block: Samples) -> GrayPixels:
-        return grays[np.clip(stored_of(block) - first, 0, len(grays) - 1).astype(np.intp)]
+        index = np.clip(stored_of(block) - first, 0, len(grays) - 1).astype(np.intp)
+        return np.asarray(grays[index])
 
     return _for_each_value(render, cells)
 
@@ -143,16 +137,15 @@ def _is_inverse(attributes: Dataset, header: ImageHeader) -> bool:
     )
 
 
-def _modality(
-    attributes: Dataset, header: ImageHeader, *, is_little_endian: bool
-) -> tuple[Transform, bool]:
+def _modality(attributes: Dataset, header: ImageHeader) -> tuple[Transform, bool]:
     """Find what turns stored values into the modality's unit, and whether that may be negative.
 
     Source: DICOM PS3.3 C.11.1.
     """
     if items := attributes.get("ModalityLUTSequence"):
-        signed = header.is_signed
-        table = read_lookup_table(items[0], is_little_endian=is_little_endian, is_signed=signed)
+        table = read_lookup_table(
+            items[0], is_little_endian=header.is_little_endian, is_signed=header.is_signed
+        )
         return table.look_up, False
     slope, intercept = _rescale(attributes)
     lowest = -(2.0 ** (header.bits_stored - 1)) if header.is_signed else 0.0
@@ -161,9 +154,7 @@ def _modality(
     return lambda values: values * slope + intercept, is_signed
 
 
-def _voi(
-    attributes: Dataset, header: ImageHeader, *, is_little_endian: bool, is_signed: bool
-) -> Transform | None:
+def _voi(attributes: Dataset, header: ImageHeader, *, is_signed: bool) -> Transform | None:
     """Find what turns the modality's unit into shares; None where only the range is left.
 
     Where the file offers several views, the first that can be used is taken, and a table before a
@@ -175,7 +166,7 @@ def _voi(
     if items := attributes.get("VOILUTSequence"):
         try:
             table = read_lookup_table(
-                items[0], is_little_endian=is_little_endian, is_signed=is_signed
+                items[0], is_little_endian=header.is_little_endian, is_signed=is_signed
             )
         except (PixelDataMismatch, KeyError, TypeError, ValueError):
             if window is None:
@@ -210,7 +201,7 @@ def windowing(function: str, center: float, width: float) -> Transform:
 
     def apply(values: Values) -> Values:
         with np.errstate(over="ignore"):
-            return apply_windowing(values, window)
+            return np.asarray(apply_windowing(values, window))
 
     return apply
 
@@ -293,13 +284,14 @@ def _rescale(attributes: Dataset) -> tuple[float, float]:
     Raises:
         PixelDataMismatch: One of them is given and is no number.
     """
-    found = []
-    for keyword, otherwise in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)):
-        numbers = _numbers(attributes, keyword)
-        if numbers and numbers[0] is None:
+
+    def read(keyword: str, otherwise: float) -> float:
+        first, *_ = [*_numbers(attributes, keyword), otherwise]
+        if first is None:
             raise PixelDataMismatch(f"{dictionary_description(keyword)} is no number: malformed.")
-        found.append(numbers[0] if numbers else otherwise)
-    return found[0], found[1]
+        return first
+
+    return read("RescaleSlope", 1.0), read("RescaleIntercept", 0.0)
 
 
 def _numbers(attributes: Dataset, keyword: str) -> list[float | None]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from contract.errors import PixelDataMismatch, UnsupportedFormat
-from contract.pixels import GrayPixels, Samples, luma
+from contract.pixels import GrayPixels, Values, luma
 
 _MAX_ENTRIES = 1 << 16
 _SIGN = 1 << 15
@@ -30,14 +30,14 @@ class LookupTable:
     entries: NDArray[np.uint16]
     bits: int
 
-    def look_up(self, values: Samples) -> NDArray[np.float64]:
+    def look_up(self, values: Values) -> Values:
         """Replace each value by its entry, the value rounded to a whole number."""
-        index = np.rint(values.astype(np.float64)) - self.first
-        return self.entries[np.clip(index, 0, len(self.entries) - 1).astype(np.intp)].astype(float)
+        index = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1)
+        return np.asarray(self.entries[index.astype(np.intp)], np.float64)
 
-    def shares(self, values: Samples) -> NDArray[np.float64]:
+    def shares(self, values: Values) -> Values:
         """Replace each value by its entry, as a share of the full scale of the entries."""
-        return self.look_up(values) / (2**self.bits - 1)
+        return np.asarray(self.look_up(values) / (2**self.bits - 1))
 
 
 def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool) -> LookupTable:

@@ -7,9 +7,8 @@ lungs tell the two apart.
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.lungs import lung_field
+from contract.lungs import Mask, lung_field
 from contract.quality import Limit, Quality, checked
-from contract.regions import Mask
 
 
 class LungFieldLimits(BaseModel):

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -136,12 +136,8 @@ class Variant(_Frozen):
     runtime: str
 
 
-class ModelManifest(_Frozen):
-    """The whole of manifest.json. ``caveats`` are sentences for whoever reads its figures.
-
-    ``golden_digest`` is that of golden.npz; a bundle of before that file has none. ``variants``
-    are the files beside model.onnx that answer alike and take less time.
-    """
+class BundleManifest(_Frozen):
+    """What the manifests of all kinds of bundle have. ``caveats`` are for who reads its figures."""
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
@@ -151,16 +147,46 @@ class ModelManifest(_Frozen):
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     signature: Signature
     preprocessing: PreprocessingSpec
+    metrics: tuple[Metric, ...]
+    provenance: Provenance
+    parity: Parity
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def digests(self) -> Mapping[Precision, str]:
+        """The digest of the graph's file in each precision that the bundle has."""
+        return {"fp32": self.digest}
+
+    def check_signature(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
+        """Compare what a loaded graph has with what the manifest says.
+
+        Raises:
+            SignatureMismatch: A name, dtype or dimension differs, or one is missing or too many.
+        """
+        for kind, found, expected in (
+            ("inputs", tuple(inputs), self.signature.inputs),
+            ("outputs", tuple(outputs), self.signature.outputs),
+        ):
+            if set(found) != set(expected):
+                raise SignatureMismatch(
+                    f"{self.name} version {self.version}: the graph's {kind} are {_show(found)}, "
+                    f"the manifest says {_show(expected)}. Export the model again."
+                )
+
+
+class ModelManifest(BundleManifest):
+    """The whole of a classifier's manifest.json.
+
+    ``golden_digest`` is that of golden.npz; a bundle of before that file has none. ``variants``
+    are the files beside model.onnx that answer alike and take less time.
+    """
+
     modalities: tuple[str, ...] = Field(min_length=1)
     body_parts: tuple[str, ...] = Field(min_length=1)
     findings: tuple[Finding, ...] = Field(min_length=2)
     temperature: float = Field(gt=0)
-    metrics: tuple[Metric, ...]
-    provenance: Provenance
-    parity: Parity
     quality: QualityLimits | None = None
     out_of_distribution: OutOfDistribution | None = None
-    caveats: tuple[str, ...] = ()
     golden_digest: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
     variants: tuple[Variant, ...] = ()
 
@@ -203,21 +229,8 @@ class ModelManifest(_Frozen):
         """Whether the model takes projection radiographs, and not slices of a CT alone."""
         return not RADIOGRAPHY.isdisjoint(self.modalities)
 
-    def check_signature(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
-        """Compare what a loaded graph has with what the manifest says.
 
-        Raises:
-            SignatureMismatch: A name, dtype or dimension differs, or one is missing or too many.
-        """
-        for kind, found, expected in (
-            ("inputs", tuple(inputs), self.signature.inputs),
-            ("outputs", tuple(outputs), self.signature.outputs),
-        ):
-            if set(found) != set(expected):
-                raise SignatureMismatch(
-                    f"{self.name} version {self.version}: the graph's {kind} are {_show(found)}, "
-                    f"the manifest says {_show(expected)}. Export the model again."
-                )
+Manifest = TypeVar("Manifest", bound=BundleManifest)
 
 
 def classifier_signature(
@@ -250,20 +263,25 @@ def sha256_digest(data: bytes) -> str:
 
 
 def read_manifest(bundle: Path) -> ModelManifest:
-    """Read a bundle's manifest.
+    """Read a classifier's manifest.
 
     Raises:
         InvalidManifest: The file is missing or unreadable, no JSON, or does not hold together.
     """
+    return read_manifest_of(ModelManifest, bundle)
+
+
+def read_manifest_of(kind: type[Manifest], bundle: Path) -> Manifest:
+    """Read the manifest of a kind of bundle; it raises as ``read_manifest``."""
     content = _read(bundle, MANIFEST_FILE)
     try:
-        return ModelManifest.model_validate_json(content)
+        return kind.model_validate_json(content)
     except ValidationError as error:
         raise InvalidManifest(f"{_name(bundle)}/{MANIFEST_FILE}: {error}") from error
 
 
 def read_verified_model(
-    bundle: Path, manifest: ModelManifest, precision: Precision = "fp32"
+    bundle: Path, manifest: BundleManifest, precision: Precision = "fp32"
 ) -> bytes:
     """Read the graph's file and check that it is the one that the manifest describes.
 

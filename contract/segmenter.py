@@ -5,67 +5,33 @@ manifest.json, which a classifier's does not have, tells them apart.
 """
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
+from contract.errors import InvalidManifest
 from contract.lung_field import LungFieldLimits
 from contract.manifest import (
-    INTENDED_USE,
     MANIFEST_FILE,
-    MODEL_FILE,
-    Metric,
-    Parity,
-    Provenance,
+    BundleManifest,
     Signature,
     TensorSpec,
-    sha256_digest,
+    read_manifest_of,
+    read_verified_model,
 )
 from contract.preprocessing import PreprocessingSpec
 
 LUNG_MASK = "lung_mask"
 
 
-class SegmenterManifest(BaseModel):
+class SegmenterManifest(BundleManifest):
     """The whole of a segmenter's manifest.json.
 
     ``parity`` speaks of the probability of lung at each pixel. ``lung_field`` is what the quality
-    check of that name accepts; without it the check is not made. ``caveats`` are sentences for
-    whoever reads its figures.
+    check of that name accepts; without it the check is not made.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
     kind: Literal["segmenter"] = "segmenter"
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
-    version: int = Field(ge=1)
-    intended_use: Literal["Research only. Not for diagnosis."] = INTENDED_USE
-    summary: str
-    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    signature: Signature
-    preprocessing: PreprocessingSpec
-    metrics: tuple[Metric, ...]
-    provenance: Provenance
-    parity: Parity
     lung_field: LungFieldLimits | None = None
-    caveats: tuple[str, ...] = ()
-
-    def check_signature(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
-        """Compare what a loaded graph has with what the manifest says.
-
-        Raises:
-            SignatureMismatch: A name, dtype or dimension differs, or one is missing or too many.
-        """
-        found = set(inputs), set(outputs)
-        if found != (set(self.signature.inputs), set(self.signature.outputs)):
-            raise SignatureMismatch(
-                f"{self.name} version {self.version}: the graph has other inputs or outputs than "
-                "the manifest says. Export the model again."
-            )
 
 
 def segmenter_signature(spec: PreprocessingSpec) -> Signature:
@@ -97,21 +63,10 @@ def read_segmenter(bundle: Path) -> tuple[SegmenterManifest, bytes]:
             is that of another name or version than the folder's.
         DigestMismatch: The SHA-256 of model.onnx is not the manifest's.
     """
+    manifest = read_manifest_of(SegmenterManifest, bundle)
     folder = f"{bundle.parent.name}/{bundle.name}"
-    try:
-        content, model = (bundle / MANIFEST_FILE).read_bytes(), (bundle / MODEL_FILE).read_bytes()
-        manifest = SegmenterManifest.model_validate_json(content)
-    except OSError as error:
-        raise InvalidManifest(f"{folder} lacks a file that can be read.") from error
-    except ValidationError as error:
-        raise InvalidManifest(f"{folder}/{MANIFEST_FILE}: {error}") from error
     if f"{manifest.name}/{manifest.version}" != folder:
         raise InvalidManifest(
             f"{folder} holds {manifest.name} version {manifest.version}. Rename the folder."
         )
-    if (found := sha256_digest(model)) != manifest.digest:
-        raise DigestMismatch(
-            f"{folder}/{MODEL_FILE} has {found}, the manifest says {manifest.digest}. "
-            "The file was changed or only partly copied: copy the bundle again."
-        )
-    return manifest, model
+    return manifest, read_verified_model(bundle, manifest)

@@ -20,28 +20,18 @@ _UNCOMPRESSED, _WHITE_IS_ZERO, _SEPARATE_PLANES, _SIGNED, _FLOAT = 1, 0, 2, 2, 3
 # None, CCITT, LZW, JPEG, deflate and PackBits.
 _DECODED = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946})
 _NAMES = {
+    **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
+    **dict.fromkeys((9, 10, 34661), "JBIG"),
+    **dict.fromkeys((34676, 34677), "SGI LogLuv"),
+    **dict.fromkeys((50002, 52546), "JPEG XL"),
     6: "old-style JPEG",
-    9: "JBIG",
-    10: "JBIG",
-    32766: "NeXT RLE",
     32809: "ThunderScan",
-    32895: "IT8",
-    32908: "PixarFilm",
     32909: "PixarLog",
-    33003: "JPEG 2000",
-    33004: "JPEG 2000",
-    33005: "JPEG 2000",
-    34661: "JBIG",
-    34676: "SGI LogLuv",
-    34677: "SGI LogLuv",
-    34712: "JPEG 2000",
     34887: "LERC",
-    34892: "lossy JPEG DNG",
+    34892: "lossy JPEG",
     34925: "LZMA",
     50000: "Zstandard",
     50001: "WebP",
-    50002: "JPEG XL",
-    52546: "JPEG XL",
 }
 
 Tags = Mapping[int, tuple[int, ...]]

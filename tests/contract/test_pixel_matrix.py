@@ -6,6 +6,7 @@ here. ``docs/pixels.md`` has the table that this proves.
 
 import itertools
 import struct
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -14,13 +15,13 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from contract.errors import PixelDataMismatch
+from contract.errors import CorruptImage, PixelDataMismatch
 from contract.radiograph import decode
-from tests.odd_files import as_lut_item
+from tests.odd_files import as_lut_item, with_transfer_syntax
 from tests.synthetic import as_dicom, synthetic_radiograph
 
 CHEST = synthetic_radiograph(40, 52).astype(np.int64)
-Stored = NDArray[np.int64]
+Stored = NDArray[Any]
 
 
 def rle(cells: NDArray[np.generic]) -> bytes:
@@ -39,17 +40,21 @@ def rle(cells: NDArray[np.generic]) -> bytes:
 
 
 def lossless_jpeg(cells: NDArray[np.generic], bits: int) -> bytes:
-    return imagecodecs.ljpeg_encode(cells, bitspersample=bits)
+    return bytes(imagecodecs.ljpeg_encode(cells, bitspersample=bits))
 
 
 def jpeg_ls(cells: NDArray[np.generic], _bits: int) -> bytes:
-    return imagecodecs.jpegls_encode(cells)
+    return bytes(imagecodecs.jpegls_encode(cells))
 
 
 def jpeg_2000(cells: NDArray[np.generic], bits: int) -> bytes:
-    return imagecodecs.jpeg2k_encode(
-        cells, codecformat="j2k", level=0, reversible=True, bitspersample=bits
-    )
+    options: dict[str, Any] = {
+        "codecformat": "j2k",
+        "level": 0,
+        "reversible": True,
+        "bitspersample": bits,
+    }
+    return bytes(imagecodecs.jpeg2k_encode(cells, **options))
 
 
 CODECS = {
@@ -68,8 +73,8 @@ VOI = ("window", "table", "none")
 def stored_values(bits: int, *, is_signed: bool) -> Stored:
     """A chest over the whole range of the stored bits."""
     full = 2**bits - 1
-    values = np.rint((CHEST - CHEST.min()) / np.ptp(CHEST) * full).astype(np.int64)
-    return values - 2 ** (bits - 1) if is_signed else values
+    values: Stored = np.rint((CHEST - CHEST.min()) / np.ptp(CHEST) * full).astype(np.int64)
+    return np.asarray(values - 2 ** (bits - 1) if is_signed else values)
 
 
 def expected_grays(stored: Stored, bits: int, voi: str, slope: int, inverse: str) -> Stored:
@@ -170,12 +175,12 @@ def lossy(kind: str, cells: NDArray[np.generic], bits: int) -> tuple[uid.UID, by
     if kind == "JPEG":
         coded = imagecodecs.jpeg_encode(cells, 90, bitspersample=bits)
         syntax = uid.JPEGBaseline8Bit if bits == 8 else uid.JPEGExtended12Bit
-        return syntax, coded, imagecodecs.jpeg_decode(coded)
+        return syntax, bytes(coded), imagecodecs.jpeg_decode(coded)
     if kind == "JPEG-LS":
         coded = imagecodecs.jpegls_encode(cells, level=2)
-        return uid.JPEGLSNearLossless, coded, imagecodecs.jpegls_decode(coded)
+        return uid.JPEGLSNearLossless, bytes(coded), imagecodecs.jpegls_decode(coded)
     coded = imagecodecs.jpeg2k_encode(cells, codecformat="j2k", level=40, bitspersample=bits)
-    return uid.JPEG2000, coded, imagecodecs.jpeg2k_decode(coded)
+    return uid.JPEG2000, bytes(coded), imagecodecs.jpeg2k_decode(coded)
 
 
 @pytest.mark.parametrize("codec", ["native, little endian", "RLE", "JPEG-LS", "JPEG 2000"])
@@ -192,6 +197,99 @@ def test_an_overlay_in_the_unused_bits_changes_nothing(codec: str, *, is_signed:
     found = decode(as_dicom(cells, TransferSyntaxUID=syntax, **window, **signs, **encoded)).pixels
 
     assert np.array_equal(found, expected_grays(stored, 12, "window", 1, "MONOCHROME2"))
+
+
+def test_lossy_values_above_the_stored_bits_are_clipped() -> None:
+    """Half black, half white at random, as no lossy encoder can hold it."""
+    stored = np.random.default_rng(0).integers(0, 2, (40, 52)).astype(np.uint16) * 4095
+    options: dict[str, Any] = {"codecformat": "j2k", "level": 25, "bitspersample": 16}
+    codestream = bytes(imagecodecs.jpeg2k_encode(stored, reversible=False, **options))
+    again = imagecodecs.jpeg2k_decode(codestream).astype(np.int64)
+
+    data = as_dicom(
+        stored,
+        TransferSyntaxUID=uid.JPEG2000,
+        PixelData=encapsulate([codestream]),
+        BitsStored=12,
+        WindowCenter=2048,
+        WindowWidth=4096,
+    )
+
+    assert again.max() > 4095
+    expected = np.rint(np.clip(again, 0, 4095) / 4095 * 65535)
+    assert np.array_equal(decode(data).pixels, expected)
+
+
+def test_a_reversible_codestream_may_have_been_cut_short_where_the_file_says_lossy() -> None:
+    stored = stored_values(12, is_signed=False).astype(np.uint16)
+    stored[0, 0], stored[0, 1] = 4096 + 7, 0
+    window = {"WindowCenter": 2048, "WindowWidth": 4096, "BitsStored": 12}
+    data = {"PixelData": encapsulate([jpeg_2000(stored, 16)])}
+
+    def corner(syntax: str, lossy: str) -> int:
+        attributes = {"TransferSyntaxUID": syntax, "LossyImageCompression": lossy}
+        return int(decode(as_dicom(stored, **attributes, **data, **window)).pixels[0, 0])
+
+    assert corner(uid.JPEG2000, "01") == 65535
+    masked = round(7 / 4095 * 65535)
+    assert corner(uid.JPEG2000, "00") == corner(uid.JPEG2000Lossless, "01") == masked
+
+
+ENCODERS = {name: CODECS[name] for name in ("JPEG Lossless", "JPEG-LS", "JPEG 2000")}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_end_marker_may_be_missing_and_a_pixel_may_not(name: str) -> None:
+    stored = stored_values(12, is_signed=False).astype(np.uint16)
+    syntax, encode = ENCODERS[name]
+    assert encode is not None
+    codestream = encode(stored, 12)
+    given = {"TransferSyntaxUID": syntax, "BitsStored": 12}
+    whole = decode(as_dicom(stored, **given, PixelData=encapsulate([codestream]))).pixels
+
+    unended = as_dicom(stored, **given, PixelData=encapsulate([codestream[:-2]]))
+
+    assert np.array_equal(decode(unended).pixels, whole)
+    for cut in (6, 30, len(codestream) // 2):
+        with pytest.raises(CorruptImage):
+            decode(as_dicom(stored, **given, PixelData=encapsulate([codestream[:-cut]])))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("label", [uid.RLELossless, uid.JPEGBaseline8Bit, uid.HTJ2K])
+def test_a_codestream_is_read_by_what_it_is(name: str, label: str) -> None:
+    stored = stored_values(12, is_signed=False).astype(np.uint16)
+    encode = ENCODERS[name][1]
+    assert encode is not None
+    mislabelled = as_dicom(
+        stored, TransferSyntaxUID=label, BitsStored=12, PixelData=encapsulate([encode(stored, 12)])
+    )
+
+    assert np.array_equal(
+        decode(mislabelled).pixels, decode(as_dicom(stored, BitsStored=12)).pixels
+    )
+
+
+@pytest.mark.parametrize("label", [uid.JPEG2000, uid.RLELossless])
+def test_native_pixel_data_is_read_whatever_its_label_says(label: str) -> None:
+    native = as_dicom(stored_values(12, is_signed=True).astype(np.int16), BitsStored=12)
+
+    mislabelled = with_transfer_syntax(native, label)
+
+    assert np.array_equal(decode(mislabelled).pixels, decode(native).pixels)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_8_bit_codestream_fills_16_bit_cells(name: str) -> None:
+    stored = stored_values(8, is_signed=False)
+    syntax, encode = ENCODERS[name]
+    assert encode is not None
+    coded = encapsulate([encode(stored.astype(np.uint8), 8)])
+    data = as_dicom(
+        stored.astype(np.uint16), TransferSyntaxUID=syntax, BitsStored=8, PixelData=coded
+    )
+
+    assert np.array_equal(decode(data).pixels, stored * 257)
 
 
 def test_a_codestream_deeper_than_its_cells_is_a_mismatch() -> None:

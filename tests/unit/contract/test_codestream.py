@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from contract.codestream import is_complete, read_jpeg2000_header, read_jpeg_header
+from contract.codestream import (
+    is_complete,
+    read_jpeg2000_header,
+    read_jpeg_header,
+    with_end,
+    with_end_of_tiles,
+)
+from contract.errors import CorruptImage, TooExpensive
 from tests.synthetic import as_jpeg
 
 PIXELS = np.zeros((20, 30), dtype=np.uint8)
@@ -75,3 +82,54 @@ def test_a_codestream_without_its_end_is_not_complete() -> None:
 
     assert is_complete(jpeg)
     assert not is_complete(jpeg[:-2])
+
+
+def test_the_coding_styles_of_components_and_tiles_count_too() -> None:
+    codestream = as_jpeg_2000(np.zeros((200, 200), np.uint8))
+    usual = read_jpeg2000_header(codestream)
+    at = codestream.index(b"\xff\x90") + 12  # behind the first SOT
+    own = b"\xff\x53\0\x0a\0\1\0\0\0\0\1\x11"  # one resolution, blocks of 4, precincts of 2
+    with_own = read_jpeg2000_header(codestream[:at] + own + codestream[at:])
+
+    assert usual is not None
+    assert with_own is not None
+    assert with_own.memory_bytes > usual.memory_bytes + 10_000 * 640
+
+
+def test_segments_that_are_cut_short_say_nothing() -> None:
+    codestream = as_jpeg_2000(PIXELS)
+    cut = codestream.replace(b"\xff\x52\0\x0c", b"\xff\x52\0\x04")
+
+    header = read_jpeg2000_header(cut)
+
+    assert header is not None
+    assert not header.is_lossy
+
+
+def test_the_segments_of_a_jpeg_2000_codestream_are_counted() -> None:
+    codestream = as_jpeg_2000(PIXELS)
+    at = codestream.index(b"\xff\x52")
+
+    with pytest.raises(TooExpensive, match="marker segments"):
+        read_jpeg2000_header(codestream[:at] + 110_000 * b"\xff\x64\0\2" + codestream[at:])
+
+
+def test_tiles_that_do_not_say_how_long_they_are_need_their_end_marker() -> None:
+    codestream = as_jpeg_2000(PIXELS)
+    at = codestream.index(b"\xff\x90") + 6
+    open_ended = codestream[:at] + bytes(4) + codestream[at + 4 :]
+
+    assert with_end_of_tiles(codestream[:-2]) == codestream
+    with pytest.raises(CorruptImage, match="end marker"):
+        with_end_of_tiles(open_ended[:-2])
+
+
+def test_scans_that_may_be_missing_need_the_end_marker() -> None:
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "JPEG", progressive=True)
+    header = read_jpeg_header(file.getvalue())
+
+    assert header is not None
+    assert header.scans > 1
+    with pytest.raises(CorruptImage, match="end marker"):
+        with_end(file.getvalue()[:-2], header)

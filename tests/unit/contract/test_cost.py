@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import uid
-from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
 from contract.cost import MAX_MEMORY_BYTES, DecodeCost, estimate_cost
@@ -71,7 +70,7 @@ def test_the_usual_kinds_are_plain(data: bytes) -> None:
         as_dicom(DEEP, TransferSyntaxUID=uid.JPEG2000Lossless),
         as_dicom(CHEST, TransferSyntaxUID=uid.JPEGBaseline8Bit),
         as_dicom(DEEP, TransferSyntaxUID=uid.DeflatedExplicitVRLittleEndian),
-        in_dicom(imagecodecs.jpegls_encode(CHEST), uid.JPEGLSLossless),
+        in_dicom(bytes(imagecodecs.jpegls_encode(CHEST)), uid.JPEGLSLossless),
         as_dicom(DEEP)[:-100],
         b"\xff\xd8\xff\xd9" + bytes(20),
         b"\x89PNG\r\n\x1a\n" + png_chunk(b"tEXt", b"a\0b"),
@@ -119,21 +118,20 @@ def data_set(tail: bytes) -> bytes:
 
 
 def test_the_elements_and_items_of_a_dicom_file_are_counted() -> None:
-    empty = b"\xdf\x7f\x10\x10SQ\0\0\xff\xff\xff\xff" + 100_000 * (ITEM + bytes(4))
-    few = b"\xdf\x7f\x10\x10SQ\0\0\xff\xff\xff\xff" + 9_000 * (ITEM + bytes(4))
+    few, many = items(9_000), items(100_000)
     end = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
     assert cost(data_set(few + end)).plain
     assert not cost(data_set(2 * (few + end))).plain
     with pytest.raises(TooExpensive, match="elements and items"):
-        cost(data_set(empty + end))
+        cost(data_set(many + end))
     with pytest.raises(TooExpensive, match="elements and items"):
-        cost(as_dicom(DEEP) + empty + end)
+        cost(as_dicom(DEEP) + many + end)
 
 
 def test_sequences_that_are_not_read_are_not_walked() -> None:
-    items = 100_000 * (ITEM + bytes(4))
-    skipped = b"\xdf\x7f\x10\x10SQ\0\0" + struct.pack("<I", len(items)) + items
+    many = 100_000 * (ITEM + bytes(4))
+    skipped = b"\xdf\x7f\x10\x10SQ\0\0" + struct.pack("<I", len(many)) + many
 
     assert cost(data_set(skipped)).plain
     assert decode(data_set(skipped)).pixels.shape == CHEST.shape
@@ -145,29 +143,39 @@ def test_deep_nesting_is_not_plain() -> None:
     assert not cost(data_set(nested)).plain
 
 
-def test_a_deflated_header_is_walked_before_it_is_inflated_in_full() -> None:
-    item = Dataset()
-    item.RescaleSlope = 1
-    crowded = as_dicom(
-        DEEP,
-        SharedFunctionalGroupsSequence=[item] * 60_000,
-        TransferSyntaxUID=uid.DeflatedExplicitVRLittleEndian,
-    )
+def deflated(*, before: bytes = b"", behind: bytes = b"") -> bytes:
+    """Deflate a data set with more elements before its pixel data, or behind."""
+    data = as_dicom(DEEP, TransferSyntaxUID=uid.DeflatedExplicitVRLittleEndian)
+    start = META_END + 12 + struct.unpack_from("<I", data, META_END + 8)[0]
+    inflated = zlib.decompress(data[start:], -15)
+    place = inflated.index(b"\xe0\x7f\x10\0")
+    packer = zlib.compressobj(wbits=-15)
+    crowded = inflated[:place] + before + inflated[place:] + behind
+    return data[:start] + packer.compress(crowded) + packer.flush()
 
+
+def items(count: int) -> bytes:
+    return b"\xdf\x7f\x10\x10SQ\0\0\xff\xff\xff\xff" + count * (ITEM + bytes(4))
+
+
+@pytest.mark.parametrize("count", [70_000, 200_000])
+def test_a_deflated_header_is_walked_before_it_is_inflated_in_full(count: int) -> None:
+    assert not cost(deflated()).plain
     with pytest.raises(TooExpensive):
-        cost(crowded)
+        cost(deflated(before=items(count)))
+
+
+def test_a_deflated_header_is_no_longer_than_a_megabyte() -> None:
+    filler = b"\xdf\x7f\x10\x10UN\0\0" + struct.pack("<I", 40_000) + bytes(40_000)
+
+    assert not cost(deflated(before=20 * filler)).plain
+    with pytest.raises(TooExpensive, match="1 MB before"):
+        cost(deflated(before=filler * 25 + 9000 * b"\xdf\x7f\x10\x10SH\0\0"))
 
 
 def test_elements_behind_deflated_pixels_are_counted_once_they_are_inflated() -> None:
-    data = as_dicom(DEEP, TransferSyntaxUID=uid.DeflatedExplicitVRLittleEndian)
-    start = META_END + 12 + struct.unpack_from("<I", data, META_END + 8)[0]
-    plain = zlib.decompress(data[start:], -15)
-    crowded = plain + b"\xe0\x7f\x10\x20SQ\0\0\xff\xff\xff\xff" + 200_000 * (ITEM + bytes(4))
-    packer = zlib.compressobj(wbits=-15)
-    data = data[:start] + packer.compress(crowded) + packer.flush()
-
     with pytest.raises(TooExpensive, match="elements and items"):
-        decode(data)
+        decode(deflated(behind=items(200_000)))
 
 
 def changed(codestream: bytes, place: int, value: int) -> bytes:

@@ -330,3 +330,23 @@ def test_extreme_shapes_and_constant_images_decode(shape: tuple[int, int], gray:
     window = {"WindowCenter": 32768, "WindowWidth": 65536}
 
     assert np.array_equal(decode(as_dicom(pixels, **window)).pixels, pixels)
+
+
+def test_a_malformed_table_without_a_window_is_a_mismatch() -> None:
+    with pytest.raises(PixelDataMismatch, match="malformed"):
+        grays([1, 2], "uint16", VOILUTSequence=[Dataset()])
+
+
+def test_the_first_window_that_can_be_used_is_taken() -> None:
+    windows = {"WindowCenter": [50, 100], "WindowWidth": [0, 201]}
+    functions = {"VOILUTFunction": ["SIGMOID", "LINEAR_EXACT"]}
+
+    assert grays([0, 100], "uint16", **windows) == grays(
+        [0, 100], "uint16", WindowCenter=100, WindowWidth=201
+    )
+    assert grays(
+        [0, 100], "uint16", WindowCenter=[-1, 100], WindowWidth=[-5, 200], **functions
+    ) == [
+        0,
+        32768,
+    ]

@@ -3,8 +3,8 @@ import pytest
 from pydantic import ValidationError
 
 from contract.lung_field import LungFieldLimits, is_doubtful, with_lung_field
+from contract.lungs import Mask
 from contract.quality import ADVICE, Check, Quality
-from contract.regions import Mask
 
 LIMITS = LungFieldLimits(doubt=0.1, lower=0.5)
 

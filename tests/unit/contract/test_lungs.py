@@ -3,6 +3,7 @@ import pytest
 
 from contract.lungs import (
     Lungs,
+    Mask,
     fit_map,
     involvement,
     lung_field,
@@ -10,7 +11,6 @@ from contract.lungs import (
     share_inside,
     split_lungs,
 )
-from contract.regions import Mask
 
 SIZE = (40, 40)
 

@@ -231,3 +231,12 @@ def test_an_input_of_another_size_is_a_mismatch(manifest: ModelManifest) -> None
 
     with pytest.raises(SignatureMismatch, match=r"image uint8 \['batch', 224, 224, 1\]"):
         manifest.check_signature([other], manifest.signature.outputs)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "reads"), [(("CT",), False), (("CR", "OT"), True), (("CT", "DX"), True)]
+)
+def test_a_model_reads_radiographs_where_it_takes_one_of_their_modalities(
+    modalities: tuple[str, ...], *, reads: bool
+) -> None:
+    assert manifest().model_copy(update={"modalities": modalities}).reads_radiographs == reads

@@ -4,14 +4,23 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from contract.position import Template, Templates
-from contract.quality import MEASURES, Limit, QualityLimits, assess, judge, measure, measure_pixels
+from contract.quality import (
+    MEASURES,
+    CheckName,
+    Limit,
+    QualityLimits,
+    assess,
+    judge,
+    measure,
+    measure_pixels,
+)
 from tests.synthetic import synthetic_radiograph
 
 RADIOGRAPH = synthetic_radiograph(192, 192)
 
 
-def value(name: str, image: NDArray[np.uint8]) -> float:
-    return dict(zip(MEASURES, measure_pixels(image), strict=True))[name]  # type: ignore[index]
+def value(name: CheckName, image: NDArray[np.uint8]) -> float:
+    return float(measure_pixels(image)[MEASURES.index(name)])
 
 
 def ramp(step: int) -> NDArray[np.uint8]:

@@ -105,10 +105,20 @@ def test_strips_that_do_not_cover_a_tiff_are_corrupt() -> None:
         as_raw_tiff(np.zeros((4, 4, 3), dtype=np.uint8), tags={262: [8]}),
         as_raw_tiff(np.zeros((4, 4, 4), dtype=np.uint16), tags={262: [2], 338: [1]}),
         as_raw_tiff(CHEST, tags={259: [34712]}),
+        as_raw_tiff(np.zeros((4, 4, 3), dtype=np.int8)),
         as_jpeg(CHEST).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc1\x00\x0b\x0c"),
         as_jpeg(CHEST).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc3\x00\x0b\x08"),
     ],
-    ids=["float64", "deep planes", "lab", "deep premultiplied", "jpeg 2000 in tiff", "12", "sof3"],
+    ids=[
+        "float64",
+        "deep planes",
+        "lab",
+        "deep premultiplied",
+        "jpeg 2000 in tiff",
+        "signed",
+        "12",
+        "sof3",
+    ],
 )
 def test_an_unusual_kind_of_a_known_format_is_unsupported(data: bytes) -> None:
     with pytest.raises(UnsupportedFormat):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from contract.regions import Mask, label_regions, region_sizes, without_holes
+from contract.lungs import Mask, label_regions, region_sizes, without_holes
 
 
 def mask(*rows: str) -> Mask:

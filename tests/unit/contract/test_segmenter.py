@@ -65,7 +65,7 @@ def test_another_manifest_is_that_of_no_segmenter(tmp_path: Path, content: str) 
 
 def test_a_folder_without_a_manifest_is_no_segmenter(tmp_path: Path) -> None:
     assert not is_segmenter(tmp_path)
-    with pytest.raises(InvalidManifest, match="lacks a file"):
+    with pytest.raises(InvalidManifest, match=r"has no manifest\.json"):
         read_segmenter(tmp_path)
 
 
