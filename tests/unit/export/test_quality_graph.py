@@ -19,10 +19,10 @@ def pictures(side: int) -> NDArray[np.uint8]:
     """Drawn chests; some in a frame, noise, one gray, a ramp, and nothing at all."""
     random = np.random.default_rng(0)
     chests = [synthetic_radiograph(side, side, n / 4, seed=n) for n in range(4)]
-    framed = [
-        np.pad(chest[: side // 2, : side // 3], ((side // 4,), (0,)))[:side] for chest in chests
-    ]
-    framed = [np.pad(each, ((0, 0), (side // 5, side - side // 3 - side // 5))) for each in framed]
+    framed = [np.zeros_like(chest) for chest in chests]
+    for picture, chest in zip(framed, chests, strict=True):
+        lit = slice(side // 4, -side // 5), slice(side // 8, -side // 3)
+        picture[lit] = chest[lit]
     ramp = np.tile(np.linspace(0, 255, side), (side, 1))
     flat = [np.full((side, side), level) for level in (0, 2, 3, 128, 249, 250, 255)]
     noise = random.integers(0, 256, (side, side))
