@@ -62,17 +62,19 @@ def gray_levels(plane: Images) -> Features:
 
 
 DESCRIPTIONS: dict[str, Callable[[Images], Features]] = {"hog": gradients, "pca": gray_levels}
-LEARNERS: dict[str, Callable[[str | None, int], ClassifierMixin]] = {
-    "logistic-regression": lambda weight, seed: LogisticRegression(
-        class_weight=weight, max_iter=MAX_ITERATIONS, random_state=seed
+# As for the networks, each class counts the same however many images it has; neighbours are counted
+# as they are.
+LEARNERS: dict[str, Callable[[int], ClassifierMixin]] = {
+    "logistic-regression": lambda seed: LogisticRegression(
+        class_weight="balanced", max_iter=MAX_ITERATIONS, random_state=seed
     ),
-    "svm": lambda weight, seed: SVC(class_weight=weight, random_state=seed),
-    "random-forest": lambda weight, seed: RandomForestClassifier(
-        TREES, class_weight=weight, random_state=seed
+    "svm": lambda seed: SVC(class_weight="balanced", random_state=seed),
+    "random-forest": lambda seed: RandomForestClassifier(
+        TREES, class_weight="balanced", random_state=seed
     ),
-    "k-nearest-neighbours": lambda _weight, _seed: KNeighborsClassifier(NEIGHBOURS),
-    "gradient-boosting": lambda weight, seed: HistGradientBoostingClassifier(
-        class_weight=weight, random_state=seed
+    "k-nearest-neighbours": lambda _seed: KNeighborsClassifier(NEIGHBOURS),
+    "gradient-boosting": lambda seed: HistGradientBoostingClassifier(
+        class_weight="balanced", random_state=seed
     ),
 }
 BASELINES = tuple(f"{learner}-{features}" for features in DESCRIPTIONS for learner in LEARNERS)
@@ -151,7 +153,6 @@ def fit_baseline(
     classes: NDArray[np.int64],
     *,
     border: int,
-    balanced: bool,
     seed: int,
 ) -> Baseline:
     """Fit a classical learner.
@@ -161,14 +162,12 @@ def fit_baseline(
         described: Of the training images, from ``describe`` with the features of that name.
         classes: int, shape (training images,): 0 to classes - 1, each at least once.
         border: As it was described with.
-        balanced: Whether each class counts the same however many images it has. Neighbours are
-            counted as they are.
         seed: Of whatever the learner draws.
     """
     learner, _, features = name.rpartition("-")
     components = PCA(min(COMPONENTS, *described.shape), random_state=seed).fit(described)
     scale = float(np.sqrt(components.explained_variance_.mean()))
-    classifier = LEARNERS[learner]("balanced" if balanced else None, seed)
+    classifier = LEARNERS[learner](seed)
     # So little work is slowed by threads that wait for each other.
     with threadpool_limits(1):
         classifier.fit(components.transform(described) / scale, classes)

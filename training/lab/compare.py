@@ -15,10 +15,10 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from contract.manifest import Finding, Metric
-from training.acquisition_shifts import shifted
 from training.atomic import write_text
 from training.backbones import OWN
-from training.calibrate import calibrated, fit_temperature
+from training.batches import ImageBatches
+from training.calibrate import calibrated, fit_temperature, operating_point
 from training.config import BackboneName, Recipe, read_recipe
 from training.errors import (
     CalibrationError,
@@ -27,8 +27,8 @@ from training.errors import (
     WorkdirIncomplete,
     WorkdirMismatch,
 )
+from training.evaluation import measure_whole
 from training.graph_measurement import model_digest, read_graph_measurement
-from training.input_pipeline import ImageBatches
 from training.lab.classical import BASELINES, describe, fit_baseline
 from training.lab.comparison import (
     Comparison,
@@ -39,13 +39,12 @@ from training.lab.comparison import (
     summary,
     write_comparison,
 )
-from training.measure import measure_whole
 from training.models import build_classifier
-from training.operating_points import operating_point
 from training.predictions import Predictions
 from training.progress import progress_bar
 from training.source import Source, load_source, read_official_test
-from training.train import fit, prepare
+from training.train import prepare, train
+from training.transforms import shifted
 from training.workdir import TrainedModel, Workdir
 
 BACKBONES: tuple[str, ...] = get_args(BackboneName)
@@ -287,7 +286,6 @@ def _classical(name: str, work: Workdir, images: _Images) -> Row:
         described["train"],
         source.classes[source.rows("train")],
         border=recipe.model.border,
-        balanced=recipe.training.sampling != "natural",
         seed=recipe.seed,
     )
     shifts = np.stack([baseline.logits(described[s]) for s in recipe.calibration.shifts])
@@ -380,7 +378,7 @@ def _trained(
         digest = found.provenance.data_digest
         if found.config == recipe and digest == images.source.digest:
             return found
-    fit(recipe, data, own.root, console)
+    train(recipe, own.root, data, console)
     return own.load()
 
 

@@ -44,6 +44,7 @@ DRAWN_CLUSTERS = DRAWN_MEMBERS = 8
 # Of long lists the page shows the beginning; exploration.json has all of it.
 LISTED = 50
 NAMED = 4
+COUNTED = ["Class", "Official split", "Source", "Images", "Patients", "Unreadable"]
 MEMBER = ["path", "label", "split", "source"]
 LEAK = "figures on one split then count what another has shown."
 
@@ -291,7 +292,7 @@ def _page(exploration: Exploration, survey: Survey) -> str:
         "lab/explore.html.j2",
         exploration=exploration,
         limit=LIMIT,
-        counts=table_of(_counts(survey)),
+        counts=table_of(_counts(survey).set_axis(COUNTED, axis=1)),
         shortcuts=_property_table(properties) if properties else None,
         properties=draw_properties(properties) if properties else None,
         means=draw_means(labels, dict(_mean_rows(survey, labels))),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import keras
@@ -13,18 +14,15 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
-from rich.progress import Progress
 from sqlalchemy.exc import SQLAlchemyError
 
 from training.backbones import OWN
-from training.config import Recipe
+from training.config import Recipe, write_recipe
 from training.errors import RecipeError, TrainingDiverged, WorkdirIncomplete
-from training.member import MemberRun, train_member
 from training.models import build_classifier
 from training.progress import progress_bar
-from training.recipe_file import write_recipe
 from training.source import Source
-from training.train import prepare
+from training.train import fit_classifier, prepare
 from training.workdir import Workdir
 
 STUDY = "trials.sqlite"
@@ -98,7 +96,7 @@ def tune(
             task = bar.add_task("trials", total=trials)
             while len(search.ended) < trials and (not search.done or time.monotonic() < ends):
                 bar.update(task, completed=len(search.ended))
-                _run(search, short, source, work, bar)
+                _run(search, short, source, work)
                 work.write_table(work.root / "trials.csv", search.table())
                 console.print(search.line(trials), highlight=False, soft_wrap=True)
             if not search.done:
@@ -153,7 +151,7 @@ def with_values(recipe: Recipe, values: Values) -> Recipe:
 
 
 def for_trials(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe as a trial runs it: one network, so many epochs, its stages as long in proportion.
+    """The recipe as a trial runs it: so many epochs, its stages as long in proportion.
 
     Args:
         recipe: The recipe.
@@ -162,7 +160,7 @@ def for_trials(recipe: Recipe, epochs: int) -> Recipe:
     content = recipe.model_dump()
     training = content["training"]
     part = epochs / training["epochs"]
-    training |= {"epochs": epochs, "members": 1, "warmup_epochs": training["warmup_epochs"] * part}
+    training |= {"epochs": epochs, "warmup_epochs": training["warmup_epochs"] * part}
     if training["fine_tuning"] is not None:
         training["fine_tuning"]["head_epochs"] = int(training["fine_tuning"]["head_epochs"] * part)
     return Recipe.model_validate(content)
@@ -259,9 +257,9 @@ def open_search(path: Path, recipe: Recipe) -> Iterator[Search]:
             storage=storage, study_name="search", direction="maximize", load_if_exists=True
         )
         if not study.trials:
-            content = pd.json_normalize(recipe.model_dump()).iloc[0]
-            own = {place: values.index(content[place]) for place, values in space.items()}
-            study.enqueue_trial(own)
+            study.enqueue_trial(
+                {place: of.index(attrgetter(place)(recipe)) for place, of in space.items()}
+            )
         for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             study.tell(trial.number, state=TrialState.FAIL)
             study.enqueue_trial(trial.params)
@@ -271,7 +269,7 @@ def open_search(path: Path, recipe: Recipe) -> Iterator[Search]:
         storage.engine.dispose()
 
 
-def _run(search: Search, short: Recipe, source: Source, work: Workdir, bar: Progress) -> None:
+def _run(search: Search, short: Recipe, source: Source, work: Workdir) -> None:
     """Train one trial, or carry on with it, and tell the study what came of it."""
     trial, values = search.ask()
     known = search.known(trial)
@@ -281,19 +279,13 @@ def _run(search: Search, short: Recipe, source: Source, work: Workdir, bar: Prog
     recipe = with_values(short, values)
     name = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:16]
     folder = work.root / "trials" / name
-    task = bar.add_task(f"trial {len(search.ended) + 1}", total=None)
     try:
-        _, state = train_member(
-            MemberRun(recipe, 0, source, folder),
-            lambda done, steps: bar.update(task, completed=done, total=steps),
-            lambda _state: None,
-        )
+        _, history = fit_classifier(recipe, source, folder)
     except TrainingDiverged:
         search.study.tell(trial, state=TrialState.PRUNED)
     else:
-        search.study.tell(trial, state.history[state.best_epoch - 1].validation_auroc)
+        search.study.tell(trial, float(history["val_auroc"].max()))
     finally:
-        bar.remove_task(task)
         keras.utils.clear_session()
     # Only what the study remembers is still needed.
     shutil.rmtree(folder, ignore_errors=True)

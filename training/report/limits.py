@@ -6,7 +6,6 @@ what a file goes through on its way.
 Source: Hendrycks 2019, Benchmarking Neural Network Robustness to Common Corruptions.
 """
 
-import io
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -14,12 +13,10 @@ from functools import partial
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from PIL import Image
 
 from contract.manifest import OOD_SCORE, Metric
 from contract.pixels import resize
 from contract.quality import assess
-from contract.radiograph import decode
 from training import transforms
 from training.conformal import COVERAGE, coverage_points, measure_coverage
 from training.errors import CalibrationError
@@ -40,11 +37,8 @@ def exposed(plane: Plane, gamma: float, _random: Generator) -> Plane:
     return np.rint(255 * np.linspace(0, 1, 256) ** gamma).astype(np.uint8)[plane]
 
 
-def recompressed(plane: Plane, quality: float, _random: Generator) -> Plane:
-    """Write as JPEG of that quality, and read again."""
-    file = io.BytesIO()
-    Image.fromarray(plane).save(file, "JPEG", quality=int(quality))
-    return decode(file.getvalue()).pixels
+def _as_jpeg(plane: Plane, quality: float, _random: Generator) -> Plane:
+    return transforms.recompressed(plane, int(quality))
 
 
 def coarsened(plane: Plane, share: float, _random: Generator) -> Plane:
@@ -55,15 +49,17 @@ def coarsened(plane: Plane, share: float, _random: Generator) -> Plane:
 
 
 # Each with the level at which an image stays as it is.
-CORRUPTIONS = (
+COURSES = (
     *((corruption, 0.0) for corruption in transforms.CORRUPTIONS),
     (Corruption("gamma", "Gamma (above 1: darker)", (0.4, 0.7, 1.5, 2.5), exposed), 1.0),
-    (Corruption("jpeg", "JPEG quality (100: none)", (5, 10, 25, 50), recompressed), 100.0),
+    (Corruption("jpeg", "JPEG quality (100: none)", (5, 10, 25, 50), _as_jpeg), 100.0),
     (Corruption("resolution", "Resolution, share of side", (0.1, 0.2, 0.5), coarsened), 1.0),
 )
 
 
-def corrupted(corruption: Corruption, identity: float, context: EvaluationContext) -> CheckResult:
+def under_corruption(
+    corruption: Corruption, identity: float, context: EvaluationContext
+) -> CheckResult:
     """Ask the model, and its quality gate, of the same images at every level of a corruption.
 
     Args:
@@ -78,9 +74,8 @@ def corrupted(corruption: Corruption, identity: float, context: EvaluationContex
     for level in levels:
         changed, said = images, context.predictions.of(rows)
         if level != identity:
-            changed = transforms.corrupted(
-                images, corruption, level, np.random.default_rng(context.seed)
-            )
+            random = np.random.default_rng(context.seed)
+            changed = transforms.corrupted(images, corruption, level, random)
             said = context.answers_to(changed, rows)
         prefix = f"under_{corruption.name}_{level:g}"
         *aurocs, accuracy = context.figures(said, prefix)
@@ -219,10 +214,9 @@ def _small_sources(context: EvaluationContext) -> str:
 
 def _corruption_checks() -> Iterator[Check]:
     """A check for each corruption, so that a killed report loses one of them at most."""
-    for corruption, identity in CORRUPTIONS:
-        title = corruption.axis.partition(",")[0].partition(" (")[0]
-        run = partial(corrupted, corruption, identity)
-        yield Check(f"robustness-{corruption.name}", title, run)
+    for corruption, identity in COURSES:
+        run = partial(under_corruption, corruption, identity)
+        yield Check(f"robustness-{corruption.name}", corruption.axis, run)
 
 
 LIMITS = (

@@ -244,7 +244,7 @@ def _curves(result: CheckResult, headline: str) -> list[Curve]:
 
 def _levels(result: CheckResult, headline: str) -> Table:
     return Table(
-        header=(result.axis, headline, "Accuracy", "Refused"),
+        header=("Level", headline, "Accuracy", "Refused"),
         rows=tuple(
             (
                 f"{point.level:g}",

@@ -125,7 +125,8 @@ def test_sixteen_bits_are_measured_on_the_scale_of_eight() -> None:
     read, thumbnail = measure(as_png(np.full((20, 20), 65535, np.uint16)))
 
     assert read["mean_gray"] == 255
-    assert (thumbnail.shape, thumbnail.dtype) == ((96, 96), np.uint8)
+    assert thumbnail.shape == (96, 96)
+    assert thumbnail.dtype == np.uint8
 
 
 def test_a_single_pixel_is_all_border() -> None:

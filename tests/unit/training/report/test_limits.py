@@ -8,18 +8,18 @@ from contract.manifest import OOD_SCORE, OutOfDistribution
 from contract.quality import Limit, QualityLimits
 from tests.synthetic import as_png, synthetic_radiograph
 from tests.unit.training.report.planted import IMAGES, ContextOf
-from training.degradations import Degradation, degraded
 from training.report.context import EvaluationContext, Images, Outputs
 from training.report.limits import (
-    CORRUPTIONS,
+    COURSES,
     LIMITS,
     conformal,
-    corrupted,
     out_of_distribution,
     quality_gate,
+    under_corruption,
 )
+from training.transforms import Corruption, corrupted
 
-BY_NAME = {corruption.name: (corruption, identity) for corruption, identity in CORRUPTIONS}
+BY_NAME = {corruption.name: (corruption, identity) for corruption, identity in COURSES}
 BRIGHT_ENOUGH = QualityLimits(limits=(Limit(check="exposure", lower=0.2, upper=0.8),))
 OOD = OutOfDistribution(limit=1.0, method="for a test")
 
@@ -36,7 +36,7 @@ def test_an_image_changes_more_the_further_a_level_lies_from_the_identity(name: 
     changes = {identity: 0.0}
 
     for level in corruption.levels:
-        changed = degraded(images, corruption, level, np.random.default_rng(0))
+        changed = corrupted(images, corruption, level, np.random.default_rng(0))
         changes[level] = np.abs(changed.astype(float) - images).mean()
 
     below = [changes[level] for level in sorted(changes) if level <= identity]
@@ -46,13 +46,13 @@ def test_an_image_changes_more_the_further_a_level_lies_from_the_identity(name: 
     assert max(changes.values()) > 1
 
 
-@pytest.mark.parametrize("corruption", [c for c, _ in CORRUPTIONS], ids=lambda c: c.name)
-def test_no_level_of_a_corruption_leaves_an_image_as_it_is(corruption: Degradation) -> None:
+@pytest.mark.parametrize("corruption", [c for c, _ in COURSES], ids=lambda c: c.name)
+def test_no_level_of_a_corruption_leaves_an_image_as_it_is(corruption: Corruption) -> None:
     assert BY_NAME[corruption.name][1] not in corruption.levels
 
 
 def test_a_model_that_reads_brightness_is_wrong_on_inverted_images(context_of: ContextOf) -> None:
-    result = corrupted(*BY_NAME["inversion"], context_of("inside", "inside"))
+    result = under_corruption(*BY_NAME["inversion"], context_of("inside", "inside"))
 
     unchanged, inverted = result.points
     assert unchanged.auroc is not None
@@ -67,7 +67,7 @@ def test_images_of_one_class_have_an_accuracy_but_no_auroc(context_of: ContextOf
     context = context_of("inside", "inside")
     context.predictions.classes[:] = 1
 
-    result = corrupted(*BY_NAME["noise"], context)
+    result = under_corruption(*BY_NAME["noise"], context)
 
     assert all(point.auroc is None for point in result.points)
     assert not result.metrics
@@ -79,7 +79,7 @@ def test_the_quality_gate_tells_what_it_refuses_as_it_is_and_corrupted(
     context = replace(context_of("inside", "inside"), quality=BRIGHT_ENOUGH)
 
     [refused] = quality_gate(context).metrics
-    darkened = corrupted(*BY_NAME["dark"], context).points
+    darkened = under_corruption(*BY_NAME["dark"], context).points
 
     assert refused.name == "quality_refused"
     assert refused.value < 0.1

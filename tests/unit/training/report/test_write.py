@@ -15,9 +15,8 @@ from contract.manifest import Provenance
 from tests.training_data import tiny_recipe
 from tests.unit.training.report.planted import FINDINGS, IMAGES, ContextOf
 from training.calibrate import Calibration
-from training.evaluation import Evaluation
+from training.evaluation import Evaluation, measure_whole
 from training.figures import draw_evaluation
-from training.measure import measure_whole
 from training.predictions import count_answers, count_most_probable
 from training.progress import progress_bar
 from training.report.context import EvaluationContext

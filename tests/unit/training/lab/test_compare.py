@@ -3,23 +3,19 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from rich.console import Console
 
+from contract.manifest import Metric
 from tests.training_data import TINY_RECIPE, tiny_recipe, write_kermany
-from training.baselines import BASELINES
-from training.compare import compare
-from training.compare.candidates import Network, choose_candidates, with_backbone
-from training.compare.comparison import FIGURES, Comparison, Figure, Row, ranked
-from training.compare.material import Split
-from training.compare.page import interval, render_page
-from training.compare.scores import Answers, Scores
 from training.errors import RecipeError, TrainingDiverged, WorkdirMismatch
 from training.graph_measurement import GRAPH_MEASUREMENT, GraphMeasurement, model_digest
-from training.metrics import Estimate
+from training.lab.classical import BASELINES
+from training.lab.compare import choose_candidates, compare, with_backbone
+from training.lab.comparison import Comparison, Row, Split, draw_comparison, ranked, render_page
+from training.report.tables import with_interval
 from training.workdir import load_trained
 
 CANDIDATES = ("compact", "logistic-regression-hog", "svm-pca")
@@ -54,15 +50,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(root, workdir, comparison, told.getvalue())
 
 
-def value(row: Row, name: Figure, split: Split = "validation") -> float:
-    found = row.figure(split, name)
-    assert found is not None
-    return found.value
+def value(row: Row, name: str, split: Split = "validation") -> float:
+    return row.figures[split][name].value
 
 
-def scores(auroc: float) -> Scores:
-    figure = Estimate(auroc, auroc - 0.1, auroc + 0.05)
-    return Scores(auroc=figure, sensitivity=figure, specificity=None)
+def auroc(value: float) -> dict[str, Metric]:
+    metric = Metric(
+        dataset="x", name="auroc", value=value, lower=value - 0.1, upper=value + 0.05, images=9
+    )
+    return {"auroc": metric}
+
+
+def row(name: str, **aurocs: float) -> Row:
+    figures = {split: auroc(value) for split, value in aurocs.items()}
+    return Row.model_validate({"name": name, "kind": "network", "figures": figures})
 
 
 def test_every_candidate_is_measured_on_the_validation_split_alone(run: Run) -> None:
@@ -70,7 +71,7 @@ def test_every_candidate_is_measured_on_the_validation_split_alone(run: Run) -> 
 
     assert set(rows) == set(CANDIDATES)
     assert all(value(row, "auroc") > 0.5 for row in rows.values())
-    assert all(row.test is None for row in rows.values())
+    assert all(row.figures.keys() == {"validation"} for row in rows.values())
     assert run.comparison.splits["train"] + run.comparison.splits["validation"] == 48
     assert rows["compact"].parameters == load_trained(run.workdir / "compact").model.count_params()
     assert (rows["svm-pca"].ms_per_image or 0) > 0
@@ -103,11 +104,10 @@ def test_table_page_and_picture_say_the_same(run: Run) -> None:
     assert table["candidate"].tolist() == [row.name for row in run.comparison.rows]
     assert table["validation_auroc"].is_monotonic_decreasing
     for row in run.comparison.rows:
-        assert interval(row.figure("validation", "auroc")) in page
+        assert with_interval(row.figures["validation"]["auroc"]) in page
     assert "data:image/png;base64," in page
     assert "http" not in page.replace("http-equiv", "")
-    assert run.comparison.best is not None
-    assert run.comparison.best.name in run.told
+    assert run.comparison.rows[0].name in run.told
     with Image.open(run.workdir / "comparison.png") as picture:
         assert picture.width == 1200
 
@@ -131,16 +131,17 @@ def test_a_second_comparison_trains_nothing_and_reads_what_export_has_measured(
         runtime="onnxruntime",
     )
     (run.workdir / "compact" / GRAPH_MEASUREMENT).write_text(measured.model_dump_json())
-    monkeypatch.setattr("training.compare.networks.fit", None)
-    monkeypatch.setattr("training.compare.classical.fit_baseline", None)
+    monkeypatch.setattr("training.lab.compare.train", None)
+    monkeypatch.setattr("training.lab.compare.fit_baseline", None)
 
     again, _ = run.again(*CANDIDATES)
 
     rows = {row.name: row for row in again.rows}
     assert (rows["compact"].onnx_bytes, rows["compact"].ms_per_image) == (1_500_000, 2.5)
-    assert rows["compact"].validation == next(
-        row.validation for row in run.comparison.rows if row.name == "compact"
-    )
+    before = {row.name: row for row in run.comparison.rows}
+    assert {name: row.figures for name, row in rows.items()} == {
+        name: row.figures for name, row in before.items()
+    }
     assert "1.50" in (run.workdir / "comparison.html").read_text()
 
 
@@ -176,7 +177,7 @@ def test_a_network_that_diverges_is_told_and_the_others_are_compared(
     def diverge(*_: object) -> None:
         raise TrainingDiverged("The loss is no longer a number in epoch 1.")
 
-    monkeypatch.setattr("training.compare.networks.fit", diverge)
+    monkeypatch.setattr("training.lab.compare.train", diverge)
 
     comparison, _ = run.again("cnn3", "logistic-regression-hog")
 
@@ -194,7 +195,7 @@ def test_a_recipe_of_another_size_meets_the_same_images(run: Run, tmp_path: Path
 
     splits = [(run.workdir / name / "split.csv").read_text() for name in ("compact", "larger")]
     assert {row.name for row in comparison.rows} == {"compact", "larger"}
-    assert all(row.validation is not None for row in comparison.rows)
+    assert all(row.figures["validation"] for row in comparison.rows)
     assert splits[0] == splits[1]
 
 
@@ -208,9 +209,9 @@ def test_a_folder_with_another_split_is_refused(run: Run) -> None:
 
 
 def test_without_names_the_own_backbone_meets_every_classical_learner() -> None:
-    names = [candidate.name for candidate in choose_candidates(tiny_recipe(), ())]
+    chosen = choose_candidates(tiny_recipe(), ())
 
-    assert names == ["compact", *BASELINES]
+    assert list(chosen) == ["compact", *BASELINES]
 
 
 @pytest.mark.parametrize(
@@ -246,10 +247,11 @@ def test_a_recipe_may_be_a_candidate(tmp_path: Path) -> None:
     path = tmp_path / "narrow.toml"
     path.write_text(TINY_RECIPE.replace('"tiny"', '"narrow"').replace("width = 4", "width = 2"))
 
-    [candidate] = choose_candidates(tiny_recipe(), [str(path)])
+    [(name, recipe)] = choose_candidates(tiny_recipe(), [str(path)]).items()
 
-    assert isinstance(candidate, Network)
-    assert (candidate.name, candidate.recipe.model.width) == ("narrow", 2)
+    assert name == "narrow"
+    assert recipe is not None
+    assert recipe.model.width == 2
 
 
 def test_only_what_can_start_from_weights_does() -> None:
@@ -273,41 +275,51 @@ def test_only_what_can_start_from_weights_does() -> None:
 def test_the_best_has_the_highest_validation_figure_whatever_the_test_says() -> None:
     rows = [
         Row(name="failed", kind="network", note="diverged"),
-        Row(name="second", kind="network", validation=scores(0.8), test=scores(0.9)),
-        Row(name="first", kind="classical", validation=scores(0.85), test=scores(0.7)),
+        row("second", validation=0.8, test=0.9),
+        row("first", validation=0.85, test=0.7),
     ]
 
     assert [row.name for row in ranked(rows)] == ["first", "second", "failed"]
 
 
-def test_the_figures_of_a_positive_finding_and_of_all() -> None:
-    probabilities = np.array(
-        [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.5, 0.3, 0.2], [0.1, 0.1, 0.8]], np.float32
-    )
-    classes, patients = np.array([0, 1, 1, 2]), np.array(list("abcd"))
-    points = (0.5, 0.5, 0.5)
+def test_without_a_positive_finding_candidates_are_compared_over_all_classes(
+    run: Run, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(data={"positive": None})
 
-    of_one = Answers(probabilities, classes, patients, positive=1).scores(points, seed=0)
-    of_all = Answers(probabilities, classes, patients, positive=None).scores(points, seed=0)
+    comparison = compare(recipe, run.data, tmp_path, ["svm-pca"], Console(quiet=True))
 
-    one, everything = ([getattr(s, name).value for name in FIGURES] for s in (of_one, of_all))
-    assert one == [1, 0.5, 1]
-    assert everything == pytest.approx([1, (1 + 0.5 + 1) / 3, (2 / 3 + 1 + 1) / 3])
+    assert comparison.figures == ("macro_auroc", "balanced_accuracy", "accuracy")
+    assert comparison.rows[0].figures["validation"].keys() == set(comparison.figures)
+
+
+def test_a_rule_that_cannot_be_met_leaves_the_auroc(run: Run, tmp_path: Path) -> None:
+    rules = [
+        {"label": label, "rule": "coverage", "target": 0.999} for label in ("normal", "pneumonia")
+    ]
+    recipe = tiny_recipe().model_copy(update={"operating_points": ()})
+    recipe = type(recipe).model_validate(recipe.model_dump() | {"operating_points": rules})
+
+    [only] = compare(recipe, run.data, tmp_path, ["svm-pca"], Console(quiet=True)).rows
+
+    assert only.figures["validation"].keys() == {"auroc"}
+    assert "too few" in only.note
 
 
 def test_names_cannot_write_into_the_page() -> None:
-    row = Row(name="<b>bold</b>", kind="network", validation=scores(0.9), note="a & b")
+    bold = row("<b>bold</b>", validation=0.9)
     comparison = Comparison(
         recipe="tiny",
         dataset="<script>",
         data_digest="sha256:0",
         classes=("normal", "pneumonia"),
-        positive=None,
+        positive="pneumonia",
         splits={"train": 3, "validation": 2},
-        rows=(row,),
+        figures=("auroc", "sensitivity", "specificity"),
+        rows=(bold,),
     )
 
-    page = render_page(comparison, b"png")
+    page = render_page(comparison, draw_comparison(comparison))
 
     assert "<script>" not in page
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
