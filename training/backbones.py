@@ -293,7 +293,10 @@ def _of_file(path: Path, config: ModelConfig) -> Weights:
 
 def _of_training(path: Path) -> Weights:
     network = keras.saving.load_model(path, compile=False)
-    return network.get_layer(BACKBONE).get_weights()
+    # The first models that shipped have the backbone's layers among their own.
+    [dropout] = [layer for layer in network.layers if isinstance(layer, layers.SpatialDropout2D)]
+    standardised = network.get_layer("standardisation").output
+    return keras.Model(standardised, dropout.input).get_weights()
 
 
 def _of_application(path: Path, config: ModelConfig) -> Weights:

@@ -1,6 +1,7 @@
 """Batches over cached images: balanced and augmented to train on, or as they are to predict."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from typing import Protocol
 
 import keras
@@ -53,25 +54,32 @@ class TrainingBatches(keras.utils.PyDataset):
         self._length = config.images_per_epoch or size
         self._seed = seed
         self._pool = ThreadPoolExecutor(WORKERS)
+        # Keras looks at the first batches to learn their shape, from a thread that may still run
+        # when the epoch starts.
+        self._lock = Lock()
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
         """Draw the order of an epoch, counted from 0."""
-        self._epoch = epoch
-        self._ahead: dict[int, Future[Batch]] = {}
-        self._order = self._examples.order(self._length, np.random.default_rng((self._seed, epoch)))
+        order = self._examples.order(self._length, np.random.default_rng((self._seed, epoch)))
+        ahead: dict[int, Future[Batch]] = {}
+        with self._lock:
+            self._epoch, self._order, self._ahead = epoch, order, ahead
 
     def __len__(self) -> int:
         return len(self._order) // self._batch_size
 
     def __getitem__(self, index: int) -> Batch:
         """One batch: uint8 images, shape (batch, height, width, 1), and their float32 targets."""
-        for number in range(index, min(index + BATCHES_AHEAD, len(self))):
-            if number not in self._ahead:
-                chosen = self._order[number * self._batch_size : (number + 1) * self._batch_size]
-                random = np.random.default_rng((self._seed, self._epoch, number))
-                self._ahead[number] = self._pool.submit(self._make, chosen, random)
-        return self._ahead.pop(index).result()
+        with self._lock:
+            for number in range(index, min(index + BATCHES_AHEAD, len(self))):
+                if number not in self._ahead:
+                    start = number * self._batch_size
+                    chosen = self._order[start : start + self._batch_size]
+                    random = np.random.default_rng((self._seed, self._epoch, number))
+                    self._ahead[number] = self._pool.submit(self._make, chosen, random)
+            batch = self._ahead.pop(index)
+        return batch.result()
 
     def _make(self, chosen: Rows, random: Generator) -> Batch:
         pairs = [self._examples.example(number, random) for number in chosen]

@@ -21,7 +21,7 @@ from contract.radiograph import decode
 from training.datasets import read_dataset
 from training.errors import LayoutMismatch, RecipeError
 from training.metrics import Floats, estimate, patient_bootstrap
-from training.workdir import TrainedModel, load_trained
+from training.workdir import load_trained
 
 SCORES = {"extent": "geographic_mean", "opacity": "opacity_mean"}
 # A heatmap that is drawn at half its strength or more counts as involved lung.
@@ -129,13 +129,7 @@ def measure_severity(
         LayoutMismatch: The scores are not there.
         ImageError: A scored image cannot be read.
     """
-    return correlate_severity(load_trained(workdir), data, label, segment)
-
-
-def correlate_severity(
-    trained: TrainedModel, data: Path, label: Label, segment: Segment
-) -> tuple[SeverityCorrelation, ...]:
-    """As ``measure_severity``, for a classifier that is loaded already."""
+    trained = load_trained(workdir)
     findings = {finding.label: finding for finding in trained.calibration.findings}
     if label not in findings:
         raise RecipeError(f"The model has no finding {label}. It has {', '.join(findings)}.")

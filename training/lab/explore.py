@@ -12,7 +12,7 @@ from rich.console import Console
 
 from training.atomic import atomic_path, write_text
 from training.datasets.base import Dataset
-from training.html import Table, render, table_of
+from training.html import render, table_of
 from training.lab.pictures import (
     draw_differences,
     draw_grays_and_sizes,
@@ -44,6 +44,16 @@ DRAWN_CLUSTERS = DRAWN_MEMBERS = 8
 # Of long lists the page shows the beginning; exploration.json has all of it.
 LISTED = 50
 NAMED = 4
+COUNTED = ["Class", "Official split", "Source", "Images", "Patients", "Unreadable"]
+TALLIED = {"Format": "format", "Colour mode": "mode", "Bits": "bits"}
+SPREAD = {
+    "Width": "columns",
+    "Height": "rows",
+    "Kilobytes": "kilobytes",
+    "JPEG quality": "jpeg_quality",
+    "Mean gray": "mean_gray",
+    "Border gray": "border_gray",
+}
 MEMBER = ["path", "label", "split", "source"]
 LEAK = "figures on one split then count what another has shown."
 
@@ -291,8 +301,8 @@ def _page(exploration: Exploration, survey: Survey) -> str:
         "lab/explore.html.j2",
         exploration=exploration,
         limit=LIMIT,
-        counts=table_of(_counts(survey)),
-        shortcuts=_property_table(properties) if properties else None,
+        counts=table_of(_counts(survey).set_axis(COUNTED, axis=1)),
+        shortcuts=table_of(_property_table(properties)) if properties else None,
         properties=draw_properties(properties) if properties else None,
         means=draw_means(labels, dict(_mean_rows(survey, labels))),
         differences=_differences(survey, labels) if len(labels) > 1 else None,
@@ -307,22 +317,16 @@ def _page(exploration: Exploration, survey: Survey) -> str:
     )
 
 
-def _property_table(properties: Sequence[Property]) -> Table:
-    return Table(
-        header=(
-            "Property",
-            *(f"AUROC of {signal.label}" for signal in properties[0].signals),
-            "Balanced accuracy",
-        ),
-        rows=tuple(
-            (
-                f"{each.name} *" if each.follows_disease else each.name,
-                *(_auroc(signal).removeprefix("AUROC ") for signal in each.signals),
-                f"{each.balanced_accuracy:.2f}",
-            )
-            for each in properties
-        ),
-    )
+def _property_table(properties: Sequence[Property]) -> pd.DataFrame:
+    rows = [
+        {
+            "Property": f"{each.name} *" if each.follows_disease else each.name,
+            **{f"AUROC of {one.label}": _auroc(one)[len("AUROC ") :] for one in each.signals},
+            "Balanced accuracy": f"{each.balanced_accuracy:.2f}",
+        }
+        for each in properties
+    ]
+    return pd.DataFrame(rows)
 
 
 def _mean_rows(survey: Survey, labels: Sequence[str]) -> Iterator[tuple[str, list[np.ndarray]]]:
@@ -359,25 +363,10 @@ def _drawn(survey: Survey, cluster: Cluster) -> str:
 
 def _files(table: pd.DataFrame) -> pd.DataFrame:
     """How the files of each class are stored."""
-    tinted = table["coloured"] > TINTED_SHARE
-    columns = {
-        "Format": table["format"],
-        "Colour mode": table["mode"],
-        "Bits": table["bits"].astype(str),
-    }
-    spreads = {
-        "Width": table["columns"],
-        "Height": table["rows"],
-        "Kilobytes": table["bytes"] / 1000,
-        "JPEG quality": table["jpeg_quality"],
-        "Mean gray": table["mean_gray"],
-        "Border gray": table["border_gray"],
-    }
-    of = table["label"]
-    facts = {name: values.groupby(of).agg(_tally) for name, values in columns.items()}
-    facts |= {name: values.groupby(of).agg(_spread) for name, values in spreads.items()}
-    facts["Tinted"] = tinted.groupby(of).agg(lambda values: f"{values.mean():.1%}")
-    facts["Masks"] = (table["mask"] != "").groupby(of).sum()
+    of = table.assign(kilobytes=table["bytes"] / 1000).groupby("label")
+    facts = {name: of[column].agg(_tally) for name, column in TALLIED.items()}
+    facts |= {name: of[column].agg(_spread) for name, column in SPREAD.items()}
+    facts["Tinted"] = of["coloured"].agg(lambda shares: f"{(shares > TINTED_SHARE).mean():.1%}")
     return pd.DataFrame(facts).reset_index(names="Class")
 
 

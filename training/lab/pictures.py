@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
 from training.html import embedded
@@ -100,11 +99,7 @@ def draw_grays_and_sizes(table: pd.DataFrame, thumbnails: Thumbnails) -> str:
             edgecolors=colour,
         )
     grays.set(xlabel="Gray level, 0 black to 255 white", ylabel="Share of pixels, %")
-    sizes.set(xlabel="Width, pixels", ylabel="Height, pixels", xscale="log", yscale="log")
-    for axis in (sizes.xaxis, sizes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter(ScalarFormatter())
-        axis.set_minor_formatter(NullFormatter())
+    sizes.set(xlabel="Width, pixels", ylabel="Height, pixels")
     return _with_legend(figure)
 
 

@@ -7,6 +7,7 @@ colours of JPEG, PNG and TIFF are read with Pillow, for these facts alone.
 
 import hashlib
 import io
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.TiffTags import TAGS_V2
 from rich.console import Console
 
 import contract
@@ -39,8 +38,6 @@ BLACK_BELOW = 8
 COLOURED_LEVELS = 4
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
-BITS_PER_SAMPLE = next(tag for tag, info in TAGS_V2.items() if info.name == "BitsPerSample")
-PNG_DEPTH_OFFSET = 24
 STANDARD_LUMINANCE_SUM = 3688
 OPTIONAL = ("jpeg_quality", "coloured", "tint")
 
@@ -91,7 +88,9 @@ def take_survey(dataset: Dataset, folder: Path, console: Console) -> Survey:
             return error.strerror or str(error)
 
     table, paths = dataset.table, list(dataset.table["path"])
-    with progress_bar(console) as bar, ThreadPoolExecutor() as pool:
+    with progress_bar(console) as bar, ThreadPoolExecutor() as pool, warnings.catch_warnings():
+        # joblib warns of a slow disk and of a new version of a function; neither is at fault.
+        warnings.simplefilter("ignore", UserWarning)
         found = list(bar.track(pool.map(outcome, paths), len(paths), description="measuring"))
     reasons = pd.Series([one if isinstance(one, str) else None for one in found], dtype=object)
     readable = [one for one in found if not isinstance(one, str)]
@@ -124,7 +123,7 @@ def measure(data: bytes) -> tuple[Facts, Plane]:
         The facts, and a thumbnail: uint8, shape (96, 96), stretched to a square as models see it.
         ``rows`` and ``columns`` are pixels, ``bytes`` the size of the file. ``mode`` is Pillow's
         name of the colour mode, or a DICOM's photometric interpretation; ``bits`` counts those of
-        one sample, in a DICOM those of the decoded gray. ``jpeg_quality``, 1 to 100, is None where
+        the decoded gray. ``jpeg_quality``, 1 to 100, is None where
         the file is no JPEG. ``coloured`` is the share of pixels whose channels differ, ``tint`` by
         how many gray levels they differ on average; both None for a DICOM in colour. ``mean_gray``,
         ``contrast`` (the standard deviation) and ``border_gray`` are gray levels, 0 black to 255
@@ -140,6 +139,7 @@ def measure(data: bytes) -> tuple[Facts, Plane]:
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
         "format": radiograph.format,
+        "bits": 8 * radiograph.pixels.itemsize,
         "rows": radiograph.rows,
         "columns": radiograph.columns,
         "mean_gray": float(pixels.mean()),
@@ -180,26 +180,11 @@ def _storage(data: bytes, radiograph: Radiograph) -> Facts:
     if radiograph.dicom is not None:
         mode = radiograph.dicom.photometric_interpretation
         tint = 0.0 if mode in MONOCHROME else None
-        bits = 8 * radiograph.pixels.itemsize
-        return {"mode": mode, "bits": bits, "jpeg_quality": None, "coloured": tint, "tint": tint}
+        return {"mode": mode, "jpeg_quality": None, "coloured": tint, "tint": tint}
     with Image.open(io.BytesIO(data), formats=[radiograph.format]) as image:
-        facts = {
-            "mode": image.mode,
-            "bits": _bits(image, data),
-            "jpeg_quality": _jpeg_quality(image),
-        }
+        mode, quality = image.mode, _jpeg_quality(image)
         coloured, tint = _colour(image)
-        return facts | {"coloured": coloured, "tint": tint}
-
-
-def _bits(image: Image.Image, data: bytes) -> int:
-    """The bits of one sample.
-
-    Source: W3C PNG (Third Edition) 11.2.1, TIFF 6.0 section 8, ITU-T T.81 B.2.2.
-    """
-    if isinstance(image, TiffImageFile):
-        return max(np.atleast_1d(image.tag_v2.get(BITS_PER_SAMPLE, 1)).tolist())
-    return image.bits if isinstance(image, JpegImageFile) else data[PNG_DEPTH_OFFSET]
+    return {"mode": mode, "jpeg_quality": quality, "coloured": coloured, "tint": tint}
 
 
 def _jpeg_quality(image: Image.Image) -> float | None:

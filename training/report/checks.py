@@ -1,4 +1,4 @@
-"""The checks of a report, one after the other; each leaves its result in a file."""
+"""The checks of a report, one after the other; each leaves its result in report.json."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,22 +49,24 @@ class CheckResult(_Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check's short name, which is also that of its file, its title, and its function."""
+    """A check's short name, its title, and its function."""
 
     name: str
     title: str
     run: Callable[[EvaluationContext], CheckResult]
 
 
-class _Record(_Frozen):
+class _Content(_Frozen):
+    """report.json: the results by check, and what they depend on."""
+
     key: str
-    result: CheckResult
+    checks: dict[str, CheckResult]
 
 
 def run_checks(
     checks: Sequence[Check],
     context: EvaluationContext,
-    folder: Path,
+    file: Path,
     key: str,
     on_done: Callable[[Check, CheckResult], None] = lambda _check, _result: None,
 ) -> dict[str, CheckResult]:
@@ -73,8 +75,8 @@ def run_checks(
     Args:
         checks: The checks.
         context: What to run them on.
-        folder: Where each check's file ``<name>.json`` lies.
-        key: Of the model, the data and the code; a result with another key is not used.
+        file: Where the results are kept, after each check.
+        key: Of the model, the data and the code; results with another key are not used.
         on_done: Called after each check.
 
     Returns:
@@ -83,28 +85,26 @@ def run_checks(
     Raises:
         WriteFailed: The disk is full, or the folder cannot be written.
     """
-    results = finished_checks(checks, folder, key)
+    results = finished_checks(file, key)
     for check in checks:
         if check.name not in results:
             results[check.name] = check.run(context)
-            record = _Record(key=key, result=results[check.name])
-            write_text(folder / f"{check.name}.json", record.model_dump_json(indent=2) + "\n")
+            content = _Content(key=key, checks=results)
+            write_text(file, content.model_dump_json(indent=2) + "\n")
         on_done(check, results[check.name])
     return {check.name: results[check.name] for check in checks}
 
 
-def finished_checks(checks: Sequence[Check], folder: Path, key: str) -> dict[str, CheckResult]:
+def finished_checks(file: Path, key: str) -> dict[str, CheckResult]:
     """Read what ``run_checks`` has left; a check that had nothing to look at is not finished.
 
     Returns:
         Each finished check's result by its name.
     """
-    finished = {}
-    for check in checks:
-        try:
-            record = _Record.model_validate_json((folder / f"{check.name}.json").read_bytes())
-        except (OSError, ValidationError):
-            continue
-        if record.key == key and record.result.has_figures:
-            finished[check.name] = record.result
-    return finished
+    try:
+        content = _Content.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return {}
+    if content.key != key:
+        return {}
+    return {name: result for name, result in content.checks.items() if result.has_figures}

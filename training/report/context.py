@@ -24,12 +24,9 @@ from training.metrics import Floats, Weights, estimate, patient_bootstrap, whole
 from training.models import feature_model
 from training.predictions import Predictions
 from training.progress import progress_bar
-from training.severity import SeverityCorrelation, correlate_severity
 from training.source import Source, load_source, read_training_data
 from training.workdir import TrainedModel, Workdir
 
-# Whose map is held against the experts' scores, the first that the model has.
-SCORED: tuple[Label, ...] = ("covid-19", "pneumonia")
 MAX_MASKS = 1000
 
 Images = NDArray[np.uint8]
@@ -58,9 +55,8 @@ class EvaluationContext:
     images in every figure. ``quality`` and ``ood`` are the limits of an answer.
 
     What is None is missing in this evaluation. ``network`` is the training form. ``validation``
-    gives the probabilities and classes of the validation images, ``severity`` the correlations of
-    a finding with expert scores. ``ood_folder`` has a folder for each kind of images that the model
-    should refuse.
+    gives the probabilities and classes of the validation images. ``ood_folder`` has a folder for
+    each kind of images that the model should refuse.
     """
 
     images: Images
@@ -80,7 +76,6 @@ class EvaluationContext:
     ood_folder: Path | None = None
     network: keras.Model | None = None
     validation: Callable[[], tuple[NDArray[np.float32], NDArray[np.int64]]] | None = None
-    severity: Callable[[], tuple[Label, tuple[SeverityCorrelation, ...]]] | None = None
 
     @property
     def headline(self) -> Literal["auroc", "macro_auroc"]:
@@ -173,8 +168,6 @@ def gather_context(
     table, config, calibration = source.table, trained.config, trained.calibration
     images = source.images[table.index.to_numpy()]
     predict = _asking(trained.serving_model())
-    scored = [label for label in SCORED if label in config.data.classes]
-    has_severity = segment is not None and scored and config.data.kind == "radiograph"
 
     def validation() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Raises WorkdirMismatch where these are other images than those of the training."""
@@ -203,11 +196,6 @@ def gather_context(
         ood_folder=ood_folder,
         network=trained.model,
         validation=None if split == "validation" else validation,
-        severity=(
-            (lambda: (scored[0], correlate_severity(trained, data, scored[0], segment)))
-            if has_severity
-            else None
-        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether heatmaps lie in the lungs, come from what was learnt, and follow the experts' scores.
+"""Whether heatmaps lie in the lungs, and come from what was learnt.
 
 Source: Zhang 2018, Top-Down Neural Attention by Excitation Backprop (the pointing game); Adebayo
 2018, Sanity Checks for Saliency Maps; Saporta 2022, Benchmarking Saliency Methods for Chest X-ray
@@ -12,11 +12,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import ImageError
 from contract.findings import Label
 from contract.lungs import fit_map
 from contract.manifest import Metric
-from training.errors import DataError
 from training.evaluation import LEAST_IMAGES
 from training.metrics import Floats, ratio
 from training.models import with_serving_outputs
@@ -49,34 +47,6 @@ def heatmaps(context: EvaluationContext) -> CheckResult:
             "change: 1 is no change at all."
         ),
         metrics=tuple(metrics),
-    )
-
-
-def expert_scores(context: EvaluationContext) -> CheckResult:
-    """Whether the share of the lungs under the map follows how ill experts find them."""
-    if context.severity is None:
-        return CheckResult(summary="There are no expert scores, or no segmenter: not done.")
-    try:
-        label, correlations = context.severity()
-    except (DataError, ImageError) as error:
-        return CheckResult(summary=f"{error} Not done.")
-    shown = ", ".join(found.score for found in correlations if found.excludes_zero)
-    above = f"The interval lies above zero for: {shown}."
-    return CheckResult(
-        summary=(
-            f"The share of the lungs under the map of {label}, by rank against the experts' "
-            "scores of covid-chestxray-dataset, among whose images may be some of the training. "
-            + (above if shown else "No interval lies above zero, so answers carry no severity.")
-        ),
-        metrics=tuple(
-            Metric(
-                dataset="covid-chestxray-dataset, severity.csv",
-                name=f"severity_{found.score}_rank_correlation",
-                label=label,
-                **found.model_dump(include={"value", "lower", "upper", "images"}),
-            )
-            for found in correlations
-        ),
     )
 
 
@@ -201,5 +171,4 @@ def _mean(
 
 HEATMAPS = (
     Check("heatmaps", "Do heatmaps point into the lungs, and come from what was learnt?", heatmaps),
-    Check("expert-scores", "Does the marked share follow how ill experts find it?", expert_scores),
 )

@@ -215,9 +215,8 @@ def _small_sources(context: EvaluationContext) -> str:
 def _corruption_checks() -> Iterator[Check]:
     """A check for each corruption, so that a killed report loses one of them at most."""
     for corruption, identity in COURSES:
-        title = corruption.axis.partition(",")[0].partition(" (")[0]
         run = partial(under_corruption, corruption, identity)
-        yield Check(f"robustness-{corruption.name}", title, run)
+        yield Check(f"robustness-{corruption.name}", corruption.axis, run)
 
 
 LIMITS = (

@@ -1,4 +1,4 @@
-"""The report of one evaluation, written: the checks' files, report.json and report.html."""
+"""The report of one evaluation, written: report.json and report.html."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 from rich.progress import Progress
 
 from contract.manifest import INTENDED_USE, Metric
@@ -42,15 +42,6 @@ ROBUSTNESS = (
 Content = TypeVar("Content", bound=BaseModel)
 
 
-class _Content(BaseModel):
-    """report.json: all figures of the page."""
-
-    model_config = ConfigDict(frozen=True)
-
-    evaluation: Evaluation
-    checks: dict[str, CheckResult]
-
-
 @dataclass(frozen=True, slots=True)
 class ReportFolder:
     """Where the report of one split lies in a workdir."""
@@ -65,8 +56,8 @@ class ReportFolder:
 
     @property
     def checks(self) -> Path:
-        """What each check has found."""
-        return self.root / "checks"
+        """What each check has found: report.json."""
+        return self.root / "report.json"
 
     def plot(self, kind: str) -> Path:
         """A plot, which may go into a bundle."""
@@ -89,7 +80,7 @@ def with_finished_checks(
     evaluation: Evaluation, folder: ReportFolder, recipe: Recipe
 ) -> Evaluation:
     """An evaluation with the figures of those checks that an earlier report has left."""
-    finished = finished_checks(CHECKS, folder.checks, folder.key(evaluation.data_digest))
+    finished = finished_checks(folder.checks, folder.key(evaluation.data_digest))
     return _with_figures(evaluation, [*finished.values(), _elsewhere(folder, recipe)])
 
 
@@ -162,8 +153,6 @@ def write_report(
         ],
         examples=examples(context),
     )
-    content = _Content(evaluation=complete, checks=results)
-    write_text(folder.root / "report.json", content.model_dump_json(indent=2) + "\n")
     write_text(folder.root / "report.html", page)
     return complete
 
@@ -244,7 +233,7 @@ def _curves(result: CheckResult, headline: str) -> list[Curve]:
 
 def _levels(result: CheckResult, headline: str) -> Table:
     return Table(
-        header=(result.axis, headline, "Accuracy", "Refused"),
+        header=("Level", headline, "Accuracy", "Refused"),
         rows=tuple(
             (
                 f"{point.level:g}",

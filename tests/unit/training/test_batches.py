@@ -1,4 +1,6 @@
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 import pytest
@@ -171,3 +173,27 @@ def test_validation_has_each_image_beside_its_target() -> None:
 
     np.testing.assert_array_equal(images, IMAGES[[9]])
     np.testing.assert_array_equal(found, targets[[2]])
+
+
+def test_a_reader_left_over_from_the_epoch_before_spoils_no_batch() -> None:
+    expected = batches()
+    expected.start_epoch(1)
+    wanted = pixels(expected)
+    source = batches()
+    stop = Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            source[0], source[len(source) - 1]
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        found = []
+        for _ in range(5):
+            source.start_epoch(0)
+            source.start_epoch(1)
+            found.append(pixels(source))
+        stop.set()
+
+    assert all(reader.exception() is None for reader in readers)
+    assert found == [wanted] * 5

@@ -5,20 +5,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contract.findings import Label
 from tests.training_data import tiny_recipe
 from tests.unit.training.report.planted import IMAGES, SIDE, ContextOf, region
-from training.errors import LayoutMismatch
 from training.models import build_classifier
 from training.report.context import Images, LungMasks, Outputs
 from training.report.heatmaps import (
     activation_inside,
-    expert_scores,
     heatmaps,
     map_similarity,
     shuffled,
 )
-from training.severity import SeverityCorrelation
 
 MASKS = np.zeros((4, 32, 32), bool)
 MASKS[:, 8:24, 4:12] = MASKS[:, 8:24, 20:28] = True
@@ -48,12 +44,6 @@ def found(context_of: ContextOf, images: NDArray[np.uint8]) -> dict[str, float]:
     shown = np.broadcast_to(images, context.images.shape)
     result = heatmaps(replace(context, images=shown, predict=brightness))
     return {metric.name: metric.value for metric in result.metrics}
-
-
-def correlation(score: str, lower: float) -> SeverityCorrelation:
-    return SeverityCorrelation(
-        score=score, value=0.4, lower=lower, upper=0.7, images=30, patients=20
-    )
 
 
 def test_activation_is_shared_out_between_inside_and_outside() -> None:
@@ -174,27 +164,3 @@ def test_without_lungs_and_weights_nothing_is_done(context_of: ContextOf) -> Non
     context = context_of("inside", "inside")
 
     assert not heatmaps(context).has_figures
-    assert not expert_scores(context).has_figures
-
-
-def test_a_severity_is_shown_only_where_its_interval_lies_above_zero(
-    context_of: ContextOf,
-) -> None:
-    context = context_of("inside", "inside")
-    unsure = (correlation("extent", -0.1), correlation("opacity", -0.2))
-
-    def scored(*correlations: SeverityCorrelation) -> str:
-        label: Label = "pneumonia"
-        return expert_scores(replace(context, severity=lambda: (label, correlations))).summary
-
-    assert "no severity" in scored(*unsure)
-    assert "above zero for: extent" in scored(correlation("extent", 0.1), unsure[1])
-
-
-def test_missing_scores_are_a_reason_and_no_crash(context_of: ContextOf) -> None:
-    def missing() -> tuple[Label, tuple[SeverityCorrelation, ...]]:
-        raise LayoutMismatch("There is no severity.csv.")
-
-    result = expert_scores(replace(context_of("inside", "inside"), severity=missing))
-
-    assert result.summary == "There is no severity.csv. Not done."
