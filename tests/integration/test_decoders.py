@@ -18,14 +18,14 @@ from PIL import Image
 from pydicom.uid import JPEG2000Lossless
 
 from contract.cost import DecodeCost
-from contract.errors import CorruptImage
+from contract.errors import ImageError, NotAnImage
 from contract.preprocessing import PreprocessingSpec
 from service.decoders import Decoders, memory_budget
 from service.errors import FileFailed, FileTooCostly
 from service.priorities import Priority
 from tests.bundles import write_bundle
 from tests.integration.live import JPEG, Process, alive, eventually, process
-from tests.synthetic import as_dicom, as_png, synthetic_radiograph
+from tests.synthetic import as_dicom, as_png
 
 HOSTILE = Path(__file__).resolve().parents[3] / "shared" / "cases" / "hostile"
 CEILING_BYTES = 1_000_000_000
@@ -47,10 +47,10 @@ def hostile_names() -> list[str]:
 
 
 def slow_file() -> bytes:
-    """A progressive JPEG of 36 million pixels: a sound file that takes a while."""
+    """A progressive JPEG of nine million pixels of noise: a sound file that takes a while."""
     file = io.BytesIO()
-    image = Image.fromarray(synthetic_radiograph(6000, 6000))
-    image.save(file, "JPEG", quality=90, progressive=True)
+    noise = np.random.default_rng(0).integers(0, 256, (3000, 3000), np.uint8)
+    Image.fromarray(noise).save(file, "JPEG", quality=90, progressive=True)
     return file.getvalue()
 
 
@@ -67,7 +67,7 @@ def decoded(*files: bytes, budget: int = CEILING_BYTES, number: int = 1) -> list
                         (file,), CHEAP, Priority.ROUTINE, frame=1, at_least=SPEC.size, specs=(SPEC,)
                     )
                     found.append(image.fit(SPEC))
-                except (CorruptImage, FileTooCostly, FileFailed) as error:
+                except (ImageError, FileTooCostly, FileFailed) as error:
                     found.append(error)
             return found
         finally:
@@ -228,7 +228,7 @@ def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
         cost = DecodeCost(plain=False, memory_bytes=400 * MIB)
         try:
             await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            (decoder,) = [p for p in descendants(os.getpid()) if _is_decoder(p)]
+            (decoder,) = _own_decoders()
             work = asyncio.create_task(decoders.decode((slow,), cost, Priority.ROUTINE, **options))
             idle = cpu_seconds(decoder)
             await asyncio.to_thread(eventually, lambda: cpu_seconds(decoder) > idle)
@@ -259,7 +259,7 @@ def test_an_idle_decoder_that_was_killed_is_replaced() -> None:
         options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
         try:
             await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            (decoder,) = [p for p in descendants(os.getpid()) if _is_decoder(p)]
+            (decoder,) = _own_decoders()
             os.kill(decoder, signal.SIGKILL)
             # Pebble takes such a pool for broken as soon as it looks.
             await asyncio.sleep(0.3)
@@ -277,6 +277,7 @@ def test_a_file_that_may_never_fit_is_refused_and_one_that_fits_later_waits() ->
 
     assert isinstance(too_small[0], FileTooCostly)
     assert isinstance(enough[0], np.ndarray)
+    assert isinstance(enough[1], NotAnImage)
     assert isinstance(enough[2], np.ndarray)
 
 
@@ -291,9 +292,13 @@ def test_the_budget_is_what_the_cgroup_leaves(tmp_path: Path) -> None:
     assert budget_of("1000") == 0
 
 
-def _is_decoder(pid: int) -> bool:
-    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return "forkserver" in Path(f"/proc/{parent}/cmdline").read_text()
+def _own_decoders() -> list[int]:
+    """The decoders of this process, and not those of a service that it has started."""
+    return [pid for pid in descendants(os.getpid()) if _parent(_parent(pid)) == os.getpid()]
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _metrics(service: Process) -> str:
