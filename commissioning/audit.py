@@ -39,7 +39,9 @@ def audit_shortcuts(labelled: LabelledImages, measured: Measured) -> Mapping[str
 def _predicts(clue: NDArray[np.generic], labelled: LabelledImages) -> Interval:
     numbers = _as_numbers(clue)
     prepare = StandardScaler() if numbers is not None else OneHotEncoder(handle_unknown="ignore")
-    model = make_pipeline(prepare, LogisticRegression(class_weight="balanced", max_iter=1000))
+    model = make_pipeline(
+        prepare, LogisticRegression(class_weight="balanced", solver="newton-cholesky")
+    )
     probabilities = cross_val_predict(
         model,
         clue if numbers is None else numbers,

@@ -240,8 +240,8 @@ def _card(manifest: ModelManifest, site: Site, trial: Trial) -> str:
             f"- Change: {site.change}; features: {site.features}.",
             f"- Site: {counts}, of {site.patients} patients, "
             f"{site.commissioned_at:%d %B %Y}. Label table {site.labels_digest}.",
-            "- Figures come from patients outside every choice (nested cross-validation by patient),",
-            "  with 95 % intervals from a bootstrap over patients. They speak of this site alone.",
+            "- Figures come from patients outside every choice (nested cross-validation),",
+            "  95 % intervals from a bootstrap over patients. They speak of this site alone.",
             "- Findings that the site did not show are not answered.",
             "",
         ]

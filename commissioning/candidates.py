@@ -229,7 +229,7 @@ def _local_head(
 
     def layer(index: NDArray[np.int64], penalty: float) -> Weights:
         centre, scale = embedding[index].mean(0), embedding[index].std(0) + 1e-6
-        model = LogisticRegression(C=penalty, class_weight="balanced", max_iter=2000)
+        model = LogisticRegression(C=penalty, class_weight="balanced", solver="newton-cholesky")
         model.fit((embedding[index] - centre) / scale, classes[index])
         weights, bias = model.coef_ / scale, model.intercept_
         if len(weights) == 1:  # One line for two classes.

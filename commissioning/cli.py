@@ -35,7 +35,7 @@ def run(
     floor: Annotated[float, typer.Option(help="Least lower end of the accuracy.")] = 0.85,
     workdir: Annotated[Path | None, typer.Option(help="For measurements and the report.")] = None,
 ) -> None:
-    """Judge a model on labelled images of your own, and write a version for your site if it earns one.
+    """Judge a model on labelled images of your own, and write a version if it earns one.
 
     Exit status: 0 fit or refer only, 3 not fit, 1 the input cannot be used.
     """

@@ -32,7 +32,8 @@ class Measured:
     float32 (n, classes of the model); ``ood_score`` (n,), zero where the model has none;
     ``pooled`` (n, channels), the input of the last layer, no channels where it has none;
     ``embedding`` (n, d). ``border`` (n, 4 * 8) are gray means along the outer sixteenth, ``shape``
-    (n, 2) rows and columns of the file. ``good`` (n,) says whether the quality gate lets the image through.
+    (n, 2) rows and columns of the file. ``good`` (n,) says whether the quality gate lets the image
+    through.
     """
 
     digest: NDArray[np.str_]

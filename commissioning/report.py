@@ -84,7 +84,7 @@ def _tables(case: Case) -> list[Table]:
     for j, name in enumerate(names):
         made = int((called == j).sum())
         right = int(((called == j) & (classes == j)).sum())
-        share = f"{right / made:.0%}" if made else "–"
+        share = f"{right / made:.0%}" if made else "none"
         calls.append([name, str(made), str(right), share, f"{(classes == j).mean():.0%}"])
     tried = [
         [name, _said(r.auroc), _said(r.accuracy, percent=True), f"{r.answered:.0%}"]
@@ -277,6 +277,6 @@ def _png(picture: NDArray[np.uint8]) -> bytes:
 
 def _said(value: Interval, *, percent: bool = False) -> str:
     if not np.isfinite(value[0]):
-        return "–"
+        return "none"
     form = ".0%" if percent else ".2f"
     return f"{value[0]:{form}} ({value[1]:{form}} to {value[2]:{form}})"

@@ -96,11 +96,14 @@ def interval(
 ) -> Interval:
     """A statistic of image indices with its interval, drawing patients with replacement.
 
+    A statistic that is not a number on a draw is left out of the interval.
+
     Source: Efron and Tibshirani 1993, percentile interval.
     """
     n = len(patients)
-    draws = [statistic(index) for index in _redraws(patients)]
-    lower, upper = np.nanpercentile(draws, [2.5, 97.5]) if draws else (np.nan, np.nan)
+    draws = np.array([statistic(index) for index in _redraws(patients)])
+    draws = draws[np.isfinite(draws)]
+    lower, upper = np.percentile(draws, [2.5, 97.5]) if len(draws) else (np.nan, np.nan)
     return statistic(np.arange(n)), float(lower), float(upper)
 
 

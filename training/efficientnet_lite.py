@@ -27,8 +27,18 @@ _STAGES = (
 )
 _HEAD_FILTERS = 1280
 _EPSILON = 1e-3
-LAST_AT_A_SIXTEENTH = "block_11_add"
-"""The layer whose output is the last at a sixteenth of the image's size: 112 channels."""
+_ENDS = {
+    "stem_conv": "_conv_stem",
+    "stem_bn": "_bn0",
+    "head_conv": "_conv_head",
+    "head_bn": "_bn1",
+}
+COMMISSIONING_LAYER = "block_11_bn2"
+"""The layer whose 192 channels, at a thirty-second of the image's size, a site's own head sees.
+
+Of the layers tried on adults of NIH its mean gave a head on 200
+patients the best AUROC; later layers know more of ImageNet and less of gray.
+"""
 
 
 def efficientnet_lite0(image: keras.KerasTensor) -> keras.Model:
