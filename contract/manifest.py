@@ -136,6 +136,29 @@ class Variant(_Frozen):
     runtime: str
 
 
+class Site(_Frozen):
+    """A hospital that the bundle was commissioned at, on its own labelled images.
+
+    ``change`` says what was made of version ``base_version`` on which frozen ``features``;
+    ``images`` counts each finding. ``auroc`` and ``accuracy`` (of what is answered) are value, lower
+    and upper end of a 95 % interval, from patients outside every choice; ``answered`` is the share
+    that was not referred. Where the verdict is "refer only", every image is referred.
+    """
+
+    name: str
+    commissioned_at: datetime
+    base_version: int
+    features: str
+    change: str
+    verdict: Literal["fit to answer here", "refer only"]
+    images: dict[Label, int]
+    patients: int
+    auroc: tuple[float, float, float]
+    accuracy: tuple[float, float, float]
+    answered: float
+    labels_digest: str
+
+
 class BundleManifest(_Frozen):
     """What the manifests of all kinds of bundle have. ``caveats`` are for who reads its figures."""
 
@@ -189,6 +212,7 @@ class ModelManifest(BundleManifest):
     out_of_distribution: OutOfDistribution | None = None
     golden_digest: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
     variants: tuple[Variant, ...] = ()
+    site: Site | None = None
 
     @model_validator(mode="after")
     def _labels_are_unique(self) -> Self:

@@ -15,5 +15,6 @@ compile serve.txt pyproject.toml --extra serve
 compile serve-gpu.txt pyproject.toml --extra serve-gpu
 compile train.txt pyproject.toml --extra export
 compile gateway.txt pyproject.toml --extra gateway
-compile dev.txt pyproject.toml --extra serve --extra export --extra gateway --group dev
+compile commission.txt pyproject.toml --extra commission
+compile dev.txt pyproject.toml --extra serve --extra export --extra gateway --extra commission --group dev
 compile bench.txt pyproject.toml --extra serve --group bench

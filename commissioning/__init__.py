@@ -1,0 +1,1 @@
+"""Acceptance testing of a model on a hospital's own labelled images."""

@@ -1,0 +1,5 @@
+"""``python -m commissioning``."""
+
+from commissioning.cli import app
+
+app()

@@ -1,0 +1,213 @@
+"""The trial: every candidate on patients outside all of its choices, and the verdict."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+from scipy.stats import rankdata
+from sklearn.model_selection import StratifiedGroupKFold
+
+from commissioning.candidates import Fitted, Shipped, fit
+from commissioning.labels import LabelledImages
+from commissioning.measure import Measured
+
+OUTER_FOLDS = 5
+REDRAWS = 1000
+MARGIN = 0.02
+"""A simpler candidate is taken whose AUROC is surely not lower than the best one's by more."""
+RANKS_BADLY = 0.35
+RANKS_AT_ALL = 0.65
+
+Verdict = Literal["fit to answer here", "refer only", "not fit"]
+Array = NDArray[np.float64]
+Interval = tuple[float, float, float]
+"""Value, lower and upper end of the 95 % interval from a bootstrap over patients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a candidate said of patients that it had not met.
+
+    ``probabilities`` float64 (n, classes). ``called`` int64 (n,): the class, or -1 for a referral.
+    """
+
+    name: str
+    probabilities: Array
+    called: NDArray[np.int64]
+    auroc: Interval
+    accuracy: Interval
+    answered: float
+
+    @property
+    def fit(self) -> Callable[[float, float], bool]:
+        """Whether both lower ends reach the floors, AUROC's and accuracy's."""
+        return lambda auroc, accuracy: self.auroc[1] >= auroc and self.accuracy[1] >= accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """All candidates, the one that was taken, fitted on every image, and the verdict on it."""
+
+    results: Mapping[str, Result]
+    chosen: str
+    fitted: Fitted
+    verdict: Verdict
+    why: str
+    swapped: bool
+
+
+def run_trial(
+    labelled: LabelledImages,
+    measured: Measured,
+    shipped: Shipped,
+    floors: tuple[float, float],
+    progress: Callable[[str], None],
+) -> Trial:
+    """Cross-validate by patient, choose, fit and judge.
+
+    Inside each outer fold a candidate chooses its penalty, its calibration and its operating
+    points by inner folds, so that no figure comes from a patient who had a say in it.
+
+    Args:
+        labelled: The images, none twice, at least ``FEWEST_OF_A_FINDING`` of each finding.
+        measured: What is known of each.
+        shipped: The model.
+        floors: The lower ends of AUROC and of the accuracy among the answered that are asked for.
+        progress: Is told which candidate is tried.
+    """
+    columns = [shipped.labels.index(name) for name in labelled.findings]
+    results = {}
+    for name in shipped.candidates:
+        progress(name)
+        results[name] = _outer(name, labelled, measured, shipped, columns, floors[1])
+    chosen = _simplest(results, labelled)
+    fitted = fit(chosen, measured, labelled.classes, labelled.patients, columns, shipped, floors[1])
+    as_shipped = results["as shipped"].auroc
+    swapped = as_shipped[0] < RANKS_BADLY and as_shipped[2] < 0.5
+    verdict, why = _judge(results[chosen], floors, swapped=swapped)
+    return Trial(results, chosen, fitted, verdict, why, swapped)
+
+
+def interval(
+    statistic: Callable[[NDArray[np.int64]], float], patients: NDArray[np.str_]
+) -> Interval:
+    """A statistic of image indices with its interval, drawing patients with replacement.
+
+    A statistic that is not a number on a draw is left out of the interval.
+
+    Source: Efron and Tibshirani 1993, percentile interval.
+    """
+    n = len(patients)
+    draws = np.array([statistic(index) for index in _redraws(patients)])
+    draws = draws[np.isfinite(draws)]
+    lower, upper = np.percentile(draws, [2.5, 97.5]) if len(draws) else (np.nan, np.nan)
+    return statistic(np.arange(n)), float(lower), float(upper)
+
+
+def macro_auroc(classes: NDArray[np.int64], probabilities: Array) -> float:
+    """The mean over the classes of one against the rest; not a number where a class lacks.
+
+    Source: Mann and Whitney 1947, the rank sum.
+    """
+    found = []
+    for column in range(probabilities.shape[1]):
+        truth = classes == column
+        if truth.all() or not truth.any():
+            return float("nan")
+        ranks = rankdata(probabilities[:, column])
+        positives = int(truth.sum())
+        above = ranks[truth].sum() - positives * (positives + 1) / 2
+        found.append(above / (positives * (len(truth) - positives)))
+    return float(np.mean(found))
+
+
+def call(probabilities: Array, points: tuple[float, ...]) -> NDArray[np.int64]:
+    """The most probable finding where it and no other is above its point, else -1."""
+    above = probabilities >= np.asarray(points)
+    best = probabilities.argmax(1)
+    clear = above.sum(1) == 1
+    return np.where(clear & above[np.arange(len(best)), best], best, -1)
+
+
+def _outer(
+    name: str,
+    labelled: LabelledImages,
+    measured: Measured,
+    shipped: Shipped,
+    columns: list[int],
+    floor: float,
+) -> Result:
+    classes, patients = labelled.classes, labelled.patients
+    probabilities = np.zeros((len(classes), len(columns)))
+    called = np.full(len(classes), -1)
+    folds = StratifiedGroupKFold(OUTER_FOLDS, shuffle=True, random_state=1)
+    for train, test in folds.split(classes, classes, patients):
+        some, seen = labelled.take(train), measured.take(train)
+        fitted = fit(name, seen, some.classes, some.patients, columns, shipped, floor)
+        probabilities[test] = softmax(fitted.logits(measured.take(test)), axis=1)
+        called[test] = call(probabilities[test], fitted.operating_points)
+    called[~measured.good] = -1
+    right = called == classes
+
+    def accuracy(index: NDArray[np.int64]) -> float:
+        answered = index[called[index] >= 0]
+        return float(right[answered].mean()) if len(answered) else float("nan")
+
+    return Result(
+        name,
+        probabilities,
+        called,
+        interval(lambda i: macro_auroc(classes[i], probabilities[i]), patients),
+        interval(accuracy, patients),
+        float((called >= 0).mean()),
+    )
+
+
+def _simplest(results: Mapping[str, Result], labelled: LabelledImages) -> str:
+    """The simplest candidate that is surely not worse than the best by more than the margin."""
+    classes = labelled.classes
+    best = max(results.values(), key=lambda result: result.auroc[0])
+    for name, result in results.items():
+
+        def difference(index: NDArray[np.int64], mine: Array = result.probabilities) -> float:
+            return macro_auroc(classes[index], mine[index]) - macro_auroc(
+                classes[index], best.probabilities[index]
+            )
+
+        if result is best or interval(difference, labelled.patients)[1] >= -MARGIN:
+            return name
+    return best.name  # pragma: no cover - the best is in the loop
+
+
+def _judge(result: Result, floors: tuple[float, float], *, swapped: bool) -> tuple[Verdict, str]:
+    auroc, accuracy = result.auroc, result.accuracy
+    if swapped:
+        return "not fit", (
+            "The shipped model ranks these images upside down: the labels are probably swapped. "
+            "Check which value stands for which finding."
+        )
+    said = (
+        f"AUROC {auroc[0]:.2f} ({auroc[1]:.2f} to {auroc[2]:.2f}), {accuracy[0]:.0%} "
+        f"({accuracy[1]:.0%} to {accuracy[2]:.0%}) of the {result.answered:.0%} answered are right"
+    )
+    if result.fit(*floors):
+        return "fit to answer here", f"{said}; both lower ends reach the floors."
+    if auroc[1] >= RANKS_AT_ALL:
+        return "refer only", (
+            f"{said}; floors are {floors[0]:.2f} and {floors[1]:.0%}. The model ranks this site's "
+            "images, but not surely enough to answer."
+        )
+    return "not fit", f"{said}; floors are {floors[0]:.2f} and {floors[1]:.0%}."
+
+
+def _redraws(patients: NDArray[np.str_]) -> list[NDArray[np.int64]]:
+    random = np.random.default_rng(0)
+    names, group = np.unique(patients, return_inverse=True)
+    members = [np.flatnonzero(group == i) for i in range(len(names))]
+    return [
+        np.concatenate([members[i] for i in random.integers(len(names), size=len(names))])
+        for _ in range(REDRAWS)
+    ]

@@ -1,0 +1,222 @@
+"""A site commissions a model through the command, with real graphs and drawn images."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from commissioning.cli import NOT_FIT, app
+from commissioning.commission import DEFAULT_BACKBONE
+from commissioning.graph import EMBEDDING, Backbone, measurement_graph
+from contract.golden import read_golden
+from contract.manifest import MODEL_FILE, read_manifest, read_verified_model
+from tests.bundles import SIZE, write_bundle
+
+Draw = Callable[[np.random.Generator, bool], NDArray[np.uint8]]
+CELLS = 4
+
+
+def _by_brightness(random: np.random.Generator, sick: bool) -> NDArray[np.uint8]:  # noqa: FBT001
+    """What the shipped model tells apart."""
+    level = (165 if sick else 90) + random.normal(0, 12)
+    return random.normal(level, 20, (SIZE, SIZE)).clip(0, 255).astype(np.uint8)
+
+
+def _by_place(random: np.random.Generator, sick: bool) -> NDArray[np.uint8]:  # noqa: FBT001
+    """What it does not: equally bright, with a patch on one side or on the other."""
+    image = random.normal(110, 20, (SIZE, SIZE))
+    side = slice(4, 12) if sick else slice(20, 28)
+    image[8:24, side] += random.normal(60, 25)
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def _site(
+    folder: Path, draw: Draw, patients: int, finding: Callable[[int], str] | None = None
+) -> Path:
+    """Two images of each patient and the table of their findings."""
+    random = np.random.default_rng(7)
+    folder.mkdir()
+    with (folder / "labels.csv").open("w", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["path", "finding", "patient", "view"])
+        for i in range(2 * patients):
+            patient = i // 2
+            name, sick = f"{i}.png", patient % 2 == 1
+            Image.fromarray(draw(random, sick)).save(folder / name)
+            truth = finding(patient) if finding else ("pneumonia" if sick else "normal")
+            table.writerow([name, truth, f"p{patient}", "AP" if random.random() < 0.5 else "PA"])
+    return folder
+
+
+@pytest.fixture
+def backbone(tmp_path: Path) -> Path:
+    """A feature graph with a pooled embedding: the means of four by four cells."""
+    nodes = [
+        helper.make_node("AveragePool", ["pixels"], ["cells"], kernel_shape=[SIZE // CELLS] * 2,
+                         strides=[SIZE // CELLS] * 2),
+        helper.make_node("Reshape", ["cells", "flat"], ["embedding"]),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        "cells",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 1, SIZE, SIZE])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", CELLS * CELLS])],
+        [numpy_helper.from_array(np.array([-1, CELLS * CELLS], np.int64), "flat")],
+    )
+    file = tmp_path / "cells.onnx"
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, file)
+    return file
+
+
+def _commission(models: Path, site: Path, backbone: Path, *more: str) -> Result:
+    arguments = [
+        "--model",
+        "tiny",
+        "--models",
+        str(models),
+        "--images",
+        str(site),
+        "--site",
+        "Here",
+    ]
+    arguments += ["--labels", str(site / "labels.csv"), "--workdir", str(site / "report")]
+    arguments += ["--backbone", str(backbone), "--scale", "255", *more]
+    return CliRunner().invoke(app, arguments)
+
+
+def test_a_site_that_the_model_reads_keeps_it_as_shipped(tmp_path: Path, backbone: Path) -> None:
+    write_bundle(tmp_path / "models")
+    site = _site(tmp_path / "site", _by_brightness, patients=80)
+
+    done = _commission(tmp_path / "models", site, backbone)
+
+    assert done.exit_code == 0, done.output
+    manifest = read_manifest(tmp_path / "models" / "tiny" / "2")
+    assert manifest.site is not None
+    assert (manifest.site.change, manifest.site.verdict) == ("as shipped", "fit to answer here")
+
+
+def test_a_site_that_it_does_not_read_gets_a_head_of_its_own(
+    tmp_path: Path, backbone: Path
+) -> None:
+    write_bundle(tmp_path / "models", ood_limit=1.5)
+    site = _site(tmp_path / "site", _by_place, patients=80)
+
+    done = _commission(tmp_path / "models", site, backbone)
+
+    assert done.exit_code == 0, done.output
+    bundle = tmp_path / "models" / "tiny" / "2"
+    manifest = read_manifest(bundle)
+    assert manifest.site is not None
+    assert manifest.site.change == "local head"
+    assert manifest.site.images == {"normal": 80, "pneumonia": 80}
+    session = onnxruntime.InferenceSession(read_verified_model(bundle, manifest))
+    assert {o.name for o in session.get_outputs()} == {o.name for o in manifest.signature.outputs}
+    random = np.random.default_rng(99)
+    images = np.stack([_by_place(random, sick)[..., np.newaxis] for sick in (False, True) * 20])
+    probabilities, maps, logits, scores = session.run(
+        ["probabilities", "activation_map", "logits", "ood_score"], {"image": images}
+    )
+    assert (probabilities.argmax(1) == np.tile([0, 1], 20)).mean() >= 0.9
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)), logits, atol=1e-4)
+    assert (scores <= 1).mean() >= 0.8
+    noise = random.integers(0, 255, (1, SIZE, SIZE, 1)).astype(np.uint8) // 200 * 255
+    assert session.run(["ood_score"], {"image": noise.astype(np.uint8)})[0][0] > 1
+    assert (site / "report" / "report.html").read_text().count("FIT TO ANSWER HERE") == 1
+    assert (site / "report" / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_random_labels_are_not_fit(tmp_path: Path, backbone: Path) -> None:
+    write_bundle(tmp_path / "models")
+    random = np.random.default_rng(3)
+    truth = random.permutation(["normal", "pneumonia"] * 40)
+    site = _site(tmp_path / "site", _by_brightness, 80, lambda patient: str(truth[patient]))
+
+    done = _commission(tmp_path / "models", site, backbone)
+
+    assert done.exit_code == NOT_FIT, done.output
+    assert not (tmp_path / "models" / "tiny" / "2").exists()
+
+
+def test_swapped_labels_are_named_and_nothing_is_written(tmp_path: Path, backbone: Path) -> None:
+    write_bundle(tmp_path / "models")
+    swapped = ("pneumonia", "normal")
+    site = _site(tmp_path / "site", _by_brightness, 80, lambda patient: swapped[patient % 2])
+
+    done = _commission(tmp_path / "models", site, backbone)
+
+    assert done.exit_code == NOT_FIT, done.output
+    assert "swapped" in " ".join(done.output.split())
+    assert not (tmp_path / "models" / "tiny" / "2").exists()
+
+
+def test_twenty_images_are_too_few_and_it_says_how_many_more(
+    tmp_path: Path, backbone: Path
+) -> None:
+    write_bundle(tmp_path / "models")
+    site = _site(tmp_path / "site", _by_brightness, patients=10)
+
+    done = _commission(tmp_path / "models", site, backbone)
+
+    assert done.exit_code == 1
+    assert "20 more normal, 20 more pneumonia" in " ".join(done.output.split())
+
+
+def test_an_interrupted_run_measures_no_image_twice(tmp_path: Path, backbone: Path) -> None:
+    write_bundle(tmp_path / "models")
+    site = _site(tmp_path / "site", _by_brightness, patients=40)
+    _commission(tmp_path / "models", site, backbone)
+    chunks = {file: file.stat().st_mtime_ns for file in (site / "report" / "measured").iterdir()}
+
+    _commission(tmp_path / "models", site, backbone)
+
+    assert len(chunks) == 2
+    assert chunks == {
+        file: file.stat().st_mtime_ns for file in (site / "report" / "measured").iterdir()
+    }
+
+
+def test_a_second_commissioning_starts_from_the_shipped_version(
+    tmp_path: Path, backbone: Path
+) -> None:
+    write_bundle(tmp_path / "models")
+    site = _site(tmp_path / "site", _by_brightness, patients=40)
+    _commission(tmp_path / "models", site, backbone)
+
+    done = _commission(tmp_path / "models", site, backbone)
+
+    third = read_manifest(tmp_path / "models" / "tiny" / "3")
+    assert done.exit_code == 0
+    assert third.site is not None
+    assert third.site.base_version == 1
+    assert "Earlier commissioning" in (site / "report" / "report.html").read_text()
+
+
+def test_the_shipped_features_merge_into_a_shipped_model() -> None:
+    bundle = Path("models/xray-infection/1")
+    features = onnx.load(DEFAULT_BACKBONE)
+    merged = measurement_graph(onnx.load(bundle / MODEL_FILE), Backbone(features))
+    golden = read_golden(bundle, read_manifest(bundle))
+    assert golden is not None
+    session = onnxruntime.InferenceSession(merged.SerializeToString())
+    alone = onnxruntime.InferenceSession(features.SerializeToString())
+
+    embedding, probabilities = session.run([EMBEDDING, "probabilities"], {"image": golden.images})
+
+    np.testing.assert_allclose(probabilities, golden.probabilities["fp32"], atol=1e-4)
+    side = alone.get_inputs()[0].shape[1]
+    resized = np.stack(
+        [np.asarray(Image.fromarray(i[..., 0]).resize((side, side), Image.Resampling.BILINEAR))
+         for i in golden.images]
+    )  # fmt: skip
+    expected = alone.run(None, {"image": np.float32(resized)[..., np.newaxis]})[0].mean((1, 2))
+    assert np.corrcoef(embedding.ravel(), expected.ravel())[0, 1] > 0.99
