@@ -104,7 +104,8 @@ def measure_parity(
             f"Runtime; {TOLERANCE:.0e} is allowed. Nothing was written."
         )
     if OOD_SCORE in expected:
-        scores = np.abs(found[OOD_SCORE] / expected[OOD_SCORE] - 1).max()
+        apart = np.abs(found[OOD_SCORE] - expected[OOD_SCORE])
+        scores = (apart / np.maximum(expected[OOD_SCORE], 1)).max()
         if not scores <= SCORE_TOLERANCE:
             raise ParityError(
                 f"Over {len(images)} images {OOD_SCORE} differs by {scores:.2%} between Keras and "

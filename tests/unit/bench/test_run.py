@@ -26,13 +26,13 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_run_measures_writes_and_goes_on_where_it_was(models: Path, tmp_path: Path) -> None:
     file, said = tmp_path / "results.json", list[str]()
-    plan = Plan(1, 0.2, 0.1, ("pneumoscope", "fastapi-pillow", "fastapi-ours"), models)
+    plan = Plan(1, 0.2, 0.1, ("pneumoscope", "fastapi-ours"), models)
 
     found = measure(plan, file, said.append)
 
     assert {key for visits in found.visits for key in visits} == {
         f"{server} {body}"
-        for server in ("pneumoscope", "fastapi-pillow", "fastapi-ours")
+        for server in ("pneumoscope", "fastapi-ours")
         for body in ("raw", "multipart")
     }
     ours, peer = found.visits[0]["pneumoscope raw"], found.visits[0]["fastapi-ours raw"]

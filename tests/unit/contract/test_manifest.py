@@ -237,6 +237,6 @@ def test_an_input_of_another_size_is_a_mismatch(manifest: ModelManifest) -> None
     ("modalities", "reads"), [(("CT",), False), (("CR", "OT"), True), (("CT", "DX"), True)]
 )
 def test_a_model_reads_radiographs_where_it_takes_one_of_their_modalities(
-    modalities: tuple[str, ...], *, reads: bool
+    manifest: ModelManifest, modalities: tuple[str, ...], *, reads: bool
 ) -> None:
-    assert manifest().model_copy(update={"modalities": modalities}).reads_radiographs == reads
+    assert manifest.model_copy(update={"modalities": modalities}).reads_radiographs == reads
