@@ -12,6 +12,7 @@ from contract.quality import Quality
 Reason = Literal[
     "uncertain",
     "out_of_distribution",
+    "no_evidence",
     "quality.exposure",
     "quality.contrast",
     "quality.sharpness",
@@ -61,8 +62,11 @@ def decide(
     *,
     quality: Quality | None = None,
     familiarity: Familiarity | None = None,
+    evidenced: bool = True,
 ) -> Decision:
-    """Answer where exactly one operating point is met on a good and familiar image, else refer.
+    """Answer with the most probable finding where it, and no other, reaches its operating point.
+
+    Everything else is referred, and so is every image that is poor or unlike the training images.
 
     The operating points may leave a gap between two findings (neither is met) or overlap (both
     are met); either way the model has not made up its mind, and a person should. On an image that
@@ -75,15 +79,19 @@ def decide(
             They are compared in single precision, the precision of the probabilities.
         quality: The image's checks; None where the model has no limits.
         familiarity: The image's; None where the model does not say.
+        evidenced: Whether the model was shown to tell its findings apart where it is used.
     """
     present = tuple(
         bool(np.float32(p) >= np.float32(t))
         for p, t in zip(probabilities, operating_points, strict=True)
     )
     reasons = _doubts(quality, familiarity)
-    if sum(present) != 1:
+    if not evidenced:
+        reasons += ("no_evidence",)
+    likeliest = int(np.argmax(probabilities))
+    if sum(present) != 1 or not present[likeliest]:
         reasons += ("uncertain",)
-    label = None if reasons else labels[present.index(True)]
+    label = None if reasons else labels[likeliest]
     return Decision(present=present, label=label, reasons=reasons)
 
 

@@ -239,6 +239,11 @@ class ModelManifest(BundleManifest):
         return tuple(finding.label for finding in self.findings)
 
     @property
+    def answers(self) -> bool:
+        """Whether the model may answer where it is used; else it refers every image."""
+        return self.site is None or self.site.verdict != "refer only"
+
+    @property
     def operating_points(self) -> tuple[float, ...]:
         """The operating points, in output order."""
         return tuple(finding.operating_point for finding in self.findings)

@@ -187,6 +187,7 @@ class ImageTask:
             manifest.operating_points,
             quality=quality,
             familiarity=familiarity,
+            evidenced=manifest.answers,
         )
         drawn = self.options.heatmap
         heatmap = _heatmap(manifest, output, decision, lungs, rows, columns) if drawn else None

@@ -49,6 +49,19 @@ def test_a_probability_at_its_operating_point_meets_it() -> None:
     assert decide(LABELS, [0.2, probability], [0.9, 0.8]).label == "pneumonia"
 
 
+def test_a_finding_above_its_point_but_not_the_most_probable_is_referred() -> None:
+    decision = decide(("normal", "pneumonia", "covid-19"), [0.43, 0.27, 0.30], [0.6, 0.5, 0.2])
+
+    assert (decision.label, decision.reasons) == (None, ("uncertain",))
+    assert decision.present == (False, False, True)
+
+
+def test_a_model_without_evidence_for_where_it_is_used_refers() -> None:
+    decision = decide(LABELS, [0.1, 0.9], [0.6, 0.8], evidenced=False)
+
+    assert (decision.label, decision.reasons) == (None, ("no_evidence",))
+
+
 def test_a_probability_without_an_operating_point_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="shorter"):
         decide(LABELS, [0.2, 0.8], [0.5])
