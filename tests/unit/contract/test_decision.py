@@ -109,4 +109,4 @@ def test_every_reason_is_told() -> None:
 def test_every_check_has_a_reason_of_its_own() -> None:
     checks = {f"quality.{name}" for name in get_args(CheckName)}
 
-    assert set(get_args(Reason)) == {"uncertain", "out_of_distribution"} | checks
+    assert set(get_args(Reason)) == {"uncertain", "out_of_distribution", "no_evidence"} | checks
