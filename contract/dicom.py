@@ -51,14 +51,7 @@ def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, Dico
         Gray pixels, uint8 or uint16 as in ``Radiograph``, and the facts.
 
     Raises:
-        CorruptImage: Truncated or damaged.
-        PixelDataMismatch: The pixel data and its header do not agree.
-        NoPixelData: The object is no image.
-        UnsupportedTransferSyntax: No decoder is registered for the encoding.
-        UnsupportedFormat: A retired photometric interpretation or an indirect palette.
-        FrameOutOfRange: There is no such frame.
-        TooManyPixels: The header claims more than the budget.
-        TooExpensive: A codestream claims more than a file may.
+        ImageError: As ``contract.radiograph.decode``.
         MemoryError: The machine has less memory left than the budget takes.
     """
     silence_imaging_libraries()

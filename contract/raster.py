@@ -76,9 +76,7 @@ def read_raster(
         Gray pixels, uint8 or uint16 as in ``Radiograph``, turned as EXIF says.
 
     Raises:
-        CorruptImage: Truncated or damaged.
-        PixelDataMismatch: Floating-point samples that are no numbers.
-        UnsupportedFormat: A sample layout or JPEG process that is not decoded.
+        ImageError: As ``contract.radiograph.decode``.
         MemoryError: The machine has less memory left than the budget takes.
     """
     silence_imaging_libraries()
