@@ -19,9 +19,10 @@ from service.logs import Logger, silence_quoting_libraries
 from service.settings import Settings
 
 LINGER_S = 0.5
-# Above the slowest load of all models, also on a machine that does much else: a worker that is
-# taken for hung is killed.
-HEALTH_CHECK_S = 300
+# Above the slowest load of all models, after which a replacement must be ready. The parent waits as
+# long for the answer of a worker that has just died, and takes no signal meanwhile: so it must
+# also stay below the grace period of a stop.
+HEALTH_CHECK_S = 30
 BACKLOG = 2048
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 

@@ -377,8 +377,10 @@ def test_refused_images_leave_no_memory_behind(models: Path, body: bytes, status
 def test_neither_names_nor_values_of_a_patient_reach_the_log(models: Path) -> None:
     with process(models) as service:
         parts = [("file", ("doe-jane.dcm", b"\0" * 128 + b"DICM" + b"doe-jane"))]
-        httpx.post(f"{service.url}/predict?model=doe-jane", files=parts, trust_env=False)
-        httpx.post(f"{service.url}/predict", files=parts, trust_env=False)
+        httpx.post(
+            f"{service.url}/predict?model=doe-jane", files=parts, timeout=60, trust_env=False
+        )
+        httpx.post(f"{service.url}/predict", files=parts, timeout=60, trust_env=False)
         httpx.get(f"{service.url}/doe-jane", trust_env=False)
         eventually(lambda: len(service.events("request")) == 3)
 
