@@ -3,7 +3,7 @@ import json
 
 from playwright.sync_api import Response
 
-from service.routes.page import DIST
+from service.routes.page import BUILT
 from tests.e2e.desk import Desk
 from tests.e2e.images import PATIENT_ID, chest_dicom
 
@@ -67,7 +67,7 @@ def test_the_first_load_is_light_and_quick(desk: Desk) -> None:
 
 
 def test_the_whole_page_with_every_decoder_is_light() -> None:
-    files = [file for file in (DIST / "assets").iterdir() if file.is_file()]
+    files = [file for file in (BUILT / "assets").iterdir() if file.is_file()]
 
     weight = sum(len(gzip.compress(file.read_bytes())) for file in files)
 

@@ -69,6 +69,9 @@ export default defineConfig({
   base: "./",
   plugins: [recordSources],
   build: {
+    // The service serves it from its package.
+    outDir: "../service/page",
+    emptyOutDir: true,
     target: ["chrome123", "firefox121", "safari17.5"],
     // A data: address would need a wider Content-Security-Policy.
     assetsInlineLimit: 0,

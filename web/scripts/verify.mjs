@@ -28,9 +28,12 @@ function differences(committed, made) {
 
 try {
   const types = join(scratch, "schema.d.ts");
-  run("openapi-typescript", "../../openapi.yaml", "--output", types, "--alphabetize");
-  run("vite", "build", "--outDir", join(scratch, "dist"), "--logLevel", "error");
-  const stale = differences(contents(join(web, "dist")), contents(join(scratch, "dist")));
+  run("openapi-typescript", "../openapi.yaml", "--output", types, "--alphabetize");
+  run("vite", "build", "--outDir", join(scratch, "page"), "--emptyOutDir", "--logLevel", "error");
+  const stale = differences(
+    contents(join(web, "..", "service", "page")),
+    contents(join(scratch, "page")),
+  );
   const committed = readFileSync(join(web, "src", "api", "schema.d.ts"));
   if (!committed.equals(readFileSync(types))) stale.push("src/api/schema.d.ts: npm run generate");
   for (const name of stale) console.error(`not current: ${name}`);
