@@ -159,6 +159,8 @@ def test_the_keyboard_alone_reads_compares_and_explains(desk: Desk) -> None:
     desk.settle()
     assert readout.inner_text() != fitted
     page.keyboard.press("h")
+    assert desk.colours() > 0
+    page.keyboard.press("h")
     assert desk.colours() == 0
     page.keyboard.press("i")
     assert set(desk.grays()) != {0, 250}

@@ -108,12 +108,9 @@ def test_every_view_has_its_picture(desk: Desk, place: Callable[[str], Path], na
     assert all(file.stat().st_size > LEAST_BYTES for file in made.values())
 
 
-def test_the_viewer_is_pictured_without_its_heatmap(
-    desk: Desk, place: Callable[[str], Path]
-) -> None:
+def test_the_viewer_is_pictured_as_it_opens(desk: Desk, place: Callable[[str], Path]) -> None:
     desk.open()
     desk.read({"chest.png": as_png(synthetic_radiograph(1024, 900, 0.9))})
-    desk.page.get_by_role("button", name="Heatmap").click()
     desk.settle()
 
     file = place("viewer-desk-dark.png")

@@ -3,12 +3,14 @@ import type { Language } from "../strings";
 const TINY = 0.0005;
 
 /** A probability as a percentage; never a rounded 0 % or 100 %, which no model can mean. */
-export function percent(probability: number, language: Language): string {
+export function percent(probability: number, language: Language, digits = 1): string {
   const format = new Intl.NumberFormat(language, {
     style: "percent",
-    minimumFractionDigits: 1,
-    maximumFractionDigits: 1,
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
   });
+  // A share of counted images may well be all or none of them.
+  if (digits === 0) return format.format(probability);
   if (probability < TINY) return `< ${format.format(0.001)}`;
   if (probability > 1 - TINY) return `> ${format.format(0.999)}`;
   return format.format(probability);
@@ -17,7 +19,7 @@ export function percent(probability: number, language: Language): string {
 export const decimal = (value: number, language: Language, digits = 3): string =>
   new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
 
-const COUNT = /^(true|false)_(positives|negatives)$/;
+const COUNT = /^((true|false)_(positives|negatives)|images)$/;
 
 /** A measured figure: a count is a whole number, everything else has three places. */
 export function metricValue(name: string, value: number, language: Language): string {

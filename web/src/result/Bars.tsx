@@ -1,20 +1,35 @@
 import type { Finding } from "../api/types";
-import { useLanguage, useStrings } from "../app/context";
+import { useLanguage, usePage, useStrings } from "../app/context";
 import { percent } from "../app/format";
+import type { Answer } from "../reading/send";
+import { findingName } from "./words";
 
-/** One bar for each finding of the model, in its own order, with the operating point marked. */
-export function Bars({ findings }: { readonly findings: readonly Finding[] }) {
-  const { labels } = useStrings();
+/** One bar for each finding of the model, in its own order, with the threshold for calling marked. */
+export function Bars({ answer }: { readonly answer: Answer }) {
+  const strings = useStrings();
+  const { findings } = answer.image;
   return (
     <ul class="bars">
       {findings.map((finding) => (
-        <Bar key={finding.label} finding={finding} name={labels[finding.label] ?? finding.label} />
+        <Bar
+          key={finding.label}
+          finding={finding}
+          name={findingName(finding.label, findings, strings)}
+          hasHeat={answer.heatmap?.label === finding.label}
+        />
       ))}
     </ul>
   );
 }
 
-function Bar({ finding, name }: { readonly finding: Finding; readonly name: string }) {
+interface BarProps {
+  readonly finding: Finding;
+  readonly name: string;
+  readonly hasHeat: boolean;
+}
+
+function Bar({ finding, name, hasHeat }: BarProps) {
+  const { viewer } = usePage();
   const { result } = useStrings();
   const language = useLanguage();
   const probability = percent(finding.probability, language);
@@ -38,6 +53,18 @@ function Bar({ finding, name }: { readonly finding: Finding; readonly name: stri
       <span class="bar-note" aria-hidden="true">
         {result.operatingPoint} <span class="number">{point}</span>
       </span>
+      {hasHeat && (
+        <button
+          type="button"
+          class="bar-heat"
+          aria-label={result.heatFor(name)}
+          title={result.heatFor(name)}
+          aria-pressed={viewer.heatOn.value}
+          onClick={() => {
+            viewer.heatOn.value = !viewer.heatOn.value;
+          }}
+        />
+      )}
     </li>
   );
 }

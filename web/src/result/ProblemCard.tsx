@@ -2,6 +2,12 @@ import { usePage, useSession, useStrings } from "../app/context";
 import { Icon } from "../app/icons";
 import type { Problem } from "../reading/outcome";
 import type { Study } from "../session/study";
+import { KindOffer } from "./OtherKind";
+import { isLateral } from "./views";
+
+/** Whether the image was refused for its view. The service says so in its detail alone. */
+const isSideways = (study: Study, { detail }: Problem): boolean =>
+  isLateral(study.facts.value?.view) || /\blateral\b/i.test(detail ?? "");
 
 /** What went wrong in plain words, what to do, and what the service said exactly. */
 export function ProblemCard({
@@ -14,7 +20,9 @@ export function ProblemCard({
   const { problem: strings } = useStrings();
   const session = useSession();
   const { dialog } = usePage();
-  const [what, next] = strings.types[problem.type] ?? strings.unknown;
+  const isSide = problem.type === "unsuitable-image" && isSideways(study, problem);
+  const [what, next] = strings.types[isSide ? "page:lateral" : problem.type] ?? strings.unknown;
+  const asked = study.model.value ?? session.modelChoice.value ?? session.defaultModel.value;
   return (
     <div class="problem">
       <h3>
@@ -23,6 +31,9 @@ export function ProblemCard({
       <p class="problem-what">{what}</p>
       <h4>{strings.next}</h4>
       <p>{next}</p>
+      {problem.type === "unsuitable-image" && !isSide && asked && (
+        <KindOffer study={study} asked={asked} modality={study.facts.value?.modality ?? null} />
+      )}
       <div class="row">
         {problem.type === "unauthenticated" && (
           <button

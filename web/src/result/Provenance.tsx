@@ -11,7 +11,8 @@ export function Provenance({ answer }: { readonly answer: Answer }) {
   const strings = useStrings();
   const { result } = strings;
   const language = useLanguage();
-  const { model, timing_ms: timing, execution_provider: provider } = answer.body;
+  const { timing_ms: timing, execution_provider: provider } = answer.body;
+  const { model } = answer;
   const spent = result.timeHelp(
     milliseconds(timing.decode, language),
     milliseconds(timing.queue, language),

@@ -10,6 +10,7 @@ import { Decision } from "./Decision";
 import { ProblemCard } from "./ProblemCard";
 import { Provenance } from "./Provenance";
 import { Tip } from "./Tip";
+import { verdictOf } from "./verdict";
 
 /** What the model sees in the selected image, readable at a glance. */
 export function Result() {
@@ -30,31 +31,36 @@ function StudyResult({ study }: { readonly study: Study }) {
   const state = study.state.value;
   return (
     <>
-      <h2 class="result-file" title={study.path}>
-        {study.name}
-      </h2>
-      <div aria-live="polite" aria-atomic="true">
-        {state.kind === "done" && <Decision image={state.answer.image} />}
-        {state.kind === "failed" && <ProblemCard study={study} problem={state.problem} />}
+      <div class="result-head">
+        <h2 class="result-file" title={study.path}>
+          {study.name}
+        </h2>
+        <div aria-live="polite" aria-atomic="true">
+          {state.kind === "done" && <Decision study={study} answer={state.answer} />}
+          {state.kind === "failed" && <ProblemCard study={study} problem={state.problem} />}
+        </div>
+        {/* Outside the live region: a screen reader need not hear every percent. */}
+        {state.kind !== "done" && state.kind !== "failed" && (
+          <p class="pending">
+            {state.kind === "sending"
+              ? strings.state.sending(Math.round(state.share * 100))
+              : strings.state[state.kind]}
+          </p>
+        )}
       </div>
-      {/* Outside the live region: a screen reader need not hear every percent. */}
-      {state.kind !== "done" && state.kind !== "failed" && (
-        <p class="pending">
-          {state.kind === "sending"
-            ? strings.state.sending(Math.round(state.share * 100))
-            : strings.state[state.kind]}
-        </p>
-      )}
-      {state.kind === "done" && <Seen answer={state.answer} />}
-      <Facts key={study.id} study={study} />
-      {state.kind === "done" && <Origin answer={state.answer} />}
+      <div class="result-rest">
+        {state.kind === "done" && <Seen key={study.id} answer={state.answer} />}
+        <Facts key={study.id} study={study} />
+        {state.kind === "done" && <Origin answer={state.answer} />}
+      </div>
     </>
   );
 }
 
 function Seen({ answer }: { readonly answer: Answer }) {
   const { result } = useStrings();
-  const { quality, out_of_distribution: ood, findings } = answer.image;
+  const { quality, out_of_distribution: ood } = answer.image;
+  if (verdictOf(answer.image).kind === "refer") return <Muted answer={answer} />;
   return (
     <>
       <section class="block">
@@ -68,8 +74,25 @@ function Seen({ answer }: { readonly answer: Answer }) {
             ))}
           </Tip>
         </h3>
-        <Bars findings={findings} />
+        <Bars answer={answer} />
       </section>
+      {quality && <QualityChecks quality={quality} />}
+      {ood && <Likeness ood={ood} />}
+    </>
+  );
+}
+
+/** Of a referred image the numbers are closed until asked for, and never look like an answer. */
+function Muted({ answer }: { readonly answer: Answer }) {
+  const { result } = useStrings();
+  const { quality, out_of_distribution: ood } = answer.image;
+  return (
+    <>
+      <details class="block fold muted">
+        <summary>{result.mutedFindings}</summary>
+        <p class="quiet">{result.mutedNote}</p>
+        <Bars answer={answer} />
+      </details>
       {quality && <QualityChecks quality={quality} />}
       {ood && <Likeness ood={ood} />}
     </>

@@ -28,6 +28,8 @@ const answer = (label: string): Answer => ({
       },
     ],
   },
+  additions: {},
+  model: { name: "xray", version: 2, digest: "sha256:ab", intended_use: "Research only." },
   heatmap: null,
   lungs: null,
   asked: { model: null, frame: 1 },

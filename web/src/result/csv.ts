@@ -1,4 +1,5 @@
 import type { Study } from "../session/study";
+import { verdictOf } from "./verdict";
 
 /** Without it a spreadsheet takes the text for another encoding. */
 const BYTE_ORDER_MARK = "\uFEFF";
@@ -59,7 +60,8 @@ function rowOf(study: Study): Row | null {
     return { file: study.path, status: "error", problem: type, detail: detail ?? "" };
   }
   if (state.kind !== "done") return null;
-  const { body, image, asked } = state.answer;
+  const { body, image, asked, model } = state.answer;
+  const verdict = verdictOf(image);
   const findings = image.findings.flatMap(({ label, probability, operating_point, present }) => [
     [`probability_${label}`, probability],
     [`operating_point_${label}`, operating_point],
@@ -68,11 +70,11 @@ function rowOf(study: Study): Row | null {
   return {
     file: study.path,
     status: "ok",
-    decision: image.decision,
-    reasons: image.reasons.join(" "),
-    model: body.model.name,
-    version: body.model.version,
-    digest: body.model.digest,
+    decision: verdict.kind === "refer" ? "refer" : verdict.label,
+    reasons: verdict.kind === "refer" ? verdict.reasons.join(" ") : "",
+    model: model.name,
+    version: model.version,
+    digest: model.digest,
     execution_provider: body.execution_provider,
     frame: asked.frame,
     total_ms: body.timing_ms.total,

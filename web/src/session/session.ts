@@ -29,6 +29,8 @@ export class Session {
   readonly selected: Signal<Study | null> = signal<Study | null>(null);
   readonly models: Signal<readonly ModelDescription[] | null> = signal(null);
   readonly modelChoice: Signal<string | null> = signal<string | null>(null);
+  /** The service's model for an image that names no modality. */
+  readonly defaultModel: Signal<string | null> = signal<string | null>(null);
   readonly pause: Signal<Pause | null> = signal<Pause | null>(null);
   /** Why the models could not be loaded, where they could not. */
   readonly modelsProblem: Signal<Problem | null> = signal<Problem | null>(null);
@@ -84,8 +86,10 @@ export class Session {
     this.modelsProblem.value = null;
     try {
       const { data, error, response } = await this.parts.api.GET("/models");
-      if (data) this.models.value = data.models;
-      else this.modelsProblem.value = modelsProblemOf(error, response);
+      if (data) {
+        this.models.value = data.models;
+        this.defaultModel.value = data.default;
+      } else this.modelsProblem.value = modelsProblemOf(error, response);
     } catch {
       // The watch notices that the service is away, and this runs again when it is back.
       this.modelsProblem.value = UNREACHED;
@@ -156,11 +160,21 @@ export class Session {
   /** Choose a model; the selected study is read with it, the others when asked. */
   chooseModel(name: string | null): void {
     this.modelChoice.value = name;
+    if (this.selected.value) this.selected.value.model.value = null;
     if (this.selected.value) this.#read(this.selected.value);
   }
 
   readAllWithChoice(): void {
-    for (const study of this.studies.value) this.#read(study);
+    for (const study of this.studies.value) {
+      study.model.value = null;
+      this.#read(study);
+    }
+  }
+
+  /** Read one image with a model of its own. */
+  readWith(study: Study, model: string): void {
+    study.model.value = model;
+    this.#read(study);
   }
 
   readFrame(study: Study, frame: number): void {
@@ -171,7 +185,7 @@ export class Session {
   /** Whether a study's answer comes from another model than the chosen one. */
   isStale(study: Study): boolean {
     const state = study.state.value;
-    return state.kind === "done" && state.answer.asked.model !== this.modelChoice.value;
+    return state.kind === "done" && state.answer.asked.model !== this.#modelFor(study);
   }
 
   #read(study: Study): void {
@@ -183,11 +197,15 @@ export class Session {
   }
 
   #requestFor(study: Study) {
-    return { file: study.file, model: this.modelChoice.value, frame: study.frame.value };
+    return { file: study.file, model: this.#modelFor(study), frame: study.frame.value };
+  }
+
+  #modelFor(study: Study): string | null {
+    return study.model.value ?? this.modelChoice.value;
   }
 
   #key(study: Study): string {
-    return answerKey(this.modelChoice.value, study.frame.value);
+    return answerKey(this.#modelFor(study), study.frame.value);
   }
 
   #remember(study: Study, answer: Answer): void {

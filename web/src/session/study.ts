@@ -18,6 +18,8 @@ export interface Study {
   readonly thumbnail: Signal<string | "none" | null>;
   readonly facts: Signal<DicomFacts | null>;
   readonly frame: Signal<number>;
+  /** A model chosen for this image alone; null follows the choice for all. */
+  readonly model: Signal<string | null>;
   /** Answers by model and frame, so that going back to one costs nothing. */
   readonly answers: Map<string, Answer>;
 }
@@ -33,6 +35,7 @@ export function createStudy(id: number, { file, path, format }: IncomingFile): S
     thumbnail: signal<string | null>(null),
     facts: signal<DicomFacts | null>(null),
     frame: signal(1),
+    model: signal<string | null>(null),
     answers: new Map(),
   };
 }

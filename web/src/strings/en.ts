@@ -1,5 +1,9 @@
 const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
 
+/** Names as a sentence has them: "COVID-19 or pneumonia". */
+const either = (names: readonly string[]): string =>
+  names.length < 2 ? (names[0] ?? "") : `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
+
 /** Every word of the page. `Strings` is its shape; each other language must have all of it. */
 export const en = {
   name: "English",
@@ -100,25 +104,45 @@ export const en = {
     decision: "What the model sees",
     refer: "Refer to a reader",
     referLead: "The model does not decide on this image. A person should.",
+    lateralLead: "This is a lateral view. The models read frontal views only.",
     decided: (label: string) =>
-      `${label} is the only finding whose probability reaches its operating point.`,
+      `${label} is the most probable finding, and the only one above its threshold for calling.`,
+    negative: (names: readonly string[]) => `Not ${either(names)}`,
+    negativeLead: "Other disease is not judged.",
+    negativeBar: (names: readonly string[]) => `No ${either(names)}`,
+    rightLabel: "How often such a call was right",
+    right: (right: number, called: number, label: string) =>
+      `Of ${plural(called, "held-out image", "held-out images")} called “${label}”, ${right} ${right === 1 ? "was" : "were"}.`,
+    rightUnknown: "Not measured: the model's card does not say how often such a call was right.",
+    rightElsewhere: "Elsewhere it may be right less often.",
+    trainedOn: "Trained on",
+    mutedFindings: "Probabilities all the same",
+    mutedNote: "The image was referred: do not rely on these numbers.",
+    otherModel: (kind: string, model: string) => `It is ${kind}: read it with ${model}`,
+    isOther: "If the model does not fit the image:",
+    kinds: { CT: "a CT slice", XR: "a radiograph" } as Readonly<Record<string, string>>,
+    disagree: "The models disagree on this image",
+    saysModel: (model: string, word: string) => `${model}: ${word}`,
+    heatFor: (label: string) => `Show or hide the heatmap of ${label}`,
     why: "Why",
     findings: "Probabilities",
-    operatingPoint: "Operating point",
-    present: "reaches its operating point",
-    absent: "below its operating point",
+    operatingPoint: "Threshold for calling",
+    present: "reaches its threshold for calling",
+    absent: "below its threshold for calling",
     barText: (label: string, probability: string, point: string, state: string) =>
       `${label}: ${probability}, ${state} of ${point}`,
     meaning: "What do these numbers mean?",
     meaningText: [
       "The bar is the model's calibrated probability for this image: among images like those it was measured on, about that share had the finding.",
-      "The mark on the bar is the operating point: from there on the model calls the finding present. It was chosen on images that the model did not learn from.",
+      "The mark on the bar is the operating point, the threshold for calling: from there on the model calls the finding present. It was chosen on images that the model did not learn from.",
       "It is not this patient's risk. Where the disease is rarer or more common than in the measured images, the same number means less or more.",
     ],
     quality: "Image quality",
     qualityGood: "Good enough to read",
     qualityPoor: "Doubtful",
     qualityRange: (lower: string, upper: string) => `expected ${lower} to ${upper}`,
+    atMost: (upper: string) => `expected at most ${upper}`,
+    atLeast: (lower: string) => `expected at least ${lower}`,
     passed: "passed",
     failedCheck: "not passed",
     ood: "Likeness to the training images",
@@ -144,8 +168,11 @@ export const en = {
     printed: (when: string) => `Printed ${when}`,
   },
   reasons: {
-    uncertain: "No finding clearly stands alone: none or several reach their operating point.",
+    uncertain:
+      "No finding clearly stands alone: none or several reach their threshold for calling.",
     out_of_distribution: "The image is unlike those that the model was trained on.",
+    not_most_probable:
+      "The service called a finding, but another one is more probable. That is no decision.",
     quality: (check: string) => `The image quality is doubtful: ${check}.`,
     other: (code: string) => `The service gave the reason “${code}”.`,
   },
@@ -163,30 +190,44 @@ export const en = {
     framing: "cut off",
     lung_field: "both lungs in the picture",
   } as Readonly<Record<string, string>>,
-  /** What to do where a check was not passed, by its name and the limit that was left. */
+  /** What is wrong and what to do where a check was not passed, by its name and the limit that was left. */
   advice: {
-    exposure_lower:
-      "Too dark. Send it with its own window, or repeat it with the exposure corrected.",
-    exposure_upper:
-      "Too bright. Send it with its own window, or repeat it with the exposure corrected.",
-    contrast_lower: "Too flat. Narrow the window, or export it again with all its grays.",
-    sharpness_lower:
-      "Blurred. Send the original; if it is blurred too, repeat it with a shorter exposure time and held breath.",
-    noise_upper: "Noisy, so underexposed. Repeat it with more exposure.",
-    clipping_upper:
-      "Large parts are pure black or white. Export it again with a wider window, or repeat it with the exposure corrected.",
-    collimation_upper:
-      "Too much black frame. Crop it to the exposed field, or repeat it with the whole chest in the field.",
-    aspect_lower: "Too narrow for a whole image. Send it uncropped.",
-    aspect_upper: "Too wide for a whole image. Send it uncropped.",
-    resolution_lower: "Too few pixels. Send the original and no thumbnail.",
-    inversion_upper: "Looks like a negative. Send it with black and white swapped.",
-    rotation_upper: "Looks turned. Send it upright.",
-    framing_upper:
-      "Shows a part of the chest only. Send it uncropped, or repeat it with both lungs in the field.",
-    lung_field_lower:
-      "A part of the lungs is missing. Send it uncropped, or repeat it with both lungs in the field, from their tips to the angles at the diaphragm.",
-  } as Readonly<Record<string, string>>,
+    exposure_lower: [
+      "Too dark.",
+      "Send it with its own window, or repeat it with the exposure corrected.",
+    ],
+    exposure_upper: [
+      "Too bright.",
+      "Send it with its own window, or repeat it with the exposure corrected.",
+    ],
+    contrast_lower: ["Too flat.", "Narrow the window, or export it again with all its grays."],
+    sharpness_lower: [
+      "Blurred.",
+      "Send the original; if it is blurred too, repeat it with a shorter exposure time and held breath.",
+    ],
+    noise_upper: ["Noisy, so underexposed.", "Repeat it with more exposure."],
+    clipping_upper: [
+      "Large parts are pure black or white.",
+      "Export it again with a wider window, or repeat it with the exposure corrected.",
+    ],
+    collimation_upper: [
+      "Too much black frame.",
+      "Crop it to the exposed field, or repeat it with the whole chest in the field.",
+    ],
+    aspect_lower: ["Too narrow for a whole image.", "Send it uncropped."],
+    aspect_upper: ["Too wide for a whole image.", "Send it uncropped."],
+    resolution_lower: ["Too few pixels.", "Send the original and no thumbnail."],
+    inversion_upper: ["Looks like a negative.", "Send it with black and white swapped."],
+    rotation_upper: ["Looks turned.", "Send it upright."],
+    framing_upper: [
+      "Shows a part of the chest only.",
+      "Send it uncropped, or repeat it with both lungs in the field.",
+    ],
+    lung_field_lower: [
+      "Not all of both lungs is in the picture.",
+      "Send it uncropped, or repeat it with both lungs in the field, from their tips to the angles at the diaphragm.",
+    ],
+  } as Readonly<Record<string, readonly [string, string]>>,
   viewer: {
     label: "Viewer",
     help: "Arrow keys move the image, plus and minus zoom, Shift with arrow keys changes the window. Press question mark for all keys.",
@@ -219,6 +260,9 @@ export const en = {
     heatmap: "Heatmap",
     heatmapOf: (label: string) => `What speaks for ${label}`,
     heatmapNote: "Where the model looked. It does not outline disease.",
+    heatOutside: (share: string) =>
+      `Only ${share} of this heatmap lies inside the lungs: the model looked elsewhere. It explains no disease.`,
+    heatAnyway: "Show it all the same",
     lungs: "Lungs",
     lungsNote: "Blue line: the lungs as a small model sees them, perhaps wrongly.",
     insideLungs: (share: string) => `${share} of the heatmap lies inside.`,
@@ -327,7 +371,7 @@ export const en = {
     takes: "Takes",
     findings: "Findings",
     finding: "Finding",
-    operatingPoint: "Operating point",
+    operatingPoint: "Threshold for calling",
     rule: "How it was chosen",
     metrics: "Measured",
     metric: "Figure",
@@ -441,6 +485,10 @@ export const en = {
       "internal-error": [
         "Something went wrong in the service.",
         "Try again. If it happens again, give the operator the request number below.",
+      ],
+      "page:lateral": [
+        "This is a lateral view. The models read frontal views only.",
+        "Choose a frontal view (PA or AP) of the same study.",
       ],
       "page:broken": [
         "The connection broke while this file was sent.",

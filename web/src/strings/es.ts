@@ -6,6 +6,13 @@ const plural = (count: number, one: string, many: string) => `${count} ${count =
 const withinText = (label: string): string =>
   /^\p{Lu}{2}/u.test(label) ? label : label.charAt(0).toLowerCase() + label.slice(1);
 
+const either = (names: readonly string[]): string => {
+  const inText = names.map(withinText);
+  return inText.length < 2
+    ? (inText[0] ?? "")
+    : `${inText.slice(0, -1).join(", ")} o ${inText.at(-1)}`;
+};
+
 export const es: Strings = {
   name: "Español",
   research: "Solo para investigación. No apto para diagnóstico.",
@@ -105,24 +112,44 @@ export const es: Strings = {
     decision: "Lo que ve el modelo",
     refer: "Derivar a un especialista",
     referLead: "El modelo no decide sobre esta imagen. Debe hacerlo una persona.",
+    lateralLead: "Es una proyección lateral. Los modelos solo leen proyecciones frontales.",
     decided: (label) =>
-      `${label} es el único hallazgo cuya probabilidad alcanza su punto de operación.`,
+      `${label} es el hallazgo más probable, y el único por encima de su umbral para señalarlo.`,
+    negative: (names) => `Sin ${either(names)}`,
+    negativeLead: "No se valora ninguna otra enfermedad.",
+    negativeBar: (names) => `Sin ${either(names)}`,
+    rightLabel: "Cuántas veces acertó una respuesta así",
+    right: (right, called, label) =>
+      `De ${plural(called, "imagen reservada señalada", "imágenes reservadas señaladas")} como «${label}», ${right} lo ${right === 1 ? "era" : "eran"}.`,
+    rightUnknown: "Sin medir: la ficha del modelo no dice cuántas veces acertó una respuesta así.",
+    rightElsewhere: "En otro lugar puede acertar menos.",
+    trainedOn: "Entrenado con",
+    mutedFindings: "Ver de todos modos las probabilidades",
+    mutedNote: "La imagen se derivó: no se fíe de estos números.",
+    otherModel: (kind, model) => `Es ${kind}: leerla con ${model}`,
+    isOther: "Si el modelo no corresponde a la imagen:",
+    kinds: { CT: "un corte de TC", XR: "una radiografía" },
+    disagree: "Los modelos no coinciden en esta imagen",
+    saysModel: (model, word) => `${model}: ${word}`,
+    heatFor: (label) => `Mostrar u ocultar el mapa de calor de ${withinText(label)}`,
     why: "Por qué",
     findings: "Probabilidades",
-    operatingPoint: "Punto de operación",
-    present: "alcanza su punto de operación",
-    absent: "por debajo de su punto de operación",
+    operatingPoint: "Umbral para señalarlo",
+    present: "alcanza su umbral para señalarlo",
+    absent: "por debajo de su umbral para señalarlo",
     barText: (label, probability, point, state) => `${label}: ${probability}, ${state} de ${point}`,
     meaning: "¿Qué significan estos números?",
     meaningText: [
       "La barra es la probabilidad calibrada del modelo para esta imagen: entre imágenes como las que se midieron, aproximadamente esa proporción tenía el hallazgo.",
-      "La marca en la barra es el punto de operación: a partir de ahí el modelo considera presente el hallazgo. Se eligió con imágenes de las que el modelo no aprendió.",
+      "La marca en la barra es el punto de operación, el umbral para señalarlo: a partir de ahí el modelo considera presente el hallazgo. Se eligió con imágenes de las que el modelo no aprendió.",
       "No es el riesgo de este paciente. Donde la enfermedad sea más rara o más frecuente que en las imágenes medidas, el mismo número significa menos o más.",
     ],
     quality: "Calidad de la imagen",
     qualityGood: "Suficiente para leer",
     qualityPoor: "Dudosa",
     qualityRange: (lower, upper) => `se espera de ${lower} a ${upper}`,
+    atMost: (upper) => `se espera como máximo ${upper}`,
+    atLeast: (lower) => `se espera como mínimo ${lower}`,
     passed: "superado",
     failedCheck: "no superado",
     ood: "Parecido con las imágenes de entrenamiento",
@@ -149,9 +176,10 @@ export const es: Strings = {
     printed: (when) => `Impreso ${when}`,
   },
   reasons: {
-    uncertain:
-      "Ningún hallazgo destaca con claridad: ninguno o varios alcanzan su punto de operación.",
+    uncertain: "Ningún hallazgo destaca con claridad: ninguno o varios alcanzan su umbral.",
     out_of_distribution: "La imagen es distinta de aquellas de las que el modelo aprendió.",
+    not_most_probable:
+      "El servicio señaló un hallazgo, pero otro es más probable. Eso no es una decisión.",
     quality: (check) => `La calidad de la imagen es dudosa: ${check}.`,
     other: (code) => `El servicio dio el motivo «${code}».`,
   },
@@ -170,28 +198,44 @@ export const es: Strings = {
     lung_field: "ambos pulmones en la imagen",
   },
   advice: {
-    exposure_lower:
-      "Demasiado oscura. Envíela con su propia ventana o repítala con la exposición corregida.",
-    exposure_upper:
-      "Demasiado clara. Envíela con su propia ventana o repítala con la exposición corregida.",
-    contrast_lower:
-      "Demasiado plana. Estreche la ventana o expórtela de nuevo con todos sus grises.",
-    sharpness_lower:
-      "Borrosa. Envíe el original; si también lo está, repítala con menos tiempo de exposición y sin respirar.",
-    noise_upper: "Con ruido, es decir, subexpuesta. Repítala con más exposición.",
-    clipping_upper:
-      "Partes grandes son negro o blanco puros. Expórtela de nuevo con una ventana más ancha o repítala con la exposición corregida.",
-    collimation_upper:
-      "Demasiado marco negro. Recórtela al campo expuesto o repítala con todo el tórax en el campo.",
-    aspect_lower: "Demasiado estrecha para una imagen entera. Envíela sin recortar.",
-    aspect_upper: "Demasiado ancha para una imagen entera. Envíela sin recortar.",
-    resolution_lower: "Muy pocos píxeles. Envíe el original y no una miniatura.",
-    inversion_upper: "Parece un negativo. Envíela con blanco y negro intercambiados.",
-    rotation_upper: "Parece girada. Envíela derecha.",
-    framing_upper:
-      "Muestra solo una parte del tórax. Envíela sin recortar o repítala con ambos pulmones en el campo.",
-    lung_field_lower:
-      "Falta una parte de los pulmones. Envíela sin recortar o repítala con ambos pulmones en el campo, desde los vértices hasta los ángulos del diafragma.",
+    exposure_lower: [
+      "Demasiado oscura.",
+      "Envíela con su propia ventana o repítala con la exposición corregida.",
+    ],
+    exposure_upper: [
+      "Demasiado clara.",
+      "Envíela con su propia ventana o repítala con la exposición corregida.",
+    ],
+    contrast_lower: [
+      "Demasiado plana.",
+      "Estreche la ventana o expórtela de nuevo con todos sus grises.",
+    ],
+    sharpness_lower: [
+      "Borrosa.",
+      "Envíe el original; si también lo está, repítala con menos tiempo de exposición y sin respirar.",
+    ],
+    noise_upper: ["Con ruido, es decir, subexpuesta.", "Repítala con más exposición."],
+    clipping_upper: [
+      "Partes grandes son negro o blanco puros.",
+      "Expórtela de nuevo con una ventana más ancha o repítala con la exposición corregida.",
+    ],
+    collimation_upper: [
+      "Demasiado marco negro.",
+      "Recórtela al campo expuesto o repítala con todo el tórax en el campo.",
+    ],
+    aspect_lower: ["Demasiado estrecha para una imagen entera.", "Envíela sin recortar."],
+    aspect_upper: ["Demasiado ancha para una imagen entera.", "Envíela sin recortar."],
+    resolution_lower: ["Muy pocos píxeles.", "Envíe el original y no una miniatura."],
+    inversion_upper: ["Parece un negativo.", "Envíela con blanco y negro intercambiados."],
+    rotation_upper: ["Parece girada.", "Envíela derecha."],
+    framing_upper: [
+      "Muestra solo una parte del tórax.",
+      "Envíela sin recortar o repítala con ambos pulmones en el campo.",
+    ],
+    lung_field_lower: [
+      "No se ven los dos pulmones enteros.",
+      "Envíela sin recortar o repítala con ambos pulmones en el campo, desde los vértices hasta los ángulos del diafragma.",
+    ],
   },
   viewer: {
     label: "Visor",
@@ -224,6 +268,9 @@ export const es: Strings = {
     heatmap: "Mapa de calor",
     heatmapOf: (label) => `Indicios de ${withinText(label)}`,
     heatmapNote: "Dónde miró el modelo. No delimita la enfermedad.",
+    heatOutside: (share) =>
+      `Solo el ${share} de este mapa queda dentro de los pulmones: el modelo miró a otra parte. No explica ninguna enfermedad.`,
+    heatAnyway: "Mostrarlo de todos modos",
     lungs: "Pulmones",
     lungsNote: "Línea azul: los pulmones según un modelo pequeño, que puede equivocarse.",
     insideLungs: (share) => `El ${share} del mapa de calor queda dentro.`,
@@ -332,7 +379,7 @@ export const es: Strings = {
     takes: "Acepta",
     findings: "Hallazgos",
     finding: "Hallazgo",
-    operatingPoint: "Punto de operación",
+    operatingPoint: "Umbral para señalarlo",
     rule: "Cómo se eligió",
     metrics: "Medido",
     metric: "Medida",
@@ -449,6 +496,10 @@ export const es: Strings = {
       "internal-error": [
         "Algo falló en el servicio.",
         "Vuelva a intentarlo. Si se repite, dé al operador el número de petición de abajo.",
+      ],
+      "page:lateral": [
+        "Es una proyección lateral. Los modelos solo leen proyecciones frontales.",
+        "Elija una proyección frontal (PA o AP) del mismo estudio.",
       ],
       "page:broken": [
         "La conexión se cortó mientras se enviaba este archivo.",

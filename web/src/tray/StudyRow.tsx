@@ -4,6 +4,8 @@ import { percent } from "../app/format";
 import { Icon } from "../app/icons";
 import type { ReadingState } from "../reading/queue";
 import type { Answer } from "../reading/send";
+import { verdictOf } from "../result/verdict";
+import { verdictWord } from "../result/words";
 import type { Study } from "../session/study";
 import type { Language, Strings } from "../strings";
 import { focusAround } from "./focus";
@@ -140,11 +142,12 @@ function summaryOf(state: ReadingState<Answer>, strings: Strings, language: Lang
     case "sending":
       return strings.state.sending(Math.round(state.share * 100));
     case "done": {
-      const { decision, findings } = state.answer.image;
-      if (decision === "refer") return strings.result.refer;
-      const finding = findings.find(({ label }) => label === decision);
-      const name = strings.labels[decision] ?? decision;
-      return finding ? `${name} ${percent(finding.probability, language)}` : name;
+      const { image } = state.answer;
+      const verdict = verdictOf(image);
+      const word = verdictWord(verdict, strings);
+      if (verdict.kind === "refer") return word;
+      const finding = image.findings.find(({ label }) => label === verdict.label);
+      return finding ? `${word} ${percent(finding.probability, language)}` : word;
     }
     default:
       return strings.state[state.kind];
@@ -155,5 +158,5 @@ function summaryOf(state: ReadingState<Answer>, strings: Strings, language: Lang
 function toneOf(state: ReadingState<Answer>): string {
   if (state.kind === "failed") return "bad";
   if (state.kind !== "done") return "quiet";
-  return { refer: "refer", normal: "normal" }[state.answer.image.decision as string] ?? "found";
+  return verdictOf(state.answer.image).kind;
 }

@@ -2,6 +2,7 @@ import { useLanguage, usePage, useStrings } from "../app/context";
 import { decimal } from "../app/format";
 import { Icon } from "../app/icons";
 import { MAX_GAMMA, MIN_GAMMA } from "./model";
+import { WindowNumbers } from "./WindowControls";
 
 /** What helps the eye: nothing of it reaches the service, and the page says so. */
 export function AidControls() {
@@ -13,6 +14,9 @@ export function AidControls() {
   return (
     // biome-ignore lint/a11y/useSemanticElements: a fieldset cannot be laid out as a row everywhere.
     <div class="aids" role="group" aria-label={strings.aids}>
+      <div class="window-controls">
+        <WindowNumbers />
+      </div>
       <button
         type="button"
         class="button small"

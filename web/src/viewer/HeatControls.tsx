@@ -1,33 +1,44 @@
 import { useEffect, useRef } from "preact/hooks";
-import { usePage, useStrings } from "../app/context";
+import { useLanguage, usePage, useStrings } from "../app/context";
+import { percent } from "../app/format";
 import { Icon } from "../app/icons";
-import { answerOf } from "../session/study";
-import { heatAlpha, heatColour } from "./heat";
-import { LungNote, LungSwitch } from "./LungControls";
+import type { Answer } from "../reading/send";
+import { heatAlpha, heatColour, isOutside } from "./heat";
 
 const LEGEND_WIDTH = 128;
 
-/** The switches of heatmap and lungs, strength and legend; nothing where the answer has no heatmap. */
-export function HeatControls() {
-  const { session, viewer } = usePage();
+/** Strength, legend and what to make of it, while the heatmap is asked for. */
+export function HeatControls({ answer }: { readonly answer: Answer | null }) {
+  const { viewer } = usePage();
   const strings = useStrings();
-  const study = session.selected.value;
-  const answer = study && answerOf(study);
+  const language = useLanguage();
   const heatmap = answer?.heatmap;
-  if (!heatmap || viewer.image.value === null) return null;
+  const hasNote = answer?.lungs && viewer.lungsOn.value;
+  if (viewer.image.value === null || !(heatmap && viewer.heatOn.value)) {
+    return hasNote ? <p class="heat quiet">{strings.viewer.lungsNote}</p> : null;
+  }
+  const inside = heatmap.insideLungs;
+  if (inside !== null && isOutside(heatmap) && !viewer.heatAnyway.value) {
+    return (
+      <div class="heat doubtful" role="alert">
+        <p>
+          <Icon name="alert" /> {strings.viewer.heatOutside(percent(inside, language))}
+        </p>
+        <button
+          type="button"
+          class="button small"
+          onClick={() => {
+            viewer.heatAnyway.value = true;
+          }}
+        >
+          {strings.viewer.heatAnyway}
+        </button>
+      </div>
+    );
+  }
   const finding = strings.labels[heatmap.label] ?? heatmap.label;
   return (
     <div class="heat">
-      <button
-        type="button"
-        class="button small"
-        aria-pressed={viewer.heatOn.value}
-        onClick={() => {
-          viewer.heatOn.value = !viewer.heatOn.value;
-        }}
-      >
-        <Icon name="heat" /> {strings.viewer.heatmap}
-      </button>
       <label class="opacity">
         <span>{strings.viewer.opacity}</span>
         <input
@@ -38,11 +49,9 @@ export function HeatControls() {
           value={viewer.opacity.value}
           onInput={(event) => {
             viewer.opacity.value = event.currentTarget.valueAsNumber;
-            viewer.heatOn.value = true;
           }}
         />
       </label>
-      <LungSwitch answer={answer} />
       <figure class="legend">
         <Legend opacity={viewer.opacity.value} />
         <figcaption>
@@ -50,9 +59,12 @@ export function HeatControls() {
           <span>{strings.viewer.heatmapOf(finding)}</span>
           <span>{strings.viewer.legendHigh}</span>
         </figcaption>
-        <p class="quiet">{strings.viewer.heatmapNote}</p>
-        <LungNote answer={answer} />
       </figure>
+      <p class="quiet heat-note">
+        {strings.viewer.heatmapNote}
+        {hasNote && ` ${strings.viewer.lungsNote}`}
+        {inside !== null && ` ${strings.viewer.insideLungs(percent(inside, language))}`}
+      </p>
     </div>
   );
 }

@@ -6,7 +6,7 @@ import type { Answer } from "../reading/send";
 import { answerOf } from "../session/study";
 import { AidMark } from "./AidControls";
 import { origin } from "./geometry";
-import { colourise } from "./heat";
+import { colourise, isOutside } from "./heat";
 import { onViewerKey } from "./keyboard";
 import { overlay, type Redraw } from "./layer";
 import { outline } from "./lungs";
@@ -22,7 +22,9 @@ export function Stage() {
   const strings = useStrings();
   const stage = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
+  const answer = session.selected.value && answerOf(session.selected.value);
   const layers = {
+    isOutside: answer?.heatmap ? isOutside(answer.heatmap) : false,
     heat: useLayer(({ heatmap }) => heatmap?.picture, colourise),
     lungs: useLayer(({ lungs }) => lungs, outline),
   };
@@ -177,6 +179,8 @@ function useSize(
 interface Layers {
   readonly heat: HTMLCanvasElement | null;
   readonly lungs: HTMLCanvasElement | null;
+  /** The heatmap looks elsewhere than at the lungs. */
+  readonly isOutside: boolean;
 }
 
 /** Draw once per screen refresh, whatever has changed in between. */
@@ -190,15 +194,16 @@ function useDrawing(canvas: HTMLCanvasElement | null, viewer: ViewerModel, layer
   };
   useSignalEffect(() => {
     const { shown, view, window, invert, localContrast, gamma, screen } = viewer;
-    const { heatOn, opacity, lungsOn } = viewer;
+    const { heatOn, heatAnyway, opacity, lungsOn } = viewer;
     const grays = [shown, view, window, invert, localContrast, gamma, screen];
-    const changed = [...grays, heatOn, opacity, lungsOn];
+    const changed = [...grays, heatOn, heatAnyway, opacity, lungsOn];
     if (changed.every((signal) => signal.value !== undefined)) request();
   });
   useEffect(request, [canvas, layers.heat, layers.lungs]);
 }
 
-function draw(canvas: HTMLCanvasElement, viewer: ViewerModel, { heat, lungs }: Layers) {
+function draw(canvas: HTMLCanvasElement, viewer: ViewerModel, layers: Layers) {
+  const { heat, lungs } = layers;
   const shown = viewer.shown.peek();
   const context = canvas.getContext("2d");
   if (!context || shown.kind !== "picture") return;
@@ -221,6 +226,7 @@ function draw(canvas: HTMLCanvasElement, viewer: ViewerModel, { heat, lungs }: L
     context.imageSmoothingEnabled = true;
     context.drawImage(layer, corner.x, corner.y, width * view.scale, height * view.scale);
   };
-  if (heat && viewer.heatOn.peek()) lay(heat, viewer.opacity.peek());
+  if (heat && viewer.heatOn.peek() && (!layers.isOutside || viewer.heatAnyway.peek()))
+    lay(heat, viewer.opacity.peek());
   if (lungs && viewer.lungsOn.peek()) lay(lungs, 1);
 }

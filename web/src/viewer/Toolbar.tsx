@@ -1,13 +1,14 @@
 import type { Signal } from "@preact/signals";
 import { usePage, useStrings } from "../app/context";
 import { Icon, type IconName } from "../app/icons";
+import type { Answer } from "../reading/send";
 import type { Tool } from "./model";
 import { WindowControls } from "./WindowControls";
 
 const ZOOM = 1.25;
 
 /** Every gesture has a button here, so that nothing needs a drag or a key. */
-export function Toolbar() {
+export function Toolbar({ answer }: { readonly answer: Answer | null }) {
   const { viewer, dialog } = usePage();
   const { viewer: strings } = useStrings();
   const off = viewer.image.value === null;
@@ -51,9 +52,40 @@ export function Toolbar() {
           }}
         />
       </div>
+      <div class="tools">
+        {answer?.heatmap && (
+          <Button
+            icon="heat"
+            label={strings.heatmap}
+            pressed={viewer.heatOn.value}
+            act={() => toggle(viewer.heatOn)}
+            off={off}
+          />
+        )}
+        {answer?.lungs && (
+          <Button
+            icon="lungs"
+            label={strings.lungs}
+            pressed={viewer.lungsOn.value}
+            act={() => toggle(viewer.lungsOn)}
+            off={off}
+          />
+        )}
+        <Button
+          icon="aids"
+          label={strings.aids}
+          pressed={viewer.aidsOpen.value}
+          act={() => toggle(viewer.aidsOpen)}
+          off={off}
+        />
+      </div>
       <WindowControls />
     </div>
   );
+}
+
+function toggle(flag: Signal<boolean>): void {
+  flag.value = !flag.value;
 }
 
 interface ToolButtonProps {

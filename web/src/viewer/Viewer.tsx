@@ -1,5 +1,7 @@
 import { useEffect } from "preact/hooks";
 import { usePage, useStrings } from "../app/context";
+import { verdictOf } from "../result/verdict";
+import { answerOf } from "../session/study";
 import { AidControls } from "./AidControls";
 import { HeatControls } from "./HeatControls";
 import { Opening } from "./opening";
@@ -12,13 +14,17 @@ export function Viewer() {
   const strings = useStrings();
   useEffect(() => new Opening(session, viewer).follow(), [session, viewer]);
   const study = session.selected.value;
+  const answer = study && answerOf(study);
+  useEffect(() => {
+    viewer.meetAnswer(answer !== null && verdictOf(answer.image).kind === "refer");
+  }, [viewer, answer]);
   return (
     <section class="viewer panel" aria-label={strings.viewer.label}>
-      <Toolbar />
+      <Toolbar answer={answer} />
       <Stage />
-      <AidControls />
+      {viewer.aidsOpen.value && <AidControls />}
       {study && <FrameChoice />}
-      <HeatControls />
+      <HeatControls answer={answer} />
     </section>
   );
 }

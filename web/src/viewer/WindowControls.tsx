@@ -4,14 +4,13 @@ import type { Strings } from "../strings";
 
 const OWN = "own";
 
-/** The window in numbers, and the ones that the file or the field knows by name. */
+/** The windows that the file or the field knows by name. */
 export function WindowControls() {
   const { viewer } = usePage();
   const strings = useStrings();
   const image = viewer.image.value;
   if (!image) return null;
   const window = viewer.window.value;
-  const { centre, width } = window;
   const chosen = image.presets.findIndex((preset) => same(preset, window));
   return (
     <div class="window-controls">
@@ -30,6 +29,17 @@ export function WindowControls() {
           </option>
         ))}
       </select>
+    </div>
+  );
+}
+
+/** The window in numbers. */
+export function WindowNumbers() {
+  const { viewer } = usePage();
+  const strings = useStrings();
+  const { centre, width } = viewer.window.value;
+  return (
+    <>
       <label>
         <span>{strings.viewer.centre}</span>
         <input
@@ -47,7 +57,7 @@ export function WindowControls() {
           onChange={(event) => viewer.setWindow({ width: event.currentTarget.valueAsNumber })}
         />
       </label>
-    </div>
+    </>
   );
 }
 

@@ -42,3 +42,10 @@ export function colourise(rgba: Uint8ClampedArray): void {
     rgba[at + 3] = heatAlpha(strength);
   }
 }
+
+/** A map without any preference has about this share of itself inside the lungs. */
+const LEAST_INSIDE = 1 / 3;
+
+/** Whether a heatmap looks elsewhere than at the lungs, where that is known. */
+export const isOutside = ({ insideLungs }: { readonly insideLungs: number | null }): boolean =>
+  insideLungs !== null && insideLungs < LEAST_INSIDE;

@@ -20,8 +20,8 @@ export const MIN_GAMMA = 0.5;
 export const MAX_GAMMA = 2;
 
 /**
- * What the viewer shows and how. Tool, heatmap and lungs stay from image to image; what changes the
- * grays does not.
+ * What the viewer shows and how. The tool stays from image to image; what changes the grays or lies
+ * over them does not.
  */
 export class ViewerModel {
   readonly shown: Signal<Shown> = signal<Shown>({ kind: "nothing" });
@@ -29,7 +29,11 @@ export class ViewerModel {
   readonly window: Signal<DisplayWindow> = signal(NO_WINDOW);
   readonly invert: Signal<boolean> = signal(false);
   readonly tool: Signal<Tool> = signal<Tool>("window");
-  readonly heatOn: Signal<boolean> = signal(true);
+  /** Off until the reader asks, with each answer anew. */
+  readonly heatOn: Signal<boolean> = signal(false);
+  /** A heatmap that looks elsewhere than at the lungs is asked for twice. */
+  readonly heatAnyway: Signal<boolean> = signal(false);
+  readonly aidsOpen: Signal<boolean> = signal(false);
   readonly lungsOn: Signal<boolean> = signal(true);
   readonly localContrast: Signal<boolean> = signal(NO_AIDS.localContrast);
   readonly gamma: Signal<number> = signal(NO_AIDS.gamma);
@@ -51,6 +55,15 @@ export class ViewerModel {
     batch(() => {
       this.shown.value = { kind: "picture", picture: new Picture(image) };
       if (!keep) this.reset();
+    });
+  }
+
+  /** What lies over an image begins anew with its answer; over a referred one nothing does. */
+  meetAnswer(isReferred: boolean): void {
+    batch(() => {
+      this.heatOn.value = false;
+      this.heatAnyway.value = false;
+      this.lungsOn.value = !isReferred;
     });
   }
 
