@@ -115,7 +115,7 @@ def test_a_corrupt_file_is_explained_in_plain_words(desk: Desk) -> None:
     expect(desk.result).to_contain_text("The image is damaged or cut off.")
     expect(desk.result).to_contain_text("Export or copy it again from where it came from.")
     expect(desk.result).to_contain_text("The JPEG is truncated or damaged.")
-    expect(desk.result.get_by_role("button", name="Try again")).to_be_visible()
+    expect(desk.result.get_by_role("button", name="Try again")).to_have_count(0)
 
 
 def test_a_dicom_file_shows_its_facts_and_hides_its_patient(desk: Desk) -> None:

@@ -11,12 +11,16 @@ import { render } from "preact";
 import { createApi } from "./api/client";
 import { App } from "./app/App";
 import { createDialog, type Page, PageContext } from "./app/context";
+import { models, prove } from "./app/parts";
 import { createPreferences } from "./app/preferences";
 import { createRoute } from "./app/route";
 import { ImageWorker } from "./images/client";
 import { Session } from "./session/session";
 import { LANGUAGES } from "./strings";
 import { ViewerModel } from "./viewer/model";
+
+/** By then the page has what it needs to be seen. */
+const IDLE_MS = 3_000;
 
 const key = signal<string | null>(null);
 const preferences = createPreferences(window.localStorage, navigator.languages);
@@ -31,6 +35,7 @@ const page: Page = {
   viewer: new ViewerModel(preferences.opacity),
   key,
   dialog: createDialog(),
+  taker: signal(null),
 };
 
 effect(() => {
@@ -49,4 +54,12 @@ if (target) {
     target,
   );
   session.start();
+  // A service that goes away later leaves the other pages here. What fails now is asked for again.
+  setTimeout(() => {
+    for (const part of [models, prove]) void part.fetch().catch(() => {});
+  }, IDLE_MS);
+  // Results live in this tab alone, so that leaving it must not happen by a slip.
+  window.addEventListener("beforeunload", (event) => {
+    if (session.studies.peek().length > 0) event.preventDefault();
+  });
 }

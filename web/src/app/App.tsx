@@ -1,5 +1,4 @@
 import type { Signal } from "@preact/signals";
-import { ModelsPage } from "../models/ModelsPage";
 import { DropArea } from "../tray/DropArea";
 import { Banner } from "./Banner";
 import { useStrings } from "./context";
@@ -7,6 +6,7 @@ import { Header } from "./Header";
 import { KeyDialog } from "./KeyDialog";
 import { KeysDialog } from "./KeysDialog";
 import { Notice } from "./Notice";
+import { models, prove } from "./parts";
 import { ReadPage } from "./ReadPage";
 import type { Route } from "./route";
 
@@ -25,9 +25,14 @@ export function App({ route }: { readonly route: Signal<Route> }) {
       <main id={isReading ? "main" : undefined} class="read" hidden={!isReading} tabIndex={-1}>
         <ReadPage />
       </main>
-      {!isReading && (
+      {route.value === "prove" && (
+        <main id="main" class="prove" tabIndex={-1}>
+          <prove.Part />
+        </main>
+      )}
+      {route.value === "models" && (
         <main id="main" class="models" tabIndex={-1}>
-          <ModelsPage />
+          <models.Part />
         </main>
       )}
       <DropArea route={route} />

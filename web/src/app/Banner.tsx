@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { useSession, useStrings } from "./context";
+import { usePage, useSession, useStrings } from "./context";
 import { Icon } from "./icons";
 
 /** What holds everything up at the moment, if anything does. */
@@ -13,6 +13,7 @@ export function Banner() {
     : pause?.kind === "overloaded"
       ? null
       : "";
+  if (pause?.kind === "locked" && !isAway) return <Locked />;
   return (
     <div class="banners" role="status">
       {text && (
@@ -23,6 +24,34 @@ export function Banner() {
       {text === null && pause?.kind === "overloaded" && (
         <Countdown key={pause.untilMs} untilMs={pause.untilMs} type={pause.type} />
       )}
+    </div>
+  );
+}
+
+/** The key is asked for once, whatever waits for it; closed, the question stays here. */
+function Locked() {
+  const { problem, banner } = useStrings();
+  const { dialog, session, key } = usePage();
+  useEffect(() => {
+    dialog.value = "key";
+  }, [dialog]);
+  return (
+    <div class="banners" role="status">
+      <p class="banner wait">
+        <Icon name="keys" />
+        {key.value === null
+          ? banner.locked(session.openCount.value)
+          : banner.wrongKey(session.openCount.value)}
+        <button
+          type="button"
+          class="button small"
+          onClick={() => {
+            dialog.value = "key";
+          }}
+        >
+          {problem.enterKey}
+        </button>
+      </p>
     </div>
   );
 }

@@ -18,6 +18,9 @@ export function Header({ route }: { readonly route: Route }) {
         <a href="#read" aria-current={current("read")}>
           {strings.nav.read}
         </a>
+        <a href="#prove" aria-current={current("prove")}>
+          {strings.nav.prove}
+        </a>
         <a href="#models" aria-current={current("models")}>
           {strings.nav.models}
         </a>

@@ -14,7 +14,7 @@ export function KeyDialog() {
     key.value = (field as HTMLInputElement).value.trim() || null;
     close();
     void session.loadModels();
-    session.retryFailed();
+    session.unlock();
   };
   return (
     <Dialog open={dialog.value === "key"} title={settings.key} onClose={close}>

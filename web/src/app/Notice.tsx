@@ -1,7 +1,7 @@
 import { useEffect } from "preact/hooks";
 import { useSession } from "./context";
 
-const SHOWN_MS = 10_000;
+const SHOWN_MS = 3_000;
 
 /** What just happened, shown and spoken for a moment. It takes no click from what is below it. */
 export function Notice() {

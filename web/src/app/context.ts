@@ -3,6 +3,7 @@ import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import type { Session } from "../session/session";
 import { LANGUAGES, type Language, type Strings } from "../strings";
+import type { Incoming } from "../tray/incoming";
 import type { ViewerModel } from "../viewer/model";
 import type { Preferences } from "./preferences";
 
@@ -12,6 +13,8 @@ export interface Page {
   readonly preferences: Preferences;
   readonly viewer: ViewerModel;
   readonly key: Signal<string | null>;
+  /** Takes what is dropped in place of the tray, while another part of the page wants files. */
+  readonly taker: Signal<((incoming: AsyncIterable<Incoming>) => void) | null>;
   /** Which dialog is open. */
   readonly dialog: Signal<"keys" | "key" | null>;
 }

@@ -1,6 +1,6 @@
 import { type Signal, signal } from "@preact/signals";
 
-export type Route = "read" | "models";
+export type Route = "read" | "prove" | "models";
 
 /** Which page is shown, as the address says it, so that going back and bookmarks work. */
 export function createRoute(location: Location): Signal<Route> {
@@ -14,6 +14,7 @@ export function createRoute(location: Location): Signal<Route> {
 const PAGES: ReadonlyMap<string, Route> = new Map([
   ["", "read"],
   ["#read", "read"],
+  ["#prove", "prove"],
   ["#models", "models"],
 ]);
 

@@ -2,6 +2,7 @@ import { type Request, type Response, STARTED } from "./protocol";
 import {
   type DecodedImage,
   type DicomFacts,
+  type FilmRecord,
   type Patient,
   PreviewError,
   type PreviewReason,
@@ -41,6 +42,10 @@ export class ImageWorker {
 
   thumbnail(file: Blob): Promise<Blob> {
     return this.#ask({ kind: "thumbnail", file }) as Promise<Blob>;
+  }
+
+  film(file: Blob, salt: string): Promise<FilmRecord> {
+    return this.#ask({ kind: "film", file, salt }) as Promise<FilmRecord>;
   }
 
   facts(file: Blob): Promise<DicomFacts | null> {

@@ -1,9 +1,21 @@
 import { decodeDicom } from "./dicom/image";
-import { decodeDeepPng, isDeepPng } from "./png";
+import { part } from "./part";
 import { decodeRaster } from "./raster";
-import { sniff } from "./sniff";
-import { decodeTiff } from "./tiff";
+import { isDeepPng, sniff } from "./sniff";
 import { type DecodedImage, PreviewError } from "./types";
+
+// What few files need comes apart, so that the first load stays light.
+const png = part(() => import("./png"));
+const tiff = part(() => import("./tiff"));
+
+/**
+ * Load the decoders of the rarer formats before they are needed.
+ *
+ * @throws PreviewError where one does not arrive.
+ */
+export async function loadFormats(): Promise<void> {
+  await Promise.all([png(), tiff()]);
+}
 
 /**
  * Decode one frame of a file at its full depth.
@@ -16,11 +28,12 @@ export async function decode(file: Blob, frame = 1): Promise<DecodedImage> {
     case "dicom":
       return decodeDicom(bytes, frame);
     case "png":
-      return isDeepPng(bytes) ? decodeDeepPng(bytes) : decodeRaster(bytes, "image/png");
+      if (isDeepPng(bytes)) return (await png()).decodeDeepPng(bytes);
+      return decodeRaster(bytes, "image/png");
     case "jpeg":
       return decodeRaster(bytes, "image/jpeg");
     case "tiff":
-      return decodeTiff(bytes, frame);
+      return (await tiff()).decodeTiff(bytes, frame);
     default:
       throw new PreviewError("unknown-format");
   }

@@ -4,8 +4,8 @@ import { heatAlpha, heatColour } from "../viewer/heat";
 import { decodeText } from "./dicom/charset";
 import { decodeRle } from "./dicom/rle";
 import { upright } from "./orientation";
-import { decodeDeepPng, isDeepPng } from "./png";
-import { SNIFF_BYTES, sniff, sniffFile } from "./sniff";
+import { decodeDeepPng } from "./png";
+import { isDeepPng, SNIFF_BYTES, sniff, sniffFile } from "./sniff";
 
 const ascii = (text: string) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 

@@ -4,11 +4,6 @@ import { MAX_PREVIEW_PIXELS } from "./limits";
 import { type DecodedImage, PreviewError } from "./types";
 import { extent } from "./window";
 
-const BIT_DEPTH_AT = 24;
-
-/** A canvas keeps 8 bits of a 16-bit PNG; such a file needs a decoder of its own. */
-export const isDeepPng = (bytes: Uint8Array): boolean => bytes[BIT_DEPTH_AT] === 16;
-
 /** Decode a 16-bit PNG without losing depth. */
 export function decodeDeepPng(bytes: Uint8Array): DecodedImage {
   const size = new DataView(bytes.buffer, bytes.byteOffset);

@@ -3,6 +3,7 @@ import type { PreviewReason } from "./types";
 /** What the page asks of its image worker. */
 export type Request = { readonly id: number; readonly file: Blob } & (
   | { readonly kind: "decode"; readonly frame: number }
+  | { readonly kind: "film"; readonly salt: string }
   | { readonly kind: "thumbnail" | "facts" | "patient" }
 );
 

@@ -15,6 +15,11 @@ const DICM = [0x44, 0x49, 0x43, 0x4d];
 const has = (bytes: Uint8Array, mark: number[], at = 0): boolean =>
   mark.every((value, index) => bytes[at + index] === value);
 
+const BIT_DEPTH_AT = 24;
+
+/** A canvas keeps 8 bits of a 16-bit PNG; such a file needs a decoder of its own. */
+export const isDeepPng = (bytes: Uint8Array): boolean => bytes[BIT_DEPTH_AT] === 16;
+
 const VALUE_REPRESENTATION = /^(?:AE|CS|DA|LO|OB|PN|SH|SQ|TM|UI|UL|US)$/;
 const UNDEFINED_LENGTH = 0xffffffff;
 

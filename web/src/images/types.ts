@@ -45,6 +45,24 @@ export interface DicomFacts {
   readonly frames: number;
 }
 
+/** How a film was taken; nothing here names a person. */
+export interface FilmFacts {
+  readonly view: string | null;
+  /** In years. */
+  readonly age: number | null;
+  readonly sex: string | null;
+  readonly device: string | null;
+  /** Columns and rows. */
+  readonly size: string | null;
+}
+
+/** A film of a trial by its content. `patient` is a digest, never a name or an ID. */
+export interface FilmRecord {
+  readonly sha256: string;
+  readonly facts: FilmFacts;
+  readonly patient: string | null;
+}
+
 /** One frame at full depth. `samples` is 1 (gray) or 3 (red, green, blue, interleaved). */
 export interface DecodedImage {
   readonly width: number;

@@ -1,7 +1,8 @@
-import { decode } from "./decode";
+import { decode, loadFormats } from "./decode";
 import { loadDecoders } from "./dicom/codecs";
 import { facts, patient } from "./dicom/facts";
 import { parse } from "./dicom/parse";
+import { filmRecord } from "./film";
 import { type Request, type Response, STARTED } from "./protocol";
 import { sniff } from "./sniff";
 import { thumbnail } from "./thumbnail";
@@ -17,6 +18,8 @@ async function answer(request: Request): Promise<unknown> {
       return decode(request.file, request.frame);
     case "thumbnail":
       return thumbnail(await decode(request.file), THUMBNAIL_EDGE);
+    case "film":
+      return filmRecord(new Uint8Array(await request.file.arrayBuffer()), request.salt);
     case "facts":
     case "patient": {
       const bytes = new Uint8Array(await request.file.arrayBuffer());
@@ -43,4 +46,6 @@ self.onmessage = async ({ data: request }: MessageEvent<Request>) => {
 
 self.postMessage({ id: STARTED, value: null } satisfies Response);
 // A service that goes away later leaves the decoders here. What fails now is asked for again.
-setTimeout(() => void loadDecoders().catch(() => {}), IDLE_MS);
+setTimeout(() => {
+  for (const load of [loadDecoders, loadFormats]) void load().catch(() => {});
+}, IDLE_MS);

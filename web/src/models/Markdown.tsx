@@ -40,7 +40,7 @@ function block(token: Token, index: number): ComponentChild {
 
 /** The page has its own first and second headings; a card's begin below them. */
 function Heading({ token }: { readonly token: Tokens.Heading }) {
-  const Level = `h${Math.min(6, token.depth + 3)}` as "h4" | "h5" | "h6";
+  const Level = `h${Math.min(6, token.depth + 2)}` as "h3" | "h4" | "h5" | "h6";
   return <Level>{inline(token)}</Level>;
 }
 

@@ -1,11 +1,15 @@
-import type { ComponentChild } from "preact";
+import type { ComponentChild, ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
 import type { Metric, ModelDescription } from "../api/types";
 import { useLanguage, useStrings } from "../app/context";
+import { Dialog } from "../app/Dialog";
 import { decimal, metricValue, percent, shortDigest } from "../app/format";
 import { providerName } from "../app/StatusStrip";
+import { kindOf } from "../result/offers";
+import { soughtOf } from "../result/verdict";
 import type { Strings } from "../strings";
 import { Markdown } from "./Markdown";
-import { useCard } from "./useCard";
+import { type Figure, useCard } from "./useCard";
 
 /** One version of one model: what it says, how good it is, and its own card. */
 export function ModelCard({ model }: { readonly model: ModelDescription }) {
@@ -16,13 +20,47 @@ export function ModelCard({ model }: { readonly model: ModelDescription }) {
       <h2 id={id}>
         {model.name} <span class="quiet">{strings.models.version(model.version)}</span>
       </h2>
-      <p lang="en">{model.summary}</p>
+      <p>{ownWords(model, strings)}</p>
       <p class="research inline">{strings.research}</p>
-      <Facts model={model} />
-      <Findings model={model} />
-      <Metrics model={model} />
+      <Fold title={strings.models.facts}>
+        <p lang="en">{model.summary}</p>
+        <Facts model={model} />
+        <Findings model={model} />
+      </Fold>
+      <Fold title={strings.models.metrics}>
+        <Metrics model={model} />
+      </Fold>
       <Documents model={model} />
     </article>
+  );
+}
+
+/** What a model tells apart on what, in the reader's language. */
+function ownWords(model: ModelDescription, { labels, models, result }: Strings): string {
+  const kind = result.kinds[kindOf(model)] ?? "";
+  const name = (label: string) => labels[label] ?? label;
+  const sought = soughtOf(model.findings).map(name);
+  if (sought.length > 0) return models.seeks(sought, kind);
+  return models.tells(
+    model.findings.map(({ label }) => name(label)),
+    kind,
+  );
+}
+
+/** Closed until asked for: ten screens of figures hide the five that matter. */
+function Fold({
+  title,
+  children,
+}: {
+  readonly title: string;
+  readonly children: ComponentChildren;
+}) {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <details class="fold" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{title}</summary>
+      {isOpen && children}
+    </details>
   );
 }
 
@@ -144,19 +182,51 @@ function figureName(name: string, { plots }: Strings["models"]): string {
 
 function Documents({ model }: { readonly model: ModelDescription }) {
   const { models } = useStrings();
+  return (
+    <Fold title={models.figures}>
+      <Plots model={model} />
+    </Fold>
+  );
+}
+
+function Plots({ model }: { readonly model: ModelDescription }) {
+  const { models, keys } = useStrings();
   const { card, figures } = useCard(model);
+  const [large, enlarge] = useState<Figure | null>(null);
+  const close = () => enlarge(null);
   return (
     <>
-      <h3>{models.figures}</h3>
       {figures.length === 0 && <p class="quiet">{models.noFigures}</p>}
       <div class="figures">
-        {figures.map(({ name, url }) => (
-          <figure key={name}>
-            <img src={url} alt={models.figure(figureName(name, models))} loading="lazy" />
-            <figcaption>{figureName(name, models)}</figcaption>
+        {figures.map((figure) => (
+          <figure key={figure.name}>
+            <button type="button" class="plot" onClick={() => enlarge(figure)}>
+              <img
+                src={figure.url}
+                alt={models.figure(figureName(figure.name, models))}
+                loading="lazy"
+              />
+            </button>
+            <figcaption>{figureName(figure.name, models)}</figcaption>
           </figure>
         ))}
       </div>
+      <Dialog
+        open={large !== null}
+        title={large ? figureName(large.name, models) : ""}
+        onClose={close}
+        wide
+      >
+        <div class="plot">
+          <img
+            src={large?.url ?? ""}
+            alt={large ? models.figure(figureName(large.name, models)) : ""}
+          />
+        </div>
+        <button type="button" class="button" onClick={close}>
+          {keys.close}
+        </button>
+      </Dialog>
       {card ? (
         <details>
           <summary>{models.card}</summary>

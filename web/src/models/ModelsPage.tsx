@@ -2,6 +2,7 @@ import { useEffect } from "preact/hooks";
 import { usePage, useStrings } from "../app/context";
 import { Icon } from "../app/icons";
 import type { Problem } from "../reading/outcome";
+import { Comparison } from "./Comparison";
 import { ModelCard } from "./ModelCard";
 
 /** What this service can read, how it was measured, and where it fails. */
@@ -20,6 +21,7 @@ export function ModelsPage() {
       {problem && <ModelsProblem problem={problem} />}
       {models === null && !problem && <p class="quiet">{strings.models.loading}</p>}
       {models?.length === 0 && <p class="quiet">{strings.models.none}</p>}
+      {models && models.length > 0 && <Comparison models={models} />}
       {models?.map((model) => (
         <ModelCard key={`${model.name} ${model.version}`} model={model} />
       ))}

@@ -258,3 +258,68 @@ describe("the reading queue", () => {
     expect(order).toEqual(["a", "c", "b"]);
   });
 });
+
+it("an answer ends the wait of a full queue, and fewer are sent at a time", async () => {
+  let refusing = true;
+  let most = 0;
+  const active = new Map<string, () => void>();
+  const pauses: (Pause | null)[] = [];
+  const queue = new ReadingQueue<string, string>({
+    send: (item) => {
+      if (refusing && active.size >= 2) {
+        refusing = false;
+        return Promise.resolve(overloaded(60_000));
+      }
+      return new Promise((resolve) => {
+        active.set(item, () => {
+          active.delete(item);
+          resolve(answer(item));
+        });
+        most = Math.max(most, active.size);
+      });
+    },
+    concurrency: 4,
+    isThere: async () => true,
+    onState: () => {},
+    onPause: (pause) => pauses.push(pause),
+    now: () => 0,
+    sleep: () => new Promise(() => {}),
+    untilBack: async () => {},
+  });
+
+  queue.add(["a", "b", "c", "d", "e"]);
+  await settle();
+  const whileFull = [...active.keys()];
+  active.get("a")?.();
+  await settle();
+  const after = [...active.keys()];
+  active.get("b")?.();
+  await settle();
+  const grown = [...active.keys()];
+
+  expect(whileFull).toEqual(["a", "b", "d"]);
+  expect(pauses).toEqual([{ kind: "overloaded", untilMs: 60_000, type: "queue-full" }, null]);
+  expect(after).toEqual(["b", "d"]);
+  expect(grown).toEqual(["d", "c", "e"]);
+  expect(most).toBe(3);
+});
+
+it("a key is waited for without a single failure", async () => {
+  let isLocked = true;
+  const { queue, states, pauses } = bench(async (item) =>
+    isLocked
+      ? { kind: "problem", problem: { type: "unauthenticated", status: 401 } }
+      : answer(item),
+  );
+
+  queue.add(["a", "b", "c"]);
+  await settle();
+  const whileLocked = kinds(states);
+  isLocked = false;
+  queue.unlock();
+  await settle();
+
+  expect(whileLocked).toEqual({ a: "waiting", b: "waiting", c: "waiting" });
+  expect(pauses).toEqual([{ kind: "locked" }, null]);
+  expect(kinds(states)).toEqual({ a: "done", b: "done", c: "done" });
+});

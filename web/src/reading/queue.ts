@@ -11,7 +11,9 @@ export type ReadingState<A> =
 /** Why nothing is sent at the moment. */
 export type Pause =
   | { readonly kind: "overloaded"; readonly untilMs: number; readonly type: string }
-  | { readonly kind: "away" };
+  | { readonly kind: "away" }
+  /** The service wants a key, or another one. */
+  | { readonly kind: "locked" };
 
 export interface QueueParts<T, A> {
   /** Send one item; `onProgress` hears the share of its bytes that is sent. */
@@ -43,9 +45,13 @@ export class ReadingQueue<T, A> {
   readonly #active = new Map<T, AbortController>();
   readonly #broken = new Map<T, number>();
   #pause: Pause | null = null;
+  /** How many at a time at the moment: half as many after each refusal, one more as they succeed. */
+  #limit: number;
+  #succeeded = 0;
 
   constructor(parts: QueueParts<T, A>) {
     this.#parts = parts;
+    this.#limit = parts.concurrency;
   }
 
   add(items: Iterable<T>): void {
@@ -90,7 +96,7 @@ export class ReadingQueue<T, A> {
   }
 
   #pump(): void {
-    while (this.#pause === null && this.#active.size < this.#parts.concurrency) {
+    while (this.#pause === null && this.#active.size < this.#limit) {
       const item = this.#waiting.shift();
       if (item === undefined) return;
       void this.#read(item);
@@ -117,17 +123,39 @@ export class ReadingQueue<T, A> {
       case "answer":
         this.#broken.delete(item);
         this.#parts.onState(item, { kind: "done", answer: outcome.answer });
+        this.#grow();
         return;
       case "problem":
+        if (outcome.problem.type === "unauthenticated") {
+          this.#putBack(item);
+          if (this.#pause?.kind !== "locked") this.#hold({ kind: "locked" });
+          return;
+        }
         this.#parts.onState(item, { kind: "failed", problem: outcome.problem });
         return;
       case "overloaded":
         this.#putBack(item);
+        this.#limit = Math.max(1, this.#limit >> 1);
+        this.#succeeded = 0;
         this.#pauseFor(outcome.retryAfterMs, outcome.type);
         return;
       case "broken":
         return this.#afterBreak(item, signal);
     }
+  }
+
+  /** An answer shows that there is room: what is left of a wait for it is over. */
+  #grow(): void {
+    if (++this.#succeeded >= this.#limit) {
+      this.#limit = Math.min(this.#parts.concurrency, this.#limit + 1);
+      this.#succeeded = 0;
+    }
+    if (this.#pause?.kind === "overloaded") this.#release(this.#pause);
+  }
+
+  /** There is a key now: go on. */
+  unlock(): void {
+    if (this.#pause?.kind === "locked") this.#release(this.#pause);
   }
 
   async #afterBreak(item: T, signal: AbortSignal): Promise<void> {
@@ -159,7 +187,8 @@ export class ReadingQueue<T, A> {
   #pauseFor(ms: number, type: string): void {
     const untilMs = this.#parts.now() + ms;
     const held = this.#pause;
-    if (held?.kind === "away" || (held && held.untilMs >= untilMs)) return;
+    if (held?.kind === "away" || held?.kind === "locked" || (held && held.untilMs >= untilMs))
+      return;
     const pause: Pause = { kind: "overloaded", untilMs, type };
     this.#hold(pause);
     void this.#parts.sleep(ms).then(() => this.#release(pause));

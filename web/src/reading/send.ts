@@ -9,6 +9,8 @@ export interface ReadingRequest {
   readonly file: Blob;
   readonly model: string | null;
   readonly frame: number;
+  /** Whether heatmap and lungs are asked for; they are unless it says no. */
+  readonly explain?: boolean;
 }
 
 export interface Heatmap {
@@ -65,8 +67,12 @@ export async function sendImage(
   }
 }
 
-function query({ model, frame }: ReadingRequest) {
-  return { explain: "heatmap" as const, ...(model && { model }), ...(frame > 1 && { frame }) };
+function query({ model, frame, explain = true }: ReadingRequest) {
+  return {
+    ...(explain && { explain: "heatmap" as const }),
+    ...(model && { model }),
+    ...(frame > 1 && { frame }),
+  };
 }
 
 /** A file that was moved or changed since it was chosen looks like a broken connection. */

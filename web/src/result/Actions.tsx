@@ -2,7 +2,8 @@ import { useState } from "preact/hooks";
 import { useSession, useStrings } from "../app/context";
 import { Icon } from "../app/icons";
 import type { Answer } from "../reading/send";
-import { batchCsv, csvCount } from "./csv";
+import type { Session } from "../session/session";
+import { batchCsv, batchJson, csvCount } from "./csv";
 import { copyText, saveText } from "./save";
 
 /** Take the result along: on paper, as JSON, and the whole batch as CSV. */
@@ -30,8 +31,39 @@ export function Actions({ answer }: { readonly answer: Answer | null }) {
           <Icon name="download" /> {result.csv(count)}
         </button>
       )}
+      {count > 1 && (
+        <button type="button" class="button" onClick={() => printList(session)}>
+          <Icon name="print" /> {result.printList(count)}
+        </button>
+      )}
+      {count > 1 && (
+        <button
+          type="button"
+          class="button"
+          onClick={() => saveText(batchJson(studies), "pneumoscope.json", "application/json")}
+        >
+          <Icon name="download" /> {result.json(count)}
+        </button>
+      )}
+      {count > 0 && <p class="quiet">{result.namesNote}</p>}
     </div>
   );
+}
+
+/** Print the list of all images in place of the open one. */
+function printList({ printed }: Session): void {
+  printed.value = "list";
+  // The list is drawn first. Some browsers come back before the print is made.
+  requestAnimationFrame(() => {
+    window.addEventListener(
+      "afterprint",
+      () => {
+        printed.value = "image";
+      },
+      { once: true },
+    );
+    window.print();
+  });
 }
 
 function CopyJson({ answer }: { readonly answer: Answer }) {

@@ -1,7 +1,8 @@
-import { usePage, useSession, useStrings } from "../app/context";
+import { useSession, useStrings } from "../app/context";
 import { Icon } from "../app/icons";
 import type { Problem } from "../reading/outcome";
 import type { Study } from "../session/study";
+import { mayPass } from "../session/worklist";
 import { KindOffer } from "./OtherKind";
 import { isLateral } from "./views";
 
@@ -19,7 +20,6 @@ export function ProblemCard({
 }) {
   const { problem: strings } = useStrings();
   const session = useSession();
-  const { dialog } = usePage();
   const isSide = problem.type === "unsuitable-image" && isSideways(study, problem);
   const [what, next] = strings.types[isSide ? "page:lateral" : problem.type] ?? strings.unknown;
   const asked = study.model.value ?? session.modelChoice.value ?? session.defaultModel.value;
@@ -35,20 +35,11 @@ export function ProblemCard({
         <KindOffer study={study} asked={asked} modality={study.facts.value?.modality ?? null} />
       )}
       <div class="row">
-        {problem.type === "unauthenticated" && (
-          <button
-            type="button"
-            class="button primary"
-            onClick={() => {
-              dialog.value = "key";
-            }}
-          >
-            {strings.enterKey}
+        {mayPass(problem) && (
+          <button type="button" class="button" onClick={() => session.retry([study])}>
+            <Icon name="retry" /> {strings.retry}
           </button>
         )}
-        <button type="button" class="button" onClick={() => session.retry([study])}>
-          <Icon name="retry" /> {strings.retry}
-        </button>
       </div>
       {problem.detail && (
         <>

@@ -68,9 +68,9 @@ describe("a batch", () => {
     expect(lines).toHaveLength(4);
     expect(lines[0]).toMatch(/^\uFEFFfile,status,decision,.*,probability_normal,/);
     expect(lines[1]).toMatch(
-      /^one\/a\.jpg,ok,refer,uncertain,xray,2,sha256:ab,.*,0\.25,0\.5,false$/,
+      /^one\/a\.jpg,ok,refer,uncertain,xray,2,sha256:ab,.*,0\.25,0\.5,false,,,,$/,
     );
-    expect(lines[2]).toMatch(/^b\.jpg,error,.*,corrupt-image,"cut, off",,,$/);
+    expect(lines[2]).toMatch(/^b\.jpg,error,.*,corrupt-image,"cut, off",,,,,,,$/);
   });
 
   it("has columns for the labels of all its models", () => {

@@ -28,10 +28,15 @@ const FIXED = [
   "version",
   "digest",
   "execution_provider",
+  "precision",
   "frame",
+  "decode_ms",
+  "queue_ms",
+  "inference_ms",
   "total_ms",
   "sha256",
   "prediction_id",
+  "request_id",
   "problem",
   "detail",
 ] as const;
@@ -67,6 +72,7 @@ function rowOf(study: Study): Row | null {
     [`operating_point_${label}`, operating_point],
     [`present_${label}`, String(present)],
   ]);
+  const checks = (image.quality?.checks ?? []).map(({ name, value }) => [`quality_${name}`, value]);
   return {
     file: study.path,
     status: "ok",
@@ -77,9 +83,31 @@ function rowOf(study: Study): Row | null {
     digest: model.digest,
     execution_provider: body.execution_provider,
     frame: asked.frame,
+    precision: body.precision,
+    request_id: state.answer.requestId,
+    decode_ms: body.timing_ms.decode,
+    queue_ms: body.timing_ms.queue,
+    inference_ms: body.timing_ms.inference,
     total_ms: body.timing_ms.total,
     sha256: image.sha256,
     prediction_id: body.id,
     ...Object.fromEntries(findings),
+    ...Object.fromEntries(checks),
+    ood_score: image.out_of_distribution?.score ?? null,
+    ood_limit: image.out_of_distribution?.limit ?? null,
+    heatmap_label: state.answer.heatmap?.label ?? null,
+    heatmap_inside_lungs: state.answer.heatmap?.insideLungs ?? null,
   };
+}
+
+/** The same studies as the service answered them, without their pictures. */
+export function batchJson(studies: readonly Study[]): string {
+  const rows = studies.flatMap(({ path, state }): readonly object[] => {
+    const { value } = state;
+    if (value.kind === "failed") return [{ file: path, problem: value.problem }];
+    if (value.kind !== "done") return [];
+    const { body, asked, requestId } = value.answer;
+    return [{ file: path, asked, request_id: requestId, answer: body }];
+  });
+  return `${JSON.stringify(rows, null, 2)}\n`;
 }

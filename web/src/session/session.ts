@@ -9,6 +9,7 @@ import type { IncomingFile } from "../tray/incoming";
 import { ServerWatch } from "./server";
 import { createStudy, type Study } from "./study";
 import { Thumbnails } from "./thumbnails";
+import { arranged, counted, mayPass, type Order } from "./worklist";
 
 /** A few at a time: enough to keep the service's batcher busy, few enough to cancel quickly. */
 const CONCURRENCY = 4;
@@ -27,6 +28,17 @@ export interface SessionParts {
 export class Session {
   readonly studies: Signal<readonly Study[]> = signal([]);
   readonly selected: Signal<Study | null> = signal<Study | null>(null);
+  readonly filter: Signal<string | null> = signal<string | null>(null);
+  readonly order: Signal<Order> = signal<Order>("added");
+  /** What a print shows: the open image, or the list of all. */
+  readonly printed: Signal<"image" | "list"> = signal<"image" | "list">("image");
+  /** The rows of the tray: filtered and ordered. */
+  readonly shown: ReadonlySignal<readonly Study[]> = computed(() =>
+    arranged(this.studies.value, this.filter.value, this.order.value),
+  );
+  readonly counts = computed(() => counted(this.studies.value));
+  /** What "Remove all" has removed and can bring back. */
+  readonly removed: Signal<readonly Study[]> = signal<readonly Study[]>([]);
   readonly models: Signal<readonly ModelDescription[] | null> = signal(null);
   readonly modelChoice: Signal<string | null> = signal<string | null>(null);
   /** The service's model for an image that names no modality. */
@@ -38,9 +50,15 @@ export class Session {
   readonly notice: Signal<string> = signal("");
   readonly doneCount: ReadonlySignal<number> = computed(() => this.#count("done"));
   readonly failedCount: ReadonlySignal<number> = computed(() => this.#count("failed"));
+  /** Of those that failed, the ones that may go better the next time. */
+  readonly retryCount: ReadonlySignal<number> = computed(
+    () => this.studies.value.filter((study) => problemOf(study) !== null).length,
+  );
   readonly openCount: ReadonlySignal<number> = computed(
     () => this.#count("waiting") + this.#count("sending") + this.#count("reading"),
   );
+  /** Counts how often a key was given, for whoever else waits for one. */
+  readonly unlocks: Signal<number> = signal(0);
   readonly server: ServerWatch;
   readonly parts: SessionParts;
   readonly thumbnails: Thumbnails;
@@ -115,7 +133,7 @@ export class Session {
 
   /** Select the study before (-1) or after (+1) the selected one. */
   step(by: -1 | 1): void {
-    const all = this.studies.value;
+    const all = this.shown.value;
     const at = this.selected.value ? all.indexOf(this.selected.value) : -1;
     const next = all[Math.min(all.length - 1, Math.max(0, at + by))];
     if (next) this.select(next);
@@ -133,8 +151,16 @@ export class Session {
     this.#queue.add(studies);
   }
 
+  /** Try again what may go better the next time. */
   retryFailed(): void {
-    this.retry(this.studies.value.filter(({ state }) => state.value.kind === "failed"));
+    this.retry(this.studies.value.filter((study) => problemOf(study) !== null));
+  }
+
+  /** There is a key now. */
+  unlock(): void {
+    this.unlocks.value++;
+    this.#queue.unlock();
+    this.retryFailed();
   }
 
   remove(study: Study): void {
@@ -148,13 +174,27 @@ export class Session {
     });
   }
 
+  /** Remove all images; `bringBack` undoes it until the next time. */
   clear(): void {
     this.#queue.cancelAll();
-    for (const study of this.studies.value) this.thumbnails.release(study);
+    for (const study of this.removed.value) this.thumbnails.release(study);
     batch(() => {
+      this.removed.value = this.studies.value;
       this.studies.value = [];
+      this.filter.value = null;
       this.selected.value = null;
     });
+  }
+
+  /** Undo "Remove all". What was still under way is sent again. */
+  bringBack(): void {
+    const back = this.removed.value;
+    batch(() => {
+      this.removed.value = [];
+      this.studies.value = [...back, ...this.studies.value];
+      this.selected.value ??= back[0] ?? null;
+    });
+    this.#queue.add(back.filter(({ state }) => state.value.kind === "cancelled"));
   }
 
   /** Choose a model; the selected study is read with it, the others when asked. */
@@ -215,6 +255,11 @@ export class Session {
   #count(kind: string): number {
     return this.studies.value.filter(({ state }) => state.value.kind === kind).length;
   }
+}
+
+/** Why a study failed, where to try again may help. */
+function problemOf({ state }: Study): Problem | null {
+  return state.value.kind === "failed" && mayPass(state.value.problem) ? state.value.problem : null;
 }
 
 const UNREACHED: Problem = { type: "page:unreached", status: 0 };

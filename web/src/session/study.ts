@@ -1,9 +1,10 @@
-import { type Signal, signal } from "@preact/signals";
+import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import type { ImageFormat } from "../images/sniff";
 import type { DicomFacts } from "../images/types";
 import type { ReadingState } from "../reading/queue";
 import type { Answer } from "../reading/send";
 import type { IncomingFile } from "../tray/incoming";
+import { groupOf } from "./worklist";
 
 /** One file of the tray. Its states are signals, so that a change redraws one row alone. */
 export interface Study {
@@ -15,6 +16,8 @@ export interface Study {
   readonly format: ImageFormat | null;
   readonly state: Signal<ReadingState<Answer>>;
   /** An object URL; null where there is none yet, "none" where there will be none. */
+  /** What its row counts as: a decision, "failed" or "open". */
+  readonly group: ReadonlySignal<string>;
   readonly thumbnail: Signal<string | "none" | null>;
   readonly facts: Signal<DicomFacts | null>;
   readonly frame: Signal<number>;
@@ -25,13 +28,15 @@ export interface Study {
 }
 
 export function createStudy(id: number, { file, path, format }: IncomingFile): Study {
+  const state = signal<ReadingState<Answer>>({ kind: "waiting" });
   return {
     id,
     file,
     name: file.name,
     path,
     format,
-    state: signal<ReadingState<Answer>>({ kind: "waiting" }),
+    state,
+    group: computed(() => groupOf(state.value)),
     thumbnail: signal<string | null>(null),
     facts: signal<DicomFacts | null>(null),
     frame: signal(1),

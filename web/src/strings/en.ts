@@ -9,7 +9,7 @@ export const en = {
   name: "English",
   research: "Research only. Not for diagnosis.",
   skip: "Skip to the content",
-  nav: { label: "Pages", read: "Read", models: "Models" },
+  nav: { label: "Pages", read: "Read", prove: "Prove it", models: "Models" },
   settings: {
     language: "Language",
     theme: "Colours",
@@ -48,6 +48,10 @@ export const en = {
       "shutting-down": "The service is stopping; your images stay here.",
       unavailable: "The service takes no images just now.",
     } as Readonly<Record<string, string>>,
+    locked: (count: number) =>
+      `The service asks for a key. ${plural(count, "image waits", "images wait")} for it.`,
+    wrongKey: (count: number) =>
+      `The service does not know this key. ${plural(count, "image waits", "images wait")} for another one.`,
     goesOn: (seconds: number) => `The next try is in ${plural(seconds, "second", "seconds")}.`,
   },
   intake: {
@@ -61,6 +65,12 @@ export const en = {
     add: "Add images",
     addFolder: "Add folder",
     dropHere: "Drop to add",
+    example: "Try a drawn example",
+    exampleName: "drawn-example.jpg",
+    prove: "Prove it on your own films",
+    api: "For programs: the API",
+    noImages: (count: number) =>
+      `${plural(count, "of them does", "of them do")} not look like ${count === 1 ? "an image" : "images"}.`,
     skipped: (count: number) =>
       `${plural(count, "file was", "files were")} left out because ${
         count === 1 ? "it is no image or cannot be read" : "they are no images or cannot be read"
@@ -77,6 +87,14 @@ export const en = {
     retryFailed: "Try failed ones again",
     clear: "Remove all",
     readAll: "Read all with this model",
+    filter: "Show by decision",
+    all: "All",
+    open: "Open",
+    negative: "Not found",
+    order: "Order",
+    orders: { added: "As added", refer: "Refer first", name: "By name" },
+    failedWhy: (read: number, failed: number) => `${read} read, ${failed} failed: why`,
+    bringBack: (count: number) => `Undo: bring ${plural(count, "image", "images")} back`,
   },
   state: {
     waiting: "Waiting",
@@ -165,6 +183,9 @@ export const en = {
     copied: "Copied",
     copyFailed: "The browser did not allow copying.",
     csv: (count: number) => `Download CSV (${count})`,
+    printList: (count: number) => `Print the list (${count})`,
+    json: (count: number) => `Download JSON (${count})`,
+    namesNote: "File names are in it, and with them perhaps names of patients.",
     printed: (when: string) => `Printed ${when}`,
   },
   reasons: {
@@ -243,6 +264,9 @@ export const en = {
     invert: "Invert",
     reset: "Reset",
     keys: "Keys",
+    fullScreen: "Full screen",
+    hideTray: "Hide the list",
+    hideResult: "Hide the result",
     preset: "Window preset",
     centre: "Centre",
     width: "Width",
@@ -338,6 +362,7 @@ export const en = {
       ["0", "Fit"],
       ["1", "One to one"],
       ["I", "Invert"],
+      ["F", "Full screen on, off"],
       ["H", "Heatmap on, off"],
       ["[ ]", "Heatmap weaker, stronger"],
       ["L", "Outline of the lungs on, off"],
@@ -350,7 +375,11 @@ export const en = {
     mouse: [
       ["Drag", "Window: right is wider, up is brighter (or move, with the Move tool)"],
       ["Middle button or Ctrl + drag", "Move"],
-      ["Wheel, pinch", "Zoom"],
+      [
+        "Wheel, pinch",
+        "Zoom; in a file of several frames the wheel turns them, Ctrl + wheel zooms",
+      ],
+      ["One finger, two together", "Scroll the page, change the window"],
       ["Click with the Move tool", "Centre that point"],
       ["Double click", "Fit or 1:1"],
     ] as readonly (readonly [string, string])[],
@@ -367,6 +396,16 @@ export const en = {
       "page:unreached": "The service did not answer.",
       "page:unexpected": "This page does not understand the service's answer. Reload the page.",
     } as Readonly<Record<string, string>>,
+    comparison: "All models, held-out images: the value and its 95 % interval",
+    chart: "From a guess (left) to perfect",
+    five: ["AUROC", "Right where answered", "Referred", "Sensitivity *", "Specificity **"],
+    tells: (names: readonly string[], kind: string) =>
+      `Tells ${names.slice(0, -1).join(", ")} and ${names.at(-1)} apart on ${kind}.`,
+    seeks: (names: readonly string[], kind: string) =>
+      `Looks for ${names.join(", ")} on ${kind}. Other disease is not judged.`,
+    fiveNote:
+      "* With more than two findings the balanced accuracy. ** There the calibration error (ECE): less is better.",
+    facts: "Facts and thresholds",
     version: (version: number) => `version ${version}`,
     takes: "Takes",
     findings: "Findings",

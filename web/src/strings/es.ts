@@ -17,7 +17,7 @@ export const es: Strings = {
   name: "Español",
   research: "Solo para investigación. No apto para diagnóstico.",
   skip: "Ir al contenido",
-  nav: { label: "Páginas", read: "Leer", models: "Modelos" },
+  nav: { label: "Páginas", read: "Leer", prove: "Comprobar", models: "Modelos" },
   settings: {
     language: "Idioma",
     theme: "Colores",
@@ -56,6 +56,10 @@ export const es: Strings = {
       "shutting-down": "El servicio se está deteniendo; sus imágenes siguen aquí.",
       unavailable: "El servicio no acepta imágenes en este momento.",
     },
+    locked: (count) =>
+      `El servicio pide una clave. ${plural(count, "imagen la espera", "imágenes la esperan")}.`,
+    wrongKey: (count) =>
+      `El servicio no conoce esta clave. ${plural(count, "imagen espera otra", "imágenes esperan otra")}.`,
     goesOn: (seconds) => `El próximo intento es en ${plural(seconds, "segundo", "segundos")}.`,
   },
   intake: {
@@ -69,6 +73,12 @@ export const es: Strings = {
     add: "Añadir imágenes",
     addFolder: "Añadir carpeta",
     dropHere: "Suelte para añadir",
+    example: "Probar con un ejemplo dibujado",
+    exampleName: "ejemplo-dibujado.jpg",
+    prove: "Compruébelo con sus propias imágenes",
+    api: "Para programas: la API",
+    noImages: (count) =>
+      `${plural(count, "de ellos no parece una imagen", "de ellos no parecen imágenes")}.`,
     skipped: (count) =>
       `${plural(count, "archivo omitido", "archivos omitidos")} porque no ${
         count === 1 ? "es una imagen o no se puede leer" : "son imágenes o no se pueden leer"
@@ -85,6 +95,15 @@ export const es: Strings = {
     retryFailed: "Reintentar las fallidas",
     clear: "Quitar todo",
     readAll: "Leer todas con este modelo",
+    filter: "Mostrar por decisión",
+    all: "Todas",
+    open: "Abiertas",
+    negative: "No hallado",
+    order: "Orden",
+    orders: { added: "Según llegaron", refer: "Derivadas primero", name: "Por nombre" },
+    failedWhy: (read, failed) =>
+      `${read} ${read === 1 ? "leída" : "leídas"}, ${failed} ${failed === 1 ? "fallida" : "fallidas"}: por qué`,
+    bringBack: (count) => `Deshacer: recuperar ${plural(count, "imagen", "imágenes")}`,
   },
   state: {
     waiting: "En espera",
@@ -173,6 +192,9 @@ export const es: Strings = {
     copied: "Copiado",
     copyFailed: "El navegador no permitió copiar.",
     csv: (count) => `Descargar CSV (${count})`,
+    printList: (count) => `Imprimir la lista (${count})`,
+    json: (count) => `Descargar JSON (${count})`,
+    namesNote: "Incluye los nombres de los archivos, y con ellos quizá los de pacientes.",
     printed: (when) => `Impreso ${when}`,
   },
   reasons: {
@@ -252,6 +274,9 @@ export const es: Strings = {
     invert: "Invertir",
     reset: "Restablecer",
     keys: "Teclas",
+    fullScreen: "Pantalla completa",
+    hideTray: "Ocultar la lista",
+    hideResult: "Ocultar el resultado",
     preset: "Ventana predefinida",
     centre: "Centro",
     width: "Anchura",
@@ -346,6 +371,7 @@ export const es: Strings = {
       ["0", "Ajustar"],
       ["1", "Uno a uno"],
       ["I", "Invertir"],
+      ["F", "Pantalla completa sí, no"],
       ["H", "Mapa de calor sí, no"],
       ["[ ]", "Mapa de calor más débil, más fuerte"],
       ["L", "Contorno de los pulmones sí, no"],
@@ -358,7 +384,11 @@ export const es: Strings = {
     mouse: [
       ["Arrastrar", "Ventana: a la derecha más ancha, arriba más clara (o mover, con Mover)"],
       ["Botón central o Ctrl + arrastrar", "Mover"],
-      ["Rueda, pellizco", "Zoom"],
+      [
+        "Rueda, pellizco",
+        "Zoom; en un archivo con varios fotogramas la rueda los pasa y Ctrl + rueda acerca",
+      ],
+      ["Un dedo, dos juntos", "Desplazar la página, cambiar la ventana"],
       ["Clic con Mover", "Centrar ese punto"],
       ["Doble clic", "Ajustar o 1:1"],
     ],
@@ -375,6 +405,16 @@ export const es: Strings = {
       "page:unreached": "El servicio no respondió.",
       "page:unexpected": "Esta página no entiende la respuesta del servicio. Recargue la página.",
     },
+    comparison: "Todos los modelos, imágenes reservadas: el valor y su intervalo del 95 %",
+    chart: "Del azar (izquierda) a perfecto",
+    five: ["AUROC", "Aciertos al responder", "Derivadas", "Sensibilidad *", "Especificidad **"],
+    tells: (names, kind) =>
+      `Distingue ${names.slice(0, -1).join(", ")} y ${names.at(-1)} en ${kind}.`,
+    seeks: (names, kind) =>
+      `Busca ${names.join(", ")} en ${kind}. No se valora ninguna otra enfermedad.`,
+    fiveNote:
+      "* Con más de dos hallazgos, la exactitud equilibrada. ** Entonces el error de calibración (ECE): menos es mejor.",
+    facts: "Datos y umbrales",
     version: (version) => `versión ${version}`,
     takes: "Acepta",
     findings: "Hallazgos",

@@ -32,7 +32,7 @@ it("no string is empty, and hardly one is the same in both languages", () => {
 const BY_NAME =
   /^(labels|checks|advice|reasons|result\.kinds|facts\.modalities|viewer\.presets|preview\.reasons)\./;
 const LOOKED_UP =
-  /^(problem\.types|banner\.pauses|models\.(plots|metricNames|problems)|settings\.themes|state|keys\.(list|mouse))\./;
+  /^(problem\.types|banner\.pauses|models\.(plots|metricNames|problems)|settings\.themes|tray\.orders|state|keys\.(list|mouse))\./;
 const SOURCES = import.meta.glob<string>(["../**/*.{ts,tsx}", "!./**", "!../**/*.test.ts"], {
   query: "?raw",
   import: "default",

@@ -1,13 +1,13 @@
 import type { Signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
-import { useSession, useStrings } from "../app/context";
+import { usePage, useStrings } from "../app/context";
 import type { Route } from "../app/route";
 import { dropped, pasted } from "./incoming";
 import { take, takeFiles } from "./intake";
 
 /** Takes files that are dropped anywhere on the page or pasted into it, and goes to where they are. */
 export function DropArea({ route }: { readonly route: Signal<Route> }) {
-  const session = useSession();
+  const { session, taker } = usePage();
   const strings = useStrings();
   const [isOver, setOver] = useState(false);
   useEffect(() => {
@@ -26,8 +26,14 @@ export function DropArea({ route }: { readonly route: Signal<Route> }) {
       event.preventDefault();
       setOver(false);
       if (!event.dataTransfer?.types.includes("Files")) return;
+      const incoming = dropped(event.dataTransfer);
+      const taken = taker.peek();
+      if (taken) {
+        taken(incoming);
+        return;
+      }
       goToRead();
-      await take(session, strings, dropped(event.dataTransfer));
+      await take(session, strings, incoming);
     };
     const out = (event: DragEvent) => {
       if (event.relatedTarget === null) setOver(false);
@@ -42,7 +48,7 @@ export function DropArea({ route }: { readonly route: Signal<Route> }) {
     window.addEventListener("drop", (event) => void drop(event), { signal });
     window.addEventListener("paste", paste, { signal });
     return () => leave.abort();
-  }, [session, strings, route]);
+  }, [session, strings, route, taker]);
   if (!isOver) return null;
   return (
     <div class="drop-veil" aria-hidden="true">

@@ -14,7 +14,7 @@ export function StudyList() {
   const box = useRef<HTMLDivElement>(null);
   const [scrollTop, setScrollTop] = useState(0);
   const [{ height, row }, setSizes] = useState({ height: 0, row: 0 });
-  const all = session.studies.value;
+  const all = session.shown.value;
   const selected = session.selected.value;
   const at = selected ? all.indexOf(selected) : -1;
 

@@ -7,6 +7,7 @@ import type { Answer } from "../reading/send";
 import { verdictOf } from "../result/verdict";
 import { verdictWord } from "../result/words";
 import type { Study } from "../session/study";
+import { mayPass } from "../session/worklist";
 import type { Language, Strings } from "../strings";
 import { focusAround } from "./focus";
 
@@ -36,7 +37,10 @@ export function StudyRow({ study, index, count, top, isSelected }: StudyRowProps
         <Thumbnail study={study} />
         <span class="study-text">
           <StudyName study={study} />
-          <span class={`study-state ${toneOf(state)}`}>{summary}</span>
+          <span class="study-line">
+            <span class={`study-state ${toneOf(state)}`}>{summary}</span>
+            {state.kind === "done" && <span class="study-model">{state.answer.model.name}</span>}
+          </span>
           {state.kind === "sending" && <progress max={1} value={state.share} aria-hidden="true" />}
           {state.kind === "reading" && <progress max={1} aria-hidden="true" />}
         </span>
@@ -76,11 +80,12 @@ function RowActions({ study, index, state, isSelected }: RowActionProps) {
     act: () => session.retry([study]),
   } as const;
   const isOver = state.kind === "failed" || state.kind === "cancelled";
-  const first = isOver ? retry : state.kind === "done" ? remove : cancel;
+  const canRetry = isOver && (state.kind !== "failed" || mayPass(state.problem));
+  const first = canRetry ? retry : isOver || state.kind === "done" ? remove : cancel;
   return (
     <>
       <IconButton {...first} tab={isSelected} />
-      {isOver && <IconButton {...remove} tab={isSelected} />}
+      {canRetry && <IconButton {...remove} tab={isSelected} />}
     </>
   );
 }

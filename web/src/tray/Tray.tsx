@@ -4,6 +4,7 @@ import { focusSelected } from "./focus";
 import { ModelChoice } from "./ModelChoice";
 import { Pickers } from "./Pickers";
 import { StudyList } from "./StudyList";
+import { Failed, Worklist } from "./Worklist";
 
 /** All images of this session, with what became of each. */
 export function Tray() {
@@ -19,6 +20,8 @@ export function Tray() {
           <span>{tray.done(session.doneCount.value, count)}</span>
           <progress max={count} value={session.doneCount.value} aria-label={tray.label} />
         </p>
+        <Worklist />
+        <Failed />
       </div>
       <StudyList />
       <div class="tray-foot">
@@ -31,7 +34,7 @@ export function Tray() {
             <Icon name="close" /> {tray.cancelAll}
           </button>
         )}
-        {session.failedCount.value > 1 && (
+        {session.retryCount.value > 1 && (
           <button
             type="button"
             class="button small"
@@ -40,11 +43,25 @@ export function Tray() {
             <Icon name="retry" /> {tray.retryFailed}
           </button>
         )}
+        <BringBack />
         <button type="button" class="button small" onClick={() => leave(() => session.clear())}>
           <Icon name="close" /> {tray.clear}
         </button>
       </div>
     </section>
+  );
+}
+
+/** Undo "Remove all". */
+export function BringBack() {
+  const { tray } = useStrings();
+  const session = useSession();
+  const count = session.removed.value.length;
+  if (count === 0) return null;
+  return (
+    <button type="button" class="button small" onClick={() => leave(() => session.bringBack())}>
+      <Icon name="reset" /> {tray.bringBack(count)}
+    </button>
   );
 }
 

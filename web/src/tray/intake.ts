@@ -18,8 +18,10 @@ export async function take(
   const [only] = studies;
   if (only && studies.length === 1) session.select(only);
   const added = studies.length;
+  const strange = studies.filter(({ format }) => format === null).length;
   const parts = [
     added > 0 ? strings.intake.added(added) : "",
+    strange > 0 ? strings.intake.noImages(strange) : "",
     left > 0 ? strings.intake.skipped(left) : "",
   ];
   session.notice.value = parts.filter(Boolean).join(" ");

@@ -3,8 +3,9 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { usePage, useStrings } from "../app/context";
 import type { PreviewError } from "../images/types";
 import type { Answer } from "../reading/send";
-import { answerOf } from "../session/study";
+import { answerOf, type Study } from "../session/study";
 import { AidMark } from "./AidControls";
+import { toggleFullScreen } from "./fullScreen";
 import { origin } from "./geometry";
 import { colourise, isOutside } from "./heat";
 import { onViewerKey } from "./keyboard";
@@ -30,16 +31,26 @@ export function Stage() {
   };
   useSize(stage.current, canvas.current, viewer);
   useEffect(
-    () => (stage.current ? new PointerControl(stage.current, viewer).attach() : undefined),
-    [viewer],
+    () =>
+      stage.current
+        ? new PointerControl(stage.current, viewer, (by) =>
+            turn(session.selected.peek(), by),
+          ).attach()
+        : undefined,
+    [viewer, session],
   );
   useDrawing(canvas.current, viewer, layers);
+  const turn = (study: Study | null, by: number) => {
+    if (!study) return;
+    study.frame.value = Math.min(viewer.frames.peek(), Math.max(1, study.frame.peek() + by));
+  };
   const shown = viewer.shown.value;
   const study = session.selected.value;
   const onKeyDown = (event: KeyboardEvent) => {
     const actions = {
       model: viewer,
       step: (by: -1 | 1) => session.step(by),
+      full: toggleFullScreen,
       help: () => {
         dialog.value = "keys";
       },

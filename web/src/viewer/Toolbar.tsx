@@ -2,13 +2,20 @@ import type { Signal } from "@preact/signals";
 import { usePage, useStrings } from "../app/context";
 import { Icon, type IconName } from "../app/icons";
 import type { Answer } from "../reading/send";
+import { toggleFullScreen } from "./fullScreen";
 import type { Tool } from "./model";
 import { WindowControls } from "./WindowControls";
 
 const ZOOM = 1.25;
 
+interface ToolbarProps {
+  readonly answer: Answer | null;
+  /** Without the tray, the result and the aids beside it. */
+  readonly isAlone?: boolean;
+}
+
 /** Every gesture has a button here, so that nothing needs a drag or a key. */
-export function Toolbar({ answer }: { readonly answer: Answer | null }) {
+export function Toolbar({ answer, isAlone = false }: ToolbarProps) {
   const { viewer, dialog } = usePage();
   const { viewer: strings } = useStrings();
   const off = viewer.image.value === null;
@@ -43,6 +50,7 @@ export function Toolbar({ answer }: { readonly answer: Answer | null }) {
           off={off}
           pressed={viewer.invert.value}
         />
+        <Button icon="full" label={strings.fullScreen} act={toggleFullScreen} off={off} />
         <Button icon="reset" label={strings.reset} act={() => viewer.reset()} off={off} />
         <Button
           icon="keys"
@@ -71,15 +79,33 @@ export function Toolbar({ answer }: { readonly answer: Answer | null }) {
             off={off}
           />
         )}
-        <Button
-          icon="aids"
-          label={strings.aids}
-          pressed={viewer.aidsOpen.value}
-          act={() => toggle(viewer.aidsOpen)}
-          off={off}
-        />
+        {!isAlone && (
+          <Button
+            icon="aids"
+            label={strings.aids}
+            pressed={viewer.aidsOpen.value}
+            act={() => toggle(viewer.aidsOpen)}
+            off={off}
+          />
+        )}
       </div>
       <WindowControls />
+      {!isAlone && (
+        <div class="tools for-desk">
+          <Button
+            icon="left"
+            label={strings.hideTray}
+            pressed={viewer.trayHidden.value}
+            act={() => toggle(viewer.trayHidden)}
+          />
+          <Button
+            icon="right"
+            label={strings.hideResult}
+            pressed={viewer.resultHidden.value}
+            act={() => toggle(viewer.resultHidden)}
+          />
+        </div>
+      )}
     </div>
   );
 }

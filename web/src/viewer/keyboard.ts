@@ -3,6 +3,7 @@ import type { ViewerModel } from "./model";
 export interface KeyActions {
   readonly model: ViewerModel;
   readonly step: (by: -1 | 1) => void;
+  readonly full: () => void;
   readonly help: () => void;
 }
 
@@ -48,6 +49,7 @@ const ACTIONS: Readonly<Record<string, (actions: KeyActions) => void>> = {
   r: ({ model }) => model.reset(),
   PageUp: ({ step }) => step(-1),
   PageDown: ({ step }) => step(1),
+  f: ({ full }) => full(),
   "?": ({ help }) => help(),
 };
 

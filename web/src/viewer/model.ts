@@ -33,6 +33,9 @@ export class ViewerModel {
   readonly heatOn: Signal<boolean> = signal(false);
   /** A heatmap that looks elsewhere than at the lungs is asked for twice. */
   readonly heatAnyway: Signal<boolean> = signal(false);
+  /** The panels beside the image, where there is room for them. */
+  readonly trayHidden: Signal<boolean> = signal(false);
+  readonly resultHidden: Signal<boolean> = signal(false);
   readonly aidsOpen: Signal<boolean> = signal(false);
   readonly lungsOn: Signal<boolean> = signal(true);
   readonly localContrast: Signal<boolean> = signal(NO_AIDS.localContrast);

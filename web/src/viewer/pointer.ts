@@ -10,7 +10,23 @@ interface Drag {
   moved: boolean;
 }
 
+interface Spread {
+  readonly middle: Point;
+  readonly apart: number;
+}
+
+interface TwoFingers extends Spread {
+  readonly window: DisplayWindow;
+  kind: "zoom" | "window" | null;
+  last: Spread;
+}
+
 const CLICK_REACH = 4;
+/** As a logarithm: fingers that part by an eighth pinch. */
+const PINCH = 0.12;
+/** CSS pixels that two fingers go together before they change the window. */
+const TOGETHER = 12;
+const NOTCH = 40;
 const WHEEL_SPEED = 0.0015;
 const MIDDLE_BUTTON = 1;
 
@@ -19,11 +35,16 @@ export class PointerControl {
   readonly #model: ViewerModel;
   readonly #element: HTMLElement;
   readonly #pointers = new Map<number, Point>();
+  readonly #turn: (by: -1 | 1) => void;
   #drag: Drag | null = null;
+  #two: TwoFingers | null = null;
+  #turned = 0;
 
-  constructor(element: HTMLElement, model: ViewerModel) {
+  /** @param turn Go to the frame before or after, in a file that has several. */
+  constructor(element: HTMLElement, model: ViewerModel, turn: (by: -1 | 1) => void) {
     this.#element = element;
     this.#model = model;
+    this.#turn = turn;
   }
 
   attach(): () => void {
@@ -40,6 +61,12 @@ export class PointerControl {
       (event) => this.#model.toggleFit(this.#devicePoint(pointOf(event))),
       { signal },
     );
+    // One finger scrolls the page; the browser must leave two to the viewer.
+    const hold = (event: TouchEvent) => {
+      if (event.touches.length > 1 && event.cancelable) event.preventDefault();
+    };
+    element.addEventListener("touchstart", hold, { signal, passive: false });
+    element.addEventListener("touchmove", hold, { signal, passive: false });
     return () => leave.abort();
   }
 
@@ -51,9 +78,11 @@ export class PointerControl {
     this.#pointers.set(event.pointerId, at);
     const moves = event.button === MIDDLE_BUTTON || event.ctrlKey;
     const kind = moves ? "move" : this.#model.tool.peek();
-    // Two fingers pinch; what the first began is over.
+    this.#two = this.#pointers.size === 2 ? this.#began() : null;
+    // What the first of two fingers began is over, and one alone scrolls the page.
+    const scrolls = event.pointerType === "touch" && document.fullscreenElement === null;
     this.#drag =
-      this.#pointers.size > 1
+      this.#pointers.size > 1 || scrolls
         ? null
         : { kind, start: at, last: at, window: this.#model.window.peek(), moved: false };
   }
@@ -62,7 +91,7 @@ export class PointerControl {
     const before = this.#pointers.get(event.pointerId);
     if (!before) return;
     const at = pointOf(event);
-    if (this.#pointers.size === 2) this.#pinch(event.pointerId, before, at);
+    if (this.#pointers.size === 2 && this.#two) this.#twoFingers(this.#two, event.pointerId, at);
     else if (this.#drag) this.#dragTo(this.#drag, at);
     this.#pointers.set(event.pointerId, at);
   }
@@ -78,17 +107,35 @@ export class PointerControl {
     drag.last = at;
   }
 
-  #pinch(id: number, before: Point, at: Point): void {
+  #began(): TwoFingers | null {
+    const [a, b] = [...this.#pointers.values()];
+    if (!a || !b) return null;
+    const start = { middle: between(a, b), apart: distance(a, b) };
+    return { ...start, window: this.#model.window.peek(), last: start, kind: null };
+  }
+
+  /** Two fingers that part or meet zoom and move; two that go together change the window. */
+  #twoFingers(two: TwoFingers, id: number, at: Point): void {
     const other = [...this.#pointers].find(([pointer]) => pointer !== id)?.[1];
     if (!other) return;
-    const middle = { x: (at.x + other.x) / 2, y: (at.y + other.y) / 2 };
-    const factor = distance(at, other) / Math.max(1, distance(before, other));
-    this.#model.zoom(factor, this.#devicePoint(middle));
-    this.#model.pan(scaled({ x: (at.x - before.x) / 2, y: (at.y - before.y) / 2 }));
+    const now = { middle: between(at, other), apart: distance(at, other) };
+    const parted = Math.abs(Math.log(now.apart / Math.max(1, two.apart)));
+    if (two.kind === null && parted > PINCH) two.kind = "zoom";
+    else if (two.kind === null && distance(now.middle, two.middle) > TOGETHER) two.kind = "window";
+    const moved = (from: Point) => ({ x: now.middle.x - from.x, y: now.middle.y - from.y });
+    if (two.kind === "zoom") {
+      const factor = now.apart / Math.max(1, two.last.apart);
+      this.#model.zoom(factor, this.#devicePoint(now.middle));
+      this.#model.pan(scaled(moved(two.last.middle)));
+    } else if (two.kind === "window") {
+      this.#model.dragWindow(two.window, moved(two.middle));
+    }
+    two.last = now;
   }
 
   #up(event: PointerEvent): void {
     this.#pointers.delete(event.pointerId);
+    this.#two = null;
     const drag = this.#drag;
     this.#drag = null;
     if (event.type !== "pointerup" || !drag || drag.moved || drag.kind !== "move") return;
@@ -99,8 +146,20 @@ export class PointerControl {
   #wheel(event: WheelEvent): void {
     event.preventDefault();
     const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
+    if (this.#model.frames.peek() > 1 && !event.ctrlKey) {
+      this.#scrollFrames(event.deltaY * lines);
+      return;
+    }
     const factor = Math.exp(-event.deltaY * lines * WHEEL_SPEED);
     this.#model.zoom(factor, this.#devicePoint(pointOf(event)));
+  }
+
+  /** A notch of a wheel is a frame; a trackpad's small steps add up to one. */
+  #scrollFrames(by: number): void {
+    this.#turned += by;
+    if (Math.abs(this.#turned) < NOTCH) return;
+    this.#turn(this.#turned > 0 ? 1 : -1);
+    this.#turned = 0;
   }
 
   #devicePoint(at: Point): Point {
@@ -110,6 +169,8 @@ export class PointerControl {
 }
 
 const pointOf = (event: MouseEvent): Point => ({ x: event.clientX, y: event.clientY });
+const between = (a: Point, b: Point): Point => ({ x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
+
 const distance = (a: Point, b: Point): number => Math.hypot(a.x - b.x, a.y - b.y);
 const scaled = ({ x, y }: Point): Point => ({
   x: x * window.devicePixelRatio,

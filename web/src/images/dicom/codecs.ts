@@ -1,8 +1,7 @@
 import charlsWasm from "@cornerstonejs/codec-charls/decodewasm?url";
 import openJpegWasm from "@cornerstonejs/codec-openjpeg/decodewasm?url";
 
-import { PreviewError } from "../types";
-import { kept } from "./kept";
+import { part } from "../part";
 
 export interface CodedFrame {
   readonly bytes: Uint8Array;
@@ -33,17 +32,6 @@ const charls = part(async () => {
 });
 
 const lossless = part(() => import("@cornerstonejs/jpeg-lossless-decoder-js"));
-
-/** A part of the page that is loaded when it is first needed. */
-function part<T>(load: () => Promise<T>): () => Promise<T> {
-  return kept(async () => {
-    try {
-      return await load();
-    } catch {
-      throw new PreviewError("not-loaded");
-    }
-  });
-}
 
 /**
  * Load all decoders before they are needed.

@@ -2,6 +2,10 @@
 export const TAG = {
   SpecificCharacterSet: "x00080005",
   Modality: "x00080060",
+  Manufacturer: "x00080070",
+  ManufacturerModelName: "x00081090",
+  PatientSex: "x00100040",
+  PatientAge: "x00101010",
   PatientName: "x00100010",
   PatientID: "x00100020",
   BodyPartExamined: "x00180015",
