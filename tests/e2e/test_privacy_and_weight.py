@@ -56,7 +56,11 @@ def test_only_the_image_itself_is_sent_and_only_to_predict(desk: Desk) -> None:
 
 def test_the_first_load_is_light_and_quick(desk: Desk) -> None:
     loaded: dict[str, Response] = {}
-    desk.page.on("response", lambda response: loaded.setdefault(response.url, response))
+
+    def keep(response: Response) -> None:
+        loaded.setdefault(response.url, response)
+
+    desk.page.on("response", keep)
 
     desk.open()
 

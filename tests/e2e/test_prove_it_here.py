@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import FilePayload, Page, Route, expect
 
 from tests.e2e.desk import Desk
 from tests.e2e.images import PATIENT_NAME, chest_dicom
@@ -217,7 +217,7 @@ def test_a_table_tells_the_truth_and_a_second_reader_can_too(desk: Desk, tmp_pat
     page = desk.page
     desk.open("#prove")
     page.locator("input[accept*=csv]").set_input_files(
-        [{"name": "truth.csv", "mimeType": "text/csv", "buffer": table.encode()}]
+        FilePayload(name="truth.csv", mimeType="text/csv", buffer=table.encode())
     )
     expect(page.get_by_text("4 rows taken.")).to_be_visible()
     drop_folder(page, root)

@@ -346,3 +346,24 @@ def test_a_models_own_sentence_is_in_the_readers_language(desk: Desk) -> None:
     expect(desk.page.get_by_role("article").first).to_contain_text(
         "Distingue Normal y Neumonía en una radiografía."
     )
+
+
+def test_a_prior_stays_beside_the_next_image_with_one_window(desk: Desk) -> None:
+    desk.open()
+    desk.read({"before.jpg": normal_jpeg(), "after.jpg": normal_jpeg(1)})
+    desk.page.get_by_role("button", name="Keep beside the next image").click()
+    expect(desk.page.locator(".prior")).to_have_count(0)
+
+    desk.select("after.jpg")
+    prior = desk.page.locator(".prior")
+    expect(prior.locator(".prior-name")).to_have_text("Prior: before.jpg")
+    expect(prior.locator("canvas.picture")).to_be_visible()
+    readouts = desk.page.locator(".readout span:last-child")
+    expect(readouts).to_have_text(["C 128 W 256", "C 128 W 256"])
+    desk.stage.first.press("Shift+ArrowRight")
+    expect(readouts.first).not_to_have_text("C 128 W 256")
+    linked = readouts.all_inner_texts()
+    prior.get_by_role("button", name="Close the prior").click()
+
+    expect(prior).to_have_count(0)
+    assert linked[0] == linked[1]

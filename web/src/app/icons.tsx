@@ -13,6 +13,7 @@ const PATHS = {
   left: "M4 5h16v14H4zM9 5v14",
   right: "M4 5h16v14H4zM15 5v14",
   ruler: "M3 15l12-12 6 6-12 12zM7 11l2 2M10 8l3 3M13 5l2 2",
+  beside: "M4 5h7v14H4zM13 5h7v14h-7z",
   fit: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
   invert: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 3a9 9 0 0 1 0 18z",
   reset: "M4 12a8 8 0 1 1 2.5 5.8M4 19v-5h5",

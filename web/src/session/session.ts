@@ -28,6 +28,8 @@ export interface SessionParts {
 export class Session {
   readonly studies: Signal<readonly Study[]> = signal([]);
   readonly selected: Signal<Study | null> = signal<Study | null>(null);
+  /** An image that stays beside the selected one, as a prior. */
+  readonly pinned: Signal<Study | null> = signal<Study | null>(null);
   readonly filter: Signal<string | null> = signal<string | null>(null);
   readonly order: Signal<Order> = signal<Order>("added");
   /** What a print shows: the open image, or the list of all. */
@@ -169,6 +171,7 @@ export class Session {
     const all = this.studies.value;
     const at = all.indexOf(study);
     batch(() => {
+      if (this.pinned.value === study) this.pinned.value = null;
       this.studies.value = all.filter((other) => other !== study);
       if (this.selected.value === study) this.selected.value = all[at + 1] ?? all[at - 1] ?? null;
     });
@@ -180,6 +183,7 @@ export class Session {
     for (const study of this.removed.value) this.thumbnails.release(study);
     batch(() => {
       this.removed.value = this.studies.value;
+      this.pinned.value = null;
       this.studies.value = [];
       this.filter.value = null;
       this.selected.value = null;

@@ -1,5 +1,5 @@
 import { useSignalEffect } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { usePage, useStrings } from "../app/context";
 import type { PreviewError } from "../images/types";
 import type { Answer } from "../reading/send";
@@ -21,6 +21,7 @@ const REST_MS = 700;
 export function Stage() {
   const { session, viewer, dialog } = usePage();
   const strings = useStrings();
+  const help = useId();
   const stage = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const answer = session.selected.value && answerOf(session.selected.value);
@@ -65,13 +66,13 @@ export function Stage() {
         class={`stage ${viewer.tool.value}`}
         role="application"
         aria-label={study ? strings.viewer.image(study.name) : strings.viewer.empty}
-        aria-describedby="stage-help"
+        aria-describedby={help}
         aria-busy={shown.kind === "opening"}
         tabIndex={0}
         onKeyDown={onKeyDown}
       >
         <canvas ref={canvas} class="picture" hidden={shown.kind !== "picture"} />
-        <p id="stage-help" class="unseen">
+        <p id={help} class="unseen">
           {strings.viewer.help}
         </p>
         {shown.kind === "opening" && <p class="stage-note">{strings.viewer.decoding}</p>}

@@ -50,6 +50,7 @@ export function Toolbar({ answer, isAlone = false }: ToolbarProps) {
           off={off}
           pressed={viewer.invert.value}
         />
+        {!isAlone && <PinButton />}
         <Button icon="full" label={strings.fullScreen} act={toggleFullScreen} off={off} />
         <Button icon="reset" label={strings.reset} act={() => viewer.reset()} off={off} />
         <Button
@@ -107,6 +108,25 @@ export function Toolbar({ answer, isAlone = false }: ToolbarProps) {
         </div>
       )}
     </div>
+  );
+}
+
+/** Keeps the open image beside those that are opened next, as a prior. */
+function PinButton() {
+  const { session } = usePage();
+  const { viewer: strings } = useStrings();
+  const study = session.selected.value;
+  const { pinned } = session;
+  return (
+    <Button
+      icon="beside"
+      label={strings.pin}
+      pressed={pinned.value !== null}
+      act={() => {
+        pinned.value = pinned.value === null ? study : null;
+      }}
+      off={study === null}
+    />
   );
 }
 

@@ -5,6 +5,7 @@ import { answerOf } from "../session/study";
 import { AidControls } from "./AidControls";
 import { HeatControls } from "./HeatControls";
 import { Opening } from "./opening";
+import { Prior } from "./Prior";
 import { Stage } from "./Stage";
 import { Toolbar } from "./Toolbar";
 
@@ -14,6 +15,7 @@ export function Viewer() {
   const strings = useStrings();
   useEffect(() => new Opening(session, viewer).follow(), [session, viewer]);
   const study = session.selected.value;
+  const pinned = session.pinned.value;
   const answer = study && answerOf(study);
   useEffect(() => {
     viewer.meetAnswer(answer !== null && verdictOf(answer.image).kind === "refer");
@@ -21,7 +23,10 @@ export function Viewer() {
   return (
     <section class="viewer panel" aria-label={strings.viewer.label}>
       <Toolbar answer={answer} />
-      <Stage />
+      <div class="stages">
+        <Stage />
+        {pinned && pinned !== study && <Prior key={pinned.id} study={pinned} />}
+      </div>
       {viewer.aidsOpen.value && <AidControls />}
       {study && <FrameChoice />}
       <HeatControls answer={answer} />
