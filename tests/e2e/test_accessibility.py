@@ -137,7 +137,7 @@ def test_the_keyboard_alone_reads_compares_and_explains(desk: Desk) -> None:
     desk.open()
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    for _ in range(5):
+    for _ in range(6):
         page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Choose images")).to_be_focused()
     page.keyboard.press("Enter")

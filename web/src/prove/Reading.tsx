@@ -29,7 +29,7 @@ function useFilm(trial: Trial, title: string) {
   const place = trial.plan.value[trial.at.value];
   const incoming = place ? trial.file(place.sha256) : null;
   useEffect(() => new Opening(own.session, own.viewer).follow(), [own]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // A file's name and folder often are its finding, so the film gets a name without either.
     own.selected.value = incoming
       ? createStudy(trial.at.peek() + 1, {
@@ -39,7 +39,13 @@ function useFilm(trial: Trial, title: string) {
         })
       : null;
   }, [own, incoming, title, trial]);
-  return { page: { ...page, session: own.session, viewer: own.viewer }, viewer: own.viewer };
+  // Between two films the viewer still shows the one before.
+  const isThisFilm = own.selected.value?.id === trial.at.value + 1;
+  const { kind } = own.viewer.shown.value;
+  return {
+    page: { ...page, session: own.session, viewer: own.viewer },
+    isSeen: isThisFilm && (kind === "picture" || kind === "impossible"),
+  };
 }
 
 /** One film after the other: first the reader calls, then the model is revealed. */
@@ -49,10 +55,9 @@ export function Reading({ trial }: { readonly trial: Trial }) {
   const at = trial.at.value;
   void trial.revision.value;
   const labels = trial.beginning.value?.labels ?? [];
-  const { page, viewer } = useFilm(trial, strings.film(at + 1));
+  const { page, isSeen } = useFilm(trial, strings.film(at + 1));
   const [isPaused, setPaused] = useState(false);
   const call = trial.callAt(at);
-  const isSeen = viewer.shown.value.kind === "picture" || viewer.shown.value.kind === "impossible";
   const clock = useClock(at, isSeen && !isPaused && !call);
   const isOpen = dialog.value !== null;
   useLayoutEffect(() => {

@@ -39,6 +39,7 @@ export class PointerControl {
   #drag: Drag | null = null;
   #two: TwoFingers | null = null;
   #turned = 0;
+  #frame = 0;
 
   /** @param turn Go to the frame before or after, in a file that has several. */
   constructor(element: HTMLElement, model: ViewerModel, turn: (by: -1 | 1) => void) {
@@ -88,12 +89,11 @@ export class PointerControl {
   }
 
   #move(event: PointerEvent): void {
-    const before = this.#pointers.get(event.pointerId);
-    if (!before) return;
+    if (!this.#pointers.has(event.pointerId)) return;
     const at = pointOf(event);
-    if (this.#pointers.size === 2 && this.#two) this.#twoFingers(this.#two, event.pointerId, at);
-    else if (this.#drag) this.#dragTo(this.#drag, at);
     this.#pointers.set(event.pointerId, at);
+    if (this.#pointers.size === 2 && this.#two) this.#whenBothMoved(this.#two);
+    else if (this.#drag) this.#dragTo(this.#drag, at);
   }
 
   #dragTo(drag: Drag, at: Point): void {
@@ -114,11 +114,17 @@ export class PointerControl {
     return { ...start, window: this.#model.window.peek(), last: start, kind: null };
   }
 
+  /** Each finger has an event of its own; between the two they seem to part or to meet. */
+  #whenBothMoved(two: TwoFingers): void {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = requestAnimationFrame(() => this.#twoFingers(two));
+  }
+
   /** Two fingers that part or meet zoom and move; two that go together change the window. */
-  #twoFingers(two: TwoFingers, id: number, at: Point): void {
-    const other = [...this.#pointers].find(([pointer]) => pointer !== id)?.[1];
-    if (!other) return;
-    const now = { middle: between(at, other), apart: distance(at, other) };
+  #twoFingers(two: TwoFingers): void {
+    const [a, b] = [...this.#pointers.values()];
+    if (!a || !b) return;
+    const now = { middle: between(a, b), apart: distance(a, b) };
     const parted = Math.abs(Math.log(now.apart / Math.max(1, two.apart)));
     if (two.kind === null && parted > PINCH) two.kind = "zoom";
     else if (two.kind === null && distance(now.middle, two.middle) > TOGETHER) two.kind = "window";
