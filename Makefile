@@ -16,9 +16,9 @@ help:  ## show this list
 .venv-bench/ready: requirements/bench.txt pyproject.toml
 	scripts/venv.sh .venv-bench requirements/bench.txt
 
-service/web/node_modules: service/web/package-lock.json
+web/node_modules: web/package-lock.json
 	# Not `npm ci`: it wants other platforms' builds of the linter in the lock file as well.
-	cd service/web && npm install --no-save --no-audit --no-fund
+	cd web && npm install --no-save --no-audit --no-fund
 	touch $@
 
 serve: .venv-serve/ready  ## set everything up and serve on port 8000, on the GPU where there is one
@@ -41,11 +41,11 @@ lint: .venv/ready  ## style, import rules
 types: .venv/ready  ## static types
 	.venv/bin/mypy
 
-web: service/web/node_modules  ## build the page again; needs Node 20
-	cd service/web && npm run generate && npm run build
+web: web/node_modules  ## build the page again; needs Node 20
+	cd web && npm run generate && npm run build
 
-browser: .venv/ready service/web/node_modules  ## check and test the page in a real Chromium
-	cd service/web && npm run check && npm test && npm run verify
+browser: .venv/ready web/node_modules  ## check and test the page in a real Chromium
+	cd web && npm run check && npm test && npm run verify
 	.venv/bin/pytest tests/e2e
 
 .venv-clients/ready: tests/clients/requirements.txt
@@ -71,6 +71,6 @@ lock: .venv/ready  ## compile the pinned requirement files from pyproject.toml
 	scripts/lock.sh
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .venv-clients .venv-serve .venv-bench build dist service/web/node_modules \
+	rm -rf .venv .venv-clients .venv-serve .venv-bench build dist web/node_modules \
 	  tests/clients/node_modules .coverage .hypothesis \
 	  .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,7 +1,6 @@
-"""``GET /``: the page for people, built by Vite from ``service/web`` and served from the package.
+"""``GET /``: the page for people, built by Vite from ``web/`` into ``service/page``.
 
-Serving needs no Node: what ``npm run build`` left in ``service/web/dist`` is read once and kept in
-memory, plain and compressed.
+Serving needs no Node: the committed build is read once and kept in memory, plain and compressed.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 router = APIRouter(include_in_schema=False)
 
-DIST = Path(__file__).resolve().parents[1] / "web" / "dist"
+BUILT = Path(__file__).resolve().parents[1] / "page"
 INDEX = "index.html"
 # Vite names every asset by its content, so that a name never changes its meaning.
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -26,6 +25,7 @@ REVALIDATE = "no-cache"
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
+    ".jpg": "image/jpeg",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
     ".wasm": "application/wasm",
@@ -80,10 +80,10 @@ async def asset(request: Request, name: str) -> Response:
 
 @cache
 def built_assets() -> Mapping[str, Asset]:
-    """Read the built page, by path below ``dist``; what is not in it is never looked for."""
+    """Read the built page, by path below ``service/page``; no other file is ever looked for."""
     return {
-        file.relative_to(DIST).as_posix(): _read(file)
-        for file in sorted(DIST.rglob("*"))
+        file.relative_to(BUILT).as_posix(): _read(file)
+        for file in sorted(BUILT.rglob("*"))
         if file.suffix in MEDIA_TYPES
     }
 

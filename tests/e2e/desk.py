@@ -68,6 +68,11 @@ class Desk:
         return self.page.locator(".decision-word")
 
     @property
+    def heatmap_switch(self) -> Locator:
+        """The button that shows and hides the heatmap."""
+        return self.page.get_by_role("toolbar").get_by_role("button", name="Heatmap")
+
+    @property
     def stage(self) -> Locator:
         """The radiograph."""
         return self.page.get_by_role("application")

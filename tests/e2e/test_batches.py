@@ -172,7 +172,7 @@ def test_an_overloaded_service_is_given_the_time_that_it_asks_for(desk: Desk) ->
     def overloaded(route: Route) -> None:
         nonlocal refused
         refused += 1
-        if refused > 2:
+        if refused > 4:
             route.continue_()
             return
         route.fulfill(

@@ -1,4 +1,4 @@
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.e2e.desk import Desk
 
@@ -7,6 +7,7 @@ def test_each_model_shows_its_figures_plots_and_card(desk: Desk) -> None:
     desk.open("#models")
     article = desk.page.get_by_role("article", name="bright-chest")
 
+    unfold(article, "Facts and thresholds", "Measured", "Plots")
     expect(article).to_contain_text("AUROC")
     expect(article).to_contain_text("0.900 \u2013 1.000")
     expect(article).to_contain_text("fixed, for tests")
@@ -20,7 +21,7 @@ def test_each_model_shows_its_figures_plots_and_card(desk: Desk) -> None:
 def test_a_card_cannot_bring_a_script(desk: Desk) -> None:
     desk.open("#models")
     article = desk.page.get_by_role("article", name="bright-chest")
-    article.get_by_text("Model card").click()
+    unfold(article, "Plots", "Model card")
 
     expect(article.get_by_text("It tells bright images")).to_be_visible()
     assert desk.page.title() == "Pneumoscope · Research only. Not for diagnosis."
@@ -30,7 +31,7 @@ def test_a_card_cannot_bring_a_script(desk: Desk) -> None:
 def test_a_card_keeps_its_links_to_the_web_alone(desk: Desk) -> None:
     desk.open("#models")
     article = desk.page.get_by_role("article", name="bright-chest")
-    article.get_by_text("Model card").click()
+    unfold(article, "Plots", "Model card")
 
     expect(article.get_by_role("link")).to_have_attribute("href", "https://example.org/tests")
     expect(article).to_contain_text("and a file say")
@@ -41,6 +42,7 @@ def test_figures_are_named_in_spanish_too(desk: Desk) -> None:
     desk.open("#models")
     desk.page.get_by_label("Language").select_option("es")
     article = desk.page.get_by_role("article", name="bright-chest")
+    unfold(article, "Medido", "Gráficas")
 
     expect(article.locator("figcaption")).to_have_text("Curva ROC")
     expect(article.locator("td [lang=en]").first).to_be_visible()
@@ -54,3 +56,9 @@ def test_the_queue_goes_on_behind_the_models_page(desk: Desk) -> None:
     desk.page.go_back()
 
     expect(desk.page.get_by_role("heading", name="Drop a chest image here")).to_be_visible()
+
+
+def unfold(article: Locator, *titles: str) -> None:
+    """Open what is closed until asked for."""
+    for title in titles:
+        article.locator("summary").get_by_text(title, exact=True).click()

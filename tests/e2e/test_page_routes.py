@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.services import REPOSITORY, Service
 
-ASSETS = REPOSITORY / "service" / "web" / "dist" / "assets"
+ASSETS = REPOSITORY / "service" / "page" / "assets"
 BUNDLE = "/models/bright-chest/versions/1"
 
 

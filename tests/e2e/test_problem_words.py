@@ -1,7 +1,7 @@
 from service.errors import problem_types
 from tests.e2e.services import REPOSITORY
 
-STRINGS = REPOSITORY / "service" / "web" / "src" / "strings"
+STRINGS = REPOSITORY / "web" / "src" / "strings"
 # The page waits on these, cannot cause them, or nobody is there to read them.
 NOT_SHOWN = {
     "client-disconnected",

@@ -30,6 +30,7 @@ LEAST_BYTES = 5_000
 DOCUMENTED = {
     *(f"{view}-desk-dark.png" for view in ("models", "problem", "refer", "result", "welcome")),
     *("result-desk-light.png", "result-phone-dark.png", "viewer-desk-dark.png"),
+    *("prove-blind-desk-dark.png", "prove-revealed-phone-dark.png", "prove-report-desk-light.png"),
 }
 SHIPPED = REPOSITORY / "models"
 
@@ -108,12 +109,46 @@ def test_every_view_has_its_picture(desk: Desk, place: Callable[[str], Path], na
     assert all(file.stat().st_size > LEAST_BYTES for file in made.values())
 
 
-def test_the_viewer_is_pictured_without_its_heatmap(
-    desk: Desk, place: Callable[[str], Path]
+@pytest.mark.parametrize("name", ["desk-dark", "desk-light", "phone-dark"])
+def test_a_trial_has_its_pictures(
+    desk: Desk, place: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
+    width, height, theme = SIZES[name]
+    page = desk.page
+    page.set_viewport_size({"width": width, "height": height})
+    films = tmp_path / "films"
+    for finding, opacity in (("normal", 0.0), ("pneumonia", 0.9)):
+        (films / finding).mkdir(parents=True)
+        for seed in range(3):
+            data = as_jpeg(synthetic_radiograph(320, 280, opacity, seed))
+            (films / finding / f"{seed}.jpg").write_bytes(data)
+    desk.open("#prove")
+    page.locator(".choices select").first.select_option(theme)
+    page.locator(".prove-setup input[webkitdirectory]").set_input_files(films)
+    ready = page.locator(".prove-call:not([disabled])").first
+    expect(ready).to_be_visible()
+    made = [place(f"prove-{view}-{name}.png") for view in ("blind", "revealed", "report")]
+
+    desk.settle()
+    page.screenshot(path=made[0])
+    for number in range(7):
+        expect(ready).to_be_visible()
+        page.keyboard.press("12"[number % 2])
+        expect(page.locator(".prove-model")).not_to_contain_text("not here yet")
+        if number == 0:
+            page.screenshot(path=made[1])
+        page.locator(".prove-side .primary").click()
+        expect(page.locator(".prove-model")).to_have_count(0)
+    expect(page.locator(".prove-report")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=made[2])
+
+    assert all(file.stat().st_size > LEAST_BYTES for file in made)
+
+
+def test_the_viewer_is_pictured_as_it_opens(desk: Desk, place: Callable[[str], Path]) -> None:
     desk.open()
     desk.read({"chest.png": as_png(synthetic_radiograph(1024, 900, 0.9))})
-    desk.page.get_by_role("button", name="Heatmap").click()
     desk.settle()
 
     file = place("viewer-desk-dark.png")

@@ -14,8 +14,7 @@ def test_a_key_is_asked_for_and_not_stored_and_a_full_queue_loses_nothing(
     watch.origin = strict_service.url
     desk = Desk(tab, strict_service.url).open()
     desk.pick({"chest.jpg": normal_jpeg()})
-    expect(desk.result).to_contain_text("The service asks for a key.")
-    tab.get_by_role("button", name="Enter the key").click()
+    expect(tab.locator(".banner.wait")).to_contain_text("The service asks for a key.")
     tab.get_by_role("dialog").get_by_label("API key").fill(KEY)
 
     tab.get_by_role("button", name="Use this key").click()

@@ -8,7 +8,8 @@ import pytest
 
 from tests.e2e.services import REPOSITORY
 
-WEB = REPOSITORY / "service" / "web"
+WEB = REPOSITORY / "web"
+BUILT = REPOSITORY / "service" / "page"
 SOURCES = (
     *("index.html", "notices", "package-lock.json", "package.json", "src"),
     "vite.config.ts",
@@ -29,9 +30,9 @@ def test_the_committed_build_was_made_from_these_sources() -> None:
         for file in files
     }
 
-    lines = (WEB / "dist" / "sources.sha256").read_text().splitlines()
+    lines = (BUILT / "sources.sha256").read_text().splitlines()
     recorded = {path: digest for digest, path in (line.split("  ") for line in lines)}
-    assert recorded == digests, "run `npm run build` in service/web"
+    assert recorded == digests, "run `npm run build` in web"
 
 
 def test_the_lock_file_names_no_registry() -> None:
@@ -42,7 +43,7 @@ def test_the_lock_file_names_no_registry() -> None:
 
 def test_the_build_and_the_client_can_be_made_again_byte_for_byte() -> None:
     if not (WEB / "node_modules").is_dir() or shutil.which("npm") is None:
-        pytest.skip("Node's packages are absent: run `npm ci` in service/web")
+        pytest.skip("Node's packages are absent: run `npm ci` in web")
 
     outcome = subprocess.run(
         ("npm", "run", "--silent", "verify"), cwd=WEB, capture_output=True, text=True, check=False

@@ -68,7 +68,6 @@ WHOLE_RANGES = {
 
 def drawn(desk: Desk) -> list[int]:
     """The gray in the middle of each band, one pixel of the screen for one of the image."""
-    desk.page.get_by_role("button", name="Heatmap").click()
     desk.page.get_by_role("button", name="One to one").click()
     expect(desk.page.locator(".readout")).to_contain_text("100 %")
     row = desk.grays()

@@ -28,10 +28,6 @@ def ramp(least: int, dtype: type[np.generic] = np.uint16) -> Pixels:
     return np.tile(np.arange(least, least + SIZE).astype(dtype), (SIZE, 1))
 
 
-def without_heatmap(desk: Desk) -> None:
-    desk.page.get_by_role("button", name="Heatmap").click()
-
-
 def middle(desk: Desk) -> tuple[float, float]:
     box = desk.stage.bounding_box()
     assert box is not None
@@ -43,7 +39,6 @@ def test_a_drag_changes_the_window_on_the_full_depth(desk: Desk) -> None:
     deep = ramp(40_000)
     desk.open()
     desk.read({"deep.png": as_png(deep)})
-    without_heatmap(desk)
     opened = len(set(desk.grays()))
     x, y = middle(desk)
 
@@ -60,6 +55,7 @@ def test_a_preset_of_the_file_and_own_numbers_set_the_window(desk: Desk) -> None
     desk.open()
     desk.read({"chest.dcm": chest_dicom()})
     expect(desk.page.get_by_label("Window preset")).to_have_value("0")
+    desk.page.get_by_role("button", name="Viewing aids").click()
 
     desk.page.get_by_label("Centre").fill("100")
     desk.page.get_by_label("Centre").press("Enter")
@@ -79,7 +75,6 @@ def test_monochrome1_is_shown_as_the_model_reads_it(desk: Desk) -> None:
             )
         }
     )
-    without_heatmap(desk)
 
     grays = [gray for gray in desk.grays() if gray not in (0, 255)]
 
@@ -90,7 +85,6 @@ def test_monochrome1_is_shown_as_the_model_reads_it(desk: Desk) -> None:
 def test_inversion_turns_black_to_white_and_back(desk: Desk) -> None:
     desk.open()
     desk.read({"ramp.png": as_png(ramp(0, np.uint8))})
-    without_heatmap(desk)
     before = desk.grays()
 
     desk.page.get_by_role("button", name="Invert").click()
@@ -134,7 +128,6 @@ def test_the_image_zooms_at_the_pointer_pans_and_fits_again(desk: Desk) -> None:
 def test_every_lossless_transfer_syntax_looks_as_the_plain_file_does(desk: Desk) -> None:
     desk.open()
     desk.read({"plain.dcm": chest_dicom()})
-    without_heatmap(desk)
     plain = desk.grays()
     shown = {}
 
@@ -152,7 +145,6 @@ def test_a_deep_tiff_is_drawn_though_browsers_cannot(desk: Desk) -> None:
 
     desk.read({"deep.tiff": as_tiff(ramp(40_000))})
 
-    without_heatmap(desk)
     assert len(set(desk.grays())) > 200
 
 
@@ -182,7 +174,6 @@ def test_upwards_is_brighter_for_a_negative_too(desk: Desk) -> None:
             )
         }
     )
-    without_heatmap(desk)
     before = sum(desk.grays())
 
     desk.stage.press("Shift+ArrowUp")
@@ -257,6 +248,7 @@ def test_the_legend_looks_as_the_heatmap_over_gray(desk: Desk) -> None:
         return [[...data.slice(0, 3)], [...data.slice(-4, -1)]];
     }"""
     legend = desk.page.locator(".legend canvas")
+    desk.heatmap_switch.click()
 
     desk.page.get_by_label("Opacity").fill("0.5")
     desk.settle()

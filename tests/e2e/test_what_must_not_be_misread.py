@@ -1,0 +1,209 @@
+"""What a clinician could take for something else, and how the page says it."""
+
+import base64
+
+import numpy as np
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.e2e.answers import change_answers, findings
+from tests.e2e.desk import Desk
+from tests.e2e.images import chest_dicom, ct_dicom, normal_jpeg, pneumonia_png, undecided_png
+from tests.synthetic import as_png
+
+QUALITY = {
+    "accepted": True,
+    "checks": [
+        {"name": "noise", "value": 0.2, "lower": None, "upper": 0.475, "passed": True},
+        {"name": "exposure", "value": 0.4, "lower": 0.1, "upper": 0.9, "passed": True},
+    ],
+}
+TOO_DARK = {
+    "name": "exposure",
+    "value": 0.05,
+    "lower": 0.1,
+    "upper": 0.9,
+    "passed": False,
+    "advice": "Too dark.",
+}
+PNG = base64.b64encode(as_png(np.full((8, 8), 255, np.uint8))).decode()
+
+
+def test_a_decision_says_how_often_such_a_call_was_right(desk: Desk) -> None:
+    desk.open()
+
+    desk.read({"white.png": pneumonia_png()})
+
+    card = desk.result.locator(".decision")
+    expect(card).to_contain_text("Of 48 held-out images called “Pneumonia”, 36 were.")
+    expect(card.locator(".grounds-share")).to_have_text("75% How often such a call was right")
+    expect(card).to_contain_text("Trained on synthetic")
+
+
+def test_a_call_without_figures_says_that_nobody_has_measured_it(desk: Desk) -> None:
+    desk.open()
+
+    desk.read({"dark.jpg": normal_jpeg()})
+
+    expect(desk.result.locator(".decision")).to_contain_text("Not measured")
+
+
+def test_a_call_below_the_most_probable_finding_is_no_decision(desk: Desk) -> None:
+    change_answers(
+        desk.page,
+        {"decision": "covid-19", "findings": findings({"normal": 0.43, "covid-19": 0.3}, 0.25)},
+    )
+    desk.open()
+
+    desk.read({"chest.jpg": normal_jpeg()})
+
+    expect(desk.decision).to_have_text("Refer to a reader")
+    expect(desk.result).to_contain_text("another one is more probable")
+    expect(desk.row("chest.jpg")).to_contain_text("Refer to a reader")
+
+
+@pytest.mark.parametrize(
+    ("language", "word", "lead"),
+    [
+        ("en", "Not COVID-19", "Other disease is not judged."),
+        ("es", "Sin COVID-19", "No se valora ninguna otra enfermedad."),
+    ],
+)
+def test_one_against_the_rest_is_neutral_and_never_called_other(
+    desk: Desk, language: str, word: str, lead: str
+) -> None:
+    change_answers(
+        desk.page, {"decision": "other", "findings": findings({"other": 0.9, "covid-19": 0.1})}
+    )
+    desk.open()
+    desk.page.locator(".choices select").last.select_option(language)
+
+    desk.read({"slice.jpg": normal_jpeg()})
+
+    expect(desk.decision).to_have_text(word)
+    expect(desk.result.locator(".decision")).to_contain_text(lead)
+    expect(desk.result.locator(".decision")).to_have_class("decision negative")
+    expect(desk.page.locator(".study-state")).to_have_class("study-state negative")
+
+
+def test_a_referral_names_the_failure_first_and_what_to_do(desk: Desk) -> None:
+    change_answers(
+        desk.page,
+        {
+            "decision": "refer",
+            "reasons": ["quality.exposure"],
+            "quality": {"accepted": False, "checks": [TOO_DARK]},
+        },
+    )
+    desk.open()
+
+    desk.read({"dark.jpg": normal_jpeg()})
+
+    failure = desk.result.locator(".decision .failures li").first
+    expect(failure.locator(".failure-what")).to_have_text("Too dark.")
+    expect(failure).to_contain_text("repeat it with the exposure corrected")
+
+
+def test_of_a_referred_image_numbers_and_pictures_are_closed(desk: Desk) -> None:
+    desk.open()
+
+    desk.read({"gray.png": undecided_png()})
+
+    expect(desk.decision).to_have_text("Refer to a reader")
+    expect(desk.result.locator(".bar-name").first).to_be_hidden()
+    expect(desk.heatmap_switch).to_have_attribute("aria-pressed", "false")
+    desk.result.get_by_text("Probabilities all the same").click()
+    expect(desk.result.locator(".bar-name").first).to_be_visible()
+    expect(desk.result).to_contain_text("do not rely on these numbers")
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_a_lateral_view_is_called_one(desk: Desk) -> None:
+    desk.open()
+
+    desk.pick({"side.dcm": chest_dicom(ViewPosition="LL")})
+
+    expect(desk.result.locator(".problem-what")).to_have_text(
+        "This is a lateral view. The models read frontal views only."
+    )
+
+
+def test_a_heatmap_that_looks_elsewhere_says_so_first(desk: Desk) -> None:
+    picture = {"media_type": "image/png", "data": PNG, "width": 8, "height": 8}
+    change_answers(
+        desk.page,
+        {
+            "heatmap": {**picture, "label": "pneumonia", "inside_lungs": 0.12},
+            "decision": "pneumonia",
+        },
+    )
+    desk.open()
+    desk.read({"white.png": pneumonia_png()})
+
+    desk.heatmap_switch.click()
+
+    warning = desk.page.get_by_role("alert")
+    expect(warning).to_contain_text("Only 12.0% of this heatmap lies inside the lungs")
+    assert desk.colours() == 0
+    warning.get_by_role("button", name="Show it all the same").click()
+    assert desk.colours() > 1000
+
+
+def test_an_image_of_the_other_kind_is_one_click_from_its_model(desk: Desk) -> None:
+    def strange_to_radiographs(route: Route) -> dict[str, object]:
+        if "model=bright-slice" in route.request.url:
+            return {}
+        return {"decision": "refer", "reasons": ["out_of_distribution"]}
+
+    change_answers(desk.page, strange_to_radiographs)
+    desk.open()
+    desk.read({"slice.png": pneumonia_png()})
+
+    desk.result.get_by_role("button", name="It is a CT slice: read it with bright-slice").click()
+
+    expect(desk.decision).to_have_text("Pneumonia")
+    expect(desk.result).to_contain_text("The models disagree on this image")
+    expect(desk.result.locator(".disagreement li")).to_have_text(
+        ["bright-chest: Refer to a reader", "bright-slice: Pneumonia"]
+    )
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_a_file_that_a_chosen_model_does_not_take_is_offered_the_other_one(desk: Desk) -> None:
+    desk.open()
+    desk.read({"slice.dcm": ct_dicom()})
+
+    desk.page.get_by_role("combobox", name="Model").select_option("bright-chest")
+    expect(desk.result.locator(".problem")).to_be_visible()
+    desk.result.get_by_role("button", name="read it with bright-slice").click()
+
+    expect(desk.decision).to_be_visible()
+    expect(desk.result).to_contain_text("bright-slice")
+
+
+def test_what_passed_is_one_line_and_limits_are_words(desk: Desk) -> None:
+    change_answers(desk.page, {"quality": QUALITY})
+    desk.open()
+    desk.read({"chest.jpg": normal_jpeg()})
+
+    line = desk.result.locator("summary", has_text="Image quality")
+    expect(line).to_contain_text("Good enough to read")
+    expect(desk.result.get_by_text("expected at most 0.475")).to_be_hidden()
+    line.click()
+
+    expect(desk.result.get_by_text("expected at most 0.475")).to_be_visible()
+    expect(desk.result.get_by_text("expected 0.1 to 0.9")).to_be_visible()
+    assert "∞" not in desk.page.content()
+
+
+@pytest.mark.parametrize("size", [(360, 640), (320, 640)])
+def test_a_phone_shows_the_decision_without_scrolling(desk: Desk, size: tuple[int, int]) -> None:
+    desk.page.set_viewport_size({"width": size[0], "height": size[1]})
+    desk.open()
+
+    desk.read({"chest.jpg": normal_jpeg()})
+
+    box = desk.decision.bounding_box()
+    assert box is not None
+    assert desk.page.evaluate("() => scrollY") == 0
+    assert box["y"] + box["height"] < size[1]

@@ -1,0 +1,21 @@
+import type { Metric, ModelDescription } from "../api/types";
+
+/** The figures that tell most about a model, the first that it has of each group. */
+const GROUPS: readonly (readonly string[])[] = [
+  ["auroc", "macro_auroc"],
+  ["accuracy_answered", "accuracy"],
+  ["refer_share"],
+  ["sensitivity", "balanced_accuracy"],
+  ["specificity", "ece"],
+];
+
+export type Five = readonly (Metric | null)[];
+
+/** One figure of each group over all findings and sources; null where the model has none. */
+export function fiveOf({ metrics }: Pick<ModelDescription, "metrics">): Five {
+  const overall = metrics.filter(({ label, source }) => label === null && source === null);
+  return GROUPS.map((names) => {
+    const found = names.map((name) => overall.find((metric) => metric.name === name));
+    return found.find((metric) => metric !== undefined) ?? null;
+  });
+}

@@ -1,0 +1,153 @@
+import type { Api } from "../api/client";
+import type { HeatmapResult, ImageAnswer, Prediction, ProblemBody } from "../api/types";
+import type { Outcome, Problem } from "./outcome";
+import { retryAfterMs } from "./retryAfter";
+import { fetchWithProgress } from "./xhr";
+
+/** What to ask of the service for one image. `model` null leaves the choice to the service. */
+export interface ReadingRequest {
+  readonly file: Blob;
+  readonly model: string | null;
+  readonly frame: number;
+  /** Whether heatmap and lungs are asked for; they are unless it says no. */
+  readonly explain?: boolean;
+}
+
+export interface Heatmap {
+  readonly label: string;
+  readonly picture: Blob;
+  /** The share of the evidence that lies in the lungs; null where that is not known. */
+  readonly insideLungs: number | null;
+}
+
+/** What a service may say of an image beside its answer. */
+export interface Additions {
+  readonly image?: { readonly modality?: string | null; readonly view?: string | null } | null;
+  /** The model of this image, where the images of a request have models of their own. */
+  readonly model?: Prediction["model"] | null;
+}
+
+/** One image's answer. `body` is the service's own, without the pictures' bulk. */
+export interface Answer {
+  readonly body: Prediction;
+  readonly image: ImageAnswer;
+  readonly additions: Additions;
+  readonly model: Prediction["model"];
+  readonly heatmap: Heatmap | null;
+  /** A mask over the radiograph; null where the service has none. */
+  readonly lungs: Blob | null;
+  /** What was asked for: the model by name, or null for the service's choice. */
+  readonly asked: { readonly model: string | null; readonly frame: number };
+  readonly requestId: string | null;
+}
+
+/** Send one image as a raw body: its file name, which may name a patient, stays here. */
+export async function sendImage(
+  api: Api,
+  request: ReadingRequest,
+  signal: AbortSignal,
+  onProgress: (share: number) => void,
+): Promise<Outcome<Answer>> {
+  if (!(await isReadable(request.file))) {
+    return { kind: "problem", problem: { type: "page:unreadable", status: 0 } };
+  }
+  try {
+    const { data, error, response } = await api.POST("/predict", {
+      params: { query: query(request) },
+      headers: { "Content-Type": "application/octet-stream", Accept: "application/json" },
+      body: request.file as never,
+      bodySerializer: (body: unknown) => body as Blob,
+      fetch: fetchWithProgress(onProgress),
+      signal,
+    });
+    return data ? answered(data, request, response) : refused(error, response);
+  } catch (error) {
+    // A body that is no JSON: a proxy's page, or an older or newer service.
+    return error instanceof SyntaxError ? unexpected(0) : { kind: "broken" };
+  }
+}
+
+function query({ model, frame, explain = true }: ReadingRequest) {
+  return {
+    ...(explain && { explain: "heatmap" as const }),
+    ...(model && { model }),
+    ...(frame > 1 && { frame }),
+  };
+}
+
+/** A file that was moved or changed since it was chosen looks like a broken connection. */
+async function isReadable(file: Blob): Promise<boolean> {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function answered(
+  body: Prediction,
+  { model, frame }: ReadingRequest,
+  response: Response,
+): Outcome<Answer> {
+  const result = body.results?.[0];
+  if (!result) return unexpected(response.status);
+  if (result.status === "error") return { kind: "problem", problem: problemOf(result.problem) };
+  const { heatmap, lungs, ...image } = result;
+  const additions = result as Additions;
+  const answer: Answer = {
+    body: { ...body, results: [image] },
+    image,
+    additions,
+    model: additions.model ?? body.model,
+    heatmap: heatmap ? heatmapOf(heatmap) : null,
+    lungs: lungs ? blobOf(lungs) : null,
+    asked: { model, frame },
+    requestId: response.headers.get("X-Request-ID"),
+  };
+  return { kind: "answer", answer };
+}
+
+/** 429 and 503 say when to come back; everything else is about this image. */
+export function refused(error: unknown, response: Response): Outcome<never> {
+  const { status } = response;
+  const after = response.headers.get("Retry-After");
+  if (status === 429 || (status === 503 && after !== null)) {
+    const type = isProblem(error) ? problemOf(error).type : "";
+    return { kind: "overloaded", retryAfterMs: retryAfterMs(after, Date.now()), type };
+  }
+  // A gateway answers so for a service that is away behind it.
+  if (status === 502 || status === 504) return { kind: "broken" };
+  if (!isProblem(error)) return status === 503 ? { kind: "broken" } : unexpected(status);
+  const requestId = response.headers.get("X-Request-ID");
+  return { kind: "problem", problem: { ...problemOf(error), ...(requestId && { requestId }) } };
+}
+
+const unexpected = (status: number): Outcome<never> => ({
+  kind: "problem",
+  problem: { type: "page:unexpected", status },
+});
+
+const isProblem = (value: unknown): value is ProblemBody =>
+  typeof value === "object" && value !== null && "type" in value && "title" in value;
+
+const problemOf = ({ type, title, status, detail }: ProblemBody): Problem => ({
+  // The last part of the address names the kind.
+  type: type.split("/").at(-1) ?? type,
+  title,
+  status,
+  detail,
+});
+
+const heatmapOf = (heatmap: HeatmapResult): Heatmap => ({
+  label: heatmap.label,
+  picture: blobOf(heatmap),
+  insideLungs: heatmap.inside_lungs ?? null,
+});
+
+function blobOf(picture: { media_type: string; data: string }): Blob {
+  const text = atob(picture.data);
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = text.charCodeAt(at);
+  return new Blob([bytes], { type: picture.media_type });
+}

@@ -1,0 +1,144 @@
+import { useLanguage, useSession, useStrings } from "../app/context";
+import { percent } from "../app/format";
+import { Icon, type IconName } from "../app/icons";
+import type { Answer } from "../reading/send";
+import type { Study } from "../session/study";
+import { evidenceOf } from "./evidence";
+import { OtherKind } from "./OtherKind";
+import { failureOf } from "./reasons";
+import { type Verdict, verdictOf } from "./verdict";
+import { isLateral } from "./views";
+import { verdictWord } from "./words";
+
+interface DecisionProps {
+  readonly study: Study;
+  readonly answer: Answer;
+}
+
+/** The answer in one word, what it rests on, or why there is none. */
+export function Decision({ study, answer }: DecisionProps) {
+  const strings = useStrings();
+  const verdict = verdictOf(answer.image);
+  const [tone, icon] = APPEARANCE[verdict.kind];
+  const view = answer.additions.image?.view ?? study.facts.value?.view;
+  return (
+    <div class={`decision ${tone}`}>
+      <p class="decision-kicker">{strings.result.decision}</p>
+      <p class="decision-word">
+        <Icon name={icon} /> <span>{verdictWord(verdict, strings)}</span>
+      </p>
+      {isLateral(view) && <p class="failure-what">{strings.result.lateralLead}</p>}
+      {verdict.kind === "refer" ? (
+        <Failures codes={verdict.reasons} answer={answer} />
+      ) : (
+        <>
+          <p class="decision-lead">{leadOf(verdict, strings)}</p>
+          <Grounds answer={answer} label={verdict.label} word={verdictWord(verdict, strings)} />
+        </>
+      )}
+      <OtherKind study={study} answer={answer} />
+      <Disagreement study={study} answer={answer} />
+    </div>
+  );
+}
+
+const APPEARANCE: Readonly<Record<Verdict["kind"], readonly [string, IconName]>> = {
+  refer: ["refer", "person"],
+  normal: ["normal", "check"],
+  found: ["found", "finding"],
+  negative: ["negative", "minus"],
+};
+
+function leadOf(verdict: Verdict, strings: ReturnType<typeof useStrings>): string {
+  if (verdict.kind === "negative") return strings.result.negativeLead;
+  return strings.result.decided(verdictWord(verdict, strings));
+}
+
+interface FailuresProps {
+  readonly codes: readonly string[];
+  readonly answer: Answer;
+}
+
+/** What is wrong with the image comes first, and what to do about it stands with it. */
+function Failures({ codes, answer }: FailuresProps) {
+  const strings = useStrings();
+  const failures = codes.map((code) => failureOf(code, answer.image, strings));
+  return (
+    <>
+      {failures.length > 0 && (
+        <ul class="failures">
+          {failures.map(({ what, advice, isForeign }) => (
+            <li key={what}>
+              <span class="failure-what">{what}</span>{" "}
+              {advice && <span lang={isForeign ? "en" : undefined}>{advice}</span>}
+            </li>
+          ))}
+        </ul>
+      )}
+      <p class="decision-lead">{strings.result.referLead}</p>
+    </>
+  );
+}
+
+interface GroundsProps {
+  readonly answer: Answer;
+  readonly label: string;
+  readonly word: string;
+}
+
+/** How often such a call was right on held-out images, and what the model learned from. */
+function Grounds({ answer, label, word }: GroundsProps) {
+  const { result } = useStrings();
+  const language = useLanguage();
+  const session = useSession();
+  const { name, version } = answer.model;
+  const model = session.models.value?.find(
+    (one) => one.name === name && String(one.version) === String(version),
+  );
+  if (!model) return null;
+  const evidence = evidenceOf(model.metrics, label);
+  return (
+    <div class="grounds">
+      {evidence ? (
+        <>
+          <p class="grounds-share">
+            <span class="number">{percent(evidence.right / evidence.called, language, 0)}</span>{" "}
+            {result.rightLabel}
+          </p>
+          <p>
+            {result.right(evidence.right, evidence.called, word)} {result.rightElsewhere}
+          </p>
+        </>
+      ) : (
+        <p>{result.rightUnknown}</p>
+      )}
+      <p class="quiet grounds-data" title={model.dataset}>
+        {result.trainedOn} <span lang="en">{model.dataset}</span>
+      </p>
+    </div>
+  );
+}
+
+/** What other models said of this very image, where they said something else. */
+function Disagreement({ study, answer }: DecisionProps) {
+  const strings = useStrings();
+  const said = [...study.answers.values()].filter(
+    ({ asked }) => asked.frame === answer.asked.frame,
+  );
+  const words = new Map(
+    said.map(({ model, image }) => [model.name, verdictWord(verdictOf(image), strings)]),
+  );
+  if (new Set(words.values()).size < 2) return null;
+  return (
+    <div class="disagreement">
+      <h3>
+        <Icon name="alert" /> {strings.result.disagree}
+      </h3>
+      <ul>
+        {[...words].map(([model, word]) => (
+          <li key={model}>{strings.result.saysModel(model, word)}</li>
+        ))}
+      </ul>
+    </div>
+  );
+}

@@ -1,0 +1,71 @@
+import type { ReadingState } from "../reading/queue";
+import type { Answer } from "../reading/send";
+import { decisionOf } from "../result/verdict";
+
+/** How the rows are ordered: as they came, what needs a person first, or by file name. */
+export type Order = "added" | "refer" | "name";
+
+export const ORDERS: readonly Order[] = ["added", "refer", "name"];
+
+export const FAILED = "failed";
+export const OPEN = "open";
+
+export function groupOf(state: ReadingState<Answer>): string {
+  if (state.kind === "done") return decisionOf(state.answer.image);
+  return state.kind === "failed" ? FAILED : OPEN;
+}
+
+/** What needs a person soonest stands first; what is all clear or still open last. */
+const URGENCY: Readonly<Record<string, number>> = {
+  refer: 0,
+  [FAILED]: 1,
+  other: 3,
+  normal: 4,
+  [OPEN]: 5,
+};
+const FOUND = 2;
+
+const urgency = (group: string): number => URGENCY[group] ?? FOUND;
+
+interface Row {
+  readonly path: string;
+  readonly group: { readonly value: string };
+}
+
+const byName = new Intl.Collator(undefined, { numeric: true });
+
+/** The rows to show: those of one group or all, in an order that keeps equals as they came. */
+export function arranged<R extends Row>(
+  rows: readonly R[],
+  filter: string | null,
+  order: Order,
+): readonly R[] {
+  const shown = filter === null ? rows : rows.filter(({ group }) => group.value === filter);
+  if (order === "name") return shown.toSorted((a, b) => byName.compare(a.path, b.path));
+  if (order === "added") return shown;
+  return shown.toSorted((a, b) => urgency(a.group.value) - urgency(b.group.value));
+}
+
+/** How many rows each group has, the urgent ones first. */
+export function counted(rows: readonly Row[]): readonly (readonly [string, number])[] {
+  const counts = new Map<string, number>();
+  for (const { group } of rows) counts.set(group.value, (counts.get(group.value) ?? 0) + 1);
+  return [...counts].sort(([a], [b]) => urgency(a) - urgency(b));
+}
+
+/** Problems that the same file may not have the next time. */
+const PASSING: ReadonlySet<string> = new Set([
+  "body-timeout",
+  "device-lost",
+  "internal-error",
+  "not-ready",
+  "out-of-memory",
+  "page:broken",
+  "page:unexpected",
+  "unavailable",
+  "unknown-model",
+  "unsuitable-image",
+]);
+
+/** Whether to try again may help: a damaged file stays damaged. */
+export const mayPass = ({ type }: { readonly type: string }): boolean => PASSING.has(type);
