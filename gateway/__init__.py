@@ -1,0 +1,1 @@
+"""DICOM in, a report back, nothing lost: a process of its own, and a client of `POST /predict`."""
