@@ -1,16 +1,15 @@
 """Audit messages of DICOM PS3.15 A.5, sent as RFC 5424 over TLS (RFC 5425).
 
-A repository that is away is tried again; at most as many messages as `_HELD` wait for it, in
-memory. What is dropped beyond that is counted.
+A repository that is away is tried again; so many messages as `_HELD` wait for it, in memory. What
+is dropped beyond that is counted.
 """
 
 import os
 import queue
 import socket
 import threading
-from collections.abc import Iterable
 from datetime import UTC, datetime
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.sax.saxutils import quoteattr
 
 import structlog
 
@@ -21,15 +20,7 @@ from gateway.tls import Certificates
 _HELD = 10_000
 _RETRY_S = 5.0
 _TIMEOUT_S = 10.0
-_FACILITY_10_NOTICE = 10 * 8 + 5  # security and authorization messages
-# Source: DICOM PS3.15 A.5.2, PS3.16 CID 400 to 403.
-_START, _STOP = ("110120", "Application Start"), ("110121", "Application Stop")
-_ACTIVITY = ("110100", "Application Activity")
-_TRANSFERRED = ("110104", "DICOM Instances Transferred")
-_ACCESSED = ("110103", "DICOM Instances Accessed")
-_SOURCE_ROLE, _DESTINATION_ROLE = ("110153", "Source Role ID"), ("110152", "Destination Role ID")
-_APPLICATION = ("110150", "Application")
-_STUDY_UID = ("110180", "Study Instance UID")
+_PRIORITY = 10 * 8 + 5  # security and authorization messages, notice
 
 log = structlog.get_logger()
 
@@ -43,9 +34,7 @@ class Auditor:
         self._host = socket.gethostname()
         self._messages: queue.Queue[bytes] = queue.Queue(_HELD)
         self._closing = threading.Event()
-        self._certificates = (
-            Certificates(config.tls, server=False) if config and config.tls else None
-        )
+        self._tls = Certificates(config.tls, server=False) if config and config.tls else None
         self._thread = threading.Thread(target=self._send_all, name="audit", daemon=True)
         if config:
             self._thread.start()
@@ -63,64 +52,62 @@ class Auditor:
 
     def started(self) -> None:
         """The gateway takes instances from now on."""
-        self._put(self._message("E", _ACTIVITY, _START, [(self._own, _APPLICATION)]))
+        self._put("E", "110100", "Application Activity", kind=("110120", "Application Start"))
 
     def stopped(self) -> None:
         """The gateway takes no more."""
-        self._put(self._message("E", _ACTIVITY, _STOP, [(self._own, _APPLICATION)]))
+        self._put("E", "110100", "Application Activity", kind=("110121", "Application Stop"))
 
-    def transferred(
-        self, *, outgoing: bool, peer: str, study_uid: str, patient_id: str, ok: bool = True
-    ) -> None:
+    def transferred(self, *, outgoing: bool, peer: str, study_uid: str, patient_id: str) -> None:
         """Instances of a study came from a peer, or went to one."""
-        ends = [self._own, peer] if outgoing else [peer, self._own]
-        users = list(zip(ends, (_SOURCE_ROLE, _DESTINATION_ROLE), strict=True))
-        message = self._message("R" if outgoing else "C", _TRANSFERRED, None, users, ok=ok)
-        self._put(_about(message, study_uid, patient_id))
+        action = "R" if outgoing else "C"
+        ends = (self._own, peer) if outgoing else (peer, self._own)
+        about = (study_uid, patient_id)
+        self._put(action, "110104", "DICOM Instances Transferred", ends=ends, about=about)
 
     def accessed(self, *, by: str, study_uid: str, patient_id: str) -> None:
         """A person looked at the queue with the identifiers shown."""
-        message = self._message("R", _ACCESSED, None, [(by, _APPLICATION)])
-        self._put(_about(message, study_uid, patient_id))
+        about = (study_uid, patient_id)
+        self._put("R", "110103", "DICOM Instances Accessed", ends=(self._own, by), about=about)
 
-    def _message(
+    def _put(
         self,
         action: str,
-        event: tuple[str, str],
-        kind: tuple[str, str] | None,
-        users: Iterable[tuple[str, tuple[str, str]]],
+        event: str,
+        name: str,
         *,
-        ok: bool = True,
-    ) -> Element:
-        root = Element("AuditMessage")
-        happened = {
-            "EventActionCode": action,
-            "EventDateTime": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "EventOutcomeIndicator": "0" if ok else "4",
-        }
-        identification = SubElement(root, "EventIdentification", happened)
-        _code(identification, "EventID", event)
-        if kind:
-            _code(identification, "EventTypeCode", kind)
-        for user, role in users:
-            requested = {"UserID": user, "UserIsRequestor": "false"}
-            _code(SubElement(root, "ActiveParticipant", requested), "RoleIDCode", role)
-        source = {"AuditSourceID": self._own, "AuditEnterpriseSiteID": self._host}
-        SubElement(
-            SubElement(root, "AuditSourceIdentification", source),
-            "AuditSourceTypeCode",
-            {"csd-code": "4"},
-        )
-        return root
-
-    def _put(self, message: Element) -> None:
+        kind: tuple[str, str] | None = None,
+        ends: tuple[str, str] | None = None,
+        about: tuple[str, str] | None = None,
+    ) -> None:
         if not self._config:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        header = f"<{_FACILITY_10_NOTICE}>1 {now} {self._host} pneumo-gateway {os.getpid()} "
-        text = header + "IHE+RFC-3881 - \ufeff" + tostring(message, encoding="unicode")
+        users = [(self._own, "110150", "Application")]
+        if ends:
+            roles = (("110153", "Source Role ID"), ("110152", "Destination Role ID"))
+            users = [(end, *role) for end, role in zip(ends, roles, strict=True)]
+        body = "".join(
+            (
+                f'<AuditMessage><EventIdentification EventActionCode="{action}" '
+                f'EventDateTime="{now}" EventOutcomeIndicator="0">',
+                _code("EventID", event, name),
+                _code("EventTypeCode", *kind) if kind else "",
+                "</EventIdentification>",
+                *(
+                    f'<ActiveParticipant UserID={quoteattr(user)} UserIsRequestor="false">'
+                    f"{_code('RoleIDCode', *role)}</ActiveParticipant>"
+                    for user, *role in users
+                ),
+                f"<AuditSourceIdentification AuditSourceID={quoteattr(self._own)}>"
+                '<AuditSourceTypeCode csd-code="4"/></AuditSourceIdentification>',
+                _objects(*about) if about else "",
+                "</AuditMessage>",
+            )
+        )
+        header = f"<{_PRIORITY}>1 {now} {self._host} pneumo-gateway {os.getpid()} IHE+RFC-3881 -"
         try:
-            self._messages.put_nowait(text.encode())
+            self._messages.put_nowait(f"{header} \ufeff{body}".encode())
         except queue.Full:
             REFUSED.labels("audit").inc()
 
@@ -144,34 +131,26 @@ class Auditor:
             connection.close()
 
     def _connect(self) -> socket.socket:
-        assert self._config is not None
-        address = (self._config.host, self._config.port)
-        plain = socket.create_connection(address, timeout=_TIMEOUT_S)
-        if self._certificates is None:
+        config = self._config or Audit(host="")
+        plain = socket.create_connection((config.host, config.port), timeout=_TIMEOUT_S)
+        if self._tls is None:
             return plain
-        context = self._certificates.context()
-        return context.wrap_socket(plain, server_hostname=self._config.host)
+        return self._tls.context().wrap_socket(plain, server_hostname=config.host)
 
 
-def _about(message: Element, study_uid: str, patient_id: str) -> Element:
-    study = {"ParticipantObjectID": study_uid}
-    study |= {"ParticipantObjectTypeCode": "2", "ParticipantObjectTypeCodeRole": "3"}
-    _code(
-        SubElement(message, "ParticipantObjectIdentification", study),
-        "ParticipantObjectIDTypeCode",
-        _STUDY_UID,
+def _objects(study_uid: str, patient_id: str) -> str:
+    return (
+        f"<ParticipantObjectIdentification ParticipantObjectID={quoteattr(study_uid)} "
+        'ParticipantObjectTypeCode="2" ParticipantObjectTypeCodeRole="3">'
+        f"{_code('ParticipantObjectIDTypeCode', '110180', 'Study Instance UID')}"
+        "</ParticipantObjectIdentification>"
+        f"<ParticipantObjectIdentification ParticipantObjectID={quoteattr(patient_id)} "
+        'ParticipantObjectTypeCode="1" ParticipantObjectTypeCodeRole="1">'
+        f"{_code('ParticipantObjectIDTypeCode', '2', 'Patient Number', 'RFC-3881')}"
+        "</ParticipantObjectIdentification>"
     )
-    patient = {"ParticipantObjectID": patient_id}
-    patient |= {"ParticipantObjectTypeCode": "1", "ParticipantObjectTypeCodeRole": "1"}
-    _code(
-        SubElement(message, "ParticipantObjectIdentification", patient),
-        "ParticipantObjectIDTypeCode",
-        ("2", "Patient Number"),
-    )
-    return message
 
 
-def _code(parent: Element, name: str, code: tuple[str, str]) -> None:
-    value, text = code
-    system = "DCM" if len(value) > 1 else "RFC-3881"
-    SubElement(parent, name, {"csd-code": value, "codeSystemName": system, "originalText": text})
+def _code(element: str, value: str, text: str, system: str = "DCM") -> str:
+    code = f'csd-code="{value}" codeSystemName="{system}" originalText={quoteattr(text)}'
+    return f"<{element} {code}/>"

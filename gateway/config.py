@@ -95,8 +95,6 @@ class Destination(_Section):
     url: str = Field(default="", pattern=r"^(https?://[^/].*)?$")
     key_file: Path | None = None
     tls: Tls | None = None
-    deidentify: bool = False
-    """Send what PS3.15's Basic profile leaves. Burned-in text stays."""
 
     @model_validator(mode="after")
     def _has_an_address(self) -> Self:
@@ -133,8 +131,6 @@ class Rule(_Section):
     """A destination that is asked by C-FIND how many slices the series has."""
     secondary_capture: bool = False
     """A picture with the notice burnt in and the heatmap over it."""
-    activation_map: bool = False
-    """The heatmap as a parametric map, for viewers that lay it over the image themselves."""
 
 
 class Retention(_Section):

@@ -3,7 +3,7 @@
 What is sent twice is one object still: its UIDs and identifiers follow from its key.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -176,7 +176,7 @@ class StowSender:
         try:
             answer = client.store_instances(datasets)
         except requests.HTTPError as error:
-            status = error.response.status_code
+            status = error.response.status_code if error.response is not None else 500
             _check(status, f"the peer answers STOW-RS with {status}")
             raise Permanent(f"the peer answers STOW-RS with {status}") from error
         except requests.RequestException as error:
@@ -219,7 +219,7 @@ class FhirSender:
         self._client.close()
 
 
-def _authorization(destination: Destination) -> Mapping[str, str]:
+def _authorization(destination: Destination) -> dict[str, str]:
     key = read_key(destination.key_file)
     return {"Authorization": f"Bearer {key}"} if key else {}
 

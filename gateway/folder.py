@@ -27,7 +27,8 @@ class WatchedFolders:
 
     def step(self) -> bool:
         """Take what has settled; whether there was any."""
-        return any([self._take(file) for folder in self._folders for file in _settled(folder)])
+        files = [file for folder in self._folders for file in _settled(folder)]
+        return sum(self._take(file) for file in files) > 0
 
     def _take(self, file: Path) -> bool:
         copy = self._intake.incoming / f"{uuid.uuid4().hex}.dcm"

@@ -25,7 +25,7 @@ _ROUTING = (
     *("InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient"),
     *("Manufacturer", "ManufacturerModelName", "ContributingEquipmentSequence"),
 )
-_ROUTING_TAGS = [Tag(keyword) for keyword in _ROUTING]
+_ROUTING_TAGS: list[BaseTag | int] = [Tag(keyword) for keyword in _ROUTING]
 
 # The senders' mistakes are theirs: they are kept, and are no news of the gateway's log.
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
@@ -64,7 +64,7 @@ def read_header(file: Path, *, routing_only: bool = False) -> Dataset:
         raise Unacceptable(f"Its header cannot be read ({type(error).__name__}).") from error
 
 
-def _read(opened: BinaryIO, meta: FileMetaDataset, tags: list[BaseTag] | None) -> Dataset:
+def _read(opened: BinaryIO, meta: FileMetaDataset, tags: list[BaseTag | int] | None) -> Dataset:
     opened.seek(data_set_offset(meta))
     syntax = UID(meta.TransferSyntaxUID)
     source: Any = opened
@@ -102,8 +102,8 @@ def facts_of(header: Dataset) -> dict[str, Any]:
         "body_part": _text(header, "BodyPartExamined"),
         "view": _text(header, "ViewPosition"),
         "image_type": [str(v).strip().upper() for v in header.get("ImageType") or []],
-        "frames": max(1, _number(header.get("NumberOfFrames")) or 1),
-        "number": _number(header.get("InstanceNumber")),
+        "frames": max(1, _number(header, "NumberOfFrames") or 1),
+        "number": _number(header, "InstanceNumber"),
         "position": _position(header),
     }
 
@@ -122,10 +122,10 @@ def _text(header: Dataset, keyword: str) -> str:
     return "" if value is None else str(value).strip(" \0").upper()
 
 
-def _number(value: Any) -> int | None:
+def _number(header: Dataset, keyword: str) -> int | None:
     try:
-        return None if value is None else int(value)
-    except (TypeError, ValueError):
+        return int(header[keyword].value)
+    except (KeyError, TypeError, ValueError):
         return None
 
 

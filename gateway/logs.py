@@ -2,12 +2,15 @@
 
 import logging
 import sys
+import warnings
 
 import structlog
 
 
 def configure() -> None:
     """Write to standard error what this project says, and of the libraries what is wrong."""
+    # Warnings of libraries quote values of data sets, such as names.
+    warnings.simplefilter("ignore")
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(name)s %(levelname)s")
     structlog.configure(
         processors=[

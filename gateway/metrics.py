@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from typing import Literal
 
 from prometheus_client import REGISTRY, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -41,12 +42,11 @@ class QueueCollector(Collector):
         yield from self._waiting("calling")
         yield from self._waiting("destination")
 
-    def _waiting(self, column: str) -> Iterable[GaugeMetricFamily]:
+    def _waiting(self, column: Literal["calling", "destination"]) -> Iterable[GaugeMetricFamily]:
         prefix = f"pneumo_gateway_waiting_by_{column}"
         number = GaugeMetricFamily(prefix, "What waits", labels=[column])
         age = GaugeMetricFamily(f"{prefix}_oldest_seconds", "The oldest", labels=[column])
-        by = "calling" if column == "calling" else "destination"
-        for row in self._store.waiting_by(by):
+        for row in self._store.waiting_by(column):
             number.add_metric([row["name"]], row["n"])
             age.add_metric([row["name"]], max(0.0, time.time() - row["since"]))
         yield number

@@ -1,17 +1,13 @@
-"""Pictures of a reading: a secondary capture for every viewer, a parametric map for good ones."""
+"""A picture of a reading, for viewers that show nothing else: a secondary capture."""
 
 import base64
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from highdicom.content import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
-from highdicom.pm import ParametricMap, RealWorldValueMapping
 from highdicom.sc import SCImage
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
 from contract.errors import ContractError
@@ -20,7 +16,7 @@ from gateway.errors import Permanent
 from gateway.headers import MANUFACTURER, MODEL_NAME
 from gateway.identifiers import derived_uid
 from gateway.reading import Reading
-from gateway.report import NOTICE, SERIES_NUMBER, SOFTWARE_VERSION, Source, with_patient
+from gateway.report import NOTICE, SERIES_NUMBER, Source, with_patient
 
 _LONGEST_SIDE = 1024
 _OPACITY = 0.45
@@ -58,60 +54,19 @@ def secondary_capture(key: str, reading: Reading, source: Source, file: Path) ->
         patient_orientation=("L", "F"),
         transfer_syntax_uid=ExplicitVRLittleEndian,
         series_description=f"{NOTICE}: {reading.model['name']}"[:64],
-        **_identity(key, "sc", 1),
+        series_instance_uid=derived_uid(key, "series/sc"),
+        series_number=SERIES_NUMBER + 1,
+        sop_instance_uid=derived_uid(key, "sc"),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
     )
     # highdicom wants an orientation of every patient's image; that of a picture is not known.
-    picture.PatientOrientation = None
-    picture.Laterality = None
+    for keyword in ("PatientOrientation", "Laterality"):
+        setattr(picture, keyword, None)
     picture.BurnedInAnnotation = "YES"
     picture.ImageComments = NOTICE
     return picture
-
-
-def activation_map(key: str, reading: Reading, source: Source) -> ParametricMap:
-    """Where the model saw the finding, 0 no evidence to 1 full, as a parametric map."""
-    header = with_patient(source.header)
-    rows, columns = int(header.Rows), int(header.Columns)
-    scale = max(1.0, max(rows, columns) / _LONGEST_SIDE)
-    size = (round(columns / scale), round(rows / scale))
-    strength = (_heatmap(reading, size) / 255).astype(np.float32)
-    spacing = header.get("PixelSpacing") or header.get("ImagerPixelSpacing") or (1.0, 1.0)
-    return ParametricMap(
-        source_images=[header],
-        pixel_array=strength[None],
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=SOFTWARE_VERSION,
-        device_serial_number=reading.digest.removeprefix("sha256:")[:16],
-        contains_recognizable_visual_features=False,
-        real_world_value_mappings=[
-            RealWorldValueMapping(
-                lut_label="activation",
-                lut_explanation=f"Class activation of {reading.result['heatmap']['label']}"[:64],
-                unit=codes.UCUM.NoUnits,
-                value_range=(0.0, 1.0),
-                slope=1.0,
-                intercept=0.0,
-                quantity_definition=codes.DCM.ClassActivation,
-            )
-        ],
-        pixel_measures=PixelMeasuresSequence([float(s) * scale for s in spacing], 1.0),
-        plane_orientation=PlaneOrientationSequence("PATIENT", _orientation(header)),
-        plane_positions=[PlanePositionSequence("PATIENT", _position(header))],
-        content_label="ACTIVATION",
-        series_description=f"{NOTICE}: {reading.model['name']}"[:64],
-        **{k: v for k, v in _identity(key, "map", 2).items() if k != "manufacturer_model_name"},
-    )
-
-
-def _identity(key: str, role: str, offset: int) -> dict[str, Any]:
-    return {
-        "series_instance_uid": derived_uid(key, f"series/{role}"),
-        "series_number": SERIES_NUMBER + offset,
-        "sop_instance_uid": derived_uid(key, role),
-        "instance_number": 1,
-        "manufacturer": MANUFACTURER,
-        "manufacturer_model_name": MODEL_NAME,
-    }
 
 
 def _heatmap(reading: Reading, size: tuple[int, int]) -> NDArray[np.float64]:
@@ -133,11 +88,3 @@ def _with_notice(picture: Image.Image, reading: Reading) -> Image.Image:
     draw.text((4, 1), NOTICE, fill="yellow", font=font)
     draw.text((4, height + picture.height + 1), answer, fill="yellow", font=font)
     return framed
-
-
-def _orientation(header: Any) -> list[float]:
-    return [float(v) for v in header.get("ImageOrientationPatient") or (1, 0, 0, 0, 1, 0)]
-
-
-def _position(header: Any) -> list[float]:
-    return [float(v) for v in header.get("ImagePositionPatient") or (0, 0, 0)]

@@ -82,10 +82,7 @@ def structured_report(
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=_device(reading)),
         procedure_reported=_PROCEDURES.get(str(evidence[0].get("Modality")), _IMAGING),
-        imaging_measurements=[
-            _conclusion(key, reading, sources),
-            *(_group(key, reading, finding, sources) for finding in reading.result["findings"]),
-        ],
+        imaging_measurements=[_conclusion(key, reading, sources)],
         title=_TITLE,
         referenced_images=evidence if _describable(evidence) else None,
     )
@@ -106,7 +103,15 @@ def structured_report(
         is_verified=False,
         previous_versions=[_as_evidence(predecessor)] if predecessor else None,
     )
-    # Standard time zones and physicians are copied as they are; what is empty stays empty.
+    # highdicom copies and searches what it is given several times over: what comes after it is
+    # made, and refers to nothing else than the first group does, costs half as much.
+    [measurements] = [
+        item
+        for item in document.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeValue == codes.DCM.ImagingMeasurements.value
+    ]
+    for finding in reading.result["findings"]:
+        measurements.ContentSequence.extend(_group(key, reading, finding, sources))
     return document
 
 

@@ -32,7 +32,7 @@ class Eraser:
     def erase(self) -> int:
         """Erase what is too old, then the oldest beyond the size; how many files went."""
         before = time.time() - self._config.max_age_h * 3600
-        aged = [row for row in self._store.erasable(before)]
+        aged = list(self._store.erasable(before))
         excess = self._store.bytes_held() - sum(r["size"] for r in aged) - self._config.max_bytes
         known = {row["id"] for row in aged}
         for row in self._store.erasable(time.time()):

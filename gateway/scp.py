@@ -19,7 +19,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.commitment import Commitments
-from gateway.config import Dicom
+from gateway.config import Dicom, Tls
 from gateway.errors import StorageFull, Unacceptable
 from gateway.intake import Intake
 from gateway.metrics import RECEIVED, REFUSED
@@ -77,16 +77,17 @@ class Listener:
             (evt.EVT_N_EVENT_REPORT, self._commitments.on_report),
         ]
         address = (self._config.host, self._config.port)
-        server = ae.start_server(address, block=False, evt_handlers=handlers)
-        assert server is not None
+        server = cast(
+            "ThreadedAssociationServer",
+            ae.start_server(address, block=False, evt_handlers=handlers),
+        )
         if self._config.tls:
             server.ssl_context = cast("ssl.SSLContext", _LazyHandshake(self._config.tls))
         return server
 
     def _on_request(self, event: evt.Event) -> None:
         """Let the association pass the check of our title where the pair of titles may meet."""
-        request = event.assoc.requestor.primitive
-        calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
+        calling, called = _titles(event)
         pairs = [peer for peer in self._config.peers if peer.calling == calling]
         meets = not self._config.peers or any(p.called in (None, called) for p in pairs)
         is_ours = called in self._config.ae_titles and meets
@@ -101,7 +102,7 @@ class Listener:
             outcome = self._intake.take(
                 Path(event.dataset_path),
                 "dimse",
-                sop_uid=str(event.request.AffectedSOPInstanceUID),
+                sop_uid=str(cast("Any", event.request).AffectedSOPInstanceUID),
                 calling=calling,
                 called=called,
             )
@@ -133,7 +134,7 @@ class _LazyHandshake:
     pynetdicom wraps in the thread that accepts, where one silent peer would keep all others out.
     """
 
-    def __init__(self, tls: Any) -> None:
+    def __init__(self, tls: Tls) -> None:
         self._certificates = Certificates(tls, server=True)
 
     def wrap_socket(self, connection: socket.socket, *, server_side: bool) -> ssl.SSLSocket:
@@ -144,5 +145,5 @@ class _LazyHandshake:
 
 
 def _titles(event: evt.Event) -> tuple[str, str]:
-    request = event.assoc.requestor.primitive
+    request = cast("Any", event.assoc.requestor.primitive)
     return request.calling_ae_title.strip(), request.called_ae_title.strip()

@@ -4,6 +4,7 @@ Every state change is one transaction. A process that dies leaves work in the st
 and the next one takes it up; who works on what is therefore known in memory alone.
 """
 
+import sqlite3
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Engine,
     RowMapping,
     Select,
+    Table,
     create_engine,
     event,
     func,
@@ -429,9 +431,8 @@ class Store:
         with self._one_writer, self._engine.begin() as connection:
             yield connection
 
-    def _insert(self, table: Any) -> Any:
-        dialect = sqlite if self._is_sqlite else postgresql
-        return dialect.insert(table)
+    def _insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        return sqlite.insert(table) if self._is_sqlite else postgresql.insert(table)
 
 
 def _engine(url: str) -> Engine:
@@ -442,7 +443,7 @@ def _engine(url: str) -> Engine:
     engine = create_engine(url, connect_args={"timeout": 30}, pool_size=20, max_overflow=20)
 
     @event.listens_for(engine, "connect")
-    def _durable(connection: Any, _record: object) -> None:
+    def _durable(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from pydicom.dataset import Dataset
 from sqlalchemy.exc import SQLAlchemyError
 
 from contract.fhir import Origin, report_bundle
@@ -27,7 +28,7 @@ from gateway.headers import read_header
 from gateway.identifiers import image_key, series_key
 from gateway.intake import write_durably
 from gateway.metrics import REPORTS, RETRIES, TIME_TO_REPORT
-from gateway.pictures import activation_map, secondary_capture
+from gateway.pictures import secondary_capture
 from gateway.reading import Reading, combine, evenly_spaced, reading_of
 from gateway.report import Source, encoded, reference_of, structured_report
 from gateway.rules import route
@@ -83,6 +84,7 @@ class Router:
         self._config = config
         self._store = store
         self._auditor = auditor
+        self.on_routed: Callable[[], object] = lambda: None
 
     def step(self) -> bool:
         """Route some instances; whether there were any."""
@@ -102,6 +104,7 @@ class Router:
             for row in rows
         ]
         self._store.route(outcomes)
+        self.on_routed()
         if self._auditor.wanted:
             for row, outcome in outcomes:
                 if outcome.state != "parked":
@@ -127,7 +130,7 @@ class Reader:
             if d.kind == "dimse"
         }
         self._asking = threading.Lock()
-        self.on_result: Callable[[], None] = lambda: None
+        self.on_result: Callable[[], object] = lambda: None
 
     def step(self) -> bool:
         """Give some jobs to the pool; whether there were any."""
@@ -181,7 +184,7 @@ class Reader:
         REPORTS.labels(rule.name).inc()
 
     def _ask(self, row: Row, frame: int, rule: Rule) -> Reading:
-        heatmap = rule.unit == "image" and (rule.secondary_capture or rule.activation_map)
+        heatmap = rule.unit == "image" and rule.secondary_capture
         body = self._services.predict(
             Path(row["path"]), frame=frame, model=rule.model, heatmap=heatmap
         )
@@ -224,13 +227,12 @@ class Reader:
         """Write all that will be sent, before anything is."""
         sources = [Source(read_header(Path(row["path"])), frame) for row, frame in read]
         version, predecessor = self._store.latest_result(job["id"])
-        documents = {"sr": structured_report(key, reading, sources, predecessor)}
-        if "heatmap" in reading.result:
+        documents: dict[str, Dataset] = {
+            "sr": structured_report(key, reading, sources, predecessor)
+        }
+        if rule.secondary_capture and "heatmap" in reading.result:
             file = Path(read[0][0]["path"])
-            if rule.secondary_capture:
-                documents["sc"] = secondary_capture(key, reading, sources[0], file)
-            if rule.activation_map:
-                documents["map"] = activation_map(key, reading, sources[0])
+            documents["sc"] = secondary_capture(key, reading, sources[0], file)
         folder = self._config.state_dir.absolute() / "results" / key[:2]
         objects = []
         for kind, document in documents.items():
@@ -276,8 +278,7 @@ class Courier:
 
     def _send(self, delivery: Row) -> None:
         result = self._store.result(delivery["result_key"])
-        assert result is not None
-        if not result["bundle_path"]:
+        if result is None or not result["bundle_path"]:
             raise Permanent("The result has been erased.")
         objects = self._store.objects_of(result["key"])
         self._sender.send(objects, Path(result["bundle_path"]))
