@@ -1,6 +1,6 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is for those who carry this on.
 .DEFAULT_GOAL := help
-.PHONY: help serve test slow lint types web browser containers bench lock clean
+.PHONY: help serve test slow gateway lint types web browser containers bench lock clean
 PORT ?= 8000
 SERVE_REQUIREMENTS := $(shell scripts/has-gpu.sh && echo requirements/serve-gpu.txt || echo requirements/serve.txt)
 
@@ -25,13 +25,18 @@ serve: .venv-serve/ready  ## set everything up and serve on port 8000, on the GP
 	.venv-serve/bin/pneumo-serve run --port $(PORT)
 
 test: .venv/ready  ## set everything up and run the tests
-	.venv/bin/pytest -n 2 --dist loadfile -m "not containers and not slow" --ignore tests/e2e --cov --cov-report=
+	.venv/bin/pytest -n 2 --dist loadfile -m "not containers and not slow" --ignore tests/e2e --ignore tests/gateway --cov --cov-report=
 	.venv/bin/coverage report --skip-covered --include 'contract/*' --fail-under 100
 	.venv/bin/coverage report --skip-covered --include 'export/*' --omit '*/__main__.py' --fail-under 95
 	.venv/bin/coverage report --skip-covered --include 'service/*' --omit '*/__main__.py' --fail-under 95
 
 slow: .venv/ready  ## every large network and the other recipes, some ten minutes
 	.venv/bin/pytest -m slow tests
+
+gateway: .venv/ready  ## test the gateway with Orthanc, DCMTK, dicom3tools and PostgreSQL
+	scripts/gateway-tools.sh
+	.venv/bin/pytest tests/gateway tests/unit/gateway --cov gateway --cov contract.fhir --cov-report=
+	.venv/bin/coverage report --skip-covered --include 'gateway/*,contract/fhir.py'
 
 lint: .venv/ready  ## style, import rules
 	.venv/bin/ruff check

@@ -6,7 +6,6 @@ Source: DICOM PS3.16 TID 1500, 1501 and 4019; IHE RAD AI Results (AIR).
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from highdicom.sr import (
@@ -31,6 +30,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from contract.findings import CODES
+from gateway import __version__
 from gateway.headers import MANUFACTURER, MODEL_NAME
 from gateway.identifiers import derived_uid
 from gateway.reading import Reading
@@ -38,7 +38,6 @@ from gateway.store import ResultObject
 
 NOTICE = "RESEARCH ONLY - NOT FOR DIAGNOSIS"
 SERIES_NUMBER = 9001
-SOFTWARE_VERSION = version("pneumoscope")
 # Viewers know the document by its code; people read its meaning.
 _TITLE = CodedConcept("126000", "DCM", "Imaging Measurement Report (research only)")
 _PROCEDURES = {
@@ -95,7 +94,7 @@ def structured_report(
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL_NAME,
-        software_versions=SOFTWARE_VERSION,
+        software_versions=__version__,
         device_serial_number=reading.digest.removeprefix("sha256:")[:16],
         series_description=f"{NOTICE}: {reading.model['name']}"[:64],
         is_complete=True,
