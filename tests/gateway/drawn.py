@@ -1,6 +1,7 @@
 """Instances without a patient, for the gateway's tests."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.uid import CTImageStorage
@@ -10,7 +11,7 @@ from tests.synthetic import as_dicom, synthetic_radiograph
 ROOT = "1.2.826.0.1.3680043.10.1"
 
 
-def film(number: int, size: tuple[int, int] = (400, 500), **attributes: object) -> bytes:
+def film(number: int, size: tuple[int, int] = (400, 500), **attributes: Any) -> bytes:
     """A drawn DX film, an instance of its own in a study of its own; 8 bits a pixel."""
     pixels = synthetic_radiograph(*size, opacity=(number % 5) / 4, seed=number % 50)
     return as_dicom(

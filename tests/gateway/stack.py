@@ -328,7 +328,7 @@ def database(folder: Path) -> Iterator[Database]:
     for parent in folder.parents:
         if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o011)
-    initdb = [binaries / "initdb", "--auth=trust", "--username=postgres", "--pgdata", data]
+    initdb = [str(binaries / "initdb"), "--auth=trust", "--username=postgres", f"--pgdata={data}"]
     subprocess.run(initdb, check=True, capture_output=True, user=user, cwd="/")
     started = Database(
         [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)],

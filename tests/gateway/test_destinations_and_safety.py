@@ -43,7 +43,7 @@ def started(program: Gateway) -> Iterator[Gateway]:
         program.kill()
 
 
-def write(folder: Path, number: int, **attributes: object) -> tuple[Path, str]:
+def write(folder: Path, number: int, **attributes: Any) -> tuple[Path, str]:
     """A film in a file, and the UID of its study."""
     image = film(number, **attributes)
     file = folder / f"{number}.dcm"

@@ -2,6 +2,7 @@ import io
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import highdicom.sr
 import httpx
@@ -22,19 +23,19 @@ def send(gateway: Gateway, folder: Path, *objects: bytes, calling: str = "STORES
     assert gateway.send(*files, calling=calling)
 
 
-def reports_of(archive: Archive, study: str) -> list[highdicom.sr.Comprehensive3DSR]:
+def reports_of(archive: Archive, study: str) -> list[Any]:
     found = archive.reports(StudyInstanceUID=study)
     documents = [highdicom.sr.srread(io.BytesIO(archive.file(name))) for name in found]
     return sorted(documents, key=lambda d: "PredecessorDocumentsSequence" in d)
 
 
-def the_report_of(archive: Archive, study: str) -> highdicom.sr.Comprehensive3DSR:
+def the_report_of(archive: Archive, study: str) -> Any:
     eventually(lambda: archive.reports(StudyInstanceUID=study))
     [document] = reports_of(archive, study)
     return document
 
 
-def said(document: highdicom.sr.Comprehensive3DSR) -> dict[str, tuple[float, str]]:
+def said(document: Any) -> dict[str, tuple[float, str]]:
     """Of each finding its probability, and whether it is present."""
     groups = document.content.get_image_measurement_groups()
     return {
