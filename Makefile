@@ -35,7 +35,7 @@ slow: .venv/ready  ## every large network and the other recipes, some ten minute
 
 gateway: .venv/ready  ## test the gateway with Orthanc, DCMTK, dicom3tools and PostgreSQL
 	scripts/gateway-tools.sh
-	.venv/bin/pytest tests/gateway tests/unit/gateway --cov gateway --cov contract.fhir --cov-report=
+	.venv/bin/pytest -m "not containers" tests/gateway tests/unit/gateway --cov gateway --cov contract.fhir --cov-report=
 	.venv/bin/coverage report --skip-covered --include 'gateway/*,contract/fhir.py'
 
 lint: .venv/ready  ## style, import rules
@@ -54,7 +54,7 @@ browser: .venv/ready service/web/node_modules  ## check and test the page in a r
 	.venv/bin/pytest tests/e2e
 
 containers: .venv/ready  ## build the images and run the compose files; needs a Docker engine
-	.venv/bin/pytest -m containers tests/containers
+	.venv/bin/pytest -m containers tests/containers tests/gateway/test_compose.py
 
 bench: .venv-bench/ready  ## measure the service and its peers here, write docs/benchmark.md
 	.venv-bench/bin/python -m bench run $(BENCH) $(if $(KERAS),--keras $(KERAS))

@@ -28,6 +28,7 @@ from highdicom.sr import (
 )
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.valuerep import DA, TM
 
 from contract.findings import CODES
 from gateway import __version__
@@ -128,6 +129,11 @@ def with_patient(header: Dataset) -> Dataset:
             setattr(header, keyword, None)
     if header.PatientSex not in ("M", "F", "O"):
         header.PatientSex = None
+    for keyword, kind in (("PatientBirthDate", DA), ("StudyDate", DA), ("StudyTime", TM)):
+        try:
+            kind(header.get(keyword))
+        except ValueError:  # what is no date is no fact of the patient's either
+            setattr(header, keyword, None)
     return header
 
 

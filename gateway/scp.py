@@ -91,7 +91,8 @@ class Listener:
         pairs = [peer for peer in self._config.peers if peer.calling == calling]
         meets = not self._config.peers or any(p.called in (None, called) for p in pairs)
         is_ours = called in self._config.ae_titles and meets
-        event.assoc.acceptor.ae_title = called if is_ours else "\\"
+        # pynetdicom refuses an association whose called title is not this one.
+        event.assoc.acceptor.ae_title = called if is_ours else f"NOT {called}"[:16]
         if not is_ours:
             REFUSED.labels("association").inc()
 
