@@ -1,6 +1,8 @@
 """From a DICOM file to its attributes, without its pixels, and in bounded memory."""
 
 import io
+import math
+import re
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +20,7 @@ MODEL_NAME = "Pneumoscope gateway"
 # A deflated data set inflates a thousandfold; what stands before its pixels is small.
 _MAX_INFLATED_BYTES = 8 << 20
 _PREAMBLE_BYTES = 132
+_UID = re.compile(r"[0-9.]{1,64}")
 _PIXELS = frozenset(Tag(k) for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
 _ROUTING = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
@@ -89,6 +92,14 @@ def data_set_offset(meta: Dataset) -> int:
     return _PREAMBLE_BYTES + 12 + int(meta.FileMetaInformationGroupLength)
 
 
+def is_uid(text: str) -> bool:
+    """Whether it has the characters and the length of a UID; many in use break other rules.
+
+    Source: DICOM PS3.5 9.1.
+    """
+    return bool(_UID.fullmatch(text))
+
+
 def facts_of(header: Dataset) -> dict[str, Any]:
     """What rules and series need of an instance, and nothing of the patient.
 
@@ -139,4 +150,5 @@ def _position(header: Dataset) -> float | None:
         a, b, c, d, e, f = (float(v) for v in header.ImageOrientationPatient)
     except (AttributeError, TypeError, ValueError):
         return None
-    return x * (b * f - c * e) + y * (c * d - a * f) + z * (a * e - b * d)
+    position = x * (b * f - c * e) + y * (c * d - a * f) + z * (a * e - b * d)
+    return position if math.isfinite(position) else None

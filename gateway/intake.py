@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from gateway.config import Config
 from gateway.errors import StateInUse, StorageFull, Unacceptable
-from gateway.headers import data_set_offset, read_meta
+from gateway.headers import data_set_offset, is_uid, read_meta
 from gateway.store import Arrival, Store
 
 _CHUNK = 1 << 20
@@ -67,7 +67,7 @@ class Intake:
         self.check_space()
         meta = read_meta(file)
         sop_uid = sop_uid or str(meta.get("MediaStorageSOPInstanceUID") or "")
-        if not sop_uid or not meta.get("TransferSyntaxUID") or len(sop_uid) > 64:
+        if not is_uid(sop_uid) or not meta.get("TransferSyntaxUID"):
             raise Unacceptable("Its SOP Instance UID or its transfer syntax is not named.")
         digest = _digest(file, meta)
         if self._store.knows(sop_uid, digest):

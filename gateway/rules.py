@@ -10,10 +10,11 @@ from pydicom.uid import UID
 
 from gateway.config import Rule
 from gateway.errors import Unacceptable
-from gateway.headers import facts_of, is_own_result, read_header
+from gateway.headers import facts_of, is_own_result, is_uid, read_header
 from gateway.store import Routed
 
 MAX_FRAMES = 32
+MAX_SLICES = 10_000
 
 
 def route(
@@ -42,7 +43,7 @@ def route(
     facts = facts_of(header)
     series_uid = str(header.get("SeriesInstanceUID") or "")
     if reason := _objection(header, sop_uid, facts):
-        return Routed("parked", reason, None, series_uid, facts)
+        return Routed("parked", reason)
     if has_sent or is_own_result(header):
         return Routed("ignored", "It is a result of a gateway.", None, series_uid, facts)
     if "Rows" not in header:
@@ -72,8 +73,10 @@ def _objection(header: Dataset, sop_uid: str | None, facts: dict[str, Any]) -> s
     found = str(header.get("SOPInstanceUID") or "")
     if not found or (sop_uid is not None and sop_uid != found):
         return "Its SOP Instance UID is not the one under which it was sent."
-    if not facts["study_uid"] or not header.get("SeriesInstanceUID"):
-        return "It names no study or no series."
+    if not all(is_uid(uid) for uid in (facts["study_uid"], str(header.get("SeriesInstanceUID")))):
+        return "It names no study or no series by a UID."
+    if facts["frames"] > MAX_SLICES:
+        return f"It claims more than {MAX_SLICES} frames."
     return None
 
 

@@ -72,6 +72,10 @@ class Worker:
                 log.warning("cannot work", worker=self._thread.name, error=type(error).__name__)
                 time.sleep(_AFTER_FAILURE_S)
                 continue
+            except Exception:
+                log.exception("unforeseen", worker=self._thread.name)
+                time.sleep(_AFTER_FAILURE_S)
+                continue
             if not moved:
                 self.wake.wait(_IDLE_S)
                 self.wake.clear()

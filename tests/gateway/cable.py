@@ -52,4 +52,5 @@ class Cable:
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+            end.close()
             self._ends.discard(end)

@@ -3,12 +3,14 @@
 import json
 import os
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -211,8 +213,7 @@ class Gateway(Program):
 
     def send(self, *files: Path, calling: str = "STORESCU", called: str = "PNEUMO") -> bool:
         """Send with DCMTK; whether every file was acknowledged."""
-        ended = dcmsend(self.dicom_port, *files, calling=calling, called=called)
-        return ended.returncode == 0
+        return were_taken(dcmsend(self.dicom_port, *files, calling=calling, called=called), files)
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "gateway", *arguments, "--config", str(self.config)]
@@ -290,20 +291,17 @@ def to(archive: Archive, name: str = "pacs", **settings: Any) -> dict[str, Any]:
 
 
 def dcmsend(
-    port: int, *files: Path, calling: str = "STORESCU", called: str = "PNEUMO"
+    port: int, *files: Path, calling: str = "STORESCU", called: str = "PNEUMO", halt: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    command = [
-        "dcmsend",
-        "--no-halt",
-        "--decompress-never",
-        "-aet",
-        calling,
-        "-aec",
-        called,
-        "127.0.0.1",
-        str(port),
-    ]
+    """Send each file as it is; without ``halt``, whatever became of those before it."""
+    titles = ["-aet", calling, "-aec", called, "127.0.0.1", str(port)]
+    command = ["dcmsend", "-v", "--decompress-never", *([] if halt else ["--no-halt"]), *titles]
     return subprocess.run([*command, *map(str, files)], capture_output=True, text=True, check=False)
+
+
+def were_taken(ended: subprocess.CompletedProcess[str], files: Sequence[Path]) -> bool:
+    """Whether each file was answered with success; the exit status does not say it."""
+    return f"* with status SUCCESS  : {len(files)}" in ended.stderr + ended.stdout
 
 
 @dataclass
@@ -316,31 +314,23 @@ class Database(Program):
 
 
 @contextmanager
-def database(folder: Path) -> Iterator[Database]:
+def database(log: Path) -> Iterator[Database]:
     """A PostgreSQL of its own."""
     [binaries] = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
-    data, port = folder / "data", free_port()
-    # It refuses to run as root.
+    port = free_port()
+    # It refuses to run as root, and another user may not enter the folders of pytest.
     user = "postgres" if os.geteuid() == 0 else None
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
     if user:
         os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-    for parent in folder.parents:
-        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o011)
+    data = folder / "data"
     initdb = [str(binaries / "initdb"), "--auth=trust", "--username=postgres", f"--pgdata={data}"]
     subprocess.run(initdb, check=True, capture_output=True, user=user, cwd="/")
+    is_ready = [str(binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
     started = Database(
         [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)],
-        folder.parent / "postgres.log",
-        lambda: (
-            subprocess.run(
-                [binaries / "pg_isready", "-h", "127.0.0.1", "-p", str(port)],
-                capture_output=True,
-                check=False,
-            ).returncode
-            == 0
-        ),
+        log,
+        lambda: subprocess.run(is_ready, capture_output=True, check=False).returncode == 0,
         user=user,
         port=port,
     )
@@ -349,3 +339,4 @@ def database(folder: Path) -> Iterator[Database]:
         yield started
     finally:
         started.kill()
+        shutil.rmtree(folder, ignore_errors=True)

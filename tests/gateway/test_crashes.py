@@ -32,6 +32,7 @@ from tests.gateway.stack import (
     gateway,
     service,
     to,
+    were_taken,
 )
 
 pytestmark = pytest.mark.gateway
@@ -44,13 +45,13 @@ LONG_S = 900.0
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[Database]:
-    with database(tmp_path / "postgres") as running:
+    with database(tmp_path / "postgres.log") as running:
         yield running
 
 
 def send_until_acknowledged(port: int, files: list[Path], deadline: float) -> None:
     """As a modality does: what was not acknowledged is sent again."""
-    while dcmsend(port, *files).returncode != 0:
+    while not were_taken(dcmsend(port, *files), files):
         assert time.monotonic() < deadline, "it was never acknowledged"
         time.sleep(0.5)
 

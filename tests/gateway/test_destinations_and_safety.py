@@ -16,13 +16,15 @@ import pydicom
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
-from tests.gateway.drawn import film
+from tests.gateway.drawn import film, slice_of
 from tests.gateway.stack import (
     FILMS,
+    SERIES,
     Archive,
     Gateway,
     Service,
     archive,
+    dcmsend,
     eventually,
     free_port,
     gateway,
@@ -31,6 +33,7 @@ from tests.gateway.stack import (
 
 pytestmark = pytest.mark.gateway
 _REQUEST = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
+_SOME = "2 of 3 slices have arrived"
 _ABOUT = "ParticipantObjectIdentification"
 
 
@@ -159,6 +162,28 @@ def test_a_commitment_is_waited_for_where_the_archive_offers_it(
         promising.kill()
 
 
+def test_a_series_waits_for_the_slices_that_the_archive_says_it_has(
+    running_service: Service, running_archive: Archive, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{number}.dcm" for number in range(3)]
+    for number, file in enumerate(files):
+        file.write_bytes(slice_of(9, number))
+    study = str(pydicom.dcmread(files[0]).StudyInstanceUID)
+    rule = {**SERIES, "quiet_s": 0, "count_from": "pacs"}
+    program = gateway(tmp_path / "gw", [running_service.url], [to(running_archive)], rules=[rule])
+    assert dcmsend(running_archive.dicom_port, *files, called="ARCHIVE").returncode == 0
+    with started(program) as running:
+        assert running.send(*files[:2])
+        eventually(lambda: [r["problem"] for r in running.rows("jobs", "waiting")] == [_SOME])
+        early = running_archive.reports(StudyInstanceUID=study)
+        assert running.send(files[2])
+
+        eventually(running.is_idle)
+
+    assert early == []
+    assert len(running_archive.reports(StudyInstanceUID=study)) == 1
+
+
 def test_only_the_titles_of_the_list_may_send(running_service: Service, tmp_path: Path) -> None:
     peers = [{"calling": "ROOM1"}, {"calling": "ROOM2", "called": "NIGHT"}]
     dicom = {"ae_titles": ["PNEUMO", "NIGHT"], "peers": peers}
@@ -196,9 +221,11 @@ def test_below_the_watermark_nothing_is_taken_and_the_sender_may_try_again(
             text=True,
             check=False,
         )
+        taken = running.send(file)
         ready = httpx.get(f"{running.url}/health/ready", trust_env=False)
         counts = running.counts()
 
+    assert not taken
     assert "Refused: OutOfResources" in ended.stderr + ended.stdout
     assert ready.status_code == 503
     assert counts["instances"] == {}

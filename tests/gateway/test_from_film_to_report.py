@@ -225,7 +225,7 @@ def test_the_shared_files_get_a_report_each_where_a_model_takes_them_and_a_reaso
 ) -> None:
     files = sorted((data_dir / "dicom").glob("*.dcm"))
 
-    dcmsend(running_gateway.dicom_port, *files)
+    dcmsend(running_gateway.dicom_port, *files, halt=False)
 
     eventually(running_gateway.is_idle)
     rows = {

@@ -1,7 +1,9 @@
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from gateway.config import Rule
@@ -71,6 +73,7 @@ def test_the_first_rule_that_holds_counts() -> None:
     [
         ({"SOPInstanceUID": "1.2.3"}, "parked", "under which it was sent"),
         ({"StudyInstanceUID": ""}, "parked", "no study"),
+        ({"SeriesInstanceUID": "1.2\\3.4"}, "parked", "no series"),
         ({"Rows": None}, "ignored", "no image"),
         ({"Modality": "MG"}, "ignored", "films (modality)"),
     ],
@@ -86,6 +89,17 @@ def test_what_is_not_read_has_its_reason(
 
     assert outcome.state == state
     assert reason in str(outcome.reason)
+
+
+def test_more_frames_than_any_image_has_are_parked_before_they_are_counted(tmp_path: Path) -> None:
+    dataset = dcmread(io.BytesIO(film(1)))
+    dataset.NumberOfFrames = 1_000_000_000
+    file = tmp_path / "film.dcm"
+    dataset.save_as(file)
+
+    outcome = route([rule(unit="series")], file)
+
+    assert (outcome.state, outcome.reason) == ("parked", "It claims more than 10000 frames.")
 
 
 def test_a_file_that_cannot_be_read_is_parked(tmp_path: Path) -> None:
