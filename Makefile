@@ -35,8 +35,7 @@ slow: .venv/ready  ## every large network and the other recipes, some ten minute
 
 gateway: .venv/ready  ## test the gateway with Orthanc, DCMTK, dicom3tools and PostgreSQL
 	scripts/gateway-tools.sh
-	.venv/bin/pytest -m "not containers" tests/gateway tests/unit/gateway --cov gateway --cov contract.fhir --cov-report=
-	.venv/bin/coverage report --skip-covered --include 'gateway/*,contract/fhir.py'
+	.venv/bin/pytest -m "not containers" tests/gateway tests/unit/gateway
 
 lint: .venv/ready  ## style, import rules
 	.venv/bin/ruff check

@@ -91,10 +91,10 @@ def memory(folder: Path, films: list[Path], repeats: int) -> str:
     """Big instances first, then the same small ones again and again: what is kept must not grow."""
     large = folder / "large"
     large.mkdir(parents=True)
-    files = []
-    for number in range(SENDERS):
-        files.append(large / f"{number}.dcm")
-        files[-1].write_bytes(film(800_000 + number, (5000, 6000)))
+    files = [large / f"{number}.dcm" for number in range(SENDERS)]
+    drawn = film(800_000, (5000, 6000))
+    for number, file in enumerate(files):
+        file.write_bytes(drawn.replace(b".800000", b".80000%d" % number))
     with running(gateway(folder, ["http://127.0.0.1:9"], [], rules=[])) as program:
         at_rest = program.resident_bytes() / MIB
         send_all(program, files)
