@@ -1,0 +1,204 @@
+"""An answer as a FHIR R4 transaction Bundle: plain dictionaries, to be written as JSON.
+
+A server that gets the same Bundle again creates nothing anew: each resource is created only where
+none has its identifier, and the identifiers follow from the key of the answer.
+
+Source: HL7 FHIR R4 (4.0.1), http.html#ccreate, bundle.html#transaction.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from contract.findings import CODES, SNOMED_CT, Code
+from contract.manifest import INTENDED_USE
+
+MEDIA_TYPE = "application/fhir+json"
+Resource = dict[str, Any]
+
+_PRESENT = Code(system=SNOMED_CT, code="52101004", display="Present")
+_ABSENT = Code(system=SNOMED_CT, code="272519000", display="Absent")
+_INDETERMINATE = Code(system=SNOMED_CT, code="82334004", display="Indeterminate")
+_LUNG = Code(system=SNOMED_CT, code="39607008", display="Lung structure")
+_URI = "urn:ietf:rfc:3986"
+_CATEGORIES = "http://terminology.hl7.org/CodeSystem/observation-category"
+_SECTIONS = "http://terminology.hl7.org/CodeSystem/v2-0074"
+_INTERPRETATIONS = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
+_UCUM = "http://unitsofmeasure.org"
+_REFER = "refer"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an image comes from, as far as it is known.
+
+    ``patient`` is an identifier with its system, such as ``{"value": "…"}``; ``study_uid`` and
+    ``accession`` are those of DICOM.
+    """
+
+    study_uid: str | None = None
+    accession: str | None = None
+    patient: Mapping[str, str] | None = None
+
+
+def report_bundle(
+    key: str,
+    model: Mapping[str, Any],
+    result: Mapping[str, Any],
+    issued: datetime,
+    origin: Origin | None = None,
+    note: str | None = None,
+) -> Resource:
+    """Write the Bundle: a DiagnosticReport, an Observation for each finding, a Device.
+
+    Args:
+        key: Of this answer; the same key gives the same identifiers.
+        model: ``name``, ``version`` and ``digest``, as `POST /predict` has them.
+        result: Of one image with status ``ok``, as `POST /predict` has it.
+        issued: When it was answered, with its time zone.
+        origin: Of the image.
+        note: How the answer came about, in words.
+    """
+    origin = origin or Origin()
+    issued_at = issued.isoformat(timespec="seconds")
+    context = _context(origin)
+    device = _device(model)
+    observations = [
+        _observation(key, finding, result, device, {**context, "issued": issued_at})
+        for finding in result["findings"]
+    ]
+    report = _report(key, result, observations, {**context, "issued": issued_at}, note)
+    if origin.study_uid:
+        study = _study(origin.study_uid)
+        report["imagingStudy"] = [study]
+        for observation in observations:
+            observation["derivedFrom"] = [study]
+    resources = [device, *observations, report]
+    return {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [_entry(resource) for resource in resources],
+    }
+
+
+def _context(origin: Origin) -> Resource:
+    if origin.patient is None:
+        return {}
+    return {"subject": {"type": "Patient", "identifier": dict(origin.patient)}}
+
+
+def _device(model: Mapping[str, Any]) -> Resource:
+    return {
+        "resourceType": "Device",
+        "identifier": [_identifier(str(model["digest"]), "device")],
+        "deviceName": [{"name": str(model["name"]), "type": "model-name"}],
+        "version": [{"value": str(model["version"])}, {"value": str(model["digest"])}],
+        "type": {"text": "Algorithm that reads chest images"},
+        "note": [{"text": INTENDED_USE}],
+    }
+
+
+def _observation(
+    key: str,
+    finding: Mapping[str, Any],
+    result: Mapping[str, Any],
+    device: Resource,
+    context: Resource,
+) -> Resource:
+    if result["decision"] == _REFER:
+        value, interpretation = _INDETERMINATE, "IND"
+    else:
+        value, interpretation = (_PRESENT, "POS") if finding["present"] else (_ABSENT, "NEG")
+    return {
+        "resourceType": "Observation",
+        "identifier": [_identifier(key, f"finding/{finding['label']}")],
+        "status": "preliminary",
+        "category": [{"coding": [{"system": _CATEGORIES, "code": "imaging"}]}],
+        "code": _finding(finding),
+        **context,
+        "valueCodeableConcept": _concept(value),
+        "interpretation": [{"coding": [{"system": _INTERPRETATIONS, "code": interpretation}]}],
+        "bodySite": _concept(_LUNG),
+        "device": {"reference": _address(device)},
+        "component": [
+            _number("Probability", finding["probability"]),
+            _number("Operating point", finding["operating_point"]),
+        ],
+        "note": [{"text": INTENDED_USE}],
+    }
+
+
+def _report(
+    key: str,
+    result: Mapping[str, Any],
+    observations: Sequence[Resource],
+    context: Resource,
+    note: str | None,
+) -> Resource:
+    decision = result["decision"]
+    named = {finding["label"]: finding for finding in result["findings"]}
+    words = [INTENDED_USE, f"Decision of the algorithm: {decision}."]
+    if result["reasons"]:
+        words.append(f"Reasons: {', '.join(result['reasons'])}.")
+    report: Resource = {
+        "resourceType": "DiagnosticReport",
+        "identifier": [_identifier(key, "report")],
+        "status": "preliminary",
+        "category": [{"coding": [{"system": _SECTIONS, "code": "RAD"}]}],
+        "code": {
+            "coding": [{"system": "http://loinc.org", "code": "18748-4"}],
+            "text": "Chest image read by an algorithm, research only",
+        },
+        **context,
+        "result": [{"reference": _address(observation)} for observation in observations],
+        "conclusion": " ".join([*words, *([note] if note else [])]),
+    }
+    if decision in named:
+        report["conclusionCode"] = [_finding(named[decision])]
+    return report
+
+
+def _study(study_uid: str) -> Resource:
+    """Source: FHIR R4, imagingstudy.html: of its identifiers, the Study Instance UID."""
+    identifier = {"system": "urn:dicom:uid", "value": f"urn:oid:{study_uid}"}
+    return {"type": "ImagingStudy", "identifier": identifier}
+
+
+def _entry(resource: Resource) -> Resource:
+    identifier = resource["identifier"][0]
+    return {
+        "fullUrl": _address(resource),
+        "resource": resource,
+        "request": {
+            "method": "POST",
+            "url": resource["resourceType"],
+            "ifNoneExist": f"identifier={identifier['system']}|{identifier['value']}",
+        },
+    }
+
+
+def _identifier(key: str, role: str) -> Resource:
+    return {"system": _URI, "value": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{key}/{role}')}"}
+
+
+def _address(resource: Resource) -> str:
+    return str(resource["identifier"][0]["value"])
+
+
+def _finding(finding: Mapping[str, Any]) -> Resource:
+    displays = {str(label): code.display for label, code in CODES.items()}
+    coding = {"system": finding["code"]["system"], "code": finding["code"]["code"]}
+    if display := displays.get(str(finding["label"])):
+        coding["display"] = display
+    return {"coding": [coding], "text": str(finding["label"])}
+
+
+def _concept(code: Code) -> Resource:
+    return {"coding": [code.model_dump()]}
+
+
+def _number(name: str, value: float) -> Resource:
+    quantity = {"value": round(float(value), 6), "unit": "1", "system": _UCUM, "code": "1"}
+    return {"code": {"text": name}, "valueQuantity": quantity}

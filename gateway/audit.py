@@ -1,0 +1,156 @@
+"""Audit messages of DICOM PS3.15 A.5, sent as RFC 5424 over TLS (RFC 5425).
+
+A repository that is away is tried again; so many messages as `_HELD` wait for it, in memory. What
+is dropped beyond that is counted.
+"""
+
+import os
+import queue
+import socket
+import threading
+from datetime import UTC, datetime
+from xml.sax.saxutils import quoteattr
+
+import structlog
+
+from gateway.config import Audit
+from gateway.metrics import REFUSED
+from gateway.tls import Certificates
+
+_HELD = 10_000
+_RETRY_S = 5.0
+_TIMEOUT_S = 10.0
+_PRIORITY = 10 * 8 + 5  # security and authorization messages, notice
+
+log = structlog.get_logger()
+
+
+class Auditor:
+    """Sends audit messages; without a repository to send to it does nothing."""
+
+    def __init__(self, config: Audit | None, own_title: str) -> None:
+        self._config = config
+        self._own = own_title
+        self._host = socket.gethostname()
+        self._messages: queue.Queue[bytes] = queue.Queue(_HELD)
+        self._closing = threading.Event()
+        self._tls = Certificates(config.tls, server=False) if config and config.tls else None
+        self._thread = threading.Thread(target=self._send_all, name="audit", daemon=True)
+        if config:
+            self._thread.start()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is a repository."""
+        return self._config is not None
+
+    def close(self) -> None:
+        """Send what is left, if the repository takes it now."""
+        self._closing.set()
+        if self._config:
+            self._thread.join(_TIMEOUT_S)
+
+    def started(self) -> None:
+        """The gateway takes instances from now on."""
+        self._put("E", "110100", "Application Activity", kind=("110120", "Application Start"))
+
+    def stopped(self) -> None:
+        """The gateway takes no more."""
+        self._put("E", "110100", "Application Activity", kind=("110121", "Application Stop"))
+
+    def transferred(self, *, outgoing: bool, peer: str, study_uid: str, patient_id: str) -> None:
+        """Instances of a study came from a peer, or went to one."""
+        action = "R" if outgoing else "C"
+        ends = (self._own, peer) if outgoing else (peer, self._own)
+        about = (study_uid, patient_id)
+        self._put(action, "110104", "DICOM Instances Transferred", ends=ends, about=about)
+
+    def accessed(self, *, by: str, study_uid: str, patient_id: str) -> None:
+        """A person looked at the queue with the identifiers shown."""
+        about = (study_uid, patient_id)
+        self._put("R", "110103", "DICOM Instances Accessed", ends=(self._own, by), about=about)
+
+    def _put(
+        self,
+        action: str,
+        event: str,
+        name: str,
+        *,
+        kind: tuple[str, str] | None = None,
+        ends: tuple[str, str] | None = None,
+        about: tuple[str, str] | None = None,
+    ) -> None:
+        if not self._config:
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        users = [(self._own, "110150", "Application")]
+        if ends:
+            roles = (("110153", "Source Role ID"), ("110152", "Destination Role ID"))
+            users = [(end, *role) for end, role in zip(ends, roles, strict=True)]
+        body = "".join(
+            (
+                f'<AuditMessage><EventIdentification EventActionCode="{action}" '
+                f'EventDateTime="{now}" EventOutcomeIndicator="0">',
+                _code("EventID", event, name),
+                _code("EventTypeCode", *kind) if kind else "",
+                "</EventIdentification>",
+                *(
+                    f'<ActiveParticipant UserID={quoteattr(user)} UserIsRequestor="false">'
+                    f"{_code('RoleIDCode', *role)}</ActiveParticipant>"
+                    for user, *role in users
+                ),
+                f"<AuditSourceIdentification AuditSourceID={quoteattr(self._own)}>"
+                '<AuditSourceTypeCode csd-code="4"/></AuditSourceIdentification>',
+                _objects(*about) if about else "",
+                "</AuditMessage>",
+            )
+        )
+        header = f"<{_PRIORITY}>1 {now} {self._host} pneumo-gateway {os.getpid()} IHE+RFC-3881 -"
+        try:
+            self._messages.put_nowait(f"{header} \ufeff{body}".encode())
+        except queue.Full:
+            REFUSED.labels("audit").inc()
+
+    def _send_all(self) -> None:
+        connection: socket.socket | None = None
+        message: bytes | None = None
+        while not (self._closing.is_set() and message is None and self._messages.empty()):
+            try:
+                message = message or self._messages.get(timeout=0.5)
+                connection = connection or self._connect()
+                connection.sendall(b"%d %b" % (len(message), message))
+                message = None
+            except queue.Empty:
+                continue
+            except OSError as error:
+                log.warning("audit repository away", error=type(error).__name__)
+                connection = None
+                if self._closing.wait(_RETRY_S):
+                    return
+        if connection:
+            connection.close()
+
+    def _connect(self) -> socket.socket:
+        config = self._config or Audit(host="")
+        plain = socket.create_connection((config.host, config.port), timeout=_TIMEOUT_S)
+        if self._tls is None:
+            return plain
+        return self._tls.context().wrap_socket(plain, server_hostname=config.host)
+
+
+def _objects(study_uid: str, patient_id: str) -> str:
+    return (
+        f"<ParticipantObjectIdentification ParticipantObjectID={quoteattr(study_uid)} "
+        'ParticipantObjectTypeCode="2" ParticipantObjectTypeCodeRole="3">'
+        f"{_code('ParticipantObjectIDTypeCode', '110180', 'Study Instance UID')}"
+        "</ParticipantObjectIdentification>"
+        f"<ParticipantObjectIdentification ParticipantObjectID={quoteattr(patient_id)} "
+        'ParticipantObjectTypeCode="1" ParticipantObjectTypeCodeRole="1">'
+        f"{_code('ParticipantObjectIDTypeCode', '2', 'Patient Number', 'RFC-3881')}"
+        "</ParticipantObjectIdentification>"
+    )
+
+
+def _code(element: str, value: str, text: str, system: str = "DCM") -> str:
+    code = f'csd-code="{value}" codeSystemName="{system}" originalText={quoteattr(text)}'
+    return f"<{element} {code}/>"

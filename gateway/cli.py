@@ -1,0 +1,124 @@
+"""``pneumo-gateway``: runs the gateway, tries its rules, shows and replays its queue."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway import logs, runtime
+from gateway.commitment import Commitments
+from gateway.config import read_config
+from gateway.destinations import DimseSender
+from gateway.errors import GatewayError
+from gateway.rules import route
+from gateway.service import Services
+from gateway.store import Store
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="DICOM in, a report back.")
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="The settings; else PNEUMO_GATEWAY_CONFIG.")
+]
+QueueName = Literal["instances", "jobs", "deliveries"]
+
+
+@app.command()
+def run(config: ConfigFile = None) -> None:
+    """Take instances in and send results out, until a signal comes."""
+    logs.configure()
+    with _errors_in_one_line():
+        runtime.run(read_config(config))
+
+
+@app.command()
+def check(
+    folder: Annotated[Path | None, typer.Argument(help="DICOM files to try the rules on.")] = None,
+    config: ConfigFile = None,
+    calling: Annotated[str, typer.Option(help="As if this title had sent them.")] = "",
+    called: Annotated[str, typer.Option(help="As if to this title.")] = "",
+) -> None:
+    """Check the settings, and say of each file of a folder which rule takes it, or why none."""
+    with _errors_in_one_line():
+        settings = read_config(config)
+        files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder else []
+    for file in files:
+        outcome = route(settings.rules, file, calling=calling, called=called)
+        what = outcome.rule.name if outcome.rule else f"{outcome.state}: {outcome.reason}"
+        typer.echo(f"{file.name}: {what}")
+
+
+@app.command()
+def queue(
+    config: ConfigFile = None,
+    name: Annotated[QueueName | None, typer.Option(help="List this queue.")] = None,
+    state: Annotated[str, typer.Option(help="List the rows of this state.")] = "parked",
+    limit: Annotated[int, typer.Option(help="How many.")] = 20,
+) -> None:
+    """Count what waits, is done, is parked; or list it, one JSON object a line."""
+    with _errors_in_one_line(), _store(config) as store:
+        if name is None:
+            typer.echo(json.dumps(store.counts(), indent=2))
+            return
+        for row in store.listing(name, state, limit):
+            typer.echo(json.dumps({k: v for k, v in row.items() if k not in ("facts", "path")}))
+
+
+@app.command()
+def replay(
+    name: Annotated[QueueName, typer.Argument(help="The queue.")],
+    row: Annotated[int | None, typer.Option(help="One row; by default all.")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Queue what is parked once more; of instances also what no rule took."""
+    with _errors_in_one_line(), _store(config) as store:
+        typer.echo(f"{store.replay(name, row)} replayed")
+
+
+@app.command()
+def echo(config: ConfigFile = None) -> None:
+    """Ask every destination and service whether it is there."""
+    with _errors_in_one_line():
+        settings = read_config(config)
+        services = Services(settings.service)
+    there = {"service": services.ready()}
+    for destination in settings.destinations:
+        if destination.kind == "dimse":
+            asked = DimseSender(destination, settings.dicom.ae_titles[0], Commitments())
+            there[destination.name] = _answers(asked)
+    for who, is_there in there.items():
+        typer.echo(f"{who}: {'there' if is_there else 'away'}")
+    raise typer.Exit(0 if all(there.values()) else 1)
+
+
+def _answers(asked: DimseSender) -> bool:
+    try:
+        asked.echo()
+    except GatewayError:
+        return False
+    finally:
+        asked.close()
+    return True
+
+
+@contextlib.contextmanager
+def _store(config: Path | None) -> Iterator[Store]:
+    store = Store(read_config(config).database)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextlib.contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except (GatewayError, OSError) as error:
+        typer.echo(f"pneumo-gateway: {error}", err=True)
+        raise typer.Exit(1) from error
+    except SQLAlchemyError as error:
+        typer.echo(f"pneumo-gateway: the database: {type(error).__name__}", err=True)
+        raise typer.Exit(1) from error

@@ -1,0 +1,154 @@
+"""From a DICOM file to its attributes, without its pixels, and in bounded memory."""
+
+import io
+import math
+import re
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydicom import config as pydicom_config
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import read_dataset, read_file_meta_info
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from gateway.errors import Unacceptable
+
+MANUFACTURER = "Pneumoscope"
+MODEL_NAME = "Pneumoscope gateway"
+# A deflated data set inflates a thousandfold; what stands before its pixels is small.
+_MAX_INFLATED_BYTES = 8 << 20
+_PREAMBLE_BYTES = 132
+_UID = re.compile(r"[0-9.]{1,64}")
+_PIXELS = frozenset(Tag(k) for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
+_ROUTING = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
+    *("BodyPartExamined", "ViewPosition", "ImageType", "Rows", "NumberOfFrames"),
+    *("InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("Manufacturer", "ManufacturerModelName", "ContributingEquipmentSequence"),
+)
+_ROUTING_TAGS: list[BaseTag | int] = [Tag(keyword) for keyword in _ROUTING]
+
+# The senders' mistakes are theirs: they are kept, and are no news of the gateway's log.
+pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
+
+
+def read_meta(file: Path) -> FileMetaDataset:
+    """Read the file meta information.
+
+    Raises:
+        Unacceptable: There is none.
+    """
+    try:
+        return read_file_meta_info(file)
+    except Exception as error:  # pydicom raises whatever the bytes lead it to
+        raise Unacceptable("It is not a DICOM file with file meta information.") from error
+
+
+def read_header(file: Path, *, routing_only: bool = False) -> Dataset:
+    """Read the data set up to its pixels; with ``routing_only``, what rules ask for.
+
+    Raises:
+        Unacceptable: The file cannot be read as DICOM.
+    """
+    tags = _ROUTING_TAGS if routing_only else None
+    try:
+        meta = read_meta(file)
+        with file.open("rb") as opened:
+            dataset = _read(opened, meta, tags)
+            # pydicom converts values late; what cannot be is found here and not in the middle.
+            for element in dataset:
+                _ = element.value
+            return dataset
+    except Unacceptable:
+        raise
+    except Exception as error:  # pydicom raises whatever the bytes lead it to
+        raise Unacceptable(f"Its header cannot be read ({type(error).__name__}).") from error
+
+
+def _read(opened: BinaryIO, meta: FileMetaDataset, tags: list[BaseTag | int] | None) -> Dataset:
+    opened.seek(data_set_offset(meta))
+    syntax = UID(meta.TransferSyntaxUID)
+    source: Any = opened
+    if syntax == DeflatedExplicitVRLittleEndian:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        deflated = opened.read(_MAX_INFLATED_BYTES)
+        source = io.BytesIO(inflater.decompress(deflated, _MAX_INFLATED_BYTES))
+    dataset = read_dataset(
+        source,
+        syntax.is_implicit_VR,
+        syntax.is_little_endian,
+        stop_when=lambda tag, _vr, _length: tag in _PIXELS,
+        specific_tags=tags,
+    )
+    dataset.file_meta = meta
+    return dataset
+
+
+def data_set_offset(meta: Dataset) -> int:
+    """Where the data set begins in a file with this file meta information."""
+    # The group length counts what follows its own twelve bytes.
+    return _PREAMBLE_BYTES + 12 + int(meta.FileMetaInformationGroupLength)
+
+
+def is_uid(text: str) -> bool:
+    """Whether it has the characters and the length of a UID; many in use break other rules.
+
+    Source: DICOM PS3.5 9.1.
+    """
+    return bool(_UID.fullmatch(text))
+
+
+def facts_of(header: Dataset) -> dict[str, Any]:
+    """What rules and series need of an instance, and nothing of the patient.
+
+    Values are upper case, empty where the attribute is; ``position`` is in mm along the normal of
+    the slices, None where that is not known.
+    """
+    return {
+        "sop_class": str(header.get("SOPClassUID") or ""),
+        "study_uid": str(header.get("StudyInstanceUID") or ""),
+        "modality": _text(header, "Modality"),
+        "body_part": _text(header, "BodyPartExamined"),
+        "view": _text(header, "ViewPosition"),
+        "image_type": [str(v).strip().upper() for v in header.get("ImageType") or []],
+        "frames": max(1, _number(header, "NumberOfFrames") or 1),
+        "number": _number(header, "InstanceNumber"),
+        "position": _position(header),
+    }
+
+
+def is_own_result(header: Dataset) -> bool:
+    """Whether this or another gateway made the object."""
+    made_by = [header, *(header.get("ContributingEquipmentSequence") or [])]
+    return any(
+        (item.get("Manufacturer"), item.get("ManufacturerModelName")) == (MANUFACTURER, MODEL_NAME)
+        for item in made_by
+    )
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    value = header.get(keyword)
+    return "" if value is None else str(value).strip(" \0").upper()
+
+
+def _number(header: Dataset, keyword: str) -> int | None:
+    try:
+        return int(header[keyword].value)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _position(header: Dataset) -> float | None:
+    """Project the position on the normal of the slice.
+
+    Source: DICOM PS3.3 C.7.6.2.1.1.
+    """
+    try:
+        x, y, z = (float(v) for v in header.ImagePositionPatient)
+        a, b, c, d, e, f = (float(v) for v in header.ImageOrientationPatient)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    position = x * (b * f - c * e) + y * (c * d - a * f) + z * (a * e - b * d)
+    return position if math.isfinite(position) else None

@@ -1,0 +1,139 @@
+"""The one way in: an object is taken when it is on the disk and in the queue, and not before."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydicom.dataset import Dataset
+
+from gateway.config import Config
+from gateway.errors import StateInUse, StorageFull, Unacceptable
+from gateway.headers import data_set_offset, is_uid, read_meta
+from gateway.store import Arrival, Store
+
+_CHUNK = 1 << 20
+
+
+class Intake:
+    """Takes files in. One process has a state folder, and this is the object that holds it."""
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self._min_free_bytes = config.min_free_bytes
+        self._store = store
+        self.incoming = config.state_dir / "incoming"
+        self._kept = config.state_dir / "received"
+        self.on_arrival: Callable[[], None] = lambda: None
+        for number in range(256):
+            (self._kept / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        self.incoming.mkdir(exist_ok=True)
+        self._sweep()
+
+    def check_space(self) -> None:
+        """Refuse while there is still room to keep the promises that were made.
+
+        Raises:
+            StorageFull: The disk is below its watermark.
+        """
+        if shutil.disk_usage(self._kept).free < self._min_free_bytes:
+            raise StorageFull("The disk is below its watermark.")
+
+    def take(
+        self,
+        file: Path,
+        source: Literal["dimse", "stow", "folder"],
+        *,
+        sop_uid: str | None = None,
+        calling: str = "",
+        called: str = "",
+    ) -> Literal["new", "repeated", "conflict"]:
+        """Move a file of ``incoming`` into the queue.
+
+        Args:
+            file: A whole DICOM file; it is gone afterwards, unless this raises.
+            source: How it came.
+            sop_uid: As the sender named it; by default as its file meta information does.
+            calling: The title that sent it.
+            called: The title that it was sent to.
+
+        Raises:
+            StorageFull: The disk is below its watermark.
+            Unacceptable: It is no DICOM file with an identity.
+            OSError, sqlalchemy.exc.SQLAlchemyError: It could not be kept; it has not been taken.
+        """
+        self.check_space()
+        meta = read_meta(file)
+        sop_uid = sop_uid or str(meta.get("MediaStorageSOPInstanceUID") or "")
+        if not is_uid(sop_uid) or not meta.get("TransferSyntaxUID"):
+            raise Unacceptable("Its SOP Instance UID or its transfer syntax is not named.")
+        digest = _digest(file, meta)
+        if self._store.knows(sop_uid, digest):
+            file.unlink()
+            return "repeated"
+        name = hashlib.sha256(f"{sop_uid}/{digest}".encode()).hexdigest()
+        kept = self._kept / name[:2] / f"{name}.dcm"
+        size = _keep(file, kept)
+        arrival = Arrival(sop_uid, digest, str(kept), size, source, calling, called)
+        outcome = self._store.accept(arrival)
+        self.on_arrival()
+        return outcome
+
+    def _sweep(self) -> None:
+        """Remove what an earlier process had not promised to keep."""
+        for file in self.incoming.iterdir():
+            file.unlink()
+        known = self._store.paths()
+        for file in self._kept.glob("*/*.dcm"):
+            if str(file) not in known:
+                file.unlink()
+
+
+def lock(state_dir: Path) -> int:
+    """Take the state folder for this process; the kernel gives it back when the process ends.
+
+    Raises:
+        StateInUse: Another process has it.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StateInUse(f"Another gateway has {state_dir} open.") from error
+    return descriptor
+
+
+def write_durably(file: Path, data: bytes) -> None:
+    """Write a file so that it is there, whole, after a crash, or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(f"{file.name}.new")
+    new.write_bytes(data)
+    _keep(new, file)
+
+
+def _keep(file: Path, kept: Path) -> int:
+    """Bring a file to the disk, then its name; return its size."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        size = os.fstat(opened.fileno()).st_size
+    file.rename(kept)
+    folder = os.open(kept.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return size
+
+
+def _digest(file: Path, meta: Dataset) -> str:
+    """The SHA-256 of the data set and its encoding; file meta information is the sender's own."""
+    digest = hashlib.sha256(str(meta.TransferSyntaxUID).encode())
+    with file.open("rb") as opened:
+        opened.seek(data_set_offset(meta))
+        while chunk := opened.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,90 @@
+"""A picture of a reading, for viewers that show nothing else: a secondary capture."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+from highdicom.sc import SCImage
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from pydicom.uid import ExplicitVRLittleEndian
+
+from contract.errors import ContractError
+from contract.radiograph import decode
+from gateway.errors import Permanent
+from gateway.headers import MANUFACTURER, MODEL_NAME
+from gateway.identifiers import derived_uid
+from gateway.reading import Reading
+from gateway.report import NOTICE, SERIES_NUMBER, Source, with_patient
+
+_LONGEST_SIDE = 1024
+_OPACITY = 0.45
+_RED = np.array([255.0, 40.0, 0.0])
+_BAND = 1 / 28
+
+
+def secondary_capture(key: str, reading: Reading, source: Source, file: Path) -> SCImage:
+    """The radiograph in colour, with the heatmap over it and the notice burnt in.
+
+    Args:
+        key: From which its UIDs follow.
+        reading: With a heatmap.
+        source: The image that was read.
+        file: Its file.
+
+    Raises:
+        Permanent: The image cannot be decoded.
+    """
+    try:
+        pixels = decode(file.read_bytes(), frame=source.frame).pixels
+    except ContractError as error:
+        raise Permanent(f"A secondary capture cannot be drawn: {error}") from error
+    gray = Image.fromarray((pixels / (np.iinfo(pixels.dtype).max / 255)).astype(np.uint8))
+    gray.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+    shown = np.stack([np.asarray(gray, dtype=np.float64)] * 3, axis=-1)
+    strength = _heatmap(reading, gray.size)[..., None] / 255 * _OPACITY
+    mixed = (shown * (1 - strength) + _RED * strength).astype(np.uint8)
+    picture = SCImage.from_ref_dataset(
+        with_patient(source.header),
+        pixel_array=np.asarray(_with_notice(Image.fromarray(mixed), reading)),
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        patient_orientation=("L", "F"),
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        series_description=f"{NOTICE}: {reading.model['name']}"[:64],
+        series_instance_uid=derived_uid(key, "series/sc"),
+        series_number=SERIES_NUMBER + 1,
+        sop_instance_uid=derived_uid(key, "sc"),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
+    )
+    # highdicom wants an orientation of every patient's image; that of a picture is not known.
+    for keyword in ("PatientOrientation", "Laterality"):
+        setattr(picture, keyword, None)
+    picture.BurnedInAnnotation = "YES"
+    picture.ImageComments = NOTICE
+    return picture
+
+
+def _heatmap(reading: Reading, size: tuple[int, int]) -> NDArray[np.float64]:
+    """The strength, 0 to 255, shape (height, width)."""
+    data = base64.b64decode(reading.result["heatmap"]["data"])
+    with Image.open(io.BytesIO(data)) as picture:
+        gray = picture.convert("L").resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(gray, dtype=np.float64)
+
+
+def _with_notice(picture: Image.Image, reading: Reading) -> Image.Image:
+    """Burn the notice and the answer into bands above and below the picture."""
+    height = max(14, round(picture.height * _BAND))
+    font = ImageFont.load_default(height * 0.7)
+    framed = Image.new("RGB", (picture.width, picture.height + 2 * height))
+    framed.paste(picture, (0, height))
+    draw = ImageDraw.Draw(framed)
+    answer = f"{reading.model['name']} {reading.model['version']}: {reading.result['decision']}"
+    draw.text((4, 1), NOTICE, fill="yellow", font=font)
+    draw.text((4, height + picture.height + 1), answer, fill="yellow", font=font)
+    return framed

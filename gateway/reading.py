@@ -1,0 +1,84 @@
+"""What a model said of an image, or of a series, in the form of `POST /predict`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+MAX_SLICES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer: ``model`` and ``result`` are those of the body of `POST /predict`.
+
+    ``note`` says in words how it came about, where that is not plain.
+    """
+
+    model: dict[str, Any]
+    result: dict[str, Any]
+    note: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest of the model's file."""
+        return str(self.model["digest"])
+
+
+def reading_of(body: dict[str, Any]) -> Reading:
+    """The reading in the body of an answer for one file.
+
+    Newer services name the model in each result, older ones once for all.
+    """
+    result = dict(body["results"][0])
+    return Reading(result.get("model") or body["model"], result)
+
+
+def evenly_spaced(count: int, at_most: int = MAX_SLICES) -> list[int]:
+    """Indices into a series, from the first slice to the last, at equal distances."""
+    if count <= at_most:
+        return list(range(count))
+    return [round(i * (count - 1) / (at_most - 1)) for i in range(at_most)]
+
+
+def combine(readings: Sequence[Reading], slices: int, rule: str = "mean") -> Reading:
+    """Read a series from its slices.
+
+    Each finding's probability is the mean of the slices', or with ``max`` the largest. The series
+    is referred where most of its slices are for their quality or for being unlike the training
+    images; else the decision is the most probable finding, if it and no other is above its
+    operating point.
+
+    Args:
+        readings: Of the slices that were read, all by one model; at least one.
+        slices: How many the series has.
+        rule: ``mean`` or ``max``.
+    """
+    results = [reading.result for reading in readings]
+    pool = max if rule == "max" else fmean
+    findings = []
+    for of_label in zip(*(result["findings"] for result in results), strict=True):
+        probability = pool([finding["probability"] for finding in of_label])
+        present = probability >= of_label[0]["operating_point"]
+        findings.append({**of_label[0], "probability": probability, "present": present})
+    reasons = _doubts(results) or ([] if _is_clear(findings) else ["uncertain"])
+    best = max(findings, key=lambda finding: finding["probability"])
+    result = {
+        "status": "ok",
+        "decision": "refer" if reasons else best["label"],
+        "reasons": reasons,
+        "findings": findings,
+    }
+    note = f"Read from {len(readings)} of {slices} slices, evenly spaced; {rule} of probabilities."
+    return Reading(readings[0].model, result, note)
+
+
+def _is_clear(findings: Sequence[dict[str, Any]]) -> bool:
+    best = max(findings, key=lambda finding: finding["probability"])
+    return [finding for finding in findings if finding["present"]] == [best]
+
+
+def _doubts(results: Sequence[dict[str, Any]]) -> list[str]:
+    """Reasons other than the probabilities, each given for more than half of the slices."""
+    given = [reason for r in results for reason in r["reasons"] if reason != "uncertain"]
+    return sorted({reason for reason in given if given.count(reason) * 2 > len(results)})

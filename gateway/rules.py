@@ -1,0 +1,108 @@
+"""Which rule reads an instance, or why none does."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from gateway.config import Rule
+from gateway.errors import Unacceptable
+from gateway.headers import facts_of, is_own_result, is_uid, read_header
+from gateway.store import Routed
+
+MAX_FRAMES = 32
+MAX_SLICES = 10_000
+
+
+def route(
+    rules: Sequence[Rule],
+    file: Path,
+    *,
+    sop_uid: str | None = None,
+    calling: str = "",
+    called: str = "",
+    has_sent: bool = False,
+) -> Routed:
+    """Ask the rules about a file.
+
+    Args:
+        rules: In their order; the first that holds counts.
+        file: A DICOM file.
+        sop_uid: As the sender named it; None where it did not.
+        calling: The title that sent it; empty where none did.
+        called: The title that it was sent to.
+        has_sent: Whether a result of ours has this UID.
+    """
+    try:
+        header = read_header(file, routing_only=True)
+    except Unacceptable as error:
+        return Routed("parked", str(error))
+    facts = facts_of(header)
+    series_uid = str(header.get("SeriesInstanceUID") or "")
+    if reason := _objection(header, sop_uid, facts):
+        return Routed("parked", reason)
+    if has_sent or is_own_result(header):
+        return Routed("ignored", "It is a result of a gateway.", None, series_uid, facts)
+    if "Rows" not in header:
+        return Routed("ignored", "It holds no image.", None, series_uid, facts)
+    rule, reason = choose(rules, {**facts, "calling": calling, "called": called})
+    if rule is None:
+        return Routed("ignored", reason, None, series_uid, facts)
+    if rule.unit == "image" and facts["frames"] > MAX_FRAMES:
+        reason = f"It has more than {MAX_FRAMES} frames: read them as a series."
+        return Routed("parked", reason, None, series_uid, facts)
+    return Routed("routed", None, rule, series_uid, facts)
+
+
+def choose(rules: Sequence[Rule], facts: dict[str, Any]) -> tuple[Rule | None, str]:
+    """Find the first rule that holds, or what each of them misses."""
+    misses = []
+    for rule in rules:
+        missed = _missed(rule, facts)
+        if missed is None:
+            return rule, ""
+        misses.append(f"{rule.name} ({missed})")
+    return None, f"No rule takes it: {', '.join(misses) or 'there is none'}."
+
+
+def _objection(header: Dataset, sop_uid: str | None, facts: dict[str, Any]) -> str | None:
+    """Why an object cannot be reported on, whatever the rules."""
+    found = str(header.get("SOPInstanceUID") or "")
+    if not found or (sop_uid is not None and sop_uid != found):
+        return "Its SOP Instance UID is not the one under which it was sent."
+    if not all(is_uid(uid) for uid in (facts["study_uid"], str(header.get("SeriesInstanceUID")))):
+        return "It names no study or no series by a UID."
+    if facts["frames"] > MAX_SLICES:
+        return f"It claims more than {MAX_SLICES} frames."
+    return None
+
+
+def _missed(rule: Rule, facts: dict[str, Any]) -> str | None:
+    """The first condition of a rule that does not hold."""
+    uid = UID(facts["sop_class"])
+    values = {
+        "modality": [facts["modality"]],
+        "sop_class": [str(uid), uid.name.upper()],
+        "body_part": [facts["body_part"]],
+        "view": [facts["view"]],
+        "image_type": facts["image_type"] or [""],
+        "calling": [facts["calling"].upper()],
+        "called": [facts["called"].upper()],
+    }
+    for name, found in values.items():
+        if not _holds(getattr(rule, name), found):
+            return name
+    return None
+
+
+def _holds(wanted: Sequence[str], found: Sequence[str]) -> bool:
+    excluded = [pattern[1:].upper() for pattern in wanted if pattern.startswith("!")]
+    taken = [pattern.upper() for pattern in wanted if not pattern.startswith("!")]
+    return not _any(excluded, found) and (not taken or _any(taken, found))
+
+
+def _any(patterns: Sequence[str], found: Sequence[str]) -> bool:
+    return any(fnmatchcase(value, pattern) for value in found for pattern in patterns)

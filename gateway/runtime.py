@@ -1,0 +1,104 @@
+"""Wires one gateway and runs it until it is told to stop."""
+
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+
+from gateway.audit import Auditor
+from gateway.commitment import Commitments
+from gateway.config import Config
+from gateway.folder import WatchedFolders
+from gateway.intake import Intake, lock
+from gateway.metrics import register
+from gateway.retention import Eraser
+from gateway.scp import Listener
+from gateway.service import Services
+from gateway.store import Store
+from gateway.web import WebServer
+from gateway.work import Courier, Reader, Router, Worker
+
+log = structlog.get_logger()
+
+
+class Gateway:
+    """One gateway, with the state folder in its hands."""
+
+    def __init__(self, config: Config) -> None:
+        self._held = lock(config.state_dir)
+        self._store = store = Store(config.database)
+        register(store)
+        self._services = Services(config.service)
+        self._auditor = Auditor(config.audit, config.dicom.ae_titles[0])
+        intake = Intake(config, store)
+        commitments = Commitments()
+        self._reader = Reader(config, store, self._services)
+        self._couriers = {
+            d.name: Courier(config, d.name, store, self._auditor, commitments)
+            for d in config.destinations
+        }
+        router = Router(config, store, self._auditor)
+        reading = Worker("reader", self._reader.step)
+        sending = [Worker(name, courier.step) for name, courier in self._couriers.items()]
+        router.on_routed = reading.wake.set
+        self._reader.on_result = partial(_wake, sending)
+        routing = Worker("router", router.step)
+        intake.on_arrival = routing.wake.set
+        folders = WatchedFolders(config.watch_dirs, intake)
+        eraser = Eraser(config.retention, store)
+        self._workers = [
+            routing,
+            reading,
+            *sending,
+            *([Worker("folders", folders.step)] if config.watch_dirs else []),
+            Worker("eraser", eraser.step),
+        ]
+        self._listener = Listener(config.dicom, intake, commitments)
+        self._web = WebServer(config, store, intake, self._services, self._auditor)
+
+    def start(self) -> None:
+        """Begin with what is in the queue."""
+        for worker in self._workers:
+            worker.start()
+        self._auditor.started()
+        log.info("listening", dicom=self._listener.port, http=self._web.port, pid=os.getpid())
+
+    def close(self) -> None:
+        """Take no more, finish the steps at hand, and leave the rest in the queue."""
+        self._listener.close()
+        self._web.close()
+        for worker in self._workers:
+            worker.close()
+        self._reader.close()
+        for courier in self._couriers.values():
+            courier.close()
+        self._auditor.stopped()
+        self._auditor.close()
+        self._services.close()
+        self._store.close()
+        os.close(self._held)
+
+
+def _wake(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        worker.wake.set()
+
+
+def run(config: Config) -> None:
+    """Take instances in and send results out, until SIGTERM or SIGINT.
+
+    Raises:
+        InvalidConfiguration: A certificate cannot be read.
+        StateInUse: Another gateway has the state folder open.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    gateway = Gateway(config)
+    gateway.start()
+    stop.wait()
+    log.info("stopping")
+    gateway.close()

@@ -1,0 +1,197 @@
+"""Nothing lost and nothing doubled, whatever is killed.
+
+How long it goes on: the environment's ``PNEUMO_GATEWAY_FILMS`` and ``PNEUMO_GATEWAY_KILLS``.
+"""
+
+import os
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pydicom
+import pytest
+
+from tests.gateway.cable import Cable
+from tests.gateway.drawn import slice_of, write_films
+from tests.gateway.stack import (
+    Archive,
+    Database,
+    Gateway,
+    Program,
+    Service,
+    archive,
+    database,
+    dcmsend,
+    eventually,
+    free_port,
+    gateway,
+    service,
+    to,
+    were_taken,
+)
+
+pytestmark = pytest.mark.gateway
+
+FILMS = int(os.environ.get("PNEUMO_GATEWAY_FILMS", "60"))
+KILLS = int(os.environ.get("PNEUMO_GATEWAY_KILLS", "4"))
+SENDERS = 10
+LONG_S = 900.0
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[Database]:
+    with database(tmp_path / "postgres.log") as running:
+        yield running
+
+
+def send_until_acknowledged(port: int, files: list[Path], deadline: float) -> None:
+    """As a modality does: what was not acknowledged is sent again."""
+    while not were_taken(dcmsend(port, *files), files):
+        assert time.monotonic() < deadline, "it was never acknowledged"
+        time.sleep(0.5)
+
+
+def start_again(program: Program, deadline: float) -> None:
+    """Start until it stays; a database first waits until what is left of it has ended."""
+    program.start(wait=False)
+    while not program.ready():
+        assert time.monotonic() < deadline, program.log.read_text()[-2000:]
+        if program.popen is not None and program.popen.poll() is not None:
+            program.start(wait=False)
+        time.sleep(0.1)
+
+
+def studies(files: list[Path]) -> set[str]:
+    return {str(pydicom.dcmread(file, stop_before_pixels=True).StudyInstanceUID) for file in files}
+
+
+def reports_by_study(found: Archive) -> dict[str, int]:
+    """How many reports each study has, by its UID; the archive has studies with reports alone."""
+    return {
+        str(study["MainDicomTags"]["StudyInstanceUID"]): len(study["Series"])
+        for study in httpx.get(f"{found.url}/studies?expand", timeout=60, trust_env=False).json()
+    }
+
+
+def test_every_acknowledged_film_has_one_report_whatever_is_killed(
+    postgres: Database, tmp_path: Path
+) -> None:
+    chance = random.Random(os.environ.get("PNEUMO_GATEWAY_SEED", "1"))  # noqa: S311
+    films = write_films(tmp_path / "films", FILMS)
+    series = tmp_path / "series"
+    series.mkdir()
+    for number in range(12):
+        (series / f"{number}.dcm").write_bytes(slice_of(7, number))
+    a_service, an_archive = service(tmp_path), archive(tmp_path / "archive")
+    cable = Cable(an_archive.dicom_port)
+    pacs = {**to(an_archive), "port": cable.port}
+    a_gateway = gateway(
+        tmp_path / "gw", [a_service.url], [pacs], database_url=postgres.url, max_backoff_s=5
+    )
+    programs: list[Program] = [a_gateway, a_service, an_archive, postgres]
+    deadline = time.monotonic() + LONG_S
+    try:
+        for program in programs[:3]:
+            program.start()
+        batches = [films[n::SENDERS] for n in range(SENDERS)] + [sorted(series.iterdir())]
+        with ThreadPoolExecutor(SENDERS + 1) as pool:
+            sent = [
+                pool.submit(send_until_acknowledged, a_gateway.dicom_port, batch, deadline)
+                for batch in batches
+            ]
+            for number in range(KILLS):
+                time.sleep(chance.uniform(0.2, 3))
+                killed = programs[number % len(programs)]
+                killed.kill()
+                if number == KILLS // 2:
+                    cable.cut()
+                time.sleep(chance.uniform(0, 1))
+                start_again(killed, deadline)
+                cable.mend()
+            for outcome in sent:
+                outcome.result()
+        # What was acknowledged before is sent once more, and changes nothing.
+        assert a_gateway.send(*films)
+
+        eventually(a_gateway.is_idle, LONG_S)
+
+        counts = a_gateway.counts()
+        assert counts["deliveries"] == {"done": FILMS + 1}
+        assert counts["instances"] == {"routed": FILMS + 12}
+        wanted = studies(films) | studies([series / "0.dcm"])
+        assert reports_by_study(an_archive) == dict.fromkeys(wanted, 1)
+    finally:
+        cable.close()
+        for program in programs[:3]:
+            program.kill()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this process may not mount a disk of its own")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_on_a_full_disk_nothing_is_acknowledged_that_is_not_kept(
+    running_service: Service, running_archive: Archive, small_disk: Path, tmp_path: Path
+) -> None:
+    films = write_films(tmp_path / "films", 40, first=500)
+    program = gateway(
+        tmp_path / "gw",
+        [running_service.url],
+        [to(running_archive)],
+        state_dir=str(small_disk / "state"),
+        min_free_bytes=0,
+    )
+    try:
+        program.start()
+        acknowledged = [film for film in films if program.send(film)]
+        refused = len(films) - len(acknowledged)
+        free = shutil.disk_usage(small_disk).free
+        subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+        assert all(program.send(film) for film in films)
+
+        eventually(program.is_idle)
+
+        assert acknowledged
+        assert refused
+        assert free < 1 << 20
+        assert program.counts()["deliveries"] == {"done": 40}
+        for study in studies(films):
+            assert len(running_archive.reports(StudyInstanceUID=study)) == 1
+    finally:
+        program.kill()
+
+
+def test_of_two_services_the_one_that_is_away_is_left_out(
+    running_service: Service, running_archive: Archive, tmp_path: Path
+) -> None:
+    films = write_films(tmp_path / "films", 4, first=600)
+    nobody = f"http://127.0.0.1:{free_port()}"
+    program: Gateway = gateway(
+        tmp_path / "gw", [nobody, running_service.url], [to(running_archive)]
+    )
+    try:
+        program.start()
+        assert program.send(*films)
+
+        eventually(program.is_idle)
+
+        # None of them had to wait for another try.
+        assert [job["attempts"] for job in program.rows("jobs", "done")] == [0] * 4
+    finally:
+        program.kill()

@@ -1,0 +1,402 @@
+import io
+import json
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from typing import Any
+from xml.etree.ElementTree import fromstring
+
+import httpx
+import pydicom
+import pytest
+from fhir.resources.R4B.bundle import Bundle
+
+from tests.gateway.drawn import film, slice_of
+from tests.gateway.stack import (
+    FILMS,
+    SERIES,
+    Archive,
+    Gateway,
+    Service,
+    archive,
+    dcmsend,
+    eventually,
+    free_port,
+    gateway,
+    to,
+)
+
+pytestmark = pytest.mark.gateway
+_REQUEST = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
+_SOME = "2 of 3 slices have arrived"
+_ABOUT = "ParticipantObjectIdentification"
+
+
+@contextmanager
+def started(program: Gateway) -> Iterator[Gateway]:
+    try:
+        program.start()
+        yield program
+    finally:
+        program.kill()
+
+
+def write(folder: Path, number: int, **attributes: Any) -> tuple[Path, str]:
+    """A film in a file, and the UID of its study."""
+    image = film(number, **attributes)
+    file = folder / f"{number}.dcm"
+    file.write_bytes(image)
+    return file, str(pydicom.dcmread(io.BytesIO(image)).StudyInstanceUID)
+
+
+class FhirServer(ThreadingHTTPServer):
+    """A FHIR server as far as conditional creates in transactions go; fails when told to."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _FhirRequest)
+        self.resources: dict[str, dict[str, Any]] = {}
+        self.bundles: list[dict[str, Any]] = []
+        self.failures = 0
+
+
+class _FhirRequest(BaseHTTPRequestHandler):
+    server: FhirServer
+
+    def do_POST(self) -> None:
+        bundle = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.bundles.append(bundle)
+        for entry in bundle["entry"]:
+            self.server.resources.setdefault(entry["request"]["ifNoneExist"], entry["resource"])
+        # The answer to the first is lost: the client cannot know that it was done.
+        self.server.failures -= 1
+        self.send_response(503 if self.server.failures >= 0 else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def fhir_server(failures: int) -> Iterator[FhirServer]:
+    with FhirServer() as server:
+        server.failures = failures
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_each_destination_has_a_queue_of_its_own(
+    running_service: Service, running_archive: Archive, tmp_path: Path
+) -> None:
+    away = archive(tmp_path / "away")
+    dicomweb = {"name": "web", "kind": "stow", "url": f"{running_archive.url}/dicom-web"}
+    rule = {**FILMS, "destinations": ["pacs", "web", "fhir"], "secondary_capture": True}
+    file, study = write(tmp_path, 101, StudyDate="20260102", StudyTime="101010", StudyID="1")
+    with fhir_server(failures=1) as fhir:
+        clinic = {"name": "fhir", "kind": "fhir", "url": f"http://127.0.0.1:{fhir.server_port}/"}
+        destinations = [to(away), dicomweb, clinic]
+        program = gateway(tmp_path / "gw", [running_service.url], destinations, rules=[rule])
+        with started(program) as running:
+            assert running.send(file)
+            eventually(lambda: running_archive.reports(StudyInstanceUID=study))
+            eventually(lambda: len(fhir.bundles) == 2)
+            assert running.counts()["deliveries"]["waiting"] == 1
+
+            try:
+                away.start()
+                eventually(running.is_idle)
+                there = away.find(StudyInstanceUID=study)
+            finally:
+                away.kill()
+
+    # By C-STORE and by STOW-RS, a report and a picture each.
+    assert len(there) == len(running_archive.find(StudyInstanceUID=study)) == 2
+    first, second = fhir.bundles
+    assert first == second
+    assert len(fhir.resources) == len(first["entry"]) == 6
+    Bundle.model_validate(first)
+    kinds = sorted(entry["resource"]["resourceType"] for entry in first["entry"])
+    assert kinds == ["Device", "DiagnosticReport", *["Observation"] * 4]
+    captured = tmp_path / "picture.dcm"
+    names = running_archive.find(StudyInstanceUID=study, Modality="OT")
+    captured.write_bytes(running_archive.file(names[0]))
+    checked = subprocess.run(
+        ["dciodvfy", captured], capture_output=True, text=True, check=False
+    ).stderr
+    assert "Error" not in checked, checked
+    dataset = pydicom.dcmread(captured)
+    assert dataset.BurnedInAnnotation == "YES"
+    assert "RESEARCH ONLY" in dataset.SeriesDescription
+    # Red is only where the heatmap is.
+    red = dataset.pixel_array[..., 0].astype(int) - dataset.pixel_array[..., 2]
+    assert red.max() > 50
+
+
+def test_a_commitment_is_waited_for_where_the_archive_offers_it(
+    running_service: Service, tmp_path: Path
+) -> None:
+    port = free_port()
+    promising = archive(tmp_path / "promising", gateway_port=port)
+    destination = to(promising, storage_commitment=True)
+    # Orthanc knows the peers that it reports to by their titles.
+    program = gateway(tmp_path / "gw", [running_service.url], [destination], dicom={"port": port})
+    file, study = write(tmp_path, 102)
+    try:
+        promising.start()
+        with started(program) as running:
+            assert running.send(file)
+
+            eventually(running.is_idle)
+
+            assert running.counts()["deliveries"] == {"done": 1}
+            assert len(promising.reports(StudyInstanceUID=study)) == 1
+    finally:
+        promising.kill()
+
+
+def test_a_series_waits_for_the_slices_that_the_archive_says_it_has(
+    running_service: Service, running_archive: Archive, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{number}.dcm" for number in range(3)]
+    for number, file in enumerate(files):
+        file.write_bytes(slice_of(9, number))
+    study = str(pydicom.dcmread(files[0]).StudyInstanceUID)
+    rule = {**SERIES, "quiet_s": 0, "count_from": "pacs"}
+    program = gateway(tmp_path / "gw", [running_service.url], [to(running_archive)], rules=[rule])
+    assert dcmsend(running_archive.dicom_port, *files, called="ARCHIVE").returncode == 0
+    with started(program) as running:
+        assert running.send(*files[:2])
+        eventually(lambda: [r["problem"] for r in running.rows("jobs", "waiting")] == [_SOME])
+        early = running_archive.reports(StudyInstanceUID=study)
+        assert running.send(files[2])
+
+        eventually(running.is_idle)
+
+    assert early == []
+    assert len(running_archive.reports(StudyInstanceUID=study)) == 1
+
+
+def test_only_the_titles_of_the_list_may_send(running_service: Service, tmp_path: Path) -> None:
+    peers = [{"calling": "ROOM1"}, {"calling": "ROOM2", "called": "NIGHT"}]
+    dicom = {"ae_titles": ["PNEUMO", "NIGHT"], "peers": peers}
+    program = gateway(tmp_path / "gw", [running_service.url], [], dicom=dicom, rules=[])
+    file, _ = write(tmp_path, 103)
+    with started(program) as running:
+        taken = {
+            (calling, called): running.send(file, calling=calling, called=called)
+            for calling, called in [
+                ("ROOM1", "PNEUMO"),
+                ("ROOM1", "NIGHT"),
+                ("ROOM2", "NIGHT"),
+                ("ROOM2", "PNEUMO"),
+                ("ROOM3", "PNEUMO"),
+                ("ROOM1", "OTHER"),
+            ]
+        }
+
+    assert [pair for pair, was_taken in taken.items() if was_taken] == [
+        ("ROOM1", "PNEUMO"),
+        ("ROOM1", "NIGHT"),
+        ("ROOM2", "NIGHT"),
+    ]
+
+
+def test_below_the_watermark_nothing_is_taken_and_the_sender_may_try_again(
+    running_service: Service, tmp_path: Path
+) -> None:
+    program = gateway(tmp_path / "gw", [running_service.url], [], rules=[], min_free_bytes=1 << 60)
+    file, _ = write(tmp_path, 104)
+    with started(program) as running:
+        ended = subprocess.run(
+            ["storescu", "-v", "-aec", "PNEUMO", "127.0.0.1", str(running.dicom_port), file],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        taken = running.send(file)
+        ready = httpx.get(f"{running.url}/health/ready", trust_env=False)
+        counts = running.counts()
+
+    assert not taken
+    assert "Refused: OutOfResources" in ended.stderr + ended.stdout
+    assert ready.status_code == 503
+    assert counts["instances"] == {}
+
+
+def test_with_a_key_the_page_names_identifiers_and_replays(
+    running_service: Service, running_archive: Archive, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("open-sesame\n")
+    program = gateway(
+        tmp_path / "gw",
+        [running_service.url],
+        [to(running_archive)],
+        rules=[{**FILMS, "model": "no-such-model"}],
+        http={"key_file": str(key)},
+        give_up_after_h=0.0001,
+    )
+    file, _ = write(tmp_path, 105)
+    uid = str(pydicom.dcmread(file).SOPInstanceUID)
+    with started(program) as running:
+        assert running.send(file)
+        eventually(lambda: running.counts()["jobs"].get("parked"))
+        with httpx.Client(base_url=running.url, trust_env=False) as anybody:
+            page, refused = anybody.get("/").text, anybody.post("/replay/jobs/1")
+            stored = anybody.post("/studies")
+            named = anybody.get("/", auth=("operator", "open-sesame")).text
+            crossed = anybody.post(
+                "/replay/jobs/1",
+                auth=("operator", "open-sesame"),
+                headers={"Sec-Fetch-Site": "cross-site"},
+            )
+            replayed = anybody.post("/replay/jobs/1", auth=("operator", "open-sesame"))
+        eventually(lambda: running.counts()["jobs"].get("parked"))
+
+    assert (uid in page, uid in named) == (False, True)
+    assert "unknown" in named.lower() or "404" in named
+    assert (refused.status_code, stored.status_code) == (401, 401)
+    assert (crossed.status_code, replayed.status_code) == (403, 303)
+
+
+def certificate(folder: Path, name: str, issuer: str | None = None) -> None:
+    """Make a key and a certificate for the loopback, signed by itself or by another."""
+    subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    signed = ["-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key"] if issuer else []
+    subprocess.run(
+        [*_REQUEST, *subject, *signed, "-keyout", f"{name}.key", "-out", f"{name}.pem"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+
+
+def handshake(port: int, *arguments: str) -> str:
+    """What OpenSSL says of a handshake."""
+    ended = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *arguments],
+        input=b"",
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    return (ended.stdout + ended.stderr).decode(errors="replace")
+
+
+def test_tls_is_mutual_refuses_what_is_old_and_takes_a_new_certificate_without_a_restart(
+    running_service: Service, tmp_path: Path
+) -> None:
+    for name, issuer in (("ca", None), ("gateway", "ca"), ("room", "ca"), ("stranger", None)):
+        certificate(tmp_path, name, issuer)
+    tls = {
+        "certificate": str(tmp_path / "gateway.pem"),
+        "key": str(tmp_path / "gateway.key"),
+        "authorities": str(tmp_path / "ca.pem"),
+    }
+    program = gateway(
+        tmp_path / "gw",
+        [running_service.url],
+        [],
+        rules=[],
+        dicom={"tls": tls},
+        http={"tls": {key: tls[key] for key in ("certificate", "key")}},
+    )
+    file, _ = write(tmp_path, 106)
+
+    def store(name: str) -> bool:
+        pair = [str(tmp_path / f"{name}.key"), str(tmp_path / f"{name}.pem")]
+        trusted = ["+cf", str(tmp_path / "ca.pem")]
+        peer = ["-aec", "PNEUMO", "127.0.0.1", str(program.dicom_port), str(file)]
+        command = ["storescu", "+tls", *pair, *trusted, *peer]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    with started(program) as running:
+        # A peer that never speaks keeps nobody out.
+        with socket.create_connection(("127.0.0.1", running.dicom_port)):
+            assert store("room")
+        assert not store("stranger")
+        for old in ("-tls1", "-tls1_1"):
+            assert "Cipher is (NONE)" in handshake(running.dicom_port, old)
+            assert "Cipher is (NONE)" in handshake(running.http_port, old)
+        weak = handshake(running.dicom_port, "-tls1_2", "-cipher", "AES128-SHA")
+        assert "Cipher is (NONE)" in weak
+        before = handshake(running.dicom_port, "-tls1_2"), handshake(running.http_port)
+        certificate(tmp_path, "renewed", "ca")
+        (tmp_path / "renewed.pem").rename(tmp_path / "gateway.pem")
+        (tmp_path / "renewed.key").rename(tmp_path / "gateway.key")
+        after = handshake(running.dicom_port, "-tls1_2"), handshake(running.http_port)
+        assert store("room")
+
+    assert all("CN=gateway" in text.replace(" ", "") for text in before)
+    assert all("CN=renewed" in text.replace(" ", "") for text in after)
+
+
+class _Repository(ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _SyslogConnection)
+        self.messages: list[str] = []
+
+
+class _SyslogConnection(StreamRequestHandler):
+    server: _Repository
+
+    def handle(self) -> None:
+        while length := self._length():
+            self.server.messages.append(self.rfile.read(length).decode())
+
+    def _length(self) -> int:
+        digits = b""
+        while (byte := self.rfile.read(1)) not in (b" ", b""):
+            digits += byte
+        return int(digits or b"0")
+
+
+def test_the_audit_repository_learns_of_starts_transfers_and_stops(
+    running_service: Service, running_archive: Archive, tmp_path: Path
+) -> None:
+    with _Repository() as repository:
+        thread = threading.Thread(target=repository.serve_forever)
+        thread.start()
+        audit = {"host": "127.0.0.1", "port": repository.server_address[1]}
+        program = gateway(
+            tmp_path / "gw", [running_service.url], [to(running_archive)], audit=audit
+        )
+        file, study = write(tmp_path, 107)
+        with started(program) as running:
+            assert running.send(file, calling="ROOM1")
+            eventually(running.is_idle)
+            assert running.stop() == 0
+        repository.shutdown()
+        thread.join()
+
+    assert all(message.startswith("<85>1 ") for message in repository.messages)
+    bodies = [
+        fromstring(message.partition("\ufeff")[2])  # noqa: S314 - its own
+        for message in repository.messages
+    ]
+    events = [
+        (
+            body.find(".//EventID").get("originalText"),  # type: ignore[union-attr]
+            [user.get("UserID") for user in body.iter("ActiveParticipant")],
+            [about.get("ParticipantObjectID") for about in body.iter(_ABOUT)],
+        )
+        for body in bodies
+    ]
+    transferred = "DICOM Instances Transferred"
+    assert events == [
+        ("Application Activity", ["PNEUMO"], []),
+        (transferred, ["ROOM1", "PNEUMO"], [study, "DRAWN-107"]),
+        (transferred, ["PNEUMO", "pacs"], [study, "DRAWN-107"]),
+        ("Application Activity", ["PNEUMO"], []),
+    ]

@@ -1,0 +1,67 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fhir.resources.R4B.bundle import Bundle
+
+from contract.fhir import Origin, report_bundle
+
+MODEL = {"name": "xray-four-class", "version": 2, "digest": "sha256:00"}
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+
+def result(decision: str, *reasons: str) -> dict[str, Any]:
+    code = {"system": "http://snomed.info/sct", "code": "233604007"}
+    findings = [
+        {"label": label, "code": code, "probability": p, "operating_point": 0.5, "present": p > 0.5}
+        for label, p in (("pneumonia", 0.75), ("something-new", 0.25))
+    ]
+    return {"decision": decision, "reasons": list(reasons), "findings": findings}
+
+
+def of_kind(bundle: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    resources = [entry["resource"] for entry in bundle["entry"]]
+    return [resource for resource in resources if resource["resourceType"] == kind]
+
+
+@pytest.mark.parametrize("origin", [None, Origin("1.2.3", "A1", {"value": "P1"})])
+@pytest.mark.parametrize("said", [result("pneumonia"), result("refer", "uncertain")])
+def test_the_bundle_is_valid(origin: Origin | None, said: dict[str, Any]) -> None:
+    bundle = report_bundle("k", MODEL, said, NOW, origin, note="In words.")
+
+    Bundle.model_validate(bundle)
+    [report] = of_kind(bundle, "DiagnosticReport")
+    assert report["status"] == "preliminary"
+    assert "Not for diagnosis" in report["conclusion"]
+    assert ("subject" in report) == (origin is not None)
+    observations = of_kind(bundle, "Observation")
+    assert [r["reference"] for r in report["result"]] == [
+        entry["fullUrl"]
+        for entry in bundle["entry"]
+        if entry["resource"]["resourceType"] == "Observation"
+    ]
+    assert all(("derivedFrom" in o) == (origin is not None) for o in observations)
+
+
+@pytest.mark.parametrize(
+    ("decision", "interpretations"),
+    [("pneumonia", ["POS", "NEG"]), ("refer", ["IND", "IND"])],
+)
+def test_a_finding_is_present_absent_or_referred(decision: str, interpretations: list[str]) -> None:
+    bundle = report_bundle("k", MODEL, result(decision), NOW)
+
+    observations = of_kind(bundle, "Observation")
+    codes = [o["interpretation"][0]["coding"][0]["code"] for o in observations]
+    assert codes == interpretations
+    values = [o["component"][0]["valueQuantity"]["value"] for o in observations]
+    assert values == [0.75, 0.25]
+
+
+def test_the_same_answer_is_created_once_and_another_anew() -> None:
+    def conditions(key: str) -> list[str]:
+        bundle = report_bundle(key, MODEL, result("pneumonia"), NOW)
+        return [entry["request"]["ifNoneExist"] for entry in bundle["entry"]]
+
+    assert conditions("k") == conditions("k")
+    # The device is the same whatever it is asked.
+    assert len({*conditions("k"), *conditions("l")}) == 7

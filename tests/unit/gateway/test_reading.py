@@ -1,0 +1,66 @@
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from gateway.reading import Reading, combine, evenly_spaced, reading_of
+
+MODEL = {"name": "ct", "version": 1, "digest": "sha256:0"}
+
+
+def reading(probability: float, decision: str = "covid-19", *reasons: str) -> Reading:
+    findings = [
+        {"label": "other", "probability": 1 - probability, "operating_point": 0.5, "present": 0},
+        {"label": "covid-19", "probability": probability, "operating_point": 0.5, "present": 0},
+    ]
+    result = {"decision": decision, "reasons": list(reasons), "findings": findings}
+    return Reading(MODEL, result)
+
+
+def probabilities(combined: Reading) -> dict[str, float]:
+    return {f["label"]: f["probability"] for f in combined.result["findings"]}
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 64, 500])
+def test_slices_are_evenly_spaced_from_the_first_to_the_last(count: int) -> None:
+    chosen = evenly_spaced(count)
+
+    steps = {later - earlier for earlier, later in pairwise(chosen)}
+    assert len(chosen) == len(set(chosen)) == min(count, 32)
+    assert (chosen[0], chosen[-1]) == (0, count - 1)
+    assert not steps or max(steps) - min(steps) <= 1
+
+
+def test_a_series_has_the_mean_of_its_slices() -> None:
+    combined = combine([reading(0.9), reading(0.7), reading(0.2)], slices=90)
+
+    assert probabilities(combined) == pytest.approx({"other": 0.4, "covid-19": 0.6})
+    assert combined.result["decision"] == "covid-19"
+    assert combined.result["reasons"] == []
+    assert combined.note == "Read from 3 of 90 slices, evenly spaced; mean of probabilities."
+
+
+def test_a_series_has_the_largest_where_the_model_says_so() -> None:
+    combined = combine([reading(0.9), reading(0.1)], slices=2, rule="max")
+
+    assert probabilities(combined) == pytest.approx({"other": 0.9, "covid-19": 0.9})
+    assert combined.result["decision"] == "refer"
+    assert combined.result["reasons"] == ["uncertain"]
+
+
+@pytest.mark.parametrize(("doubtful", "decision"), [(2, "refer"), (1, "covid-19")])
+def test_a_series_is_referred_where_most_of_its_slices_are(doubtful: int, decision: str) -> None:
+    doubts = [reading(0.9, "refer", "out_of_distribution")] * doubtful
+    clear = [reading(0.9)] * (3 - doubtful)
+
+    combined = combine([*doubts, *clear], slices=3)
+
+    assert combined.result["decision"] == decision
+
+
+def test_the_model_is_that_of_the_result_where_it_has_one() -> None:
+    result: dict[str, Any] = {"status": "ok"}
+    own = {"name": "other", "version": 2, "digest": "sha256:1"}
+
+    assert reading_of({"model": MODEL, "results": [result]}).model == MODEL
+    assert reading_of({"model": MODEL, "results": [{**result, "model": own}]}).model == own

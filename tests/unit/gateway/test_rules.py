@@ -1,0 +1,109 @@
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import DigitalXRayImageStorageForPresentation
+
+from gateway.config import Rule
+from gateway.rules import choose, route
+from tests.gateway.drawn import film
+
+FACTS: dict[str, Any] = {
+    "sop_class": str(DigitalXRayImageStorageForPresentation),
+    "modality": "DX",
+    "body_part": "CHEST",
+    "view": "PA",
+    "image_type": ["DERIVED", "PRIMARY"],
+    "calling": "ROOM1",
+    "called": "PNEUMO",
+}
+
+
+def rule(**conditions: Any) -> Rule:
+    return Rule(name="r", destinations=("pacs",), **conditions)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "missed"),
+    [
+        ({}, None),
+        ({"modality": ("cr", "dx")}, None),
+        ({"modality": ("CR",)}, "modality"),
+        ({"view": ("!LL", "!RL")}, None),
+        ({"view": ("!P*",)}, "view"),
+        ({"body_part": ("CH*", "")}, None),
+        ({"body_part": ("",)}, "body_part"),
+        ({"image_type": ("PRIMARY",)}, None),
+        ({"image_type": ("!DERIVED",)}, "image_type"),
+        ({"sop_class": ("Digital X-Ray Image Storage - For Presentation",)}, None),
+        ({"sop_class": ("1.2.840.10008.5.1.4.1.1.1",)}, "sop_class"),
+        ({"calling": ("ROOM?",), "called": ("PNEUMO",)}, None),
+        ({"calling": ("ROOM2",)}, "calling"),
+    ],
+)
+def test_a_rule_holds_where_all_it_says_does(
+    conditions: dict[str, Any], missed: str | None
+) -> None:
+    found, reason = choose([rule(**conditions)], FACTS)
+
+    assert (found is not None) == (missed is None)
+    assert reason == (f"No rule takes it: r ({missed})." if missed else "")
+
+
+def test_an_absent_value_is_an_empty_text() -> None:
+    facts = {**FACTS, "body_part": "", "image_type": []}
+
+    assert choose([rule(body_part=("CHEST", ""))], facts)[0]
+    assert choose([rule(image_type=("",))], facts)[0]
+    assert not choose([rule(body_part=("CHEST",))], facts)[0]
+
+
+def test_the_first_rule_that_holds_counts() -> None:
+    first = Rule(name="first", modality=("CT",), destinations=("pacs",))
+    second = Rule(name="second", destinations=("pacs",))
+    third = Rule(name="third", destinations=("pacs",))
+
+    assert choose([first, second, third], FACTS)[0] == second
+
+
+@pytest.mark.parametrize(
+    ("attributes", "state", "reason"),
+    [
+        ({"SOPInstanceUID": "1.2.3"}, "parked", "under which it was sent"),
+        ({"StudyInstanceUID": ""}, "parked", "no study"),
+        ({"SeriesInstanceUID": "1.2\\3.4"}, "parked", "no series"),
+        ({"Rows": None}, "ignored", "no image"),
+        ({"Modality": "MG"}, "ignored", "films (modality)"),
+    ],
+)
+def test_what_is_not_read_has_its_reason(
+    tmp_path: Path, attributes: dict[str, Any], state: str, reason: str
+) -> None:
+    file = tmp_path / "film.dcm"
+    file.write_bytes(film(1, **attributes))
+    films = Rule(name="films", modality=("DX",), destinations=("pacs",))
+
+    outcome = route([films], file, sop_uid="1.2.826.0.1.3680043.10.1.1.1")
+
+    assert outcome.state == state
+    assert reason in str(outcome.reason)
+
+
+def test_more_frames_than_any_image_has_are_parked_before_they_are_counted(tmp_path: Path) -> None:
+    dataset = dcmread(io.BytesIO(film(1)))
+    dataset.NumberOfFrames = 1_000_000_000
+    file = tmp_path / "film.dcm"
+    dataset.save_as(file)
+
+    outcome = route([rule(unit="series")], file)
+
+    assert (outcome.state, outcome.reason) == ("parked", "It claims more than 10000 frames.")
+
+
+def test_a_file_that_cannot_be_read_is_parked(tmp_path: Path) -> None:
+    file = tmp_path / "film.dcm"
+    file.write_bytes(film(1)[:400])
+
+    assert route([], file).state == "parked"
