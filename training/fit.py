@@ -5,9 +5,11 @@ carries on from there. An epoch is validated with the weights that the optimizer
 ``SwapEMAWeights`` puts into the network for that time; those of the best epoch are kept.
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -22,6 +24,9 @@ from training.errors import TrainingDiverged, WorkdirIncomplete
 from training.framework import full_precision
 
 Logs = dict[str, float] | None
+
+# What Keras writes last into a new backup.
+BACKUP_IS_WHOLE = "training_metadata.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +91,7 @@ def fit(
         WriteFailed: The disk is full, or the folder cannot be written.
     """
     keras.utils.set_random_seed(seed)
-    model, metric = network.build(), network.metric()
-    keep = KeepBest(folder, metric.name, config)
-    if not keep.history:
-        network.start(model)
+    keep = KeepBest(folder, network.metric().name, config)
     callbacks = [
         StartEpoch(batches, seed),
         keras.callbacks.TerminateOnNaN(raise_error=True),
@@ -97,14 +99,22 @@ def fit(
         # After it: at the end of a validation the averages are still in the network for it.
         *([keras.callbacks.SwapEMAWeights()] if config.ema_momentum else []),
     ]
+    weights = None
     for number, stage in enumerate(stages(config)):
         if keep.finished:
             break
+        kept = folder / "checkpoints" / f"stage-{number}"
+        if not (kept / BACKUP_IS_WHOLE).is_file():
+            shutil.rmtree(kept, ignore_errors=True)
+        # Each stage has a model of its own: Keras keeps in a model at which epoch it was restored.
+        model = network.build()
+        if weights is not None:
+            model.set_weights(weights)
+        elif not kept.exists():
+            network.start(model)
         compile_for_training(model, network, config, stage, len(batches))
         backup = keras.callbacks.BackupAndRestore(
-            folder / "checkpoints" / f"stage-{number}",
-            double_checkpoint=True,
-            delete_checkpoint=False,
+            kept, double_checkpoint=True, delete_checkpoint=False
         )
         try:
             with write_errors(folder):
@@ -126,6 +136,7 @@ def fit(
                 "Lower learning_rate, or head_learning_rate of the fine-tuning, in the recipe and "
                 "train in a new workdir; the last good epoch is kept in this one."
             ) from error
+        weights = model.get_weights()
     # The trained network holds the last weights; a fresh one gets the best averaged ones.
     with full_precision():
         trained = network.build()
@@ -218,9 +229,9 @@ class KeepBest(keras.callbacks.Callback):
             WorkdirIncomplete: There are none.
         """
         try:
-            with np.load(self._best) as content:
+            with self._best.open("rb") as stream, np.load(stream) as content:
                 return [content[name] for name in content.files]
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, BadZipFile) as error:
             raise WorkdirIncomplete(f"{self._best} cannot be read. Train again.") from error
 
 

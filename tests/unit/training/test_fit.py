@@ -137,6 +137,19 @@ def test_a_training_killed_in_either_stage_carries_on_as_if_it_had_never_stopped
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
+def test_a_training_killed_before_its_first_backup_begins_again(
+    earlier: Path, whole: Training, tmp_path: Path
+) -> None:
+    killed(fine_tuned(earlier), tmp_path, 1, "before its backup")
+    half = tmp_path / "checkpoints" / "stage-0" / "latest.weights.h5"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half of it")
+
+    resumed = train(fine_tuned(earlier), tmp_path)
+
+    pd.testing.assert_frame_equal(resumed.history, whole.history, rtol=1e-3)
+
+
 def test_a_damaged_backup_is_replaced_by_the_one_before(
     earlier: Path, whole: Training, tmp_path: Path
 ) -> None:
