@@ -31,7 +31,7 @@ def test_the_example_gets_the_answer_that_the_readme_shows() -> None:
     assert _holds(answer, ANSWER), answer
 
 
-@pytest.mark.parametrize("bundle", sorted((ROOT / "models").glob("x*/[0-9]*/manifest.json")))
+@pytest.mark.parametrize("bundle", sorted((ROOT / "models").glob("*-*/[0-9]*/manifest.json")))
 def test_the_table_has_the_figures_of_the_manifests(bundle: Path) -> None:
     manifest = read_manifest(bundle.parent)
     [row] = re.findall(rf"^\| \[`{manifest.name}`\]\({re.escape(_card(bundle))}\).*$", README, re.M)
