@@ -5,6 +5,8 @@ carries on from there. An epoch is validated with the weights that the optimizer
 ``SwapEMAWeights`` puts into the network for that time; those of the best epoch are kept.
 """
 
+import contextlib
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,8 +27,8 @@ from training.framework import full_precision
 
 Logs = dict[str, float] | None
 
-# What Keras writes last into a new backup.
-BACKUP_IS_WHOLE = "training_metadata.json"
+# The files of ``BackupAndRestore``, in the order in which it writes them.
+BACKUP = ("latest.weights.h5", "training_metadata.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,7 @@ def fit(
         if keep.finished:
             break
         kept = folder / "checkpoints" / f"stage-{number}"
-        if not (kept / BACKUP_IS_WHOLE).is_file():
-            shutil.rmtree(kept, ignore_errors=True)
+        repair_backup(kept)
         # Each stage has a model of its own: Keras keeps in a model at which epoch it was restored.
         model = network.build()
         if weights is not None:
@@ -142,6 +143,23 @@ def fit(
         trained = network.build()
     trained.set_weights(keep.best_weights())
     return trained, pd.DataFrame(keep.history)
+
+
+def repair_backup(folder: Path) -> None:
+    """Put the backup before in the place of one that a kill has left half written.
+
+    Keras writes the weights, then which epoch they are of: a backup whose second file is missing,
+    empty or older than its first one is of no epoch. Where there is none before, it is removed.
+    """
+    for suffix in ("", ".bkp"):
+        weights, metadata = (folder / f"{name}{suffix}" for name in BACKUP)
+        with contextlib.suppress(OSError, ValueError):
+            json.loads(metadata.read_text())
+            if metadata.stat().st_mtime_ns >= weights.stat().st_mtime_ns:
+                for name in BACKUP if suffix else ():
+                    shutil.copy(folder / f"{name}{suffix}", folder / name)
+                return
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class StartEpoch(keras.callbacks.Callback):

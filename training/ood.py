@@ -5,22 +5,21 @@ what tells a chest from a photograph. The score therefore also looks at the imag
 layout, its exposure, and the amount of detail at each scale.
 
 The description of an image, so that NumPy or another graph can compute it too. ``X`` is the image
-as float32, ``H(n)`` the orthogonal Haar basis of an n by n block (``haar_basis``), scaled so that
-the square of a coefficient is a mean power per pixel:
+as float32; ``H(n)`` is the Haar basis of ``n`` pixels in a line (``haar_basis``), one vector a row,
+the mean first, scaled so that squared coefficients are mean powers:
 
-1. ``C1``: convolve ``X`` with the 16 kernels of ``H(4)``, stride 4. Channel 0 is the block's mean
-   ``A`` (height / 4, width / 4); the others are the details of scales 1 and 2.
-2. ``C2``: convolve ``A`` with the 64 kernels of ``H(8)``, stride 8: channel 0 is the mean of 32 by
-   32 pixels, the others are the details of scales 3, 4 and 5.
+1. ``C1 = H(4) @ B @ H(4).T`` for each block ``B`` of 4 by 4 pixels of ``X``. Its first coefficient
+   is the block's mean, which make ``A`` (height / 4, width / 4).
+2. ``C2 = H(8) @ B @ H(8).T`` for each block of 8 by 8 values of ``A``, so of 32 by 32 pixels.
 3. ``powers``: the means of ``C1 ** 2`` and ``C2 ** 2`` over all blocks, summed by scale and
-   direction with a constant matrix of zeros and ones: 15 numbers.
+   direction with a matrix of zeros and ones: 15 numbers, those of the Haar wavelet's details.
 4. ``thumbnail``: 8 by 8 area means of ``A``, as ``R @ A @ R.T`` with the constant ``R``.
-5. ``variance``: the sum of ``powers`` and the variance of channel 0 of ``C2`` (Parseval's
-   identity).
+5. ``variance``: the sum of ``powers`` and the variance of the first coefficients of ``C2``
+   (Parseval's identity).
 
 The numbers are the thumbnail with mean 0 and variance 1, its mean / 64, the logarithm of the
-standard deviation, and those of the 15 root mean square details. ``pneumo-export`` folds what is
-affine in ``OodScorer.distance`` into its products.
+standard deviation, and those of the 15 root mean square details. Products with small constant
+matrices leave no layout change in ONNX; ``pneumo-export`` folds the rest of what is affine.
 
 Source: Lee 2018, A Simple Unified Framework for Detecting Out-of-Distribution Samples; Mallat 1989,
 A Theory for Multiresolution Signal Decomposition. One Gaussian would be too wide for a pool of
@@ -71,29 +70,26 @@ COVARIANCE_FLOOR = 1e-3
 SCALE_FLOOR = 1e-3
 
 
-def haar_basis(side: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
-    """The two-dimensional Haar basis of a square block.
+def haar_basis(side: int) -> tuple[Floats, NDArray[np.int64]]:
+    """The Haar basis of a line of pixels.
 
     Args:
-        side: A power of two, at least 2.
+        side: How many pixels, a power of two, at least 2.
 
     Returns:
-        Kernels, float32, shape (side, side, side ** 2), the block's mean first; and of each kernel
-        its scale, from 1, and its direction: 0 across, 1 down, 2 diagonal. The mean has scale 0.
+        float32, shape (side, side), one vector a row, the mean first; and the scale of each, from 1
+        for the finest. The mean has the scale ``side``, which is coarser than all.
     """
-    kernels, scales, directions = [np.full((side, side), 1 / side**2)], [0], [0]
+    vectors, scales = [np.full(side, 1 / side)], [side]
     for scale in range(int(np.log2(side)), 0, -1):
         step = 2**scale
-        signs = np.repeat([1.0, -1.0], step // 2)
-        for direction, (down, across) in enumerate(((0, 1), (1, 0), (1, 1))):
-            pattern = np.outer(signs**down, signs**across) / (side * step)
-            for top, left in np.ndindex(side // step, side // step):
-                kernel = np.zeros((side, side))
-                kernel[top * step : (top + 1) * step, left * step : (left + 1) * step] = pattern
-                kernels.append(kernel)
-                scales.append(scale)
-                directions.append(direction)
-    return np.stack(kernels, axis=-1).astype(np.float32), np.array(scales), np.array(directions)
+        pattern = np.repeat([1.0, -1.0], step // 2) / np.sqrt(step * side)
+        for start in range(0, side, step):
+            vector = np.zeros(side)
+            vector[start : start + step] = pattern
+            vectors.append(vector)
+            scales.append(scale)
+    return np.stack(vectors).astype(np.float32), np.array(scales)
 
 
 class Description(keras.layers.Layer):
@@ -115,13 +111,12 @@ def describe_image(image: keras.KerasTensor) -> keras.KerasTensor:
         float32, shape (batch, 81): the thumbnail's 64, the exposure's 2, the detail's 15 (fewer
         below 32 by 32 pixels).
     """
-    fine, fine_powers = _blocks(ops.cast(image, "float32"), FINE)
-    side = min(COARSE, 2 ** int(np.log2(min(fine.shape[1:3]))))
+    fine, fine_powers = _blocks(ops.squeeze(ops.cast(image, "float32"), axis=-1), FINE)
+    height, width = fine.shape[1:]
+    side = min(COARSE, 2 ** int(np.log2(min(height, width))))
     coarse, coarse_powers = _blocks(fine, side)
     powers = ops.concatenate([fine_powers, coarse_powers], axis=-1)
-    average = ops.squeeze(fine, axis=-1)
-    height, width = average.shape[1:]
-    thumbnail = ops.matmul(_averaging(height), ops.matmul(average, _averaging(width).T))
+    thumbnail = ops.matmul(_averaging(height), ops.matmul(fine, _averaging(width).T))
     thumbnail = ops.reshape(thumbnail, (-1, THUMBNAIL**2))
     mean = ops.mean(thumbnail, axis=1, keepdims=True)
     rest = ops.reshape(coarse, (-1, int(np.prod(coarse.shape[1:]))))
@@ -141,20 +136,27 @@ def _blocks(level: keras.KerasTensor, side: int) -> tuple[keras.KerasTensor, ker
     """The means of all blocks, and the mean power of their details by scale and direction.
 
     Args:
-        level: float32, shape (batch, height, width, 1).
+        level: float32, shape (batch, height, width).
         side: Of a block.
 
     Returns:
-        Shape (batch, height / side, width / side, 1), and shape (batch, 3 * scales), fine to
-        coarse.
+        Shape (batch, height / side, width / side); and shape (batch, 3 * scales), fine to coarse,
+        each across, down and diagonal.
     """
-    kernels, scales, directions = haar_basis(side)
-    mean = ops.conv(level, kernels[:, :, np.newaxis, :1], strides=side)
-    details = ops.conv(level, kernels[:, :, np.newaxis, 1:], strides=side)
-    # The powers of one scale and direction are summed by one product with zeros and ones.
-    numbers = 3 * (scales[1:] - 1) + directions[1:]
-    membership = np.eye(numbers.max() + 1, dtype=np.float32)[numbers]
-    return mean, ops.matmul(ops.mean(ops.square(details), axis=(1, 2)), membership)
+    basis, scales = haar_basis(side)
+    rows, columns = (length // side for length in level.shape[1:])
+    blocks = level[:, : rows * side, : columns * side]
+    across = ops.matmul(ops.reshape(blocks, (-1, rows, side, columns, side)), basis.T)
+    both = ops.matmul(basis, ops.reshape(across, (-1, rows, side, columns * side)))
+    found = ops.reshape(both, (-1, rows, side, columns, side))
+    powers = ops.reshape(ops.mean(ops.square(found), axis=(1, 3)), (-1, side * side))
+    down, right = (scales.repeat(side), np.tile(scales, side))
+    finest = np.minimum(down, right)
+    direction = np.where(down == right, 2, np.where(right < down, 0, 1))
+    number = 3 * (finest - 1) + direction
+    # The first is the mean of the whole block, which is no detail.
+    membership = (number[:, np.newaxis] == np.arange(3 * (scales[1]))).astype(np.float32)
+    return found[:, :, 0, :, 0], ops.matmul(powers, membership)
 
 
 def _variance(values: keras.KerasTensor) -> keras.KerasTensor:

@@ -10,7 +10,15 @@ from tests.training_data import tiny_recipe
 from training.config import Recipe
 from training.datasets import Dataset
 from training.errors import RecipeError, TrainingDiverged, WorkdirIncomplete
-from training.fit import KeepBest, Network, Stage, compile_for_training, learning_rate, stages
+from training.fit import (
+    BACKUP,
+    KeepBest,
+    Network,
+    Stage,
+    compile_for_training,
+    learning_rate,
+    stages,
+)
 from training.models import build_classifier
 from training.source import Source
 from training.train import fit_classifier
@@ -150,12 +158,13 @@ def test_a_training_killed_before_its_first_backup_begins_again(
     pd.testing.assert_frame_equal(resumed.history, whole.history, rtol=1e-3)
 
 
-def test_a_damaged_backup_is_replaced_by_the_one_before(
-    earlier: Path, whole: Training, tmp_path: Path
+@pytest.mark.parametrize("damaged", BACKUP)
+def test_a_backup_that_was_half_written_is_replaced_by_the_one_before(
+    damaged: str, earlier: Path, whole: Training, tmp_path: Path
 ) -> None:
     killed(fine_tuned(earlier), tmp_path, HEAD_EPOCHS, "after")
-    backup = tmp_path / "checkpoints" / "stage-0" / "latest.weights.h5"
-    backup.write_bytes(backup.read_bytes()[:1000])
+    file = tmp_path / "checkpoints" / "stage-0" / damaged
+    file.write_bytes(file.read_bytes()[: 1000 if damaged == BACKUP[0] else 0])
 
     resumed = train(fine_tuned(earlier), tmp_path)
 
