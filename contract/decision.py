@@ -72,14 +72,9 @@ def decide(
     are met); either way the model has not made up its mind, and a person should. On an image that
     cannot be read, or that is unlike all it was trained on, what it says means nothing.
 
-    Args:
-        labels: One per class, in the model's output order.
-        probabilities: Calibrated, 0 to 1, in the same order.
-        operating_points: The least probability at which each finding counts as present.
-            They are compared in single precision, the precision of the probabilities.
-        quality: The image's checks; None where the model has no limits.
-        familiarity: The image's; None where the model does not say.
-        evidenced: Whether the model was shown to tell its findings apart where it is used.
+    ``probabilities``: Calibrated, 0 to 1, in the same order. ``operating_points``: The least
+    probability at which each finding counts as present. They are compared in single precision, the
+    precision of the probabilities.
     """
     present = tuple(
         bool(np.float32(p) >= np.float32(t))

@@ -31,7 +31,7 @@ from contract.dicom_facts import DicomFacts, read_facts
 from contract.dicom_file import read_image_data_set
 from contract.dicom_header import MONOCHROME, PALETTE_COLOR, ImageHeader, read_header
 from contract.errors import ContractError, CorruptImage, ImageError, PixelDataMismatch
-from contract.frame import Frame, check_budget, check_frame_number
+from contract.frame import Frame, check_budget, check_frame_number, frame_bytes_per_pixel
 from contract.grayscale import frame_attributes, palette_to_gray, to_gray
 from contract.pixels import GrayPixels, Samples, Values, in_row_blocks, luma, widen
 from contract.silence import silence_imaging_libraries
@@ -42,17 +42,10 @@ Cells = NDArray[Any]
 def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, DicomFacts]:
     """Decode one frame of a DICOM image, and only that frame.
 
-    Args:
-        data: The file, with or without preamble.
-        frame: From 1.
-        max_pixels: The budget, rows times columns.
+    ``frame``: From 1.
 
     Returns:
         Gray pixels, uint8 or uint16 as in ``Radiograph``, and the facts.
-
-    Raises:
-        ImageError: As ``contract.radiograph.decode``.
-        MemoryError: The machine has less memory left than the budget takes.
     """
     silence_imaging_libraries()
     with _pydicom_errors(CorruptImage, "The DICOM file is truncated or damaged."):
@@ -60,9 +53,12 @@ def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, Dico
     with _pydicom_errors(PixelDataMismatch, "An attribute of the DICOM image is malformed."):
         header = read_header(dataset)
         check_frame_number(frame, header.frames)
-        check_budget(
-            header.rows, header.columns, max_pixels, bytes_per_pixel=header.bytes_per_pixel
+        per_pixel = frame_bytes_per_pixel(
+            header.samples_per_pixel,
+            header.bits_allocated,
+            is_encapsulated=header.is_encapsulated,
         )
+        check_budget(header.rows, header.columns, max_pixels, bytes_per_pixel=per_pixel)
         attributes = frame_attributes(dataset, frame)
         facts = read_facts(attributes, header)
     cells, stored_of, color_space = _decode(dataset, header, frame)
@@ -123,10 +119,8 @@ def _native_cells(dataset: FileDataset, header: ImageHeader, frame: int) -> tupl
     if syntax.is_encapsulated:
         # Compressed by its name, and native by its length. The data set is of this call alone.
         dataset.file_meta.TransferSyntaxUID = syntax = ExplicitVRLittleEndian
-    options: dict[str, Any] = {"index": frame - 1, "raw": True, "view_only": True}
-    if not header.is_float:
-        options["bits_stored"] = header.bits_allocated
-    stored, properties = get_decoder(syntax).as_array(dataset, **options)
+    options: dict[str, Any] = {"view_only": True, "bits_stored": header.bits_allocated}
+    stored, properties = get_decoder(syntax).as_array(dataset, index=frame - 1, raw=True, **options)
     native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     return _as_cells(native), str(properties["photometric_interpretation"])
 
@@ -144,12 +138,7 @@ def _codestream(dataset: FileDataset, header: ImageHeader, frame: int) -> bytes:
 def _decompressed_cells(
     codestream: bytes, claim: CodestreamHeader | None, header: ImageHeader
 ) -> tuple[Cells, str]:
-    """Decode a codestream as it describes itself; RLE has no header, and claims nothing.
-
-    Raises:
-        CorruptImage: It is truncated. Where only the end marker is missing, it is read.
-        PixelDataMismatch: Its samples are deeper than the data set allows.
-    """
+    """Decode a codestream as it describes itself; RLE has no header, and claims nothing."""
     if claim is None:
         if header.transfer_syntax != RLELossless:
             name = header.transfer_syntax.name
@@ -202,12 +191,7 @@ def _plugged(
 ) -> tuple[Cells, str]:
     """Decode a codestream with a plug-in, its samples as they are.
 
-    Args:
-        decoder: The encoding, and the plug-in's name.
-        codestream: Of one frame.
-        header: Of the image.
-        depths: The bits of a cell, and those of a sample.
-        is_signed: Whether the codestream says that its samples are signed.
+    ``depths``: The bits of a cell, and those of a sample.
     """
     syntax, plug_in = decoder
     options: dict[str, Any] = {
@@ -247,9 +231,6 @@ def _low_bits(cells: Cells, header: ImageHeader) -> int:
 
 def _stored(cells: Cells, *, header: ImageHeader, low_bits: int) -> Values:
     """Take the stored values out of their cells; other bits may hold an overlay."""
-    if cells.dtype.kind == "f":
-        return cells.astype(np.float64, copy=False)
-    # 64-bit cells are as exact as the arithmetic that follows.
     values = (cells >> cells.dtype.type(low_bits)) & cells.dtype.type(2**header.bits_stored - 1)
     return _signed(values.astype(np.float64), header)
 

@@ -7,7 +7,7 @@ Source: DICOM PS3.4 N.2; PS3.3 C.11.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -36,7 +36,6 @@ from contract.pixels import (
 LUNG_WINDOW_CENTER_HU = -600.0
 LUNG_WINDOW_WIDTH_HU = 1500.0
 
-_TABLE_BYTES = 2
 _FUNCTIONAL_GROUPS = (
     "FrameAnatomySequence",
     "PixelValueTransformationSequence",
@@ -74,21 +73,11 @@ def to_gray(
 ) -> GrayPixels:
     """Render one monochrome frame.
 
-    Args:
-        cells: As decoded, shape (rows, columns), unsigned or floating-point.
-        stored_of: Gives the stored values of cells.
-        attributes: What holds for this frame.
-        header: The image's header.
-        is_ct: Whether the lungs are wanted, whatever window the file brings.
+    ``cells``: As decoded, shape (rows, columns), unsigned or floating-point.
 
     Returns:
         uint8 where 8 bits are allocated, else uint16, full scale; padding is black.
-
-    Raises:
-        PixelDataMismatch: A table or an attribute is malformed, or a sample is no number.
     """
-    if cells.dtype.kind == "f" and not np.isfinite(cells).all():
-        raise PixelDataMismatch("The floating-point pixel data holds values that are no numbers.")
     is_padding = _padding(attributes, header)
     modality, signed = _modality(attributes, header)
     is_rescaled = all(read_texts(attributes, each) for each in ("RescaleSlope", "RescaleIntercept"))
@@ -111,12 +100,7 @@ def to_gray(
 def palette_to_gray(
     cells: Samples, stored_of: StoredOf, attributes: Dataset, header: ImageHeader
 ) -> GrayPixels:
-    """Render one frame of indices into a palette.
-
-    Raises:
-        PixelDataMismatch: A table is malformed, or they differ in length or depth.
-        UnsupportedFormat: An indirect segment.
-    """
+    """Render one frame of indices into a palette."""
     first, grays = read_palette_as_gray(attributes, is_little_endian=header.is_little_endian)
 
     def render(block: Samples) -> GrayPixels:
@@ -222,11 +206,10 @@ def _padding(attributes: Dataset, header: ImageHeader) -> Callable[[Values], NDA
 
     Source: DICOM PS3.3 C.7.5.1.1.2.
     """
-    prefix = header.keyword.removesuffix("PixelData")
-    value = attributes.get(f"{prefix}PixelPaddingValue")
+    value = attributes.get("PixelPaddingValue")
     if value is None:
         return lambda values: np.zeros(values.shape, dtype=np.bool_)
-    limit = attributes.get(f"{prefix}PixelPaddingRangeLimit")
+    limit = attributes.get("PixelPaddingRangeLimit")
     # A writer may give the bits of a signed value as an unsigned one, or the other way round.
     ends = [header.as_stored(each) for each in (value, value if limit is None else limit)]
     low, high = min(ends), max(ends)
@@ -240,38 +223,24 @@ def _range(
     is_padding: Callable[[Values], NDArray[np.bool_]],
 ) -> tuple[float, float]:
     """Find the smallest and the largest value of what is no padding; 0 and 0 if all is."""
-    ends: list[float] = []
-    for block in _present(cells):
-        stored = stored_of(block)
-        values = modality(stored[~is_padding(stored)])
-        if values.size:
-            ends += [float(values.min()), float(values.max())]
-    low, high = min(ends, default=0.0), max(ends, default=0.0)
+    present = np.zeros(len(_every_value(cells)), dtype=np.bool_)
+    for rows in row_blocks(cells):
+        present[cells[rows]] = True
+    stored = stored_of(_every_value(cells)[present])
+    values = modality(stored[~is_padding(stored)])
+    if not values.size:
+        return 0.0, 0.0
+    low, high = float(values.min()), float(values.max())
     if not math.isfinite(high - low):
         raise PixelDataMismatch("The rescaled values are too large to be shown.")
     return low, high
 
 
-def _present(cells: Samples) -> Iterator[Samples]:
-    """Give the cells, or where they may have few values each of these once."""
-    if not _has_table(cells):
-        yield from (cells[rows] for rows in row_blocks(cells))
-        return
-    present = np.zeros(len(_every_value(cells)), dtype=np.bool_)
-    for rows in row_blocks(cells):
-        present[cells[rows]] = True
-    yield _every_value(cells)[present]
-
-
 def _for_each_value(render: Callable[[Samples], GrayPixels], cells: Samples) -> GrayPixels:
     """Render each cell, or where they are many, each possible value once."""
-    if _has_table(cells) and cells.size > len(_every_value(cells)):
+    if cells.size > len(_every_value(cells)):
         return look_up(render(_every_value(cells)), cells)
     return in_row_blocks(render, cells)
-
-
-def _has_table(cells: Samples) -> bool:
-    return cells.dtype.kind == "u" and cells.dtype.itemsize <= _TABLE_BYTES
 
 
 def _every_value(cells: Samples) -> Samples:
@@ -279,11 +248,7 @@ def _every_value(cells: Samples) -> Samples:
 
 
 def _rescale(attributes: Dataset) -> tuple[float, float]:
-    """Read slope and intercept; without them nothing is rescaled.
-
-    Raises:
-        PixelDataMismatch: One of them is given and is no number.
-    """
+    """Read slope and intercept; without them nothing is rescaled."""
 
     def read(keyword: str, otherwise: float) -> float:
         first, *_ = [*_numbers(attributes, keyword), otherwise]

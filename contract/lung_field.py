@@ -25,22 +25,14 @@ class LungFieldLimits(BaseModel):
 
 
 def is_doubtful(quality: Quality, limits: LungFieldLimits) -> bool:
-    """Whether an image may show a part of the chest only.
-
-    Args:
-        quality: Of the image; without ``framing`` among its checks nothing is suspected.
-        limits: Of the segmenter that would look.
-    """
+    """Whether an image may show a part of the chest only."""
     return any(check.name == "framing" and check.value > limits.doubt for check in quality.checks)
 
 
 def with_lung_field(quality: Quality, mask: Mask, limits: LungFieldLimits) -> Quality:
     """Add the check of the lungs to those of an image.
 
-    Args:
-        quality: Of the image.
-        mask: Its lungs, bool, shape (rows, columns): from ``lung_mask``.
-        limits: Of the segmenter that drew the mask.
+    ``mask``: Its lungs, bool, shape (rows, columns): from ``lung_mask``.
     """
     limit = Limit(check="lung_field", lower=limits.lower)
     check = checked(limit, lung_field(mask).completeness)

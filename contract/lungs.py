@@ -82,9 +82,7 @@ def lung_mask(probability: NDArray[np.float32], size: tuple[int, int]) -> Mask:
 
     The two largest regions stay, without holes.
 
-    Args:
-        probability: float32, shape (rows, columns), 0 to 1.
-        size: The wanted (height, width).
+    ``probability``: float32, shape (rows, columns), 0 to 1. ``size``: The wanted (height, width).
 
     Returns:
         bool, shape (height, width).
@@ -100,8 +98,7 @@ def lung_mask(probability: NDArray[np.float32], size: tuple[int, int]) -> Mask:
 def split_lungs(mask: Mask) -> Lungs:
     """Tell the right lung from the left one.
 
-    Args:
-        mask: bool, shape (rows, columns): from ``lung_mask``.
+    ``mask``: bool, shape (rows, columns): from ``lung_mask``.
     """
     labels = label_regions(mask)
     if labels.max(initial=0) < 2:
@@ -117,8 +114,7 @@ def split_lungs(mask: Mask) -> Lungs:
 def lung_field(mask: Mask) -> LungField:
     """Measure how the lungs lie in the image.
 
-    Args:
-        mask: bool, shape (rows, columns), at least 2 by 2.
+    ``mask``: bool, shape (rows, columns), at least 2 by 2.
     """
     lungs = split_lungs(mask)
     edge = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
@@ -133,9 +129,8 @@ def lung_field(mask: Mask) -> LungField:
 def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
     """Measure how much of what speaks for a finding lies in the lungs.
 
-    Args:
-        activation: One class's activation map of the same image, float32, any (rows, columns).
-        mask: Its lungs, bool, shape (height, width).
+    ``activation``: One class's activation map of the same image, float32, any (rows, columns).
+    ``mask``: Its lungs, bool, shape (height, width).
 
     Returns:
         The share of the positive activation, 0 to 1; None where there is none, or no lung.
@@ -148,10 +143,7 @@ def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
 def involvement(activation: NDArray[np.float32], lungs: Lungs, threshold: float) -> Involvement:
     """Measure how much of the lungs a finding takes up.
 
-    Args:
-        activation: One class's activation map of the same image, float32, any (rows, columns).
-        lungs: Of that image.
-        threshold: The activation above which a place counts as involved.
+    ``activation``: One class's activation map of the same image, float32, any (rows, columns).
     """
     involved = fit_map(activation, lungs.right.shape) > threshold
     return Involvement(
@@ -164,9 +156,7 @@ def involvement(activation: NDArray[np.float32], lungs: Lungs, threshold: float)
 def fit_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Fit a map to a size, bilinear, as a heatmap is drawn over its radiograph.
 
-    Args:
-        values: float32, shape (rows, columns).
-        size: The wanted (height, width).
+    ``values``: float32, shape (rows, columns). ``size``: The wanted (height, width).
 
     Returns:
         float32, shape (height, width), within the range of ``values``.
@@ -221,8 +211,7 @@ def _share(involved: Mask, lung: Mask) -> float | None:
 def label_regions(mask: Mask) -> NDArray[np.int64]:
     """Number the regions whose pixels touch side by side or one above the other.
 
-    Args:
-        mask: bool, shape (rows, columns).
+    ``mask``: bool, shape (rows, columns).
 
     Returns:
         int64, the same shape: 0 outside, 1 and up for the regions.
@@ -248,8 +237,7 @@ def region_sizes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 def without_holes(mask: Mask) -> Mask:
     """Fill what the mask encloses on all sides.
 
-    Args:
-        mask: bool, shape (rows, columns).
+    ``mask``: bool, shape (rows, columns).
     """
     # The margin joins all of the outside, also where the mask divides it.
     outside = label_regions(np.pad(~mask, 1, constant_values=True))

@@ -181,11 +181,7 @@ class BundleManifest(_Frozen):
         return {"fp32": self.digest}
 
     def check_signature(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
-        """Compare what a loaded graph has with what the manifest says.
-
-        Raises:
-            SignatureMismatch: A name, dtype or dimension differs, or one is missing or too many.
-        """
+        """Compare what a loaded graph has with what the manifest says."""
         for kind, found, expected in (
             ("inputs", tuple(inputs), self.signature.inputs),
             ("outputs", tuple(outputs), self.signature.outputs),
@@ -265,14 +261,7 @@ Manifest = TypeVar("Manifest", bound=BundleManifest)
 def classifier_signature(
     spec: PreprocessingSpec, classes: int, map_size: tuple[int, int], *, ood_score: bool = False
 ) -> Signature:
-    """The signature of every classifier that this project exports.
-
-    Args:
-        spec: The size of the input.
-        classes: How many there are.
-        map_size: Height and width of the activation map.
-        ood_score: Whether the graph says how unlike its training images an image is.
-    """
+    """The signature of every classifier that this project exports."""
     image = TensorSpec(name="image", dtype="uint8", shape=("batch", spec.height, spec.width, 1))
     score = TensorSpec(name=OOD_SCORE, dtype="float32", shape=("batch",))
     return Signature(

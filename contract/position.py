@@ -55,8 +55,7 @@ class Templates(BaseModel):
     def probabilities(self, image: NDArray[np.uint8]) -> dict[Fault, float]:
         """How probable each fault is, 0 to 1; what is left to 1 speaks for an image without any.
 
-        Args:
-            image: uint8, shape (height, width).
+        ``image``: uint8, shape (height, width).
         """
         matrix = self._matrix
         # A fault's evidence is relative to a sound image, whose own is therefore 0.
@@ -92,9 +91,7 @@ class _Matrix:
 def thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
     """Shrink an image, and take its exposure and contrast away.
 
-    Args:
-        image: uint8, shape (height, width).
-        side: Of the thumbnail, in pixels.
+    ``image``: uint8, shape (height, width). ``side``: Of the thumbnail, in pixels.
 
     Returns:
         float64, shape (side * side,), of mean 0 and variance 1; all 0 where the image is flat.

@@ -145,11 +145,7 @@ class Quality:
 def assess(image: NDArray[np.uint8], rows: int, columns: int, limits: QualityLimits) -> Quality:
     """Measure an image that was fitted to its model, and hold it against the limits.
 
-    Args:
-        image: uint8, shape (height, width, 1): what the model sees, at least 8 by 8.
-        rows: Of the radiograph itself, as its file says.
-        columns: As ``rows``.
-        limits: Of the model.
+    ``image``: uint8, shape (height, width, 1): what the model sees, at least 8 by 8.
     """
     return judge(measure_pixels(image[..., 0], limits.position), rows, columns, limits)
 
@@ -159,11 +155,7 @@ def judge(
 ) -> Quality:
     """Hold what was measured, here or by the graph, against the limits.
 
-    Args:
-        measures: In the order of ``MEASURES``.
-        rows: Of the radiograph itself, as its file says.
-        columns: As ``rows``.
-        limits: Of the model.
+    ``measures``: In the order of ``MEASURES``.
     """
     values = _named(measures, rows, columns)
     return Quality(checks=tuple(checked(limit, values[limit.check]) for limit in limits.limits))
@@ -174,11 +166,7 @@ def measure(
 ) -> dict[CheckName, float]:
     """Measure all that can be checked without knowing the lungs; position only with templates.
 
-    Args:
-        image: uint8, shape (height, width), at least 8 by 8.
-        rows: Of the radiograph itself, as its file says.
-        columns: As ``rows``.
-        position: Of the model.
+    ``image``: uint8, shape (height, width), at least 8 by 8.
     """
     values = _named(measure_pixels(image, position), rows, columns)
     known = position.faults if position else frozenset()
@@ -198,9 +186,7 @@ def measure_pixels(
     pixels, ``collimation`` that of black frame; ``inversion``, ``rotation`` and ``framing`` are the
     probabilities of these faults.
 
-    Args:
-        image: uint8, shape (height, width), at least 8 by 8.
-        position: Of the model; without templates the faults are 0.
+    ``image``: uint8, shape (height, width), at least 8 by 8.
 
     Returns:
         float64, shape (measures,), each at least 0, in the order of ``MEASURES``.
