@@ -28,7 +28,7 @@ Reason = Literal[
 ]
 
 
-class Familiarity(BaseModel):
+class OodResult(BaseModel):
     """How far an image is from those that the model was trained on; less is nearer."""
 
     model_config = ConfigDict(frozen=True)
@@ -61,7 +61,7 @@ def decide(
     operating_points: Sequence[float],
     *,
     quality: Quality | None = None,
-    familiarity: Familiarity | None = None,
+    out_of_distribution: OodResult | None = None,
     evidenced: bool = True,
 ) -> Decision:
     """Answer with the most probable finding where it, and no other, reaches its operating point.
@@ -80,7 +80,7 @@ def decide(
         bool(np.float32(p) >= np.float32(t))
         for p, t in zip(probabilities, operating_points, strict=True)
     )
-    reasons = _doubts(quality, familiarity)
+    reasons = _doubts(quality, out_of_distribution)
     if not evidenced:
         reasons += ("no_evidence",)
     likeliest = int(np.argmax(probabilities))
@@ -90,10 +90,10 @@ def decide(
     return Decision(present=present, label=label, reasons=reasons)
 
 
-def _doubts(quality: Quality | None, familiarity: Familiarity | None) -> tuple[Reason, ...]:
+def _doubts(quality: Quality | None, out_of_distribution: OodResult | None) -> tuple[Reason, ...]:
     """Why the image itself should be looked at, whatever the probabilities are."""
     failed = quality.failed if quality else ()
     reasons = tuple(cast("Reason", f"quality.{check.name}") for check in failed)
-    if familiarity and not familiarity.accepted:
+    if out_of_distribution and not out_of_distribution.accepted:
         reasons += ("out_of_distribution",)
     return reasons

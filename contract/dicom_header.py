@@ -100,10 +100,7 @@ def read_header(dataset: FileDataset) -> ImageHeader:
 
 
 def _check(header: ImageHeader) -> None:
-    """Compare the attributes with one another.
-
-    Source: DICOM PS3.3 C.7.6.3.1, PS3.5 8.1.1.
-    """
+    """Compare the attributes with one another. Source: DICOM PS3.3 C.7.6.3.1, PS3.5 8.1.1."""
     is_gray = header.photometric_interpretation not in _COLOUR
     if min(header.rows, header.columns, header.frames) < 1:
         raise PixelDataMismatch("Rows, Columns or Number of Frames is below 1.")

@@ -97,10 +97,7 @@ def walk_meta(data: bytes) -> DataSetClaims:
 
 
 def walk_data_set(data: bytes, start: int, claims: DataSetClaims) -> None:
-    """Walk a data set, and complete what is known of it.
-
-    Source: DICOM PS3.5 7.1, 7.5 and A.4.
-    """
+    """Walk a data set, and complete what is known of it. Source: DICOM PS3.5 7.1, 7.5 and A.4."""
     is_big = claims.transfer_syntax == ExplicitVRBigEndian or data[start : start + 1] == b"\0"
     order: Order = "big" if is_big else "little"
     is_implicit = not _is_vr(data[start + 4 : start + 6])

@@ -52,23 +52,22 @@ def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool)
     )
 
 
-def read_palette_as_gray(dataset: Dataset, *, is_little_endian: bool) -> tuple[int, GrayPixels]:
-    """Read the three palette colour tables, and turn their colours into gray.
+def palette_grays(stored: Values, dataset: Dataset, *, is_little_endian: bool) -> GrayPixels:
+    """Give the gray of each stored value, by the luma of its colour in the palette.
 
-    Returns:
-        The first value that they map, and one gray for each value from it on: uint8 or uint16,
-        shape (entries,).
-
-    Source: DICOM PS3.3 C.7.6.3.1.5 and C.7.9.
+    ``stored``: shape (values,). The result: uint8 or uint16, shape (values,). Source: DICOM PS3.3
+    C.7.6.3.1.5 and C.7.9.
     """
     tables = [
         _palette(dataset, colour, is_little_endian=is_little_endian)
         for colour in ("Red", "Green", "Blue")
     ]
-    if len({(table.first, len(table.entries), table.bits) for table in tables}) != 1:
+    first, bits, size = tables[0].first, tables[0].bits, len(tables[0].entries)
+    if any((each.first, each.bits, len(each.entries)) != (first, bits, size) for each in tables):
         raise PixelDataMismatch("The three palette colour tables do not match each other.")
     colours = np.stack([table.entries for table in tables], axis=-1)
-    return tables[0].first, luma(colours.astype(np.uint8) if tables[0].bits == 8 else colours)
+    grays = luma(colours.astype(np.uint8) if bits == _BYTE else colours)
+    return np.asarray(grays[np.clip(stored - first, 0, size - 1).astype(np.intp)])
 
 
 def _palette(dataset: Dataset, colour: str, *, is_little_endian: bool) -> LookupTable:

@@ -5,6 +5,7 @@ A bundle is a folder ``models/<name>/<version>/`` with ``model.onnx``, ``manifes
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
 from contract.findings import CODES, Code, Label
+from contract.lungs import LungFieldLimits
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
 
@@ -23,6 +25,7 @@ CARD_FILE = "model-card.md"
 FIGURES = "figures"
 GOLDEN_FILE = "golden.npz"
 OOD_SCORE: Final = "ood_score"
+LUNG_MASK: Final = "lung_mask"
 INTENDED_USE: Final = "Research only. Not for diagnosis."
 RADIOGRAPHY = frozenset({"CR", "DX"})
 
@@ -140,9 +143,9 @@ class Site(_Frozen):
     """A hospital that the bundle was commissioned at, on its own labelled images.
 
     ``change`` says what was made of version ``base_version`` on which frozen ``features``;
-    ``images`` counts each finding. ``auroc`` and ``accuracy`` (of what is answered) are value, lower
-    and upper end of a 95 % interval, from patients outside every choice; ``answered`` is the share
-    that was not referred. Where the verdict is "refer only", every image is referred.
+    ``images`` counts each finding. ``auroc`` and ``accuracy`` (of what is answered) are value,
+    lower and upper end of a 95 % interval, from patients outside every choice; ``answered`` is the
+    share that was not referred. Where the verdict is "refer only", every image is referred.
     """
 
     name: str
@@ -255,6 +258,17 @@ class ModelManifest(BundleManifest):
         return not RADIOGRAPHY.isdisjoint(self.modalities)
 
 
+class SegmenterManifest(BundleManifest):
+    """The whole of a segmenter's manifest.json.
+
+    ``parity`` speaks of the probability of lung at each pixel. ``lung_field`` is what the quality
+    check of that name accepts; without it the check is not made.
+    """
+
+    kind: Literal["segmenter"] = "segmenter"
+    lung_field: LungFieldLimits | None = None
+
+
 Manifest = TypeVar("Manifest", bound=BundleManifest)
 
 
@@ -275,6 +289,15 @@ def classifier_signature(
     )
 
 
+def segmenter_signature(spec: PreprocessingSpec) -> Signature:
+    """The signature of every segmenter that this project exports."""
+    shape = ("batch", spec.height, spec.width, 1)
+    return Signature(
+        inputs=(TensorSpec(name="image", dtype="uint8", shape=shape),),
+        outputs=(TensorSpec(name=LUNG_MASK, dtype="float32", shape=shape),),
+    )
+
+
 def sha256_digest(data: bytes) -> str:
     """The digest of a file's bytes, as the manifest writes it: ``sha256:<hex>``."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -286,16 +309,45 @@ def read_manifest(bundle: Path) -> ModelManifest:
     Raises:
         InvalidManifest: The file is missing or unreadable, no JSON, or does not hold together.
     """
-    return read_manifest_of(ModelManifest, bundle)
+    return _read_manifest(ModelManifest, bundle)
 
 
-def read_manifest_of(kind: type[Manifest], bundle: Path) -> Manifest:
+def _read_manifest(kind: type[Manifest], bundle: Path) -> Manifest:
     """Read the manifest of a kind of bundle; it raises as ``read_manifest``."""
     content = _read(bundle, MANIFEST_FILE)
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
         raise InvalidManifest(f"{_name(bundle)}/{MANIFEST_FILE}: {error}") from error
+
+
+def is_segmenter(bundle: Path) -> bool:
+    """Whether a bundle's manifest is that of a segmenter; what cannot be read is none."""
+    try:
+        content = json.loads((bundle / MANIFEST_FILE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("kind") == "segmenter"
+
+
+def read_segmenter(bundle: Path) -> tuple[SegmenterManifest, bytes]:
+    """Read a segmenter's manifest and its graph, and check that they belong together.
+
+    Returns:
+        The manifest and the bytes of model.onnx.
+
+    Raises:
+        InvalidManifest: A file is missing or unreadable, or the manifest does not hold together, or
+            is that of another name or version than the folder's.
+        DigestMismatch: The SHA-256 of model.onnx is not the manifest's.
+    """
+    manifest = _read_manifest(SegmenterManifest, bundle)
+    folder = f"{bundle.parent.name}/{bundle.name}"
+    if f"{manifest.name}/{manifest.version}" != folder:
+        raise InvalidManifest(
+            f"{folder} holds {manifest.name} version {manifest.version}. Rename the folder."
+        )
+    return manifest, read_verified_model(bundle, manifest)
 
 
 def read_verified_model(

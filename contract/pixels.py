@@ -121,12 +121,8 @@ def look_up(table: NDArray[Entry], indices: Samples) -> NDArray[Entry]:
 def luma(rgb: GrayPixels) -> GrayPixels:
     """Turn colour into gray: 0.299 R + 0.587 G + 0.114 B, in 16-bit fixed point.
 
-    ``rgb``: uint8 or uint16, shape (..., 3).
-
-    Returns:
-        The same dtype, shape (...).
-
-    Source: ITU-R BT.601-7, 2.5.1; the weights are those of PS3.3 C.7.6.3.1.2 for YBR_FULL.
+    ``rgb``: uint8 or uint16, shape (..., 3). The result: The same dtype, shape (...). Source: ITU-R
+    BT.601-7, 2.5.1; the weights are those of PS3.3 C.7.6.3.1.2 for YBR_FULL.
     """
     return in_row_blocks(_luma, rgb)
 
@@ -176,10 +172,8 @@ def row_blocks(array: Samples) -> Iterator[slice]:
 def resize(pixels: GrayPixels, size: tuple[int, int]) -> GrayPixels:
     """Fit to a size: bilinear, antialiased when it shrinks, without keeping the aspect ratio.
 
-    ``pixels``: uint8 or uint16, shape (rows, columns). ``size``: The wanted (height, width).
-
-    Returns:
-        The same dtype, shape (height, width), within the range of ``pixels``.
+    ``pixels``: uint8 or uint16, shape (rows, columns). ``size``: The wanted (height, width). The
+    result: The same dtype, shape (height, width), within the range of ``pixels``.
     """
     if pixels.shape == size:
         return pixels
@@ -195,10 +189,7 @@ def shared_with_pillow(pixels: GrayPixels) -> Image.Image:
     It is what Image.fromarray does, without finding out how: that takes twice as long.
 
     ``pixels``: uint8 or uint16 of either byte order, shape (rows, columns); not to be changed while
-    the image lives.
-
-    Returns:
-        An image of mode L, I;16 or I;16B.
+    the image lives. The result: An image of mode L, I;16 or I;16B.
     """
     mode = _PILLOW_MODES[pixels.dtype]
     rows, columns = pixels.shape

@@ -17,6 +17,7 @@ from contract.codestream import END_OF_IMAGE, read_jpeg_header, with_end
 from contract.errors import ContractError, CorruptImage, UnsupportedFormat
 from contract.formats import Format
 from contract.frame import Frame
+from contract.library_logging import mute_imaging_libraries
 from contract.pixels import (
     BLOCK_VALUES,
     GrayPixels,
@@ -27,7 +28,6 @@ from contract.pixels import (
     sample_depth,
     widen,
 )
-from contract.silence import silence_imaging_libraries
 from contract.tiff import TiffPage, read_page
 
 # ``decode`` has a pixel budget of its own. Pillow's guard has one limit for the whole process,
@@ -52,11 +52,9 @@ def read_raster(
 
     ``frame``: The page, from 1; JPEG and PNG have one. ``at_least``: The (height, width) that is
     needed. A JPEG is decoded at a reduced scale where that leaves as much; None decodes in full.
-
-    Returns:
-        Gray pixels, uint8 or uint16 as in ``Radiograph``, turned as EXIF says.
+    The result: Gray pixels, uint8 or uint16 as in ``Radiograph``, turned as EXIF says.
     """
-    silence_imaging_libraries()
+    mute_imaging_libraries()
     with _pillow_errors(data, format_name):
         if format_name == "TIFF":
             page = read_page(data, frame, max_pixels)
@@ -221,10 +219,7 @@ def _orientation(image: ImageFile) -> int:
 
 
 def _upright(pixels: GrayPixels, size: tuple[int, int], orientation: int) -> Frame:
-    """Undo how the camera was held.
-
-    Source: Exif 2.32 (CIPA DC-008), 4.6.4 A, Orientation.
-    """
+    """Undo how the camera was held. Source: Exif 2.32 (CIPA DC-008), 4.6.4 A, Orientation."""
     turn = Turn(
         transposed=orientation >= 5,
         rows=orientation in {3, 4, 7, 8},
