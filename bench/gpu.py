@@ -29,8 +29,7 @@ from bench.report import number, table
 from bench.run import REPOSITORY, load_images
 from bench.servers import Command, Server, ServerFailed, free_port
 from contract.golden import read_golden
-from contract.manifest import PRECISION_FILES, ModelManifest, read_manifest
-from contract.segmenter import is_segmenter
+from contract.manifest import PRECISION_FILES, ModelManifest, is_segmenter, read_manifest
 
 Provider = Literal["cuda", "cpu"]
 Session = onnxruntime.InferenceSession

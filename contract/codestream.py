@@ -70,11 +70,7 @@ class CodestreamHeader:
 
 
 def read_codestream_header(codestream: bytes) -> CodestreamHeader | None:
-    """Read the header of whichever codestream this is; None where it is none that is known here.
-
-    Raises:
-        TooExpensive: It has more marker segments than any encoder writes.
-    """
+    """Read the header of whichever codestream this is; None where it is none that is known here."""
     if codestream.startswith(b"\xff\xd8"):
         return read_jpeg_header(codestream)
     return read_jpeg2000_header(codestream)
@@ -82,9 +78,6 @@ def read_codestream_header(codestream: bytes) -> CodestreamHeader | None:
 
 def read_jpeg_header(codestream: bytes) -> CodestreamHeader | None:
     """Read the frame header of a JPEG or JPEG-LS codestream; None where there is none.
-
-    Raises:
-        TooExpensive: It has more marker segments than any encoder writes.
 
     Source: ITU-T T.81 B.1.1 and B.2.2, ITU-T T.87 C.2.2.
     """
@@ -105,9 +98,6 @@ def read_jpeg_header(codestream: bytes) -> CodestreamHeader | None:
 
 def read_jpeg2000_header(codestream: bytes) -> CodestreamHeader | None:
     """Read the SIZ, COD and COC segments of a JPEG 2000 codestream; None where there is no SIZ.
-
-    Raises:
-        TooExpensive: It has more marker segments than any encoder writes.
 
     Source: ITU-T T.800 A.4.2, A.5.1, A.6.1, A.6.2.
     """
@@ -151,9 +141,6 @@ def with_end(codestream: bytes, claim: CodestreamHeader) -> tuple[bytes, bytes]:
 
     Where its pixel data is whole, both decode alike: what follows it changes no pixel. JPEG-LS has
     one way, since its decoder knows where the pixel data ends.
-
-    Raises:
-        CorruptImage: There may be scans missing, which would change none either.
     """
     if not claim.is_in_one_scan:
         raise CorruptImage("The JPEG is truncated: its end marker is missing.")
@@ -162,11 +149,7 @@ def with_end(codestream: bytes, claim: CodestreamHeader) -> tuple[bytes, bytes]:
 
 
 def with_end_of_tiles(codestream: bytes) -> bytes:
-    """Complete a JPEG 2000 codestream whose tile-parts are whole, by their own lengths.
-
-    Raises:
-        CorruptImage: They are not, or do not say how long they are.
-    """
+    """Complete a JPEG 2000 codestream whose tile-parts are whole, by their own lengths."""
     _, end = _walk_jpeg2000(codestream, codestream.find(_JPEG_2000_START), 1)
     if not 0 < end <= len(codestream):
         raise CorruptImage("The JPEG 2000 pixel data is truncated: its end marker is missing.")

@@ -17,9 +17,20 @@ from pydicom.uid import (
 
 from contract.codestream import CodestreamHeader, read_codestream_header, read_jpeg_header
 from contract.dicom_walk import DataSetClaims, walk_data_set, walk_file
-from contract.errors import CorruptImage, PixelDataMismatch, TooExpensive, TooManyPixels
+from contract.errors import (
+    CorruptImage,
+    PixelDataMismatch,
+    TooExpensive,
+    TooManyPixels,
+    UnsupportedFormat,
+)
 from contract.formats import sniff
-from contract.frame import BYTES_PER_PIXEL, check_budget, check_frame_number
+from contract.frame import (
+    BYTES_PER_PIXEL,
+    check_budget,
+    check_frame_number,
+    frame_bytes_per_pixel,
+)
 from contract.tiff import read_page
 
 MAX_MEMORY_BYTES = 1_000_000_000
@@ -30,7 +41,8 @@ _PLAIN_CHUNKS, _MAX_CHUNKS = 8_192, 65_536
 _PLAIN_ELEMENTS, _PLAIN_DEPTH = 10_000, 16
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
 _ELEMENT_S, _TIFF_SAMPLE_S = 2e-5, 2e-8
-_PNG_START, _PNG_CHANNELS = 8, {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PNG_START = 8
+_PNG_ONE_CHANNEL = frozenset({0, 3})  # gray, palette
 # The size of the pixel data stands this early in a data set.
 _HEADER_BYTES = 1 << 20
 # What else a deflated data set may hold: functional groups, tables, an icon, private elements.
@@ -87,12 +99,7 @@ def check_codestream(
 ) -> CodestreamHeader | None:
     """Check what a codestream in a DICOM file claims, before a decoder allocates it.
 
-    Returns:
-        Its header, None where there is none that is known.
-
-    Raises:
-        PixelDataMismatch: It is of another size than the header of the file says.
-        TooExpensive: It would take more than a file may.
+    The result: Its header, None where there is none that is known.
     """
     claim = read_codestream_header(codestream)
     if claim is None:
@@ -106,23 +113,13 @@ def check_codestream(
     return claim
 
 
-def inflate(data: bytes, start: int, claims: DataSetClaims, max_pixels: int) -> bytes:
+def inflate(data: bytes, claims: DataSetClaims, max_pixels: int) -> tuple[bytes, DataSetClaims]:
     """Inflate a deflated data set as far as its own header says, if the budget allows for that.
-
-    Args:
-        data: The file.
-        start: Where the deflated data set begins.
-        claims: Of the file; they are completed with what the data set says.
-        max_pixels: The budget.
-
-    Raises:
-        CorruptImage: It is damaged, or ends too early.
-        TooManyPixels: It inflates to more than the budget allows, or than its header says.
-        TooExpensive: It has more elements than a data set may.
 
     Source: DICOM PS3.5 A.5.
     """
-    pixel_bytes = _read_deflated_header(data, start, claims, max_pixels)
+    start = claims.end
+    pixel_bytes = _read_deflated_header(data, claims, max_pixels)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         inflated = inflater.decompress(data[start:], pixel_bytes + _OTHER_BYTES)
@@ -133,8 +130,9 @@ def inflate(data: bytes, start: int, claims: DataSetClaims, max_pixels: int) -> 
     if not inflater.eof:
         raise CorruptImage("The deflated DICOM data set is truncated.")
     # The header was walked already, what follows it was not.
-    walk_data_set(inflated, 0, DataSetClaims(claims.transfer_syntax))
-    return inflated
+    whole = DataSetClaims(claims.transfer_syntax)
+    walk_data_set(inflated, 0, whole)
+    return inflated, whole
 
 
 def _within(memory_bytes: float, seconds: float, *, plain: bool = False) -> DecodeCost:
@@ -174,10 +172,13 @@ def _png_cost(data: bytes, max_pixels: int) -> DecodeCost:
     if data[12:16] != b"IHDR" or len(data) < 26:
         return DecodeCost(plain=False, memory_bytes=len(data))
     columns, rows = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
-    depth, channels = data[24], _PNG_CHANNELS.get(data[25], 4)
-    shallow = 2 if channels == 1 else 5
-    # Gray; gray with alpha; colour, whose high and low bytes are two images.
-    per_pixel = shallow if depth <= 8 else {1: 4, 2: 6}.get(channels, 10)
+    depth, is_gray = data[24], data[25] in _PNG_ONE_CHANNEL
+    if depth > 8 and not is_gray:
+        raise UnsupportedFormat(
+            "A PNG in 16-bit colour or with 16-bit alpha is not decoded here. Send it in gray of "
+            "16 bits, or in colour of 8."
+        )
+    per_pixel = (4 if depth > 8 else 2) if is_gray else 5
     needed = check_budget(rows, columns, max_pixels, bytes_per_pixel=per_pixel)
     return _within(needed, 0, plain=chunks <= _PLAIN_CHUNKS)
 
@@ -186,12 +187,14 @@ def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
     claims = walk_file(data)
     is_deflated = claims.transfer_syntax == DeflatedExplicitVRLittleEndian
     if is_deflated:
-        _read_deflated_header(data, claims.end, claims, max_pixels)
+        _read_deflated_header(data, claims, max_pixels)
     has_codestream = bool(claims.fragments)
-    needed = claims.frame_bytes(is_encapsulated=has_codestream)
+    needed = 0
     if min(claims.rows, claims.columns) > 0:
-        per_pixel = needed / (claims.rows * claims.columns)
-        check_budget(claims.rows, claims.columns, max_pixels, bytes_per_pixel=per_pixel)
+        per_pixel = frame_bytes_per_pixel(
+            claims.samples, claims.bits, is_encapsulated=has_codestream
+        )
+        needed = check_budget(claims.rows, claims.columns, max_pixels, bytes_per_pixel=per_pixel)
     pixel_bytes = claims.native_bytes or sum(length for _, length in claims.fragments)
     # The walk of a native file reaches its end; otherwise it was not walked as it will be read.
     plain = (
@@ -220,10 +223,10 @@ def _codestream(data: bytes, claims: DataSetClaims, frame: int) -> bytes:
     return b"".join(data[place : place + length] for place, length in fragments[index : index + 1])
 
 
-def _read_deflated_header(data: bytes, start: int, claims: DataSetClaims, max_pixels: int) -> int:
+def _read_deflated_header(data: bytes, claims: DataSetClaims, max_pixels: int) -> int:
     """Read how long the pixel data of a deflated data set should be, within the budget."""
     try:
-        head = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[start:], _HEADER_BYTES)
+        head = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[claims.end :], _HEADER_BYTES)
     except zlib.error:
         head = b""  # whoever inflates it in full will tell
     walk_data_set(head, 0, claims)

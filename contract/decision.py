@@ -28,7 +28,7 @@ Reason = Literal[
 ]
 
 
-class Familiarity(BaseModel):
+class OodResult(BaseModel):
     """How far an image is from those that the model was trained on; less is nearer."""
 
     model_config = ConfigDict(frozen=True)
@@ -61,7 +61,7 @@ def decide(
     operating_points: Sequence[float],
     *,
     quality: Quality | None = None,
-    familiarity: Familiarity | None = None,
+    out_of_distribution: OodResult | None = None,
     evidenced: bool = True,
 ) -> Decision:
     """Answer with the most probable finding where it, and no other, reaches its operating point.
@@ -72,20 +72,15 @@ def decide(
     are met); either way the model has not made up its mind, and a person should. On an image that
     cannot be read, or that is unlike all it was trained on, what it says means nothing.
 
-    Args:
-        labels: One per class, in the model's output order.
-        probabilities: Calibrated, 0 to 1, in the same order.
-        operating_points: The least probability at which each finding counts as present.
-            They are compared in single precision, the precision of the probabilities.
-        quality: The image's checks; None where the model has no limits.
-        familiarity: The image's; None where the model does not say.
-        evidenced: Whether the model was shown to tell its findings apart where it is used.
+    ``probabilities``: Calibrated, 0 to 1, in the same order. ``operating_points``: The least
+    probability at which each finding counts as present. They are compared in single precision, the
+    precision of the probabilities.
     """
     present = tuple(
         bool(np.float32(p) >= np.float32(t))
         for p, t in zip(probabilities, operating_points, strict=True)
     )
-    reasons = _doubts(quality, familiarity)
+    reasons = _doubts(quality, out_of_distribution)
     if not evidenced:
         reasons += ("no_evidence",)
     likeliest = int(np.argmax(probabilities))
@@ -95,10 +90,10 @@ def decide(
     return Decision(present=present, label=label, reasons=reasons)
 
 
-def _doubts(quality: Quality | None, familiarity: Familiarity | None) -> tuple[Reason, ...]:
+def _doubts(quality: Quality | None, out_of_distribution: OodResult | None) -> tuple[Reason, ...]:
     """Why the image itself should be looked at, whatever the probabilities are."""
     failed = quality.failed if quality else ()
     reasons = tuple(cast("Reason", f"quality.{check.name}") for check in failed)
-    if familiarity and not familiarity.accepted:
+    if out_of_distribution and not out_of_distribution.accepted:
         reasons += ("out_of_distribution",)
     return reasons

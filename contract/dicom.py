@@ -4,14 +4,13 @@ A codestream is decoded by what it is and as it describes itself; its samples ar
 what the data set says of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
@@ -31,10 +30,11 @@ from contract.dicom_facts import DicomFacts, read_facts
 from contract.dicom_file import read_image_data_set
 from contract.dicom_header import MONOCHROME, PALETTE_COLOR, ImageHeader, read_header
 from contract.errors import ContractError, CorruptImage, ImageError, PixelDataMismatch
-from contract.frame import Frame, check_budget, check_frame_number
-from contract.grayscale import frame_attributes, palette_to_gray, to_gray
-from contract.pixels import GrayPixels, Samples, Values, in_row_blocks, luma, widen
-from contract.silence import silence_imaging_libraries
+from contract.frame import Frame, check_budget, check_frame_number, frame_bytes_per_pixel
+from contract.grayscale import frame_attributes, gray_table
+from contract.library_logging import mute_imaging_libraries
+from contract.lookup_tables import palette_grays
+from contract.pixels import GrayPixels, Values, in_row_blocks, look_up, luma, widen
 
 Cells = NDArray[Any]
 
@@ -42,34 +42,36 @@ Cells = NDArray[Any]
 def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, DicomFacts]:
     """Decode one frame of a DICOM image, and only that frame.
 
-    Args:
-        data: The file, with or without preamble.
-        frame: From 1.
-        max_pixels: The budget, rows times columns.
-
-    Returns:
-        Gray pixels, uint8 or uint16 as in ``Radiograph``, and the facts.
-
-    Raises:
-        ImageError: As ``contract.radiograph.decode``.
-        MemoryError: The machine has less memory left than the budget takes.
+    ``frame``: From 1. The result: Gray pixels, uint8 or uint16 as in ``Radiograph``, and the facts.
     """
-    silence_imaging_libraries()
+    mute_imaging_libraries()
     with _pydicom_errors(CorruptImage, "The DICOM file is truncated or damaged."):
         dataset = read_image_data_set(data, max_pixels)
     with _pydicom_errors(PixelDataMismatch, "An attribute of the DICOM image is malformed."):
         header = read_header(dataset)
         check_frame_number(frame, header.frames)
-        check_budget(
-            header.rows, header.columns, max_pixels, bytes_per_pixel=header.bytes_per_pixel
+        per_pixel = frame_bytes_per_pixel(
+            header.samples_per_pixel,
+            header.bits_allocated,
+            is_encapsulated=header.is_encapsulated,
         )
+        check_budget(header.rows, header.columns, max_pixels, bytes_per_pixel=per_pixel)
         attributes = frame_attributes(dataset, frame)
         facts = read_facts(attributes, header)
-    cells, stored_of, color_space = _decode(dataset, header, frame)
+    cells, stored, color_space = _decode(dataset, header, frame)
     with _pydicom_errors(PixelDataMismatch, "A look-up table of the DICOM image is malformed."):
-        pixels = _to_gray(
-            cells, stored_of, color_space, attributes, header, is_ct=facts.modality == "CT"
-        )
+        if header.photometric_interpretation in MONOCHROME:
+            grays = gray_table(stored, cells, attributes, header, is_ct=facts.modality == "CT")
+        elif header.photometric_interpretation == PALETTE_COLOR:
+            grays = palette_grays(stored, attributes, is_little_endian=header.is_little_endian)
+        else:
+            samples: GrayPixels = stored.astype(f"u{header.bits_allocated // 8}")
+            grays = widen(samples, header.bits_stored)
+        if color_space == "RGB":
+            pixels = in_row_blocks(lambda block: luma(grays[block]), cells)
+        else:
+            # The Y of YBR is the luma already.
+            pixels = look_up(grays, cells if cells.ndim == 2 else cells[..., 0])
     upright = facts.turned.apply(pixels)
     return Frame(upright, upright.shape[0], upright.shape[1], header.frames), facts
 
@@ -91,31 +93,25 @@ def _pydicom_errors(kind: type[ImageError], message: str) -> Iterator[None]:
         raise
 
 
-def _decode(
-    dataset: FileDataset, header: ImageHeader, frame: int
-) -> tuple[Cells, Callable[[Samples], Values], str]:
-    """Decode one frame.
+def _decode(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Cells, Values, str]:
+    """Decode one frame, as PS3.5 8 and annex A describe.
 
-    Returns:
-        Cells in the machine's byte order, unsigned or floating-point, shape (rows, columns) or
-        (rows, columns, 3); what gives the stored values of cells; and the photometric
-        interpretation that they are in.
-
-    Source: DICOM PS3.5 8 and annex A.
+    The result: cells in the machine's byte order, unsigned, shape (rows, columns) or (rows,
+    columns, 3); the stored value of each value that a cell may have; and the photometric
+    interpretation of the cells.
     """
-    claim = None
-    if header.is_encapsulated:
-        with _pydicom_errors(CorruptImage, "The compressed pixel data is truncated or damaged."):
-            codestream = _codestream(dataset, header, frame)
-            size = header.rows, header.columns, header.samples_per_pixel
-            claim = check_codestream(codestream, *size)
-            cells, color_space = _decompressed_cells(codestream, claim, header)
-    else:
+    if not header.is_encapsulated:
         with _pydicom_errors(PixelDataMismatch, "The pixel data does not agree with its header."):
             cells, color_space = _native_cells(dataset, header, frame)
-    if claim is not None:
-        return cells, partial(_decoded, claim=claim, header=header), color_space
-    return cells, partial(_stored, header=header, low_bits=_low_bits(cells, header)), color_space
+        return cells, _stored(cells, header, low_bits=_low_bits(cells, header)), color_space
+    with _pydicom_errors(CorruptImage, "The compressed pixel data is truncated or damaged."):
+        codestream = _codestream(dataset, header, frame)
+        size = header.rows, header.columns, header.samples_per_pixel
+        claim = check_codestream(codestream, *size)
+        cells, color_space = _decompressed_cells(codestream, claim, header)
+    if claim is None:
+        return cells, _stored(cells, header, low_bits=_low_bits(cells, header)), color_space
+    return cells, _decoded(cells, claim, header), color_space
 
 
 def _native_cells(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Cells, str]:
@@ -123,10 +119,8 @@ def _native_cells(dataset: FileDataset, header: ImageHeader, frame: int) -> tupl
     if syntax.is_encapsulated:
         # Compressed by its name, and native by its length. The data set is of this call alone.
         dataset.file_meta.TransferSyntaxUID = syntax = ExplicitVRLittleEndian
-    options: dict[str, Any] = {"index": frame - 1, "raw": True, "view_only": True}
-    if not header.is_float:
-        options["bits_stored"] = header.bits_allocated
-    stored, properties = get_decoder(syntax).as_array(dataset, **options)
+    options: dict[str, Any] = {"view_only": True, "bits_stored": header.bits_allocated}
+    stored, properties = get_decoder(syntax).as_array(dataset, index=frame - 1, raw=True, **options)
     native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     return _as_cells(native), str(properties["photometric_interpretation"])
 
@@ -144,12 +138,7 @@ def _codestream(dataset: FileDataset, header: ImageHeader, frame: int) -> bytes:
 def _decompressed_cells(
     codestream: bytes, claim: CodestreamHeader | None, header: ImageHeader
 ) -> tuple[Cells, str]:
-    """Decode a codestream as it describes itself; RLE has no header, and claims nothing.
-
-    Raises:
-        CorruptImage: It is truncated. Where only the end marker is missing, it is read.
-        PixelDataMismatch: Its samples are deeper than the data set allows.
-    """
+    """Decode a codestream as it describes itself; RLE has no header, and claims nothing."""
     if claim is None:
         if header.transfer_syntax != RLELossless:
             name = header.transfer_syntax.name
@@ -202,12 +191,7 @@ def _plugged(
 ) -> tuple[Cells, str]:
     """Decode a codestream with a plug-in, its samples as they are.
 
-    Args:
-        decoder: The encoding, and the plug-in's name.
-        codestream: Of one frame.
-        header: Of the image.
-        depths: The bits of a cell, and those of a sample.
-        is_signed: Whether the codestream says that its samples are signed.
+    ``depths``: The bits of a cell, and those of a sample.
     """
     syntax, plug_in = decoder
     options: dict[str, Any] = {
@@ -245,56 +229,29 @@ def _low_bits(cells: Cells, header: ImageHeader) -> int:
     return 0 if (cells & cells.dtype.type(2**unused - 1)).any() else unused
 
 
-def _stored(cells: Cells, *, header: ImageHeader, low_bits: int) -> Values:
-    """Take the stored values out of their cells; other bits may hold an overlay."""
-    if cells.dtype.kind == "f":
-        return cells.astype(np.float64, copy=False)
-    # 64-bit cells are as exact as the arithmetic that follows.
-    values = (cells >> cells.dtype.type(low_bits)) & cells.dtype.type(2**header.bits_stored - 1)
-    return _signed(values.astype(np.float64), header)
+def _stored(cells: Cells, header: ImageHeader, *, low_bits: int = 0) -> Values:
+    """Take the stored value out of each possible cell; other bits may hold an overlay."""
+    every = np.arange(2 ** (8 * cells.dtype.itemsize))
+    return _signed((every >> low_bits) & (2**header.bits_stored - 1), header)
 
 
-def _decoded(cells: Cells, *, claim: CodestreamHeader, header: ImageHeader) -> Values:
-    """Fit the samples of a codestream to the stored bits.
+def _decoded(cells: Cells, claim: CodestreamHeader, header: ImageHeader) -> Values:
+    """Fit each possible sample of a codestream to the stored bits.
 
     Lossy samples may overshoot and are clipped. Lossless ones may have an overlay in the bits
     above, or the sign of a shorter number, which are masked.
     """
     if not (claim.is_lossy or header.is_lossy) or claim.precision <= header.bits_stored:
-        return _stored(cells, header=header, low_bits=0)
-    span = 2.0**header.bits_stored
-    values = cells.view(f"i{cells.dtype.itemsize}") if claim.is_signed else cells
-    lowest = -span / 2 if claim.is_signed and header.is_signed else 0.0
-    return _signed(np.clip(values.astype(np.float64), lowest, lowest + span - 1), header)
+        return _stored(cells, header)
+    values = np.arange(2 ** (8 * cells.dtype.itemsize), dtype=cells.dtype)
+    span, lowest = 2**header.bits_stored, 0
+    if claim.is_signed:
+        values = values.view(f"i{cells.dtype.itemsize}")
+        lowest = -span // 2 if header.is_signed else 0
+    return _signed(np.clip(values.astype(np.int64), lowest, lowest + span - 1), header)
 
 
-def _signed(values: Values, header: ImageHeader) -> Values:
+def _signed(values: NDArray[np.int64], header: ImageHeader) -> Values:
     """Read the upper half of unsigned values as the negative ones that they stand for."""
-    if not header.is_signed:
-        return values
-    span = 2.0**header.bits_stored
-    return np.where(values >= span / 2, values - span, values)
-
-
-def _to_gray(
-    cells: Cells,
-    stored_of: Callable[[Samples], Values],
-    color_space: str,
-    attributes: Dataset,
-    header: ImageHeader,
-    *,
-    is_ct: bool,
-) -> GrayPixels:
-    if header.photometric_interpretation in MONOCHROME:
-        return to_gray(cells, stored_of, attributes, header, is_ct=is_ct)
-    if header.photometric_interpretation == PALETTE_COLOR:
-        return palette_to_gray(cells, stored_of, attributes, header)
-
-    def wide(block: Samples) -> GrayPixels:
-        samples: GrayPixels = stored_of(block).astype(f"u{header.bits_allocated // 8}")
-        return widen(samples, header.bits_stored)
-
-    if color_space == "RGB":
-        return in_row_blocks(lambda block: luma(wide(block)), cells)
-    # The Y of YBR is the luma already.
-    return in_row_blocks(wide, np.ascontiguousarray(cells[..., 0]))
+    span = 2**header.bits_stored
+    return np.where(header.is_signed & (values >= span // 2), values - span, values).astype(float)

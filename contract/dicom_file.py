@@ -5,16 +5,14 @@ import io
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.filereader import read_partial
+from pydicom.filereader import dcmread
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.tag import Tag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from contract.cost import inflate
-from contract.dicom_walk import UNDEFINED_LENGTH, DataSetClaims, walk_meta
-from contract.errors import CorruptImage, NoPixelData
-
-PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+from contract.dicom_walk import UNDEFINED_LENGTH, DataSetClaims, walk_data_set, walk_meta
+from contract.errors import CorruptImage, NoPixelData, UnsupportedFormat
 
 # Nothing else is read: what is never in memory can reach no log and no answer.
 _KEYWORDS = (
@@ -24,36 +22,21 @@ _KEYWORDS = (
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit"),
-    *("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit"),
-    *("DoubleFloatPixelPaddingValue", "DoubleFloatPixelPaddingRangeLimit"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
     "PresentationLUTShape",
     *(f"{colour}PaletteColorLookupTableDescriptor" for colour in ("Red", "Green", "Blue")),
     *(f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
-    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "LossyImageCompression"),
-    *PIXEL_KEYWORDS,
+    *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
 )
-_PIXEL_TAGS = frozenset(Tag(keyword) for keyword in PIXEL_KEYWORDS)
 _WANTED_TAGS = tuple(Tag(keyword) for keyword in _KEYWORDS)
 _PREAMBLE_BYTES = 128
-_DIRECTORY_GROUP = 0x0004
 
 
 def read_image_data_set(data: bytes, max_pixels: int) -> FileDataset:
     """Read the attributes that matter to an image.
-
-    Args:
-        data: The file, with or without preamble and file meta information.
-        max_pixels: The budget, from which follows how far a deflated data set may inflate.
-
-    Raises:
-        CorruptImage: The file ends before its pixel data does.
-        NoPixelData: It is whole, and holds no image.
-        TooManyPixels: It inflates to more than the budget allows, or than its header says.
-        TooExpensive: It has more elements than a data set may.
 
     Source: DICOM PS3.10 7.1, PS3.5 A.5 for the deflated transfer syntax.
     """
@@ -62,18 +45,13 @@ def read_image_data_set(data: bytes, max_pixels: int) -> FileDataset:
     claims = walk_meta(data)
     is_deflated = claims.transfer_syntax == DeflatedExplicitVRLittleEndian
     if is_deflated:
-        data = inflate(data, claims.end, DataSetClaims(claims.transfer_syntax), max_pixels)
-    file = io.BytesIO(data)
-    ends: dict[BaseTag, int] = {}
-
-    def note(tag: BaseTag, _vr: str | None, length: int) -> bool:
-        ends[tag] = len(data) if length == UNDEFINED_LENGTH else file.tell() + length
-        return False
-
-    dataset = read_partial(file, note, force=True, specific_tags=list(_WANTED_TAGS))
+        data, claims = inflate(data, claims, max_pixels)
+    else:
+        walk_data_set(data, claims.end, claims)
+    dataset = dcmread(io.BytesIO(data), force=True, specific_tags=list(_WANTED_TAGS))
     if is_deflated:
         dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    _check_whole(dataset, ends, len(data))
+    _check_whole(dataset, claims, len(data))
     # What was read is copied, and a large file need not stay in memory beside it.
     dataset.buffer = None
     return dataset
@@ -85,8 +63,7 @@ def read_texts(attributes: Dataset, keyword: str) -> list[str]:
     Code strings are ASCII by the Standard, and in hospitals in the character set of the file, or in
     UTF-8 whatever that says.
 
-    Returns:
-        At least one that is not empty, or none.
+    The result: At least one that is not empty, or none.
     """
     element = attributes.get_item(keyword)
     value = None if element is None else element.value
@@ -105,20 +82,21 @@ def _decoded(value: bytes, attributes: Dataset) -> str:
         return decode_bytes(value, encodings, set())
 
 
-def _check_whole(dataset: Dataset, ends: dict[BaseTag, int], length: int) -> None:
+def _check_whole(dataset: Dataset, claims: DataSetClaims, length: int) -> None:
     """Tell a file that lost its end from one that never had an image.
 
-    pydicom takes the end of the file for the end of the data set, wherever it comes. ``ends`` has
-    where each element ends, in their order, as they say themselves.
+    pydicom takes the end of the file for the end of the data set, wherever it comes.
     """
-    is_image = any(keyword in dataset for keyword in PIXEL_KEYWORDS)
-    is_short = any(_is_short(element) for element in dataset.values())
-    has_lost_pixels = not is_image and not _PIXEL_TAGS.isdisjoint(ends)
-    has_lost_end = not is_image and [*ends.values()][-1:] != [length]
-    if is_short or has_lost_pixels or has_lost_end:
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        raise UnsupportedFormat(
+            "Floating-point pixel data is not decoded here. Send whole numbers."
+        )
+    is_image = "PixelData" in dataset
+    has_lost_end = not is_image and (claims.has_pixels or claims.end != length)
+    if has_lost_end or any(_is_short(element) for element in dataset.values()):
         raise CorruptImage("The DICOM file is truncated.")
     if not is_image:
-        if any(tag.group == _DIRECTORY_GROUP for tag in ends):
+        if dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
             raise NoPixelData(
                 "This is a DICOMDIR, the index of a medium. Send the images it lists."
             )

@@ -15,9 +15,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from contract.dicom_file import PIXEL_KEYWORDS
 from contract.errors import PixelDataMismatch, UnsupportedFormat, UnsupportedTransferSyntax
-from contract.frame import frame_bytes_per_pixel
 
 MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
 # A reversible codestream that was cut short is lossy too.
@@ -29,7 +27,7 @@ _NOT_DECODED = frozenset({"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """The Image Pixel module of one image; ``keyword`` names the element that holds the pixels.
+    """The Image Pixel module of one image.
 
     ``is_encapsulated`` tells how the pixels lie in the file, whatever the transfer syntax says.
     ``is_lossy`` tells that they were compressed with loss, even in a reversible way.
@@ -38,7 +36,6 @@ class ImageHeader:
     """
 
     transfer_syntax: UID
-    keyword: str
     rows: int
     columns: int
     frames: int
@@ -55,11 +52,6 @@ class ImageHeader:
     def is_little_endian(self) -> bool:
         """The byte order of the file, and of its tables."""
         return self.transfer_syntax.is_little_endian
-
-    @property
-    def is_float(self) -> bool:
-        """Whether the pixels are floating-point numbers."""
-        return self.keyword != "PixelData"
 
     @property
     def gray_bits(self) -> int:
@@ -80,47 +72,26 @@ class ImageHeader:
 
     def as_stored(self, value: float) -> float:
         """Read a value that was written with the other sign as the same bits."""
-        if self.is_float:
-            return value
         span = 2**self.bits_allocated
         lowest = -span / 2 if self.is_signed else 0.0
         return float((value - lowest) % span + lowest)
 
-    @property
-    def bytes_per_pixel(self) -> int:
-        """How many bytes are held at once for each pixel of the frame that is decoded."""
-        return frame_bytes_per_pixel(
-            self.samples_per_pixel,
-            self.bits_allocated,
-            is_encapsulated=self.is_encapsulated,
-        )
-
 
 def read_header(dataset: FileDataset) -> ImageHeader:
-    """Read and check what describes the pixel data.
-
-    Raises:
-        PixelDataMismatch: An attribute is missing, or contradicts another.
-        UnsupportedFormat: A retired photometric interpretation.
-        UnsupportedTransferSyntax: An encoding without a decoder, or one that is not named.
-    """
-    keyword = next(keyword for keyword in PIXEL_KEYWORDS if keyword in dataset)
-    is_float = keyword != "PixelData"
-    bits_allocated = _whole_number(dataset, "BitsAllocated")
-    bits_stored = bits_allocated if is_float else _whole_number(dataset, "BitsStored")
+    """Read and check what describes the pixel data."""
+    bits_stored = _whole_number(dataset, "BitsStored")
     header = ImageHeader(
         transfer_syntax=_transfer_syntax(dataset),
-        keyword=keyword,
         rows=_whole_number(dataset, "Rows"),
         columns=_whole_number(dataset, "Columns"),
         frames=_whole_number(dataset, "NumberOfFrames") if dataset.get("NumberOfFrames") else 1,
         samples_per_pixel=_whole_number(dataset, "SamplesPerPixel"),
         photometric_interpretation=_photometric_interpretation(dataset),
-        bits_allocated=bits_allocated,
+        bits_allocated=_whole_number(dataset, "BitsAllocated"),
         bits_stored=bits_stored,
-        high_bit=bits_stored - 1 if is_float else int(dataset.get("HighBit", bits_stored - 1)),
-        is_signed=is_float or _whole_number(dataset, "PixelRepresentation") == 1,
-        is_encapsulated=dataset[keyword].is_undefined_length,
+        high_bit=int(dataset.get("HighBit", bits_stored - 1)),
+        is_signed=_whole_number(dataset, "PixelRepresentation") == 1,
+        is_encapsulated=dataset["PixelData"].is_undefined_length,
         is_lossy=dataset.get("LossyImageCompression") == "01"
         and dataset.file_meta.get("TransferSyntaxUID") in _MAY_BE_LOSSY,
     )
@@ -129,10 +100,7 @@ def read_header(dataset: FileDataset) -> ImageHeader:
 
 
 def _check(header: ImageHeader) -> None:
-    """Compare the attributes with one another.
-
-    Source: DICOM PS3.3 C.7.6.3.1, PS3.5 8.1.1.
-    """
+    """Compare the attributes with one another. Source: DICOM PS3.3 C.7.6.3.1, PS3.5 8.1.1."""
     is_gray = header.photometric_interpretation not in _COLOUR
     if min(header.rows, header.columns, header.frames) < 1:
         raise PixelDataMismatch("Rows, Columns or Number of Frames is below 1.")
@@ -141,7 +109,11 @@ def _check(header: ImageHeader) -> None:
             f"{header.photometric_interpretation} does not have "
             f"{header.samples_per_pixel} samples per pixel."
         )
-    if header.bits_allocated not in ({1, 8, 16, 32, 64} if is_gray else {8, 16}):
+    if is_gray and header.bits_allocated in {32, 64}:
+        raise UnsupportedFormat(
+            f"{header.bits_allocated} bits allocated are not decoded here. Send 8 or 16."
+        )
+    if header.bits_allocated not in ({1, 8, 16} if is_gray else {8, 16}):
         raise PixelDataMismatch(f"{header.bits_allocated} bits allocated are not possible here.")
     if not 1 <= header.bits_stored <= header.bits_allocated:
         raise PixelDataMismatch(
@@ -180,7 +152,7 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
     if syntax := dataset.file_meta.get("TransferSyntaxUID"):
         check_transfer_syntax(UID(syntax))
         return UID(syntax)
-    if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
+    if dataset["PixelData"].is_undefined_length:
         raise UnsupportedTransferSyntax(
             "The pixel data is compressed, and no transfer syntax says how."
         )
@@ -191,11 +163,7 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
 
 
 def check_transfer_syntax(uid: UID) -> None:
-    """Check that pixel data in this encoding can be decoded.
-
-    Raises:
-        UnsupportedTransferSyntax: It cannot; the message names the encoding.
-    """
+    """Check that pixel data in this encoding can be decoded."""
     if not _is_decodable(uid):
         # What is no well-formed UID may be anything, even a name.
         name = f"{uid.name} ({uid})" if uid.name != uid else str(uid)

@@ -11,7 +11,6 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from contract.errors import TooExpensive
-from contract.frame import frame_bytes_per_pixel
 
 MAX_ELEMENTS = 65_536
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -58,20 +57,13 @@ class DataSetClaims:
         """The length that the pixel data should have, all frames."""
         return self.rows * self.columns * self.frames * self.samples * self.bits // 8
 
-    def frame_bytes(self, *, is_encapsulated: bool) -> int:
-        """How many bytes decoding one frame holds at once, without the pixel data of the file."""
-        return (
-            self.rows
-            * self.columns
-            * frame_bytes_per_pixel(self.samples, self.bits, is_encapsulated=is_encapsulated)
-        )
+    @property
+    def has_pixels(self) -> bool:
+        """Whether there is pixel data, whole or not."""
+        return self.native_bytes is not None or bool(self.fragments)
 
     def count(self, depth: int) -> None:
-        """Count one more element, item or fragment.
-
-        Raises:
-            TooExpensive: It is one too many.
-        """
+        """Count one more element, item or fragment."""
         self.elements += 1
         self.depth = max(self.depth, depth)
         if self.elements > MAX_ELEMENTS:
@@ -79,11 +71,7 @@ class DataSetClaims:
 
 
 def walk_file(data: bytes) -> DataSetClaims:
-    """Walk a file; a deflated data set is not inflated, and ``end`` is then where it begins.
-
-    Raises:
-        TooExpensive: There are more elements, items and fragments than ``MAX_ELEMENTS``.
-    """
+    """Walk a file; a deflated data set is not inflated, and ``end`` is then where it begins."""
     claims = walk_meta(data)
     if claims.transfer_syntax != DeflatedExplicitVRLittleEndian:
         walk_data_set(data, claims.end, claims)
@@ -109,18 +97,7 @@ def walk_meta(data: bytes) -> DataSetClaims:
 
 
 def walk_data_set(data: bytes, start: int, claims: DataSetClaims) -> None:
-    """Walk a data set, and complete what is known of it.
-
-    Args:
-        data: Of which the data set is the rest.
-        start: Where it begins.
-        claims: With the transfer syntax.
-
-    Raises:
-        TooExpensive: There are more elements, items and fragments than ``MAX_ELEMENTS``.
-
-    Source: DICOM PS3.5 7.1, 7.5 and A.4.
-    """
+    """Walk a data set, and complete what is known of it. Source: DICOM PS3.5 7.1, 7.5 and A.4."""
     is_big = claims.transfer_syntax == ExplicitVRBigEndian or data[start : start + 1] == b"\0"
     order: Order = "big" if is_big else "little"
     is_implicit = not _is_vr(data[start + 4 : start + 6])

@@ -53,10 +53,6 @@ _UNDEFINED_LENGTH = 0xFFFFFFFF
 def sniff(data: bytes) -> Format:
     """Name the format of an image by its first bytes.
 
-    Raises:
-        UnsupportedFormat: An image format that is not decoded here; the message names it.
-        NotAnImage: Anything else.
-
     Source: DICOM PS3.10 7.1 for the preamble and prefix.
     """
     if b"DICM" in (data[128:132], data[:4]) or _is_bare_data_set(data):

@@ -35,9 +35,6 @@ def frame_bytes_per_pixel(samples: int, bits_allocated: int, *, is_encapsulated:
 def check_frame_number(frame: int, frames: int) -> None:
     """Check that the asked-for frame exists; the first is 1.
 
-    Raises:
-        FrameOutOfRange: It does not.
-
     Source: DICOM PS3.18 8.2, where frame numbers start at 1.
     """
     if not 1 <= frame <= frames:
@@ -49,19 +46,7 @@ def check_budget(
 ) -> int:
     """Check the size that a header claims, before anything of that size is allocated.
 
-    Args:
-        rows: As the header says.
-        columns: As the header says.
-        max_pixels: The budget.
-        bytes_per_pixel: What decoding this kind of image holds at once for each pixel. A pixel
-            that takes more than ``BYTES_PER_PIXEL`` counts for more than one.
-
-    Returns:
-        How many bytes that is in all.
-
-    Raises:
-        CorruptImage: The header claims an empty image.
-        TooManyPixels: There are more pixels than the budget allows.
+    The result: How many bytes that is in all.
     """
     if rows < 1 or columns < 1:
         raise CorruptImage("The header says that the image has no pixels.")

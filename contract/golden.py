@@ -36,12 +36,7 @@ class Golden:
     def check(self, found: NDArray[np.float32], precision: str = "fp32") -> None:
         """Compare an answer with the one at the export.
 
-        Args:
-            found: For these images, float32 (n, classes).
-            precision: Of the graph that gave it.
-
-        Raises:
-            GoldenMismatch: It is another, or there is none to compare it with.
+        ``found``: For these images, float32 (n, classes).
         """
         expected = self.probabilities.get(precision)
         if expected is None or expected.shape != found.shape:

@@ -7,7 +7,7 @@ Source: DICOM PS3.4 N.2; PS3.3 C.11.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -19,24 +19,14 @@ from pydicom.pixels.processing import apply_windowing
 from contract.dicom_file import read_texts
 from contract.dicom_header import ImageHeader
 from contract.errors import PixelDataMismatch
-from contract.lookup_tables import read_lookup_table, read_palette_as_gray
-from contract.pixels import (
-    GrayPixels,
-    Samples,
-    Values,
-    in_row_blocks,
-    look_up,
-    row_blocks,
-    stretch,
-    to_full_scale,
-)
+from contract.lookup_tables import read_lookup_table
+from contract.pixels import GrayPixels, Samples, Values, row_blocks, stretch, to_full_scale
 
 # CT is shown with one lung window, in HU, whatever the file was last looked at with: a mediastinal
 # window would hide the lung.
 LUNG_WINDOW_CENTER_HU = -600.0
 LUNG_WINDOW_WIDTH_HU = 1500.0
 
-_TABLE_BYTES = 2
 _FUNCTIONAL_GROUPS = (
     "FrameAnatomySequence",
     "PixelValueTransformationSequence",
@@ -45,7 +35,6 @@ _FUNCTIONAL_GROUPS = (
 _WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 Transform = Callable[[Values], Values]
-StoredOf = Callable[[Samples], Values]
 
 
 def frame_attributes(dataset: Dataset, frame: int) -> Dataset:
@@ -64,81 +53,31 @@ def frame_attributes(dataset: Dataset, frame: int) -> Dataset:
     return attributes
 
 
-def to_gray(
-    cells: Samples,
-    stored_of: StoredOf,
-    attributes: Dataset,
-    header: ImageHeader,
-    *,
-    is_ct: bool,
+def gray_table(
+    stored: Values, cells: Samples, attributes: Dataset, header: ImageHeader, *, is_ct: bool
 ) -> GrayPixels:
-    """Render one monochrome frame.
+    """Give the gray of each value that a cell may have; padding is black.
 
-    Args:
-        cells: As decoded, shape (rows, columns), unsigned or floating-point.
-        stored_of: Gives the stored values of cells.
-        attributes: What holds for this frame.
-        header: The image's header.
-        is_ct: Whether the lungs are wanted, whatever window the file brings.
-
-    Returns:
-        uint8 where 8 bits are allocated, else uint16, full scale; padding is black.
-
-    Raises:
-        PixelDataMismatch: A table or an attribute is malformed, or a sample is no number.
+    ``stored``: float64, shape (values,). ``cells``: the frame, unsigned, shape (rows, columns), for
+    the range where the file names no window. The result: uint8 or uint16, shape (values,).
     """
-    if cells.dtype.kind == "f" and not np.isfinite(cells).all():
-        raise PixelDataMismatch("The floating-point pixel data holds values that are no numbers.")
-    is_padding = _padding(attributes, header)
-    modality, signed = _modality(attributes, header)
+    is_padding = _padding(stored, attributes, header)
+    values, is_signed = _modality(stored, attributes, header)
     is_rescaled = all(read_texts(attributes, each) for each in ("RescaleSlope", "RescaleIntercept"))
     lung = windowing("LINEAR", LUNG_WINDOW_CENTER_HU, LUNG_WINDOW_WIDTH_HU)
-    voi = lung if is_ct and is_rescaled else _voi(attributes, header, is_signed=signed)
+    voi = lung if is_ct and is_rescaled else _voi(attributes, header, is_signed=is_signed)
     if voi is None:
-        low, high = _range(cells, stored_of, modality, is_padding)
-        voi = partial(stretch, low=low, high=high)
-    is_inverse = _is_inverse(attributes, header)
-
-    def render(block: Samples) -> GrayPixels:
-        stored = stored_of(block)
-        shares = voi(modality(stored))
-        shares = 1 - shares if is_inverse else shares
-        return to_full_scale(np.where(is_padding(stored), 0, shares), header.gray_bits)
-
-    return _for_each_value(render, cells)
+        voi = _full_range(values, cells, is_padding)
+    shares = voi(values)
+    # DX says twice that the smallest value is white, and is inverted once (PS3.3 C.8.11.3.1.2).
+    is_inverse = attributes.get("PresentationLUTShape") == "INVERSE"
+    if is_inverse or header.photometric_interpretation == "MONOCHROME1":
+        shares = 1 - shares
+    return to_full_scale(np.where(is_padding, 0, shares), header.gray_bits)
 
 
-def palette_to_gray(
-    cells: Samples, stored_of: StoredOf, attributes: Dataset, header: ImageHeader
-) -> GrayPixels:
-    """Render one frame of indices into a palette.
-
-    Raises:
-        PixelDataMismatch: A table is malformed, or they differ in length or depth.
-        UnsupportedFormat: An indirect segment.
-    """
-    first, grays = read_palette_as_gray(attributes, is_little_endian=header.is_little_endian)
-
-    def render(block: Samples) -> GrayPixels:
-        index = np.clip(stored_of(block) - first, 0, len(grays) - 1).astype(np.intp)
-        return np.asarray(grays[index])
-
-    return _for_each_value(render, cells)
-
-
-def _is_inverse(attributes: Dataset, header: ImageHeader) -> bool:
-    """Tell whether the smallest value is white; DX says it twice, and is inverted once.
-
-    Source: DICOM PS3.3 C.7.6.3.1.2 and C.8.11.3.1.2.
-    """
-    return (
-        header.photometric_interpretation == "MONOCHROME1"
-        or attributes.get("PresentationLUTShape") == "INVERSE"
-    )
-
-
-def _modality(attributes: Dataset, header: ImageHeader) -> tuple[Transform, bool]:
-    """Find what turns stored values into the modality's unit, and whether that may be negative.
+def _modality(stored: Values, attributes: Dataset, header: ImageHeader) -> tuple[Values, bool]:
+    """Turn stored values into the modality's unit; tell whether it may be negative.
 
     Source: DICOM PS3.3 C.11.1.
     """
@@ -146,21 +85,18 @@ def _modality(attributes: Dataset, header: ImageHeader) -> tuple[Transform, bool
         table = read_lookup_table(
             items[0], is_little_endian=header.is_little_endian, is_signed=header.is_signed
         )
-        return table.look_up, False
+        return table.look_up(stored), False
     slope, intercept = _rescale(attributes)
     lowest = -(2.0 ** (header.bits_stored - 1)) if header.is_signed else 0.0
     highest = lowest + 2.0**header.bits_stored - 1
-    is_signed = min(lowest * slope, highest * slope) + intercept < 0
-    return lambda values: values * slope + intercept, is_signed
+    return stored * slope + intercept, min(lowest * slope, highest * slope) + intercept < 0
 
 
 def _voi(attributes: Dataset, header: ImageHeader, *, is_signed: bool) -> Transform | None:
     """Find what turns the modality's unit into shares; None where only the range is left.
 
-    Where the file offers several views, the first that can be used is taken, and a table before a
-    window.
-
-    Source: DICOM PS3.3 C.11.2.
+    Of several views the first that can be used is taken, and a table before a window. Source: DICOM
+    PS3.3 C.11.2.
     """
     window = _window(attributes)
     if items := attributes.get("VOILUTSequence"):
@@ -217,73 +153,31 @@ def _identity(attributes: Dataset, header: ImageHeader) -> Transform | None:
     return partial(stretch, low=0, high=2**header.bits_stored - 1)
 
 
-def _padding(attributes: Dataset, header: ImageHeader) -> Callable[[Values], NDArray[np.bool_]]:
-    """Tell padding from image, by stored value.
-
-    Source: DICOM PS3.3 C.7.5.1.1.2.
-    """
-    prefix = header.keyword.removesuffix("PixelData")
-    value = attributes.get(f"{prefix}PixelPaddingValue")
+def _padding(stored: Values, attributes: Dataset, header: ImageHeader) -> NDArray[np.bool_]:
+    """Tell padding from image, by stored value. Source: DICOM PS3.3 C.7.5.1.1.2."""
+    value = attributes.get("PixelPaddingValue")
     if value is None:
-        return lambda values: np.zeros(values.shape, dtype=np.bool_)
-    limit = attributes.get(f"{prefix}PixelPaddingRangeLimit")
+        return np.zeros(stored.shape, np.bool_)
+    limit = attributes.get("PixelPaddingRangeLimit")
     # A writer may give the bits of a signed value as an unsigned one, or the other way round.
     ends = [header.as_stored(each) for each in (value, value if limit is None else limit)]
-    low, high = min(ends), max(ends)
-    return lambda values: (values >= low) & (values <= high)
+    return np.asarray((stored >= min(ends)) & (stored <= max(ends)))
 
 
-def _range(
-    cells: Samples,
-    stored_of: StoredOf,
-    modality: Transform,
-    is_padding: Callable[[Values], NDArray[np.bool_]],
-) -> tuple[float, float]:
-    """Find the smallest and the largest value of what is no padding; 0 and 0 if all is."""
-    ends: list[float] = []
-    for block in _present(cells):
-        stored = stored_of(block)
-        values = modality(stored[~is_padding(stored)])
-        if values.size:
-            ends += [float(values.min()), float(values.max())]
-    low, high = min(ends, default=0.0), max(ends, default=0.0)
-    if not math.isfinite(high - low):
-        raise PixelDataMismatch("The rescaled values are too large to be shown.")
-    return low, high
-
-
-def _present(cells: Samples) -> Iterator[Samples]:
-    """Give the cells, or where they may have few values each of these once."""
-    if not _has_table(cells):
-        yield from (cells[rows] for rows in row_blocks(cells))
-        return
-    present = np.zeros(len(_every_value(cells)), dtype=np.bool_)
+def _full_range(values: Values, cells: Samples, is_padding: NDArray[np.bool_]) -> Transform:
+    """Stretch what is in the picture and no padding, smallest black to largest white."""
+    present = np.zeros(len(values), np.bool_)
     for rows in row_blocks(cells):
         present[cells[rows]] = True
-    yield _every_value(cells)[present]
-
-
-def _for_each_value(render: Callable[[Samples], GrayPixels], cells: Samples) -> GrayPixels:
-    """Render each cell, or where they are many, each possible value once."""
-    if _has_table(cells) and cells.size > len(_every_value(cells)):
-        return look_up(render(_every_value(cells)), cells)
-    return in_row_blocks(render, cells)
-
-
-def _has_table(cells: Samples) -> bool:
-    return cells.dtype.kind == "u" and cells.dtype.itemsize <= _TABLE_BYTES
-
-
-def _every_value(cells: Samples) -> Samples:
-    return np.arange(2 ** (8 * cells.dtype.itemsize), dtype=cells.dtype)
+    shown = values[present & ~is_padding]
+    low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 0.0)
+    if not math.isfinite(high - low):
+        raise PixelDataMismatch("The rescaled values are too large to be shown.")
+    return partial(stretch, low=low, high=high)
 
 
 def _rescale(attributes: Dataset) -> tuple[float, float]:
-    """Read slope and intercept; without them nothing is rescaled.
-
-    Raises:
-        PixelDataMismatch: One of them is given and is no number.
-    """
+    """Read slope and intercept; without them nothing is rescaled."""
 
     def read(keyword: str, otherwise: float) -> float:
         first, *_ = [*_numbers(attributes, keyword), otherwise]

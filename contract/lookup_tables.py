@@ -13,7 +13,6 @@ from contract.pixels import GrayPixels, Values, luma
 _MAX_ENTRIES = 1 << 16
 _SIGN = 1 << 15
 _BYTE, _WORD = 8, 16
-_DISCRETE, _LINEAR = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +42,7 @@ class LookupTable:
 def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool) -> LookupTable:
     """Read an item of a Modality or VOI LUT Sequence.
 
-    Args:
-        item: With LUT Descriptor and LUT Data.
-        is_little_endian: The byte order of the file.
-        is_signed: Whether the table's input, and so its first value, may be negative.
-
-    Raises:
-        PixelDataMismatch: The descriptor is malformed, or the data is shorter than it says.
+    ``is_little_endian``: The byte order of the file.
     """
     return _table(
         item["LUTDescriptor"].value,
@@ -59,70 +52,31 @@ def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool)
     )
 
 
-def read_palette_as_gray(dataset: Dataset, *, is_little_endian: bool) -> tuple[int, GrayPixels]:
-    """Read the three palette colour tables, and turn their colours into gray.
+def palette_grays(stored: Values, dataset: Dataset, *, is_little_endian: bool) -> GrayPixels:
+    """Give the gray of each stored value, by the luma of its colour in the palette.
 
-    Returns:
-        The first value that they map, and one gray for each value from it on: uint8 or uint16,
-        shape (entries,).
-
-    Raises:
-        PixelDataMismatch: A table is malformed, or they differ in length or depth.
-
-    Source: DICOM PS3.3 C.7.6.3.1.5 and C.7.9.
+    ``stored``: shape (values,). The result: uint8 or uint16, shape (values,). Source: DICOM PS3.3
+    C.7.6.3.1.5 and C.7.9.
     """
     tables = [
         _palette(dataset, colour, is_little_endian=is_little_endian)
         for colour in ("Red", "Green", "Blue")
     ]
-    if len({(table.first, len(table.entries), table.bits) for table in tables}) != 1:
+    first, bits, size = tables[0].first, tables[0].bits, len(tables[0].entries)
+    if any((each.first, each.bits, len(each.entries)) != (first, bits, size) for each in tables):
         raise PixelDataMismatch("The three palette colour tables do not match each other.")
     colours = np.stack([table.entries for table in tables], axis=-1)
-    return tables[0].first, luma(colours.astype(np.uint8) if tables[0].bits == 8 else colours)
-
-
-def expand_segments(data: Sequence[int], entries: int) -> list[int]:
-    """Expand the segments of a palette to its entries.
-
-    Args:
-        data: An opcode, a length and values; and so on.
-        entries: How many the descriptor promises. Expanding stops there, whatever the data says.
-
-    Raises:
-        PixelDataMismatch: There are fewer entries.
-        UnsupportedFormat: An indirect segment, an unknown opcode, or a line that begins nowhere.
-
-    Source: DICOM PS3.3 C.7.9.2.
-    """
-    expanded: list[int] = []
-    position = 0
-    while len(expanded) < entries:
-        if position + 2 >= len(data):
-            raise PixelDataMismatch("The segmented palette colour table is too short.")
-        opcode, length, value = data[position : position + 3]
-        if opcode == _DISCRETE:
-            expanded += data[position + 2 : position + 2 + length]
-            position += 2 + length
-        elif opcode == _LINEAR and expanded:
-            line = np.linspace(expanded[-1], value, length + 1)[1:]
-            expanded += np.rint(line).astype(int).tolist()
-            position += 3
-        else:
-            raise UnsupportedFormat("An indirect palette colour segment is not decoded here.")
-    return expanded[:entries]
+    grays = luma(colours.astype(np.uint8) if bits == _BYTE else colours)
+    return np.asarray(grays[np.clip(stored - first, 0, size - 1).astype(np.intp)])
 
 
 def _palette(dataset: Dataset, colour: str, *, is_little_endian: bool) -> LookupTable:
     name = f"{colour}PaletteColorLookupTable"
     descriptor = dataset[f"{name}Descriptor"].value
-    segmented = dataset.get(f"Segmented{name}Data")
-    if segmented is None:
-        data = dataset[f"{name}Data"].value
-        return _table(descriptor, data, is_little_endian=is_little_endian, is_signed=False)
-    words = _words(segmented, is_little_endian=is_little_endian)
-    segments = _halves(words) if descriptor[2] == _BYTE else words
-    entries = expand_segments(segments.tolist(), descriptor[0] or _MAX_ENTRIES)
-    return _table(descriptor, entries, is_little_endian=is_little_endian, is_signed=False)
+    if f"{name}Data" not in dataset:
+        raise UnsupportedFormat("A segmented palette is not decoded here. Send the image in gray.")
+    data = dataset[f"{name}Data"].value
+    return _table(descriptor, data, is_little_endian=is_little_endian, is_signed=False)
 
 
 def _table(

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.quality import Limit, Quality, checked
 
 Mask = NDArray[np.bool_]
 
@@ -77,17 +80,26 @@ class Involvement:
     left: float | None
 
 
+class LungFieldLimits(BaseModel):
+    """When the lungs are looked for, and how complete they must be.
+
+    ``doubt`` is the value of ``framing`` above which they are; ``lower`` the least
+    ``LungField.completeness`` that is accepted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    doubt: float = Field(ge=0, le=1)
+    lower: float = Field(ge=0, le=1)
+
+
 def lung_mask(probability: NDArray[np.float32], size: tuple[int, int]) -> Mask:
     """Turn a segmenter's output into a clean mask of another size.
 
     The two largest regions stay, without holes.
 
-    Args:
-        probability: float32, shape (rows, columns), 0 to 1.
-        size: The wanted (height, width).
-
-    Returns:
-        bool, shape (height, width).
+    ``probability``: float32, shape (rows, columns), 0 to 1. ``size``: The wanted (height, width).
+    The result: bool, shape (height, width).
     """
     found: Mask = probability >= THRESHOLD
     kept = _two_largest(found)
@@ -100,8 +112,7 @@ def lung_mask(probability: NDArray[np.float32], size: tuple[int, int]) -> Mask:
 def split_lungs(mask: Mask) -> Lungs:
     """Tell the right lung from the left one.
 
-    Args:
-        mask: bool, shape (rows, columns): from ``lung_mask``.
+    ``mask``: bool, shape (rows, columns): from ``lung_mask``.
     """
     labels = label_regions(mask)
     if labels.max(initial=0) < 2:
@@ -117,8 +128,7 @@ def split_lungs(mask: Mask) -> Lungs:
 def lung_field(mask: Mask) -> LungField:
     """Measure how the lungs lie in the image.
 
-    Args:
-        mask: bool, shape (rows, columns), at least 2 by 2.
+    ``mask``: bool, shape (rows, columns), at least 2 by 2.
     """
     lungs = split_lungs(mask)
     edge = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
@@ -130,15 +140,27 @@ def lung_field(mask: Mask) -> LungField:
     )
 
 
+def is_doubtful(quality: Quality, limits: LungFieldLimits) -> bool:
+    """Whether an image may show a part of the chest only."""
+    return any(check.name == "framing" and check.value > limits.doubt for check in quality.checks)
+
+
+def with_lung_field(quality: Quality, mask: Mask, limits: LungFieldLimits) -> Quality:
+    """Add the check of the lungs to those of an image.
+
+    ``mask``: Its lungs, bool, shape (rows, columns): from ``lung_mask``.
+    """
+    limit = Limit(check="lung_field", lower=limits.lower)
+    check = checked(limit, lung_field(mask).completeness)
+    return Quality(checks=(*quality.checks, check))
+
+
 def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
     """Measure how much of what speaks for a finding lies in the lungs.
 
-    Args:
-        activation: One class's activation map of the same image, float32, any (rows, columns).
-        mask: Its lungs, bool, shape (height, width).
-
-    Returns:
-        The share of the positive activation, 0 to 1; None where there is none, or no lung.
+    ``activation``: One class's activation map of the same image, float32, any (rows, columns).
+    ``mask``: Its lungs, bool, shape (height, width). The result: The share of the positive
+    activation, 0 to 1; None where there is none, or no lung.
     """
     positive = np.maximum(fit_map(activation, mask.shape), 0)
     total = float(positive.sum())
@@ -148,10 +170,7 @@ def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
 def involvement(activation: NDArray[np.float32], lungs: Lungs, threshold: float) -> Involvement:
     """Measure how much of the lungs a finding takes up.
 
-    Args:
-        activation: One class's activation map of the same image, float32, any (rows, columns).
-        lungs: Of that image.
-        threshold: The activation above which a place counts as involved.
+    ``activation``: One class's activation map of the same image, float32, any (rows, columns).
     """
     involved = fit_map(activation, lungs.right.shape) > threshold
     return Involvement(
@@ -164,12 +183,8 @@ def involvement(activation: NDArray[np.float32], lungs: Lungs, threshold: float)
 def fit_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Fit a map to a size, bilinear, as a heatmap is drawn over its radiograph.
 
-    Args:
-        values: float32, shape (rows, columns).
-        size: The wanted (height, width).
-
-    Returns:
-        float32, shape (height, width), within the range of ``values``.
+    ``values``: float32, shape (rows, columns). ``size``: The wanted (height, width). The result:
+    float32, shape (height, width), within the range of ``values``.
     """
     height, width = size
     picture = Image.fromarray(np.ascontiguousarray(values, np.float32))
@@ -221,13 +236,9 @@ def _share(involved: Mask, lung: Mask) -> float | None:
 def label_regions(mask: Mask) -> NDArray[np.int64]:
     """Number the regions whose pixels touch side by side or one above the other.
 
-    Args:
-        mask: bool, shape (rows, columns).
-
-    Returns:
-        int64, the same shape: 0 outside, 1 and up for the regions.
-
-    Source: Rosenfeld 1966, Sequential Operations in Digital Picture Processing; by runs of pixels.
+    ``mask``: bool, shape (rows, columns). The result: int64, the same shape: 0 outside, 1 and up
+    for the regions. Source: Rosenfeld 1966, Sequential Operations in Digital Picture Processing; by
+    runs of pixels.
     """
     starts = mask & ~np.pad(mask, ((0, 0), (1, 0)))[:, :-1]
     run = np.cumsum(starts).reshape(mask.shape) - 1
@@ -246,11 +257,7 @@ def region_sizes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def without_holes(mask: Mask) -> Mask:
-    """Fill what the mask encloses on all sides.
-
-    Args:
-        mask: bool, shape (rows, columns).
-    """
+    """Fill what the mask encloses on all sides. ``mask``: bool, shape (rows, columns)."""
     # The margin joins all of the outside, also where the mask divides it.
     outside = label_regions(np.pad(~mask, 1, constant_values=True))
     filled: Mask = outside[1:-1, 1:-1] != outside[0, 0]

@@ -5,6 +5,7 @@ A bundle is a folder ``models/<name>/<version>/`` with ``model.onnx``, ``manifes
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
 from contract.findings import CODES, Code, Label
+from contract.lungs import LungFieldLimits
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
 
@@ -23,6 +25,7 @@ CARD_FILE = "model-card.md"
 FIGURES = "figures"
 GOLDEN_FILE = "golden.npz"
 OOD_SCORE: Final = "ood_score"
+LUNG_MASK: Final = "lung_mask"
 INTENDED_USE: Final = "Research only. Not for diagnosis."
 RADIOGRAPHY = frozenset({"CR", "DX"})
 
@@ -140,9 +143,9 @@ class Site(_Frozen):
     """A hospital that the bundle was commissioned at, on its own labelled images.
 
     ``change`` says what was made of version ``base_version`` on which frozen ``features``;
-    ``images`` counts each finding. ``auroc`` and ``accuracy`` (of what is answered) are value, lower
-    and upper end of a 95 % interval, from patients outside every choice; ``answered`` is the share
-    that was not referred. Where the verdict is "refer only", every image is referred.
+    ``images`` counts each finding. ``auroc`` and ``accuracy`` (of what is answered) are value,
+    lower and upper end of a 95 % interval, from patients outside every choice; ``answered`` is the
+    share that was not referred. Where the verdict is "refer only", every image is referred.
     """
 
     name: str
@@ -181,11 +184,7 @@ class BundleManifest(_Frozen):
         return {"fp32": self.digest}
 
     def check_signature(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
-        """Compare what a loaded graph has with what the manifest says.
-
-        Raises:
-            SignatureMismatch: A name, dtype or dimension differs, or one is missing or too many.
-        """
+        """Compare what a loaded graph has with what the manifest says."""
         for kind, found, expected in (
             ("inputs", tuple(inputs), self.signature.inputs),
             ("outputs", tuple(outputs), self.signature.outputs),
@@ -259,20 +258,24 @@ class ModelManifest(BundleManifest):
         return not RADIOGRAPHY.isdisjoint(self.modalities)
 
 
+class SegmenterManifest(BundleManifest):
+    """The whole of a segmenter's manifest.json.
+
+    ``parity`` speaks of the probability of lung at each pixel. ``lung_field`` is what the quality
+    check of that name accepts; without it the check is not made.
+    """
+
+    kind: Literal["segmenter"] = "segmenter"
+    lung_field: LungFieldLimits | None = None
+
+
 Manifest = TypeVar("Manifest", bound=BundleManifest)
 
 
 def classifier_signature(
     spec: PreprocessingSpec, classes: int, map_size: tuple[int, int], *, ood_score: bool = False
 ) -> Signature:
-    """The signature of every classifier that this project exports.
-
-    Args:
-        spec: The size of the input.
-        classes: How many there are.
-        map_size: Height and width of the activation map.
-        ood_score: Whether the graph says how unlike its training images an image is.
-    """
+    """The signature of every classifier that this project exports."""
     image = TensorSpec(name="image", dtype="uint8", shape=("batch", spec.height, spec.width, 1))
     score = TensorSpec(name=OOD_SCORE, dtype="float32", shape=("batch",))
     return Signature(
@@ -283,6 +286,15 @@ def classifier_signature(
             TensorSpec(name="activation_map", dtype="float32", shape=("batch", *map_size, classes)),
             *((score,) if ood_score else ()),
         ),
+    )
+
+
+def segmenter_signature(spec: PreprocessingSpec) -> Signature:
+    """The signature of every segmenter that this project exports."""
+    shape = ("batch", spec.height, spec.width, 1)
+    return Signature(
+        inputs=(TensorSpec(name="image", dtype="uint8", shape=shape),),
+        outputs=(TensorSpec(name=LUNG_MASK, dtype="float32", shape=shape),),
     )
 
 
@@ -297,16 +309,45 @@ def read_manifest(bundle: Path) -> ModelManifest:
     Raises:
         InvalidManifest: The file is missing or unreadable, no JSON, or does not hold together.
     """
-    return read_manifest_of(ModelManifest, bundle)
+    return _read_manifest(ModelManifest, bundle)
 
 
-def read_manifest_of(kind: type[Manifest], bundle: Path) -> Manifest:
+def _read_manifest(kind: type[Manifest], bundle: Path) -> Manifest:
     """Read the manifest of a kind of bundle; it raises as ``read_manifest``."""
     content = _read(bundle, MANIFEST_FILE)
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
         raise InvalidManifest(f"{_name(bundle)}/{MANIFEST_FILE}: {error}") from error
+
+
+def is_segmenter(bundle: Path) -> bool:
+    """Whether a bundle's manifest is that of a segmenter; what cannot be read is none."""
+    try:
+        content = json.loads((bundle / MANIFEST_FILE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("kind") == "segmenter"
+
+
+def read_segmenter(bundle: Path) -> tuple[SegmenterManifest, bytes]:
+    """Read a segmenter's manifest and its graph, and check that they belong together.
+
+    Returns:
+        The manifest and the bytes of model.onnx.
+
+    Raises:
+        InvalidManifest: A file is missing or unreadable, or the manifest does not hold together, or
+            is that of another name or version than the folder's.
+        DigestMismatch: The SHA-256 of model.onnx is not the manifest's.
+    """
+    manifest = _read_manifest(SegmenterManifest, bundle)
+    folder = f"{bundle.parent.name}/{bundle.name}"
+    if f"{manifest.name}/{manifest.version}" != folder:
+        raise InvalidManifest(
+            f"{folder} holds {manifest.name} version {manifest.version}. Rename the folder."
+        )
+    return manifest, read_verified_model(bundle, manifest)
 
 
 def read_verified_model(

@@ -87,8 +87,7 @@ def sample_depth(bands: Iterable[Samples]) -> int:
     A 16-bit PNG or TIFF made from a 12-bit detector does not say so. One sample in a thousand may
     be larger: a dead pixel or a burnt-in marker must not darken the picture.
 
-    Args:
-        bands: Of one image, of an unsigned dtype, any shape.
+    ``bands``: Of one image, of an unsigned dtype, any shape.
     """
     larger, size = dict.fromkeys(SAMPLE_BITS, 0), 0
     for band in bands:
@@ -113,9 +112,8 @@ def widen(samples: GrayPixels, bits: int) -> GrayPixels:
 def look_up(table: NDArray[Entry], indices: Samples) -> NDArray[Entry]:
     """Replace each index by its entry.
 
-    Args:
-        table: Shape (entries,).
-        indices: An unsigned dtype, any shape but empty, each below the number of entries.
+    ``table``: Shape (entries,). ``indices``: An unsigned dtype, any shape but empty, each below the
+    number of entries.
     """
     return in_row_blocks(lambda block: table[block], indices)
 
@@ -123,13 +121,8 @@ def look_up(table: NDArray[Entry], indices: Samples) -> NDArray[Entry]:
 def luma(rgb: GrayPixels) -> GrayPixels:
     """Turn colour into gray: 0.299 R + 0.587 G + 0.114 B, in 16-bit fixed point.
 
-    Args:
-        rgb: uint8 or uint16, shape (..., 3).
-
-    Returns:
-        The same dtype, shape (...).
-
-    Source: ITU-R BT.601-7, 2.5.1; the weights are those of PS3.3 C.7.6.3.1.2 for YBR_FULL.
+    ``rgb``: uint8 or uint16, shape (..., 3). The result: The same dtype, shape (...). Source: ITU-R
+    BT.601-7, 2.5.1; the weights are those of PS3.3 C.7.6.3.1.2 for YBR_FULL.
     """
     return in_row_blocks(_luma, rgb)
 
@@ -137,9 +130,8 @@ def luma(rgb: GrayPixels) -> GrayPixels:
 def over_black(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
     """Composite over black: what is transparent turns black.
 
-    Args:
-        gray: uint8 or uint16, not premultiplied.
-        alpha: The same shape and dtype, 0 transparent to the dtype's maximum opaque.
+    ``gray``: uint8 or uint16, not premultiplied. ``alpha``: The same shape and dtype, 0 transparent
+    to the dtype's maximum opaque.
     """
     return in_row_blocks(_over_black, gray, alpha)
 
@@ -157,12 +149,7 @@ def in_row_blocks(
 
 
 def join_rows(blocks: Iterable[NDArray[Entry]], rows: int) -> NDArray[Entry]:
-    """Join blocks of rows as they come, so that the whole is never in memory twice.
-
-    Args:
-        blocks: At least one, alike but for their number of rows.
-        rows: Of all blocks together.
-    """
+    """Join blocks of rows as they come, so that the whole is never in memory twice."""
     remaining = iter(blocks)
     block = next(remaining)
     if len(block) == rows:
@@ -185,12 +172,8 @@ def row_blocks(array: Samples) -> Iterator[slice]:
 def resize(pixels: GrayPixels, size: tuple[int, int]) -> GrayPixels:
     """Fit to a size: bilinear, antialiased when it shrinks, without keeping the aspect ratio.
 
-    Args:
-        pixels: uint8 or uint16, shape (rows, columns).
-        size: The wanted (height, width).
-
-    Returns:
-        The same dtype, shape (height, width), within the range of ``pixels``.
+    ``pixels``: uint8 or uint16, shape (rows, columns). ``size``: The wanted (height, width). The
+    result: The same dtype, shape (height, width), within the range of ``pixels``.
     """
     if pixels.shape == size:
         return pixels
@@ -205,12 +188,8 @@ def shared_with_pillow(pixels: GrayPixels) -> Image.Image:
 
     It is what Image.fromarray does, without finding out how: that takes twice as long.
 
-    Args:
-        pixels: uint8 or uint16 of either byte order, shape (rows, columns); not to be changed while
-            the image lives.
-
-    Returns:
-        An image of mode L, I;16 or I;16B.
+    ``pixels``: uint8 or uint16 of either byte order, shape (rows, columns); not to be changed while
+    the image lives. The result: An image of mode L, I;16 or I;16B.
     """
     mode = _PILLOW_MODES[pixels.dtype]
     rows, columns = pixels.shape

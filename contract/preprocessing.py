@@ -37,11 +37,6 @@ def preprocess(radiograph: Radiograph, spec: PreprocessingSpec) -> NDArray[np.ui
     The aspect ratio is not kept: the public training sets come stretched to a square, and a model
     must see in service what it saw in training.
 
-    Args:
-        radiograph: Gray pixels, 0 black to the dtype's maximum white.
-        spec: What the model takes.
-
-    Returns:
-        uint8, shape (height, width, 1), 0 black to 255 white.
+    The result: uint8, shape (height, width, 1), 0 black to 255 white.
     """
     return to_uint8(resize(radiograph.pixels, spec.size))[..., np.newaxis]

@@ -1,19 +1,22 @@
 """Whether an image is good enough to be read, and what to do where it is not.
 
 Each check is a number with the limits that the manifest gives it, and a sentence for the person who
-can take the image again. A model without limits accepts every image.
+can take the image again. A model without limits accepts every image. Whether a chest lies upright
+and whole in the picture is told by templates that were learned from training images, and from the
+same images turned, cut and inverted; they travel in the manifest.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from contract.position import Templates
+from contract.pixels import resize
 
 CheckName = Literal[
     "exposure",
@@ -30,6 +33,7 @@ CheckName = Literal[
     "lung_field",
 ]
 Side = Literal["lower", "upper"]
+Fault = Literal["rotation", "framing", "inversion"]
 
 # The order of ``measure_pixels``, and of the output ``quality`` of a graph that measures itself.
 MEASURES: tuple[CheckName, ...] = (
@@ -74,6 +78,85 @@ ADVICE: Mapping[tuple[CheckName, Side], str] = {
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Template(_Frozen):
+    """What speaks for one fault, against an image without any.
+
+    ``weights`` are those of the thumbnail's pixels, row by row. Two templates may name the same
+    fault: a chest on its side and one upside down look nothing alike.
+    """
+
+    fault: Fault
+    bias: float
+    weights: tuple[float, ...]
+
+
+class Templates(_Frozen):
+    """All templates of a model; ``side`` is the thumbnail's, in pixels."""
+
+    side: int = Field(ge=2, le=64)
+    templates: tuple[Template, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _weights_fit_the_thumbnail(self) -> Self:
+        if any(len(template.weights) != self.side**2 for template in self.templates):
+            raise ValueError("a template has one weight for each pixel of the thumbnail")
+        return self
+
+    @cached_property
+    def faults(self) -> frozenset[Fault]:
+        """The faults that there is a template for."""
+        return frozenset(template.fault for template in self.templates)
+
+    def probabilities(self, image: NDArray[np.uint8]) -> dict[Fault, float]:
+        """How probable each fault is, 0 to 1; what is left to 1 speaks for an image without any.
+
+        ``image``: uint8, shape (height, width).
+        """
+        matrix = self._matrix
+        # A fault's evidence is relative to a sound image, whose own is therefore 0.
+        evidence = (matrix.weights @ thumbnail(image, self.side) + matrix.biases).tolist()
+        most = max(0.0, *evidence)
+        shares = [math.exp(each - most) for each in evidence]
+        total = math.exp(-most) + sum(shares)
+        found = dict.fromkeys(self.faults, 0.0)
+        for template, share in zip(self.templates, shares, strict=True):
+            found[template.fault] += share / total
+        return found
+
+    # Kept here, since a cache beside the model would hash all weights at every image.
+    @cached_property
+    def _matrix(self) -> "_Matrix":
+        return _Matrix(
+            weights=np.array([template.weights for template in self.templates]),
+            biases=np.array([template.bias for template in self.templates]),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Matrix:
+    """``weights`` is float64 (templates, side * side), ``biases`` float64 (templates,).
+
+    Templates that are compared compare what they keep, too, and arrays have no truth value.
+    """
+
+    weights: NDArray[np.float64]
+    biases: NDArray[np.float64]
+
+
+def thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
+    """Shrink an image, and take its exposure and contrast away.
+
+    ``image``: uint8, shape (height, width). ``side``: Of the thumbnail, in pixels. The result:
+    float64, shape (side * side,), of mean 0 and variance 1; all 0 where the image is flat.
+    """
+    small = resize(image, (side, side)).ravel().astype(np.float64)
+    # NumPy's own mean and deviation take several times as long as sums of so few pixels.
+    centred = small - np.add.reduce(small) / small.size
+    spread = math.sqrt(np.vdot(centred, centred) / small.size)
+    normal: NDArray[np.float64] = centred / spread if spread else centred
+    return normal
 
 
 class Limit(_Frozen):
@@ -145,11 +228,7 @@ class Quality:
 def assess(image: NDArray[np.uint8], rows: int, columns: int, limits: QualityLimits) -> Quality:
     """Measure an image that was fitted to its model, and hold it against the limits.
 
-    Args:
-        image: uint8, shape (height, width, 1): what the model sees, at least 8 by 8.
-        rows: Of the radiograph itself, as its file says.
-        columns: As ``rows``.
-        limits: Of the model.
+    ``image``: uint8, shape (height, width, 1): what the model sees, at least 8 by 8.
     """
     return judge(measure_pixels(image[..., 0], limits.position), rows, columns, limits)
 
@@ -159,11 +238,7 @@ def judge(
 ) -> Quality:
     """Hold what was measured, here or by the graph, against the limits.
 
-    Args:
-        measures: In the order of ``MEASURES``.
-        rows: Of the radiograph itself, as its file says.
-        columns: As ``rows``.
-        limits: Of the model.
+    ``measures``: In the order of ``MEASURES``.
     """
     values = _named(measures, rows, columns)
     return Quality(checks=tuple(checked(limit, values[limit.check]) for limit in limits.limits))
@@ -174,11 +249,7 @@ def measure(
 ) -> dict[CheckName, float]:
     """Measure all that can be checked without knowing the lungs; position only with templates.
 
-    Args:
-        image: uint8, shape (height, width), at least 8 by 8.
-        rows: Of the radiograph itself, as its file says.
-        columns: As ``rows``.
-        position: Of the model.
+    ``image``: uint8, shape (height, width), at least 8 by 8.
     """
     values = _named(measure_pixels(image, position), rows, columns)
     known = position.faults if position else frozenset()
@@ -190,22 +261,17 @@ def measure_pixels(
 ) -> NDArray[np.float64]:
     """Measure what shows in the pixels.
 
-    Markers, tubes and the frame lie in the outer eighth of each side, which all but collimation
-    and position leave out. ``exposure`` is the mean gray and ``contrast`` the standard deviation,
-    as shares of the full range. ``sharpness`` is how much of a change over four pixels happens
-    within one of them: a quarter for a ramp, one for white noise. ``noise`` is the standard
-    deviation of the noise as a share of the contrast. ``clipping`` is the share of black and white
-    pixels, ``collimation`` that of black frame; ``inversion``, ``rotation`` and ``framing`` are the
+    Markers, tubes and the frame lie in the outer eighth of each side, which all but collimation and
+    position leave out. ``exposure`` is the mean gray and ``contrast`` the standard deviation, as
+    shares of the full range. ``sharpness`` is how much of a change over four pixels happens within
+    one of them: a quarter for a ramp, one for white noise. ``noise`` is the standard deviation of
+    the noise as a share of the contrast. ``clipping`` is the share of black and white pixels,
+    ``collimation`` that of black frame; ``inversion``, ``rotation`` and ``framing`` are the
     probabilities of these faults.
 
-    Args:
-        image: uint8, shape (height, width), at least 8 by 8.
-        position: Of the model; without templates the faults are 0.
-
-    Returns:
-        float64, shape (measures,), each at least 0, in the order of ``MEASURES``.
-
-    Source: Immerkaer 1996, Fast Noise Variance Estimation.
+    ``image``: uint8, shape (height, width), at least 8 by 8. The result: float64, shape
+    (measures,), each at least 0, in the order of ``MEASURES``. Source: Immerkaer 1996, Fast Noise
+    Variance Estimation.
     """
     height, width = image.shape
     y, x = height // _MARGIN, width // _MARGIN

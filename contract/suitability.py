@@ -10,14 +10,6 @@ def check_suitable(facts: DicomFacts | None, manifest: ModelManifest) -> None:
 
     A file that is no DICOM says nothing, and an empty body part or view is common: all pass. Of
     what the file says, only a modality that DICOM defines is quoted.
-
-    Args:
-        facts: Of the image; None where it is no DICOM.
-        manifest: Of the model.
-
-    Raises:
-        UnsuitableImage: The modality or the body part is another, the view is lateral, or the
-            pixels are not meant to be looked at.
     """
     if facts is None:
         return

@@ -16,7 +16,9 @@ _TYPE_CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _WIDTH, _LENGTH, _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES_PER_PIXEL, _ROWS_PER_STRIP, _PLANAR = 274, 277, 278, 284
 _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT = 322, 323, 339
-_UNCOMPRESSED, _WHITE_IS_ZERO, _SEPARATE_PLANES, _SIGNED, _FLOAT = 1, 0, 2, 2, 3
+_UNCOMPRESSED, _WHITE_IS_ZERO, _SEPARATE_PLANES, _LAB = 1, 0, 2, 8
+# Unsigned, or left undefined.
+_PLAIN_SAMPLES = frozenset({1, 4})
 # None, CCITT, LZW, JPEG, deflate and PackBits.
 _DECODED = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946})
 _NAMES = {
@@ -52,64 +54,41 @@ class TiffPage:
     sample_format: int
     compression: int
     block: tuple[int, int]
-    is_white_zero: bool
+    photometric: int
     is_turned: bool
     is_planar: bool
 
     @property
-    def is_deep_colour(self) -> bool:
-        """Whether it has more than 8 bits, and more than gray."""
-        return self.samples > 1 and self.bits > 8
+    def is_white_zero(self) -> bool:
+        """Whether the smallest sample is white."""
+        return self.photometric == _WHITE_IS_ZERO
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether the samples are gray of up to 16 bits, or colour of 8, and unsigned."""
+        deepest = 16 if self.samples == 1 else 8
+        is_plain = self.sample_format in _PLAIN_SAMPLES and self.photometric != _LAB
+        return is_plain and self.bits <= deepest
 
     @property
     def bytes_per_pixel(self) -> float:
         """How many bytes Pillow holds at once for each pixel."""
-        decoded = self._decoded_bytes
         gray = 2 if self.bits > 8 else 1
-        # The high and the low bytes of deep colour are two images, but for gray with alpha.
-        first = decoded if self.is_deep_colour and self.samples > 2 else 0
-        turned = decoded if self.is_turned else 0
-        while_loading = decoded + max(
-            turned, self._unpacked_bytes / max(1, self.rows * self.columns)
+        decoded = 4 if self.samples > 1 else gray
+        # libtiff unpacks a strip or tile at once, which may be all of the image.
+        unpacked = self.block[0] * self.block[1] * self.samples * self.bits / 8
+        share = unpacked / max(1, self.rows * self.columns)
+        while_loading = max(
+            decoded if self.is_turned else 0, 0 if self.compression == _UNCOMPRESSED else share
         )
-        return first + max(while_loading, decoded + gray)
-
-    @property
-    def is_signed_8_bit(self) -> bool:
-        """Whether the samples are signed bytes, which Pillow takes for unsigned ones."""
-        return self.sample_format == _SIGNED and self.bits <= 8
-
-    @property
-    def _decoded_bytes(self) -> int:
-        if self.samples > 1 or self.bits > 16 or self.sample_format in {_SIGNED, _FLOAT}:
-            return 4 if self.samples > 1 or self.bits > 8 else 1
-        return 2 if self.bits > 8 else 1
-
-    @property
-    def _unpacked_bytes(self) -> int:
-        """One strip or tile, which libtiff unpacks at once, and which may be all of the image."""
-        if self.compression == _UNCOMPRESSED:
-            return 0
-        return self.block[0] * self.block[1] * self.samples * self.bits // 8
+        return decoded + max(while_loading, gray)
 
 
 def read_page(data: bytes, frame: int, max_pixels: int) -> TiffPage:
     """Read the directory of one page, and check what it claims.
 
-    Args:
-        data: The whole file.
-        frame: The page, from 1.
-        max_pixels: The budget, which a single tile must not exceed either.
-
-    Raises:
-        CorruptImage: A directory lies beyond the end, or the page has no pixels.
-        FrameOutOfRange: There is no such page.
-        TooManyPixels: The page or a tile of it claims more pixels than the budget allows.
-        TooExpensive: The directories hold more than any writer puts there.
-        UnsupportedFormat: A compression that is not decoded, or 16-bit samples in separate planes,
-            which Pillow reads wrongly, or signed bytes in colour.
-
-    Source: TIFF 6.0, section 2; BigTIFF counts and links with 8 bytes instead.
+    ``frame``: The page, from 1. Source: TIFF 6.0, section 2; BigTIFF counts and links with 8 bytes
+    instead.
     """
     pages = list(_pages(data))
     check_frame_number(frame, len(pages))
@@ -129,12 +108,11 @@ def read_page(data: bytes, frame: int, max_pixels: int) -> TiffPage:
         raise UnsupportedFormat(
             f"A TIFF compressed with {name} is not decoded here. Send it uncompressed, or with LZW."
         )
-    if page.is_planar and page.bits > 8:
+    if not page.is_decoded:
         raise UnsupportedFormat(
-            "A TIFF with more than 8 bits in separate colour planes is not decoded here."
+            f"A TIFF of {page.samples} samples of {page.bits} bits of this kind is not decoded "
+            "here. Send it in gray of 8 or 16 unsigned bits, or in colour of 8."
         )
-    if page.is_signed_8_bit and (page.samples > 1 or page.bits < 8):
-        raise UnsupportedFormat("A TIFF in colour with signed samples is not decoded here.")
     return page
 
 
@@ -202,7 +180,7 @@ def _page(tags: Tags, pages: int) -> TiffPage:
         sample_format=first(_SAMPLE_FORMAT, 1),
         compression=first(_COMPRESSION, _UNCOMPRESSED),
         block=(first(_TILE_LENGTH, strip[1]), first(_TILE_WIDTH, strip[0])),
-        is_white_zero=first(_PHOTOMETRIC, 1) == _WHITE_IS_ZERO,
+        photometric=first(_PHOTOMETRIC, 1),
         is_turned=first(_ORIENTATION, 1) != 1,
         is_planar=first(_PLANAR, 1) == _SEPARATE_PLANES,
     )

@@ -18,8 +18,7 @@ from contract.manifest import (
     read_verified_model,
     sha256_digest,
 )
-from contract.position import Templates
-from contract.quality import measure_pixels
+from contract.quality import Templates, measure_pixels
 from export.convert import convert, measure_parity, promised_signature
 from export.errors import ExportError, ParityError
 from export.ood_graph import TOLERANCE as SCORE_TOLERANCE

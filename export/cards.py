@@ -5,9 +5,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from contract.manifest import ModelManifest
+from contract.manifest import ModelManifest, SegmenterManifest
 from contract.quality import MEASURES
-from contract.segmenter import SegmenterManifest
 from export.quality_graph import OUTPUT
 from training.report import tables
 

@@ -17,7 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from contract.manifest import OOD_SCORE, Parity, Signature, classifier_signature
-from contract.position import Templates
+from contract.quality import Templates
 from export.errors import ConversionError, ParityError
 from export.graph import check_graph, with_named_batch_axis
 from export.ood_graph import fold_ood

@@ -9,8 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from contract.manifest import TensorSpec
-from contract.position import Templates
-from contract.quality import MEASURES
+from contract.quality import MEASURES, Templates
 from export.graph import add_fragment, image_size
 
 QUALITY = "quality"

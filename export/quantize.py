@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from contract.decision import Familiarity, decide
+from contract.decision import OodResult, decide
 from contract.findings import Label
 from contract.golden import read_golden
 from contract.manifest import (
@@ -224,15 +224,15 @@ def _verdicts(
 ) -> list[tuple[Label | None, bool]]:
     gate, found = manifest.out_of_distribution, []
     for number, row in enumerate(outputs["probabilities"].tolist()):
-        familiarity = (
-            Familiarity(score=float(outputs[OOD_SCORE][number]), limit=gate.limit) if gate else None
+        out_of_distribution = (
+            OodResult(score=float(outputs[OOD_SCORE][number]), limit=gate.limit) if gate else None
         )
         decision = decide(
             manifest.labels,
             row,
             manifest.operating_points,
             quality=validation.qualities[number],
-            familiarity=familiarity,
+            out_of_distribution=out_of_distribution,
         )
         found.append((decision.label, "out_of_distribution" in decision.reasons))
     return found

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from contract.manifest import sha256_digest
-from contract.segmenter import LUNG_MASK, SegmenterManifest, segmenter_signature
+from contract.manifest import LUNG_MASK, SegmenterManifest, segmenter_signature, sha256_digest
 from export.convert import convert, measure_parity
 from export.errors import ExportError
 from export.session import open_session

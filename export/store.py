@@ -18,8 +18,8 @@ from contract.manifest import (
     MANIFEST_FILE,
     MODEL_FILE,
     ModelManifest,
+    SegmenterManifest,
 )
-from contract.segmenter import SegmenterManifest
 from export.cards import model_card, segmenter_card
 from export.errors import BundleExists
 from export.session import run_in_batches

@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from contract.decision import Decision, Familiarity, decide
+from contract.decision import Decision, OodResult, decide
 from contract.findings import Label
 from contract.manifest import OOD_SCORE, ModelManifest, read_manifest, read_verified_model
 from contract.preprocessing import PreprocessingSpec, preprocess
@@ -92,11 +92,15 @@ def _answer(file: Path, manifest: ModelManifest, session: onnxruntime.InferenceS
     outputs = run_in_batches(session, image[np.newaxis])
     gate = manifest.out_of_distribution
     row = outputs["probabilities"][0].tolist()
-    familiarity = (
-        Familiarity(score=float(outputs[OOD_SCORE][0]), limit=gate.limit) if gate else None
+    out_of_distribution = (
+        OodResult(score=float(outputs[OOD_SCORE][0]), limit=gate.limit) if gate else None
     )
     decision = decide(
-        manifest.labels, row, manifest.operating_points, quality=quality, familiarity=familiarity
+        manifest.labels,
+        row,
+        manifest.operating_points,
+        quality=quality,
+        out_of_distribution=out_of_distribution,
     )
     labelled = dict(zip(manifest.labels, row, strict=True))
     return Answer(file=file.name, probabilities=labelled, decision=decision)

@@ -2,7 +2,7 @@
 
 import orjson
 
-from contract.decision import Familiarity
+from contract.decision import OodResult
 from contract.findings import Code
 from contract.quality import Quality
 from service.heatmap import MEDIA_TYPE, Heatmap
@@ -76,8 +76,8 @@ def _result(result: ImageResult) -> dict[str, object]:
     }
     if result.quality is not None:
         body["quality"] = _quality(result.quality)
-    if result.familiarity is not None:
-        body["out_of_distribution"] = _familiarity(result.familiarity)
+    if result.out_of_distribution is not None:
+        body["out_of_distribution"] = _ood_result(result.out_of_distribution)
     if result.heatmap is not None:
         body["heatmap"] = _heatmap(result.heatmap)
     if result.lungs is not None:
@@ -111,11 +111,11 @@ def _quality(quality: Quality) -> dict[str, object]:
     }
 
 
-def _familiarity(familiarity: Familiarity) -> dict[str, object]:
+def _ood_result(out_of_distribution: OodResult) -> dict[str, object]:
     return {
-        "score": familiarity.score,
-        "limit": familiarity.limit,
-        "accepted": familiarity.accepted,
+        "score": out_of_distribution.score,
+        "limit": out_of_distribution.limit,
+        "accepted": out_of_distribution.accepted,
     }
 
 

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.cost import DecodeCost, estimate_cost
-from contract.decision import Decision, Familiarity, decide
+from contract.decision import Decision, OodResult, decide
 from contract.errors import ImageError
 from contract.lungs import lung_mask, share_inside
 from contract.manifest import ModelManifest
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.quality import Quality, assess, judge
 from contract.radiograph import decode
+from contract.suitability import check_suitable
 from service.decoders import DecodedImage
 from service.errors import DeviceLost, ServiceError, UnknownModel
 from service.heatmap import Heatmap, draw_heatmap
@@ -24,7 +25,6 @@ from service.lungs import LungMap, draw_lungs, look_for_lungs
 from service.prediction import ImageFailure, ImageResult, PredictionOptions, StageTimes, Upload
 from service.repository import ModelRepository
 from service.session import InferenceSession, ModelOutput, ServedModel
-from service.suitability import check_suitable
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +180,13 @@ class ImageTask:
             quality,
             drawn=self.options.heatmap,
         )
-        familiarity = _familiarity(manifest, output)
+        out_of_distribution = _ood_result(manifest, output)
         decision = decide(
             manifest.labels,
             output.probabilities[0].tolist(),
             manifest.operating_points,
             quality=quality,
-            familiarity=familiarity,
+            out_of_distribution=out_of_distribution,
             evidenced=manifest.answers,
         )
         drawn = self.options.heatmap
@@ -202,7 +202,7 @@ class ImageTask:
             probabilities=output.probabilities[0],
             decision=decision,
             quality=quality,
-            familiarity=familiarity,
+            out_of_distribution=out_of_distribution,
             heatmap=heatmap,
             lungs=picture,
         )
@@ -228,11 +228,11 @@ def _quality(manifest: ModelManifest, output: ModelOutput, decoded: DecodedImage
     return assess(decoded.fit(manifest.preprocessing), rows, columns, manifest.quality)
 
 
-def _familiarity(manifest: ModelManifest, output: ModelOutput) -> Familiarity | None:
+def _ood_result(manifest: ModelManifest, output: ModelOutput) -> OodResult | None:
     limits = manifest.out_of_distribution
     if limits is None or output.ood_scores is None:
         return None
-    return Familiarity(score=float(output.ood_scores[0]), limit=limits.limit)
+    return OodResult(score=float(output.ood_scores[0]), limit=limits.limit)
 
 
 def _heatmap(

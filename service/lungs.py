@@ -11,12 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.lung_field import LungFieldLimits, is_doubtful, with_lung_field
-from contract.lungs import lung_mask
-from contract.manifest import ModelManifest
+from contract.lungs import LungFieldLimits, is_doubtful, lung_mask, with_lung_field
+from contract.manifest import (
+    LUNG_MASK,
+    ModelManifest,
+    SegmenterManifest,
+    is_segmenter,
+    read_segmenter,
+)
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import Quality
-from contract.segmenter import LUNG_MASK, SegmenterManifest, is_segmenter, read_segmenter
 from service.heatmap import as_png, heatmap_size
 from service.session import OnnxGraph, SessionOptions
 

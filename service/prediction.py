@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.decision import Decision, Familiarity
+from contract.decision import Decision, OodResult
 from contract.quality import Quality
 from service.heatmap import Heatmap
 from service.lungs import LungPicture
@@ -73,8 +73,9 @@ class StageTimes:
 class ImageResult:
     """What the model says of one file. ``probabilities`` is float32 (classes,), 0 to 1.
 
-    ``quality`` and ``familiarity`` are None where the model has no limits for them, ``heatmap`` and
-    ``lungs`` where nobody asked for them; ``lungs`` also where there is no segmenter.
+    ``quality`` and ``out_of_distribution`` are None where the model has no limits for them,
+    ``heatmap`` and ``lungs`` where nobody asked for them; ``lungs`` also where there is no
+    segmenter.
     """
 
     name: str | None
@@ -84,7 +85,7 @@ class ImageResult:
     probabilities: NDArray[np.float32]
     decision: Decision
     quality: Quality | None
-    familiarity: Familiarity | None
+    out_of_distribution: OodResult | None
     heatmap: Heatmap | None
     lungs: LungPicture | None = None
 

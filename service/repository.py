@@ -12,8 +12,13 @@ import numpy as np
 
 from contract.errors import InvalidManifest
 from contract.golden import Golden, read_golden
-from contract.manifest import ModelManifest, Precision, read_manifest, read_verified_model
-from contract.segmenter import is_segmenter
+from contract.manifest import (
+    ModelManifest,
+    Precision,
+    is_segmenter,
+    read_manifest,
+    read_verified_model,
+)
 from service.batcher import SIZES
 from service.errors import NoModel, UnknownModel
 from service.lungs import LungSegmenter

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import SignatureMismatch
-from contract.manifest import OOD_SCORE, ModelManifest, Precision, TensorSpec
-from contract.segmenter import SegmenterManifest
+from contract.manifest import OOD_SCORE, ModelManifest, Precision, SegmenterManifest, TensorSpec
 from service.errors import DeviceLost, InferenceFailed, ProviderUnavailable
 from service.settings import Provider
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from contract.findings import Label
-from contract.lung_field import LungFieldLimits
+from contract.lungs import LungFieldLimits
 from contract.manifest import (
+    LUNG_MASK,
     MANIFEST_FILE,
     MODEL_FILE,
     PRECISION_FILES,
@@ -28,15 +29,16 @@ from contract.manifest import (
     Parity,
     Provenance,
     ReducedPrecision,
+    SegmenterManifest,
     Signature,
     Variant,
     classifier_signature,
     read_manifest,
+    segmenter_signature,
     sha256_digest,
 )
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
-from contract.segmenter import LUNG_MASK, SegmenterManifest, segmenter_signature
 
 SIZE = 32
 MAP_SIZE = 4

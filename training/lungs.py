@@ -19,13 +19,11 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from contract.errors import ImageError
-from contract.lung_field import LungFieldLimits
-from contract.lungs import lung_field, lung_mask
-from contract.manifest import Metric, Provenance
+from contract.lungs import LungFieldLimits, lung_field, lung_mask
+from contract.manifest import LUNG_MASK, Metric, Provenance
 from contract.pixels import resize, to_uint8
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
-from contract.segmenter import LUNG_MASK
 from training.batches import ImageBatches, MaskedImages, TrainingBatches
 from training.config import SCALES, Recipe, SegmenterRecipe
 from training.datasets import Dataset, data_digest, read_dataset

@@ -15,8 +15,16 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from contract.position import Fault, Template, Templates, thumbnail
-from contract.quality import CheckName, Limit, QualityLimits, measure
+from contract.quality import (
+    CheckName,
+    Fault,
+    Limit,
+    QualityLimits,
+    Template,
+    Templates,
+    measure,
+    thumbnail,
+)
 from contract.radiograph import Radiograph, decode
 from training.errors import CalibrationError
 from training.source import Source

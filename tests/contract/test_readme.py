@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text()
 ANSWER: dict[str, Any] = json.loads(re.findall(r"```json\n(.*?)```", README, re.DOTALL)[0])
 
 
-def _holds(found: Any, shown: Any) -> bool:  # noqa: ANN401 - JSON
+def _holds(found: Any, shown: Any) -> bool:
     """Whether an answer has all that is shown of it; of a list the first items."""
     if isinstance(shown, dict):
         return all(key in found and _holds(found[key], shown[key]) for key in shown)

@@ -9,9 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from contract.lung_field import LungFieldLimits
-from contract.position import Template, Templates
-from contract.quality import ADVICE, Limit, QualityLimits
+from contract.lungs import LungFieldLimits
+from contract.quality import ADVICE, Limit, QualityLimits, Template, Templates
 from service.schemas import ImageAnswer, ImageRejection, PredictionBody
 from service.settings import Settings
 from tests.bundles import write_bundle, write_segmenter_bundle

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contract.position import Template, Templates
-from contract.quality import ADVICE, Limit, QualityLimits
+from contract.quality import ADVICE, Limit, QualityLimits, Template, Templates
 from service.schemas import ImageAnswer, PredictionBody
 from service.settings import Settings
 from tests.bundles import SIZE, write_bundle

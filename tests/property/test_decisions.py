@@ -3,7 +3,7 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.decision import Familiarity, decide
+from contract.decision import OodResult, decide
 from contract.findings import Label
 
 LABELS: tuple[Label, ...] = get_args(Label)
@@ -52,9 +52,11 @@ def test_a_probability_meets_an_operating_point_of_its_own_value(shares: list[fl
 def test_what_is_not_familiar_is_never_answered(
     probabilities: list[float], operating_points: list[float], score: float, limit: float
 ) -> None:
-    familiarity = Familiarity(score=score, limit=limit)
+    out_of_distribution = OodResult(score=score, limit=limit)
 
-    decision = decide(LABELS, probabilities, operating_points, familiarity=familiarity)
+    decision = decide(
+        LABELS, probabilities, operating_points, out_of_distribution=out_of_distribution
+    )
 
     assert ("out_of_distribution" in decision.reasons) == (not score <= limit)
     assert decision.label is None or score <= limit

@@ -8,8 +8,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from contract.position import Template, Templates, thumbnail
-from contract.quality import ADVICE, CheckName, Limit, QualityLimits, Side, assess, measure
+from contract.quality import (
+    ADVICE,
+    CheckName,
+    Limit,
+    QualityLimits,
+    Side,
+    Template,
+    Templates,
+    assess,
+    measure,
+    thumbnail,
+)
 
 IMAGES = arrays.arrays(
     np.uint8, arrays.array_shapes(min_dims=2, max_dims=2, min_side=8, max_side=40)

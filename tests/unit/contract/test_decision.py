@@ -3,12 +3,12 @@ from typing import cast, get_args
 import numpy as np
 import pytest
 
-from contract.decision import Familiarity, Reason, decide
+from contract.decision import OodResult, Reason, decide
 from contract.findings import Label
 from contract.quality import Check, CheckName, Quality
 
 LABELS: tuple[Label, ...] = ("normal", "pneumonia")
-UNFAMILIAR = Familiarity(score=4.3, limit=4.2)
+UNFAMILIAR = OodResult(score=4.3, limit=4.2)
 
 
 def quality(**passed: bool) -> Quality:
@@ -73,7 +73,7 @@ def test_a_clear_finding_on_a_good_and_familiar_image_is_the_answer() -> None:
         [0.1, 0.9],
         [0.6, 0.8],
         quality=quality(noise=True, contrast=True),
-        familiarity=Familiarity(score=4.2, limit=4.2),
+        out_of_distribution=OodResult(score=4.2, limit=4.2),
     )
 
     assert (decision.label, decision.reasons) == ("pneumonia", ())
@@ -91,16 +91,16 @@ def test_a_clear_finding_on_a_poor_image_is_referred_with_each_failed_check() ->
 
 @pytest.mark.parametrize("score", [4.3, float("inf"), float("nan")])
 def test_a_clear_finding_on_an_unfamiliar_image_is_referred(score: float) -> None:
-    unfamiliar = Familiarity(score=score, limit=4.2)
+    unfamiliar = OodResult(score=score, limit=4.2)
 
-    decision = decide(LABELS, [0.1, 0.9], [0.6, 0.8], familiarity=unfamiliar)
+    decision = decide(LABELS, [0.1, 0.9], [0.6, 0.8], out_of_distribution=unfamiliar)
 
     assert (decision.label, decision.reasons) == (None, ("out_of_distribution",))
 
 
 def test_every_reason_is_told() -> None:
     decision = decide(
-        LABELS, [0.1, 0.1], [0.6, 0.8], quality=quality(noise=False), familiarity=UNFAMILIAR
+        LABELS, [0.1, 0.1], [0.6, 0.8], quality=quality(noise=False), out_of_distribution=UNFAMILIAR
     )
 
     assert decision.reasons == ("quality.noise", "out_of_distribution", "uncertain")

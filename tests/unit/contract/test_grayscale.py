@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from contract.errors import PixelDataMismatch
+from contract.errors import PixelDataMismatch, UnsupportedFormat
 from contract.radiograph import decode
 from tests.odd_files import as_lut_item
 from tests.synthetic import as_dicom
@@ -44,11 +44,11 @@ def test_a_constant_image_without_a_window_is_black() -> None:
 
 
 def test_a_falling_rescale_turns_the_range_around() -> None:
-    assert grays([0, 50, 100], "int32", RescaleSlope=-1, RescaleIntercept=0) == [65535, 32768, 0]
+    assert grays([0, 50, 100], "int16", RescaleSlope=-1, RescaleIntercept=0) == [65535, 32768, 0]
 
 
 @pytest.mark.parametrize("width", [4, WIDE])
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
 def test_every_integer_type_gives_the_same_picture(dtype: str, width: int) -> None:
     ramp = np.resize(np.arange(101), (width, width)).astype(dtype)
 
@@ -58,17 +58,10 @@ def test_every_integer_type_gives_the_same_picture(dtype: str, width: int) -> No
     assert np.abs(pixels - ramp.astype(np.float64) / 100 * white).max() <= 0.5
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_floating_point_pixel_data_is_windowed(dtype: str) -> None:
-    window = {"WindowCenter": 0, "WindowWidth": 2, "VOILUTFunction": "LINEAR_EXACT"}
-
-    assert grays([-1.5, -1, 0, 1], dtype, **window) == [0, 0, 32768, 65535]
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_floating_point_pixel_data_that_is_no_number_is_a_mismatch(value: float) -> None:
-    with pytest.raises(PixelDataMismatch, match="no numbers"):
-        grays([0.0, value], "float32")
+@pytest.mark.parametrize("dtype", ["uint32", "int32", "float32", "float64"])
+def test_pixels_deeper_than_16_bits_are_unsupported(dtype: str) -> None:
+    with pytest.raises(UnsupportedFormat, match="not decoded here"):
+        grays([0, 1], dtype)
 
 
 # (x - (c - 0.5)) / (w - 1) + 0.5 with c=100, w=201 is x / 200 + 0.0025.
@@ -189,9 +182,8 @@ def test_a_range_of_values_may_be_padding(ends: tuple[int, int]) -> None:
     assert grays([99, 100, 150, 200, 201], "uint16", **padding) == [0, 0, 0, 0, 65535]
 
 
-@pytest.mark.parametrize("dtype", ["int16", "int32"])
-def test_padding_may_be_negative(dtype: str) -> None:
-    assert grays([-2000, 0, 100], dtype, PixelPaddingValue=-2000) == [0, 0, 65535]
+def test_padding_may_be_negative() -> None:
+    assert grays([-2000, 0, 100], "int16", PixelPaddingValue=-2000) == [0, 0, 65535]
 
 
 def test_negative_padding_may_be_written_as_its_unsigned_bits() -> None:
@@ -202,13 +194,7 @@ def test_negative_padding_may_be_written_as_its_unsigned_bits() -> None:
     assert decode(unsigned).pixels.tolist() == [[0, 0, 65535]]
 
 
-def test_floating_point_padding_is_black() -> None:
-    padding = {"FloatPixelPaddingValue": -1.0, "FloatPixelPaddingRangeLimit": -2.0}
-
-    assert grays([-1.5, 3.0, 4.0], "float32", **padding) == [0, 0, 65535]
-
-
-@pytest.mark.parametrize("dtype", ["uint16", "int32"])
+@pytest.mark.parametrize("dtype", ["uint16", "int16"])
 def test_an_image_of_padding_alone_is_black(dtype: str) -> None:
     assert grays([7, 7, 7], dtype, PixelPaddingValue=7) == [0, 0, 0]
 
@@ -320,7 +306,7 @@ def test_a_number_that_is_not_finite_is_a_mismatch(keyword: str) -> None:
 
 def test_values_too_large_to_be_shown_are_a_mismatch() -> None:
     with pytest.raises(PixelDataMismatch, match="too large"):
-        grays([-1e308, 1e308], "float64", RescaleSlope=10, RescaleIntercept=0)
+        grays([0, 60_000], "uint16", RescaleSlope=1e306, RescaleIntercept=0)
 
 
 @pytest.mark.parametrize("gray", [0, 65535])

@@ -3,7 +3,7 @@ import pytest
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from contract.errors import PixelDataMismatch, UnsupportedFormat
-from contract.lookup_tables import expand_segments, read_lookup_table
+from contract.lookup_tables import read_lookup_table
 from contract.radiograph import decode
 from tests.odd_files import as_lut_item, as_palette
 from tests.synthetic import as_dicom
@@ -113,37 +113,11 @@ def test_an_image_without_its_palette_is_a_mismatch() -> None:
         decode(as_dicom(INDEX, PhotometricInterpretation="PALETTE COLOR"))
 
 
-@pytest.mark.parametrize("bits", [8, 16])
-def test_a_segmented_palette_is_expanded(bits: int) -> None:
-    white = 2**bits - 1
-    segments = [0, 1, 0, 1, 2, white]  # one entry of 0, then a line of two entries to white
-    palette = as_palette([(0, 0, 0)] * 3, bits)
+def test_a_segmented_palette_is_unsupported() -> None:
+    palette = as_palette(COLOURS, 16)
     for colour in ("Red", "Green", "Blue"):
-        del palette[f"{colour}PaletteColorLookupTableData"]
-        data = np.array(segments, dtype=f"<u{bits // 8}").tobytes()
+        data = palette.pop(f"{colour}PaletteColorLookupTableData")
         palette[f"Segmented{colour}PaletteColorLookupTableData"] = data
 
-    pixels = decode(as_dicom(INDEX, **palette)).pixels
-
-    assert pixels.tolist() == [[0, (white + 1) // 2, white]]
-
-
-def test_segments_are_expanded_as_the_standard_describes() -> None:
-    discrete, line = [0, 3, 10, 20, 30], [1, 4, 50]
-
-    assert expand_segments(discrete + line, 7) == [10, 20, 30, 35, 40, 45, 50]
-
-
-def test_segments_expand_no_further_than_the_descriptor_says() -> None:
-    assert expand_segments([0, 1, 5, 1, 65535, 9], 3) == [5, 5, 5]
-
-
-def test_segments_that_end_too_early_are_a_mismatch() -> None:
-    with pytest.raises(PixelDataMismatch, match="too short"):
-        expand_segments([0, 2, 1, 2], 3)
-
-
-@pytest.mark.parametrize("segments", [[1, 2, 3], [2, 1, 0, 0], [0, 1, 7, 9, 1, 1]])
-def test_a_segment_that_refers_elsewhere_is_unsupported(segments: list[int]) -> None:
-    with pytest.raises(UnsupportedFormat, match="segment"):
-        expand_segments(segments, 5)
+    with pytest.raises(UnsupportedFormat, match="segmented"):
+        decode(as_dicom(INDEX, **palette))

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from contract.lung_field import LungFieldLimits, is_doubtful, with_lung_field
-from contract.lungs import Mask
+from contract.lungs import LungFieldLimits, Mask, is_doubtful, with_lung_field
 from contract.quality import ADVICE, Check, Quality
 
 LIMITS = LungFieldLimits(doubt=0.1, lower=0.5)

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from contract.position import Template, Templates, thumbnail
+from contract.quality import Template, Templates, thumbnail
 
 # Bright below speaks for a chest upside down, bright to the right for one on its side.
 UPSIDE_DOWN = Template(fault="rotation", bias=-2, weights=(-2, -2, 2, 2))

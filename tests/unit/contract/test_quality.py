@@ -5,7 +5,6 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from contract.position import Template, Templates
 from contract.quality import (
     ADVICE,
     CheckName,
@@ -13,6 +12,8 @@ from contract.quality import (
     Quality,
     QualityLimits,
     Side,
+    Template,
+    Templates,
     assess,
     measure,
 )

@@ -3,12 +3,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from contract.position import Template, Templates
 from contract.quality import (
     MEASURES,
     CheckName,
     Limit,
     QualityLimits,
+    Template,
+    Templates,
     assess,
     judge,
     measure,

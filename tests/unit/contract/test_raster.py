@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from contract.pixels import resize
 from contract.radiograph import decode
-from tests.odd_files import ByteOrder, as_deep_png, as_raw_tiff, png_chunk
+from tests.odd_files import ByteOrder, as_raw_tiff
 from tests.synthetic import Pixels, as_jpeg, as_png, as_tiff, synthetic_radiograph
 
 CHEST = synthetic_radiograph(60, 80)
@@ -192,68 +192,11 @@ def test_the_transparent_gray_of_a_16_bit_png_is_black() -> None:
     assert decode(saved(image, "PNG", transparency=50000)).pixels.tolist() == [[40000, 0]]
 
 
-def test_the_transparent_colour_of_a_16_bit_png_is_black() -> None:
-    deep = np.array([[[60000] * 3, [50000] * 3]], dtype=np.uint16)
-    png = as_deep_png(deep)
-    key = png_chunk(b"tRNS", b"\xea\x60" * 3)
-
-    assert decode(png[:33] + key + png[33:]).pixels.tolist() == [[0, 50000]]
-
-
-@pytest.mark.parametrize("channels", [3, 4])
-def test_16_bit_colour_png_keeps_its_depth(channels: int) -> None:
-    deep = RANDOM.integers(0, 65536, (9, 11, channels)).astype(np.uint16)
-    alpha = deep[..., 3] / 65535 if channels == 4 else 1
-
-    pixels = decode(as_deep_png(deep)).pixels
-
-    assert pixels.dtype == np.uint16
-    assert np.abs(pixels - bt_601(deep) * alpha).max() < 2
-
-
-def test_12_bit_colour_in_16_bits_is_scaled_not_darkened() -> None:
-    deep = np.repeat(DEEP[..., np.newaxis], 3, axis=-1)
-
-    pixels = decode(as_deep_png(deep)).pixels
-
-    assert np.array_equal(pixels, np.rint(DEEP * (65535 / 4095)))
-
-
-def test_16_bit_gray_with_alpha_keeps_its_depth() -> None:
-    deep = RANDOM.integers(0, 65536, (9, 11, 2)).astype(np.uint16)
-
-    pixels = decode(as_deep_png(deep)).pixels
-
-    assert np.abs(pixels - deep[..., 0] * (deep[..., 1] / 65535)).max() < 1
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_16_bit_colour_tiff_keeps_its_depth(order: ByteOrder) -> None:
-    deep = RANDOM.integers(0, 65536, (9, 11, 3)).astype(np.uint16)
-
-    pixels = decode(as_raw_tiff(deep, order=order)).pixels
-
-    assert np.abs(pixels - bt_601(deep)).max() < 1
-
-
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_tiff_whose_zero_is_white_is_inverted(bits: int) -> None:
     samples = np.array([[0, 2**bits - 1]], dtype=f"u{bits // 8}")
 
     assert decode(as_raw_tiff(samples, tags={262: [0]})).pixels.tolist() == [[2**bits - 1, 0]]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "int16", "int32", "uint32"])
-def test_samples_without_a_nominal_range_are_stretched(dtype: str) -> None:
-    samples = np.array([[100, 150, 200]], dtype=dtype)
-
-    assert decode(as_raw_tiff(samples)).pixels.tolist() == [[0, 32768, 65535]]
-
-
-def test_unsigned_32_bit_samples_are_not_taken_for_signed() -> None:
-    samples = np.array([[0, 1 << 31, (1 << 32) - 1]], dtype=np.uint32)
-
-    assert decode(as_raw_tiff(samples)).pixels.tolist() == [[0, 32768, 65535]]
 
 
 @pytest.mark.parametrize(("extra", "expected"), [(0, 200), (1, 200), (2, 100)])
@@ -268,15 +211,6 @@ def test_compressed_tiff_is_lossless(compression: str) -> None:
     data = saved(Image.fromarray(DEEP), "TIFF", compression=compression)
 
     assert np.array_equal(decode(data).pixels, np.rint(DEEP * (65535 / 4095)))
-
-
-def test_compressed_16_bit_colour_tiff_keeps_its_depth() -> None:
-    deep = RANDOM.integers(0, 65536, (4, 5, 3)).astype(np.uint16)
-    packed = b"".join(b"\x17" + row.tobytes() for row in deep.reshape(-1, 12))
-    tags = {256: [5], 257: [4], 258: [16] * 3, 259: [32773], 262: [2], 277: [3], 278: [4]}
-    data = as_raw_tiff(np.frombuffer(packed, np.uint8)[np.newaxis], tags=tags | {339: [1] * 3})
-
-    assert np.abs(decode(data).pixels - bt_601(deep)).max() < 1
 
 
 def test_each_page_of_a_tiff_is_a_frame() -> None:

@@ -5,14 +5,18 @@ from pathlib import Path
 import pytest
 
 from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
-from contract.manifest import Metric, Parity, Provenance, TensorSpec, sha256_digest
-from contract.preprocessing import PreprocessingSpec
-from contract.segmenter import (
+from contract.manifest import (
+    Metric,
+    Parity,
+    Provenance,
     SegmenterManifest,
+    TensorSpec,
     is_segmenter,
     read_segmenter,
     segmenter_signature,
+    sha256_digest,
 )
+from contract.preprocessing import PreprocessingSpec
 
 MODEL = b"a graph"
 SPEC = PreprocessingSpec(height=32, width=32)

@@ -122,7 +122,7 @@ def test_every_item_of_both_guidelines_is_answered(
     assert all(len(row) == 4 and row[3] for row in rows)
 
 
-def test_without_quality_and_familiarity_limits_it_says_that_it_answers_on_anything(
+def test_without_quality_and_ood_limits_it_says_that_it_answers_on_anything(
     manifest: ModelManifest,
 ) -> None:
     card = model_card(manifest)

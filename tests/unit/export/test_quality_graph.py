@@ -6,8 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.manifest import OOD_SCORE
-from contract.position import Template, Templates
-from contract.quality import MEASURES, measure_pixels
+from contract.quality import MEASURES, Template, Templates, measure_pixels
 from export.graph import tensor_specs
 from export.quality_graph import OUTPUT, QUALITY, TOLERANCES, add_quality
 from export.session import open_session, run_in_batches

@@ -8,10 +8,8 @@ import pytest
 from rich.console import Console
 
 from contract.errors import InvalidManifest
-from contract.lung_field import LungFieldLimits
-from contract.lungs import lung_mask
-from contract.manifest import read_manifest
-from contract.segmenter import LUNG_MASK, is_segmenter, read_segmenter
+from contract.lungs import LungFieldLimits, lung_mask
+from contract.manifest import LUNG_MASK, is_segmenter, read_manifest, read_segmenter
 from export.convert import measure_parity
 from export.errors import BundleExists, ExportError, ParityError
 from export.graph import tensor_specs

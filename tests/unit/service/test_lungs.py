@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract.errors import DigestMismatch
-from contract.lung_field import LungFieldLimits
+from contract.lungs import LungFieldLimits
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.quality import Check, Quality
 from contract.radiograph import decode

@@ -42,7 +42,7 @@ def answer(
         probabilities=np.array([0.25, 0.75], np.float32),
         decision=Decision(present=(False, True), label=label, reasons=reasons),
         quality=None,
-        familiarity=None,
+        out_of_distribution=None,
         heatmap=None,
     )
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from contract.segmenter import LUNG_MASK
+from contract.manifest import LUNG_MASK
 from tests.bundles import PROVENANCE
 from tests.lung_data import SIDE, synthetic_lungs, tiny_segmenter, write_covid_chestxray
 from tests.synthetic import synthetic_radiograph

@@ -10,7 +10,7 @@ _SILENT = logging.CRITICAL + 1
 _FILTER = ("ignore", None, UserWarning, re.compile(_LIBRARIES), 0)
 
 
-def silence_imaging_libraries() -> None:
+def mute_imaging_libraries() -> None:
     """Ignore the warnings of Pillow and pydicom about odd files, and pydicom's log.
 
     Both may quote a DICOM value, and with it a patient; what matters of them is decided here, by
