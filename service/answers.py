@@ -5,7 +5,8 @@ import orjson
 from contract.decision import OodResult
 from contract.findings import Code
 from contract.quality import Quality
-from service.heatmap import MEDIA_TYPE, Heatmap
+from contract.radiograph import Radiograph
+from service.heatmap import MEDIA_TYPE, Heatmap, size_as_sent
 from service.identifiers import uuid7
 from service.lungs import LungPicture
 from service.prediction import ImageFailure, ImageResult, Prediction
@@ -13,12 +14,13 @@ from service.problems import describe
 from service.session import ServedModel
 
 
-def write_answer(prediction: Prediction, request_id: str) -> bytes:
+def write_answer(prediction: Prediction, request_id: str, *, uids: bool = True) -> bytes:
     """Write a prediction as ``schemas.PredictionBody`` describes it.
 
     Args:
         prediction: The results of one request.
         request_id: For the problems of files that could not be read.
+        uids: Whether to name the UIDs of DICOM files.
     """
     times = prediction.times
     body = {
@@ -27,7 +29,9 @@ def write_answer(prediction: Prediction, request_id: str) -> bytes:
         "execution_provider": prediction.model.session.provider,
         "precision": prediction.model.precision,
         "results": [
-            _result(result) if isinstance(result, ImageResult) else _failure(result, request_id)
+            _result(result, uids=uids)
+            if isinstance(result, ImageResult)
+            else _failure(result, request_id)
             for result in prediction.results
         ],
         "timing_ms": {
@@ -52,7 +56,7 @@ def model_reference(model: ServedModel) -> dict[str, object]:
     }
 
 
-def _result(result: ImageResult) -> dict[str, object]:
+def _result(result: ImageResult, *, uids: bool) -> dict[str, object]:
     decision = result.decision
     findings = zip(
         result.model.manifest.findings, result.probabilities, decision.present, strict=True
@@ -61,6 +65,8 @@ def _result(result: ImageResult) -> dict[str, object]:
         "file": result.name,
         "sha256": result.sha256,
         "status": "ok",
+        "model": model_reference(result.model),
+        "image": _image(result.image, uids=uids),
         "decision": decision.label or "refer",
         "reasons": decision.reasons,
         "findings": [
@@ -83,6 +89,27 @@ def _result(result: ImageResult) -> dict[str, object]:
     if result.lungs is not None:
         body["lungs"] = _lungs(result.lungs)
     return body
+
+
+def _image(image: Radiograph, *, uids: bool) -> dict[str, object]:
+    rows, columns = size_as_sent(image)
+    body: dict[str, object] = {
+        "format": image.format,
+        "frame": image.frame,
+        "frames": image.frames,
+        "rows": rows,
+        "columns": columns,
+        "turned": image.turned.words or None,
+    }
+    facts = image.dicom
+    if facts is not None:
+        body["modality"] = facts.modality
+        body["view_position"] = facts.view_position
+        if uids:
+            body["sop_instance_uid"] = facts.sop_instance_uid
+            body["series_instance_uid"] = facts.series_instance_uid
+            body["study_instance_uid"] = facts.study_instance_uid
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _failure(failure: ImageFailure, request_id: str) -> dict[str, object]:

@@ -205,6 +205,9 @@ INVALID_PARAMETER = ProblemType(422, "invalid-parameter", "A parameter has an un
 NOT_FOUND = ProblemType(404, "not-found", "There is nothing at this address")
 METHOD_NOT_ALLOWED = ProblemType(405, "method-not-allowed", "This address has no such method")
 INTERNAL = ProblemType(500, "internal-error", "Something unforeseen went wrong")
+FILE_TOO_COSTLY = ProblemType(
+    413, "file-too-costly", "Decoding the file takes too much time or memory"
+)
 NOT_READY = ProblemType(503, "not-ready", "The models are not loaded")
 
 PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
@@ -223,6 +226,7 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     contract.NoPixelData: ProblemType(422, "no-pixel-data", "The DICOM object holds no image"),
     contract.FrameOutOfRange: ProblemType(422, "frame-out-of-range", "There is no such frame"),
     contract.TooManyPixels: ProblemType(413, "too-many-pixels", "The image has too many pixels"),
+    contract.TooExpensive: FILE_TOO_COSTLY,
     contract.UnsuitableImage: ProblemType(
         422, "unsuitable-image", "The model does not take such an image"
     ),
@@ -255,9 +259,7 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     Unauthenticated: ProblemType(401, "unauthenticated", "A valid API key is needed"),
     Forbidden: ProblemType(403, "forbidden", "The API key does not allow this"),
     UnknownModel: ProblemType(404, "unknown-model", "There is no such model"),
-    FileTooCostly: ProblemType(
-        413, "file-too-costly", "Decoding the file takes too much time or memory"
-    ),
+    FileTooCostly: FILE_TOO_COSTLY,
     ReloadRefused: ProblemType(409, "reload-refused", "The served models stay as they are"),
     ClientDisconnected: ProblemType(499, "client-disconnected", "The client went away"),
     Overloaded: ProblemType(429, "overloaded", "The service has too much work"),

@@ -14,11 +14,11 @@ from contract.errors import ImageError
 from contract.lungs import lung_mask, share_inside
 from contract.manifest import ModelManifest
 from contract.preprocessing import PreprocessingSpec, preprocess
-from contract.quality import Quality, assess, judge
-from contract.radiograph import decode
+from contract.quality import Quality, judge
+from contract.radiograph import Radiograph, decode
 from contract.suitability import check_suitable
 from service.decoders import DecodedImage
-from service.errors import DeviceLost, ServiceError, UnknownModel
+from service.errors import DeviceLost, ServiceError
 from service.heatmap import Heatmap, draw_heatmap
 from service.logs import file_failed
 from service.lungs import LungMap, draw_lungs, look_for_lungs
@@ -52,8 +52,8 @@ class ImageTask:
     ``begin`` answers a plain file for a model on the CPU in one go. Where it gives Costly, the
     decoded file goes to ``fit``; where either gives Fitted, the model's output goes to ``finish``.
     With ``only_fits`` no model runs here, nothing is decided and no digest is taken. Each returns
-    what is wrong with the file, so that no traceback keeps its pixels; UnknownModel and
-    DeviceLost, which are not of this file alone, are raised.
+    what is wrong with the file, so that no traceback keeps its pixels; DeviceLost, which is not of
+    this file alone, is raised.
     """
 
     upload: Upload
@@ -128,10 +128,9 @@ class ImageTask:
         """What is wrong with the file.
 
         Raises:
-            UnknownModel: It is not of this file alone, nor is
-            DeviceLost: the accelerator.
+            DeviceLost: It is not of this file alone.
         """
-        if isinstance(error, UnknownModel | DeviceLost):
+        if isinstance(error, DeviceLost):
             raise error.with_traceback(None)
         if not isinstance(error, ImageError | ServiceError):
             error = file_failed(error)
@@ -171,8 +170,7 @@ class ImageTask:
         model, decoded = self.model, self.decoded
         assert model is not None and decoded is not None, "it was fitted"  # noqa: S101, PT018
         radiograph, manifest = decoded.radiograph, model.manifest
-        rows, columns = radiograph.rows, radiograph.columns
-        quality = _quality(manifest, output, decoded)
+        quality = _quality(manifest, output, radiograph)
         lungs, quality = look_for_lungs(
             self.repository.segmenter,
             manifest,
@@ -190,8 +188,8 @@ class ImageTask:
             evidenced=manifest.answers,
         )
         drawn = self.options.heatmap
-        heatmap = _heatmap(manifest, output, decision, lungs, rows, columns) if drawn else None
-        picture = draw_lungs(lungs, rows, columns) if drawn and lungs is not None else None
+        heatmap = _heatmap(manifest, output, decision, lungs, radiograph) if drawn else None
+        picture = draw_lungs(lungs, radiograph) if drawn and lungs is not None else None
         self.decoded = None
         self._spent(started)
         return ImageResult(
@@ -199,6 +197,7 @@ class ImageTask:
             sha256=self.sha256,
             times=self.times,
             model=model,
+            image=_without_pixels(radiograph),
             probabilities=output.probabilities[0],
             decision=decision,
             quality=quality,
@@ -212,20 +211,20 @@ class ImageTask:
         if self.only_fits:
             return
         images = {spec: decoded.fit(spec) for spec in self.specs()}
-        small = replace(decoded.radiograph, pixels=np.zeros((0, 0), np.uint8))
-        self.decoded = DecodedImage(small, images.__getitem__)
+        self.decoded = DecodedImage(_without_pixels(decoded.radiograph), images.__getitem__)
 
     def _spent(self, started: float) -> None:
         self.times += StageTimes(decode_s=time.perf_counter() - started)
 
 
-def _quality(manifest: ModelManifest, output: ModelOutput, decoded: DecodedImage) -> Quality | None:
-    if manifest.quality is None:
+def _without_pixels(radiograph: Radiograph) -> Radiograph:
+    return replace(radiograph, pixels=np.zeros((0, 0), np.uint8))
+
+
+def _quality(manifest: ModelManifest, output: ModelOutput, image: Radiograph) -> Quality | None:
+    if manifest.quality is None or output.quality is None:
         return None
-    rows, columns = decoded.radiograph.rows, decoded.radiograph.columns
-    if output.quality is not None:
-        return judge(output.quality[0], rows, columns, manifest.quality)
-    return assess(decoded.fit(manifest.preprocessing), rows, columns, manifest.quality)
+    return judge(output.quality[0], image.rows, image.columns, manifest.quality)
 
 
 def _ood_result(manifest: ModelManifest, output: ModelOutput) -> OodResult | None:
@@ -240,8 +239,7 @@ def _heatmap(
     output: ModelOutput,
     decision: Decision,
     lungs: LungMap | None,
-    rows: int,
-    columns: int,
+    image: Radiograph,
 ) -> Heatmap | None:
     """Draw the decided finding, or the most probable one where the image is referred."""
     if output.activation_map is None:
@@ -250,7 +248,7 @@ def _heatmap(
     index = manifest.labels.index(label)
     activation = np.ascontiguousarray(output.activation_map[0, ..., index])
     scale = manifest.findings[index].activation_scale
-    heatmap = draw_heatmap(activation, scale, label, rows, columns)
+    heatmap = draw_heatmap(activation, scale, label, image)
     if lungs is None:
         return heatmap
     mask = lung_mask(lungs, lungs.shape)

@@ -21,6 +21,7 @@ from contract.manifest import (
 )
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import Quality
+from contract.radiograph import Radiograph
 from service.heatmap import as_png, heatmap_size
 from service.session import OnnxGraph, SessionOptions
 
@@ -139,16 +140,10 @@ def look_for_lungs(
     return lungs, quality
 
 
-def draw_lungs(lungs: LungMap, rows: int, columns: int) -> LungPicture:
-    """Draw the lungs over a radiograph, in the size of its heatmap.
-
-    Args:
-        lungs: Where they are.
-        rows: Of the radiograph, in pixels.
-        columns: Of the radiograph, in pixels.
-    """
-    height, width = heatmap_size(rows, columns)
-    mask = lung_mask(lungs, (height, width))
+def draw_lungs(lungs: LungMap, image: Radiograph) -> LungPicture:
+    """Draw the lungs over a radiograph as it was sent, in the size of its heatmap."""
+    height, width = heatmap_size(image)
+    mask = lung_mask(image.turned.undo(lungs), (height, width))
     return LungPicture(as_png(mask.astype(np.uint8) * LUNG), width, height)
 
 

@@ -70,8 +70,7 @@ class Predictor:
     async def predict(self, uploads: Sequence[Upload], options: PredictionOptions) -> Prediction:
         """Read every file and answer it; one that fails does not hold up the others.
 
-        One model answers a whole request: the named one, or the one that suits the first file that
-        can be read.
+        The named model answers every file, else the one that suits the file.
 
         Raises:
             UnknownModel: There is no such model or version.
@@ -80,18 +79,13 @@ class Predictor:
         started = time.perf_counter()
         # A reload meanwhile changes nothing for a request that has begun.
         repository = self.repository
-        model = repository.get(options.model, options.version) if options.model else None
-        waiting = iter(uploads)
-        results: list[ImageResult | ImageFailure] = []
-        while model is None and (upload := next(waiting, None)) is not None:
-            result = await self._one(upload, None, repository, options)
-            results.append(result)
-            model = result.model if isinstance(result, ImageResult) else None
-        results += await asyncio.gather(
-            *(self._one(each, model, repository, options) for each in waiting)
+        named = repository.get(options.model, options.version) if options.model else None
+        results = await asyncio.gather(
+            *(self._one(each, named, repository, options) for each in uploads)
         )
+        models = (result.model for result in results if isinstance(result, ImageResult))
         return Prediction(
-            model=model or repository.get(None, options.version),
+            model=next(models, named) or repository.get(None, options.version),
             results=tuple(results),
             times=sum((result.times for result in results), StageTimes()),
             total_s=time.perf_counter() - started,

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from contract.errors import InvalidManifest
+from contract.errors import InvalidManifest, SignatureMismatch
 from contract.golden import Golden, read_golden
 from contract.manifest import (
     ModelManifest,
@@ -22,7 +22,7 @@ from contract.manifest import (
 from service.batcher import SIZES
 from service.errors import NoModel, UnknownModel
 from service.lungs import LungSegmenter
-from service.session import InferenceSession, ServedModel
+from service.session import QUALITY, InferenceSession, ServedModel
 
 __all__ = ["ModelRepository", "OpenSession", "ServedModel", "load_model", "load_repository"]
 
@@ -199,6 +199,11 @@ def load_model(
         raise InvalidManifest(
             f"{bundle.parent.name}/{bundle.name} holds {manifest.name} version {manifest.version}. "
             "Rename the folder."
+        )
+    if manifest.quality and all(each.name != QUALITY for each in manifest.signature.outputs):
+        raise SignatureMismatch(
+            f"{manifest.name} version {manifest.version} has limits of quality, but its graph has "
+            f"no output {QUALITY}. Export the model again."
         )
     golden = read_golden(bundle, manifest)
     wanted = ("int8" if gains_by_int8() else "fp32") if precision == "auto" else precision

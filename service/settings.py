@@ -108,6 +108,10 @@ class Settings(BaseSettings):
     Without it, no key is asked for, and nobody may change which models are served.
     """
 
+    echo_uids: bool = True
+    """Whether answers name the SOP Instance, Series and Study UID of a DICOM file. Logs never do.
+    """
+
     models_poll_s: float = Field(default=0, ge=0)
     """How often the models folder is looked at for new, changed and removed bundles; 0 for never.
     """
