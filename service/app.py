@@ -20,6 +20,7 @@ from service.limits import BodyLimit
 from service.logs import Logger, make_logger, silence_quoting_libraries
 from service.methods import Methods
 from service.middleware import RequestContext
+from service.negotiation import Negotiation
 from service.routes import admin, cards, health, metrics, models, page, v2
 from service.routes import problems as problem_routes
 from service.routes.docs import add_docs
@@ -85,6 +86,7 @@ def create_app(
     app.state.runtime = runtime
     # The last that is added is the first that a request meets.
     app.add_middleware(predict_endpoint.PredictFirst)
+    app.add_middleware(Negotiation)
     app.add_middleware(Methods)
     app.add_middleware(
         Decompression, max_body_bytes=settings.max_body_bytes, budget=runtime.receive_budget

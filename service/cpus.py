@@ -14,25 +14,12 @@ def available_cpus(cgroup: Path = CGROUP) -> int:
         cgroup: Where the control group file system is mounted; version 2 and 1 are read.
     """
     affinity = len(os.sched_getaffinity(0))
-    quota = _quota_v2(cgroup) or _quota_v1(cgroup)
-    return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
-
-
-def _quota_v2(cgroup: Path) -> float | None:
-    fields = _read(cgroup / "cpu.max").split()
-    return _ratio(*fields) if len(fields) == 2 else None
-
-
-def _quota_v1(cgroup: Path) -> float | None:
-    cpu = cgroup / "cpu"
-    return _ratio(_read(cpu / "cpu.cfs_quota_us"), _read(cpu / "cpu.cfs_period_us"))
-
-
-def _ratio(quota: str, period: str) -> float | None:
-    """CPUs, or None where no quota is set: "max" in version 2, -1 in version 1."""
-    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
-        return None
-    return int(quota) / int(period)
+    v1 = (_read(cgroup / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    fields = _read(cgroup / "cpu.max").split() or list(v1)
+    # Where no quota is set it is "max" in version 2, and -1 in version 1.
+    if len(fields) != 2 or not all(map(str.isdigit, fields)) or int(fields[1]) == 0:
+        return affinity
+    return max(1, min(affinity, math.ceil(int(fields[0]) / int(fields[1]))))
 
 
 def _read(file: Path) -> str:

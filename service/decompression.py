@@ -25,13 +25,7 @@ class Decompression:
     """
 
     def __init__(self, app: ASGIApp, max_body_bytes: int, budget: ReceiveBudget) -> None:
-        """Wrap an application.
-
-        Args:
-            app: The application.
-            max_body_bytes: The most that a body may grow to.
-            budget: Counts the inflated bytes too, until the request is answered.
-        """
+        """Wrap an application; ``budget`` counts inflated bytes until the request is answered."""
         self._app = app
         self._limit = max_body_bytes
         self._budget = budget
@@ -45,67 +39,54 @@ class Decompression:
             TooManyUploads: All bodies together grow too large.
             MalformedEncoding: The body is not in its encoding, or breaks off.
         """
-        encoding = (header_of(scope, b"content-encoding") or "") if scope["type"] == "http" else ""
-        if encoding.strip().lower() in ("", "identity"):
+        header = (header_of(scope, b"content-encoding") or "") if scope["type"] == "http" else ""
+        encoding = header.strip().lower()
+        if encoding in ("", "identity"):
             await self._app(scope, receive, send)
             return
-        body = _Inflated(receive, encoding.strip().lower(), self._limit, self._budget)
+        held = 0
+        pieces = _inflate(receive, encoding)
+
+        async def inflated() -> Message:
+            nonlocal held
+            # Where the body is over, what comes now is the client's end.
+            message = await anext(pieces, None) or await receive()
+            count = len(message.get("body", b""))
+            if held + count > self._limit:
+                raise BodyTooLarge(
+                    f"A request body may have at most {self._limit} bytes, inflated."
+                )
+            self._budget.take(count)
+            held += count
+            return message
+
         try:
-            await self._app(scope, body.receive, send)
+            await self._app(scope, inflated, send)
         finally:
-            self._budget.give_back(body.held)
+            self._budget.give_back(held)
 
 
-class _Inflated:
-    """One body that grows."""
-
-    def __init__(self, receive: Receive, encoding: str, limit: int, budget: ReceiveBudget) -> None:
-        self.held = 0
-        self._receive = receive
-        self._encoding = encoding
-        self._limit = limit
-        self._budget = budget
-        self._pieces = self._inflate()
-
-    async def receive(self) -> Message:
-        piece = await anext(self._pieces, None)
-        if piece is None:
-            # The body is over: what comes now is the client's end.
-            return await self._receive()
-        return piece
-
-    async def _inflate(self) -> AsyncIterator[Message]:
-        if self._encoding not in _WINDOW_BITS:
-            raise UnsupportedEncoding("The Content-Encoding must be gzip, deflate, or none.")
-        decoder = zlib.decompressobj(_WINDOW_BITS[self._encoding])
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                yield message
-                continue
-            more, chunk = message.get("more_body", False), message.get("body", b"")
-            while chunk:
-                piece = await _step(decoder, chunk)
-                chunk = decoder.unconsumed_tail
-                if decoder.unused_data:
-                    raise MalformedEncoding("The compressed body goes on behind its own end.")
-                yield self._hold(piece)
-        if not decoder.eof:
-            raise MalformedEncoding("The compressed body breaks off before its end.")
-        yield {"type": "http.request", "body": b"", "more_body": False}
-
-    def _hold(self, piece: bytes) -> Message:
-        if self.held + len(piece) > self._limit:
-            raise BodyTooLarge(f"A request body may have at most {self._limit} bytes, inflated.")
-        self._budget.take(len(piece))
-        self.held += len(piece)
-        return {"type": "http.request", "body": piece, "more_body": True}
-
-
-async def _step(decoder: "zlib._Decompress", chunk: bytes) -> bytes:
-    """Inflate at most 256 KiB, on a thread, so that a body that grows a lot holds up nobody."""
-    try:
-        return await asyncio.to_thread(decoder.decompress, chunk, STEP_BYTES)
-    except zlib.error:
-        raise MalformedEncoding("The body is not what its Content-Encoding says.") from None
+async def _inflate(receive: Receive, encoding: str) -> AsyncIterator[Message]:
+    if encoding not in _WINDOW_BITS:
+        raise UnsupportedEncoding("The Content-Encoding must be gzip, deflate, or none.")
+    decoder = zlib.decompressobj(_WINDOW_BITS[encoding])
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            yield message
+            continue
+        more, chunk = message.get("more_body", False), message.get("body", b"")
+        while chunk:
+            try:
+                # On a thread, so that a body that grows a lot holds up nobody.
+                piece = await asyncio.to_thread(decoder.decompress, chunk, STEP_BYTES)
+            except zlib.error:
+                raise MalformedEncoding("The body is not what its Content-Encoding says.") from None
+            chunk = decoder.unconsumed_tail
+            if decoder.unused_data:
+                raise MalformedEncoding("The compressed body goes on behind its own end.")
+            yield {"type": "http.request", "body": piece, "more_body": True}
+    if not decoder.eof:
+        raise MalformedEncoding("The compressed body breaks off before its end.")
+    yield {"type": "http.request", "body": b"", "more_body": False}

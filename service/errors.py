@@ -87,6 +87,22 @@ class MalformedInference(RequestError):
     """No request of the Open Inference Protocol, or none that this model takes."""
 
 
+class UnsupportedMediaType(RequestError):
+    """A body of a type that holds no image, whatever is in it."""
+
+
+class NotAcceptable(RequestError):
+    """The client does not accept what there is to be had."""
+
+
+class HeadersTooLarge(RequestError):
+    """More headers, or more bytes of them, than a request may have."""
+
+
+class UnknownParameter(RequestError):
+    """A parameter that the route does not have."""
+
+
 class UnsupportedEncoding(RequestError):
     """A Content-Encoding that is not undone here."""
 
@@ -248,6 +264,12 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     MalformedInference: ProblemType(
         400, "malformed-inference", "The inference request is not well-formed"
     ),
+    UnsupportedMediaType: ProblemType(
+        415, "unsupported-media-type", "A body of this type holds no image"
+    ),
+    NotAcceptable: ProblemType(406, "not-acceptable", "The answer has another media type"),
+    HeadersTooLarge: ProblemType(431, "headers-too-large", "The request has too many headers"),
+    UnknownParameter: INVALID_PARAMETER,
     UnsupportedEncoding: ProblemType(
         415, "unsupported-encoding", "The content encoding is not supported"
     ),

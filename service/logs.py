@@ -52,12 +52,7 @@ class UnblockedOutput:
 
 
 def make_logger(level: str, stream: BinaryIO | None = None) -> Logger:
-    """Make a logger that writes one JSON object per line.
-
-    Args:
-        level: The least severe level that is written.
-        stream: Where to; standard output where None.
-    """
+    """Make a logger that writes one JSON object per line, by default to standard output."""
     output = _standard_output() if stream is None else stream
     return cast(
         "Logger",

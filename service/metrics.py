@@ -137,29 +137,21 @@ class Metrics:
         )
 
     def request(self, route: str, status: int, problem: str | None = None) -> None:
-        """Count a request.
-
-        Args:
-            route: The template of its path, never the path itself.
-            status: Of the answer.
-            problem: The slug of the problem that it was answered with.
-        """
+        """Count a request by the template of its path, its status, and its problem's slug."""
         self._requests.labels(route, status).inc()
         if problem is not None:
             self._refused.labels(problem).inc()
 
     def prediction(self, prediction: Prediction, encode_s: float | None = None) -> None:
-        """Count the images of a request and record its times.
+        """Count the images of a request, and record its times.
 
-        Args:
-            prediction: What was answered.
-            encode_s: Seconds that it took to write the answer; None where a problem was written.
+        ``encode_s`` went into writing the answer; None where a problem was written.
         """
         for result in prediction.results:
             if isinstance(result, ImageResult):
                 decision = result.decision
-                self._answered(result.model, decision.label or "refer", result.times)
-                self._predicted(result.model, result.probabilities.tolist())
+                said = result.probabilities.tolist()
+                self._answered(result.model, decision.label or "refer", result.times, said)
                 for reason in decision.reasons:
                     self._referred.labels(*_of(result.model), reason).inc()
             else:
@@ -177,18 +169,12 @@ class Metrics:
         total_s: float,
         encode_s: float,
     ) -> None:
-        """Count the images of an inference request, which get no decision, and record its times.
+        """Count images that get no decision, each with its times and its probabilities.
 
-        Args:
-            model: The model that answered.
-            times: What was spent on each image.
-            probabilities: Of each class, for each image.
-            total_s: Seconds by the clock on the wall, without writing the answer.
-            encode_s: Seconds that it took to write the answer.
+        ``total_s`` is by the clock on the wall, without ``encode_s`` for writing the answer.
         """
         for spent, of_image in zip(times, probabilities, strict=True):
-            self._answered(model, "none", spent)
-            self._predicted(model, of_image)
+            self._answered(model, "none", spent, of_image)
         self._request(model, total_s, encode_s)
 
     def failed(self, model: ServedModel, seconds: float) -> None:
@@ -196,7 +182,7 @@ class Metrics:
         self._failed.labels(*_of(model)).observe(seconds)
 
     def batch(self, model: ServedModel, size: int) -> None:
-        """Record how many images were run together; any thread may call this."""
+        """Record how many images were run together."""
         self._batches.labels(*_of(model), model.session.provider).observe(size)
 
     def models(self, repository: ModelRepository) -> None:
@@ -236,14 +222,14 @@ class Metrics:
         MultiProcessCollector(registry, _SHARED)  # type: ignore[no-untyped-call]
         return registry
 
-    def _answered(self, model: ServedModel, decision: str, times: StageTimes) -> None:
+    def _answered(
+        self, model: ServedModel, decision: str, times: StageTimes, probabilities: Sequence[float]
+    ) -> None:
         self._images.labels(*_of(model), decision).inc()
         self._last.labels(*_of(model)).set_to_current_time()
         self._spent(model, "decode", times.decode_s)
         self._spent(model, "queue", times.queue_s)
         self._spent(model, "inference", times.inference_s)
-
-    def _predicted(self, model: ServedModel, probabilities: Sequence[float]) -> None:
         for label, probability in zip(model.manifest.labels, probabilities, strict=True):
             self._scores.labels(*_of(model), label).observe(probability)
 

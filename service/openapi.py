@@ -56,25 +56,17 @@ IMAGE_BODY: Document = {
 
 
 def problem_responses(*statuses: int) -> dict[int | str, Document]:
-    """Document the problem details that a route answers.
-
-    Args:
-        statuses: Of the problems that can happen on it; 500 is always among them.
-    """
+    """Document the problem details that a route answers; 406, 431 and 500 can happen on any."""
     # The routes of the inference protocol are not in this document.
     kinds = [kind for kind in problem_types().values() if kind.slug != "malformed-inference"]
     return {
         status: _problem_response([kind for kind in kinds if kind.status == status])
-        for status in (*statuses, 500)
+        for status in (*statuses, 406, 431, 500)
     }
 
 
 def query_parameters(query: type[BaseModel]) -> Document:
-    """Document the parameters of a query that a route reads by itself.
-
-    Args:
-        query: Its fields are the parameters; none of them is required.
-    """
+    """Document the parameters, none of them required, of a query that a route reads by itself."""
     properties = query.model_json_schema()["properties"]
     return {
         "parameters": [

@@ -108,7 +108,6 @@ class Predictor:
         priority: Priority,
         *,
         activation_map: bool = False,
-        trace: RequestTrace = NO_TRACE,
     ) -> asyncio.Future[Timed[ModelOutput]]:
         """Run a model on one image, on an accelerator in a batch with others.
 
@@ -117,16 +116,13 @@ class Predictor:
             image: uint8 (1, height, width, 1), of the model's size.
             priority: Urgent images go first.
             activation_map: Whether the map is wanted.
-            trace: Of the request that the image came with.
 
         Returns:
             What to await; it raises InferenceFailed where the model did not run, and DeviceLost
             where the accelerator does not run any more.
         """
         if model.batched:
-            return self._batcher.run(
-                model, image, priority, activation_map=activation_map, trace=trace
-            )
+            return self._batcher.run(model, image, priority, activation_map=activation_map)
         return self._threads.run(
             priority, partial(model.session.run, image, activation_map=activation_map)
         )
@@ -224,11 +220,7 @@ class Predictor:
     async def _infer(self, task: ImageTask, fitted: Fitted) -> ModelOutput:
         options = task.options
         done = await self.infer(
-            fitted.model,
-            fitted.image,
-            options.priority,
-            activation_map=options.heatmap,
-            trace=options.trace,
+            fitted.model, fitted.image, options.priority, activation_map=options.heatmap
         )
         options.trace.stage("queue", done.waited_s, done.ran_s)
         options.trace.stage("inference", done.ran_s)

@@ -208,7 +208,7 @@ class Runtime:
             repository,
             PriorityThreads(settings.threads),
             decoders,
-            MicroBatcher(self.metrics.batch, self.tracing),
+            MicroBatcher(self.metrics.batch),
             settings.max_pixels,
         )
         self._device = DeviceWatch(partial(_run_on_accelerator, predictor), self.log)

@@ -8,7 +8,7 @@ Source: OTLP 1.x over HTTP; OpenTelemetry's semantic conventions for HTTP server
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal, cast
 
 from opentelemetry import trace
@@ -17,7 +17,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.types import Scope
 
 from service import __version__
-from service.session import ServedModel
 
 StageSpan = Literal["decode", "queue", "inference", "encode"]
 EXPORT_TIMEOUT_S = 5
@@ -82,38 +81,14 @@ class Tracing:
         span = self._tracer.start_span(method, context, trace.SpanKind.SERVER, attributes)
         return RequestTrace(self._tracer, span, method)
 
-    def batch(self, model: ServedModel, requests: Iterable[RequestTrace], ran_s: float) -> None:
-        """Record a batch that has just run, with a link to every request that it served."""
-        served = [each.span.get_span_context() for each in requests if each is not NO_TRACE]
-        # A request may have ended already: whether it is sampled is known all the same.
-        if self._tracer is None or not any(span.trace_flags.sampled for span in served):
-            return
-        ended = time.time_ns()
-        # It belongs to several traces: it is the root of one of its own, and links to them all.
-        batch = self._tracer.start_span(
-            "batch",
-            Context(),
-            attributes={
-                "pneumoscope.model.name": model.manifest.name,
-                "pneumoscope.model.version": model.manifest.version,
-                "pneumoscope.execution_provider": model.session.provider,
-                "pneumoscope.batch.size": len(served),
-            },
-            links=[trace.Link(span) for span in served],
-            start_time=ended - _ns(ran_s),
-        )
-        batch.end(ended)
-
 
 NO_TRACING = Tracing(None, lambda: None)
 
 
 def open_tracing(endpoint: str | None) -> Tracing:
-    """Send spans to an OTLP collector over HTTP; nowhere where None.
+    """Send spans to an OTLP collector over HTTP, such as ``http://collector:4318``, or nowhere.
 
-    Args:
-        endpoint: The collector's base address, such as ``http://collector:4318``. OTEL_ variables
-            set headers, certificates, the sampler and the resource's other attributes.
+    OTEL_ variables set headers, certificates, the sampler and the resource's other attributes.
     """
     if endpoint is None:
         return NO_TRACING

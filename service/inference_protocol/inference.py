@@ -5,7 +5,7 @@ itself.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,17 @@ from contract.manifest import OOD_SCORE
 from service.inference_protocol.requests import IMAGE, InferenceRequest
 from service.prediction import StageTimes
 from service.predictor import Predictor
-from service.session import ModelOutput, ServedModel
+from service.session import QUALITY, ModelOutput, ServedModel
 from service.tracing import NO_TRACE, RequestTrace
 
 ACTIVATION_MAP = "activation_map"
+_FIELDS = {
+    "probabilities": "probabilities",
+    "logits": "logits",
+    ACTIVATION_MAP: "activation_map",
+    OOD_SCORE: "ood_scores",
+    QUALITY: "quality",
+}
 Answer = tuple[ModelOutput, StageTimes]
 
 
@@ -43,7 +50,13 @@ async def run_inference(
     """
     count = len(request.images)
     answers = [_infer(predictor, model, request, index, trace) for index in range(count)]
-    outputs, times = zip(*await _all_or_none(answers), strict=True)
+    tasks = [asyncio.create_task(answer) for answer in answers]
+    try:
+        outputs, times = zip(*await asyncio.gather(*tasks), strict=True)
+    finally:
+        # When one fails, nobody wants the others any more.
+        for task in tasks:
+            task.cancel()
     return _batched(outputs), list(times)
 
 
@@ -58,7 +71,7 @@ async def _infer(
     images, priority = request.images, request.priority
     if isinstance(images, np.ndarray):
         image = images[index : index + 1]
-        run = await predictor.infer(model, image, priority, activation_map=wants_map, trace=trace)
+        run = await predictor.infer(model, image, priority, activation_map=wants_map)
         trace.stage("queue", run.waited_s, run.ran_s)
         trace.stage("inference", run.ran_s)
         return run.value, StageTimes(queue_s=run.waited_s, inference_s=run.ran_s)
@@ -70,26 +83,10 @@ async def _infer(
         raise type(error)(f"{IMAGE}[{index}]: {error}") from None
 
 
-async def _all_or_none(answers: Sequence[Coroutine[None, None, Answer]]) -> list[Answer]:
-    """Wait for all; when one fails, nobody wants the others any more."""
-    tasks = [asyncio.create_task(answer) for answer in answers]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
 def _batched(outputs: Sequence[ModelOutput]) -> dict[str, NDArray[np.float32]]:
     """Concatenate the outputs of single images, those that the graph has."""
-    columns: dict[str, list[NDArray[np.float32] | None]] = {
-        "probabilities": [output.probabilities for output in outputs],
-        "logits": [output.logits for output in outputs],
-        ACTIVATION_MAP: [output.activation_map for output in outputs],
-        OOD_SCORE: [output.ood_scores for output in outputs],
-    }
     return {
-        name: np.concatenate(present)
-        for name, column in columns.items()
-        if (present := [part for part in column if part is not None])
+        name: np.concatenate([getattr(output, field) for output in outputs])
+        for name, field in _FIELDS.items()
+        if getattr(outputs[0], field) is not None
     }

@@ -71,14 +71,7 @@ def inference_response(
     outputs: Mapping[str, NDArray[np.float32]],
     precision: Precision,
 ) -> Response:
-    """Answer an inference request.
-
-    Args:
-        manifest: Of the model that ran.
-        request: The request; it says which outputs it wants, in which order and form.
-        outputs: float32 (batch, ...) by name, at least the requested ones.
-        precision: Of the file that ran.
-    """
+    """Answer a request with the outputs that it wants, float32 (batch, ...) by name."""
     described, tensors = [], []
     for output in request.outputs:
         array = outputs[output.name]

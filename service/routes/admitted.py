@@ -17,10 +17,7 @@ from service.runtime import Runtime
 async def admitted(request: Request, runtime: Runtime, images: int) -> AsyncIterator[None]:
     """Hold room for images, within the deadline, while somebody waits for the answer.
 
-    Args:
-        request: Its body must have been read.
-        runtime: Of the application.
-        images: How many the request has.
+    The request's body must have been read.
 
     Raises:
         QueueFull: There is no room for all of them.

@@ -12,9 +12,7 @@ from starlette.exceptions import HTTPException
 
 from contract.manifest import CARD_FILE, FIGURES
 from service.auth import Requires
-from service.openapi import problem_responses
-from service.routes.bodies import json_response
-from service.routes.models import Name, Version
+from service.routes.models import ONE_MODEL, Name, Version
 from service.runtime import runtime_of
 
 router = APIRouter(
@@ -44,12 +42,7 @@ class Png(Response):
     media_type = "image/png"
 
 
-@router.get(
-    "/card",
-    summary="The model card",
-    response_class=Markdown,
-    responses=problem_responses(401, 403, 404, 422, 503),
-)
+@router.get("/card", summary="The model card", response_class=Markdown, responses=ONE_MODEL)
 async def get_card(request: Request, name: Name, version: Version) -> Response:
     """Serve the card: what the model is for, how it was measured, and where it fails."""
     card = _bundle(request, name, version) / CARD_FILE
@@ -59,16 +52,11 @@ async def get_card(request: Request, name: Name, version: Version) -> Response:
         raise HTTPException(404) from error
 
 
-@router.get(
-    "/figures",
-    summary="The names of the model's plots",
-    response_model=FigureList,
-    responses=problem_responses(401, 403, 404, 422, 503),
-)
-async def list_figures(request: Request, name: Name, version: Version) -> Response:
+@router.get("/figures", summary="The names of the model's plots", responses=ONE_MODEL)
+async def list_figures(request: Request, name: Name, version: Version) -> FigureList:
     """List the plots of the evaluation; none where the model came without."""
     figures = await asyncio.to_thread(_figures, _bundle(request, name, version))
-    return json_response(FigureList(figures=list(figures)))
+    return FigureList(figures=list(figures))
 
 
 @router.get(
@@ -77,7 +65,7 @@ async def list_figures(request: Request, name: Name, version: Version) -> Respon
     response_class=Png,
     responses={
         200: {"content": {Png.media_type: {"schema": {"type": "string", "format": "binary"}}}},
-        **problem_responses(401, 403, 404, 422, 503),
+        **ONE_MODEL,
     },
 )
 async def get_figure(
@@ -97,8 +85,7 @@ async def get_figure(
 def _bundle(request: Request, name: str, version: int) -> Path:
     """The folder of a served model; a name or version that is not served names no folder."""
     runtime = runtime_of(request)
-    manifest = runtime.predictor().repository.get(name, version).manifest
-    return runtime.settings.models_dir / manifest.name / str(manifest.version)
+    return runtime.settings.models_dir / runtime.predictor().repository.get(name, version).bundle
 
 
 def _figures(bundle: Path) -> Mapping[str, Path]:

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response
 from service import __version__
 from service.answers import model_reference
 from service.openapi import problem_responses
-from service.routes.bodies import json_response
 from service.runtime import runtime_of
 from service.schemas import Health, Liveness, ModelReference, Readiness
 
@@ -19,16 +18,17 @@ router = APIRouter(prefix="/health", tags=["health"])
 @router.get(
     "",
     summary="Status, models and execution provider",
-    response_model=Health,
     responses={503: {"model": Health, "description": "Not ready"}, **problem_responses()},
 )
-async def health(request: Request) -> Response:
+async def health(request: Request, response: Response) -> Health:
     """Say how the service is; 503 where it does not take images."""
     runtime = runtime_of(request)
     runtime.look_for_device()
+    status = runtime.status
+    response.status_code = 200 if status == "ready" else 503
     models = runtime.repository.all() if runtime.repository else ()
-    body = Health(
-        status=runtime.status,
+    return Health(
+        status=status,
         version=__version__,
         uptime_s=round(runtime.uptime_s, 3),
         execution_provider=runtime.execution_provider,
@@ -37,31 +37,20 @@ async def health(request: Request) -> Response:
         queue_limit=runtime.settings.queue_limit,
         models=[ModelReference.model_validate(model_reference(model)) for model in models],
     )
-    return json_response(body, 200 if runtime.status == "ready" else 503)
 
 
-@router.get(
-    "/live",
-    summary="Does the process work?",
-    response_model=Liveness,
-    responses=problem_responses(503),
-)
-async def live(request: Request) -> Response:
+@router.get("/live", summary="Does the process work?", responses=problem_responses(503))
+async def live(request: Request) -> Liveness:
     """Say that the event loop turns and, on a GPU, that a model still runs there."""
     await runtime_of(request).check_device()
-    return json_response(Liveness(status="live"))
+    return Liveness(status="live")
 
 
-@router.get(
-    "/ready",
-    summary="Does it take images?",
-    response_model=Readiness,
-    responses=problem_responses(503),
-)
-async def ready(request: Request) -> Response:
+@router.get("/ready", summary="Does it take images?", responses=problem_responses(503))
+async def ready(request: Request) -> Readiness:
     """Say that every model is loaded and warm and, on a GPU, that one still runs there."""
     runtime = runtime_of(request)
     runtime.predictor()
     runtime.check_decoders()
     await runtime.check_device()
-    return json_response(Readiness(status="ready"))
+    return Readiness(status="ready")

@@ -2,58 +2,45 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request
 
 from service.auth import Requires
 from service.openapi import problem_responses
-from service.repository import ModelRepository, ServedModel
-from service.routes.bodies import json_response
+from service.repository import ModelRepository
 from service.runtime import runtime_of
 from service.schemas import FindingDescription, ModelDescription, ModelList, ModelVersions
+from service.session import ServedModel
 
 router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(Requires("read"))])
 
 Name = Annotated[str, Path(min_length=1, max_length=64, description="Its name.")]
 Version = Annotated[int, Path(ge=1, description="The version of the model.")]
+ONE_MODEL = problem_responses(401, 403, 404, 422, 503)
+"""What can go wrong on a route that names a model."""
 
 
-@router.get(
-    "",
-    summary="All models",
-    response_model=ModelList,
-    responses=problem_responses(401, 403, 503),
-)
-async def list_models(request: Request) -> Response:
+@router.get("", summary="All models", responses=problem_responses(401, 403, 503))
+async def list_models(request: Request) -> ModelList:
     """Describe every version of every model."""
     repository = _repository(request)
-    models = [describe_model(model) for model in repository.all()]
-    return json_response(ModelList(default=repository.default, models=models))
+    models = [_describe(model) for model in repository.all()]
+    return ModelList(default=repository.default, models=models)
 
 
-@router.get(
-    "/{name}",
-    summary="One model",
-    response_model=ModelVersions,
-    responses=problem_responses(401, 403, 404, 422, 503),
-)
-async def get_model(request: Request, name: Name) -> Response:
+@router.get("/{name}", summary="One model", responses=ONE_MODEL)
+async def get_model(request: Request, name: Name) -> ModelVersions:
     """Describe every version of one model."""
-    versions = [describe_model(model) for model in _repository(request).versions(name)]
-    return json_response(ModelVersions(name=name, latest=versions[-1].version, versions=versions))
+    versions = [_describe(model) for model in _repository(request).versions(name)]
+    return ModelVersions(name=name, latest=versions[-1].version, versions=versions)
 
 
-@router.get(
-    "/{name}/versions/{version}",
-    summary="One version of one model",
-    response_model=ModelDescription,
-    responses=problem_responses(401, 403, 404, 422, 503),
-)
-async def get_version(request: Request, name: Name, version: Version) -> Response:
+@router.get("/{name}/versions/{version}", summary="One version of one model", responses=ONE_MODEL)
+async def get_version(request: Request, name: Name, version: Version) -> ModelDescription:
     """Describe one version of one model."""
-    return json_response(describe_model(_repository(request).get(name, version)))
+    return _describe(_repository(request).get(name, version))
 
 
-def describe_model(model: ServedModel) -> ModelDescription:
+def _describe(model: ServedModel) -> ModelDescription:
     """Pick from a manifest what a caller may want to know."""
     manifest = model.manifest
     return ModelDescription(
@@ -67,12 +54,7 @@ def describe_model(model: ServedModel) -> ModelDescription:
         height=manifest.preprocessing.height,
         width=manifest.preprocessing.width,
         findings=[
-            FindingDescription(
-                label=finding.label,
-                code=finding.code,
-                operating_point=finding.operating_point,
-                operating_point_rule=finding.operating_point_rule,
-            )
+            FindingDescription.model_validate(finding, from_attributes=True)
             for finding in manifest.findings
         ],
         metrics=list(manifest.metrics),

@@ -2,31 +2,25 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Request
 from starlette.exceptions import HTTPException
 
 from service.errors import problem_types
 from service.openapi import problem_responses
-from service.routes.bodies import json_response
 from service.schemas import ProblemDescription
 
 router = APIRouter(tags=["operation"])
 
 
 @router.get(
-    "/problems/{slug}",
-    summary="One kind of problem",
-    response_model=ProblemDescription,
-    responses=problem_responses(404, 422),
+    "/problems/{slug}", summary="One kind of problem", responses=problem_responses(404, 422)
 )
 async def get_problem(
     request: Request,
     slug: Annotated[str, Path(min_length=1, max_length=64, description="Its short name.")],
-) -> Response:
+) -> ProblemDescription:
     """Describe one kind of problem."""
     kind = problem_types().get(slug)
     if kind is None:
         raise HTTPException(404)
-    return json_response(
-        ProblemDescription(type=request.url.path, title=kind.title, status=kind.status)
-    )
+    return ProblemDescription(type=request.url.path, title=kind.title, status=kind.status)

@@ -6,6 +6,7 @@ Source: Open Inference Protocol, HTTP/REST, version 2; NVIDIA Triton, its extens
 """
 
 import asyncio
+import re
 import time
 from typing import Annotated, Any
 
@@ -30,8 +31,8 @@ from service.session import ServedModel
 from service.tracing import trace_of
 from service.uploads import body_of
 
-_MAX_VERSION_DIGITS = 18
 _MODEL, _VERSION = "/models/{name}", "/models/{name}/versions/{version}"
+_NUMBER = re.compile("[0-9]{1,18}")
 Json = dict[str, Any]
 
 
@@ -47,7 +48,7 @@ def served_model(request: Request) -> ServedModel:
     name, version = request.path_params["name"], request.path_params.get("version")
     if version is None:
         return repository.get(name)
-    if not (version.isascii() and version.isdigit()) or len(version) > _MAX_VERSION_DIGITS:
+    if not _NUMBER.fullmatch(version):
         raise UnknownModel("The version of a model is a number.")
     return repository.get(name, int(version))
 

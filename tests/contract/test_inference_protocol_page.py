@@ -25,7 +25,7 @@ IMAGE = ROOT / "docs" / "synthetic-radiograph.jpeg"
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("models")
     (folder / MODEL).symlink_to(ROOT / "models" / MODEL)
-    with serving(Settings(models_dir=folder, provider="cpu", port=0)) as running:
+    with serving(Settings(models_dir=folder, provider="cpu", precision="fp32", port=0)) as running:
         yield running
 
 

@@ -6,12 +6,14 @@ STRINGS = REPOSITORY / "web" / "src" / "strings"
 NOT_SHOWN = {
     "client-disconnected",
     "deadline-exceeded",
+    "headers-too-large",
     "invalid-parameter",
     "invalid-request",
     "malformed-inference",
     "malformed-multipart",
     "method-not-allowed",
     "no-file",
+    "not-acceptable",
     "not-found",
     "overloaded",
     "queue-full",
@@ -21,6 +23,7 @@ NOT_SHOWN = {
     "too-many-uploads",
     "unavailable",
     "unsupported-encoding",
+    "unsupported-media-type",
 }
 
 

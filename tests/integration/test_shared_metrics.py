@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.integration.live import REPOSITORY, eventually
+from tests.integration.live import REPOSITORY, eventually, process
 
 WORKER = """
 import sys
@@ -81,3 +82,25 @@ def test_a_worker_that_died_is_in_the_counters_alone(workers: tuple[Worker, Work
     lines = first.exposed()
     assert 'pneumoscope_requests_total{route="/predict",status="200"} 2.0' in lines
     assert "pneumoscope_queue_limit 10.0" in lines
+
+
+def test_a_port_of_several_workers_exposes_what_all_have_answered(
+    models: Path, radiograph: bytes
+) -> None:
+    def metrics() -> list[str]:
+        return httpx.get(f"{service.url}/metrics", trust_env=False).text.splitlines()
+
+    with process(models, workers=2, PNEUMO_QUEUE_LIMIT="32") as service:
+        # Each has a connection of its own, which either worker may take.
+        for _ in range(6):
+            httpx.post(f"{service.url}/predict", content=radiograph, trust_env=False, timeout=60)
+        counted = 'pneumoscope_requests_total{route="/predict",status="200"} 6.0'
+        eventually(lambda: counted in metrics())
+        eventually(lambda: "pneumoscope_queue_depth 0.0" in metrics())
+        lines = metrics()
+
+    assert "pneumoscope_queue_limit 64.0" in lines
+    assert "pneumoscope_images_in_flight 0.0" in lines
+    assert sum(line.startswith("pneumoscope_model_info{") for line in lines) == 3
+    # No library has a word to say about it either.
+    assert all(line.startswith("{") for line in service.log)

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,13 +13,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from service.batch_plan import BatchPlan
-from service.repository import ModelRepository, ServedModel, by_name_and_version
-from service.runtime import open_repository
 from service.settings import Settings
-from service.tracing import NO_TRACE, open_tracing
-from tests.bundles import make_manifest
-from tests.gated_session import GatedSession
+from service.tracing import open_tracing
 from tests.integration.live import REPOSITORY, serving
 from tests.synthetic import as_jpeg, synthetic_radiograph
 
@@ -77,7 +72,7 @@ def test_a_request_is_a_span_with_its_stages_below_it_and_nothing_of_its_file(
     image = as_jpeg(synthetic_radiograph(300, 400))
 
     settings = Settings(models_dir=models, port=0, otlp_endpoint=collector.endpoint)
-    with serving(settings, open_in_batches) as live:
+    with serving(settings) as live:
         live.client.headers["traceparent"] = TRACEPARENT
         answered = live.predict_files(("doe-jane.jpg", image), model="tiny")
         refused = live.predict(b"doe-jane")
@@ -88,9 +83,7 @@ def test_a_request_is_a_span_with_its_stages_below_it_and_nothing_of_its_file(
     (good,) = [span for span in servers if ("http.response.status_code", 200) in numbers(span)]
     stages = [span for span in spans if span.parent_span_id == good.span_id]
     assert [span.name for span in servers] == ["POST /predict"] * 2
-    (batch,) = [span for span in spans if span.name == "batch"]
-    assert {span.trace_id.hex() for span in spans if span is not batch} == {TRACE}
-    assert [link.span_id for link in batch.links] == [good.span_id]
+    assert {span.trace_id.hex() for span in spans} == {TRACE}
     assert {span.parent_span_id.hex() for span in servers} == {PARENT}
     assert {span.name for span in stages} == {"decode", "queue", "inference", "encode"}
     assert all(
@@ -113,33 +106,23 @@ def test_a_caller_without_a_trace_gets_the_one_that_was_begun(
     assert given.split("-")[1:3] == [server.trace_id.hex(), server.span_id.hex()]
 
 
-def test_a_batch_is_linked_to_the_requests_that_it_served(collector: Collector) -> None:
+def test_a_request_that_failed_is_marked(collector: Collector) -> None:
     tracing = open_tracing(collector.endpoint)
-    model = ServedModel(make_manifest("sha256:" + 64 * "0"), GatedSession(threading.Event()))
-    first, second = tracing.request("POST", TRACEPARENT), tracing.request("POST", None)
 
-    tracing.batch(model, [first, second, NO_TRACE], ran_s=0.25)
-    for request in (first, second):
-        request.end("/predict", 503)
+    tracing.request("POST", None).end("/predict", 503)
     tracing.close()
 
-    batch, *requests = collector.spans()
-    assert batch.name == "batch"
-    assert not batch.parent_span_id
-    assert [link.span_id for link in batch.links] == [span.span_id for span in requests]
-    assert batch.links[0].trace_id.hex() == TRACE
-    assert batch.end_time_unix_nano - batch.start_time_unix_nano == 250_000_000
-    assert ("pneumoscope.batch.size", 2) in numbers(batch)
-    assert {span.status.code for span in requests} == {Status.STATUS_CODE_ERROR}
+    (span,) = collector.spans()
+    assert span.name == "POST /predict"
+    assert span.status.code == Status.STATUS_CODE_ERROR
+    assert ("http.response.status_code", 503) in numbers(span)
 
 
 def test_what_the_caller_does_not_sample_is_not_sent(collector: Collector) -> None:
     tracing = open_tracing(collector.endpoint)
-    model = ServedModel(make_manifest("sha256:" + 64 * "0"), GatedSession(threading.Event()))
 
     request = tracing.request("POST", f"00-{TRACE}-{PARENT}-00")
     request.stage("decode", 0.1)
-    tracing.batch(model, [request], ran_s=0.1)
     request.end("/predict", 200)
     tracing.close()
 
@@ -168,13 +151,6 @@ def test_who_asks_for_no_traces_does_not_load_what_makes_them() -> None:
     )
 
     assert loaded.stdout.strip() == "[]"
-
-
-def open_in_batches(settings: Settings) -> ModelRepository:
-    """The models of the folder, run in batches whether that pays or not."""
-    plan = BatchPlan((1, 2), max_delay_s=0.01)
-    models = (replace(model, plan=plan) for model in open_repository(settings).all())
-    return ModelRepository(by_name_and_version(models))
 
 
 def numbers(span: Span) -> list[tuple[str, int]]:

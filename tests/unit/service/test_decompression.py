@@ -13,7 +13,7 @@ from service.errors import (
     TooManyUploads,
     UnsupportedEncoding,
 )
-from service.receiving import ReceiveBudget
+from service.limits import ReceiveBudget
 
 TEXT = bytes(range(256)) * 4096
 LIMIT = 2 * len(TEXT)

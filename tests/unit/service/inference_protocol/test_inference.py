@@ -7,17 +7,16 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.errors import NotAnImage
-from service.batching import DynamicBatcher
+from service.batcher import MicroBatcher
+from service.decoders import Decoders
 from service.errors import FileFailed, InferenceFailed
-from service.executors import PriorityExecutor
 from service.inference_protocol.inference import run_inference
 from service.inference_protocol.requests import Encoded, InferenceRequest, RequestedOutput
 from service.prediction import StageTimes
 from service.predictor import Predictor
-from service.priorities import Priority
-from service.reading import Reader
-from service.repository import ModelRepository, ServedModel
-from service.session import ModelOutput
+from service.priorities import Priority, PriorityThreads
+from service.repository import ModelRepository
+from service.session import ModelOutput, ServedModel
 from tests.bundles import SIZE, make_manifest
 from tests.synthetic import as_png
 
@@ -43,7 +42,7 @@ class RecordingSession:
             raise InferenceFailed("The model did not run.")
         said = np.full((len(images), 2), gray, np.float32)
         maps = np.zeros((len(images), 4, 4, 2), np.float32)
-        return ModelOutput(said, maps if activation_map else None, None, -said)
+        return ModelOutput(said, maps if activation_map else None, said[:, 0], -said, 2 * said)
 
 
 @pytest.fixture
@@ -59,9 +58,11 @@ def model(session: RecordingSession) -> ServedModel:
 @pytest.fixture
 def predictor(model: ServedModel) -> Iterator[Predictor]:
     repository = ModelRepository({"tiny": {1: model}})
-    made = Predictor(repository, PriorityExecutor("work", 1), DynamicBatcher(1), 10_000)
+    made = Predictor(
+        repository, PriorityThreads(1), Decoders(1, 10**9, 10_000), MicroBatcher(), 10_000
+    )
     yield made
-    made.close()
+    asyncio.run(made.close())
 
 
 def arrays(*grays: int) -> NDArray[np.uint8]:
@@ -97,7 +98,9 @@ def test_images_are_answered_in_order(
 
     assert outputs["logits"].tolist() == [[-7, -7], [0, 0], [-9, -9]]
     assert outputs["probabilities"].tolist() == [[7, 7], [0, 0], [9, 9]]
-    assert set(outputs) == {"probabilities", "logits"}
+    assert outputs["ood_score"].tolist() == [7, 0, 9]
+    assert outputs["quality"].tolist() == [[14, 14], [0, 0], [18, 18]]
+    assert set(outputs) == {"probabilities", "logits", "ood_score", "quality"}
     assert len(times) == 3
     assert all(spent.inference_s > 0 for spent in times)
 
@@ -137,9 +140,9 @@ def test_when_one_image_fails_the_others_of_its_request_are_dropped(
             await run_inference(predictor, model, request(arrays(FAILING, HELD, 1, 2)))
         await asyncio.sleep(0)
         session.let_go.set()
+        await predictor.close()
 
     asyncio.run(failing())
-    predictor.close()
 
     assert session.seen in ([FAILING], [FAILING, HELD])
 
@@ -154,10 +157,10 @@ def test_a_file_that_is_no_image_is_named_by_its_place(
 def test_an_error_that_nobody_foresaw_does_not_quote_the_file(
     predictor: Predictor, model: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def quote(*_: object) -> None:
+    def quote(*_: object, **__: object) -> None:
         raise ZeroDivisionError("Doe^Jane")
 
-    monkeypatch.setattr(Reader, "fit", quote)
+    monkeypatch.setattr("service.image_task.decode", quote)
 
     with pytest.raises(FileFailed, match="could not be read") as caught:
         run(predictor, model, request((file(1),)))

@@ -1,0 +1,119 @@
+"""Refuses what no route could answer, before a byte of the body is read. Plain ASGI.
+
+Source: RFC 6585 section 5 (431), RFC 9110 section 12.5.1 (Accept) and section 15.5.16 (415).
+"""
+
+import http
+from difflib import get_close_matches
+from urllib.parse import parse_qsl
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import (
+    HeadersTooLarge,
+    NotAcceptable,
+    RequestError,
+    UnknownParameter,
+    UnsupportedMediaType,
+)
+from service.headers import header_of
+from service.problems import error_response, request_id_of
+from service.schemas import PredictQuery
+
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 16 * 1024
+JSON = "application/json"
+_IMAGE_ROUTES = ("/predict", "/predict/image")
+_MAX_NAME = 40
+
+
+class Negotiation:
+    """Checks a request's headers and its query against what there is to be had.
+
+    It belongs inside of what gives every method and path its usual form.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            _check(scope)
+        except RequestError as error:
+            await error_response(error, request_id_of(scope))(scope, receive, send)
+            return
+        if scope["method"] != "GET":
+            await self._app(scope, receive, send)
+            return
+        refused = False
+
+        async def checked(message: Message) -> None:
+            nonlocal refused
+            error = _unacceptable(scope, message)
+            if error is not None:
+                refused = True
+                await error_response(error, request_id_of(scope))(scope, receive, send)
+            elif not refused:
+                await send(message)
+
+        await self._app(scope, receive, checked)
+
+
+def accepts(accept: str, media_type: str) -> bool:
+    """Whether an Accept header takes a media type: its most specific range decides."""
+    essence = media_type.partition(";")[0].strip().lower()
+    weights = {}
+    for media_range in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in media_range.split(";"))
+        weights[name] = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+    for name in (essence, f"{essence.partition('/')[0]}/*", "*/*"):
+        if name in weights:
+            return any(digit in weights[name] for digit in "123456789")
+    return not accept.strip() or not essence
+
+
+def _check(scope: Scope) -> None:
+    headers = scope["headers"]
+    if len(headers) > MAX_HEADERS or sum(len(n) + len(v) for n, v in headers) > MAX_HEADER_BYTES:
+        raise HeadersTooLarge(
+            f"A request may have {MAX_HEADERS} headers, of {MAX_HEADER_BYTES} bytes in all."
+        )
+    if scope["method"] == "POST" and scope["path"] in _IMAGE_ROUTES:
+        if not accepts(header_of(scope, b"accept") or "", JSON):
+            raise NotAcceptable(f"The answer is {JSON}, which Accept rules out.")
+        _check_body(header_of(scope, b"content-type") or "")
+        _check_query(scope["query_string"].decode("latin-1"))
+
+
+def _unacceptable(scope: Scope, message: Message) -> NotAcceptable | None:
+    """What is wrong with a message, where it begins an answer that the client cannot take."""
+    if message["type"] != "http.response.start" or message["status"] != http.HTTPStatus.OK:
+        return None
+    given = dict(message["headers"]).get(b"content-type", b"").decode("latin-1")
+    if accepts(header_of(scope, b"accept") or "", given):
+        return None
+    return NotAcceptable(f"The answer is {given}, which Accept rules out.")
+
+
+def _check_body(content_type: str) -> None:
+    essence = content_type.partition(";")[0].strip().lower()
+    multipart = essence.startswith("multipart/") and essence != "multipart/form-data"
+    if multipart or essence == JSON or essence.endswith("+json"):
+        raise UnsupportedMediaType(
+            "Send the image as the body, with its own type or application/octet-stream, "
+            "or images as parts named 'file' of multipart/form-data."
+        )
+
+
+def _check_query(query: str) -> None:
+    known = list(PredictQuery.model_fields)
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if name not in known:
+            near = get_close_matches(name[:_MAX_NAME], known, 1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
+            raise UnknownParameter(f"{name[:_MAX_NAME]}: there is no such parameter. {hint}")
