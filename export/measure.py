@@ -69,8 +69,10 @@ def _candidates(workdir: Path) -> list[Path]:
 
 
 def _graph(trained: TrainedModel) -> bytes:
-    serving = trained.serving_model()
-    return bytes(convert(serving, promised_signature(trained, serving)).SerializeToString())
+    serving, quality = trained.serving_model(), trained.calibration.quality
+    position = quality.position if quality else None
+    proto = convert(serving, promised_signature(trained, serving), position)
+    return bytes(proto.SerializeToString())
 
 
 def _ms_per_image(graph: bytes, size: tuple[int, int]) -> float:

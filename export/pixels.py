@@ -17,9 +17,8 @@ from contract.radiograph import decode
 from export.session import run_in_batches
 from export.verify import open_bundle
 from training.config import Recipe, read_recipe
-from training.gates import refused_by_gates
-from training.measure import measure
-from training.predictions import Predictions, answered_outputs
+from training.evaluation import measure
+from training.predictions import Predictions, answered_outputs, refused_by_gates
 from training.source import read_development, read_official_test
 from training.splits import drawn_splits
 

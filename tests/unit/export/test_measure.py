@@ -24,7 +24,8 @@ def write_finished(workdir: Path, manifest: ModelManifest) -> None:
     )
     work, recipe = Workdir(workdir), tiny_recipe()
     work.bind(recipe, "sha256:1")
-    work.finish(build_classifier(recipe), calibration, manifest.provenance)
+    work.write_calibration(calibration)
+    work.finish(build_classifier(recipe), manifest.provenance)
 
 
 def measure(workdir: Path) -> Result:
