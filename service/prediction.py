@@ -74,9 +74,9 @@ class StageTimes:
 class ImageResult:
     """What the model says of one file. ``probabilities`` is float32 (classes,), 0 to 1.
 
-    ``image`` is the file's, without its pixels. ``quality`` and ``out_of_distribution`` are None where the
-    model has no limits for them, ``heatmap`` and ``lungs`` where nobody asked for them; ``lungs``
-    also where there is no segmenter.
+    ``image`` is the file's, without its pixels. ``quality`` and ``out_of_distribution`` are None
+    where the model has no limits for them, ``heatmap`` and ``lungs`` where nobody asked for them;
+    ``lungs`` also where there is no segmenter.
     """
 
     name: str | None

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from contract.manifest import read_manifest
-from contract.segmenter import is_segmenter
+from contract.manifest import is_segmenter, read_manifest
 from service.settings import Settings
 from tests.integration.live import serving
 
