@@ -218,5 +218,6 @@ def test_the_shipped_features_merge_into_a_shipped_model() -> None:
         [np.asarray(Image.fromarray(i[..., 0]).resize((side, side), Image.Resampling.BILINEAR))
          for i in golden.images]
     )  # fmt: skip
-    expected = alone.run(None, {"image": resized[..., np.newaxis].astype(np.float32)})[0].mean((1, 2))
+    pixels = resized[..., np.newaxis].astype(np.float32)
+    expected = alone.run(None, {"image": pixels})[0].mean((1, 2))
     assert np.corrcoef(embedding.ravel(), expected.ravel())[0, 1] > 0.99
