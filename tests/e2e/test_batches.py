@@ -177,7 +177,7 @@ def test_an_overloaded_service_is_given_the_time_that_it_asks_for(desk: Desk) ->
             return
         route.fulfill(
             status=429,
-            headers={"Retry-After": "2", "Content-Type": "application/problem+json"},
+            headers={"Retry-After": "6", "Content-Type": "application/problem+json"},
             body='{"type": "/problems/queue-full", "title": "The queue is full", "status": 429}',
         )
 

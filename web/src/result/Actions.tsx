@@ -16,7 +16,7 @@ export function Actions({ answer }: { readonly answer: Answer | null }) {
     <div class="actions">
       {answer && (
         <>
-          <button type="button" class="button wide" onClick={() => window.print()}>
+          <button type="button" class="button" onClick={() => window.print()}>
             <Icon name="print" /> {result.print}
           </button>
           <CopyJson answer={answer} />
@@ -26,23 +26,33 @@ export function Actions({ answer }: { readonly answer: Answer | null }) {
         <button
           type="button"
           class="button"
+          aria-label={result.csv(count)}
+          title={result.csv(count)}
           onClick={() => saveText(batchCsv(studies), "pneumoscope.csv", "text/csv")}
         >
-          <Icon name="download" /> {result.csv(count)}
-        </button>
-      )}
-      {count > 1 && (
-        <button type="button" class="button" onClick={() => printList(session)}>
-          <Icon name="print" /> {result.printList(count)}
+          <Icon name="download" /> CSV
         </button>
       )}
       {count > 1 && (
         <button
           type="button"
           class="button"
+          aria-label={result.printList(count)}
+          title={result.printList(count)}
+          onClick={() => printList(session)}
+        >
+          <Icon name="print" /> {result.list}
+        </button>
+      )}
+      {count > 1 && (
+        <button
+          type="button"
+          class="button"
+          aria-label={result.json(count)}
+          title={result.json(count)}
           onClick={() => saveText(batchJson(studies), "pneumoscope.json", "application/json")}
         >
-          <Icon name="download" /> {result.json(count)}
+          <Icon name="download" /> JSON
         </button>
       )}
       {count > 0 && <p class="quiet">{result.namesNote}</p>}
