@@ -294,6 +294,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/predict/image": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read one chest image, the whole body
+         * @description Say which findings each image shows, or refer it to a person.
+         *
+         *     Each file gets one result, in order. A file that cannot be read gets a problem in its place, and
+         *     the others are answered all the same; one file alone that cannot be read answers with that
+         *     problem's own status. Research only. Not for diagnosis.
+         */
+        post: operations["predict_image"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/problems/{slug}": {
         parameters: {
             query?: never;
@@ -344,9 +368,9 @@ export interface components {
             code: components["schemas"]["Code"];
             /**
              * Label
-             * @enum {string}
+             * @description Known values: `normal`, `infection`, `pneumonia`, `covid-19`, `tuberculosis`, `other`; there may be more.
              */
-            label: "normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other";
+            label: string;
             /** Operating Point */
             operating_point: number;
             /** Operating Point Rule */
@@ -357,9 +381,9 @@ export interface components {
             code: components["schemas"]["Coding"];
             /**
              * Label
-             * @enum {string}
+             * @description Known values: `normal`, `infection`, `pneumonia`, `covid-19`, `tuberculosis`, `other`; there may be more.
              */
-            label: "normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other";
+            label: string;
             /**
              * Operating Point
              * @description The least probability at which the finding counts as present.
@@ -391,7 +415,7 @@ export interface components {
              * Precision
              * @description Of the default model; null until it is loaded.
              */
-            precision: ("fp32" | "int8" | "fp16") | null;
+            precision: string | null;
             /**
              * Queue Limit
              * @description The most images that may be in it; more are answered with 429.
@@ -399,10 +423,9 @@ export interface components {
             queue_limit: number;
             /**
              * Status
-             * @description `device-lost`: no model runs on the accelerator, until a probe finds that one does again.
-             * @enum {string}
+             * @description `device-lost`: no model runs on the accelerator, until a probe finds that one does again. Known values: `loading`, `ready`, `device-lost`, `stopping`, `failed`; there may be more.
              */
-            status: "loading" | "ready" | "device-lost" | "stopping" | "failed";
+            status: string;
             /** Uptime S */
             uptime_s: number;
             /** Version */
@@ -425,9 +448,9 @@ export interface components {
             inside_lungs?: number | null;
             /**
              * Label
-             * @enum {string}
+             * @description Known values: `normal`, `infection`, `pneumonia`, `covid-19`, `tuberculosis`, `other`; there may be more.
              */
-            label: "normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other";
+            label: string;
             /**
              * Media Type
              * @constant
@@ -440,9 +463,9 @@ export interface components {
         ImageAnswer: {
             /**
              * Decision
-             * @description The one finding that is present, or `refer`: a person should look.
+             * @description The one finding that is present, or `refer`: a person should look. Known values: `normal`, `infection`, `pneumonia`, `covid-19`, `tuberculosis`, `other`, `refer`; there may be more.
              */
-            decision: ("normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other") | "refer";
+            decision: string;
             /**
              * File
              * @description The last component of the client's file name; null for a raw body.
@@ -455,8 +478,11 @@ export interface components {
             findings: components["schemas"]["FindingResult"][];
             /** @description Only with `explain=heatmap`: of the decision, or of the most probable finding. */
             heatmap?: components["schemas"]["HeatmapResult"] | null;
+            image: components["schemas"]["ImageDescription"];
             /** @description Only with `explain=heatmap`, on a radiograph, where the service has a segmenter. */
             lungs?: components["schemas"]["LungsResult"] | null;
+            /** @description The one that answered this file. */
+            model: components["schemas"]["ModelReference"];
             /** @description Absent where the model does not measure it. */
             out_of_distribution?: components["schemas"]["OutOfDistributionResult"] | null;
             /** @description Absent where the model has no limits of quality. */
@@ -465,14 +491,66 @@ export interface components {
              * Reasons
              * @description Why the image is referred; empty where it is not.
              */
-            reasons: ("uncertain" | "out_of_distribution" | "quality.exposure" | "quality.contrast" | "quality.sharpness" | "quality.noise" | "quality.clipping" | "quality.collimation" | "quality.aspect" | "quality.resolution" | "quality.inversion" | "quality.rotation" | "quality.framing" | "quality.lung_field")[];
+            reasons: string[];
             /** Sha256 */
             sha256: string;
             /**
-             * Status
-             * @constant
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
              */
             status: "ok";
+        };
+        /** @description What was read. What only DICOM says is absent where it is not known or not DICOM. */
+        ImageDescription: {
+            /**
+             * Columns
+             * @description As `rows`.
+             */
+            columns: number;
+            /**
+             * Format
+             * @description Known values: `JPEG`, `PNG`, `TIFF`, `DICOM`; there may be more.
+             */
+            format: string;
+            /**
+             * Frame
+             * @description The one that was read.
+             */
+            frame: number;
+            /**
+             * Frames
+             * @description How many the file has.
+             */
+            frames: number;
+            /**
+             * Modality
+             * @description A term of DICOM's, or `OTHER`.
+             */
+            modality?: string | null;
+            /**
+             * Rows
+             * @description Of the image as it was sent, which heatmap and lungs lie over.
+             */
+            rows: number;
+            /** Series Instance Uid */
+            series_instance_uid?: string | null;
+            /**
+             * Sop Instance Uid
+             * @description Of the DICOM file, as are the others; absent with `PNEUMO_ECHO_UIDS=0`.
+             */
+            sop_instance_uid?: string | null;
+            /** Study Instance Uid */
+            study_instance_uid?: string | null;
+            /**
+             * Turned
+             * @description How the image was brought upright for the model, in words; absent where it was not.
+             */
+            turned?: string | null;
+            /**
+             * View Position
+             * @description A term of DICOM's, `LATERAL` or `OTHER`.
+             */
+            view_position?: string | null;
         };
         /** @description A file that cannot be read. */
         ImageRejection: {
@@ -485,8 +563,8 @@ export interface components {
             /** Sha256 */
             sha256: string;
             /**
-             * Status
-             * @constant
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
              */
             status: "error";
         };
@@ -532,7 +610,7 @@ export interface components {
             /** Images */
             images: number;
             /** Label */
-            label?: ("normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other") | null;
+            label?: string | null;
             /** Lower */
             lower: number;
             /** Name */
@@ -596,10 +674,9 @@ export interface components {
             name: string;
             /**
              * Precision
-             * @description Of the file that runs, whose digest this is.
-             * @enum {string}
+             * @description Of the file that runs, whose digest this is. Known values: `fp32`, `int8`, `fp16`; there may be more.
              */
-            precision: "fp32" | "int8" | "fp16";
+            precision: string;
             /** Summary */
             summary: string;
             /**
@@ -669,14 +746,14 @@ export interface components {
              * @description Of this prediction, a UUID version 7.
              */
             id: string;
+            /** @description Of the first file that was answered; where none was, the one that was asked for. */
             model: components["schemas"]["ModelReference"];
             /**
              * Precision
              * @description Of the file that ran, whose digest is the model's; another one than that which was configured
-             *     where the model has no such file.
-             * @enum {string}
+             *     where the model has no such file. Known values: `fp32`, `int8`, `fp16`; there may be more.
              */
-            precision: "fp32" | "int8" | "fp16";
+            precision: string;
             /**
              * Results
              * @description One for each file, in the order in which they were sent.
@@ -735,9 +812,9 @@ export interface components {
             lower: number | null;
             /**
              * Name
-             * @enum {string}
+             * @description Known values: `exposure`, `contrast`, `sharpness`, `noise`, `clipping`, `collimation`, `aspect`, `resolution`, `inversion`, `rotation`, `framing`, `lung_field`; there may be more.
              */
-            name: "exposure" | "contrast" | "sharpness" | "noise" | "clipping" | "collimation" | "aspect" | "resolution" | "inversion" | "rotation" | "framing" | "lung_field";
+            name: string;
             /** Passed */
             passed: boolean;
             /**
@@ -789,6 +866,15 @@ export interface components {
         };
     };
     responses: {
+        /** @description The compressed body cannot be inflated. */
+        Problem400: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description A valid API key is needed. */
         Problem401: {
             headers: {
@@ -816,6 +902,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description The answer has another media type. */
+        Problem406: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description The request body did not arrive in time. */
         Problem408: {
             headers: {
@@ -834,7 +929,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The image has too many pixels. The request has too many files. The request body is too large. */
+        /** @description The image has too many pixels. Decoding the file takes too much time or memory. The request has too many files. The request body is too large. */
         Problem413: {
             headers: {
                 [name: string]: unknown;
@@ -843,7 +938,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The image format is not supported. The DICOM transfer syntax is not supported. The content encoding is not supported. */
+        /** @description The image format is not supported. The DICOM transfer syntax is not supported. A body of this type holds no image. The content encoding is not supported. */
         Problem415: {
             headers: {
                 [name: string]: unknown;
@@ -866,6 +961,15 @@ export interface components {
             headers: {
                 /** @description Seconds after which to try again. */
                 "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The request has too many headers. */
+        Problem431: {
+            headers: {
                 [name: string]: unknown;
             };
             content: {
@@ -918,6 +1022,8 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            406: components["responses"]["Problem406"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             /** @description Not ready */
             503: {
@@ -948,6 +1054,8 @@ export interface operations {
                     "application/json": components["schemas"]["Liveness"];
                 };
             };
+            406: components["responses"]["Problem406"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -970,6 +1078,8 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
+            406: components["responses"]["Problem406"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -994,6 +1104,8 @@ export interface operations {
             };
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            406: components["responses"]["Problem406"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
         };
     };
@@ -1017,6 +1129,8 @@ export interface operations {
             };
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            406: components["responses"]["Problem406"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1026,7 +1140,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The name of a model. */
+                /** @description Its name. */
                 name: string;
             };
             cookie?: never;
@@ -1045,7 +1159,9 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            406: components["responses"]["Problem406"];
             422: components["responses"]["Problem422"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1055,7 +1171,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The name of a model. */
+                /** @description Its name. */
                 name: string;
                 /** @description The version of the model. */
                 version: number;
@@ -1076,7 +1192,9 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            406: components["responses"]["Problem406"];
             422: components["responses"]["Problem422"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1086,7 +1204,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The name of a model. */
+                /** @description Its name. */
                 name: string;
                 /** @description The version of the model. */
                 version: number;
@@ -1107,7 +1225,9 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            406: components["responses"]["Problem406"];
             422: components["responses"]["Problem422"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1117,7 +1237,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The name of a model. */
+                /** @description Its name. */
                 name: string;
                 /** @description The version of the model. */
                 version: number;
@@ -1138,7 +1258,9 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            406: components["responses"]["Problem406"];
             422: components["responses"]["Problem422"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1148,9 +1270,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description As the list names it. */
+                /** @description As listed. */
                 figure: string;
-                /** @description The name of a model. */
+                /** @description Its name. */
                 name: string;
                 /** @description The version of the model. */
                 version: number;
@@ -1171,7 +1293,9 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            406: components["responses"]["Problem406"];
             422: components["responses"]["Problem422"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1181,7 +1305,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The name of a model. */
+                /** @description Its name. */
                 name: string;
                 /** @description The version of the model. */
                 version: number;
@@ -1202,8 +1326,10 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            406: components["responses"]["Problem406"];
             409: components["responses"]["Problem409"];
             422: components["responses"]["Problem422"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1213,7 +1339,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The name of a model. */
+                /** @description Its name. */
                 name: string;
                 /** @description The version of the model. */
                 version: number;
@@ -1234,8 +1360,10 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            406: components["responses"]["Problem406"];
             409: components["responses"]["Problem409"];
             422: components["responses"]["Problem422"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1260,7 +1388,9 @@ export interface operations {
             };
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            406: components["responses"]["Problem406"];
             409: components["responses"]["Problem409"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1283,14 +1413,8 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        /** @description One or more files, or one image as it is. The content decides the format. */
         requestBody: {
             content: {
-                "application/dicom": string;
-                "application/octet-stream": string;
-                "image/jpeg": string;
-                "image/png": string;
-                "image/tiff": string;
                 "multipart/form-data": {
                     file: string[];
                 };
@@ -1319,6 +1443,25 @@ export interface operations {
                      *           "file": "chest.dcm",
                      *           "sha256": "0000000000000000000000000000000000000000000000000000000000000000",
                      *           "status": "ok",
+                     *           "model": {
+                     *             "name": "xray-pneumonia",
+                     *             "version": 1,
+                     *             "digest": "sha256:0000000000000000000000000000000000000000000000000000000000000000",
+                     *             "intended_use": "Research only. Not for diagnosis."
+                     *           },
+                     *           "image": {
+                     *             "format": "DICOM",
+                     *             "frame": 1,
+                     *             "frames": 1,
+                     *             "rows": 2400,
+                     *             "columns": 2400,
+                     *             "turned": "turned by 180 degrees",
+                     *             "modality": "DX",
+                     *             "view_position": "PA",
+                     *             "sop_instance_uid": "2.25.1",
+                     *             "series_instance_uid": "2.25.2",
+                     *             "study_instance_uid": "2.25.3"
+                     *           },
                      *           "decision": "pneumonia",
                      *           "reasons": [],
                      *           "findings": [
@@ -1351,7 +1494,8 @@ export interface operations {
                      *                 "value": 0.48,
                      *                 "lower": 0.1,
                      *                 "upper": 0.9,
-                     *                 "passed": true
+                     *                 "passed": true,
+                     *                 "advice": null
                      *               }
                      *             ]
                      *           },
@@ -1387,14 +1531,167 @@ export interface operations {
                     "application/json": components["schemas"]["PredictionBody"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            406: components["responses"]["Problem406"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
             422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
+            431: components["responses"]["Problem431"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    predict_image: {
+        parameters: {
+            query?: {
+                /** @description `heatmap` adds pictures of where the model saw the finding and of where the lungs are. */
+                explain?: "none" | "heatmap";
+                /** @description The frame of a multi-frame image, counted from 1. */
+                frame?: number;
+                /** @description The model; by default the one that takes the image's DICOM modality, else the default one. */
+                model?: string;
+                /** @description `stat` images go ahead of all waiting `routine` ones. */
+                priority?: "routine" | "stat";
+                /** @description The version of the model; by default the latest. */
+                version?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description One image file. Its content decides the format, whatever the type says. */
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0199a3c4-5f1e-7c3b-9d2a-6b8f0e1d2c3b",
+                     *       "model": {
+                     *         "name": "xray-pneumonia",
+                     *         "version": 1,
+                     *         "digest": "sha256:0000000000000000000000000000000000000000000000000000000000000000",
+                     *         "intended_use": "Research only. Not for diagnosis."
+                     *       },
+                     *       "execution_provider": "CPUExecutionProvider",
+                     *       "precision": "fp32",
+                     *       "results": [
+                     *         {
+                     *           "file": "chest.dcm",
+                     *           "sha256": "0000000000000000000000000000000000000000000000000000000000000000",
+                     *           "status": "ok",
+                     *           "model": {
+                     *             "name": "xray-pneumonia",
+                     *             "version": 1,
+                     *             "digest": "sha256:0000000000000000000000000000000000000000000000000000000000000000",
+                     *             "intended_use": "Research only. Not for diagnosis."
+                     *           },
+                     *           "image": {
+                     *             "format": "DICOM",
+                     *             "frame": 1,
+                     *             "frames": 1,
+                     *             "rows": 2400,
+                     *             "columns": 2400,
+                     *             "turned": "turned by 180 degrees",
+                     *             "modality": "DX",
+                     *             "view_position": "PA",
+                     *             "sop_instance_uid": "2.25.1",
+                     *             "series_instance_uid": "2.25.2",
+                     *             "study_instance_uid": "2.25.3"
+                     *           },
+                     *           "decision": "pneumonia",
+                     *           "reasons": [],
+                     *           "findings": [
+                     *             {
+                     *               "label": "normal",
+                     *               "code": {
+                     *                 "system": "http://snomed.info/sct",
+                     *                 "code": "17621005"
+                     *               },
+                     *               "probability": 0.03,
+                     *               "operating_point": 0.59,
+                     *               "present": false
+                     *             },
+                     *             {
+                     *               "label": "pneumonia",
+                     *               "code": {
+                     *                 "system": "http://snomed.info/sct",
+                     *                 "code": "233604007"
+                     *               },
+                     *               "probability": 0.97,
+                     *               "operating_point": 0.41,
+                     *               "present": true
+                     *             }
+                     *           ],
+                     *           "quality": {
+                     *             "accepted": true,
+                     *             "checks": [
+                     *               {
+                     *                 "name": "exposure",
+                     *                 "value": 0.48,
+                     *                 "lower": 0.1,
+                     *                 "upper": 0.9,
+                     *                 "passed": true,
+                     *                 "advice": null
+                     *               }
+                     *             ]
+                     *           },
+                     *           "out_of_distribution": {
+                     *             "score": 1.3,
+                     *             "limit": 4.2,
+                     *             "accepted": true
+                     *           },
+                     *           "heatmap": {
+                     *             "label": "pneumonia",
+                     *             "media_type": "image/png",
+                     *             "data": "iVBORw0KGgo=",
+                     *             "width": 1024,
+                     *             "height": 1024,
+                     *             "inside_lungs": 0.81
+                     *           },
+                     *           "lungs": {
+                     *             "media_type": "image/png",
+                     *             "data": "iVBORw0KGgo=",
+                     *             "width": 1024,
+                     *             "height": 1024
+                     *           }
+                     *         }
+                     *       ],
+                     *       "timing_ms": {
+                     *         "decode": 2.9,
+                     *         "queue": 0.4,
+                     *         "inference": 1.9,
+                     *         "total": 5.6
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PredictionBody"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1421,7 +1718,9 @@ export interface operations {
                 };
             };
             404: components["responses"]["Problem404"];
+            406: components["responses"]["Problem406"];
             422: components["responses"]["Problem422"];
+            431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
         };
     };

@@ -14,6 +14,8 @@ const answer = (label: string): Answer => ({
   },
   image: {
     file: null,
+    image: { format: "JPEG", frame: 1, frames: 1, rows: 10, columns: 10 },
+    model: { name: "xray", version: 2, digest: "sha256:ab", intended_use: "Research only." },
     sha256: "cd",
     status: "ok",
     decision: "refer",
