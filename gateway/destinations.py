@@ -55,7 +55,7 @@ class Sender(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, which the next result opens again."""
         ...
 
 
@@ -197,12 +197,14 @@ class FhirSender:
 
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
-        context = client_context(destination.tls)
-        self._client = httpx.Client(timeout=_TIMEOUT_S, trust_env=False, verify=context)
+        self._client: httpx.Client | None = None
 
     def send(self, objects: Sequence[ResultObject], bundle: Path) -> None:  # noqa: ARG002
         """Post the Bundle."""
         headers = {"Content-Type": MEDIA_TYPE, "Accept": MEDIA_TYPE}
+        if self._client is None:
+            context = client_context(self._destination.tls)
+            self._client = httpx.Client(timeout=_TIMEOUT_S, trust_env=False, verify=context)
         try:
             answer = self._client.post(
                 self._destination.url,
@@ -215,8 +217,10 @@ class FhirSender:
         _check(answer.status_code, f"the FHIR server answers with {answer.status_code}")
 
     def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        """Close the connections; the next result opens new ones."""
+        if self._client:
+            self._client.close()
+        self._client = None
 
 
 def _authorization(destination: Destination) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Wires one gateway and runs it until it is told to stop."""
 
+import gc
 import os
 import signal
 import threading
@@ -61,6 +62,9 @@ class Gateway:
 
     def start(self) -> None:
         """Begin with what is in the queue."""
+        # The dictionaries of DICOM stay as they are: no collection need look at them again.
+        gc.collect()
+        gc.freeze()
         for worker in self._workers:
             worker.start()
         self._auditor.started()

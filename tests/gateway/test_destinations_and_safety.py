@@ -3,6 +3,7 @@ import json
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -105,6 +106,7 @@ def test_each_destination_has_a_queue_of_its_own(
         destinations = [to(away), dicomweb, clinic]
         program = gateway(tmp_path / "gw", [running_service.url], destinations, rules=[rule])
         with started(program) as running:
+            time.sleep(7)  # connections that nothing was sent over are closed by now
             assert running.send(file)
             eventually(lambda: running_archive.reports(StudyInstanceUID=study))
             eventually(lambda: len(fhir.bundles) == 2)
