@@ -17,7 +17,7 @@ from training.evaluation import Evaluation
 from training.workdir import load_trained
 
 EPOCHS = 6
-START_TIMEOUT_S = 240
+START_TIMEOUT_S = 600
 SPLITS = ("train", "validation")
 
 
