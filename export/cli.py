@@ -83,7 +83,7 @@ def quantize(
 
 @app.command()
 def refresh(bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")]) -> None:
-    """Give the graphs of a bundle what newer exports have, if they then answer as before."""
+    """Give a bundle the quality measures and the golden answers of an export of today."""
     from export.bundle import refresh_bundle
 
     with _one_clear_line():
@@ -92,15 +92,17 @@ def refresh(bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>
 
 
 @app.command()
-def pixels(
+def remeasure(
     bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")],
     data: Annotated[Path, typer.Option(help="The data set that the model was trained on.")],
+    *,
+    write: Annotated[bool, typer.Option("--write", help="Put them in manifest and card.")] = False,
 ) -> None:
-    """Say whether the figures hold with the pixels of today's decoder, on the held-out images."""
-    from export.pixels import check_pixels
+    """Measure the held-out images again, as they are decoded and decided today."""
+    from export.remeasure import remeasure_bundle
 
     with _one_clear_line():
-        for line in check_pixels(bundle.resolve(), data):
+        for line in remeasure_bundle(bundle.resolve(), data, write=write):
             typer.echo(line)
 
 

@@ -103,6 +103,28 @@ def test_a_second_export_is_the_next_version(models: Path, evaluated: Path, data
     assert read_manifest(models / "tiny" / "2").version == 2
 
 
+def test_figures_that_no_longer_hold_are_named_and_written_again(
+    models: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny").write_text(TINY_RECIPE)
+    monkeypatch.chdir(tmp_path)
+    bundle = tmp_path / "models" / "tiny" / "1"
+    shutil.copytree(models / "tiny" / "1", bundle)
+    before = read_manifest(bundle)
+    held = export("remeasure", bundle, "--data", data)
+    content = json.loads((bundle / "manifest.json").read_text())
+    [share] = [m for m in content["metrics"] if m["name"] == "refer_share" and not m["label"]]
+    share.update(value=0.995, lower=0.99, upper=0.999)
+    (bundle / "manifest.json").write_text(json.dumps(content))
+
+    found = export("remeasure", bundle, "--data", data, "--write")
+
+    assert held.exit_code == found.exit_code == 0
+    assert "refer_share" not in held.stdout
+    assert "refer_share: " in found.stdout
+    assert read_manifest(bundle).metrics == before.metrics
+
+
 @pytest.fixture(scope="module")
 def halved(
     models: Path, evaluated: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
