@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from service.errors import DeviceLost
 from service.priorities import TURNS, Priority, Timed
 from service.session import ModelOutput, ServedModel
-from service.tracing import NO_TRACE, NO_TRACING, RequestTrace, Tracing
 
 SIZES = (1, 2, 4, 8, 16, 32)
 """The sizes that a batch is padded to: each was run once before, when the model was loaded."""
@@ -30,7 +29,6 @@ class _Item:
     image: NDArray[np.uint8]
     priority: Priority
     arrival: int
-    trace: RequestTrace
     activation_map: bool
     submitted: float = field(default_factory=time.perf_counter)
     future: asyncio.Future[Timed[ModelOutput]] = field(
@@ -43,22 +41,12 @@ class MicroBatcher:
 
     A batch has images of one model alone, and runs as soon as the one before it has ended: what
     arrives meanwhile is the next. Urgent images go first, but every fifth batch is that of the
-    image that waits longest. An image whose caller is gone is dropped before its batch.
+    image that waits longest. An image whose caller is gone is dropped before its batch. ``observe``
+    is told the model and the number of images of every batch, before it runs.
     """
 
-    def __init__(
-        self,
-        observe: Observe = lambda _model, _images: None,
-        tracing: Tracing = NO_TRACING,
-    ) -> None:
-        """Start with nothing waiting.
-
-        Args:
-            observe: Is told the model and the number of images of every batch, before it runs.
-            tracing: Records every batch with the requests that it served.
-        """
+    def __init__(self, observe: Observe = lambda _model, _images: None) -> None:
         self._observe = observe
-        self._tracing = tracing
         self._thread = ThreadPoolExecutor(1, "inference")
         self._waiting: list[_Item] = []
         self._arrivals, self._turns = count(), count(1)
@@ -76,22 +64,12 @@ class MicroBatcher:
         priority: Priority,
         *,
         activation_map: bool = False,
-        trace: RequestTrace = NO_TRACE,
     ) -> asyncio.Future[Timed[ModelOutput]]:
-        """Have an image run in a batch; when its future is cancelled first, it is dropped.
+        """Have an image run in a batch, uint8 (1, height, width, 1), of the model's size.
 
-        Args:
-            model: Which model runs.
-            image: uint8 (1, height, width, 1), of the model's size.
-            priority: Urgent images go first.
-            activation_map: Whether the map is wanted.
-            trace: Of the request that the image came with.
-
-        Returns:
-            Of what the model says of this image alone, arrays of batch size 1; or InferenceFailed,
-            DeviceLost.
+        The future gives what the model says of this image alone, or InferenceFailed or DeviceLost.
         """
-        item = _Item(model, image, priority, next(self._arrivals), trace, activation_map)
+        item = _Item(model, image, priority, next(self._arrivals), activation_map)
         self._waiting.append(item)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.get_running_loop().create_task(self._run_all())
@@ -118,7 +96,6 @@ class MicroBatcher:
                     item.future.set_exception(answer)
                 else:
                     item.future.set_result(Timed(answer, started - item.submitted, ran_s))
-            self._tracing.batch(model, [item.trace for item in batch], ran_s)
 
     def _next(self) -> list[_Item]:
         """Take the next batch: the first image in order, and those of its model behind it."""

@@ -8,11 +8,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cpus(cgroup: Path = CGROUP) -> int:
-    """Count the CPUs that the affinity mask and the cgroup quota leave, at least 1.
-
-    Args:
-        cgroup: Where the control group file system is mounted; version 2 and 1 are read.
-    """
+    """Count the CPUs that the affinity mask and the cgroup quota, version 1 or 2, leave."""
     affinity = len(os.sched_getaffinity(0))
     quota = _quota_v2(cgroup) or _quota_v1(cgroup)
     return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))

@@ -43,12 +43,7 @@ def problem_type(error: Exception) -> ProblemType:
 
 
 def describe(error: Exception, request_id: str) -> dict[str, object]:
-    """Write a problem detail, as ``schemas.Problem`` describes it.
-
-    Args:
-        error: One of this project's own errors, or any other.
-        request_id: Of the request that met it.
-    """
+    """Write a problem detail, as ``schemas.Problem`` describes it."""
     kind = problem_type(error)
     return _problem(kind, _detail(error, kind), request_id)
 

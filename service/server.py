@@ -35,7 +35,6 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
-        """Prepare to serve an application of ``create_app``."""
         super().__init__(config)
         self.runtime = app.state.runtime
 
@@ -45,11 +44,7 @@ class Server(uvicorn.Server):
         return int(self.servers[0].sockets[0].getsockname()[1])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, and say where.
-
-        Raises:
-            StartError: It cannot listen.
-        """
+        """Start to listen, and say where."""
         await super().startup(sockets)
         self.runtime.log.info("listening", host=self.config.host, port=self.port)
 
@@ -88,8 +83,7 @@ def serve(app: FastAPI) -> None:
     """
     silence_quoting_libraries()
     server = make_server(app)
-    settings = server.runtime.settings
-    with bound(settings) as sock:
+    with bound(server.runtime.settings) as sock:
         server.run([sock])
     if server.runtime.failure is not None:
         raise server.runtime.failure
@@ -98,13 +92,8 @@ def serve(app: FastAPI) -> None:
 def serve_with_workers(settings: Settings, app: str, log: Logger) -> int:
     """Serve in several processes until a signal comes; uvicorn starts, watches and restarts them.
 
-    Args:
-        settings: Of all; each process reads them again from the environment.
-        app: The path of a function that makes the application, ``module:function``.
-        log: Where to tell the port.
-
-    Returns:
-        The exit code: 1 where a worker cannot start.
+    Each makes its application by ``app``, ``module:function``. Returns the exit code: 1 where a
+    worker cannot start.
 
     Raises:
         StartError: The port cannot be had.

@@ -58,7 +58,7 @@ async def _infer(
     images, priority = request.images, request.priority
     if isinstance(images, np.ndarray):
         image = images[index : index + 1]
-        run = await predictor.infer(model, image, priority, activation_map=wants_map, trace=trace)
+        run = await predictor.infer(model, image, priority, activation_map=wants_map)
         trace.stage("queue", run.waited_s, run.ran_s)
         trace.stage("inference", run.ran_s)
         return run.value, StageTimes(queue_s=run.waited_s, inference_s=run.ran_s)

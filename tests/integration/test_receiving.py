@@ -48,7 +48,7 @@ def answer(connection: socket.socket) -> str:
 
 
 def held(live: Live) -> int:
-    return live.server.runtime.receive_budget.held
+    return int(live.server.runtime.receive_budget.held)
 
 
 def test_a_stalled_upload_is_given_up_and_its_connection_let_go(
