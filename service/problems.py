@@ -25,6 +25,7 @@ from service.errors import (
     PROBLEM_TYPES,
     ProblemType,
     ServiceError,
+    ShuttingDown,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -57,8 +58,8 @@ def error_response(error: Exception, request_id: str) -> Response:
     if kind.status == http.HTTPStatus.UNAUTHORIZED:
         # Source: RFC 6750 section 3.
         headers["WWW-Authenticate"] = REALM
-    if kind.status == http.HTTPStatus.REQUEST_TIMEOUT:
-        # Source: RFC 9110 section 15.5.9.
+    if kind.status == http.HTTPStatus.REQUEST_TIMEOUT or isinstance(error, ShuttingDown):
+        # Source: RFC 9110 section 15.5.9; a service that stops answers nothing more here.
         headers["Connection"] = "close"
     return _ProblemResponse(kind, _detail(error, kind), request_id, headers)
 

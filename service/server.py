@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -12,6 +13,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from service.errors import StartError
@@ -24,7 +26,22 @@ LINGER_S = 0.5
 # also stay below the grace period of a stop.
 HEALTH_CHECK_S = 30
 BACKLOG = 2048
+_OFFER = re.compile(rb"\r\nupgrade: *h2c", re.IGNORECASE)
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1 that does not hear of HTTP/2: its parser would drop the body of whoever offers it.
+
+    Java's HttpClient and ``curl --http2`` do. Source: RFC 9110 section 7.8 (may be ignored).
+    """
+
+    def data_received(self, data: bytes) -> None:
+        """Take the offer out of a head, which both clients send in one piece."""
+        if self.cycle is None or not self.cycle.more_body:
+            head, end, body = data.partition(b"\r\n\r\n")
+            data = _OFFER.sub(b"\r\nIgnored: h2c", head) + end + body
+        super().data_received(data)
 
 
 class Server(uvicorn.Server):
@@ -136,7 +153,7 @@ def _config(app: FastAPI | str, settings: Settings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         workers=settings.workers,

@@ -43,6 +43,8 @@ _ERRORS: tuple[type[Exception], ...] = (
         if isinstance(kind, type) and issubclass(kind, Exception)
     ),
 )
+# How a tensor names the file that has its data: `key: "location"` of StringStringEntryProto.
+_EXTERNAL = b"\x0a\x08location"
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
@@ -186,6 +188,11 @@ class OnnxSession:
 def _create(
     model: bytes, manifest: ModelManifest | SegmenterManifest, options: SessionOptions
 ) -> onnxruntime.InferenceSession:
+    if _EXTERNAL in model:
+        raise SignatureMismatch(
+            f"{manifest.name} version {manifest.version}: model.onnx keeps weights in another "
+            "file, which its digest does not cover. Export the model again, in one file."
+        )
     try:
         if options.provider != "cpu" and has_cuda():
             session = _cuda_session(model, options)
