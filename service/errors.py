@@ -1,37 +1,5 @@
 """What the service can refuse, and the one table that turns every error into a problem detail.
 
-ServiceError
-├── StartError                      the service cannot start
-│   ├── InvalidConfiguration        a setting or a key file cannot be used
-│   ├── NoModel                     no bundle is there, or not the configured default
-│   └── ProviderUnavailable         the asked-for execution provider does not run here
-├── RequestError                    the request cannot be answered as it stands
-│   ├── NoFile                      no image came with it
-│   ├── TooManyFiles                more files than one request may have
-│   ├── MalformedMultipart          the multipart body cannot be taken apart
-│   ├── MalformedInference          no request of the Open Inference Protocol, or not for this model
-│   ├── UnsupportedEncoding         a Content-Encoding that is not undone here
-│   ├── MalformedEncoding           a body that is not in its Content-Encoding, or breaks off
-│   ├── BodyTooLarge                more bytes than a body may have
-│   ├── BodyTimeout                 the body did not arrive in time
-│   ├── Unauthenticated             no key, or a wrong one
-│   ├── Forbidden                   the key does not have the scope
-│   ├── UnknownModel                no model of that name, or not that version
-│   ├── FileTooCostly               more time or memory to decode than one file may take
-│   ├── ReloadRefused               the served models cannot be changed in that way
-│   └── ClientDisconnected          nobody waits for the answer any more
-├── Overloaded                      too much work; trying again later helps
-│   ├── QueueFull                   the bounded number of images is in flight
-│   ├── TooManyUploads              all bodies together have more bytes than they may
-│   └── DeadlineExceeded            the request was not served in time
-├── Unavailable                     the service answers nobody just now
-│   ├── NotReady                    its models are still loading, or did not load
-│   ├── ShuttingDown                it finishes what it accepted, and stops
-│   └── DeviceLost                  the accelerator does not run any more
-├── InferenceFailed                 the model did not run
-└── FileFailed                      a file met an error that nobody foresaw
-    └── OutOfMemory                 there was not enough memory for it
-
 Source: RFC 9457 (problem details), RFC 9110 section 15 (status codes).
 """
 

@@ -48,13 +48,9 @@ def heatmap_size(image: Radiograph) -> tuple[int, int]:
 def draw_heatmap(
     activation: NDArray[np.float32], scale: float, label: Label, image: Radiograph
 ) -> Heatmap:
-    """Draw one class's activation map over a radiograph as it was sent.
+    """Draw one class's activation map, float32 (height, width), over a radiograph as it was sent.
 
-    Args:
-        activation: float32 (height, width); positive where a place speaks for the class.
-        scale: The activation that is drawn as 255; what is stronger is drawn as 255 too.
-        label: The class.
-        image: The radiograph.
+    The activation ``scale``, and what is stronger, is drawn as 255; what is negative as 0.
     """
     height, width = heatmap_size(image)
     fitted = Image.fromarray(image.turned.undo(activation)).resize(
@@ -65,11 +61,7 @@ def draw_heatmap(
 
 
 def as_png(gray: NDArray[np.uint8]) -> str:
-    """Write a gray picture as a PNG, in base64.
-
-    Args:
-        gray: uint8, shape (height, width).
-    """
+    """Write a gray picture, uint8 (height, width), as a PNG in base64."""
     file = io.BytesIO()
     Image.fromarray(gray).save(file, "PNG", compress_level=PNG_LEVEL)
     return base64.b64encode(file.getvalue()).decode("ascii")

@@ -14,7 +14,7 @@ from contract.errors import ImageError
 from contract.lungs import lung_mask, share_inside
 from contract.manifest import ModelManifest
 from contract.preprocessing import PreprocessingSpec, preprocess
-from contract.quality import Quality, judge
+from contract.quality import judge
 from contract.radiograph import Radiograph, decode
 from contract.suitability import check_suitable
 from service.decoders import DecodedImage
@@ -25,6 +25,8 @@ from service.lungs import LungMap, draw_lungs, look_for_lungs
 from service.prediction import ImageFailure, ImageResult, PredictionOptions, StageTimes, Upload
 from service.repository import ModelRepository
 from service.session import InferenceSession, ModelOutput, ServedModel
+
+_NO_PIXELS = np.zeros((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class ImageTask:
     decoded file goes to ``fit``; where either gives Fitted, the model's output goes to ``finish``.
     With ``only_fits`` no model runs here, nothing is decided and no digest is taken. Each returns
     what is wrong with the file, so that no traceback keeps its pixels; DeviceLost, which is not of
-    this file alone, is raised.
+    this file alone, is raised. Where an image is ``alone`` in work, it may have every core.
     """
 
     upload: Upload
@@ -67,26 +69,18 @@ class ImageTask:
     decoded: DecodedImage | None = None
 
     def begin(self, *, alone: bool) -> Step:
-        """Read the file, and answer it where nothing else is needed for that.
-
-        Args:
-            alone: Whether no other image is in work, so that this one may have every core.
-        """
+        """Read the file, and answer it where nothing else is needed for that."""
         started = time.perf_counter()
+        limits = {"frame": self.options.frame, "max_pixels": self.max_pixels}
         try:
             data = self.upload.data()
             if not self.only_fits:
                 self.sha256 = hashlib.sha256(data).hexdigest()
-            cost = estimate_cost(data, frame=self.options.frame, max_pixels=self.max_pixels)
+            cost = estimate_cost(data, **limits)
             if not cost.plain:
                 self._spent(started)
                 return Costly(cost)
-            radiograph = decode(
-                data,
-                frame=self.options.frame,
-                max_pixels=self.max_pixels,
-                at_least=self.hint.preprocessing.size,
-            )
+            radiograph = decode(data, at_least=self.hint.preprocessing.size, **limits)
             del data
             decoded = DecodedImage(radiograph, partial(preprocess, radiograph))
             return self._fit(decoded, started, alone=alone)
@@ -152,7 +146,11 @@ class ImageTask:
         fitted = decoded.fit(wanted)
         image = fitted[np.newaxis]
         if self.only_fits or self.model.batched:
-            self._let_go_of_pixels(decoded)
+            if not self.only_fits:
+                # While it waits for the accelerator, it is kept only in the sizes that are needed.
+                images = {spec: decoded.fit(spec) for spec in self.specs()}
+                small = replace(decoded.radiograph, pixels=_NO_PIXELS)
+                self.decoded = DecodedImage(small, images.__getitem__)
             self._spent(started)
             return Fitted(self.model, image)
         self.decoded = DecodedImage(
@@ -169,16 +167,17 @@ class ImageTask:
         started = time.perf_counter()
         model, decoded = self.model, self.decoded
         assert model is not None and decoded is not None, "it was fitted"  # noqa: S101, PT018
-        radiograph, manifest = decoded.radiograph, model.manifest
-        quality = _quality(manifest, output, radiograph)
+        image, manifest = replace(decoded.radiograph, pixels=_NO_PIXELS), model.manifest
+        quality, drawn = None, self.options.heatmap
+        if manifest.quality is not None and output.quality is not None:
+            quality = judge(output.quality[0], image.rows, image.columns, manifest.quality)
         lungs, quality = look_for_lungs(
-            self.repository.segmenter,
-            manifest,
-            decoded.fit,
-            quality,
-            drawn=self.options.heatmap,
+            self.repository.segmenter, manifest, decoded.fit, quality, drawn=drawn
         )
-        out_of_distribution = _ood_result(manifest, output)
+        out_of_distribution = None
+        if manifest.out_of_distribution is not None and output.ood_scores is not None:
+            score = float(output.ood_scores[0])
+            out_of_distribution = OodResult(score=score, limit=manifest.out_of_distribution.limit)
         decision = decide(
             manifest.labels,
             output.probabilities[0].tolist(),
@@ -187,9 +186,8 @@ class ImageTask:
             out_of_distribution=out_of_distribution,
             evidenced=manifest.answers,
         )
-        drawn = self.options.heatmap
-        heatmap = _heatmap(manifest, output, decision, lungs, radiograph) if drawn else None
-        picture = draw_lungs(lungs, radiograph) if drawn and lungs is not None else None
+        heatmap = _heatmap(manifest, output, decision, lungs, image) if drawn else None
+        picture = draw_lungs(lungs, image) if drawn and lungs is not None else None
         self.decoded = None
         self._spent(started)
         return ImageResult(
@@ -197,7 +195,7 @@ class ImageTask:
             sha256=self.sha256,
             times=self.times,
             model=model,
-            image=_without_pixels(radiograph),
+            image=image,
             probabilities=output.probabilities[0],
             decision=decision,
             quality=quality,
@@ -206,32 +204,8 @@ class ImageTask:
             lungs=picture,
         )
 
-    def _let_go_of_pixels(self, decoded: DecodedImage) -> None:
-        """While an image waits for the accelerator, keep it only in the sizes that are needed."""
-        if self.only_fits:
-            return
-        images = {spec: decoded.fit(spec) for spec in self.specs()}
-        self.decoded = DecodedImage(_without_pixels(decoded.radiograph), images.__getitem__)
-
     def _spent(self, started: float) -> None:
         self.times += StageTimes(decode_s=time.perf_counter() - started)
-
-
-def _without_pixels(radiograph: Radiograph) -> Radiograph:
-    return replace(radiograph, pixels=np.zeros((0, 0), np.uint8))
-
-
-def _quality(manifest: ModelManifest, output: ModelOutput, image: Radiograph) -> Quality | None:
-    if manifest.quality is None or output.quality is None:
-        return None
-    return judge(output.quality[0], image.rows, image.columns, manifest.quality)
-
-
-def _ood_result(manifest: ModelManifest, output: ModelOutput) -> OodResult | None:
-    limits = manifest.out_of_distribution
-    if limits is None or output.ood_scores is None:
-        return None
-    return OodResult(score=float(output.ood_scores[0]), limit=limits.limit)
 
 
 def _heatmap(
@@ -247,8 +221,7 @@ def _heatmap(
     label = decision.label or manifest.labels[int(np.argmax(output.probabilities[0]))]
     index = manifest.labels.index(label)
     activation = np.ascontiguousarray(output.activation_map[0, ..., index])
-    scale = manifest.findings[index].activation_scale
-    heatmap = draw_heatmap(activation, scale, label, image)
+    heatmap = draw_heatmap(activation, manifest.findings[index].activation_scale, label, image)
     if lungs is None:
         return heatmap
     mask = lung_mask(lungs, lungs.shape)

@@ -91,7 +91,6 @@ class PredictFirst:
     """Calls the endpoint itself, and leaves all else to the application."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application that has these routes."""
         self._app = app
         self._routes = {each.path: each for each in router.routes if isinstance(each, APIRoute)}
 

@@ -1,8 +1,4 @@
-"""The bodies of answers, as a client's generated code sees them, and the query of /predict.
-
-Answers to /predict are written by `service.answers` without going through these models: the tests
-hold the two together, and a request does not pay for it.
-"""
+"""The bodies of answers, as a client's generated code sees them, and the query of /predict."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -18,7 +14,11 @@ from contract.quality import CheckName
 
 class _Body(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        from_attributes=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
     )
 
 
