@@ -30,6 +30,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.process_collector import ProcessCollector
 
 from service import __version__
+from service.batcher import SIZES
 from service.errors import InferenceFailed
 from service.prediction import ImageResult, Prediction, StageTimes
 from service.problems import problem_type
@@ -41,7 +42,6 @@ STAGES = ("decode", "queue", "inference", "encode", "total")
 BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1, 2, 5, 10, 30,
 )  # fmt: skip
-BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 SCORE_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 SAMPLING_S = 1.0
 # The client library looks for the folder when it is imported, so later changes have no effect.
@@ -97,7 +97,7 @@ class Metrics:
             buckets=BUCKETS_S,
         )
         self._batches = histogram(
-            "batch_size", "Images run together.", [*model, "provider"], buckets=BATCH_SIZES
+            "batch_size", "Images run together.", [*model, "provider"], buckets=SIZES
         )
         self._scores = histogram(
             "probability", "Calibrated, to see drift.", [*model, "label"], buckets=SCORE_BUCKETS

@@ -101,7 +101,8 @@ def write_document(app: FastAPI) -> Document:
         name: _open({key: part for key, part in schema.items() if key != "title"})
         for name, schema in schemas.items()
     }
-    for operation in _operations(document):
+    operations = (each for path in document["paths"].values() for each in path.values())
+    for operation in operations:
         _share_problems(operation["responses"], document["components"])
         # Where the operator has configured no keys, none is asked for.
         operation["security"] = [*operation["security"], {}] if "security" in operation else []
@@ -153,10 +154,6 @@ def _words(schema: Document) -> list[str]:
         part.get("enum", [part["const"]] if "const" in part else []) for part in schema["anyOf"]
     ]
     return [word for words in parts for word in words] if all(parts) else []
-
-
-def _operations(document: Document) -> list[Document]:
-    return [operation for path in document["paths"].values() for operation in path.values()]
 
 
 def _share_problems(responses: Document, components: Document) -> None:

@@ -19,4 +19,5 @@ class GatedSession:
     def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
         self._gate.wait()
         maps = np.zeros((len(images), 4, 4, 2), np.float32) if activation_map else None
-        return ModelOutput(np.tile(np.array([1, 0], np.float32), (len(images), 1)), maps)
+        said = np.tile(np.array([1, 0], np.float32), (len(images), 1))
+        return ModelOutput(said, maps, logits=said)

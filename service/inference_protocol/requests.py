@@ -55,8 +55,14 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-class _InputParameters(_Message):
+class _Parameters(_Message):
+    """Of a request, an input or an output; each knows some of them."""
+
+    priority: int | str = 0
+    binary_data_output: bool = False
     binary_data_size: int | None = Field(default=None, ge=0)
+    binary_data: bool | None = None
+    classification: Unsupported = None
     shared_memory_region: Unsupported = None
 
 
@@ -64,24 +70,13 @@ class _Input(_Message):
     name: Literal["image"]
     datatype: Literal["UINT8", "BYTES"]
     shape: tuple[Annotated[int, Field(ge=0)], ...] = Field(max_length=4)
-    parameters: _InputParameters = _InputParameters()
+    parameters: _Parameters = _Parameters()
     data: Any = None
-
-
-class _OutputParameters(_Message):
-    binary_data: bool | None = None
-    classification: Unsupported = None
-    shared_memory_region: Unsupported = None
 
 
 class _Output(_Message):
     name: str
-    parameters: _OutputParameters = _OutputParameters()
-
-
-class _Parameters(_Message):
-    binary_data_output: bool = False
-    priority: int | str = 0
+    parameters: _Parameters = _Parameters()
 
 
 class _Request(_Message):

@@ -25,6 +25,7 @@ from service.inference_protocol.responses import (
 )
 from service.logs import log_failure
 from service.problems import INFERENCE_PROTOCOL, request_id_of
+from service.routes import health
 from service.routes.admitted import admitted
 from service.runtime import runtime_of
 from service.session import ServedModel
@@ -61,17 +62,15 @@ _may_predict = [Depends(Requires("predict"))]
 
 @router.get("/health/live")
 async def server_live(request: Request) -> Json:
-    """Say that the event loop turns and, on a GPU, that a model still runs there."""
-    await runtime_of(request).check_device()
+    """Say what ``/health/live`` does."""
+    await health.live(request)
     return {"live": True}
 
 
 @router.get("/health/ready")
 async def server_ready(request: Request) -> Json:
-    """Say that every model is loaded and warm and, on a GPU, that one still runs there."""
-    runtime = runtime_of(request)
-    runtime.predictor()
-    await runtime.check_device()
+    """Say what ``/health/ready`` does."""
+    await health.ready(request)
     return {"ready": True}
 
 

@@ -8,48 +8,29 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from service.repository import ModelRepository, ServedModel
-from service.session import ModelOutput
+from service.repository import ModelRepository
+from service.session import ServedModel
 from service.settings import Settings
 from tests.bundles import SIZE, make_manifest
+from tests.gated_session import GatedSession
 from tests.integration.live import Live, eventually, serving
 
 INFER = "/v2/models/tiny/infer"
 READER = "reader-key-0123456789"
 
 
-class HeldSession:
-    """Answers when it is let go."""
-
-    provider = "CPUExecutionProvider"
-
-    def __init__(self) -> None:
-        self.let_go = threading.Event()
-
-    def run(
-        self,
-        images: NDArray[np.uint8],
-        *,
-        activation_map: bool = False,  # noqa: ARG002 - as the protocol has it
-    ) -> ModelOutput:
-        self.let_go.wait()
-        nothing = np.zeros((len(images), 2), np.float32)
-        return ModelOutput(nothing, np.zeros((len(images), 4, 4, 2), np.float32), None, nothing)
-
-
 @pytest.fixture
-def session() -> Iterator[HeldSession]:
-    held = HeldSession()
-    yield held
-    held.let_go.set()
+def let_go() -> Iterator[threading.Event]:
+    """The model answers when this is set."""
+    event = threading.Event()
+    yield event
+    event.set()
 
 
-def holding(session: HeldSession, *_: object) -> ModelRepository:
-    model = ServedModel(make_manifest("sha256:" + 64 * "0"), session)
+def holding(let_go: threading.Event) -> ModelRepository:
+    model = ServedModel(make_manifest("sha256:" + 64 * "0"), GatedSession(let_go))
     return ModelRepository({"tiny": {1: model}})
 
 
@@ -61,24 +42,24 @@ def ask(live: Live, images: int, timeout_s: float = 60) -> httpx.Response:
 
 
 @pytest.fixture
-def busy(session: HeldSession) -> Iterator[tuple[Live, Future[httpx.Response]]]:
+def busy(let_go: threading.Event) -> Iterator[tuple[Live, Future[httpx.Response]]]:
     """A service that three images of four are in, and the request that they came with."""
     settings = Settings(port=0, max_files=4, queue_limit=4)
-    with serving(settings, lambda _: holding(session)) as live, ThreadPoolExecutor(1) as pool:
+    with serving(settings, lambda _: holding(let_go)) as live, ThreadPoolExecutor(1) as pool:
         running = pool.submit(ask, live, 3)
         eventually(lambda: live.in_flight() == 3)
         yield live, running
-        session.let_go.set()
+        let_go.set()
 
 
 def test_every_image_of_a_batch_counts_for_the_queue(
-    busy: tuple[Live, Future[httpx.Response]], session: HeldSession
+    busy: tuple[Live, Future[httpx.Response]], let_go: threading.Event
 ) -> None:
     live, running = busy
 
     refused = ask(live, 2)
     health = [live.client.get(f"/v2/health/{probe}").json() for probe in ("live", "ready")]
-    session.let_go.set()
+    let_go.set()
 
     assert refused.status_code == 429
     assert refused.json() == {"error": "3 images are in flight, and at most 4 may be."}
@@ -100,22 +81,22 @@ def test_the_work_of_a_client_that_went_away_is_dropped(
     assert not running.done()
 
 
-def test_a_request_past_its_deadline_is_refused(session: HeldSession) -> None:
+def test_a_request_past_its_deadline_is_refused(let_go: threading.Event) -> None:
     settings = Settings(port=0, request_deadline_s=0.1)
 
-    with serving(settings, lambda _: holding(session)) as live:
+    with serving(settings, lambda _: holding(let_go)) as live:
         response = ask(live, 2)
-        session.let_go.set()
+        let_go.set()
 
     assert response.status_code == 429
     assert response.json() == {"error": "The request was not served within 0.1 s."}
     assert live.in_flight() == 0
 
 
-def test_while_the_models_load_the_server_lives_and_is_not_ready(session: HeldSession) -> None:
+def test_while_the_models_load_the_server_lives_and_is_not_ready(let_go: threading.Event) -> None:
     def load(_: Settings) -> ModelRepository:
-        session.let_go.wait()
-        return holding(session)
+        let_go.wait()
+        return holding(let_go)
 
     with serving(Settings(port=0), load, ready=False) as live:
         alive = live.client.get("/v2/health/live")
@@ -125,7 +106,7 @@ def test_while_the_models_load_the_server_lives_and_is_not_ready(session: HeldSe
             live.client.get("/v2/models/tiny"),
             ask(live, 1),
         ]
-        session.let_go.set()
+        let_go.set()
 
     assert alive.status_code == 200
     assert [response.status_code for response in others] == [503] * 4
@@ -133,13 +114,13 @@ def test_while_the_models_load_the_server_lives_and_is_not_ready(session: HeldSe
     assert all("loading" in response.json()["error"] for response in others)
 
 
-def test_a_key_is_asked_for_as_elsewhere(session: HeldSession, tmp_path: Path) -> None:
+def test_a_key_is_asked_for_as_elsewhere(let_go: threading.Event, tmp_path: Path) -> None:
     key = {"sha256": hashlib.sha256(READER.encode()).hexdigest(), "scopes": ["read"]}
     file = tmp_path / "keys.json"
     file.write_text(json.dumps({"reader": key}))
     settings = Settings(port=0, api_keys_file=file)
 
-    with serving(settings, lambda _: holding(session)) as live:
+    with serving(settings, lambda _: holding(let_go)) as live:
         ready = live.client.get("/v2/health/ready")
         without = [live.client.get("/v2"), live.client.get("/v2/models/tiny"), ask(live, 1)]
         live.client.headers["Authorization"] = f"Bearer {READER}"

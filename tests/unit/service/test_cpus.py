@@ -12,7 +12,7 @@ def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "cpus"),
+    ("cpu_max", "cpus"),
     [
         ("200000 100000", 2),
         ("150000 100000", 2),
@@ -21,10 +21,12 @@ def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
         ("max 100000", 8),
         ("200000 0", 8),
         ("", 8),
+        (None, 8),
     ],
 )
-def test_a_quota_of_cgroup_2_counts(tmp_path: Path, file: str, cpus: int) -> None:
-    (tmp_path / "cpu.max").write_text(file + "\n")
+def test_a_quota_of_cgroup_2_counts(tmp_path: Path, cpu_max: str | None, cpus: int) -> None:
+    if cpu_max is not None:
+        (tmp_path / "cpu.max").write_text(cpu_max + "\n")
 
     assert available_cpus(tmp_path) == cpus
 
@@ -36,7 +38,3 @@ def test_a_quota_of_cgroup_1_counts(tmp_path: Path, quota: str, cpus: int) -> No
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
 
     assert available_cpus(tmp_path) == cpus
-
-
-def test_without_a_cgroup_the_affinity_counts(tmp_path: Path) -> None:
-    assert available_cpus(tmp_path / "nowhere") == 8

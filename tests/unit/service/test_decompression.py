@@ -91,6 +91,27 @@ def test_inflated_bytes_count_for_the_common_budget_until_the_request_is_done() 
     assert budget.held == 0
 
 
+def test_a_client_that_goes_away_in_the_middle_of_a_body_is_noticed() -> None:
+    piece = {"type": "http.request", "body": gzip.compress(TEXT)[:1000], "more_body": True}
+    messages: list[Message] = [piece, GONE]
+    received: list[str] = []
+
+    async def route(_scope: Scope, receive: Receive, _send: Send) -> None:
+        while GONE["type"] not in received:
+            received.append((await receive())["type"])
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(_: Message) -> None:
+        raise AssertionError
+
+    scope = {"type": "http", "headers": [(b"content-encoding", b"gzip")]}
+    asyncio.run(Decompression(route, LIMIT, ReceiveBudget(LIMIT))(scope, receive, send))
+
+    assert received == ["http.request", "http.disconnect"]
+
+
 @pytest.mark.parametrize(
     ("encoding", "data", "error"),
     [
