@@ -1,58 +1,61 @@
-"""Writes the answer to /predict as JSON."""
+"""Writes the answer to /predict."""
 
-import orjson
+from dataclasses import asdict
 
-from contract.decision import Familiarity
-from contract.findings import Code
-from contract.quality import Quality
-from service.heatmap import MEDIA_TYPE, Heatmap
+from contract.radiograph import Radiograph
+from service.heatmap import MEDIA_TYPE, Heatmap, size_as_sent
 from service.identifiers import uuid7
 from service.lungs import LungPicture
 from service.prediction import ImageFailure, ImageResult, Prediction
 from service.problems import describe
+from service.schemas import (
+    ImageAnswer,
+    ImageDescription,
+    ImageRejection,
+    ModelReference,
+    PredictionBody,
+)
 from service.session import ServedModel
 
-
-def write_answer(prediction: Prediction, request_id: str) -> bytes:
-    """Write a prediction as ``schemas.PredictionBody`` describes it.
-
-    Args:
-        prediction: The results of one request.
-        request_id: For the problems of files that could not be read.
-    """
-    times = prediction.times
-    body = {
-        "id": str(uuid7()),
-        "model": model_reference(prediction.model),
-        "execution_provider": prediction.model.session.provider,
-        "precision": prediction.model.precision,
-        "results": [
-            _result(result) if isinstance(result, ImageResult) else _failure(result, request_id)
-            for result in prediction.results
-        ],
-        "timing_ms": {
-            "decode": _ms(times.decode_s),
-            "queue": _ms(times.queue_s),
-            "inference": _ms(times.inference_s),
-            "total": _ms(prediction.total_s),
-        },
-    }
-    # NumPy's own float32 is written with the digits that it has, not with those of a double.
-    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+_UIDS = ("sop_instance_uid", "series_instance_uid", "study_instance_uid")
 
 
-def model_reference(model: ServedModel) -> dict[str, object]:
-    """Write which model it is, as ``schemas.ModelReference`` describes it."""
+def write_answer(prediction: Prediction, request_id: str, *, uids: bool = True) -> bytes:
+    """Write a prediction as JSON; what is not known is absent, and not null."""
+    stages = {**asdict(prediction.times), "total_s": prediction.total_s}
+    results = [
+        _answer(result, uids=uids)
+        if isinstance(result, ImageResult)
+        else _rejection(result, request_id)
+        for result in prediction.results
+    ]
+    body = PredictionBody.model_validate(
+        {
+            "id": str(uuid7()),
+            "model": model_reference(prediction.model),
+            "execution_provider": prediction.model.session.provider,
+            "precision": prediction.model.precision,
+            "results": results,
+            "timing_ms": {
+                name.removesuffix("_s"): round(spent * 1000, 3) for name, spent in stages.items()
+            },
+        }
+    )
+    return body.model_dump_json(exclude_unset=True).encode()
+
+
+def model_reference(model: ServedModel) -> ModelReference:
+    """Name a model."""
     manifest = model.manifest
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "digest": model.digest,
-        "intended_use": manifest.intended_use,
-    }
+    return ModelReference(
+        name=manifest.name,
+        version=manifest.version,
+        digest=model.digest,
+        intended_use=manifest.intended_use,
+    )
 
 
-def _result(result: ImageResult) -> dict[str, object]:
+def _answer(result: ImageResult, *, uids: bool) -> ImageAnswer:
     decision = result.decision
     findings = zip(
         result.model.manifest.findings, result.probabilities, decision.present, strict=True
@@ -61,89 +64,55 @@ def _result(result: ImageResult) -> dict[str, object]:
         "file": result.name,
         "sha256": result.sha256,
         "status": "ok",
+        "model": model_reference(result.model),
+        "image": _image(result.image, uids=uids),
         "decision": decision.label or "refer",
         "reasons": decision.reasons,
         "findings": [
             {
                 "label": finding.label,
-                "code": _coding(finding.code),
-                "probability": probability,
+                "code": finding.code,
+                # With the digits that a float32 has, not with those of a double.
+                "probability": float(str(probability)),
                 "operating_point": finding.operating_point,
                 "present": present,
             }
             for finding, probability, present in findings
         ],
+        "quality": result.quality,
+        "out_of_distribution": result.familiarity,
+        "heatmap": result.heatmap and _picture(result.heatmap),
+        "lungs": result.lungs and _picture(result.lungs),
     }
-    if result.quality is not None:
-        body["quality"] = _quality(result.quality)
-    if result.familiarity is not None:
-        body["out_of_distribution"] = _familiarity(result.familiarity)
-    if result.heatmap is not None:
-        body["heatmap"] = _heatmap(result.heatmap)
-    if result.lungs is not None:
-        body["lungs"] = _lungs(result.lungs)
-    return body
+    return ImageAnswer.model_validate(_known(body) | {"file": result.name})
 
 
-def _failure(failure: ImageFailure, request_id: str) -> dict[str, object]:
-    return {
-        "file": failure.name,
-        "sha256": failure.sha256,
-        "status": "error",
-        "problem": describe(failure.error, request_id),
-    }
+def _rejection(failure: ImageFailure, request_id: str) -> ImageRejection:
+    problem = describe(failure.error, request_id)
+    return ImageRejection.model_validate(
+        {"file": failure.name, "sha256": failure.sha256, "status": "error", "problem": problem}
+    )
 
 
-def _quality(quality: Quality) -> dict[str, object]:
-    return {
-        "accepted": quality.accepted,
-        "checks": [
-            {
-                "name": check.name,
-                "value": check.value,
-                "lower": check.lower,
-                "upper": check.upper,
-                "passed": check.passed,
-                "advice": check.advice,
-            }
-            for check in quality.checks
-        ],
-    }
-
-
-def _familiarity(familiarity: Familiarity) -> dict[str, object]:
-    return {
-        "score": familiarity.score,
-        "limit": familiarity.limit,
-        "accepted": familiarity.accepted,
-    }
-
-
-def _heatmap(heatmap: Heatmap) -> dict[str, object]:
+def _image(image: Radiograph, *, uids: bool) -> ImageDescription:
+    rows, columns = size_as_sent(image)
     body: dict[str, object] = {
-        "label": heatmap.label,
-        "media_type": MEDIA_TYPE,
-        "data": heatmap.data,
-        "width": heatmap.width,
-        "height": heatmap.height,
+        "format": image.format,
+        "frame": image.frame,
+        "frames": image.frames,
+        "rows": rows,
+        "columns": columns,
+        "turned": image.turned.words or None,
     }
-    if heatmap.inside_lungs is not None:
-        body["inside_lungs"] = heatmap.inside_lungs
-    return body
+    names = ("modality", "view_position", *(_UIDS if uids else ()))
+    if image.dicom is not None:
+        body |= {name: getattr(image.dicom, name) for name in names}
+    return ImageDescription.model_validate(_known(body))
 
 
-def _lungs(lungs: LungPicture) -> dict[str, object]:
-    return {
-        "media_type": MEDIA_TYPE,
-        "data": lungs.data,
-        "width": lungs.width,
-        "height": lungs.height,
-    }
+def _picture(picture: Heatmap | LungPicture) -> dict[str, object]:
+    return {"media_type": MEDIA_TYPE, **_known(asdict(picture))}
 
 
-def _coding(code: Code) -> dict[str, str]:
-    return {"system": code.system, "code": code.code}
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)
+def _known(body: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in body.items() if value is not None}

@@ -51,17 +51,8 @@ def create_api() -> FastAPI:
         # who does at every one of them.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for module in (
-        predict_endpoint,
-        v2,
-        health,
-        models,
-        admin,
-        cards,
-        metrics,
-        problem_routes,
-        page,
-    ):
+    first = (predict_endpoint, v2, health, models)
+    for module in (*first, admin, cards, metrics, problem_routes, page):
         api.include_router(module.router)
     problems.install(api)
     add_docs(api)
@@ -72,11 +63,6 @@ def create_app(
     settings: Settings, open_models: OpenModels = open_repository, log: Logger | None = None
 ) -> FastAPI:
     """Make the service; its models load when it starts.
-
-    Args:
-        settings: Of this process.
-        open_models: Loads and warms the models.
-        log: Where to log; as the settings say, to standard output, where None.
 
     Raises:
         InvalidConfiguration: The key file cannot be used.

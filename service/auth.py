@@ -31,12 +31,16 @@ class ApiKey(BaseModel):
 _KEY_FILE = TypeAdapter(dict[str, ApiKey])
 
 
-def read_keys(file: Path) -> tuple[ApiKey, ...]:
+def read_keys(file: Path | None) -> tuple[ApiKey, ...] | None:
     """Read a key file: ``{name: {"sha256": hex of the key's SHA-256, "scopes": [...]}}``.
+
+    Without a file there are no keys.
 
     Raises:
         InvalidConfiguration: The file cannot be read, is not of that form, or has no key.
     """
+    if file is None:
+        return None
     try:
         keys = tuple(_KEY_FILE.validate_json(file.read_bytes()).values())
     except OSError as error:
@@ -78,7 +82,6 @@ class Requires(HTTPBearer):
     """
 
     def __init__(self, scope: Scope) -> None:
-        """Choose the scope."""
         super().__init__(
             scheme_name="ApiKey",
             description="Needed only where the operator has configured keys.",

@@ -41,15 +41,11 @@ class MicroBatcher:
 
     A batch has images of one model alone, and runs as soon as the one before it has ended: what
     arrives meanwhile is the next. Urgent images go first, but every fifth batch is that of the
-    image that waits longest. An image whose caller is gone is dropped before its batch.
+    image that waits longest. An image whose caller is gone is dropped before its batch. ``observe``
+    is told the model and the number of images of every batch, before it runs.
     """
 
     def __init__(self, observe: Observe = lambda _model, _images: None) -> None:
-        """Start with nothing waiting.
-
-        Args:
-            observe: Is told the model and the number of images of every batch, before it runs.
-        """
         self._observe = observe
         self._thread = ThreadPoolExecutor(1, "inference")
         self._waiting: list[_Item] = []
@@ -69,17 +65,9 @@ class MicroBatcher:
         *,
         activation_map: bool = False,
     ) -> asyncio.Future[Timed[ModelOutput]]:
-        """Have an image run in a batch; when its future is cancelled first, it is dropped.
+        """Have an image run in a batch, uint8 (1, height, width, 1), of the model's size.
 
-        Args:
-            model: Which model runs.
-            image: uint8 (1, height, width, 1), of the model's size.
-            priority: Urgent images go first.
-            activation_map: Whether the map is wanted.
-
-        Returns:
-            Of what the model says of this image alone, arrays of batch size 1; or InferenceFailed,
-            DeviceLost.
+        The future gives what the model says of this image alone, or InferenceFailed or DeviceLost.
         """
         item = _Item(model, image, priority, next(self._arrivals), activation_map)
         self._waiting.append(item)

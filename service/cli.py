@@ -13,12 +13,29 @@ from typing import Annotated
 import typer
 
 from contract.errors import ContractError
+from service import __version__
 from service.errors import ServiceError
 from service.settings import Provider, read_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve chest image models.")
 ModelsDir = Annotated[Path | None, typer.Option(help="The folder of model bundles.")]
 ProviderChoice = Annotated[Provider | None, typer.Option(help="Where models run.")]
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if asked:
+        typer.echo(f"pneumo-serve {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: FBT002 - its callback does it, as typer has options
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say it, and end."),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

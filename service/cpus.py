@@ -8,11 +8,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cpus(cgroup: Path = CGROUP) -> int:
-    """Count the CPUs that the affinity mask and the cgroup quota leave, at least 1.
-
-    Args:
-        cgroup: Where the control group file system is mounted; version 2 and 1 are read.
-    """
+    """Count the CPUs that the affinity mask and the cgroup quota, version 1 or 2, leave."""
     affinity = len(os.sched_getaffinity(0))
     v1 = (_read(cgroup / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
     fields = _read(cgroup / "cpu.max").split() or list(v1)

@@ -95,16 +95,12 @@ class _Claim:
 
 
 class Decoders:
-    """A bounded number of decoders that share one memory budget."""
+    """At most ``number`` decoders that share one memory budget.
+
+    Each process begins when it is needed, and stays.
+    """
 
     def __init__(self, number: int, memory_bytes: int, max_pixels: int) -> None:
-        """Start with no process: each begins when it is needed, and stays.
-
-        Args:
-            number: The most decoders.
-            memory_bytes: The budget of all.
-            max_pixels: The largest image, as its header says.
-        """
         self._free_bytes = self._budget = memory_bytes
         self._max_pixels = max_pixels
         self._idle = [_Decoder() for _ in range(number)]
@@ -134,13 +130,7 @@ class Decoders:
     ) -> DecodedImage:
         """Decode a file when there is a decoder and memory for it; urgent files go first.
 
-        Args:
-            chunks: The file.
-            cost: What it may cost.
-            priority: Of the request.
-            frame: From 1.
-            at_least: The (height, width) that is needed.
-            specs: The sizes that the image is wanted in.
+        The (height, width) that is needed is ``at_least``; ``specs`` has every wanted size.
 
         Raises:
             ImageError: The file cannot be used, or crashed its decoder.
@@ -159,21 +149,13 @@ class Decoders:
         try:
             file = await asyncio.to_thread(_in_memory_file, chunks)
             try:
-                order = DecodeOrder(
-                    f"/proc/{os.getpid()}/fd/{file}",
-                    frame,
-                    self._max_pixels,
-                    at_least,
-                    specs,
-                    memory_bytes,
-                )
-                radiograph, images = await decoder.run(order)
+                path = f"/proc/{os.getpid()}/fd/{file}"
+                limits = (frame, self._max_pixels, at_least, specs, memory_bytes)
+                radiograph, images = await decoder.run(DecodeOrder(path, *limits))
             finally:
                 os.close(file)
         finally:
-            self._idle.append(decoder)
-            self._free_bytes += memory_bytes
-            self._serve()
+            self._release(decoder, memory_bytes)
         return DecodedImage(radiograph, images.__getitem__)
 
     async def close(self) -> None:
@@ -188,11 +170,15 @@ class Decoders:
         except asyncio.CancelledError:
             if claim in self._waiting:
                 self._waiting.remove(claim)
+                self._serve()
             elif not claim.turn.cancelled():
-                self._idle.append(claim.turn.result())
-                self._free_bytes += claim.memory_bytes
-            self._serve()
+                self._release(claim.turn.result(), claim.memory_bytes)
             raise
+
+    def _release(self, decoder: "_Decoder", memory_bytes: int) -> None:
+        self._idle.append(decoder)
+        self._free_bytes += memory_bytes
+        self._serve()
 
     def _serve(self) -> None:
         """Give turns in order; one that does not fit yet holds up those behind it."""

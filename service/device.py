@@ -10,15 +10,9 @@ PROBE_TIMEOUT_S = 10
 
 
 class DeviceWatch:
-    """Remembers whether the device is lost, and finds out by running a model on it."""
+    """Remembers whether the device is lost, and finds out by ``run``, a model on it."""
 
     def __init__(self, run: Callable[[], Awaitable[None]], log: Logger) -> None:
-        """Take the device as working.
-
-        Args:
-            run: Runs a model there; raises anything where it does not run.
-            log: Where a loss and a return are told.
-        """
         self.lost = False
         self._run = run
         self._log = log

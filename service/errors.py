@@ -1,37 +1,5 @@
 """What the service can refuse, and the one table that turns every error into a problem detail.
 
-ServiceError
-├── StartError                      the service cannot start
-│   ├── InvalidConfiguration        a setting or a key file cannot be used
-│   ├── NoModel                     no bundle is there, or not the configured default
-│   └── ProviderUnavailable         the asked-for execution provider does not run here
-├── RequestError                    the request cannot be answered as it stands
-│   ├── NoFile                      no image came with it
-│   ├── TooManyFiles                more files than one request may have
-│   ├── MalformedMultipart          the multipart body cannot be taken apart
-│   ├── MalformedInference          no request of the Open Inference Protocol, or not for this model
-│   ├── UnsupportedEncoding         a Content-Encoding that is not undone here
-│   ├── MalformedEncoding           a body that is not in its Content-Encoding, or breaks off
-│   ├── BodyTooLarge                more bytes than a body may have
-│   ├── BodyTimeout                 the body did not arrive in time
-│   ├── Unauthenticated             no key, or a wrong one
-│   ├── Forbidden                   the key does not have the scope
-│   ├── UnknownModel                no model of that name, or not that version
-│   ├── FileTooCostly               more time or memory to decode than one file may take
-│   ├── ReloadRefused               the served models cannot be changed in that way
-│   └── ClientDisconnected          nobody waits for the answer any more
-├── Overloaded                      too much work; trying again later helps
-│   ├── QueueFull                   the bounded number of images is in flight
-│   ├── TooManyUploads              all bodies together have more bytes than they may
-│   └── DeadlineExceeded            the request was not served in time
-├── Unavailable                     the service answers nobody just now
-│   ├── NotReady                    its models are still loading, or did not load
-│   ├── ShuttingDown                it finishes what it accepted, and stops
-│   └── DeviceLost                  the accelerator does not run any more
-├── InferenceFailed                 the model did not run
-└── FileFailed                      a file met an error that nobody foresaw
-    └── OutOfMemory                 there was not enough memory for it
-
 Source: RFC 9457 (problem details), RFC 9110 section 15 (status codes).
 """
 
@@ -221,6 +189,9 @@ INVALID_PARAMETER = ProblemType(422, "invalid-parameter", "A parameter has an un
 NOT_FOUND = ProblemType(404, "not-found", "There is nothing at this address")
 METHOD_NOT_ALLOWED = ProblemType(405, "method-not-allowed", "This address has no such method")
 INTERNAL = ProblemType(500, "internal-error", "Something unforeseen went wrong")
+FILE_TOO_COSTLY = ProblemType(
+    413, "file-too-costly", "Decoding the file takes too much time or memory"
+)
 NOT_READY = ProblemType(503, "not-ready", "The models are not loaded")
 
 PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
@@ -239,6 +210,7 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     contract.NoPixelData: ProblemType(422, "no-pixel-data", "The DICOM object holds no image"),
     contract.FrameOutOfRange: ProblemType(422, "frame-out-of-range", "There is no such frame"),
     contract.TooManyPixels: ProblemType(413, "too-many-pixels", "The image has too many pixels"),
+    contract.TooExpensive: FILE_TOO_COSTLY,
     contract.UnsuitableImage: ProblemType(
         422, "unsuitable-image", "The model does not take such an image"
     ),
@@ -277,9 +249,7 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     Unauthenticated: ProblemType(401, "unauthenticated", "A valid API key is needed"),
     Forbidden: ProblemType(403, "forbidden", "The API key does not allow this"),
     UnknownModel: ProblemType(404, "unknown-model", "There is no such model"),
-    FileTooCostly: ProblemType(
-        413, "file-too-costly", "Decoding the file takes too much time or memory"
-    ),
+    FileTooCostly: FILE_TOO_COSTLY,
     ReloadRefused: ProblemType(409, "reload-refused", "The served models stay as they are"),
     ClientDisconnected: ProblemType(499, "client-disconnected", "The client went away"),
     Overloaded: ProblemType(429, "overloaded", "The service has too much work"),

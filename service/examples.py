@@ -2,14 +2,15 @@
 
 from typing import Any
 
+MODEL: dict[str, Any] = {
+    "name": "xray-pneumonia",
+    "version": 1,
+    "digest": f"sha256:{'0' * 64}",
+    "intended_use": "Research only. Not for diagnosis.",
+}
 PREDICTION: dict[str, Any] = {
     "id": "0199a3c4-5f1e-7c3b-9d2a-6b8f0e1d2c3b",
-    "model": {
-        "name": "xray-pneumonia",
-        "version": 1,
-        "digest": f"sha256:{'0' * 64}",
-        "intended_use": "Research only. Not for diagnosis.",
-    },
+    "model": MODEL,
     "execution_provider": "CPUExecutionProvider",
     "precision": "fp32",
     "results": [
@@ -17,6 +18,20 @@ PREDICTION: dict[str, Any] = {
             "file": "chest.dcm",
             "sha256": "0" * 64,
             "status": "ok",
+            "model": MODEL,
+            "image": {
+                "format": "DICOM",
+                "frame": 1,
+                "frames": 1,
+                "rows": 2400,
+                "columns": 2400,
+                "turned": "turned by 180 degrees",
+                "modality": "DX",
+                "view_position": "PA",
+                "sop_instance_uid": "2.25.1",
+                "series_instance_uid": "2.25.2",
+                "study_instance_uid": "2.25.3",
+            },
             "decision": "pneumonia",
             "reasons": [],
             "findings": [

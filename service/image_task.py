@@ -14,17 +14,19 @@ from contract.errors import ImageError
 from contract.lungs import lung_mask, share_inside
 from contract.manifest import ModelManifest
 from contract.preprocessing import PreprocessingSpec, preprocess
-from contract.quality import Quality, assess, judge
-from contract.radiograph import decode
+from contract.quality import judge
+from contract.radiograph import Radiograph, decode
+from contract.suitability import check_suitable
 from service.decoders import DecodedImage
-from service.errors import DeviceLost, ServiceError, UnknownModel
+from service.errors import DeviceLost, ServiceError
 from service.heatmap import Heatmap, draw_heatmap
 from service.logs import file_failed
 from service.lungs import LungMap, draw_lungs, look_for_lungs
 from service.prediction import ImageFailure, ImageResult, PredictionOptions, StageTimes, Upload
 from service.repository import ModelRepository
 from service.session import InferenceSession, ModelOutput, ServedModel
-from service.suitability import check_suitable
+
+_NO_PIXELS = np.zeros((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,8 @@ class ImageTask:
     ``begin`` answers a plain file for a model on the CPU in one go. Where it gives Costly, the
     decoded file goes to ``fit``; where either gives Fitted, the model's output goes to ``finish``.
     With ``only_fits`` no model runs here, nothing is decided and no digest is taken. Each returns
-    what is wrong with the file, so that no traceback keeps its pixels; UnknownModel and
-    DeviceLost, which are not of this file alone, are raised.
+    what is wrong with the file, so that no traceback keeps its pixels; DeviceLost, which is not of
+    this file alone, is raised. Where an image is ``alone`` in work, it may have every core.
     """
 
     upload: Upload
@@ -67,26 +69,18 @@ class ImageTask:
     decoded: DecodedImage | None = None
 
     def begin(self, *, alone: bool) -> Step:
-        """Read the file, and answer it where nothing else is needed for that.
-
-        Args:
-            alone: Whether no other image is in work, so that this one may have every core.
-        """
+        """Read the file, and answer it where nothing else is needed for that."""
         started = time.perf_counter()
+        limits = {"frame": self.options.frame, "max_pixels": self.max_pixels}
         try:
             data = self.upload.data()
             if not self.only_fits:
                 self.sha256 = hashlib.sha256(data).hexdigest()
-            cost = estimate_cost(data, frame=self.options.frame, max_pixels=self.max_pixels)
+            cost = estimate_cost(data, **limits)
             if not cost.plain:
                 self._spent(started)
                 return Costly(cost)
-            radiograph = decode(
-                data,
-                frame=self.options.frame,
-                max_pixels=self.max_pixels,
-                at_least=self.hint.preprocessing.size,
-            )
+            radiograph = decode(data, at_least=self.hint.preprocessing.size, **limits)
             del data
             decoded = DecodedImage(radiograph, partial(preprocess, radiograph))
             return self._fit(decoded, started, alone=alone)
@@ -128,10 +122,9 @@ class ImageTask:
         """What is wrong with the file.
 
         Raises:
-            UnknownModel: It is not of this file alone, nor is
-            DeviceLost: the accelerator.
+            DeviceLost: It is not of this file alone.
         """
-        if isinstance(error, UnknownModel | DeviceLost):
+        if isinstance(error, DeviceLost):
             raise error.with_traceback(None)
         if not isinstance(error, ImageError | ServiceError):
             error = file_failed(error)
@@ -153,7 +146,11 @@ class ImageTask:
         fitted = decoded.fit(wanted)
         image = fitted[np.newaxis]
         if self.only_fits or self.model.batched:
-            self._let_go_of_pixels(decoded)
+            if not self.only_fits:
+                # While it waits for the accelerator, it is kept only in the sizes that are needed.
+                images = {spec: decoded.fit(spec) for spec in self.specs()}
+                small = replace(decoded.radiograph, pixels=_NO_PIXELS)
+                self.decoded = DecodedImage(small, images.__getitem__)
             self._spent(started)
             return Fitted(self.model, image)
         self.decoded = DecodedImage(
@@ -170,17 +167,17 @@ class ImageTask:
         started = time.perf_counter()
         model, decoded = self.model, self.decoded
         assert model is not None and decoded is not None, "it was fitted"  # noqa: S101, PT018
-        radiograph, manifest = decoded.radiograph, model.manifest
-        rows, columns = radiograph.rows, radiograph.columns
-        quality = _quality(manifest, output, decoded)
+        image, manifest = replace(decoded.radiograph, pixels=_NO_PIXELS), model.manifest
+        quality, drawn = None, self.options.heatmap
+        if manifest.quality is not None and output.quality is not None:
+            quality = judge(output.quality[0], image.rows, image.columns, manifest.quality)
         lungs, quality = look_for_lungs(
-            self.repository.segmenter,
-            manifest,
-            decoded.fit,
-            quality,
-            drawn=self.options.heatmap,
+            self.repository.segmenter, manifest, decoded.fit, quality, drawn=drawn
         )
-        familiarity = _familiarity(manifest, output)
+        familiarity = None
+        if manifest.out_of_distribution is not None and output.ood_scores is not None:
+            score = float(output.ood_scores[0])
+            familiarity = Familiarity(score=score, limit=manifest.out_of_distribution.limit)
         decision = decide(
             manifest.labels,
             output.probabilities[0].tolist(),
@@ -189,9 +186,8 @@ class ImageTask:
             familiarity=familiarity,
             evidenced=manifest.answers,
         )
-        drawn = self.options.heatmap
-        heatmap = _heatmap(manifest, output, decision, lungs, rows, columns) if drawn else None
-        picture = draw_lungs(lungs, rows, columns) if drawn and lungs is not None else None
+        heatmap = _heatmap(manifest, output, decision, lungs, image) if drawn else None
+        picture = draw_lungs(lungs, image) if drawn and lungs is not None else None
         self.decoded = None
         self._spent(started)
         return ImageResult(
@@ -199,6 +195,7 @@ class ImageTask:
             sha256=self.sha256,
             times=self.times,
             model=model,
+            image=image,
             probabilities=output.probabilities[0],
             decision=decision,
             quality=quality,
@@ -207,32 +204,8 @@ class ImageTask:
             lungs=picture,
         )
 
-    def _let_go_of_pixels(self, decoded: DecodedImage) -> None:
-        """While an image waits for the accelerator, keep it only in the sizes that are needed."""
-        if self.only_fits:
-            return
-        images = {spec: decoded.fit(spec) for spec in self.specs()}
-        small = replace(decoded.radiograph, pixels=np.zeros((0, 0), np.uint8))
-        self.decoded = DecodedImage(small, images.__getitem__)
-
     def _spent(self, started: float) -> None:
         self.times += StageTimes(decode_s=time.perf_counter() - started)
-
-
-def _quality(manifest: ModelManifest, output: ModelOutput, decoded: DecodedImage) -> Quality | None:
-    if manifest.quality is None:
-        return None
-    rows, columns = decoded.radiograph.rows, decoded.radiograph.columns
-    if output.quality is not None:
-        return judge(output.quality[0], rows, columns, manifest.quality)
-    return assess(decoded.fit(manifest.preprocessing), rows, columns, manifest.quality)
-
-
-def _familiarity(manifest: ModelManifest, output: ModelOutput) -> Familiarity | None:
-    limits = manifest.out_of_distribution
-    if limits is None or output.ood_scores is None:
-        return None
-    return Familiarity(score=float(output.ood_scores[0]), limit=limits.limit)
 
 
 def _heatmap(
@@ -240,8 +213,7 @@ def _heatmap(
     output: ModelOutput,
     decision: Decision,
     lungs: LungMap | None,
-    rows: int,
-    columns: int,
+    image: Radiograph,
 ) -> Heatmap | None:
     """Draw the decided finding, or the most probable one where the image is referred."""
     if output.activation_map is None:
@@ -249,8 +221,7 @@ def _heatmap(
     label = decision.label or manifest.labels[int(np.argmax(output.probabilities[0]))]
     index = manifest.labels.index(label)
     activation = np.ascontiguousarray(output.activation_map[0, ..., index])
-    scale = manifest.findings[index].activation_scale
-    heatmap = draw_heatmap(activation, scale, label, rows, columns)
+    heatmap = draw_heatmap(activation, manifest.findings[index].activation_scale, label, image)
     if lungs is None:
         return heatmap
     mask = lung_mask(lungs, lungs.shape)

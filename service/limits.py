@@ -25,12 +25,6 @@ class Admission:
     """Counts images in flight, and measures the rate at which the service finishes them."""
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start with nothing in flight.
-
-        Args:
-            limit: The most images in flight.
-            clock: Seconds, never going back.
-        """
         self._limit = limit
         self._clock = clock
         self._in_flight = 0
@@ -100,7 +94,6 @@ class ReceiveBudget:
     """How many bytes all bodies that are being received or held may have together."""
 
     def __init__(self, limit: int) -> None:
-        """Start with nothing held."""
         self._limit = limit
         self.held = 0
 
@@ -133,31 +126,16 @@ class BodyLimit:
     def __init__(
         self, app: ASGIApp, max_body_bytes: int, budget: ReceiveBudget, timeout_s: float
     ) -> None:
-        """Wrap an application.
-
-        Args:
-            app: The application.
-            max_body_bytes: The largest body.
-            budget: For all bodies together.
-            timeout_s: How long a client may send nothing, or too little.
-        """
         self._app = app
-        self._limit = max_body_bytes
+        self._limits = (max_body_bytes, budget, timeout_s)
         self._budget = budget
-        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, counting and timing.
-
-        Raises:
-            BodyTooLarge: Out of ``receive``, to whoever reads the body; so are the others.
-            BodyTimeout: The body does not arrive in time.
-            TooManyUploads: All bodies together are too large.
-        """
+        """Pass a request on, counting and timing; ``receive`` raises what is wrong."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(scope, receive, send, self._limit, self._budget, self._timeout_s)
+        body = _Body(scope, receive, send, *self._limits)
         try:
             await self._app(scope, body.receive, body.send)
         finally:

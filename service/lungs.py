@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.lung_field import LungFieldLimits, is_doubtful, with_lung_field
+from contract.lung_field import is_doubtful, with_lung_field
 from contract.lungs import lung_mask
 from contract.manifest import ModelManifest
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import Quality
+from contract.radiograph import Radiograph
 from contract.segmenter import LUNG_MASK, SegmenterManifest, is_segmenter, read_segmenter
 from service.heatmap import as_png, heatmap_size
 from service.session import OnnxGraph, SessionOptions
@@ -42,14 +43,13 @@ class LungSegmenter:
     manifest: SegmenterManifest
     graph: OnnxGraph
 
+    @property
+    def bundle(self) -> str:
+        """Where it lies in the models folder, ``<name>/<version>``."""
+        return f"{self.manifest.name}/{self.manifest.version}"
+
     def find(self, image: NDArray[np.uint8]) -> LungMap:
-        """Find the lungs.
-
-        Args:
-            image: uint8 (height, width, 1), of the segmenter's size.
-
-        Returns:
-            A map of the same size.
+        """Find the lungs in an image of the segmenter's size, uint8 (height, width, 1).
 
         Raises:
             InferenceFailed: The graph did not run.
@@ -57,29 +57,13 @@ class LungSegmenter:
         found: LungMap = self.graph.run((LUNG_MASK,), image[np.newaxis])[LUNG_MASK][0, ..., 0]
         return found
 
-    def warm(self) -> None:
-        """Run once, so that no request pays for what the first run sets up.
-
-        Raises:
-            InferenceFailed: The graph did not run.
-        """
-        self.find(np.zeros((*self.manifest.preprocessing.size, 1), np.uint8))
-
 
 def load_segmenter(
     folder: Path, options: SessionOptions, current: LungSegmenter | None = None
 ) -> LungSegmenter | None:
-    """Verify, load and warm the segmenter of a model repository.
+    """Verify, load and warm the segmenter of a folder, unless it is the ``current`` one.
 
-    Of several the first in name order serves, in its latest version.
-
-    Args:
-        folder: The model repository on disk.
-        options: How models are run; a segmenter runs on the CPU whatever they say.
-        current: The one that serves now.
-
-    Returns:
-        None where the repository has none; the current one where it has not changed.
+    Of several the first in name order serves, in its latest version; None where there is none.
 
     Raises:
         ManifestError: The bundle is not what its manifest says.
@@ -92,9 +76,8 @@ def load_segmenter(
     manifest, file = read_segmenter(chosen)
     if current is not None and manifest == current.manifest:
         return current
-    graph = OnnxGraph(file, manifest, replace(options, provider="cpu"))
-    segmenter = LungSegmenter(manifest, graph)
-    segmenter.warm()
+    segmenter = LungSegmenter(manifest, OnnxGraph(file, manifest, replace(options, provider="cpu")))
+    segmenter.find(np.zeros((*manifest.preprocessing.size, 1), np.uint8))
     return segmenter
 
 
@@ -108,14 +91,8 @@ def look_for_lungs(
 ) -> tuple[LungMap | None, Quality | None]:
     """Find the lungs where they are to be drawn, or where they decide whether the image is whole.
 
-    Whether they are drawn changes nothing of the quality, and so of the decision.
-
-    Args:
-        segmenter: None where there is none; nothing is found then.
-        model: The classifier that the image is for. On a slice of a CT there is nothing to find.
-        fit: Gives the image in a size: what the classifier sees of it may be another.
-        quality: Of the image; None where the classifier has no limits.
-        drawn: Whether the lungs are to be drawn.
+    Whether they are drawn changes nothing of the quality, and so of the decision. On a slice of a
+    CT there is nothing to find. ``fit`` gives the image in a size.
 
     Returns:
         Where the lungs are, None where nobody asks; and the quality, with ``lung_field`` where it
@@ -126,7 +103,9 @@ def look_for_lungs(
     """
     if segmenter is None or not model.reads_radiographs:
         return None, quality
-    limits = _limits_in_doubt(segmenter, quality)
+    limits = segmenter.manifest.lung_field
+    if quality is None or limits is None or not is_doubtful(quality, limits):
+        limits = None
     if not drawn and limits is None:
         return None, quality
     lungs = segmenter.find(fit(segmenter.manifest.preprocessing))
@@ -135,21 +114,8 @@ def look_for_lungs(
     return lungs, quality
 
 
-def draw_lungs(lungs: LungMap, rows: int, columns: int) -> LungPicture:
-    """Draw the lungs over a radiograph, in the size of its heatmap.
-
-    Args:
-        lungs: Where they are.
-        rows: Of the radiograph, in pixels.
-        columns: Of the radiograph, in pixels.
-    """
-    height, width = heatmap_size(rows, columns)
-    mask = lung_mask(lungs, (height, width))
+def draw_lungs(lungs: LungMap, image: Radiograph) -> LungPicture:
+    """Draw the lungs over a radiograph as it was sent, in the size of its heatmap."""
+    height, width = heatmap_size(image)
+    mask = lung_mask(image.turned.undo(lungs), (height, width))
     return LungPicture(as_png(mask.astype(np.uint8) * LUNG), width, height)
-
-
-def _limits_in_doubt(segmenter: LungSegmenter, quality: Quality | None) -> LungFieldLimits | None:
-    limits = segmenter.manifest.lung_field
-    if quality is None or limits is None or not is_doubtful(quality, limits):
-        return None
-    return limits

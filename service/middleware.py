@@ -31,7 +31,6 @@ class RequestContext:
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing, log: Logger) -> None:
-        """Wrap an application."""
         self._app = app
         self._metrics = metrics
         self._tracing = tracing

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.answers import write_answer
 from service.auth import Requires
-from service.errors import ServiceError
+from service.errors import FileFailed, InferenceFailed
 from service.logs import log_failure
 from service.openapi import IMAGE_BODY, PREDICT_BODY, problem_responses, query_parameters
 from service.prediction import ImageFailure, Prediction, PredictionOptions
@@ -75,12 +75,12 @@ async def predict(request: Request) -> Response:
         runtime.metrics.prediction(prediction)
         raise first.error
     started = time.perf_counter()
-    request_id = request_id_of(request.scope)
+    request_id, uids = request_id_of(request.scope), runtime.settings.echo_uids
     if options.heatmap:
         # Heatmaps are large enough to be felt on the event loop.
-        content = await asyncio.to_thread(write_answer, prediction, request_id)
+        content = await asyncio.to_thread(write_answer, prediction, request_id, uids=uids)
     else:
-        content = write_answer(prediction, request_id)
+        content = write_answer(prediction, request_id, uids=uids)
     encode_s = time.perf_counter() - started
     options.trace.stage("encode", encode_s)
     runtime.metrics.prediction(prediction, encode_s)
@@ -91,7 +91,6 @@ class PredictFirst:
     """Calls the endpoint itself, and leaves all else to the application."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application that has these routes."""
         self._app = app
         self._routes = {each.path: each for each in router.routes if isinstance(each, APIRoute)}
 
@@ -118,7 +117,9 @@ class PredictFirst:
 def _report_failures(runtime: Runtime, prediction: Prediction, request: Request) -> None:
     """Tell the operator of what failed through no fault of the file."""
     for result in prediction.results:
-        if isinstance(result, ImageFailure) and isinstance(result.error, ServiceError):
+        if isinstance(result, ImageFailure) and isinstance(
+            result.error, InferenceFailed | FileFailed
+        ):
             log_failure(runtime.log, result.error, request_id_of(request.scope))
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from contract.decision import Decision, Familiarity
 from contract.quality import Quality
+from contract.radiograph import Radiograph
 from service.heatmap import Heatmap
 from service.lungs import LungPicture
 from service.priorities import Priority
@@ -73,14 +74,16 @@ class StageTimes:
 class ImageResult:
     """What the model says of one file. ``probabilities`` is float32 (classes,), 0 to 1.
 
-    ``quality`` and ``familiarity`` are None where the model has no limits for them, ``heatmap`` and
-    ``lungs`` where nobody asked for them; ``lungs`` also where there is no segmenter.
+    ``image`` is the file's, without its pixels. ``quality`` and ``familiarity`` are None where the
+    model has no limits for them, ``heatmap`` and ``lungs`` where nobody asked for them; ``lungs``
+    also where there is no segmenter.
     """
 
     name: str | None
     sha256: str
     times: StageTimes
     model: ServedModel
+    image: Radiograph
     probabilities: NDArray[np.float32]
     decision: Decision
     quality: Quality | None
@@ -103,7 +106,8 @@ class ImageFailure:
 class Prediction:
     """One result for each file of a request, in order.
 
-    ``times`` is summed over the files; ``total_s`` is by the clock on the wall.
+    ``model`` is that of the first file that was answered; where none was, the one that was asked
+    for. ``times`` is summed over the files; ``total_s`` is by the clock on the wall.
     """
 
     model: ServedModel

@@ -31,7 +31,11 @@ T = TypeVar("T")
 
 
 class Predictor:
-    """Reads images and runs models, each image on one thread."""
+    """Reads images and runs models, each image on one thread.
+
+    ``repository`` has the models that new requests are answered with; a reload sets another. What
+    is not plain goes to the decoders, and a model on an accelerator to the batcher.
+    """
 
     def __init__(
         self,
@@ -41,15 +45,6 @@ class Predictor:
         batcher: MicroBatcher,
         max_pixels: int,
     ) -> None:
-        """Take the parts.
-
-        Args:
-            repository: The models that new requests are answered with; a reload sets another.
-            threads: They do all but what follows.
-            decoders: Decode what is not plain.
-            batcher: Runs models that are on an accelerator.
-            max_pixels: The largest image, as its header says.
-        """
         self.repository = repository
         self._threads = threads
         self._decoders = decoders
@@ -70,8 +65,7 @@ class Predictor:
     async def predict(self, uploads: Sequence[Upload], options: PredictionOptions) -> Prediction:
         """Read every file and answer it; one that fails does not hold up the others.
 
-        One model answers a whole request: the named one, or the one that suits the first file that
-        can be read.
+        The named model answers every file, else the one that suits the file.
 
         Raises:
             UnknownModel: There is no such model or version.
@@ -80,30 +74,20 @@ class Predictor:
         started = time.perf_counter()
         # A reload meanwhile changes nothing for a request that has begun.
         repository = self.repository
-        model = repository.get(options.model, options.version) if options.model else None
-        waiting = iter(uploads)
-        results: list[ImageResult | ImageFailure] = []
-        while model is None and (upload := next(waiting, None)) is not None:
-            result = await self._one(upload, None, repository, options)
-            results.append(result)
-            model = result.model if isinstance(result, ImageResult) else None
-        results += await asyncio.gather(
-            *(self._one(each, model, repository, options) for each in waiting)
+        named = repository.get(options.model, options.version) if options.model else None
+        results = await asyncio.gather(
+            *(self._one(each, named, repository, options) for each in uploads)
         )
+        models = (result.model for result in results if isinstance(result, ImageResult))
         return Prediction(
-            model=model or repository.get(None, options.version),
+            model=next(models, named) or repository.get(None, options.version),
             results=tuple(results),
             times=sum((result.times for result in results), StageTimes()),
             total_s=time.perf_counter() - started,
         )
 
     async def probe(self, model: ServedModel) -> None:
-        """Run a model on a blank image, ahead of everything else.
-
-        Raises:
-            InferenceFailed: The model did not run.
-            DeviceLost: The accelerator does not run any more.
-        """
+        """Run a model on a blank image, ahead of everything else; raises what ``infer`` does."""
         blank = np.zeros((1, *model.manifest.preprocessing.size, 1), np.uint8)
         await self.infer(model, blank, Priority.STAT)
 
@@ -115,17 +99,11 @@ class Predictor:
         *,
         activation_map: bool = False,
     ) -> asyncio.Future[Timed[ModelOutput]]:
-        """Run a model on one image, on an accelerator in a batch with others.
+        """Run a model on one image of its size, uint8 (1, height, width, 1).
 
-        Args:
-            model: The model.
-            image: uint8 (1, height, width, 1), of the model's size.
-            priority: Urgent images go first.
-            activation_map: Whether the map is wanted.
-
-        Returns:
-            What to await; it raises InferenceFailed where the model did not run, and DeviceLost
-            where the accelerator does not run any more.
+        Raises:
+            InferenceFailed: Out of the future: the model did not run.
+            DeviceLost: As before: the accelerator does not run any more.
         """
         if model.batched:
             return self._batcher.run(model, image, priority, activation_map=activation_map)
@@ -143,16 +121,6 @@ class Predictor:
         trace: RequestTrace = NO_TRACE,
     ) -> tuple[ModelOutput, StageTimes]:
         """Decode an image file and run a model on it: what the model says, without any decision.
-
-        Args:
-            model: The model.
-            data: The file.
-            priority: Urgent images go first.
-            activation_map: Whether the map is wanted.
-            trace: Where the stages are recorded.
-
-        Returns:
-            Arrays of batch size 1, and what was spent on them.
 
         Raises:
             ImageError: The file is no image, or none that the model takes.

@@ -36,7 +36,6 @@ class PriorityThreads:
     """A thread pool whose next piece of work is chosen when a thread is free."""
 
     def __init__(self, threads: int) -> None:
-        """Start with nothing waiting."""
         self._pool = ThreadPoolExecutor(threads, "image")
         self._waiting: tuple[deque[_Work], ...] = tuple(deque() for _ in Priority)
         self._turns = count(1)

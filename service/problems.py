@@ -25,6 +25,7 @@ from service.errors import (
     PROBLEM_TYPES,
     ProblemType,
     ServiceError,
+    ShuttingDown,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -43,12 +44,7 @@ def problem_type(error: Exception) -> ProblemType:
 
 
 def describe(error: Exception, request_id: str) -> dict[str, object]:
-    """Write a problem detail, as ``schemas.Problem`` describes it.
-
-    Args:
-        error: One of this project's own errors, or any other.
-        request_id: Of the request that met it.
-    """
+    """Write a problem detail, as ``schemas.Problem`` describes it."""
     kind = problem_type(error)
     return _problem(kind, _detail(error, kind), request_id)
 
@@ -62,8 +58,8 @@ def error_response(error: Exception, request_id: str) -> Response:
     if kind.status == http.HTTPStatus.UNAUTHORIZED:
         # Source: RFC 6750 section 3.
         headers["WWW-Authenticate"] = REALM
-    if kind.status == http.HTTPStatus.REQUEST_TIMEOUT:
-        # Source: RFC 9110 section 15.5.9.
+    if kind.status == http.HTTPStatus.REQUEST_TIMEOUT or isinstance(error, ShuttingDown):
+        # Source: RFC 9110 section 15.5.9; a service that stops answers nothing more here.
         headers["Connection"] = "close"
     return _ProblemResponse(kind, _detail(error, kind), request_id, headers)
 

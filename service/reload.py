@@ -69,14 +69,6 @@ class Reloader:
     def __init__(
         self, source: ModelSource, predictor: Predictor, metrics: Metrics, log: Logger
     ) -> None:
-        """Take the parts.
-
-        Args:
-            source: Where models come from.
-            predictor: What serves the models.
-            metrics: Where changes are counted.
-            log: Where they are told.
-        """
         self._source = source
         self._predictor = predictor
         self._metrics = metrics
@@ -86,11 +78,7 @@ class Reloader:
         self._known: frozenset[Refusal] = frozenset()
 
     async def reload(self, cause: str) -> Reload:
-        """Serve what the folder has: load what is new or changed, drop what is gone.
-
-        Args:
-            cause: Who asked, for the log.
-        """
+        """Load what is new or changed, drop what is gone; ``cause`` is for the log."""
         async with self._one_at_a_time:
             return await self._sync(cause, self._disabled)
 
@@ -181,13 +169,7 @@ def warn_of_precision(log: Logger, models: Iterable[ServedModel], wanted: Wanted
 
 
 def sync(source: ModelSource, current: ModelRepository, disabled: frozenset[str]) -> Reload:
-    """Load what is to be served in place of what is served now; it is not put in its place yet.
-
-    Args:
-        source: Where models come from.
-        current: What is served.
-        disabled: Bundles that are not to be served although they are there.
-    """
+    """Load what is to be served next, without the ``disabled`` bundles; nothing is swapped yet."""
     found: Mapping[str, Path] = {}
     with contextlib.suppress(OSError):
         found = find_bundles(source.folder)
@@ -216,16 +198,16 @@ def _load_changed(
     found: Mapping[str, Path],
     disabled: frozenset[str],
 ) -> tuple[dict[str, ServedModel], list[Refusal]]:
-    served = {model.bundle: model for model in current.all()}
-    models: dict[str, ServedModel] = {}
+    models = {model.bundle: model for model in current.all() if model.bundle in found}
+    models = {name: model for name, model in models.items() if name not in disabled}
     refused: list[Refusal] = []
     for name in sorted(found.keys() - disabled):
         try:
-            models[name] = _served_or_loaded(served.get(name), found[name], source.load_model)
+            # The manifest has the graph's digest: where it is the same, nothing has changed.
+            if name not in models or read_manifest(found[name]) != models[name].manifest:
+                models[name] = source.load_model(found[name])
         except Exception as error:  # noqa: BLE001 - whatever it is, what is served goes on
             refused.append(Refusal(name, _reason(error)))
-            if name in served:
-                models[name] = served[name]
     if all(model.manifest.name != current.default for model in models.values()):
         for model in current.versions(current.default):
             models[model.bundle] = model
@@ -233,19 +215,8 @@ def _load_changed(
     return models, refused
 
 
-def _served_or_loaded(
-    served: ServedModel | None, path: Path, load: Callable[[Path], ServedModel]
-) -> ServedModel:
-    """What is served already, where nothing has changed: the manifest has the graph's digest."""
-    if served is not None and read_manifest(path) == served.manifest:
-        return served
-    return load(path)
-
-
 def _named(segmenter: LungSegmenter | None) -> Mapping[str, LungSegmenter | ServedModel]:
-    if segmenter is None:
-        return {}
-    return {f"{segmenter.manifest.name}/{segmenter.manifest.version}": segmenter}
+    return {segmenter.bundle: segmenter} if segmenter else {}
 
 
 def _reason(error: Exception) -> str:

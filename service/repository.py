@@ -1,23 +1,20 @@
-"""The models that are served: found, verified, loaded, warmed, and looked up.
-
-What is loaded is one immutable mapping: ``service.reload`` puts another in its place, between two
-requests, when the folder has changed.
-"""
+"""The models that are served: found, verified, loaded, warmed, and looked up."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from contract.errors import InvalidManifest
+from contract.errors import InvalidManifest, SignatureMismatch
 from contract.golden import Golden, read_golden
 from contract.manifest import ModelManifest, Precision, read_manifest, read_verified_model
 from contract.segmenter import is_segmenter
 from service.batcher import SIZES
 from service.errors import NoModel, UnknownModel
 from service.lungs import LungSegmenter
-from service.session import InferenceSession, ServedModel
+from service.session import QUALITY, InferenceSession, ServedModel
 
 __all__ = ["ModelRepository", "OpenSession", "ServedModel", "load_model", "load_repository"]
 
@@ -28,7 +25,14 @@ _INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni"})
 
 
 class ModelRepository:
-    """All served models, by name and version."""
+    """All served models, by name and version; a reload puts another in its place.
+
+    ``default`` is the name of the model for an image whose modality names no other; where None,
+    the one for radiographs with the most findings, the first in name order of several.
+
+    Raises:
+        NoModel: There is none, or not the default.
+    """
 
     def __init__(
         self,
@@ -36,26 +40,17 @@ class ModelRepository:
         default: str | None = None,
         segmenter: LungSegmenter | None = None,
     ) -> None:
-        """Take loaded models.
-
-        Args:
-            models: At least one name, each with at least one version.
-            default: The name of the model for an image whose modality names no other; where None,
-                the one for radiographs with the most findings, the first in name order of several.
-            segmenter: Finds the lungs for the models that read radiographs.
-
-        Raises:
-            NoModel: There is none, or not the default.
-        """
         self.segmenter = segmenter
         self._models = {name: dict(sorted(models[name].items())) for name in sorted(models)}
         if not self._models:
             raise NoModel("There is no model bundle in PNEUMO_MODELS_DIR.")
         latest = [list(versions.values())[-1].manifest for versions in self._models.values()]
-        self._default = default or widest(latest).name
-        if self._default not in self._models:
+        # Images that say nothing of themselves are mostly radiographs of anything.
+        widest = max(latest, key=lambda each: (each.reads_radiographs, len(each.findings)))
+        self.default = default or widest.name
+        if self.default not in self._models:
             raise NoModel(
-                f"PNEUMO_DEFAULT_MODEL is {self._default}, but the models are "
+                f"PNEUMO_DEFAULT_MODEL is {self.default}, but the models are "
                 f"{', '.join(self._models)}."
             )
 
@@ -70,7 +65,8 @@ class ModelRepository:
             UnknownModel: There is no model of that name.
         """
         if name not in self._models:
-            raise UnknownModel(f"There is no model of that name. There are: {self._names()}.")
+            known = ", ".join(self._models)
+            raise UnknownModel(f"There is no model of that name. There are: {known}.")
         return tuple(self._models[name].values())
 
     def get(self, name: str | None = None, version: int | None = None) -> ServedModel:
@@ -79,7 +75,7 @@ class ModelRepository:
         Raises:
             UnknownModel: There is no such model or version.
         """
-        versions = self.versions(self._default if name is None else name)
+        versions = self.versions(self.default if name is None else name)
         if version is None:
             return versions[-1]
         for model in versions:
@@ -96,28 +92,10 @@ class ModelRepository:
         Raises:
             UnknownModel: The chosen model has no such version.
         """
-        names = sorted(self._models, key=lambda name: name != self._default)
-        for name in names:
+        for name in sorted(self._models, key=lambda name: name != self.default):
             if modality in self.get(name).manifest.modalities:
                 return self.get(name, version)
         return self.get(None, version)
-
-    @property
-    def default(self) -> str:
-        """The name of the default model."""
-        return self._default
-
-    def _names(self) -> str:
-        return ", ".join(self._models)
-
-
-def widest(manifests: Iterable[ModelManifest]) -> ModelManifest:
-    """Choose the model for images that say nothing of themselves: most are radiographs of anything.
-
-    Args:
-        manifests: One of each model, at least one; of equals the first is taken.
-    """
-    return max(manifests, key=lambda each: (each.reads_radiographs, len(each.findings)))
 
 
 def load_repository(
@@ -126,19 +104,7 @@ def load_repository(
     default: str | None = None,
     segmenter: LungSegmenter | None = None,
 ) -> ModelRepository:
-    """Read every classifier ``<folder>/<name>/<version>/``, verify it, load it, and warm it.
-
-    Args:
-        folder: The model repository on disk.
-        load: Verifies, loads and warms one bundle.
-        default: The name of the default model.
-        segmenter: Finds the lungs for them.
-
-    Raises:
-        NoModel: There is no bundle, or not the default.
-        ManifestError: A bundle is not what its manifest says.
-        ProviderUnavailable: The asked-for execution provider does not run here.
-    """
+    """Load every classifier of a folder; raises what ``load`` and ``ModelRepository`` do."""
     models = map(load, find_bundles(folder).values())
     return ModelRepository(by_name_and_version(models), default, segmenter)
 
@@ -175,13 +141,9 @@ def load_model(
 ) -> ServedModel:
     """Verify a bundle, load it, compare its golden answers, and warm it.
 
-    Args:
-        bundle: ``<models>/<name>/<version>``.
-        open_session: Makes a session of a graph's bytes and its manifest.
-        precision: The wanted one; a bundle that lacks it is served in fp32, which is slower but
-            what every other precision is measured against. ``auto`` is INT8 where this CPU gains by
-            it.
-        open_lone: Makes the session for a lone image on the CPU.
+    A bundle that lacks the wanted precision is served in fp32, which every other is measured
+    against. ``auto`` is INT8 where this CPU gains by it. ``open_lone`` makes the session for a lone
+    image on the CPU.
 
     Raises:
         ManifestError: It is not what its manifest says, or answers otherwise.
@@ -190,11 +152,7 @@ def load_model(
         DeviceLost: The accelerator does not run.
     """
     manifest = read_manifest(bundle)
-    if (manifest.name, str(manifest.version)) != (bundle.parent.name, bundle.name):
-        raise InvalidManifest(
-            f"{bundle.parent.name}/{bundle.name} holds {manifest.name} version {manifest.version}. "
-            "Rename the folder."
-        )
+    _check(bundle, manifest)
     golden = read_golden(bundle, manifest)
     wanted = ("int8" if gains_by_int8() else "fp32") if precision == "auto" else precision
     found: Precision = wanted if wanted in manifest.digests else "fp32"
@@ -204,7 +162,7 @@ def load_model(
         # An accelerator has no use for the file that is made for CPUs.
         return load_model(bundle, open_session, "fp32")
     if not model.batched and open_lone is not None:
-        model = ServedModel(manifest, model.session, found, open_lone(file, manifest))
+        model = replace(model, lone=open_lone(file, manifest))
     if golden is not None:
         _check_golden(model.session, golden, found)
     for session in filter(None, (model.session, model.lone)):
@@ -223,6 +181,19 @@ def gains_by_int8(cpuinfo: Path = CPUINFO) -> bool:
         return False
     flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
     return not _INT8_FLAGS.isdisjoint(flags.split())
+
+
+def _check(bundle: Path, manifest: ModelManifest) -> None:
+    if (manifest.name, str(manifest.version)) != (bundle.parent.name, bundle.name):
+        raise InvalidManifest(
+            f"{bundle.parent.name}/{bundle.name} holds {manifest.name} version {manifest.version}. "
+            "Rename the folder."
+        )
+    if manifest.quality and all(each.name != QUALITY for each in manifest.signature.outputs):
+        raise SignatureMismatch(
+            f"{manifest.name} version {manifest.version} has limits of quality, but its graph has "
+            f"no output {QUALITY}. Export the model again."
+        )
 
 
 def _check_golden(session: InferenceSession, golden: Golden, precision: Precision) -> None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from contract.errors import ContractError
 from contract.manifest import Precision
-from service.auth import ApiKey, read_keys
+from service.auth import read_keys
 from service.batcher import MicroBatcher
 from service.cpus import available_cpus
 from service.decoders import Decoders, memory_budget
@@ -38,22 +38,17 @@ from service.tracing import open_tracing
 
 Status = Literal["loading", "ready", "device-lost", "stopping", "failed"]
 OpenModels = Callable[[Settings], ModelRepository]
+_LOADING = "The models are still loading, or did not load."
 
 
 class Runtime:
-    """The state of one service process."""
+    """The state of one service process; ``open_models`` loads and warms the models.
+
+    Raises:
+        InvalidConfiguration: The key file cannot be used.
+    """
 
     def __init__(self, settings: Settings, log: Logger, open_models: OpenModels) -> None:
-        """Prepare to load.
-
-        Args:
-            settings: Of this process.
-            log: For what happens outside of any request.
-            open_models: Loads and warms the models.
-
-        Raises:
-            InvalidConfiguration: The key file cannot be used.
-        """
         self.settings = settings
         self.log = log
         self._open_models = open_models
@@ -63,7 +58,7 @@ class Runtime:
         self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
         self.metrics.queue_limit.set(settings.queue_limit)
         self.metrics.in_flight.set_function(lambda: self.admission.in_flight)
-        self.keys = _read_keys(settings)
+        self.keys = read_keys(settings.api_keys_file)
         self.failure: ContractError | ServiceError | None = None
         self._started = time.monotonic()
         self._predictor: Predictor | None = None
@@ -113,8 +108,15 @@ class Runtime:
         if self._stopping:
             raise ShuttingDown("The service is stopping.")
         if self._predictor is None:
-            raise NotReady("The models are still loading, or did not load.")
+            raise NotReady(_LOADING)
         return self._predictor
+
+    def reloader(self) -> Reloader:
+        """What changes the served models; raises what ``predictor`` does."""
+        self.predictor()
+        if self._reloader is None:
+            raise NotReady(_LOADING)
+        return self._reloader
 
     def check_decoders(self) -> None:
         """See that every kind of file can be decoded.
@@ -124,6 +126,25 @@ class Runtime:
         """
         if self._predictor is not None and not self._predictor.can_decode:
             raise NotReady("The processes that decode images are starting again.")
+
+    async def check_device(self) -> None:
+        """On an accelerator, run a model.
+
+        Raises:
+            DeviceLost: The accelerator fails, or does not answer.
+        """
+        if self._device is not None:
+            await self._device.check()
+
+    def look_for_device(self) -> None:
+        """Where the accelerator is lost, find out whether it is back, without waiting for that."""
+        if self._device is not None:
+            self._device.look_again()
+
+    def report_device_lost(self) -> None:
+        """Take note that a model did not run on the accelerator."""
+        if self._device is not None:
+            self._device.report_lost()
 
     async def load(self) -> None:
         """Load and warm all models; what goes wrong is kept in ``failure``."""
@@ -140,22 +161,10 @@ class Runtime:
             warn_of_precision(self.log, repository.all(), self.settings.precision)
             self._serve(repository)
 
-    def reloader(self) -> Reloader:
-        """What changes the served models.
-
-        Raises:
-            NotReady: The models are not loaded.
-            ShuttingDown: Nothing is changed any more.
-        """
-        self.predictor()
-        if self._reloader is None:
-            raise NotReady("The models are still loading, or did not load.")
-        return self._reloader
-
     def reload_on_signal(self) -> None:
         """Bring keys and models in line with their files, without waiting for the models."""
         try:
-            self.keys = _read_keys(self.settings)
+            self.keys = read_keys(self.settings.api_keys_file)
         except InvalidConfiguration as error:
             self.log.warning("keys not reloaded", reason=str(error))
         try:
@@ -179,25 +188,6 @@ class Runtime:
             await self._predictor.close()
         await asyncio.to_thread(self.tracing.close)
 
-    async def check_device(self) -> None:
-        """On an accelerator, run a model.
-
-        Raises:
-            DeviceLost: The accelerator fails, or does not answer.
-        """
-        if self._device is not None:
-            await self._device.check()
-
-    def look_for_device(self) -> None:
-        """Where the accelerator is lost, find out whether it is back, without waiting for that."""
-        if self._device is not None:
-            self._device.look_again()
-
-    def report_device_lost(self) -> None:
-        """Take note that a model did not run on the accelerator."""
-        if self._device is not None:
-            self._device.report_lost()
-
     def _serve(self, repository: ModelRepository) -> None:
         settings = self.settings
         budget = settings.decode_memory_bytes
@@ -213,19 +203,17 @@ class Runtime:
         )
         self._device = DeviceWatch(partial(_run_on_accelerator, predictor), self.log)
         self.metrics.queue_depth.set_function(lambda: predictor.depth)
-        source = model_source(settings)
-        self._reloader = Reloader(source, predictor, self.metrics, self.log)
+        self._reloader = Reloader(model_source(settings), predictor, self.metrics, self.log)
         if settings.models_poll_s:
             self._keep(self._reloader.poll(settings.models_poll_s))
         self.metrics.models(repository)
+        models = repository.all()
         self.log.info(
             "ready",
             execution_provider=self.execution_provider,
             precision=self.precision,
-            models=[model.bundle for model in repository.all()],
-            without_golden=[
-                model.bundle for model in repository.all() if not model.manifest.golden_digest
-            ],
+            models=[model.bundle for model in models],
+            without_golden=[each.bundle for each in models if not each.manifest.golden_digest],
             seconds=round(self.uptime_s, 3),
         )
 
@@ -237,17 +225,13 @@ class Runtime:
 
     async def _warn_of_cpu(self, repository: ModelRepository) -> None:
         """Say why models run on the CPU that could have run on CUDA."""
-        on_cpu = [model for model in repository.all() if model.session.provider == CPU]
+        on_cpu = [model.bundle for model in repository.all() if model.session.provider == CPU]
         if self.settings.provider != "auto" or not on_cpu or not has_cuda():
             return
-        none_on_cuda = len(on_cpu) == len(repository.all())
-        self.log.warning(
-            "cuda not used",
-            reason=await asyncio.to_thread(why_no_cuda)
-            if none_on_cuda
-            else "other models run on it",
-            models=[model.bundle for model in on_cpu],
-        )
+        reason = "other models run on it"
+        if len(on_cpu) == len(repository.all()):
+            reason = await asyncio.to_thread(why_no_cuda)
+        self.log.warning("cuda not used", reason=reason, models=on_cpu)
 
 
 def open_repository(settings: Settings) -> ModelRepository:
@@ -288,10 +272,6 @@ async def _run_on_accelerator(predictor: Predictor) -> None:
         if model.batched:
             await predictor.probe(model)
             return
-
-
-def _read_keys(settings: Settings) -> tuple[ApiKey, ...] | None:
-    return None if settings.api_keys_file is None else read_keys(settings.api_keys_file)
 
 
 def runtime_of(request: Request) -> Runtime:

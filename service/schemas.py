@@ -1,8 +1,4 @@
-"""The bodies of answers, as a client's generated code sees them, and the query of /predict.
-
-Answers to /predict are written by `service.answers` without going through these models: the tests
-hold the two together, and a request does not pay for it.
-"""
+"""The bodies of answers, as a client's generated code sees them, and the query of /predict."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -18,7 +14,11 @@ from contract.quality import CheckName
 
 class _Body(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        from_attributes=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
     )
 
 
@@ -129,6 +129,39 @@ class LungsResult(_Body):
     """As the heatmap's."""
 
 
+class ModelReference(_Body):
+    """Which model answered."""
+
+    name: str
+    version: int
+    digest: str
+    intended_use: str
+
+
+class ImageDescription(_Body):
+    """What was read. What only DICOM says is absent where it is not known or not DICOM."""
+
+    format: Literal["JPEG", "PNG", "TIFF", "DICOM"]
+    frame: int = Field(ge=1)
+    """The one that was read."""
+    frames: int = Field(ge=1)
+    """How many the file has."""
+    rows: int = Field(ge=1)
+    """Of the image as it was sent, which heatmap and lungs lie over."""
+    columns: int = Field(ge=1)
+    """As `rows`."""
+    turned: str | None = None
+    """How the image was brought upright for the model, in words; absent where it was not."""
+    modality: str | None = None
+    """A term of DICOM's, or `OTHER`."""
+    view_position: str | None = None
+    """A term of DICOM's, `LATERAL` or `OTHER`."""
+    sop_instance_uid: str | None = None
+    """Of the DICOM file, as are the others; absent with `PNEUMO_ECHO_UIDS=0`."""
+    series_instance_uid: str | None = None
+    study_instance_uid: str | None = None
+
+
 class ImageAnswer(_Body):
     """What the model says of one file."""
 
@@ -136,6 +169,9 @@ class ImageAnswer(_Body):
     """The last component of the client's file name; null for a raw body."""
     sha256: str
     status: Literal["ok"]
+    model: ModelReference
+    """The one that answered this file."""
+    image: ImageDescription
     decision: Label | Literal["refer"]
     """The one finding that is present, or `refer`: a person should look."""
     reasons: list[Reason]
@@ -162,15 +198,6 @@ class ImageRejection(_Body):
     problem: Problem
 
 
-class ModelReference(_Body):
-    """Which model answered."""
-
-    name: str
-    version: int
-    digest: str
-    intended_use: str
-
-
 class Timing(_Body):
     """Milliseconds. The stages are summed over the files of a request; the total is wall time."""
 
@@ -186,6 +213,7 @@ class PredictionBody(_Body):
     id: str
     """Of this prediction, a UUID version 7."""
     model: ModelReference
+    """Of the first file that was answered; where none was, the one that was asked for."""
     execution_provider: str
     precision: Precision
     """Of the file that ran, whose digest is the model's; another one than that which was configured

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -12,6 +13,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from service.errors import StartError
@@ -24,7 +26,22 @@ LINGER_S = 0.5
 # also stay below the grace period of a stop.
 HEALTH_CHECK_S = 30
 BACKLOG = 2048
+_OFFER = re.compile(rb"\r\nupgrade: *h2c", re.IGNORECASE)
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1 that does not hear of HTTP/2: its parser would drop the body of whoever offers it.
+
+    Java's HttpClient and ``curl --http2`` do. Source: RFC 9110 section 7.8 (may be ignored).
+    """
+
+    def data_received(self, data: bytes) -> None:
+        """Take the offer out of a head, which both clients send in one piece."""
+        if self.cycle is None or not self.cycle.more_body:
+            head, end, body = data.partition(b"\r\n\r\n")
+            data = _OFFER.sub(b"\r\nIgnored: h2c", head) + end + body
+        super().data_received(data)
 
 
 class Server(uvicorn.Server):
@@ -35,7 +52,6 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
-        """Prepare to serve an application of ``create_app``."""
         super().__init__(config)
         self.runtime = app.state.runtime
 
@@ -45,11 +61,7 @@ class Server(uvicorn.Server):
         return int(self.servers[0].sockets[0].getsockname()[1])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, and say where.
-
-        Raises:
-            StartError: It cannot listen.
-        """
+        """Start to listen, and say where."""
         await super().startup(sockets)
         self.runtime.log.info("listening", host=self.config.host, port=self.port)
 
@@ -88,8 +100,7 @@ def serve(app: FastAPI) -> None:
     """
     silence_quoting_libraries()
     server = make_server(app)
-    settings = server.runtime.settings
-    with bound(settings) as sock:
+    with bound(server.runtime.settings) as sock:
         server.run([sock])
     if server.runtime.failure is not None:
         raise server.runtime.failure
@@ -98,13 +109,8 @@ def serve(app: FastAPI) -> None:
 def serve_with_workers(settings: Settings, app: str, log: Logger) -> int:
     """Serve in several processes until a signal comes; uvicorn starts, watches and restarts them.
 
-    Args:
-        settings: Of all; each process reads them again from the environment.
-        app: The path of a function that makes the application, ``module:function``.
-        log: Where to tell the port.
-
-    Returns:
-        The exit code: 1 where a worker cannot start.
+    Each makes its application by ``app``, ``module:function``. Returns the exit code: 1 where a
+    worker cannot start.
 
     Raises:
         StartError: The port cannot be had.
@@ -147,7 +153,7 @@ def _config(app: FastAPI | str, settings: Settings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         workers=settings.workers,

@@ -43,19 +43,19 @@ _ERRORS: tuple[type[Exception], ...] = (
         if isinstance(kind, type) and issubclass(kind, Exception)
     ),
 )
+# How a tensor names the file that has its data: `key: "location"` of StringStringEntryProto.
+_EXTERNAL = b"\x0a\x08location"
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
-    """What a model says of a batch.
+    """What a model says of a batch, all float32; None is what was not asked for or is not known.
 
-    ``probabilities`` is float32 (batch, classes), calibrated, 0 to 1. ``activation_map`` is float32
-    (batch, height, width, classes), positive where a place speaks for a class; None where it was
-    not asked for. ``ood_scores`` is float32 (batch,), larger for what is less like the training
-    images; None where the graph does not say. ``logits`` is float32 (batch, classes), which the
-    probabilities come from; None where nothing but probabilities is known. ``quality`` is float32
-    (batch, measures); None where the graph does not measure it.
+    ``probabilities`` (batch, classes), calibrated, 0 to 1; ``activation_map`` (batch, height,
+    width, classes), positive where a place speaks for a class; ``ood_scores`` (batch,), larger for
+    what is less like the training images; ``logits`` (batch, classes); ``quality`` (batch,
+    measures).
     """
 
     probabilities: NDArray[np.float32]
@@ -120,10 +120,7 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """How a model is run: the part of the settings that ONNX Runtime is told.
-
-    ``threads`` are those within one run on a CPU.
-    """
+    """How a model is run; ``threads`` are those within one run on a CPU."""
 
     provider: Provider = "auto"
     threads: int = 1
@@ -131,41 +128,26 @@ class SessionOptions:
 
 
 class OnnxGraph:
-    """An ONNX graph in ONNX Runtime, checked against its manifest."""
+    """An ONNX graph in ONNX Runtime, checked against its manifest.
+
+    Raises:
+        ProviderUnavailable: ``cuda`` is asked for, and the graph does not run there.
+        SignatureMismatch: The bytes are no graph, or not the one that the manifest describes.
+    """
 
     def __init__(
         self, model: bytes, manifest: ModelManifest | SegmenterManifest, options: SessionOptions
     ) -> None:
-        """Load a graph.
-
-        Args:
-            model: The bytes of model.onnx.
-            manifest: What the graph must take and give.
-            options: Where and how to run it.
-
-        Raises:
-            ProviderUnavailable: ``cuda`` is asked for, and the graph does not run there.
-            SignatureMismatch: The bytes are no graph, or not the one that the manifest describes.
-        """
         self._session = _create(model, manifest, options)
-        self._provider = str(self._session.get_providers()[0])
+        self.provider = str(self._session.get_providers()[0])
         manifest.check_signature(
             map(_tensor, self._session.get_inputs()), map(_tensor, self._session.get_outputs())
         )
 
-    @property
-    def provider(self) -> str:
-        """The execution provider that the graph really runs on."""
-        return self._provider
-
     def run(
         self, outputs: Sequence[str], images: NDArray[np.uint8]
     ) -> Mapping[str, NDArray[np.float32]]:
-        """Run a batch, uint8 (batch, height, width, 1), 0 black to 255 white.
-
-        Args:
-            outputs: The names of those that are wanted.
-            images: The batch.
+        """Run a batch, uint8 (batch, height, width, 1), 0 black to 255 white, for these outputs.
 
         Raises:
             InferenceFailed: The graph did not run.
@@ -174,44 +156,24 @@ class OnnxGraph:
         try:
             arrays = self._session.run(outputs, {"image": images})
         except _ERRORS as error:
-            if self._provider == CPU:
+            if self.provider == CPU:
                 raise InferenceFailed("The model did not run.") from error
             raise DeviceLost("The accelerator does not answer.") from error
         return dict(zip(outputs, arrays, strict=True))
 
 
 class OnnxSession:
-    """A classifier's graph in ONNX Runtime."""
+    """A classifier's graph in ONNX Runtime; raises what ``OnnxGraph`` does."""
 
     def __init__(self, model: bytes, manifest: ModelManifest, options: SessionOptions) -> None:
-        """Load a graph.
-
-        Args:
-            model: The bytes of model.onnx.
-            manifest: What the graph must take and give.
-            options: Where and how to run it.
-
-        Raises:
-            ProviderUnavailable: ``cuda`` is asked for, and the graph does not run there.
-            SignatureMismatch: The bytes are no graph, or not the one that the manifest describes.
-        """
         self._graph = OnnxGraph(model, manifest, options)
+        self.provider = self._graph.provider
         given = {output.name for output in manifest.signature.outputs}
         # The logits are computed in any case; to hand them out takes a few microseconds.
         self._outputs = ("probabilities", "logits", *sorted(given & {OOD_SCORE, QUALITY}))
 
-    @property
-    def provider(self) -> str:
-        """The execution provider that the graph really runs on."""
-        return self._graph.provider
-
     def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
-        """Run a batch, uint8 (batch, height, width, 1), 0 black to 255 white.
-
-        Raises:
-            InferenceFailed: The graph did not run.
-            DeviceLost: The graph ran on an accelerator, which failed.
-        """
+        """Run a batch, as the protocol says."""
         names = (*self._outputs, "activation_map") if activation_map else self._outputs
         outputs = self._graph.run(names, images)
         return ModelOutput(
@@ -226,6 +188,11 @@ class OnnxSession:
 def _create(
     model: bytes, manifest: ModelManifest | SegmenterManifest, options: SessionOptions
 ) -> onnxruntime.InferenceSession:
+    if _EXTERNAL in model:
+        raise SignatureMismatch(
+            f"{manifest.name} version {manifest.version}: model.onnx keeps weights in another "
+            "file, which its digest does not cover. Export the model again, in one file."
+        )
     try:
         if options.provider != "cpu" and has_cuda():
             session = _cuda_session(model, options)
@@ -267,12 +234,8 @@ def _cuda_session(model: bytes, options: SessionOptions) -> onnxruntime.Inferenc
 @cache
 def _share_one_arena() -> None:
     """Have all sessions on the CPU take their memory from one arena, in place of one for each."""
-    info = onnxruntime.OrtMemoryInfo(
-        "Cpu",
-        onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
-        0,
-        onnxruntime.OrtMemType.DEFAULT,
-    )
+    kind, memory = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    info = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, memory)
     onnxruntime.create_and_register_allocator(info, None)
 
 
@@ -299,12 +262,11 @@ def has_cuda() -> bool:
 def why_no_cuda() -> str:
     """Find out what the CUDA provider lacks, by loading its library.
 
-    To be called only after a session could not be made on CUDA.
+    To be called only after a session could not be made on CUDA: loaded before that, the library
+    would bind to a host interface that is not there yet, and crash the process on its first use.
     """
     if not has_cuda():
         return "this onnxruntime was built without it; install onnxruntime-gpu instead"
-    # Only after ONNX Runtime tried and failed: loaded before that, the library would bind to a
-    # host interface that is not there yet, and crash the process on its first use.
     spec = importlib.util.find_spec("onnxruntime")
     folder = Path(str(spec.origin if spec else "")).parent / "capi"
     try:
@@ -315,7 +277,7 @@ def why_no_cuda() -> str:
 
 
 def _tensor(argument: Any) -> TensorSpec:  # noqa: ANN401
-    # A dtype that the manifest cannot name can never match it: any other stands in for it.
+    # A dtype that the manifest cannot name can never match it.
     dtype = _DTYPES.get(argument.type)
     if dtype is None:
         raise SignatureMismatch(f"{argument.name} has {argument.type}, which no model may have.")

@@ -1,7 +1,9 @@
 """What an operator can set: environment variables that begin with ``PNEUMO_``."""
 
 import os
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Self
 
@@ -25,6 +27,10 @@ RETIRED: Mapping[str, str] = {
     "PNEUMO_TENSORRT_CACHE_DIR": "TensorRT is not used any more",
     "PNEUMO_THREAD_SPLIT_FILE": "the default is what it would have found",
 }
+# What the compose files and the gateway read, and what Kubernetes tells of services in the pod.
+_OTHERS = re.compile(
+    r"PNEUMO_(MEMORY|PUBLISHED_PORT|DATA|GATEWAY_.*|(.+_)?SERVICE_(HOST|PORT)(_.*)?|.+_PORT(_.*)?)"
+)
 MAX_PORT = 65535
 
 
@@ -108,6 +114,10 @@ class Settings(BaseSettings):
     Without it, no key is asked for, and nobody may change which models are served.
     """
 
+    echo_uids: bool = True
+    """Whether answers name the SOP Instance, Series and Study UID of a DICOM file. Logs never do.
+    """
+
     models_poll_s: float = Field(default=0, ge=0)
     """How often the models folder is looked at for new, changed and removed bundles; 0 for never.
     """
@@ -149,8 +159,9 @@ def read_settings(**overrides: object) -> Settings:
     """Read the environment; an override that is not None goes before it.
 
     Raises:
-        InvalidConfiguration: A value is not what its setting takes.
+        InvalidConfiguration: A value is not what its setting takes, or a name is none of a setting.
     """
+    check_names()
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)  # type: ignore[arg-type]
@@ -159,6 +170,21 @@ def read_settings(**overrides: object) -> Settings:
             f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()
         )
         raise InvalidConfiguration(f"{problems}. See the PNEUMO_ variables.") from error
+
+
+def check_names(environment: Mapping[str, str] = os.environ) -> None:
+    """See that every variable is one of a setting: one that is misspelt would have no effect.
+
+    Raises:
+        InvalidConfiguration: One is not, nor is it another program's.
+    """
+    known = {f"PNEUMO_{name.upper()}" for name in Settings.model_fields}
+    for name in sorted(map(str.upper, environment)):
+        foreign = not name.startswith("PNEUMO_") or _OTHERS.fullmatch(name)
+        if foreign or name in known or name in RETIRED:
+            continue
+        nearest = get_close_matches(name, known, 1, 0)[0]
+        raise InvalidConfiguration(f"There is no setting {name}. Did you mean {nearest}?")
 
 
 def retired_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -66,11 +66,6 @@ async def read_multipart(
 ) -> tuple[Upload, ...]:
     """Read every part named ``file``; what other parts hold is let go of as it comes.
 
-    Args:
-        content_type: The value of the Content-Type header, with its boundary.
-        body: The body, in the pieces in which it arrives.
-        max_files: The most such parts; of others there may be 32.
-
     Raises:
         MalformedMultipart: The body is no multipart body, or breaks off.
         TooManyFiles: There are more parts than that.

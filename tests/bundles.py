@@ -37,6 +37,8 @@ from contract.manifest import (
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
 from contract.segmenter import LUNG_MASK, SegmenterManifest, segmenter_signature
+from export.quality_graph import OUTPUT as QUALITY_OUTPUT
+from export.quality_graph import add_quality
 
 SIZE = 32
 MAP_SIZE = 4
@@ -91,6 +93,8 @@ def write_bundle(
         The bundle's folder.
     """
     graph = brightness_graph(size, ballast, ood_score=ood_limit is not None)
+    if quality is not None:
+        graph = add_quality(graph, quality.position)
     manifest = make_manifest(
         "sha256:" + 64 * "0", name, version, size, modalities, quality=quality, ood_limit=ood_limit
     )
@@ -241,14 +245,18 @@ def make_manifest(
 ) -> ModelManifest:
     """The manifest of such a graph."""
     spec = PreprocessingSpec(height=size, width=size)
+    signature = classifier_signature(
+        spec, len(LABELS), (MAP_SIZE, MAP_SIZE), ood_score=ood_limit is not None
+    )
+    if quality is not None:
+        outputs = (*signature.outputs, QUALITY_OUTPUT)
+        signature = signature.model_copy(update={"outputs": outputs})
     return ModelManifest(
         name=name,
         version=version,
         summary="Tells bright images from dark ones; for tests.",
         digest=digest,
-        signature=classifier_signature(
-            spec, len(LABELS), (MAP_SIZE, MAP_SIZE), ood_score=ood_limit is not None
-        ),
+        signature=signature,
         preprocessing=spec,
         modalities=modalities,
         body_parts=("CHEST",),

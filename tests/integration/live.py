@@ -41,7 +41,7 @@ class Live:
         return self.client.post("/predict", files=parts, params=_text(query))
 
     def in_flight(self) -> int:
-        return self.server.runtime.admission.in_flight
+        return int(self.server.runtime.admission.in_flight)
 
 
 @contextmanager

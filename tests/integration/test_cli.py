@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, ModelManifest, sha256_digest
+from service import __version__
 from service.cli import app
 from tests.bundles import (
     brightness_graph,
@@ -87,6 +88,7 @@ def test_a_bundle_that_cannot_be_used_stops_the_start_with_one_line(
     ("variable", "value", "says"),
     [
         ("PNEUMO_PORT", "99999", "port: Input should be less than or equal to 65535"),
+        ("PNEUMO_MAX_PIXEL", "9", "There is no setting PNEUMO_MAX_PIXEL. Did you mean PNEUMO_MAX_"),
         ("PNEUMO_QUEUE_LIMIT", "3", "settings: Value error, PNEUMO_MAX_FILES must not be larger"),
         ("PNEUMO_DEFAULT_MODEL", "huge", "PNEUMO_DEFAULT_MODEL is huge, but the models are tiny."),
         ("PNEUMO_API_KEYS_FILE", "/nowhere", "PNEUMO_API_KEYS_FILE cannot be read: No such file"),
@@ -124,6 +126,12 @@ def test_a_service_that_is_told_to_stop_ends_well(tmp_path: Path) -> None:
     stopper.join()
 
     assert (ended.exit_code, ended.stderr) == (0, "")
+
+
+def test_the_version_is_told_without_any_model() -> None:
+    told = runner.invoke(app, ["--version"])
+
+    assert (told.exit_code, told.stdout) == (0, f"pneumo-serve {__version__}\n")
 
 
 def test_check_runs_every_model_and_says_where(tmp_path: Path) -> None:

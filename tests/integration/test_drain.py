@@ -68,6 +68,7 @@ def test_a_request_that_is_on_its_way_when_the_port_closes_is_answered(
             connection.close()
 
     assert [answer.status for answer in answers] == [503] * CLIENTS
+    assert {answer.headers["Connection"] for answer in answers} == {"close"}
     assert problems == ["/problems/shutting-down"] * CLIENTS
     assert exit_code == 0
 

@@ -10,8 +10,9 @@ from PIL import Image
 
 from contract.manifest import read_manifest
 from service.schemas import ImageAnswer, ImageRejection, PredictionBody
-from tests.bundles import expected_pneumonia
-from tests.integration.live import JPEG, Live, problem
+from service.settings import Settings
+from tests.bundles import expected_pneumonia, write_bundle, write_segmenter_bundle
+from tests.integration.live import JPEG, Live, problem, serving
 from tests.synthetic import as_dicom, as_jpeg, as_png, as_tiff, synthetic_radiograph
 
 
@@ -217,7 +218,7 @@ def test_a_ct_image_goes_to_the_model_that_takes_ct(live: Live) -> None:
     assert response.json()["model"]["name"] == "tiny-ct"
 
 
-def test_the_first_file_that_can_be_read_chooses_the_model_for_all(live: Live) -> None:
+def test_each_file_of_a_request_is_answered_by_the_model_that_takes_it(live: Live) -> None:
     response = live.predict_files(
         ("notes.txt", b"no image"),
         ("chest.dcm", as_dicom(synthetic_radiograph())),
@@ -226,8 +227,85 @@ def test_the_first_file_that_can_be_read_chooses_the_model_for_all(live: Live) -
 
     body = response.json()
     assert body["model"]["name"] == "tiny"
-    assert [result["status"] for result in body["results"]] == ["error", "ok", "error"]
-    assert body["results"][2]["problem"]["type"] == "/problems/unsuitable-image"
+    assert [result["status"] for result in body["results"]] == ["error", "ok", "ok"]
+    assert [result["model"]["name"] for result in body["results"][1:]] == ["tiny", "tiny-ct"]
+
+
+def test_a_named_model_answers_no_file_that_another_one_takes(live: Live) -> None:
+    response = live.predict_files(
+        ("chest.dcm", as_dicom(synthetic_radiograph())),
+        ("slice.dcm", as_dicom(np.full((64, 64), 200, np.int16), Modality="CT")),
+        model="tiny",
+    )
+
+    chest, sliced = response.json()["results"]
+    assert chest["status"] == "ok"
+    assert sliced["problem"]["type"] == "/problems/unsuitable-image"
+
+
+def test_an_answer_names_what_the_file_was(live: Live) -> None:
+    uids = {
+        f"{level}InstanceUID": f"2.25.{n}" for n, level in enumerate(("SOP", "Series", "Study"))
+    }
+    frames = np.zeros((2, 60, 40), np.uint8)
+    file = as_dicom(frames, NumberOfFrames=2, ViewPosition="AP", PatientName="Doe^Jane", **uids)
+
+    image = live.predict(file, frame=2).json()["results"][0]["image"]
+
+    assert image == {
+        "format": "DICOM",
+        "frame": 2,
+        "frames": 2,
+        "rows": 60,
+        "columns": 40,
+        "modality": "DX",
+        "view_position": "AP",
+        "sop_instance_uid": "2.25.0",
+        "series_instance_uid": "2.25.1",
+        "study_instance_uid": "2.25.2",
+    }
+
+
+def test_an_answer_names_no_uid_where_it_should_not(models: Path) -> None:
+    with serving(Settings(models_dir=models, port=0, echo_uids=False)) as silent:
+        result = silent.predict(as_dicom(synthetic_radiograph())).json()["results"][0]
+
+    assert result["image"]["modality"] == "DX"
+    assert not [name for name in result["image"] if name.endswith("uid")]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "words"),
+    [
+        (["L", "F"], None),
+        (["R", "H"], "turned by 180 degrees"),
+        (["R", "F"], "mirrored left to right"),
+        (["F", "R"], "turned by 90 degrees clockwise"),
+    ],
+)
+def test_what_is_drawn_lies_over_the_image_as_it_was_sent(
+    tmp_path: Path, orientation: list[str], words: str | None
+) -> None:
+    write_bundle(tmp_path)
+    write_segmenter_bundle(tmp_path)
+    chest = np.zeros((120, 80), np.uint8)
+    chest[:40, :30] = 255
+
+    with serving(Settings(models_dir=tmp_path, port=0)) as drawing:
+        file = as_dicom(chest, PatientOrientation=orientation)
+        result = drawing.predict(file, explain="heatmap").json()["results"][0]
+
+    heatmap, lungs = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(result[name]["data"]))))
+        for name in ("heatmap", "lungs")
+    )
+    assert result["image"].get("turned") == words
+    assert (result["image"]["rows"], result["image"]["columns"]) == (120, 80)
+    assert heatmap.shape == lungs.shape == (120, 80)
+    # The decision is normal: dark places speak for it, and the segmenter takes them for lung.
+    assert heatmap[:20, :15].max() < 64 < 192 < heatmap[80:, 60:].min()
+    assert lungs[:30, :20].max() == 0
+    assert lungs[60:, 50:].min() == 255
 
 
 @pytest.mark.parametrize(("query", "version"), [({}, 2), ({"version": 1}, 1)])

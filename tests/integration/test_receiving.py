@@ -48,7 +48,7 @@ def answer(connection: socket.socket) -> str:
 
 
 def held(live: Live) -> int:
-    return live.server.runtime.receive_budget.held
+    return int(live.server.runtime.receive_budget.held)
 
 
 def test_a_stalled_upload_is_given_up_and_its_connection_let_go(
@@ -147,6 +147,22 @@ def storm(port: int) -> None:
         sender.start()
     for sender in senders:
         sender.join()
+
+
+@pytest.mark.parametrize("offer", ["Upgrade: h2c", "upgrade: h2c"])
+def test_an_offer_of_http2_costs_nothing_of_the_body(
+    live: Live, radiograph: bytes, offer: str
+) -> None:
+    head = HEAD % len(radiograph)
+    offered = f"\r\nConnection: Upgrade, HTTP2-Settings\r\n{offer}\r\nHTTP2-Settings: AAMA\r\n\r\n"
+
+    with socket.create_connection(("127.0.0.1", live.server.port), timeout=30) as connection:
+        for _ in range(2):
+            connection.sendall(head.removesuffix(b"\r\n\r\n") + offered.encode())
+            connection.sendall(radiograph)
+            answered = connection.recv(65536)
+
+            assert answered.startswith(b"HTTP/1.1 200 ")
 
 
 class Peak:

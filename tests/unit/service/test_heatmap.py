@@ -6,7 +6,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from contract.radiograph import Radiograph
 from service.heatmap import Heatmap, draw_heatmap, heatmap_size
+
+
+def image(rows: int, columns: int) -> Radiograph:
+    return Radiograph(np.zeros((0, 0), np.uint8), "PNG", rows, columns, 1, 1, None)
 
 
 def pixels_of(heatmap: Heatmap) -> NDArray[np.uint8]:
@@ -27,7 +32,7 @@ def pixels_of(heatmap: Heatmap) -> NDArray[np.uint8]:
 def test_the_size_is_the_radiographs_up_to_1024(
     rows: int, columns: int, size: tuple[int, int]
 ) -> None:
-    assert heatmap_size(rows, columns) == size
+    assert heatmap_size(image(rows, columns)) == size
 
 
 @pytest.mark.parametrize(
@@ -36,7 +41,7 @@ def test_the_size_is_the_radiographs_up_to_1024(
 def test_strength_is_drawn_from_nothing_to_the_scale(activation: float, gray: int) -> None:
     flat = np.full((4, 4), activation, np.float32)
 
-    heatmap = draw_heatmap(flat, 4.0, "pneumonia", 30, 20)
+    heatmap = draw_heatmap(flat, 4.0, "pneumonia", image(30, 20))
 
     assert pixels_of(heatmap).shape == (30, 20)
     assert np.unique(pixels_of(heatmap)).tolist() == [gray]
@@ -46,7 +51,7 @@ def test_a_place_in_the_map_is_the_same_place_in_the_radiograph() -> None:
     activation = np.zeros((4, 4), np.float32)
     activation[0, 3] = 1
 
-    heatmap = draw_heatmap(activation, 1.0, "pneumonia", 400, 800)
+    heatmap = draw_heatmap(activation, 1.0, "pneumonia", image(400, 800))
 
     rows, columns = np.nonzero(pixels_of(heatmap) > 128)
     assert rows.max() < 200

@@ -13,7 +13,7 @@ from contract.errors import DigestMismatch
 from contract.lung_field import LungFieldLimits
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.quality import Check, Quality
-from contract.radiograph import decode
+from contract.radiograph import Radiograph, decode
 from service.errors import InferenceFailed
 from service.lungs import LungSegmenter, draw_lungs, load_segmenter, look_for_lungs
 from service.session import CPU, SessionOptions
@@ -153,7 +153,9 @@ def test_without_limits_the_lungs_are_found_and_not_judged(tmp_path: Path) -> No
 def test_the_picture_has_the_heatmaps_size_and_is_white_where_the_lungs_are(
     segmenter: LungSegmenter,
 ) -> None:
-    picture = draw_lungs(segmenter.find(TWO_LUNGS(segmenter.manifest.preprocessing)), 3000, 2000)
+    image = Radiograph(np.zeros((0, 0), np.uint8), "PNG", 3000, 2000, 1, 1, None)
+
+    picture = draw_lungs(segmenter.find(TWO_LUNGS(segmenter.manifest.preprocessing)), image)
 
     with Image.open(io.BytesIO(base64.b64decode(picture.data))) as png:
         drawn = np.asarray(png)

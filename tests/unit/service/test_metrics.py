@@ -4,6 +4,7 @@ import pytest
 from contract.decision import Decision, Reason
 from contract.errors import NotAnImage
 from contract.findings import Label
+from contract.radiograph import Radiograph
 from service import __version__
 from service.metrics import Metrics
 from service.prediction import ImageFailure, ImageResult, Prediction, StageTimes
@@ -39,6 +40,7 @@ def answer(
         sha256="0",
         times=StageTimes(decode_s=0.003, queue_s=0.0001, inference_s=0.02),
         model=model,
+        image=Radiograph(np.zeros((0, 0), np.uint8), "PNG", 64, 64, 1, 1, None),
         probabilities=np.array([0.25, 0.75], np.float32),
         decision=Decision(present=(False, True), label=label, reasons=reasons),
         quality=None,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contract.errors import DigestMismatch, InvalidManifest
-from contract.manifest import ModelManifest, sha256_digest
+from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
+from contract.manifest import MANIFEST_FILE, ModelManifest, read_manifest, sha256_digest
+from contract.quality import Limit, QualityLimits
 from service.errors import NoModel, UnknownModel
 from service.repository import (
     ModelRepository,
@@ -256,3 +257,13 @@ def test_on_the_cpu_there_is_a_session_for_a_lone_image(tmp_path: Path) -> None:
 
     assert model.lone is not None
     assert model.lone is not model.session
+
+
+def test_limits_of_quality_need_a_graph_that_measures_it(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path)
+    limits = QualityLimits(limits=(Limit(check="contrast", lower=0.05),))
+    limited = read_manifest(bundle).model_copy(update={"quality": limits})
+    (bundle / MANIFEST_FILE).write_text(limited.model_dump_json())
+
+    with pytest.raises(SignatureMismatch, match="quality"):
+        load_model(bundle, opened)

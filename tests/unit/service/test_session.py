@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
@@ -234,3 +235,12 @@ def test_a_lone_image_on_every_core_gets_the_same_bits() -> None:
     lone, usual = wide.run(images), make_session().run(images)
 
     assert lone.probabilities.tobytes() == usual.probabilities.tobytes()
+
+
+def test_weights_outside_of_the_digest_are_refused(tmp_path: Path) -> None:
+    graph = brightness_graph()
+    onnx.external_data_helper.convert_model_to_external_data(graph, size_threshold=0)
+    onnx.save(graph, tmp_path / "model.onnx")
+
+    with pytest.raises(SignatureMismatch, match="its digest does not cover"):
+        make_session((tmp_path / "model.onnx").read_bytes())

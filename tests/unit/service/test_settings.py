@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.errors import InvalidConfiguration
-from service.settings import RETIRED, Settings, read_settings, retired_settings
+from service.settings import RETIRED, Settings, check_names, read_settings, retired_settings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -67,3 +67,36 @@ def test_what_was_a_setting_is_named_where_it_is_set() -> None:
 
     assert list(retired_settings(environment)) == ["PNEUMO_ENGINES"]
     assert not RETIRED.keys() & {f"PNEUMO_{name.upper()}" for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PNEUMO_MEMORY",
+        "PNEUMO_PUBLISHED_PORT",
+        "PNEUMO_DATA",
+        "PNEUMO_GATEWAY_CONFIG",
+        "PNEUMO_GATEWAY_SERVICE_HOST",
+        "PNEUMO_READER_SERVICE_PORT_HTTP",
+        "PNEUMO_READER_PORT_8000_TCP_ADDR",
+        "PNEUMO_SERVICE_HOST",
+        "PNEUMO_ENGINES",
+        "pneumo_max_pixels",
+        "HOME",
+    ],
+)
+def test_a_variable_of_somebody_else_stops_no_start(name: str) -> None:
+    check_names({name: "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("PNEUMO_MODEL_DIR", "PNEUMO_MODELS_DIR"),
+        ("PNEUMO_APIKEY_FILE", "PNEUMO_API_KEYS_FILE"),
+        ("PNEUMO_THREAD", "PNEUMO_THREADS"),
+    ],
+)
+def test_a_misspelt_variable_stops_the_start_and_names_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(InvalidConfiguration, match=f"no setting {name}. Did you mean {nearest}"):
+        check_names({name: "1"})
