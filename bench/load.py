@@ -9,7 +9,6 @@ talks to this machine alone, and ends by itself. Run as ``python -m bench.load L
 """
 
 import contextlib
-import ipaddress
 import itertools
 import math
 import select
@@ -52,7 +51,6 @@ class Load(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = HOST
     port: int = Field(ge=1, le=65535)
     connections: int = Field(ge=1, le=4096)
     rate_per_s: float | None = Field(default=None, gt=0)
@@ -158,10 +156,8 @@ def generate(load: Load, requests: Sequence[bytes]) -> Samples:
         requests: Whole HTTP/1.1 requests, at least one.
 
     Raises:
-        LoadFailed: The host is another machine, or the server does not answer at all any more.
+        LoadFailed: The server does not answer at all any more.
     """
-    if not ipaddress.ip_address(load.host).is_loopback:
-        raise LoadFailed(f"{load.host} is not this machine, and the benchmark loads no other.")
     with selectors.EpollSelector() as selector:
         generator = _Generator(load, requests, selector)
         try:
@@ -180,8 +176,7 @@ class _Generator:
         self._load = load
         self._requests = itertools.cycle(requests)
         self._selector = selector
-        address = (load.host, load.port)
-        self.connections = [_Connection(address, selector) for _ in range(load.connections)]
+        self.connections = [_Connection(load.port, selector) for _ in range(load.connections)]
         self._free = list(self.connections)
         # The request that each connection is busy with: its intended time, and when it was sent.
         # The order is that of sending, so that the first is the first to time out.
@@ -268,8 +263,8 @@ class _Connection:
     ``status`` is that of the last answer, NO_ANSWER where it broke, None while none has come.
     """
 
-    def __init__(self, address: tuple[str, int], selector: selectors.BaseSelector) -> None:
-        self._address = address
+    def __init__(self, port: int, selector: selectors.BaseSelector) -> None:
+        self._port = port
         self._selector = selector
         self._socket: socket.socket | None = None
         self._parser: httptools.HttpResponseParser | None = None
@@ -337,7 +332,7 @@ class _Connection:
         # A radiograph should leave in one system call; the kernel grants what it may of this.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         # It only begins to connect; what fails is told by the first read or write.
-        self._socket.connect_ex(self._address)
+        self._socket.connect_ex((HOST, self._port))
         self._selector.register(self._socket, selectors.EVENT_READ, self)
         self._parser = httptools.HttpResponseParser(self)
         return self._socket

@@ -40,7 +40,6 @@ class Peer(BaseModel):
     port: int
     workers: int = 1
     threads: int = 0
-    provider: Literal["cpu", "cuda"] = "cpu"
 
 
 class Classifier:
@@ -57,9 +56,8 @@ class Classifier:
         }[peer.decoder]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = peer.threads
-        provider = f"{peer.provider.upper()}ExecutionProvider"
         self._session = onnxruntime.InferenceSession(
-            peer.bundle / MODEL_FILE, options, providers=[provider]
+            peer.bundle / MODEL_FILE, options, providers=["CPUExecutionProvider"]
         )
 
     def classify(self, data: bytes) -> Answer:

@@ -86,7 +86,6 @@ class Plan:
     warmup_s: float = 0.4
     targets: tuple[str, ...] = ()
     models: Path = REPOSITORY / "models"
-    provider: Literal["cpu", "cuda"] = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ class Target:
             console_script = Path(sys.executable).with_name("pneumo-serve")
             arguments = (
                 str(console_script), "run", "--host", HOST, "--port", str(port),
-                "--models-dir", str(plan.models), "--provider", plan.provider,
+                "--models-dir", str(plan.models), "--provider", "cpu",
             )  # fmt: skip
             return Command(arguments, self.settings)
         assert bundle is not None, "a peer serves a bundle"  # noqa: S101 - for the type checker
@@ -120,7 +119,7 @@ class Target:
         peer = Peer.model_validate(
             {
                 "framework": self.framework, "decoder": self.decoder, "body": self.body,
-                "bundle": bundle, "port": port, "provider": plan.provider, **tuned,
+                "bundle": bundle, "port": port, **tuned,
             }
         )  # fmt: skip
         module = "bench.peers" if self.framework == "fastapi" else "bench.litserve_peer"
@@ -221,7 +220,7 @@ def _resumed(
         "Images": f"{len(images)} radiographs, JPEG, on average {kilobytes:.0f} kB and "
         f"{np.mean(pixels) / 1e6:.1f} megapixels",
         "Extent": f"{plan.rounds} rounds, {plan.seconds:g} s for each load after "
-        f"{plan.warmup_s:g} s, provider {plan.provider}",
+        f"{plan.warmup_s:g} s, on the CPU",
     }
     if results_file.is_file():
         found = Results.model_validate_json(results_file.read_text())

@@ -1,12 +1,4 @@
-"""What can keep a model from being exported.
-
-ExportError
-├── ConversionError     tf2onnx failed, or its graph is not the one that was promised
-├── ParityError         a graph answers otherwise than the model or the graph that it comes from
-├── BundleExists        that version is already there
-├── VariantRefused      a faster file does not answer as model.onnx does, or cannot be made
-└── VerificationError   a bundle does not do what its manifest says
-"""
+"""What can keep a model from being exported."""
 
 
 class ExportError(Exception):

@@ -1,7 +1,5 @@
 """What a trained network costs as a graph: its size, and its time for one image."""
 
-import statistics
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +8,10 @@ import onnxruntime
 
 from export.convert import convert, promised_signature
 from export.errors import ExportError
-from export.session import open_session
+from export.session import cpu_ms, open_session
 from training.atomic import write_text
 from training.graph_measurement import GRAPH_MEASUREMENT, GraphMeasurement, model_digest
-from training.workdir import TrainedModel, Workdir, load_trained
-
-WARM_UP_RUNS = 10
-TIMED_RUNS = 100
+from training.workdir import Workdir, load_trained
 
 
 def measure_graphs(workdir: Path) -> Iterator[tuple[str, GraphMeasurement]]:
@@ -32,7 +27,8 @@ def measure_graphs(workdir: Path) -> Iterator[tuple[str, GraphMeasurement]]:
         ExportError: There is no finished training, or a model does not convert.
         TrainingError: A workdir is not complete, or cannot be written.
     """
-    found = [workdir] if Workdir(workdir).model.is_file() else _candidates(workdir)
+    found = [workdir, *sorted(workdir.glob("*"))]
+    found = [folder for folder in found if Workdir(folder).model.is_file()]
     if not found:
         raise ExportError(
             f"{workdir} holds no finished training: run pneumo-train fit or compare first."
@@ -52,36 +48,19 @@ def measure_graph(workdir: Path) -> GraphMeasurement:
         TrainingError: The workdir is not complete, or cannot be written.
     """
     trained = load_trained(workdir)
-    graph = _graph(trained)
+    serving, quality = trained.serving_model(), trained.calibration.quality
+    position = quality.position if quality else None
+    proto = convert(serving, promised_signature(trained, serving), position)
+    graph = bytes(proto.SerializeToString())
+    # What is on the image makes no difference to a network of this kind.
+    image = np.zeros((1, *trained.config.preprocessing.size, 1), np.uint8)
+    [ms_per_image] = cpu_ms([open_session(graph, threads=1)], image)
     measurement = GraphMeasurement(
         model_digest=model_digest(workdir),
         parameters=trained.model.count_params(),
         size_bytes=len(graph),
-        ms_per_image=_ms_per_image(graph, trained.config.preprocessing.size),
+        ms_per_image=ms_per_image,
         runtime=f"onnxruntime {onnxruntime.__version__}",
     )
     write_text(workdir / GRAPH_MEASUREMENT, measurement.model_dump_json(indent=2) + "\n")
     return measurement
-
-
-def _candidates(workdir: Path) -> list[Path]:
-    return sorted(folder for folder in workdir.glob("*") if Workdir(folder).model.is_file())
-
-
-def _graph(trained: TrainedModel) -> bytes:
-    serving, quality = trained.serving_model(), trained.calibration.quality
-    position = quality.position if quality else None
-    proto = convert(serving, promised_signature(trained, serving), position)
-    return bytes(proto.SerializeToString())
-
-
-def _ms_per_image(graph: bytes, size: tuple[int, int]) -> float:
-    """The median; what is on the image makes no difference to a network of this kind."""
-    session = open_session(graph, threads=1)
-    image = np.random.default_rng(0).integers(0, 256, (1, *size, 1), dtype=np.uint8)
-    times_ms = []
-    for _ in range(WARM_UP_RUNS + TIMED_RUNS):
-        began = time.perf_counter()
-        session.run(None, {"image": image})
-        times_ms.append((time.perf_counter() - began) * 1000)
-    return statistics.median(times_ms[WARM_UP_RUNS:])

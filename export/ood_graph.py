@@ -1,8 +1,7 @@
 """The out-of-distribution score in a fifth of the nodes that the converter makes of it.
 
-``training.ood.descriptor`` describes an image by a thumbnail, its exposure and its detail at five
-scales. Here three convolutions take all scales of the Haar wavelet, the thumbnail and the variance
-follow from what they leave, and the standardisation is part of a product that is there anyway.
+``training.ood`` defines the description of an image. Here the means and the details of a scale come
+from one convolution, and the standardisation is part of a product that is there anyway.
 """
 
 from dataclasses import dataclass
@@ -15,17 +14,20 @@ from onnx import numpy_helper
 
 from contract.manifest import OOD_SCORE
 from export.graph import add_fragment, image_size
+from training.ood import (
+    COARSE,
+    FINE,
+    LEVEL_UNIT,
+    POWER_FLOOR,
+    THUMBNAIL,
+    VARIANCE_FLOOR,
+    haar_basis,
+)
 
 # Largest difference of the score, as a share of it.
 TOLERANCE = 1e-4
-_SCALES, _CELLS = 5, 8
-_PIXELS = _CELLS * _CELLS
-# Of training.ood.descriptor: what is added to variances and powers, and the unit of the mean.
-_VARIANCE_FLOOR, _POWER_FLOOR, _LEVEL_UNIT = 16.0, 0.05, 64.0
-# Across, down and diagonal; the mean comes first.
-_HAAR = (
-    np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]).reshape(4, 2, 2) / 4
-)
+_SCALES = 5
+_PIXELS = THUMBNAIL**2
 
 
 def fold_ood(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -39,14 +41,14 @@ def fold_ood(proto: onnx.ModelProto) -> onnx.ModelProto:
     score = _Score.found_in(proto.graph)
     if score is None or height % 2**_SCALES or width % 2**_SCALES:
         return proto
-    cell = f"{height // 4 // _CELLS}, {width // 4 // _CELLS}"
+    cell = f"{height // FINE // THUMBNAIL}, {width // FINE // THUMBNAIL}"
     return add_fragment(
         proto,
         "ood",
         f"float[batch] {OOD_SCORE}",
         _constants(score, height, width),
         inputs={"features": score.features},
-        values={"CELL": cell, "FLOOR": str(_VARIANCE_FLOOR)},
+        values={"CELL": cell, "FLOOR": str(VARIANCE_FLOOR)},
     )
 
 
@@ -68,7 +70,7 @@ class _Score:
 
     @classmethod
     def found_in(cls, graph: onnx.GraphProto) -> Self | None:
-        """Follow the score upwards, through what ``training.ood.scorer`` computes."""
+        """Follow the score upwards, through what ``OodScorer.distance`` computes."""
         way = _Upwards(graph)
         way.to("Sqrt", OOD_SCORE)
         way.to("ReduceMin").to("ReduceMean").to("Mul").to("Reshape")
@@ -116,15 +118,15 @@ def _constants(score: _Score, height: int, width: int) -> dict[str, object]:
     # The thumbnail is scaled where it is standardised; all else within the product.
     mean, deviation, *powers = (described * scale[:, np.newaxis])[_PIXELS:]
     rows = [
-        *score.joint[: known + _PIXELS], mean / _LEVEL_UNIT,
+        *score.joint[: known + _PIXELS], mean / LEVEL_UNIT,
         *(row / 2 for row in powers), deviation / 2,
     ]  # fmt: skip
     shift = centre * scale
     return {
-        "two_scales": _two_scales(),
-        "one_scale": _HAAR[:, np.newaxis],
+        "fine_kernels": _kernels(FINE),
+        "coarse_kernels": _kernels(COARSE),
         "channels_to_powers": _channels_to_powers(),
-        "floors": [_POWER_FLOOR] * (3 * _SCALES) + [_VARIANCE_FLOOR],
+        "floors": [POWER_FLOOR] * (3 * _SCALES) + [VARIANCE_FLOOR],
         "thumbnail_scale": scale[:_PIXELS],
         "thumbnail_shift": -shift[:_PIXELS],
         "joint": np.stack(rows),
@@ -139,37 +141,27 @@ def _constants(score: _Score, height: int, width: int) -> dict[str, object]:
     }
 
 
-def _two_scales() -> NDArray[np.float64]:
-    """Kernels of a step over four pixels: the mean, three details of 2 x 2 means, twelve of pixels.
-
-    Returns:
-        Shape (16, 1, 4, 4).
-    """
-    coarse = [np.kron(detail, np.full((2, 2), 1 / 4)) for detail in _HAAR]
-    fine = [
-        np.pad(detail, ((y, 2 - y), (x, 2 - x)))
-        for detail in _HAAR[1:]
-        for y in (0, 2)
-        for x in (0, 2)
-    ]
-    return np.stack([*coarse, *fine])[:, np.newaxis]
+def _kernels(side: int) -> NDArray[np.float32]:
+    """The Haar basis of a block as ONNX has kernels, shape (side ** 2, 1, side, side)."""
+    return haar_basis(side)[0].transpose(2, 0, 1)[:, np.newaxis]
 
 
 def _channels_to_powers() -> NDArray[np.float64]:
     """From the mean squares of all channels to the powers of the details, and the variance.
 
-    The channels are those of two steps over two scales, of one over one, and the centred rest. The
-    wavelet is orthogonal: the variance of the pixels is the sum of all powers.
+    The channels are those of both convolutions and the centred rest. The basis is orthogonal: the
+    variance of the pixels is the sum of all powers.
 
     Returns:
-        Shape (16 + 16 + 4 + 1, 3 * scales + 1).
+        Shape (FINE ** 2 + COARSE ** 2 + 1, 3 * scales + 1).
     """
-    step = np.zeros((16, 6))
-    step[4:, :3] = np.kron(np.eye(3), np.full((4, 1), 1 / 4))
-    step[1:4, 3:] = np.eye(3)
-    last = np.eye(4)[:, 1:]
-    sums = np.zeros((37, 3 * _SCALES + 1))
-    sums[:16, :6], sums[16:32, 6:12], sums[32:36, 12:15] = step, step, last
-    sums[:, -1] = sums.sum(axis=1)
-    sums[-1, -1] = 1
-    return sums
+    rows, below = [], 0
+    for side in (FINE, COARSE):
+        _, scales, directions = haar_basis(side)
+        details = 3 * (below + scales - 1) + directions
+        rows.append(np.eye(3 * _SCALES)[details] * (scales > 0)[:, np.newaxis])
+        below = scales.max()
+    summed = np.pad(np.concatenate(rows), ((0, 1), (0, 1)))
+    summed[:, -1] = summed.sum(axis=1)
+    summed[-1, -1] = 1
+    return summed

@@ -1,6 +1,6 @@
 """Does a bundle do what its manifest says?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,27 @@ def read_image(file: Path, manifest: ModelManifest) -> tuple[NDArray[np.uint8], 
     return image, quality
 
 
+def decide_all(
+    manifest: ModelManifest,
+    outputs: Mapping[str, NDArray[np.float32]],
+    qualities: Iterable[Quality | None],
+) -> list[Decision]:
+    """What the service would answer on images, from a graph's outputs and the images' checks."""
+    gate = manifest.out_of_distribution
+    rows = outputs["probabilities"].tolist()
+    scores = outputs[OOD_SCORE].tolist() if gate else [0.0] * len(rows)
+    return [
+        decide(
+            manifest.labels,
+            row,
+            manifest.operating_points,
+            quality=quality,
+            out_of_distribution=OodResult(score=score, limit=gate.limit) if gate else None,
+        )
+        for row, score, quality in zip(rows, scores, qualities, strict=True)
+    ]
+
+
 def answer(bundle: Path, files: Sequence[Path]) -> list[Answer]:
     """What the bundle answers for some images, in their order.
 
@@ -90,17 +111,6 @@ def answer(bundle: Path, files: Sequence[Path]) -> list[Answer]:
 def _answer(file: Path, manifest: ModelManifest, session: onnxruntime.InferenceSession) -> Answer:
     image, quality = read_image(file, manifest)
     outputs = run_in_batches(session, image[np.newaxis])
-    gate = manifest.out_of_distribution
-    row = outputs["probabilities"][0].tolist()
-    out_of_distribution = (
-        OodResult(score=float(outputs[OOD_SCORE][0]), limit=gate.limit) if gate else None
-    )
-    decision = decide(
-        manifest.labels,
-        row,
-        manifest.operating_points,
-        quality=quality,
-        out_of_distribution=out_of_distribution,
-    )
-    labelled = dict(zip(manifest.labels, row, strict=True))
+    [decision] = decide_all(manifest, outputs, [quality])
+    labelled = dict(zip(manifest.labels, outputs["probabilities"][0].tolist(), strict=True))
     return Answer(file=file.name, probabilities=labelled, decision=decision)

@@ -9,6 +9,7 @@ NOT_SHOWN = {
     "headers-too-large",
     "invalid-parameter",
     "invalid-request",
+    "malformed-encoding",
     "malformed-inference",
     "malformed-multipart",
     "method-not-allowed",

@@ -108,13 +108,6 @@ def test_a_server_that_is_gone_ends_the_load(server: CountingServer) -> None:
         generate(load, requests(b"image"))
 
 
-def test_another_host_is_never_loaded() -> None:
-    load = Load(host="192.0.2.1", port=80, connections=1, seconds=1)
-
-    with pytest.raises(LoadFailed, match=r"192\.0\.2\.1"):
-        generate(load, requests(b"image"))
-
-
 def test_a_load_in_a_process_of_its_own_finds_the_same(server: CountingServer) -> None:
     load = Load(port=server.port, connections=2, seconds=30, max_requests=6)
 

@@ -86,7 +86,7 @@ def test_a_graph_that_would_answer_otherwise_is_left_as_it_is(
     bundle = write_bundle(tmp_path)
     content = (bundle / MODEL_FILE).read_bytes()
 
-    def spoilt(proto: onnx.ModelProto) -> onnx.ModelProto:
+    def spoilt(proto: onnx.ModelProto, _: object) -> onnx.ModelProto:
         other = onnx.load_from_string(proto.SerializeToString())
         for tensor in other.graph.initializer:
             if tensor.name == "nothing":
@@ -94,7 +94,7 @@ def test_a_graph_that_would_answer_otherwise_is_left_as_it_is(
                 tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
         return other
 
-    monkeypatch.setattr(bundles, "fold_ood", spoilt)
+    monkeypatch.setattr(bundles, "add_quality", spoilt)
     with pytest.raises(ParityError, match="would differ"):
         refresh(bundle)
 

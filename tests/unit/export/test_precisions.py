@@ -10,9 +10,9 @@ from contract.quality import Check, Quality
 from export.errors import VariantRefused
 from export.graph import tensor_specs
 from export.quality_graph import add_quality
-from export.quantize import Agreement, ValidationImages, compare, measure_speedup
+from export.quantize import Agreement, compare
 from export.reduced import inner_nodes, to_fp16, to_int8
-from export.session import open_session, run_in_batches
+from export.session import cpu_ms, open_session, run_in_batches
 from tests.bundles import SIZE, brightness_graph, make_manifest
 
 CHANNELS = 8
@@ -163,15 +163,13 @@ def judged(logit_shift: float, *, ood_limit: float, accepted: bool = True) -> Ag
     nothing.CopyFrom(numpy_helper.from_array(shift, "nothing"))
     advice = None if accepted else "Take it again."
     level = Check(name="exposure", value=0.5, lower=0.0, upper=1.0, advice=advice)
-    validation = ValidationImages(
-        flat, (grays > 127).astype(np.int64), (Quality(checks=(level,)),) * len(grays)
-    )
     manifest = make_manifest("sha256:" + 64 * "0", ood_limit=ood_limit)
     reference, candidate = (
         open_session(graph.SerializeToString())
         for graph in (brightness_graph(ood_score=True), leaning)
     )
-    return compare(manifest, reference, candidate, validation)
+    classes, quality = (grays > 127).astype(np.int64), Quality(checks=(level,))
+    return compare(manifest, reference, candidate, flat, classes, [quality] * len(grays))
 
 
 def test_the_same_graph_agrees_with_itself() -> None:
@@ -207,4 +205,6 @@ def test_a_graph_with_ballast_is_measured_as_slower(images: NDArray[np.uint8]) -
         for trips in (0, 2)
     )
 
-    assert measure_speedup(heavy, light, images[:1]) > 1
+    slow_ms, fast_ms = cpu_ms([heavy, light], images[:1])
+
+    assert slow_ms > fast_ms > 0

@@ -43,8 +43,10 @@ def test_a_key_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     file.write_text(json.dumps({"pacs": {"sha256": digest("secret"), "scopes": ["predict"]}}))
 
-    (key,) = read_keys(file)
+    keys = read_keys(file)
 
+    assert keys is not None
+    (key,) = keys
     assert (key.sha256, key.scopes) == (digest("secret"), frozenset({"predict"}))
 
 
