@@ -495,6 +495,10 @@ export const en = {
         "The image is larger than the service accepts.",
         "Send it at a smaller size, or ask the operator to raise the limit.",
       ],
+      "file-too-costly": [
+        "Reading this file would take more time or memory than the service allows.",
+        "Save the image again in an ordinary format, or ask the operator.",
+      ],
       "body-too-large": [
         "The file is larger than the service accepts.",
         "Send a smaller or compressed file, or ask the operator to raise the limit.",

@@ -504,6 +504,10 @@ export const es: Strings = {
         "La imagen es mayor de lo que el servicio acepta.",
         "Envíela más pequeña o pida al operador que suba el límite.",
       ],
+      "file-too-costly": [
+        "Leer este archivo llevaría más tiempo o memoria de lo que el servicio permite.",
+        "Guarde la imagen otra vez en un formato corriente o consulte al operador.",
+      ],
       "body-too-large": [
         "El archivo es mayor de lo que el servicio acepta.",
         "Envíe un archivo más pequeño o comprimido, o pida al operador que suba el límite.",
