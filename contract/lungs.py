@@ -40,21 +40,14 @@ class Lungs:
 class LungField:
     """How the lungs lie in the image.
 
-    ``right_share`` and ``left_share`` are shares of the image's area. ``border_share`` is the share
-    of the image's edge that is lung: where it is large, a part of the lungs was cut off.
-    ``inside_share`` is the share of a lung's outline that does not lie on the image's edge, of that
-    lung of which it is less: 1 where neither is cut off, 0 where there is none.
+    ``right_share`` and ``left_share`` are shares of the image's area. ``inside_share`` is the share
+    of a lung's outline that does not lie on the image's edge, of that lung of which it is less: 1
+    where neither is cut off, 0 where there is none.
     """
 
     right_share: float
     left_share: float
-    border_share: float
     inside_share: float
-
-    @property
-    def area_share(self) -> float:
-        """The share of the image's area that is lung."""
-        return self.right_share + self.left_share
 
     @property
     def balance(self) -> float:
@@ -101,7 +94,7 @@ def lung_mask(probability: NDArray[np.float32], size: tuple[int, int]) -> Mask:
     ``probability``: float32, shape (rows, columns), 0 to 1. ``size``: The wanted (height, width).
     The result: bool, shape (height, width).
     """
-    found: Mask = probability >= THRESHOLD
+    found = probability >= THRESHOLD
     kept = _two_largest(found)
     # What was dropped turns black and what was enclosed white before the outline is drawn finer.
     clean = np.where(kept == found, probability, kept).astype(np.float32)
@@ -131,11 +124,9 @@ def lung_field(mask: Mask) -> LungField:
     ``mask``: bool, shape (rows, columns), at least 2 by 2.
     """
     lungs = split_lungs(mask)
-    edge = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     return LungField(
         right_share=float(lungs.right.mean()),
         left_share=float(lungs.left.mean()),
-        border_share=float(edge.mean()),
         inside_share=min(_inside_share(lungs.right), _inside_share(lungs.left)),
     )
 
@@ -201,7 +192,7 @@ def _inside_share(lung: Mask) -> float:
 
 def _two_largest(mask: Mask) -> Mask:
     labels = label_regions(mask)
-    sizes = region_sizes(labels)
+    sizes = np.bincount(labels.ravel())[1:]
     if not len(sizes):
         return mask
     largest = np.argsort(-sizes, kind="stable")[:2]
@@ -249,11 +240,6 @@ def label_regions(mask: Mask) -> NDArray[np.int64]:
     labels = np.zeros(mask.shape, np.int64)
     labels[mask] = names[run[mask]] + 1
     return labels
-
-
-def region_sizes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many pixels each region has; the first entry is that of region 1."""
-    return np.bincount(labels.ravel())[1:]
 
 
 def without_holes(mask: Mask) -> Mask:

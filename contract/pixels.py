@@ -78,7 +78,8 @@ def stretch(values: Values, low: float, high: float) -> Values:
 
 def to_full_scale(shares: Values, bits: int) -> GrayPixels:
     """Quantise shares to uint8 (``bits`` is 8) or uint16 (16), rounding to the nearest gray."""
-    return _gray(np.rint(shares * (2**bits - 1)), bits)
+    whole: Values = np.rint(shares * (2**bits - 1))
+    return whole.astype(np.uint8) if bits == 8 else whole.astype(np.uint16)
 
 
 def sample_depth(bands: Iterable[Samples]) -> int:
@@ -177,24 +178,13 @@ def resize(pixels: GrayPixels, size: tuple[int, int]) -> GrayPixels:
     """
     if pixels.shape == size:
         return pixels
-    height, width = size
-    resized = shared_with_pillow(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    (rows, columns), (height, width) = pixels.shape, size
+    mode, plane = _PILLOW_MODES[pixels.dtype], np.ascontiguousarray(pixels)
+    # What Image.fromarray does, without finding out how: that takes twice as long.
+    image = Image.frombuffer(mode, (columns, rows), plane, "raw", mode, 0, 1)
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
     # What np.asarray does as well, once it has found out how.
     return np.frombuffer(resized.tobytes(), pixels.dtype).reshape(size)
-
-
-def shared_with_pillow(pixels: GrayPixels) -> Image.Image:
-    """Show pixels to Pillow, uncopied where they are contiguous.
-
-    It is what Image.fromarray does, without finding out how: that takes twice as long.
-
-    ``pixels``: uint8 or uint16 of either byte order, shape (rows, columns); not to be changed while
-    the image lives. The result: An image of mode L, I;16 or I;16B.
-    """
-    mode = _PILLOW_MODES[pixels.dtype]
-    rows, columns = pixels.shape
-    plane = np.ascontiguousarray(pixels)
-    return Image.frombuffer(mode, (columns, rows), plane, "raw", mode, 0, 1)
 
 
 def to_uint8(pixels: GrayPixels) -> NDArray[np.uint8]:
@@ -203,10 +193,6 @@ def to_uint8(pixels: GrayPixels) -> NDArray[np.uint8]:
         return pixels.astype(np.uint8, copy=False)
     # 65535 is 257 times 255, so that black and white stay exactly black and white.
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _gray(whole: Values, bits: int) -> GrayPixels:
-    return whole.astype(np.uint8) if bits == 8 else whole.astype(np.uint16)
 
 
 def _luma(rgb: GrayPixels) -> GrayPixels:

@@ -18,7 +18,7 @@ from pydicom.uid import (
 from contract.cost import estimate_cost
 from contract.errors import ImageError
 from contract.radiograph import decode
-from tests.odd_files import as_deep_png, as_lut_item, as_palette, as_raw_tiff, without_meta
+from tests.odd_files import as_deep_png, as_lut_item, as_raw_tiff, without_meta
 from tests.synthetic import as_dicom, as_jpeg, as_png, as_tiff, synthetic_radiograph
 
 MAX_PIXELS = 100_000
@@ -48,7 +48,6 @@ FILES = {
     "tiff": as_tiff(DEEP),
     "tiff pages": as_raw_tiff(CHEST, DEEP, COLOUR),
     "tiff lzw": saved(Image.fromarray(CHEST), "TIFF", compression="tiff_lzw"),
-    "dicom palette": as_dicom(CHEST // 64, **as_palette([(i, 9, 255) for i in range(4)], 8)),
     "dicom table": as_dicom(
         CHEST, ModalityLUTSequence=[as_lut_item(first=0, entries=range(256), bits=16)]
     ),
