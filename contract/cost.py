@@ -95,7 +95,7 @@ def check_codestream(
 ) -> CodestreamHeader | None:
     """Check what a codestream in a DICOM file claims, before a decoder allocates it.
 
-    The result: Its header, None where there is none that is known.
+    The result: its header, None where there is none that is known.
     """
     claim = read_codestream_header(codestream)
     if claim is None:

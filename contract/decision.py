@@ -72,7 +72,7 @@ def decide(
     are met); either way the model has not made up its mind, and a person should. On an image that
     cannot be read, or that is unlike all it was trained on, what it says means nothing.
 
-    ``probabilities``: Calibrated, 0 to 1, in the same order. ``operating_points``: The least
+    ``probabilities``: calibrated, 0 to 1, in the same order. ``operating_points``: the least
     probability at which each finding counts as present. They are compared in single precision, the
     precision of the probabilities.
     """

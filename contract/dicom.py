@@ -41,7 +41,7 @@ Cells = NDArray[Any]
 def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, DicomFacts]:
     """Decode one frame of a DICOM image, and only that frame.
 
-    ``frame``: From 1. The result: Gray pixels, uint8 or uint16 as in ``Radiograph``, and the facts.
+    ``frame``: from 1. The result: gray pixels, uint8 or uint16 as in ``Radiograph``, and the facts.
     """
     mute_imaging_libraries()
     with _pydicom_errors(CorruptImage, "The DICOM file is truncated or damaged."):
@@ -189,7 +189,7 @@ def _plugged(
 ) -> tuple[Cells, str]:
     """Decode a codestream with a plug-in, its samples as they are.
 
-    ``depths``: The bits of a cell, and those of a sample.
+    ``depths``: the bits of a cell, and those of a sample.
     """
     syntax, plug_in = decoder
     options: dict[str, Any] = {

@@ -61,7 +61,7 @@ def read_texts(attributes: Dataset, keyword: str) -> list[str]:
     Code strings are ASCII by the Standard, and in hospitals in the character set of the file, or in
     UTF-8 whatever that says.
 
-    The result: At least one that is not empty, or none.
+    The result: at least one that is not empty, or none.
     """
     element = attributes.get_item(keyword)
     value = None if element is None else element.value

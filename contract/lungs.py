@@ -91,7 +91,7 @@ def lung_mask(probability: NDArray[np.float32], size: tuple[int, int]) -> Mask:
 
     The two largest regions stay, without holes.
 
-    ``probability``: float32, shape (rows, columns), 0 to 1. ``size``: The wanted (height, width).
+    ``probability``: float32, shape (rows, columns), 0 to 1. ``size``: the wanted (height, width).
     The result: bool, shape (height, width).
     """
     found = probability >= THRESHOLD
@@ -139,7 +139,7 @@ def is_doubtful(quality: Quality, limits: LungFieldLimits) -> bool:
 def with_lung_field(quality: Quality, mask: Mask, limits: LungFieldLimits) -> Quality:
     """Add the check of the lungs to those of an image.
 
-    ``mask``: Its lungs, bool, shape (rows, columns): from ``lung_mask``.
+    ``mask``: its lungs, bool, shape (rows, columns): from ``lung_mask``.
     """
     limit = Limit(check="lung_field", lower=limits.lower)
     check = checked(limit, lung_field(mask).completeness)
@@ -149,8 +149,8 @@ def with_lung_field(quality: Quality, mask: Mask, limits: LungFieldLimits) -> Qu
 def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
     """Measure how much of what speaks for a finding lies in the lungs.
 
-    ``activation``: One class's activation map of the same image, float32, any (rows, columns).
-    ``mask``: Its lungs, bool, shape (height, width). The result: The share of the positive
+    ``activation``: one class's activation map of the same image, float32, any (rows, columns).
+    ``mask``: its lungs, bool, shape (height, width). The result: the share of the positive
     activation, 0 to 1; None where there is none, or no lung.
     """
     positive = np.maximum(fit_map(activation, mask.shape), 0)
@@ -161,7 +161,7 @@ def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
 def involvement(activation: NDArray[np.float32], lungs: Lungs, threshold: float) -> Involvement:
     """Measure how much of the lungs a finding takes up.
 
-    ``activation``: One class's activation map of the same image, float32, any (rows, columns).
+    ``activation``: one class's activation map of the same image, float32, any (rows, columns).
     """
     involved = fit_map(activation, lungs.right.shape) > threshold
     return Involvement(
@@ -174,7 +174,7 @@ def involvement(activation: NDArray[np.float32], lungs: Lungs, threshold: float)
 def fit_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Fit a map to a size, bilinear, as a heatmap is drawn over its radiograph.
 
-    ``values``: float32, shape (rows, columns). ``size``: The wanted (height, width). The result:
+    ``values``: float32, shape (rows, columns). ``size``: the wanted (height, width). The result:
     float32, shape (height, width), within the range of ``values``.
     """
     height, width = size

@@ -88,7 +88,7 @@ def sample_depth(bands: Iterable[Samples]) -> int:
     A 16-bit PNG or TIFF made from a 12-bit detector does not say so. One sample in a thousand may
     be larger: a dead pixel or a burnt-in marker must not darken the picture.
 
-    ``bands``: Of one image, of an unsigned dtype, any shape.
+    ``bands``: of one image, of an unsigned dtype, any shape.
     """
     larger, size = dict.fromkeys(SAMPLE_BITS, 0), 0
     for band in bands:
@@ -113,7 +113,7 @@ def widen(samples: GrayPixels, bits: int) -> GrayPixels:
 def look_up(table: NDArray[Entry], indices: Samples) -> NDArray[Entry]:
     """Replace each index by its entry.
 
-    ``table``: Shape (entries,). ``indices``: An unsigned dtype, any shape but empty, each below the
+    ``table``: shape (entries,). ``indices``: an unsigned dtype, any shape but empty, each below the
     number of entries.
     """
     return in_row_blocks(lambda block: table[block], indices)
@@ -122,7 +122,7 @@ def look_up(table: NDArray[Entry], indices: Samples) -> NDArray[Entry]:
 def luma(rgb: GrayPixels) -> GrayPixels:
     """Turn colour into gray: 0.299 R + 0.587 G + 0.114 B, in 16-bit fixed point.
 
-    ``rgb``: uint8 or uint16, shape (..., 3). The result: The same dtype, shape (...). Source: ITU-R
+    ``rgb``: uint8 or uint16, shape (..., 3). The result: the same dtype, shape (...). Source: ITU-R
     BT.601-7, 2.5.1; the weights are those of PS3.3 C.7.6.3.1.2 for YBR_FULL.
     """
     return in_row_blocks(_luma, rgb)
@@ -131,7 +131,7 @@ def luma(rgb: GrayPixels) -> GrayPixels:
 def over_black(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
     """Composite over black: what is transparent turns black.
 
-    ``gray``: uint8 or uint16, not premultiplied. ``alpha``: The same shape and dtype, 0 transparent
+    ``gray``: uint8 or uint16, not premultiplied. ``alpha``: the same shape and dtype, 0 transparent
     to the dtype's maximum opaque.
     """
     return in_row_blocks(_over_black, gray, alpha)
@@ -173,8 +173,8 @@ def row_blocks(array: Samples) -> Iterator[slice]:
 def resize(pixels: GrayPixels, size: tuple[int, int]) -> GrayPixels:
     """Fit to a size: bilinear, antialiased when it shrinks, without keeping the aspect ratio.
 
-    ``pixels``: uint8 or uint16, shape (rows, columns). ``size``: The wanted (height, width). The
-    result: The same dtype, shape (height, width), within the range of ``pixels``.
+    ``pixels``: uint8 or uint16, shape (rows, columns). ``size``: the wanted (height, width). The
+    result: the same dtype, shape (height, width), within the range of ``pixels``.
     """
     if pixels.shape == size:
         return pixels

@@ -74,7 +74,7 @@ class TiffPage:
 def read_page(data: bytes, frame: int, max_pixels: int) -> TiffPage:
     """Read the directory of one page, and check what it claims.
 
-    ``frame``: The page, from 1. Source: TIFF 6.0, section 2; BigTIFF counts and links with 8 bytes
+    ``frame``: the page, from 1. Source: TIFF 6.0, section 2; BigTIFF counts and links with 8 bytes
     instead.
     """
     pages = list(_pages(data))
