@@ -55,11 +55,6 @@ class ImageHeader:
         return self.transfer_syntax.is_little_endian
 
     @property
-    def gray_bits(self) -> int:
-        """The depth of the decoded gray: 8 where it holds every stored value, else 16."""
-        return 8 if self.bits_allocated <= 8 else 16
-
-    @property
     def unused_low_bits(self) -> int:
         """How many bits lie below the stored value in its cell; 0 where it is right-justified.
 

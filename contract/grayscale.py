@@ -75,7 +75,8 @@ def gray_table(
     is_inverse = attributes.get("PresentationLUTShape") == "INVERSE"
     if is_inverse or header.photometric_interpretation == "MONOCHROME1":
         shares = 1 - shares
-    return to_full_scale(np.where(is_padding, 0, shares), header.gray_bits)
+    bits = 8 if header.bits_allocated <= 8 else 16
+    return to_full_scale(np.where(is_padding, 0, shares), bits)
 
 
 def _modality(stored: Values, attributes: Dataset, header: ImageHeader) -> tuple[Values, bool]:
