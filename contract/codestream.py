@@ -16,7 +16,7 @@ MAX_TILE_SEGMENTS = 100_000
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd9", b"\xff\xda"
-_BASELINE, _JPEG_LS = 0xC0, 0xF7
+BASELINE, _JPEG_LS = 0xC0, 0xF7
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 # The processes that 8-bit decoders read: baseline, extended sequential and progressive Huffman.
@@ -62,11 +62,6 @@ class CodestreamHeader:
     def is_common_jpeg(self) -> bool:
         """Whether every JPEG reader decodes this: 8-bit samples, Huffman coded, lossy."""
         return self.precision == 8 and self.process in _COMMON_PROCESSES
-
-    @property
-    def is_baseline(self) -> bool:
-        """Whether this is baseline sequential JPEG, the plainest kind."""
-        return self.process == _BASELINE
 
 
 def read_codestream_header(codestream: bytes) -> CodestreamHeader | None:
@@ -129,11 +124,6 @@ def read_jpeg2000_header(codestream: bytes) -> CodestreamHeader | None:
         seconds=components * right * bottom * _SAMPLE_S["JPEG 2000"]
         + components * tiles * (packets * _PACKET_S + blocks * _BLOCK_S),
     )
-
-
-def is_complete(codestream: bytes) -> bool:
-    """Tell whether the end-of-image marker is there; no coded byte can be mistaken for it."""
-    return END_OF_IMAGE in codestream
 
 
 def with_end(codestream: bytes, claim: CodestreamHeader) -> tuple[bytes, bytes]:

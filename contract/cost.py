@@ -15,7 +15,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from contract.codestream import CodestreamHeader, read_codestream_header, read_jpeg_header
+from contract.codestream import (
+    BASELINE,
+    CodestreamHeader,
+    read_codestream_header,
+    read_jpeg_header,
+)
 from contract.dicom_walk import DataSetClaims, walk_data_set, walk_file
 from contract.errors import (
     CorruptImage,
@@ -68,20 +73,11 @@ def estimate_cost(data: bytes, *, frame: int = 1, max_pixels: int) -> DecodeCost
     """Estimate what decoding a file takes, from its headers alone.
 
     What is damaged is no error here unless it hides the cost: ``decode`` says what is wrong.
-
-    Args:
-        data: The whole file.
-        frame: Which frame or page will be decoded, from 1.
-        max_pixels: The budget, rows times columns.
+    ``frame`` counts from 1; ``max_pixels`` bounds rows times columns.
 
     Raises:
-        NotAnImage: The bytes are no image format at all.
-        UnsupportedFormat: A format, or a kind of it, that is not decoded here.
-        CorruptImage: The header claims an empty image, or a TIFF's directories leave the file.
-        PixelDataMismatch: A codestream in a DICOM file is of another size than its header says.
-        FrameOutOfRange: There is no such page.
-        TooManyPixels: The header claims more than ``max_pixels``.
-        TooExpensive: It would take more than ``MAX_MEMORY_BYTES`` or ``MAX_SECONDS``.
+        ImageError: The format is none that is decoded, a header contradicts itself, or the file
+            would take more than ``max_pixels``, ``MAX_MEMORY_BYTES`` or ``MAX_SECONDS``.
     """
     name = sniff(data)
     if name == "DICOM":
@@ -99,7 +95,7 @@ def check_codestream(
 ) -> CodestreamHeader | None:
     """Check what a codestream in a DICOM file claims, before a decoder allocates it.
 
-    The result: Its header, None where there is none that is known.
+    The result: its header, None where there is none that is known.
     """
     claim = read_codestream_header(codestream)
     if claim is None:
@@ -154,7 +150,7 @@ def _jpeg_cost(data: bytes, max_pixels: int) -> DecodeCost:
     decoded = 1 if header.components <= 3 else 4
     per_pixel = decoded + 2 * header.components
     needed = check_budget(header.rows, header.columns, max_pixels, bytes_per_pixel=per_pixel)
-    plain = header.is_baseline and header.scans <= _PLAIN_SCANS and header.precision == 8
+    plain = header.process == BASELINE and header.scans <= _PLAIN_SCANS and header.precision == 8
     return _within(needed, header.seconds, plain=plain)
 
 
@@ -217,10 +213,10 @@ def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
 def _codestream(data: bytes, claims: DataSetClaims, frame: int) -> bytes:
     """Join the fragments of one frame, or where it is not plain which they are, take the first."""
     _, *fragments = claims.fragments
-    if claims.frames == 1:
-        return b"".join(data[place : place + length] for place, length in fragments)
-    index = frame - 1 if len(fragments) == claims.frames and 0 < frame <= claims.frames else 0
-    return b"".join(data[place : place + length] for place, length in fragments[index : index + 1])
+    if claims.frames > 1:
+        index = frame - 1 if len(fragments) == claims.frames >= frame > 0 else 0
+        fragments = fragments[index : index + 1]
+    return b"".join(data[place : place + length] for place, length in fragments)
 
 
 def _read_deflated_header(data: bytes, claims: DataSetClaims, max_pixels: int) -> int:

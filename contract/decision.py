@@ -72,7 +72,7 @@ def decide(
     are met); either way the model has not made up its mind, and a person should. On an image that
     cannot be read, or that is unlike all it was trained on, what it says means nothing.
 
-    ``probabilities``: Calibrated, 0 to 1, in the same order. ``operating_points``: The least
+    ``probabilities``: calibrated, 0 to 1, in the same order. ``operating_points``: the least
     probability at which each finding counts as present. They are compared in single precision, the
     precision of the probabilities.
     """
@@ -80,7 +80,10 @@ def decide(
         bool(np.float32(p) >= np.float32(t))
         for p, t in zip(probabilities, operating_points, strict=True)
     )
-    reasons = _doubts(quality, out_of_distribution)
+    failed = quality.failed if quality else ()
+    reasons = tuple(cast("Reason", f"quality.{check.name}") for check in failed)
+    if out_of_distribution and not out_of_distribution.accepted:
+        reasons += ("out_of_distribution",)
     if not evidenced:
         reasons += ("no_evidence",)
     likeliest = int(np.argmax(probabilities))
@@ -88,12 +91,3 @@ def decide(
         reasons += ("uncertain",)
     label = None if reasons else labels[likeliest]
     return Decision(present=present, label=label, reasons=reasons)
-
-
-def _doubts(quality: Quality | None, out_of_distribution: OodResult | None) -> tuple[Reason, ...]:
-    """Why the image itself should be looked at, whatever the probabilities are."""
-    failed = quality.failed if quality else ()
-    reasons = tuple(cast("Reason", f"quality.{check.name}") for check in failed)
-    if out_of_distribution and not out_of_distribution.accepted:
-        reasons += ("out_of_distribution",)
-    return reasons

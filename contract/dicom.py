@@ -24,16 +24,15 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from contract.codestream import CodestreamHeader, is_complete, with_end, with_end_of_tiles
+from contract.codestream import END_OF_IMAGE, CodestreamHeader, with_end, with_end_of_tiles
 from contract.cost import check_codestream
 from contract.dicom_facts import DicomFacts, read_facts
 from contract.dicom_file import read_image_data_set
-from contract.dicom_header import MONOCHROME, PALETTE_COLOR, ImageHeader, read_header
+from contract.dicom_header import MONOCHROME, ImageHeader, read_header
 from contract.errors import ContractError, CorruptImage, ImageError, PixelDataMismatch
 from contract.frame import Frame, check_budget, check_frame_number, frame_bytes_per_pixel
 from contract.grayscale import frame_attributes, gray_table
 from contract.library_logging import mute_imaging_libraries
-from contract.lookup_tables import palette_grays
 from contract.pixels import GrayPixels, Values, in_row_blocks, look_up, luma, widen
 
 Cells = NDArray[Any]
@@ -42,7 +41,7 @@ Cells = NDArray[Any]
 def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, DicomFacts]:
     """Decode one frame of a DICOM image, and only that frame.
 
-    ``frame``: From 1. The result: Gray pixels, uint8 or uint16 as in ``Radiograph``, and the facts.
+    ``frame``: from 1. The result: gray pixels, uint8 or uint16 as in ``Radiograph``, and the facts.
     """
     mute_imaging_libraries()
     with _pydicom_errors(CorruptImage, "The DICOM file is truncated or damaged."):
@@ -62,8 +61,6 @@ def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, Dico
     with _pydicom_errors(PixelDataMismatch, "A look-up table of the DICOM image is malformed."):
         if header.photometric_interpretation in MONOCHROME:
             grays = gray_table(stored, cells, attributes, header, is_ct=facts.modality == "CT")
-        elif header.photometric_interpretation == PALETTE_COLOR:
-            grays = palette_grays(stored, attributes, is_little_endian=header.is_little_endian)
         else:
             samples: GrayPixels = stored.astype(f"u{header.bits_allocated // 8}")
             grays = widen(samples, header.bits_stored)
@@ -153,7 +150,8 @@ def _decompressed_cells(
     def decode(whole: bytes) -> tuple[Cells, str]:
         return _plugged(_decoder(claim), whole, header, depths, is_signed=claim.is_signed)
 
-    if is_complete(codestream):
+    # No coded byte can be mistaken for the marker.
+    if END_OF_IMAGE in codestream:
         return decode(codestream)
     if claim.family == "JPEG 2000":
         return decode(with_end_of_tiles(codestream))
@@ -191,7 +189,7 @@ def _plugged(
 ) -> tuple[Cells, str]:
     """Decode a codestream with a plug-in, its samples as they are.
 
-    ``depths``: The bits of a cell, and those of a sample.
+    ``depths``: the bits of a cell, and those of a sample.
     """
     syntax, plug_in = decoder
     options: dict[str, Any] = {

@@ -75,7 +75,7 @@ _LATERAL_WORDS = re.compile(
     r"\b(?:LL|RL|YAN|SIDE)\b|\b[LR]?LAT|LAT\b|\b(?:PROFIL|PERFIL|SEITL|ZIJDEL|BOCZN|BOCNI|БОКОВ)"
     r"|ΠΛΑΓΙ|[侧側][位面]"
 )
-_EXACT_LATERAL = frozenset({"LL", "RL"})
+_LATERAL_VIEWS = frozenset({"LL", "RL", LATERAL})
 # A lateral decubitus is a frontal view of a patient who lies on a side.
 _DECUBITUS = re.compile(r"DECUB|\b[LR]LD\b")
 # Source: DICOM PS3.16 CID 4010, in SNOMED CT and, as older files have it, in SNOMED-RT.
@@ -144,7 +144,7 @@ class DicomFacts:
     @property
     def is_lateral(self) -> bool:
         """Whether this is a radiograph from the side. LLD and RLD, decubitus, are frontal."""
-        return self.modality in RADIOGRAPHY and self.view_position in {*_EXACT_LATERAL, LATERAL}
+        return self.modality in RADIOGRAPHY and self.view_position in _LATERAL_VIEWS
 
 
 def read_facts(attributes: Dataset, header: ImageHeader) -> DicomFacts:
@@ -153,7 +153,7 @@ def read_facts(attributes: Dataset, header: ImageHeader) -> DicomFacts:
     modality, modality_from = _modality(attributes, sop_class)
     body_part, body_part_from = _region(attributes)
     view, view_from = _view(attributes)
-    is_frontal = modality in RADIOGRAPHY and view not in {*_EXACT_LATERAL, LATERAL}
+    is_frontal = modality in RADIOGRAPHY and view not in _LATERAL_VIEWS
     return DicomFacts(
         modality=modality,
         body_part=body_part,
@@ -250,7 +250,7 @@ def _view(attributes: Dataset) -> tuple[str | None, str]:
     text = _text(attributes, "ViewPosition")
     if text is not None and text not in _VIEW_POSITIONS:
         text = LATERAL if _says_lateral(text) else OTHER
-    if text in {*_EXACT_LATERAL, LATERAL}:
+    if text in _LATERAL_VIEWS:
         return text, "View Position"
     for item in attributes.get("ViewCodeSequence") or ():
         meaning = _text(item, "CodeMeaning")

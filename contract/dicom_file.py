@@ -25,8 +25,6 @@ _KEYWORDS = (
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
     "PresentationLUTShape",
-    *(f"{colour}PaletteColorLookupTableDescriptor" for colour in ("Red", "Green", "Blue")),
-    *(f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "LossyImageCompression"),
     *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
@@ -63,7 +61,7 @@ def read_texts(attributes: Dataset, keyword: str) -> list[str]:
     Code strings are ASCII by the Standard, and in hospitals in the character set of the file, or in
     UTF-8 whatever that says.
 
-    The result: At least one that is not empty, or none.
+    The result: at least one that is not empty, or none.
     """
     element = attributes.get_item(keyword)
     value = None if element is None else element.value
@@ -92,7 +90,8 @@ def _check_whole(dataset: Dataset, claims: DataSetClaims, length: int) -> None:
             "Floating-point pixel data is not decoded here. Send whole numbers."
         )
     is_image = "PixelData" in dataset
-    has_lost_end = not is_image and (claims.has_pixels or claims.end != length)
+    has_pixels = claims.native_bytes is not None or claims.fragments
+    has_lost_end = not is_image and (has_pixels or claims.end != length)
     if has_lost_end or any(_is_short(element) for element in dataset.values()):
         raise CorruptImage("The DICOM file is truncated.")
     if not is_image:
@@ -100,7 +99,10 @@ def _check_whole(dataset: Dataset, claims: DataSetClaims, length: int) -> None:
             raise NoPixelData(
                 "This is a DICOMDIR, the index of a medium. Send the images it lists."
             )
-        raise NoPixelData(f"The DICOM object holds no image: it is {_kind(dataset)}.")
+        # A UID that is in no dictionary could say more than the class.
+        uid = UID(str(dataset.get("SOPClassUID", "")))
+        kind = f"of the class {uid.name}" if uid.name != uid else "of an unknown class"
+        raise NoPixelData(f"The DICOM object holds no image: it is {kind}.")
 
 
 def _is_short(element: DataElement | RawDataElement) -> bool:
@@ -108,9 +110,3 @@ def _is_short(element: DataElement | RawDataElement) -> bool:
     if not isinstance(element, RawDataElement) or element.length == UNDEFINED_LENGTH:
         return False
     return len(element.value or b"") < element.length
-
-
-def _kind(dataset: Dataset) -> str:
-    """Name the SOP class; a UID that is in no dictionary could say more than the class."""
-    uid = UID(str(dataset.get("SOPClassUID", "")))
-    return f"of the class {uid.name}" if uid.name != uid else "of an unknown class"

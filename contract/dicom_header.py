@@ -20,9 +20,10 @@ from contract.errors import PixelDataMismatch, UnsupportedFormat, UnsupportedTra
 MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
 # A reversible codestream that was cut short is lossy too.
 _MAY_BE_LOSSY = frozenset({JPEG2000, HTJ2K})
-PALETTE_COLOR = "PALETTE COLOR"
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
-_NOT_DECODED = frozenset({"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420"})
+_NOT_DECODED = frozenset(
+    {"PALETTE COLOR", "HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,6 @@ class ImageHeader:
     def is_little_endian(self) -> bool:
         """The byte order of the file, and of its tables."""
         return self.transfer_syntax.is_little_endian
-
-    @property
-    def gray_bits(self) -> int:
-        """The depth of the decoded gray: 8 where it holds every stored value, else 16."""
-        return 8 if self.bits_allocated <= 8 else 16
 
     @property
     def unused_low_bits(self) -> int:
@@ -101,7 +97,7 @@ def read_header(dataset: FileDataset) -> ImageHeader:
 
 def _check(header: ImageHeader) -> None:
     """Compare the attributes with one another. Source: DICOM PS3.3 C.7.6.3.1, PS3.5 8.1.1."""
-    is_gray = header.photometric_interpretation not in _COLOUR
+    is_gray = header.photometric_interpretation in MONOCHROME
     if min(header.rows, header.columns, header.frames) < 1:
         raise PixelDataMismatch("Rows, Columns or Number of Frames is below 1.")
     if header.samples_per_pixel != (1 if is_gray else 3):
@@ -124,7 +120,7 @@ def _check(header: ImageHeader) -> None:
             f"{header.bits_stored} bits stored do not fit below the high bit {header.high_bit} of "
             f"{header.bits_allocated} bits allocated."
         )
-    if header.is_signed and header.photometric_interpretation not in MONOCHROME:
+    if header.is_signed and not is_gray:
         raise PixelDataMismatch("Colour samples cannot be signed.")
 
 
@@ -138,8 +134,10 @@ def _whole_number(dataset: FileDataset, keyword: str) -> int:
 def _photometric_interpretation(dataset: FileDataset) -> str:
     name = str(dataset.get("PhotometricInterpretation", ""))
     if name in _NOT_DECODED:
-        raise UnsupportedFormat(f"The photometric interpretation {name} is not decoded here.")
-    if name not in _COLOUR | MONOCHROME | {PALETTE_COLOR}:
+        raise UnsupportedFormat(
+            f"The photometric interpretation {name} is not decoded here. Send MONOCHROME2 or RGB."
+        )
+    if name not in _COLOUR | MONOCHROME:
         raise PixelDataMismatch("Photometric Interpretation is missing or unknown.")
     return name
 
@@ -150,7 +148,7 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
     Source: DICOM PS3.5 A.4: native pixel data has a defined length, encapsulated has not.
     """
     if syntax := dataset.file_meta.get("TransferSyntaxUID"):
-        check_transfer_syntax(UID(syntax))
+        _check_decodable(UID(syntax))
         return UID(syntax)
     if dataset["PixelData"].is_undefined_length:
         raise UnsupportedTransferSyntax(
@@ -162,17 +160,14 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
     return ExplicitVRLittleEndian if is_little_endian else ExplicitVRBigEndian
 
 
-def check_transfer_syntax(uid: UID) -> None:
-    """Check that pixel data in this encoding can be decoded."""
-    if not _is_decodable(uid):
-        # What is no well-formed UID may be anything, even a name.
-        name = f"{uid.name} ({uid})" if uid.name != uid else str(uid)
-        shown = name if uid.is_valid else "that is no UID"
-        raise UnsupportedTransferSyntax(f"There is no decoder for the transfer syntax {shown}.")
-
-
-def _is_decodable(uid: UID) -> bool:
+def _check_decodable(uid: UID) -> None:
     try:
-        return get_decoder(uid).is_available
+        is_decodable = get_decoder(uid).is_available
     except NotImplementedError:
-        return False
+        is_decodable = False
+    if is_decodable:
+        return
+    # What is no well-formed UID may be anything, even a name.
+    name = f"{uid.name} ({uid})" if uid.name != uid else str(uid)
+    shown = name if uid.is_valid else "that is no UID"
+    raise UnsupportedTransferSyntax(f"There is no decoder for the transfer syntax {shown}.")

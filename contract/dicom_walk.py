@@ -57,11 +57,6 @@ class DataSetClaims:
         """The length that the pixel data should have, all frames."""
         return self.rows * self.columns * self.frames * self.samples * self.bits // 8
 
-    @property
-    def has_pixels(self) -> bool:
-        """Whether there is pixel data, whole or not."""
-        return self.native_bytes is not None or bool(self.fragments)
-
     def count(self, depth: int) -> None:
         """Count one more element, item or fragment."""
         self.elements += 1

@@ -1,23 +1,5 @@
 """Everything that can be wrong with an image or a model bundle.
 
-ContractError
-├── ImageError                      one image cannot be used
-│   ├── NotAnImage                  the bytes are no image format at all
-│   ├── CorruptImage                a known format, but truncated or damaged
-│   ├── PixelDataMismatch           the pixel data contradicts its own header
-│   ├── UnsupportedFormat           an image format that is not decoded here
-│   │   └── UnsupportedTransferSyntax   a DICOM encoding without a decoder
-│   ├── NoPixelData                 a DICOM object that is no image (report, plan, waveform)
-│   ├── FrameOutOfRange             the asked-for frame does not exist
-│   ├── TooManyPixels               larger than the pixel budget, as the header says
-│   ├── TooExpensive                decoding would take more memory or time than a file may
-│   └── UnsuitableImage             a modality, body part or view that the model does not take
-└── ManifestError                   one model bundle cannot be used
-    ├── InvalidManifest             manifest.json is missing, unreadable or inconsistent
-    ├── DigestMismatch              model.onnx is not the file that the manifest describes
-    ├── SignatureMismatch           the graph's inputs or outputs differ from the manifest
-    └── GoldenMismatch              the graph answers otherwise than when it was exported
-
 Messages say what is wrong and what to do. They never carry a path, a patient's name or any other
 DICOM value that could identify a person.
 """

@@ -46,7 +46,7 @@ def check_budget(
 ) -> int:
     """Check the size that a header claims, before anything of that size is allocated.
 
-    The result: How many bytes that is in all.
+    The result: how many bytes that is in all.
     """
     if rows < 1 or columns < 1:
         raise CorruptImage("The header says that the image has no pixels.")

@@ -36,7 +36,7 @@ class Golden:
     def check(self, found: NDArray[np.float32], precision: str = "fp32") -> None:
         """Compare an answer with the one at the export.
 
-        ``found``: For these images, float32 (n, classes).
+        ``found``: for these images, float32 (n, classes).
         """
         expected = self.probabilities.get(precision)
         if expected is None or expected.shape != found.shape:

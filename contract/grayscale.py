@@ -7,7 +7,8 @@ Source: DICOM PS3.4 N.2; PS3.3 C.11.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -19,7 +20,6 @@ from pydicom.pixels.processing import apply_windowing
 from contract.dicom_file import read_texts
 from contract.dicom_header import ImageHeader
 from contract.errors import PixelDataMismatch
-from contract.lookup_tables import read_lookup_table
 from contract.pixels import GrayPixels, Samples, Values, row_blocks, stretch, to_full_scale
 
 # CT is shown with one lung window, in HU, whatever the file was last looked at with: a mediastinal
@@ -33,6 +33,8 @@ _FUNCTIONAL_GROUPS = (
     "FrameVOILUTSequence",
 )
 _WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+
+_MAX_ENTRIES = 1 << 16
 
 Transform = Callable[[Values], Values]
 
@@ -73,7 +75,8 @@ def gray_table(
     is_inverse = attributes.get("PresentationLUTShape") == "INVERSE"
     if is_inverse or header.photometric_interpretation == "MONOCHROME1":
         shares = 1 - shares
-    return to_full_scale(np.where(is_padding, 0, shares), header.gray_bits)
+    bits = 8 if header.bits_allocated <= 8 else 16
+    return to_full_scale(np.where(is_padding, 0, shares), bits)
 
 
 def _modality(stored: Values, attributes: Dataset, header: ImageHeader) -> tuple[Values, bool]:
@@ -199,3 +202,55 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+@dataclass(frozen=True, slots=True)
+class LookupTable:
+    """Entries for the values from ``first`` on; values outside take the nearest entry.
+
+    ``entries`` is uint16, shape (entries,), each below ``2**bits``. ``bits`` is the depth of the
+    entries themselves: writers put 12 bits into tables of 16, and the other way round.
+
+    Source: DICOM PS3.3 C.11.1.1 and C.11.2.1.1.
+    """
+
+    first: int
+    entries: NDArray[np.uint16]
+    bits: int
+
+    def look_up(self, values: Values) -> Values:
+        """Replace each value by its entry, the value rounded to a whole number."""
+        index = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1)
+        return np.asarray(self.entries[index.astype(np.intp)], np.float64)
+
+    def shares(self, values: Values) -> Values:
+        """Replace each value by its entry, as a share of the full scale of the entries."""
+        return np.asarray(self.look_up(values) / (2**self.bits - 1))
+
+
+def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool) -> LookupTable:
+    """Read a Modality or VOI LUT, whose input may be signed, and check it by its descriptor.
+
+    Source: DICOM PS3.3 C.11.1.1: 0 entries mean 65536. A table of 8-bit entries may hold two in
+    each word, the first of them in the low byte.
+    """
+    count, first, bits = (int(value) for value in item["LUTDescriptor"].value)
+    count = count or _MAX_ENTRIES
+    words = _words(item["LUTData"].value, is_little_endian=is_little_endian)
+    if len(words) < count and bits == 8:
+        words = np.stack([words & 0xFF, words >> 8], axis=-1).reshape(-1)
+    table = words[:count]
+    if len(table) < count or not 1 <= bits <= 16:
+        raise PixelDataMismatch("A look-up table is shorter or deeper than its descriptor says.")
+    # The same bits mean a negative number where the values that the table maps are signed.
+    first = first - _MAX_ENTRIES if is_signed and first >= _MAX_ENTRIES // 2 else first
+    return LookupTable(first, table, max(8, int(table.max()).bit_length()))
+
+
+def _words(data: bytes | int | Sequence[int], *, is_little_endian: bool) -> NDArray[np.uint16]:
+    """Read 16-bit words, which pydicom gives as bytes or as numbers, after the element's VR."""
+    if isinstance(data, bytes):
+        words = np.frombuffer(data[: len(data) // 2 * 2], "<u2" if is_little_endian else ">u2")
+        return words.astype(np.uint16)
+    # Signed elements hold the same bits.
+    return (np.atleast_1d(np.asarray(data, dtype=np.int64)) & (_MAX_ENTRIES - 1)).astype(np.uint16)

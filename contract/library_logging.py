@@ -13,10 +13,8 @@ _FILTER = ("ignore", None, UserWarning, re.compile(_LIBRARIES), 0)
 def mute_imaging_libraries() -> None:
     """Ignore the warnings of Pillow and pydicom about odd files, and pydicom's log.
 
-    Both may quote a DICOM value, and with it a patient; what matters of them is decided here, by
-    the checks and errors of this package. The filter is process-wide because
-    ``warnings.catch_warnings`` is not safe when several threads decode. It is renewed on each call
-    because a caller may have reset the filters.
+    Both may quote a DICOM value, and with it a patient. The filter is process-wide, since
+    ``warnings.catch_warnings`` is not safe among threads; each call renews it.
     """
     log = logging.getLogger("pydicom")
     if log.level != _SILENT:

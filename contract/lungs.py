@@ -40,21 +40,14 @@ class Lungs:
 class LungField:
     """How the lungs lie in the image.
 
-    ``right_share`` and ``left_share`` are shares of the image's area. ``border_share`` is the share
-    of the image's edge that is lung: where it is large, a part of the lungs was cut off.
-    ``inside_share`` is the share of a lung's outline that does not lie on the image's edge, of that
-    lung of which it is less: 1 where neither is cut off, 0 where there is none.
+    ``right_share`` and ``left_share`` are shares of the image's area. ``inside_share`` is the share
+    of a lung's outline that does not lie on the image's edge, of that lung of which it is less: 1
+    where neither is cut off, 0 where there is none.
     """
 
     right_share: float
     left_share: float
-    border_share: float
     inside_share: float
-
-    @property
-    def area_share(self) -> float:
-        """The share of the image's area that is lung."""
-        return self.right_share + self.left_share
 
     @property
     def balance(self) -> float:
@@ -98,10 +91,10 @@ def lung_mask(probability: NDArray[np.float32], size: tuple[int, int]) -> Mask:
 
     The two largest regions stay, without holes.
 
-    ``probability``: float32, shape (rows, columns), 0 to 1. ``size``: The wanted (height, width).
+    ``probability``: float32, shape (rows, columns), 0 to 1. ``size``: the wanted (height, width).
     The result: bool, shape (height, width).
     """
-    found: Mask = probability >= THRESHOLD
+    found = probability >= THRESHOLD
     kept = _two_largest(found)
     # What was dropped turns black and what was enclosed white before the outline is drawn finer.
     clean = np.where(kept == found, probability, kept).astype(np.float32)
@@ -131,11 +124,9 @@ def lung_field(mask: Mask) -> LungField:
     ``mask``: bool, shape (rows, columns), at least 2 by 2.
     """
     lungs = split_lungs(mask)
-    edge = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     return LungField(
         right_share=float(lungs.right.mean()),
         left_share=float(lungs.left.mean()),
-        border_share=float(edge.mean()),
         inside_share=min(_inside_share(lungs.right), _inside_share(lungs.left)),
     )
 
@@ -148,7 +139,7 @@ def is_doubtful(quality: Quality, limits: LungFieldLimits) -> bool:
 def with_lung_field(quality: Quality, mask: Mask, limits: LungFieldLimits) -> Quality:
     """Add the check of the lungs to those of an image.
 
-    ``mask``: Its lungs, bool, shape (rows, columns): from ``lung_mask``.
+    ``mask``: its lungs, bool, shape (rows, columns): from ``lung_mask``.
     """
     limit = Limit(check="lung_field", lower=limits.lower)
     check = checked(limit, lung_field(mask).completeness)
@@ -158,8 +149,8 @@ def with_lung_field(quality: Quality, mask: Mask, limits: LungFieldLimits) -> Qu
 def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
     """Measure how much of what speaks for a finding lies in the lungs.
 
-    ``activation``: One class's activation map of the same image, float32, any (rows, columns).
-    ``mask``: Its lungs, bool, shape (height, width). The result: The share of the positive
+    ``activation``: one class's activation map of the same image, float32, any (rows, columns).
+    ``mask``: its lungs, bool, shape (height, width). The result: the share of the positive
     activation, 0 to 1; None where there is none, or no lung.
     """
     positive = np.maximum(fit_map(activation, mask.shape), 0)
@@ -170,7 +161,7 @@ def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
 def involvement(activation: NDArray[np.float32], lungs: Lungs, threshold: float) -> Involvement:
     """Measure how much of the lungs a finding takes up.
 
-    ``activation``: One class's activation map of the same image, float32, any (rows, columns).
+    ``activation``: one class's activation map of the same image, float32, any (rows, columns).
     """
     involved = fit_map(activation, lungs.right.shape) > threshold
     return Involvement(
@@ -183,7 +174,7 @@ def involvement(activation: NDArray[np.float32], lungs: Lungs, threshold: float)
 def fit_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Fit a map to a size, bilinear, as a heatmap is drawn over its radiograph.
 
-    ``values``: float32, shape (rows, columns). ``size``: The wanted (height, width). The result:
+    ``values``: float32, shape (rows, columns). ``size``: the wanted (height, width). The result:
     float32, shape (height, width), within the range of ``values``.
     """
     height, width = size
@@ -201,7 +192,7 @@ def _inside_share(lung: Mask) -> float:
 
 def _two_largest(mask: Mask) -> Mask:
     labels = label_regions(mask)
-    sizes = region_sizes(labels)
+    sizes = np.bincount(labels.ravel())[1:]
     if not len(sizes):
         return mask
     largest = np.argsort(-sizes, kind="stable")[:2]
@@ -249,11 +240,6 @@ def label_regions(mask: Mask) -> NDArray[np.int64]:
     labels = np.zeros(mask.shape, np.int64)
     labels[mask] = names[run[mask]] + 1
     return labels
-
-
-def region_sizes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many pixels each region has; the first entry is that of region 1."""
-    return np.bincount(labels.ravel())[1:]
 
 
 def without_holes(mask: Mask) -> Mask:

@@ -214,19 +214,11 @@ class ModelManifest(BundleManifest):
     site: Site | None = None
 
     @model_validator(mode="after")
-    def _labels_are_unique(self) -> Self:
+    def _holds_together(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("a label stands twice in findings")
-        return self
-
-    @model_validator(mode="after")
-    def _precisions_are_unique(self) -> Self:
         if len(self.digests) != 1 + len(self.variants):
             raise ValueError("a precision stands twice in variants")
-        return self
-
-    @model_validator(mode="after")
-    def _a_score_has_its_limit(self) -> Self:
         outputs = {output.name for output in self.signature.outputs}
         if (OOD_SCORE in outputs) != (self.out_of_distribution is not None):
             raise ValueError(f"{OOD_SCORE} and out_of_distribution need each other")

@@ -78,7 +78,8 @@ def stretch(values: Values, low: float, high: float) -> Values:
 
 def to_full_scale(shares: Values, bits: int) -> GrayPixels:
     """Quantise shares to uint8 (``bits`` is 8) or uint16 (16), rounding to the nearest gray."""
-    return _gray(np.rint(shares * (2**bits - 1)), bits)
+    whole: Values = np.rint(shares * (2**bits - 1))
+    return whole.astype(np.uint8) if bits == 8 else whole.astype(np.uint16)
 
 
 def sample_depth(bands: Iterable[Samples]) -> int:
@@ -87,7 +88,7 @@ def sample_depth(bands: Iterable[Samples]) -> int:
     A 16-bit PNG or TIFF made from a 12-bit detector does not say so. One sample in a thousand may
     be larger: a dead pixel or a burnt-in marker must not darken the picture.
 
-    ``bands``: Of one image, of an unsigned dtype, any shape.
+    ``bands``: of one image, of an unsigned dtype, any shape.
     """
     larger, size = dict.fromkeys(SAMPLE_BITS, 0), 0
     for band in bands:
@@ -112,7 +113,7 @@ def widen(samples: GrayPixels, bits: int) -> GrayPixels:
 def look_up(table: NDArray[Entry], indices: Samples) -> NDArray[Entry]:
     """Replace each index by its entry.
 
-    ``table``: Shape (entries,). ``indices``: An unsigned dtype, any shape but empty, each below the
+    ``table``: shape (entries,). ``indices``: an unsigned dtype, any shape but empty, each below the
     number of entries.
     """
     return in_row_blocks(lambda block: table[block], indices)
@@ -121,7 +122,7 @@ def look_up(table: NDArray[Entry], indices: Samples) -> NDArray[Entry]:
 def luma(rgb: GrayPixels) -> GrayPixels:
     """Turn colour into gray: 0.299 R + 0.587 G + 0.114 B, in 16-bit fixed point.
 
-    ``rgb``: uint8 or uint16, shape (..., 3). The result: The same dtype, shape (...). Source: ITU-R
+    ``rgb``: uint8 or uint16, shape (..., 3). The result: the same dtype, shape (...). Source: ITU-R
     BT.601-7, 2.5.1; the weights are those of PS3.3 C.7.6.3.1.2 for YBR_FULL.
     """
     return in_row_blocks(_luma, rgb)
@@ -130,7 +131,7 @@ def luma(rgb: GrayPixels) -> GrayPixels:
 def over_black(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
     """Composite over black: what is transparent turns black.
 
-    ``gray``: uint8 or uint16, not premultiplied. ``alpha``: The same shape and dtype, 0 transparent
+    ``gray``: uint8 or uint16, not premultiplied. ``alpha``: the same shape and dtype, 0 transparent
     to the dtype's maximum opaque.
     """
     return in_row_blocks(_over_black, gray, alpha)
@@ -172,29 +173,18 @@ def row_blocks(array: Samples) -> Iterator[slice]:
 def resize(pixels: GrayPixels, size: tuple[int, int]) -> GrayPixels:
     """Fit to a size: bilinear, antialiased when it shrinks, without keeping the aspect ratio.
 
-    ``pixels``: uint8 or uint16, shape (rows, columns). ``size``: The wanted (height, width). The
-    result: The same dtype, shape (height, width), within the range of ``pixels``.
+    ``pixels``: uint8 or uint16, shape (rows, columns). ``size``: the wanted (height, width). The
+    result: the same dtype, shape (height, width), within the range of ``pixels``.
     """
     if pixels.shape == size:
         return pixels
-    height, width = size
-    resized = shared_with_pillow(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    (rows, columns), (height, width) = pixels.shape, size
+    mode, plane = _PILLOW_MODES[pixels.dtype], np.ascontiguousarray(pixels)
+    # What Image.fromarray does, without finding out how: that takes twice as long.
+    image = Image.frombuffer(mode, (columns, rows), plane, "raw", mode, 0, 1)
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
     # What np.asarray does as well, once it has found out how.
     return np.frombuffer(resized.tobytes(), pixels.dtype).reshape(size)
-
-
-def shared_with_pillow(pixels: GrayPixels) -> Image.Image:
-    """Show pixels to Pillow, uncopied where they are contiguous.
-
-    It is what Image.fromarray does, without finding out how: that takes twice as long.
-
-    ``pixels``: uint8 or uint16 of either byte order, shape (rows, columns); not to be changed while
-    the image lives. The result: An image of mode L, I;16 or I;16B.
-    """
-    mode = _PILLOW_MODES[pixels.dtype]
-    rows, columns = pixels.shape
-    plane = np.ascontiguousarray(pixels)
-    return Image.frombuffer(mode, (columns, rows), plane, "raw", mode, 0, 1)
 
 
 def to_uint8(pixels: GrayPixels) -> NDArray[np.uint8]:
@@ -203,10 +193,6 @@ def to_uint8(pixels: GrayPixels) -> NDArray[np.uint8]:
         return pixels.astype(np.uint8, copy=False)
     # 65535 is 257 times 255, so that black and white stay exactly black and white.
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _gray(whole: Values, bits: int) -> GrayPixels:
-    return whole.astype(np.uint8) if bits == 8 else whole.astype(np.uint16)
 
 
 def _luma(rgb: GrayPixels) -> GrayPixels:

@@ -148,7 +148,7 @@ class _Matrix:
 def thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
     """Shrink an image, and take its exposure and contrast away.
 
-    ``image``: uint8, shape (height, width). ``side``: Of the thumbnail, in pixels. The result:
+    ``image``: uint8, shape (height, width). ``side``: of the thumbnail, in pixels. The result:
     float64, shape (side * side,), of mean 0 and variance 1; all 0 where the image is flat.
     """
     small = resize(image, (side, side)).ravel().astype(np.float64)
@@ -238,7 +238,7 @@ def judge(
 ) -> Quality:
     """Hold what was measured, here or by the graph, against the limits.
 
-    ``measures``: In the order of ``MEASURES``.
+    ``measures``: in the order of ``MEASURES``.
     """
     values = _named(measures, rows, columns)
     return Quality(checks=tuple(checked(limit, values[limit.check]) for limit in limits.limits))

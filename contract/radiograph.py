@@ -58,22 +58,14 @@ def decode(
         frame: Which frame of a DICOM image or page of a TIFF, from 1.
         max_pixels: The largest rows times columns, read from the header before decoding. Kinds
             that take more than five bytes a pixel to decode count for more, so that it bounds the
-            memory too: 16-bit colour for two to five pixels, 32-bit samples and colour JPEG 2000
-            for up to five, a colour JPEG for 1.4, 16-bit gray in a DICOM for 1.2 to 1.6. A deflated
-            DICOM counts with all its frames. The file comes on top, up to four times in a DICOM.
+            memory too: colour JPEG 2000 for up to five pixels, a colour JPEG for 1.4, 16-bit gray
+            in a DICOM for 1.2 to 1.6. A deflated DICOM counts with all its frames. The file comes
+            on top, up to four times in a DICOM.
         at_least: A hint: the (height, width) that is needed. A JPEG may then be decoded at a
             reduced scale, never below it. None decodes in full.
 
     Raises:
-        NotAnImage: The bytes are no image format at all.
-        CorruptImage: Truncated or damaged.
-        PixelDataMismatch: The pixel data contradicts its header.
-        UnsupportedFormat: A format, or a kind of it, that is not decoded here.
-        UnsupportedTransferSyntax: A DICOM encoding without a decoder.
-        NoPixelData: A DICOM object that holds no image.
-        FrameOutOfRange: There is no such frame.
-        TooManyPixels: The header claims more than ``max_pixels``.
-        TooExpensive: Decoding would take more than a file may: see ``contract.cost``.
+        ImageError: One of its kinds in ``contract.errors``.
         MemoryError: The machine has less memory left than that takes; nothing is wrong with the
             image. A plug-in of pydicom that runs out of memory gives CorruptImage all the same.
     """

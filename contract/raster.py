@@ -50,9 +50,9 @@ def read_raster(
 ) -> Frame:
     """Decode a JPEG, a PNG or one page of a TIFF, whose cost was checked.
 
-    ``frame``: The page, from 1; JPEG and PNG have one. ``at_least``: The (height, width) that is
+    ``frame``: the page, from 1; JPEG and PNG have one. ``at_least``: the (height, width) that is
     needed. A JPEG is decoded at a reduced scale where that leaves as much; None decodes in full.
-    The result: Gray pixels, uint8 or uint16 as in ``Radiograph``, turned as EXIF says.
+    The result: gray pixels, uint8 or uint16 as in ``Radiograph``, turned as EXIF says.
     """
     mute_imaging_libraries()
     with _pillow_errors(data, format_name):

@@ -4,6 +4,8 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from PIL.TiffImagePlugin import COMPRESSION_INFO
+
 from contract.errors import CorruptImage, TooExpensive, UnsupportedFormat
 from contract.frame import check_budget, check_frame_number
 
@@ -21,21 +23,6 @@ _UNCOMPRESSED, _WHITE_IS_ZERO, _SEPARATE_PLANES, _LAB = 1, 0, 2, 8
 _PLAIN_SAMPLES = frozenset({1, 4})
 # None, CCITT, LZW, JPEG, deflate and PackBits.
 _DECODED = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946})
-_NAMES = {
-    **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
-    **dict.fromkeys((9, 10, 34661), "JBIG"),
-    **dict.fromkeys((34676, 34677), "SGI LogLuv"),
-    **dict.fromkeys((50002, 52546), "JPEG XL"),
-    6: "old-style JPEG",
-    32809: "ThunderScan",
-    32909: "PixarLog",
-    34887: "LERC",
-    34892: "lossy JPEG",
-    34925: "LZMA",
-    50000: "Zstandard",
-    50001: "WebP",
-}
-
 Tags = Mapping[int, tuple[int, ...]]
 
 
@@ -87,7 +74,7 @@ class TiffPage:
 def read_page(data: bytes, frame: int, max_pixels: int) -> TiffPage:
     """Read the directory of one page, and check what it claims.
 
-    ``frame``: The page, from 1. Source: TIFF 6.0, section 2; BigTIFF counts and links with 8 bytes
+    ``frame``: the page, from 1. Source: TIFF 6.0, section 2; BigTIFF counts and links with 8 bytes
     instead.
     """
     pages = list(_pages(data))
@@ -104,7 +91,7 @@ def read_page(data: bytes, frame: int, max_pixels: int) -> TiffPage:
     if _TILE_WIDTH in tags:
         check_budget(*page.block, max_pixels)
     if page.compression not in _DECODED:
-        name = _NAMES.get(page.compression, f"method {page.compression}")
+        name = COMPRESSION_INFO.get(page.compression, f"method {page.compression}")
         raise UnsupportedFormat(
             f"A TIFF compressed with {name} is not decoded here. Send it uncompressed, or with LZW."
         )

@@ -65,7 +65,7 @@ def as_png(pixels: Pixels) -> bytes:
 
 
 def as_tiff(pixels: Pixels) -> bytes:
-    """Encode uint8, uint16 or float32 gray, or uint8 RGB pixels, as TIFF."""
+    """Encode uint8 or uint16 gray, or uint8 RGB pixels, as TIFF."""
     return _saved(pixels, "TIFF")
 
 

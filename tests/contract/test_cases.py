@@ -29,7 +29,7 @@ with (CASES / "cases.csv").open(newline="") as table:
 SAME = [name for name, expected in EXPECTED.items() if expected.startswith("same")]
 REFUSED = [name for name, expected in EXPECTED.items() if expected == "refuse 422"]
 NAMED = {"gzip-of-dicom.bin": "gzip", "zip-of-a-study.bin": "ZIP", "document.pdf": "PDF"}
-TIFF = {"tiff-webp.tiff": "compressed with WebP", "tiff-signed-8-bit.tiff": "unsigned bits"}
+TIFF = {"tiff-webp.tiff": "compressed with webp", "tiff-signed-8-bit.tiff": "unsigned bits"}
 # What decides, by the beginning of the file's name.
 DECIDES = {
     "view-code": "View Code Sequence",

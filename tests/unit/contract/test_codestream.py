@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from contract.codestream import (
-    is_complete,
     read_jpeg2000_header,
     read_jpeg_header,
     with_end,
@@ -75,13 +74,6 @@ def test_the_offset_of_a_jpeg_2000_image_is_no_part_of_its_size() -> None:
 @pytest.mark.parametrize("data", [b"", SIZ, as_jpeg(PIXELS)])
 def test_without_a_size_segment_there_is_no_jpeg_2000_header(data: bytes) -> None:
     assert read_jpeg2000_header(data) is None
-
-
-def test_a_codestream_without_its_end_is_not_complete() -> None:
-    jpeg = as_jpeg(PIXELS)
-
-    assert is_complete(jpeg)
-    assert not is_complete(jpeg[:-2])
 
 
 def test_the_coding_styles_of_components_and_tiles_count_too() -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -6,10 +6,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from contract.errors import PixelDataMismatch, UnsupportedFormat
+from contract.grayscale import read_lookup_table
 from contract.radiograph import decode
 from tests.odd_files import as_lut_item
 from tests.synthetic import as_dicom
 
+STRETCHED = [0, 32768, 65535]
 WIDE = 300  # more pixels than 16 bits have values, when squared
 
 
@@ -19,32 +21,92 @@ def grays(stored: Sequence[float], dtype: str, **attributes: object) -> list[int
     return [int(gray) for gray in decode(as_dicom(row, **attributes)).pixels[0]]
 
 
-def test_8_bit_values_without_a_window_are_grays_already() -> None:
-    assert grays([10, 100, 200], "uint8") == [10, 100, 200]
+def window(center: float, width: float) -> dict[str, object]:
+    return {"WindowCenter": center, "WindowWidth": width}
 
 
-def test_values_of_fewer_bits_than_8_reach_white() -> None:
-    assert grays([0, 31, 63], "uint8", BitsStored=6) == [0, 125, 255]
+def rescale(slope: float, intercept: float) -> dict[str, object]:
+    return {"RescaleSlope": slope, "RescaleIntercept": intercept}
 
 
-def test_an_identity_rescale_changes_nothing() -> None:
-    assert grays([10, 200], "uint8", RescaleSlope=1, RescaleIntercept=0) == [10, 200]
+def table(keyword: str, first: int, entries: list[int], bits: int) -> dict[str, object]:
+    return {keyword: [as_lut_item(first, entries, bits, is_signed=first < 0)]}
 
 
-def test_16_bit_values_without_a_window_are_stretched() -> None:
-    assert grays([1000, 1500, 2000], "uint16") == [0, 32768, 65535]
+# What the file says, its stored values, their type and the grays that they are.
+PIPELINE: dict[str, tuple[Mapping[str, object], list[int], str, list[int]]] = {
+    "8 bits without a window are grays already": ({}, [10, 100, 200], "uint8", [10, 100, 200]),
+    "fewer bits than 8 reach white": ({"BitsStored": 6}, [0, 31, 63], "uint8", [0, 125, 255]),
+    "an identity rescale changes nothing": (rescale(1, 0), [10, 200], "uint8", [10, 200]),
+    "16 bits without a window are stretched": ({}, [1000, 1500, 2000], "uint16", STRETCHED),
+    "signed values without a window are stretched": ({}, [-100, 0, 100], "int16", STRETCHED),
+    "a constant image without a window is black": ({}, [700, 700], "uint16", [0, 0]),
+    "a falling rescale turns around": (rescale(-1, 0), [0, 50, 100], "int16", STRETCHED[::-1]),
+    # (x - (c - 0.5)) / (w - 1) + 0.5 with c=100, w=201 is x / 200 + 0.0025.
+    "a window is linear by itself": (
+        *(window(100, 201), [0, 99, 199, 300], "uint16", [164, 32604, 65371, 65535]),
+    ),
+    "the first of several windows is applied": (
+        {"WindowCenter": [50.5, 9.0], "WindowWidth": [101.0, 2.0]},
+        *([0, 50, 100], "uint16", STRETCHED),
+    ),
+    "a rescale comes before the window": (
+        rescale(2, -100) | window(50.5, 101),
+        *([50, 100], "uint16", [0, 65535]),
+    ),
+    "MONOCHROME1 is inverted after the window": (
+        {"PhotometricInterpretation": "MONOCHROME1"} | window(50.5, 101),
+        *([0, 25, 100], "uint16", [65535, 49151, 0]),
+    ),
+    "CT without a rescale is shown as any other": (
+        {"Modality": "CT"} | window(50.5, 101),
+        *([0, 50, 100], "uint16", STRETCHED),
+    ),
+    "padding is black": ({"PixelPaddingValue": 0}, [0, 1000, 2000], "uint16", [0, 0, 65535]),
+    "padding is not in the range": (
+        *({"PixelPaddingValue": 9999}, [1000, 2000, 9999], "uint16", [0, 65535, 0]),
+    ),
+    "padding may be negative": (
+        *({"PixelPaddingValue": -2000}, [-2000, 0, 100], "int16", [0, 0, 65535]),
+    ),
+    "padding stays black in MONOCHROME1": (
+        {"PixelPaddingValue": 0, "PhotometricInterpretation": "MONOCHROME1"},
+        *([0, 1000, 2000], "uint16", [0, 65535, 0]),
+    ),
+    "padding alone is black": ({"PixelPaddingValue": 7}, [7, 7, 7], "uint16", [0, 0, 0]),
+    "overlay bits are ignored": (
+        {"BitsStored": 12} | window(2048, 4096),
+        *([0xF000, 0x1FFF, 0x0FFF], "uint16", [0, 65535, 65535]),
+    ),
+    # (0 + 0.5) / 4095 + 0.5 of 65535
+    "the sign of 12 bits is the twelfth": (
+        {"BitsStored": 12} | window(0, 4096),
+        *([0x0800, 0, 0x07FF], "int16", [0, 32776, 65535]),
+    ),
+    "a modality table comes before the window": (
+        table("ModalityLUTSequence", 10, [0, 500, 1000], 16) | window(500.5, 1001),
+        *([9, 10, 11, 12, 13], "uint16", [0, 0, 32768, 65535, 65535]),
+    ),
+    "the range after a modality table is its output's": (
+        table("ModalityLUTSequence", 0, [300, 100, 200], 16),
+        *([0, 1, 2], "uint8", [255, 0, 128]),
+    ),
+    "a VOI table is preferred to a window": (
+        table("VOILUTSequence", 100, [0, 4095, 1024], 12) | window(100, 2),
+        *([99, 100, 101, 102, 103], "uint16", [0, 0, 65535, 16388, 16388]),
+    ),
+    "a VOI table maps the rescaled values": (
+        rescale(1, -10) | table("VOILUTSequence", -5, [0, 255], 8),
+        *([5, 6], "int16", [0, 65535]),
+    ),
+}
 
 
-def test_signed_values_without_a_window_are_stretched() -> None:
-    assert grays([-100, 0, 100], "int16") == [0, 32768, 65535]
+@pytest.mark.parametrize("case", PIPELINE)
+def test_the_stages_of_the_pipeline_follow_the_standard(case: str) -> None:
+    attributes, stored, dtype, expected = PIPELINE[case]
 
-
-def test_a_constant_image_without_a_window_is_black() -> None:
-    assert grays([700, 700], "uint16") == [0, 0]
-
-
-def test_a_falling_rescale_turns_the_range_around() -> None:
-    assert grays([0, 50, 100], "int16", RescaleSlope=-1, RescaleIntercept=0) == [65535, 32768, 0]
+    assert grays(stored, dtype, **attributes) == expected
 
 
 @pytest.mark.parametrize("width", [4, WIDE])
@@ -64,13 +126,6 @@ def test_pixels_deeper_than_16_bits_are_unsupported(dtype: str) -> None:
         grays([0, 1], dtype)
 
 
-# (x - (c - 0.5)) / (w - 1) + 0.5 with c=100, w=201 is x / 200 + 0.0025.
-def test_a_window_is_linear_where_the_file_does_not_say_otherwise() -> None:
-    window = {"WindowCenter": 100, "WindowWidth": 201}
-
-    assert grays([0, 99, 199, 300], "uint16", **window) == [164, 32604, 65371, 65535]
-
-
 def test_a_sigmoid_window_never_reaches_its_ends() -> None:
     window = {"WindowCenter": 100, "WindowWidth": 200, "VOILUTFunction": "SIGMOID"}
     share = 1 / (1 + np.exp(2))
@@ -80,12 +135,6 @@ def test_a_sigmoid_window_never_reaches_its_ends() -> None:
         32768,
         round((1 - share) * 65535),
     ]
-
-
-def test_the_first_of_several_windows_is_applied() -> None:
-    window = {"WindowCenter": [50.5, 9.0], "WindowWidth": [101.0, 2.0]}
-
-    assert grays([0, 50, 100], "uint16", **window) == [0, 32768, 65535]
 
 
 @pytest.mark.parametrize(
@@ -100,23 +149,6 @@ def test_the_first_of_several_windows_is_applied() -> None:
 )
 def test_a_window_that_the_standard_forbids_is_taken_for_none(window: dict[str, object]) -> None:
     assert grays([0, 50, 100], "uint16", **window) == [0, 32768, 65535]
-
-
-def test_a_rescale_comes_before_the_window() -> None:
-    attributes = {"RescaleSlope": 2, "RescaleIntercept": -100}
-
-    assert grays([50, 100], "uint16", **attributes, WindowCenter=50.5, WindowWidth=101) == [
-        0,
-        65535,
-    ]
-
-
-def test_monochrome1_is_inverted_after_the_window() -> None:
-    attributes = {"WindowCenter": 50.5, "WindowWidth": 101}
-
-    inverted = grays([0, 25, 100], "uint16", PhotometricInterpretation="MONOCHROME1", **attributes)
-
-    assert inverted == [65535, 49151, 0]
 
 
 @pytest.mark.parametrize(
@@ -153,37 +185,11 @@ def test_ct_is_shown_with_a_lung_window_whatever_its_own_says() -> None:
     assert expected[2:] == [65535, 65535, 65535]
 
 
-def test_ct_without_a_rescale_is_shown_as_any_other_image() -> None:
-    attributes = {"Modality": "CT", "WindowCenter": 50.5, "WindowWidth": 101}
-
-    assert grays([0, 50, 100], "uint16", **attributes) == [0, 32768, 65535]
-
-
-def test_padding_is_black_and_no_part_of_the_range() -> None:
-    assert grays([0, 1000, 2000], "uint16", PixelPaddingValue=0) == [0, 0, 65535]
-    assert grays([1000, 2000, 9999], "uint16", PixelPaddingValue=9999) == [0, 65535, 0]
-
-
-def test_padding_stays_black_when_the_image_is_inverted() -> None:
-    padded = grays(
-        [0, 1000, 2000],
-        "uint16",
-        PixelPaddingValue=0,
-        PhotometricInterpretation="MONOCHROME1",
-    )
-
-    assert padded == [0, 65535, 0]
-
-
 @pytest.mark.parametrize("ends", [(100, 200), (200, 100)])
 def test_a_range_of_values_may_be_padding(ends: tuple[int, int]) -> None:
     padding = {"PixelPaddingValue": ends[0], "PixelPaddingRangeLimit": ends[1]}
 
     assert grays([99, 100, 150, 200, 201], "uint16", **padding) == [0, 0, 0, 0, 65535]
-
-
-def test_padding_may_be_negative() -> None:
-    assert grays([-2000, 0, 100], "int16", PixelPaddingValue=-2000) == [0, 0, 65535]
 
 
 def test_negative_padding_may_be_written_as_its_unsigned_bits() -> None:
@@ -194,11 +200,6 @@ def test_negative_padding_may_be_written_as_its_unsigned_bits() -> None:
     assert decode(unsigned).pixels.tolist() == [[0, 0, 65535]]
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "int16"])
-def test_an_image_of_padding_alone_is_black(dtype: str) -> None:
-    assert grays([7, 7, 7], dtype, PixelPaddingValue=7) == [0, 0, 0]
-
-
 def test_the_range_of_a_large_image_leaves_out_its_padding() -> None:
     pixels = np.full((WIDE, WIDE), 60_000, dtype=np.uint16)
     pixels[0, :3] = [1000, 1500, 2000]
@@ -206,58 +207,6 @@ def test_the_range_of_a_large_image_leaves_out_its_padding() -> None:
     decoded = decode(as_dicom(pixels, PixelPaddingValue=60_000)).pixels
 
     assert decoded[0, :4].tolist() == [0, 32768, 65535, 0]
-
-
-def test_overlay_bits_above_the_stored_bits_are_ignored() -> None:
-    window = {"WindowCenter": 2048, "WindowWidth": 4096}
-
-    assert grays([0xF000, 0x1FFF, 0x0FFF], "uint16", BitsStored=12, **window) == [0, 65535, 65535]
-
-
-def test_the_sign_of_12_stored_bits_is_the_twelfth() -> None:
-    window = {"WindowCenter": 0, "WindowWidth": 4096}
-    stored = [0x0800, 0x0000, 0x07FF]  # -2048, 0 and 2047
-
-    # (0 + 0.5) / 4095 + 0.5 of 65535
-    assert grays(stored, "int16", BitsStored=12, **window) == [0, 32776, 65535]
-
-
-def test_a_modality_table_comes_before_the_window() -> None:
-    table = as_lut_item(first=10, entries=[0, 500, 1000], bits=16)
-    window = {"WindowCenter": 500.5, "WindowWidth": 1001}
-
-    assert grays([9, 10, 11, 12, 13], "uint16", ModalityLUTSequence=[table], **window) == [
-        0,
-        0,
-        32768,
-        65535,
-        65535,
-    ]
-
-
-def test_the_range_after_a_modality_table_is_that_of_its_output() -> None:
-    table = as_lut_item(first=0, entries=[300, 100, 200], bits=16)
-
-    assert grays([0, 1, 2], "uint8", ModalityLUTSequence=[table]) == [255, 0, 128]
-
-
-def test_a_voi_table_is_preferred_to_a_window() -> None:
-    table = as_lut_item(first=100, entries=[0, 4095, 1024], bits=12)
-
-    assert grays(
-        [99, 100, 101, 102, 103],
-        "uint16",
-        VOILUTSequence=[table],
-        WindowCenter=100,
-        WindowWidth=2,
-    ) == [0, 0, 65535, 16388, 16388]
-
-
-def test_a_voi_table_maps_the_rescaled_values() -> None:
-    table = as_lut_item(first=-5, entries=[0, 255], bits=8, is_signed=True)
-    attributes = {"RescaleSlope": 1, "RescaleIntercept": -10, "VOILUTSequence": [table]}
-
-    assert grays([5, 6], "int16", **attributes) == [0, 65535]
 
 
 def test_the_window_of_one_frame_comes_before_the_shared_one() -> None:
@@ -336,3 +285,58 @@ def test_the_first_window_that_can_be_used_is_taken() -> None:
         0,
         32768,
     ]
+
+
+def test_values_outside_a_table_take_its_nearest_entry() -> None:
+    item = as_lut_item(first=10, entries=[5, 6, 7], bits=8)
+
+    table = read_lookup_table(item, is_little_endian=True, is_signed=False)
+
+    assert table.look_up(np.array([-1, 9, 10, 11.4, 12, 99])).tolist() == [5, 5, 5, 6, 7, 7]
+
+
+def test_zero_entries_mean_65536() -> None:
+    item = as_lut_item(first=0, entries=range(1 << 16), bits=16)
+
+    table = read_lookup_table(item, is_little_endian=True, is_signed=False)
+
+    assert item.LUTDescriptor[0] == 0
+    assert len(table.entries) == 65536
+
+
+def test_two_entries_of_8_bits_may_share_a_word() -> None:
+    item = as_lut_item(first=0, entries=[0x0201, 0x0003], bits=8)
+    item.LUTDescriptor[0] = 3
+
+    table = read_lookup_table(item, is_little_endian=True, is_signed=False)
+
+    assert table.entries.tolist() == [1, 2, 3]
+
+
+def test_an_unsigned_first_value_is_negative_where_the_pixels_are_signed() -> None:
+    item = as_lut_item(first=0xFFFE, entries=[1, 2], bits=8)
+
+    table = read_lookup_table(item, is_little_endian=True, is_signed=True)
+
+    assert table.first == -2
+
+
+@pytest.mark.parametrize("written", [8, 10, 12, 16])
+@pytest.mark.parametrize("deepest", [(255, 8), (1000, 10), (4095, 12), (65535, 16)])
+def test_entries_are_shares_of_their_own_depth(written: int, deepest: tuple[int, int]) -> None:
+    largest, bits = deepest
+    item = as_lut_item(first=0, entries=[0, largest], bits=written)
+
+    table = read_lookup_table(item, is_little_endian=True, is_signed=False)
+
+    assert table.shares(np.array([0, 1])).tolist() == [0, largest / (2**bits - 1)]
+
+
+@pytest.mark.parametrize(("count", "bits"), [(3, 8), (2, 0), (2, 17)])
+def test_a_table_that_contradicts_its_descriptor_is_a_mismatch(count: int, bits: int) -> None:
+    item = as_lut_item(first=0, entries=[1, 2], bits=bits)
+    item.LUTDescriptor[0] = count if bits else 2
+    item.LUTData = [1] if count == 3 else [1, 2]
+
+    with pytest.raises(PixelDataMismatch, match="shorter or deeper"):
+        read_lookup_table(item, is_little_endian=True, is_signed=False)

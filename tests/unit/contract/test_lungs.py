@@ -1,16 +1,23 @@
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from contract.lungs import (
+    LungFieldLimits,
     Lungs,
     Mask,
     fit_map,
     involvement,
+    is_doubtful,
+    label_regions,
     lung_field,
     lung_mask,
     share_inside,
     split_lungs,
+    with_lung_field,
+    without_holes,
 )
+from contract.quality import ADVICE, Check, Quality
 
 SIZE = (40, 40)
 
@@ -82,21 +89,18 @@ def test_nothing_that_is_likely_a_lung_gives_an_empty_mask() -> None:
     assert not lung_mask(np.full(SIZE, 0.4, np.float32), SIZE).any()
 
 
-def test_the_field_tells_the_share_of_each_lung_and_of_the_border() -> None:
+def test_the_field_tells_the_share_of_each_lung() -> None:
     field = lung_field(BOTH)
 
     assert field.right_share == pytest.approx(22 * 10 / 1600)
     assert field.left_share == pytest.approx(20 * 11 / 1600)
-    assert field.area_share == pytest.approx(BOTH.mean())
     assert field.balance == pytest.approx(1)
-    assert field.border_share == 0
     assert field.inside_share == field.completeness == 1
 
 
 def test_lungs_that_are_cut_off_touch_the_border() -> None:
     field = lung_field(chest((0, 20, 0, 10), (0, 20, 30, 40)))
 
-    assert field.border_share == pytest.approx((20 + 2 * 19) / 156)
     # Of the outline of 56 pixels of each, 29 lie on the edge.
     assert field.inside_share == pytest.approx(27 / 56)
     assert field.completeness == field.inside_share
@@ -166,3 +170,92 @@ def test_a_fitted_map_keeps_its_range() -> None:
     assert fitted.shape == (10, 20)
     assert fitted.dtype == np.float32
     assert (fitted.min(), fitted.max()) == (0, 3)
+
+
+def drawn(*rows: str) -> Mask:
+    return np.array([[pixel == "#" for pixel in row] for row in rows])
+
+
+def test_pixels_that_touch_side_by_side_or_above_are_one_region() -> None:
+    labels = label_regions(drawn("##..", ".#.#", "...#", "#.##"))
+
+    assert labels.tolist() == [[1, 1, 0, 0], [0, 1, 0, 2], [0, 0, 0, 2], [3, 0, 2, 2]]
+
+
+def test_pixels_that_touch_at_a_corner_are_two_regions() -> None:
+    assert label_regions(drawn("#.", ".#")).max() == 2
+
+
+def test_arms_that_meet_further_down_are_one_region() -> None:
+    labels = label_regions(drawn("#.#.#", "#.#.#", "#####"))
+
+    assert labels.max() == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (4, 6)])
+def test_an_empty_and_a_full_mask_have_no_region_and_one(shape: tuple[int, int]) -> None:
+    assert label_regions(np.zeros(shape, bool)).max() == 0
+    assert (label_regions(np.ones(shape, bool)) == 1).all()
+
+
+def test_a_hole_is_filled_and_a_bay_is_not() -> None:
+    filled = without_holes(drawn("####", "#.##", "##.#", "##.."))
+
+    assert np.array_equal(filled, drawn("####", "####", "##.#", "##.."))
+
+
+def test_background_that_the_mask_divides_is_no_hole() -> None:
+    divided = drawn(".#.", ".#.", ".#.")
+
+    assert np.array_equal(without_holes(divided), divided)
+
+
+LIMITS = LungFieldLimits(doubt=0.1, lower=0.5)
+
+
+def framing(value: float) -> Check:
+    return Check(name="framing", value=value, lower=None, upper=0.9)
+
+
+def test_the_lungs_are_wanted_where_framing_is_suspicious() -> None:
+    exposure = Check(name="exposure", value=0.99, lower=0.1, upper=0.9, advice="Too bright.")
+
+    assert is_doubtful(Quality(checks=(exposure, framing(0.11))), LIMITS)
+    assert not is_doubtful(Quality(checks=(exposure, framing(0.1))), LIMITS)
+
+
+def test_without_a_template_of_framing_nothing_is_suspected() -> None:
+    assert not is_doubtful(Quality(checks=()), LIMITS)
+
+
+def test_two_whole_lungs_pass_and_stand_after_the_other_checks() -> None:
+    found = with_lung_field(
+        Quality(checks=(framing(0.2),)), chest((8, 30, 5, 15), (8, 30, 25, 35)), LIMITS
+    )
+
+    assert [check.name for check in found.checks] == ["framing", "lung_field"]
+    assert found.checks[1].value == 1
+    assert (found.checks[1].lower, found.checks[1].upper) == (0.5, None)
+    assert found.accepted
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        pytest.param(chest((8, 30, 5, 15)), id="one is missing"),
+        pytest.param(chest(), id="both are missing"),
+        pytest.param(chest((8, 30, 0, 3), (8, 30, 13, 23)), id="one is cut off at the side"),
+        pytest.param(chest((26, 40, 0, 17), (24, 40, 21, 40)), id="a corner is what is left"),
+    ],
+)
+def test_lungs_that_are_not_whole_fail_with_what_to_do(mask: Mask) -> None:
+    found = with_lung_field(Quality(checks=()), mask, LIMITS)
+
+    (check,) = found.failed
+    assert check.value < LIMITS.lower
+    assert check.advice == ADVICE["lung_field", "lower"]
+
+
+def test_a_limit_is_a_share() -> None:
+    with pytest.raises(ValidationError, match="less than or equal to 1"):
+        LungFieldLimits(doubt=0.1, lower=1.5)

@@ -1,5 +1,4 @@
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,68 +8,28 @@ from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
 from contract.manifest import (
     MANIFEST_FILE,
     MODEL_FILE,
-    Finding,
-    Metric,
     ModelManifest,
     OutOfDistribution,
-    Parity,
-    Provenance,
     TensorSpec,
     classifier_signature,
+    is_segmenter,
     read_manifest,
+    read_segmenter,
     read_verified_model,
     sha256_digest,
 )
-from contract.preprocessing import PreprocessingSpec
 from contract.quality import Limit, QualityLimits
+from tests.bundles import OPERATING_POINT, make_manifest, make_segmenter_manifest, make_variant
 
 MODEL = b"a graph"
-RULE = "recall of 0.97 on validation"
+DIGESTS = sha256_digest(MODEL), "sha256:" + 64 * "1"
+
+SEGMENTER = make_segmenter_manifest().model_copy(update={"digest": DIGESTS[0]})
 
 
 @pytest.fixture
 def manifest() -> ModelManifest:
-    spec = PreprocessingSpec(height=192, width=160)
-    return ModelManifest(
-        name="xray-pneumonia",
-        version=3,
-        summary="Pneumonia on frontal chest radiographs of children.",
-        digest=sha256_digest(MODEL),
-        signature=classifier_signature(spec, classes=2, map_size=(6, 5)),
-        preprocessing=spec,
-        modalities=("CR", "DX"),
-        body_parts=("CHEST",),
-        findings=(
-            Finding(
-                label="normal",
-                operating_point=0.6,
-                operating_point_rule=RULE,
-                activation_scale=1.5,
-            ),
-            Finding(
-                label="pneumonia",
-                operating_point=0.4,
-                operating_point_rule=RULE,
-                activation_scale=2.5,
-            ),
-        ),
-        temperature=1.2,
-        metrics=(
-            Metric(dataset="test", name="AUROC", value=0.97, lower=0.95, upper=0.98, images=624),
-        ),
-        provenance=Provenance(
-            recipe="xray-pneumonia",
-            dataset="chest_xray",
-            licence="CC BY 4.0",
-            training_images=4000,
-            validation_images=500,
-            data_digest=sha256_digest(b"data"),
-            git_revision="0" * 40,
-            framework="keras 3",
-            trained_at=datetime(2026, 11, 20, 12, 30, tzinfo=UTC),
-        ),
-        parity=Parity(images=32, max_probability_difference=1e-7, tolerance=1e-5),
-    )
+    return make_manifest(DIGESTS[0], "xray-pneumonia", 3)
 
 
 @pytest.fixture
@@ -88,7 +47,8 @@ def test_a_manifest_is_read_as_it_was_written(bundle: Path, manifest: ModelManif
 
 def test_labels_points_and_codes_come_in_output_order(manifest: ModelManifest) -> None:
     assert manifest.labels == ("normal", "pneumonia")
-    assert manifest.operating_points == (0.6, 0.4)
+    assert manifest.answers
+    assert manifest.operating_points == (OPERATING_POINT, OPERATING_POINT)
     assert [finding.code.code for finding in manifest.findings] == ["17621005", "233604007"]
 
 
@@ -149,7 +109,7 @@ def test_a_label_stands_once(manifest: ModelManifest) -> None:
 
 def test_limits_are_read_as_they_were_written(manifest: ModelManifest) -> None:
     limits = QualityLimits(limits=(Limit(check="noise", upper=0.4),))
-    signature = classifier_signature(manifest.preprocessing, 2, (6, 5), ood_score=True)
+    signature = classifier_signature(manifest.preprocessing, 2, (4, 4), ood_score=True)
     familiar = OutOfDistribution(limit=4.2, method="Mahalanobis distance")
 
     gated = ModelManifest(
@@ -164,7 +124,7 @@ def test_limits_are_read_as_they_were_written(manifest: ModelManifest) -> None:
 def test_a_score_and_its_limit_need_each_other(manifest: ModelManifest) -> None:
     content = manifest.model_dump()
     limit = OutOfDistribution(limit=4.2, method="Mahalanobis distance")
-    signature = classifier_signature(manifest.preprocessing, 2, (6, 5), ood_score=True)
+    signature = classifier_signature(manifest.preprocessing, 2, (4, 4), ood_score=True)
 
     for changes in ({"out_of_distribution": limit}, {"signature": signature}):
         with pytest.raises(ValidationError, match="need each other"):
@@ -240,3 +200,83 @@ def test_a_model_reads_radiographs_where_it_takes_one_of_their_modalities(
     manifest: ModelManifest, modalities: tuple[str, ...], *, reads: bool
 ) -> None:
     assert manifest.model_copy(update={"modalities": modalities}).reads_radiographs == reads
+
+
+def test_a_manifest_without_variants_has_one_precision() -> None:
+    written = make_manifest(DIGESTS[0]).model_dump_json(exclude={"variants"})
+
+    assert ModelManifest.model_validate_json(written).digests == {"fp32": DIGESTS[0]}
+
+
+def test_every_variant_has_its_digest() -> None:
+    written = make_manifest(DIGESTS[0]).model_dump() | {
+        "variants": [make_variant("int8", DIGESTS[1])]
+    }
+
+    read = ModelManifest.model_validate(written)
+
+    assert read.digests == {"fp32": DIGESTS[0], "int8": DIGESTS[1]}
+    assert ModelManifest.model_validate_json(read.model_dump_json()) == read
+
+
+def test_a_precision_that_stands_twice_is_refused() -> None:
+    variants = [make_variant("int8", DIGESTS[0]), make_variant("int8", DIGESTS[1])]
+
+    with pytest.raises(ValidationError, match="stands twice"):
+        ModelManifest.model_validate(
+            make_manifest(DIGESTS[0]).model_dump() | {"variants": variants}
+        )
+
+
+def written(root: Path, manifest: str, model: bytes = MODEL) -> Path:
+    bundle = root / "lungs" / "1"
+    bundle.mkdir(parents=True)
+    (bundle / "manifest.json").write_text(manifest)
+    (bundle / "model.onnx").write_bytes(model)
+    return bundle
+
+
+def test_a_segmenter_is_read_as_it_was_written(tmp_path: Path) -> None:
+    bundle = written(tmp_path, SEGMENTER.model_dump_json())
+
+    assert read_segmenter(bundle) == (SEGMENTER, MODEL)
+    assert is_segmenter(bundle)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "no JSON", '{"kind": "classifier"}'])
+def test_another_manifest_is_that_of_no_segmenter(tmp_path: Path, content: str) -> None:
+    bundle = written(tmp_path, content)
+
+    assert not is_segmenter(bundle)
+    with pytest.raises(InvalidManifest, match=r"lungs/1/manifest\.json"):
+        read_segmenter(bundle)
+
+
+def test_a_folder_without_a_manifest_is_no_segmenter(tmp_path: Path) -> None:
+    assert not is_segmenter(tmp_path)
+    with pytest.raises(InvalidManifest, match=r"has no manifest\.json"):
+        read_segmenter(tmp_path)
+
+
+def test_a_changed_graph_is_refused(tmp_path: Path) -> None:
+    bundle = written(tmp_path, SEGMENTER.model_dump_json(), b"another graph")
+
+    with pytest.raises(DigestMismatch, match="lungs/1"):
+        read_segmenter(bundle)
+
+
+def test_a_renamed_folder_is_refused(tmp_path: Path) -> None:
+    bundle = written(tmp_path, json.dumps(SEGMENTER.model_dump(mode="json") | {"version": 2}))
+
+    with pytest.raises(InvalidManifest, match="Rename the folder"):
+        read_segmenter(bundle)
+
+
+def test_a_graph_with_another_signature_is_refused() -> None:
+    inputs, outputs = SEGMENTER.signature.inputs, SEGMENTER.signature.outputs
+    other = TensorSpec(name="lung_mask", dtype="float32", shape=("batch", 16, 16, 1))
+
+    SEGMENTER.check_signature(inputs, outputs)
+
+    with pytest.raises(SignatureMismatch, match="lungs version 1"):
+        SEGMENTER.check_signature(inputs, (other,))

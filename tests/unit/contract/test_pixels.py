@@ -11,7 +11,6 @@ from contract.pixels import (
     resize,
     row_blocks,
     sample_depth,
-    shared_with_pillow,
     stretch,
     to_full_scale,
     to_uint8,
@@ -165,15 +164,6 @@ def test_resize_is_that_of_pillow(dtype: str, size: tuple[int, int]) -> None:
     for pixels in (large, large[3:40, 7:-5], large.T):
         expected = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
         assert np.array_equal(resize(pixels, size), np.asarray(expected))
-
-
-def test_contiguous_pixels_are_shared_with_pillow() -> None:
-    pixels = np.zeros((4, 6), dtype=np.uint8)
-
-    image = shared_with_pillow(pixels)
-    pixels[1, 2] = 7
-
-    assert (image.mode, image.size, image.getpixel((2, 1))) == ("L", (6, 4), 7)
 
 
 def test_black_and_white_stay_so_in_8_bits() -> None:
