@@ -3,9 +3,8 @@
 from dataclasses import asdict
 
 from contract.radiograph import Radiograph
-from service.heatmap import MEDIA_TYPE, Heatmap, size_as_sent
+from service.heatmap import MEDIA_TYPE, Heatmap, LungPicture, size_as_sent
 from service.identifiers import uuid7
-from service.lungs import LungPicture
 from service.prediction import ImageFailure, ImageResult, Prediction
 from service.problems import describe
 from service.schemas import (

@@ -1,4 +1,4 @@
-"""Where in the image the model saw a finding, as a picture."""
+"""Pictures that lie over an image: where the model saw a finding, and where the lungs are."""
 
 import base64
 import io
@@ -30,6 +30,15 @@ class Heatmap:
     width: int
     height: int
     inside_lungs: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LungPicture:
+    """A gray PNG over the radiograph, 0 no lung and 255 lung, in base64."""
+
+    data: str
+    width: int
+    height: int
 
 
 def size_as_sent(image: Radiograph) -> tuple[int, int]:

@@ -22,22 +22,13 @@ from contract.manifest import (
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import Quality
 from contract.radiograph import Radiograph
-from service.heatmap import as_png, heatmap_size
+from service.heatmap import LungPicture, as_png, heatmap_size
 from service.session import OnnxGraph, SessionOptions
 
 LUNG = 255
 
 LungMap = NDArray[np.float32]
 """The probability of lung at each pixel, float32, shape (rows, columns), 0 to 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class LungPicture:
-    """A gray PNG over the radiograph, 0 no lung and 255 lung, in base64."""
-
-    data: str
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from contract.decision import Decision, OodResult
 from contract.quality import Quality
 from contract.radiograph import Radiograph
-from service.heatmap import Heatmap
-from service.lungs import LungPicture
+from service.heatmap import Heatmap, LungPicture
 from service.priorities import Priority
 from service.session import ServedModel
 from service.tracing import NO_TRACE, RequestTrace

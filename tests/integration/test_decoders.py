@@ -125,7 +125,10 @@ class Watch:
 
     def _look(self) -> None:
         with httpx.Client(base_url=self._service.url, trust_env=False, timeout=60) as client:
-            while not self._end.wait(0.05):
+            ended = False
+            while not ended:
+                # It looks once more after the end: what is refused at once is over before that.
+                ended = self._end.wait(0.05)
                 for pid in (self._service.popen.pid, *descendants(self._service.popen.pid)):
                     self.highest[pid] = max(self.highest.get(pid, 0), highest_bytes(pid))
                     self.cpu.setdefault(pid, []).append(cpu_seconds(pid))
