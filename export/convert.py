@@ -20,7 +20,6 @@ from contract.manifest import OOD_SCORE, Parity, Signature, classifier_signature
 from contract.quality import Templates
 from export.errors import ConversionError, ParityError
 from export.graph import check_graph, with_named_batch_axis
-from export.ood_graph import fold_ood
 from export.quality_graph import OUTPUT, add_quality
 from export.session import run_in_batches
 from training.workdir import TrainedModel
@@ -51,7 +50,7 @@ def convert(
         model.export(saved_model, verbose=False)
         _run_tf2onnx(saved_model, onnx_file)
         proto = onnx.load(onnx_file)
-    proto = fold_ood(with_named_batch_axis(proto))
+    proto = with_named_batch_axis(proto)
     if OUTPUT in signature.outputs:
         proto = add_quality(proto, position)
     check_graph(proto, signature)
