@@ -297,7 +297,12 @@ def test_the_budget_is_what_the_cgroup_leaves(tmp_path: Path) -> None:
 
 def _own_decoders() -> list[int]:
     """The decoders of this process, and not those of a service that it has started."""
-    return [pid for pid in descendants(os.getpid()) if _parent(_parent(pid)) == os.getpid()]
+    servers = [
+        pid
+        for pid in descendants(os.getpid())
+        if _parent(pid) == os.getpid() and "forkserver" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+    return [pid for pid in descendants(os.getpid()) if _parent(pid) in servers]
 
 
 def _parent(pid: int) -> int:

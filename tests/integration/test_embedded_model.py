@@ -22,7 +22,7 @@ SHIPPED = ("ct-covid", "xray-covid", "xray-four-class", "xray-infection", "xray-
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[Live]:
-    with serving(Settings(port=0, provider="cpu")) as running:
+    with serving(Settings(port=0, provider="cpu", precision="fp32")) as running:
         yield running
 
 
