@@ -31,7 +31,8 @@ def _holds(found: Any, shown: Any) -> bool:
 def test_the_example_gets_the_answer_that_the_readme_shows() -> None:
     image = ROOT / "docs" / "synthetic-radiograph.jpeg"
     with serving(Settings(provider="cpu", port=0)) as live:
-        answer = live.predict_files((image.name, image.read_bytes())).json()
+        file = (image.name, image.read_bytes())
+        answer = live.predict_files(file, model="xray-pneumonia").json()
 
     assert _holds(answer, ANSWER), answer
 

@@ -39,7 +39,8 @@ class Service:
             *(sys.executable, "-m", "service", "run", "--port", str(self.port)),
             *("--provider", "cpu", "--models-dir", str(self._models)),
         )
-        environment = {**os.environ, "PNEUMO_LOG_LEVEL": "warning", **self._environment}
+        inherited = {n: v for n, v in os.environ.items() if n != "PNEUMO_SCREENSHOTS"}
+        environment = {**inherited, "PNEUMO_LOG_LEVEL": "warning", **self._environment}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log
