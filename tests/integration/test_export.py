@@ -122,7 +122,9 @@ def test_figures_that_no_longer_hold_are_named_and_written_again(
     assert held.exit_code == found.exit_code == 0
     assert "refer_share" not in held.stdout
     assert "refer_share: " in found.stdout
-    assert read_manifest(bundle).metrics == before.metrics
+    # Keras and ONNX Runtime differ in the last digits.
+    values = [metric.value for metric in read_manifest(bundle).metrics]
+    assert values == pytest.approx([metric.value for metric in before.metrics], abs=1e-4)
 
 
 @pytest.fixture(scope="module")
