@@ -27,7 +27,6 @@ from contract.errors import (
     PixelDataMismatch,
     TooExpensive,
     TooManyPixels,
-    UnsupportedFormat,
 )
 from contract.formats import sniff
 from contract.frame import (
@@ -169,11 +168,7 @@ def _png_cost(data: bytes, max_pixels: int) -> DecodeCost:
         return DecodeCost(plain=False, memory_bytes=len(data))
     columns, rows = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
     depth, is_gray = data[24], data[25] in _PNG_ONE_CHANNEL
-    if depth > 8 and not is_gray:
-        raise UnsupportedFormat(
-            "A PNG in 16-bit colour or with 16-bit alpha is not decoded here. Send it in gray of "
-            "16 bits, or in colour of 8."
-        )
+    # Pillow keeps colour of 16 bits, and gray with alpha, in four bytes.
     per_pixel = (4 if depth > 8 else 2) if is_gray else 5
     needed = check_budget(rows, columns, max_pixels, bytes_per_pixel=per_pixel)
     return _within(needed, 0, plain=chunks <= _PLAIN_CHUNKS)

@@ -28,10 +28,10 @@ from contract.codestream import END_OF_IMAGE, CodestreamHeader, with_end, with_e
 from contract.cost import check_codestream
 from contract.dicom_facts import DicomFacts, read_facts
 from contract.dicom_file import read_image_data_set
-from contract.dicom_header import MONOCHROME, ImageHeader, read_header
+from contract.dicom_header import MONOCHROME, PALETTE_COLOR, ImageHeader, read_header
 from contract.errors import ContractError, CorruptImage, ImageError, PixelDataMismatch
 from contract.frame import Frame, check_budget, check_frame_number, frame_bytes_per_pixel
-from contract.grayscale import frame_attributes, gray_table
+from contract.grayscale import frame_attributes, gray_table, palette_grays
 from contract.library_logging import mute_imaging_libraries
 from contract.pixels import GrayPixels, Values, in_row_blocks, look_up, luma, widen
 
@@ -61,6 +61,8 @@ def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, Dico
     with _pydicom_errors(PixelDataMismatch, "A look-up table of the DICOM image is malformed."):
         if header.photometric_interpretation in MONOCHROME:
             grays = gray_table(stored, cells, attributes, header, is_ct=facts.modality == "CT")
+        elif header.photometric_interpretation == PALETTE_COLOR:
+            grays = palette_grays(stored, attributes, header)
         else:
             samples: GrayPixels = stored.astype(f"u{header.bits_allocated // 8}")
             grays = widen(samples, header.bits_stored)

@@ -21,9 +21,8 @@ MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
 # A reversible codestream that was cut short is lossy too.
 _MAY_BE_LOSSY = frozenset({JPEG2000, HTJ2K})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
-_NOT_DECODED = frozenset(
-    {"PALETTE COLOR", "HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420"}
-)
+PALETTE_COLOR = "PALETTE COLOR"
+_NOT_DECODED = frozenset({"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +96,19 @@ def read_header(dataset: FileDataset) -> ImageHeader:
 
 def _check(header: ImageHeader) -> None:
     """Compare the attributes with one another. Source: DICOM PS3.3 C.7.6.3.1, PS3.5 8.1.1."""
-    is_gray = header.photometric_interpretation in MONOCHROME
+    has_one_sample = header.photometric_interpretation not in _COLOUR
     if min(header.rows, header.columns, header.frames) < 1:
         raise PixelDataMismatch("Rows, Columns or Number of Frames is below 1.")
-    if header.samples_per_pixel != (1 if is_gray else 3):
+    if header.samples_per_pixel != (1 if has_one_sample else 3):
         raise PixelDataMismatch(
             f"{header.photometric_interpretation} does not have "
             f"{header.samples_per_pixel} samples per pixel."
         )
-    if is_gray and header.bits_allocated in {32, 64}:
+    if has_one_sample and header.bits_allocated in {32, 64}:
         raise UnsupportedFormat(
             f"{header.bits_allocated} bits allocated are not decoded here. Send 8 or 16."
         )
-    if header.bits_allocated not in ({1, 8, 16} if is_gray else {8, 16}):
+    if header.bits_allocated not in ({1, 8, 16} if has_one_sample else {8, 16}):
         raise PixelDataMismatch(f"{header.bits_allocated} bits allocated are not possible here.")
     if not 1 <= header.bits_stored <= header.bits_allocated:
         raise PixelDataMismatch(
@@ -120,7 +119,7 @@ def _check(header: ImageHeader) -> None:
             f"{header.bits_stored} bits stored do not fit below the high bit {header.high_bit} of "
             f"{header.bits_allocated} bits allocated."
         )
-    if header.is_signed and not is_gray:
+    if header.is_signed and header.photometric_interpretation not in MONOCHROME:
         raise PixelDataMismatch("Colour samples cannot be signed.")
 
 
@@ -137,7 +136,7 @@ def _photometric_interpretation(dataset: FileDataset) -> str:
         raise UnsupportedFormat(
             f"The photometric interpretation {name} is not decoded here. Send MONOCHROME2 or RGB."
         )
-    if name not in _COLOUR | MONOCHROME:
+    if name not in _COLOUR | MONOCHROME | {PALETTE_COLOR}:
         raise PixelDataMismatch("Photometric Interpretation is missing or unknown.")
     return name
 

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_windowing
+from pydicom.pixels.processing import apply_color_lut, apply_windowing
 
 from contract.dicom_file import read_texts
 from contract.dicom_header import ImageHeader
-from contract.errors import PixelDataMismatch
-from contract.pixels import GrayPixels, Samples, Values, row_blocks, stretch, to_full_scale
+from contract.errors import PixelDataMismatch, UnsupportedFormat
+from contract.pixels import GrayPixels, Samples, Values, luma, row_blocks, stretch, to_full_scale
 
 # CT is shown with one lung window, in HU, whatever the file was last looked at with: a mediastinal
 # window would hide the lung.
@@ -35,6 +35,7 @@ _FUNCTIONAL_GROUPS = (
 _WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 _MAX_ENTRIES = 1 << 16
+_DISCRETE, _LINEAR = 0, 1
 
 Transform = Callable[[Values], Values]
 
@@ -245,6 +246,57 @@ def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool)
     # The same bits mean a negative number where the values that the table maps are signed.
     first = first - _MAX_ENTRIES if is_signed and first >= _MAX_ENTRIES // 2 else first
     return LookupTable(first, table, max(8, int(table.max()).bit_length()))
+
+
+def palette_grays(stored: Values, attributes: Dataset, header: ImageHeader) -> GrayPixels:
+    """Give the gray of each stored value, by the luma of its colour in the palette.
+
+    ``stored``: shape (values,). The result: uint8 or uint16, shape (values,). Source: DICOM PS3.3
+    C.7.6.3.1.5 and C.7.9.
+    """
+    names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
+    descriptors = [list(attributes[f"{name}Descriptor"].value) for name in names]
+    if descriptors != descriptors[:1] * 3:
+        raise PixelDataMismatch("The three palette colour tables do not match each other.")
+    count, first, bits = descriptors[0]
+    count, order, palette = count or _MAX_ENTRIES, header.is_little_endian, Dataset()
+    palette.set_original_encoding(is_implicit_vr=False, is_little_endian=order)
+    palette.add(attributes[f"{names[0]}Descriptor"])
+    for name in names:
+        if f"{name}Data" in attributes:
+            # pydicom takes words in the machine's order, and no padding.
+            item = Dataset()
+            item.add_new("LUTDescriptor", "US", descriptors[0])
+            item.add_new("LUTData", "OW", attributes[f"{name}Data"].value)
+            table = read_lookup_table(item, is_little_endian=order, is_signed=False)
+            palette.add_new(f"{name}Data", "OW", table.entries.tobytes())
+        else:
+            segments = attributes[f"Segmented{name}Data"]
+            kind = "u1" if bits == 8 else "<u2" if order else ">u2"
+            _check_segments(np.frombuffer(segments.value, kind), count)
+            palette.add(segments)
+    colours = apply_color_lut(np.arange(first, first + count), palette)
+    # As in other tables, the entries themselves tell how deep they are.
+    grays = luma(colours.astype(np.uint8) if colours.max() < 256 else colours)
+    return np.asarray(grays[np.clip(stored - first, 0, count - 1).astype(np.intp)])
+
+
+def _check_segments(words: Samples, count: int) -> None:
+    """Check what a segmented table expands to, on which pydicom puts no bound.
+
+    Source: DICOM PS3.3 C.7.9.2.
+    """
+    position, expanded = 0, 0
+    while position + 1 < len(words):
+        kind, length = int(words[position]), int(words[position + 1])
+        if kind not in {_DISCRETE, _LINEAR}:
+            raise UnsupportedFormat(
+                "A palette with indirect segments is not decoded here. Send the image in RGB."
+            )
+        position += 2 + (length if kind == _DISCRETE else 1)
+        expanded += length
+    if expanded != count:
+        raise PixelDataMismatch("A segmented palette is longer or shorter than it says.")
 
 
 def _words(data: bytes | int | Sequence[int], *, is_little_endian: bool) -> NDArray[np.uint16]:

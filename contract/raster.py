@@ -24,8 +24,10 @@ from contract.pixels import (
     Turn,
     in_row_blocks,
     join_rows,
+    luma,
     over_black,
     sample_depth,
+    to_uint8,
     widen,
 )
 from contract.tiff import TiffPage, read_page
@@ -35,6 +37,7 @@ from contract.tiff import TiffPage, read_page
 Image.MAX_IMAGE_PIXELS = None
 
 _JPEG_PIECE_BYTES = 1 << 20
+_PNG_DEPTH = 24
 # The chunks that say what the pixels are. Others may be damaged, or inflate to a thousand times
 # their size, and change nothing.
 _PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"})
@@ -119,7 +122,14 @@ def _jpeg(data: bytes, at_least: tuple[int, int] | None) -> Frame:
 
 def _read_png(data: bytes) -> Frame:
     image = PngImageFile(io.BytesIO(_essential_chunks(data)))
-    size, pixels = image.size, _gray(image)
+    is_deep_colour = data[_PNG_DEPTH] > 8 and not image.mode.startswith("I")
+    if is_deep_colour and "transparency" in image.info:
+        # Without the low bytes, a colour like the transparent one would turn black too.
+        raise UnsupportedFormat(
+            "A PNG in 16-bit colour, of which one is transparent, is not decoded here. Send it "
+            "with an alpha channel, or without transparency."
+        )
+    size, pixels = image.size, (_deep_colour if is_deep_colour else _gray)(image)
     # What stands behind the pixels is read with them.
     orientation = _orientation(image)
     image.close()  # Turning takes as much memory again as the image that is now done with.
@@ -181,6 +191,19 @@ def _shallow_gray(strip: Image.Image) -> GrayPixels:
     gray = strip if strip.mode == "L" else strip.convert("L")
     # What np.asarray does as well, once it has found out how.
     return np.frombuffer(gray.tobytes(), np.uint8).reshape(gray.height, gray.width)
+
+
+def _deep_colour(image: ImageFile) -> GrayPixels:
+    """Decode 16-bit colour to 8-bit gray; Pillow drops the low bytes, and their middle is taken."""
+    image.load()
+    is_blended = image.mode == "RGBA" and image.getchannel("A").getextrema()[0] != 255
+
+    def render(strip: Image.Image) -> GrayPixels:
+        samples = (np.asarray(strip).astype(np.uint16) << np.uint16(8)) | np.uint16(128)
+        gray = luma(samples[..., :3])
+        return to_uint8(over_black(gray, samples[..., 3]) if is_blended else gray)
+
+    return _in_strips(render, image)
 
 
 def _wide_samples(strip: Image.Image) -> NDArray[np.uint16]:

@@ -72,6 +72,19 @@ def as_lut_item(
     return item
 
 
+def as_palette(
+    colours: Sequence[tuple[int, ...]], bits: int, *, first: int = 0
+) -> dict[str, object]:
+    """Give the attributes of a palette colour image whose colours these are."""
+    attributes: dict[str, object] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for channel, colour in enumerate(("Red", "Green", "Blue")):
+        name = f"{colour}PaletteColorLookupTable"
+        entries = np.array([samples[channel] for samples in colours], dtype="<u2")
+        attributes[f"{name}Descriptor"] = [len(colours), first, bits]
+        attributes[f"{name}Data"] = entries.tobytes()
+    return attributes
+
+
 def _tiff_tags(samples: Pixels, place: int, length: int) -> dict[int, Sequence[int]]:
     rows, columns, *channels = samples.shape
     count = channels[0] if channels else 1

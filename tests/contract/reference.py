@@ -7,6 +7,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import (
+    apply_color_lut,
     apply_modality_lut,
     apply_voi,
     apply_windowing,
@@ -23,6 +24,9 @@ def reference_grays(data: bytes, frame: int = 1) -> Shares:
     """Render a frame: 0 black to 1 white, shape (rows, columns)."""
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     stored = pixel_array(dataset, index=frame - 1)
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        bits = dataset.RedPaletteColorLookupTableDescriptor[2]
+        return np.asarray(apply_color_lut(stored, dataset) @ LUMA / (2**bits - 1))
     if dataset.SamplesPerPixel == 3:
         return np.asarray(stored @ LUMA / (2**dataset.BitsStored - 1))
     shares = _displayed(stored, dataset)

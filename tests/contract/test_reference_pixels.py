@@ -14,17 +14,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from contract.errors import (
-    ContractError,
-    CorruptImage,
-    NoPixelData,
-    PixelDataMismatch,
-    UnsupportedFormat,
-)
+from contract.errors import ContractError, CorruptImage, NoPixelData, PixelDataMismatch
 from contract.pixels import GrayPixels
 from contract.radiograph import decode
 from tests.contract.reference import Shares, reference_grays
-from tests.odd_files import as_lut_item
+from tests.odd_files import as_lut_item, as_palette
 from tests.synthetic import as_dicom, synthetic_radiograph
 
 CHEST = synthetic_radiograph(72, 96, opacity=0.7)
@@ -41,6 +35,7 @@ WINDOW = {"WindowCenter": 1500.0, "WindowWidth": 2500.0}
 RESCALE = {"RescaleSlope": 0.5, "RescaleIntercept": -300.0}
 MODALITY_TABLE = as_lut_item(first=100, entries=[5 * i for i in range(3000)], bits=16)
 VOI_TABLE = as_lut_item(first=200, entries=[1023 - i // 3 for i in range(3000)], bits=10)
+PALETTE = as_palette([(257 * i, 257 * (255 - i), 65535) for i in range(256)], 16)
 
 KINDS: dict[str, bytes] = {
     "MONOCHROME2, 8 bit": as_dicom(CHEST),
@@ -74,6 +69,10 @@ KINDS: dict[str, bytes] = {
         DEEP, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=int(DEEP.max())
     ),
     "CT": as_dicom(DEEP, Modality="CT", RescaleSlope=1.0, RescaleIntercept=-1024.0, **WINDOW),
+    "palette colour": as_dicom(CHEST, **PALETTE),
+    "palette colour, 8 bit": as_dicom(
+        CHEST, **as_palette([(i, 255 - i, 99) for i in range(256)], 8)
+    ),
     "RGB, by pixel": as_dicom(COLOUR),
     "RGB, by plane": as_dicom(COLOUR, PlanarConfiguration=1, PixelData=PLANES.tobytes()),
     "RGB, 12 bit": as_dicom(DEEP_COLOUR, **TWELVE),
@@ -89,6 +88,7 @@ KINDS: dict[str, bytes] = {
     "deflated": as_dicom(DEEP, TransferSyntaxUID=DeflatedExplicitVRLittleEndian, **WINDOW),
     "RLE": as_dicom(DEEP, TransferSyntaxUID=RLELossless, **WINDOW),
     "RLE, RGB": as_dicom(COLOUR, TransferSyntaxUID=RLELossless),
+    "RLE, palette colour": as_dicom(CHEST, TransferSyntaxUID=RLELossless, **PALETTE),
     "JPEG 2000": as_dicom(DEEP, TransferSyntaxUID=JPEG2000Lossless, **TWELVE, **WINDOW),
     "JPEG 2000, signed": as_dicom(SIGNED, TransferSyntaxUID=JPEG2000Lossless),
     "JPEG 2000, RGB": as_dicom(COLOUR, TransferSyntaxUID=JPEG2000Lossless),
@@ -214,7 +214,7 @@ EXPECTED: dict[str, Picture | type[ContractError]] = {
     "MR_small_implicit.dcm": MR_SMALL,
     "MR_small_padded.dcm": MR_SMALL,
     "MR_truncated.dcm": CorruptImage,
-    "OBXXXX1A_rle.dcm": UnsupportedFormat,
+    "OBXXXX1A_rle.dcm": Picture(600, 800, 1, 11.8, 1.0),
     "RG3_J2KI.dcm": Picture(1760, 1760, 1, 177.5, 188.2),
     "SC_rgb_2frame.dcm": RGB_FRAMES,
     "SC_rgb_jpeg_gdcm.dcm": Picture(100, 100, 1, 127.7, 142.48),
@@ -223,7 +223,7 @@ EXPECTED: dict[str, Picture | type[ContractError]] = {
     "emri_small_RLE.dcm": MR_ENHANCED,
     "emri_small_big_endian.dcm": MR_ENHANCED,
     "emri_small_jpeg_2k_lossless.dcm": MR_ENHANCED,
-    "examples_palette.dcm": UnsupportedFormat,
+    "examples_palette.dcm": Picture(350, 800, 1, 19.39, 1.0),
     "examples_ybr_color.dcm": Picture(240, 320, 30, 9.46, 7.0, CLIPPED),
     "image_dfl.dcm": Picture(512, 512, 1, 127.12, 65.0),
     "meta_missing_tsyntax.dcm": PixelDataMismatch,

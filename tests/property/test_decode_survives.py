@@ -18,7 +18,7 @@ from pydicom.uid import (
 from contract.cost import estimate_cost
 from contract.errors import ImageError
 from contract.radiograph import decode
-from tests.odd_files import as_lut_item, as_raw_tiff, without_meta
+from tests.odd_files import as_deep_png, as_lut_item, as_palette, as_raw_tiff, without_meta
 from tests.synthetic import as_dicom, as_jpeg, as_png, as_tiff, synthetic_radiograph
 
 MAX_PIXELS = 100_000
@@ -43,10 +43,12 @@ FILES = {
     "jpeg progressive": saved(Image.fromarray(CHEST), "JPEG", progressive=True),
     "png": as_png(CHEST),
     "png 16 bit": as_png(DEEP),
+    "png 16 bit colour": as_deep_png(np.repeat(DEEP[..., np.newaxis], 3, axis=-1)),
     "png palette": saved(Image.fromarray(COLOUR).quantize(), "PNG"),
     "tiff": as_tiff(DEEP),
     "tiff pages": as_raw_tiff(CHEST, DEEP, COLOUR),
     "tiff lzw": saved(Image.fromarray(CHEST), "TIFF", compression="tiff_lzw"),
+    "dicom palette": as_dicom(CHEST // 64, **as_palette([(i, 9, 255) for i in range(4)], 8)),
     "dicom table": as_dicom(
         CHEST, ModalityLUTSequence=[as_lut_item(first=0, entries=range(256), bits=16)]
     ),

@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from contract.errors import PixelDataMismatch, UnsupportedFormat
 from contract.grayscale import read_lookup_table
 from contract.radiograph import decode
-from tests.odd_files import as_lut_item
+from tests.odd_files import as_lut_item, as_palette
 from tests.synthetic import as_dicom
 
 STRETCHED = [0, 32768, 65535]
+INDEX = np.array([[0, 1, 2]], dtype=np.uint8)
+COLOURS = [(255, 0, 0), (0, 255, 0), (255, 255, 255)]
 WIDE = 300  # more pixels than 16 bits have values, when squared
 
 
@@ -340,3 +343,102 @@ def test_a_table_that_contradicts_its_descriptor_is_a_mismatch(count: int, bits:
 
     with pytest.raises(PixelDataMismatch, match="shorter or deeper"):
         read_lookup_table(item, is_little_endian=True, is_signed=False)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_becomes_the_luma_of_its_colours(bits: int) -> None:
+    scale = 257 if bits == 16 else 1
+    palette = as_palette([tuple(scale * sample for sample in colour) for colour in COLOURS], bits)
+
+    pixels = decode(as_dicom(INDEX, **palette)).pixels
+
+    assert pixels.dtype == f"uint{bits}"
+    assert (pixels // scale).tolist() == [[76, 149 if bits == 16 else 150, 255]]
+
+
+def test_two_palette_entries_of_8_bits_may_share_a_word() -> None:
+    palette = as_palette(COLOURS, 8)
+    for channel, colour in enumerate(("Red", "Green", "Blue")):
+        entries = bytes(samples[channel] for samples in COLOURS)
+        palette[f"{colour}PaletteColorLookupTableData"] = entries + b"\0"
+
+    assert decode(as_dicom(INDEX, **palette)).pixels.tolist() == [[76, 150, 255]]
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_a_palette_is_read_in_each_encoding(syntax: str) -> None:
+    palette = as_palette([tuple(257 * sample for sample in colour) for colour in COLOURS], 16)
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    for colour in ("Red", "Green", "Blue"):
+        keyword = f"{colour}PaletteColorLookupTableData"
+        words = np.frombuffer(palette[keyword], "<u2")  # type: ignore[call-overload]
+        palette[keyword] = words.astype(f"{order}u2").tobytes()
+
+    pixels = decode(as_dicom(INDEX, TransferSyntaxUID=syntax, **palette)).pixels
+
+    assert (pixels // 257).tolist() == [[76, 149, 255]]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_an_index_outside_the_palette_takes_its_nearest_colour(dtype: str) -> None:
+    palette = as_palette(COLOURS, 8, first=100)
+    largest = np.iinfo(dtype).max
+
+    pixels = decode(as_dicom(np.array([[0, 101, largest]], dtype=dtype), **palette)).pixels
+
+    assert pixels.tolist() == [[76, 150, 255]]
+
+
+def test_a_palette_of_8_bits_may_have_more_colours_than_they_have_values() -> None:
+    index = np.array([[0, 255, 256, 999]], dtype=np.uint16)
+    palette = as_palette([(i // 4,) * 3 for i in range(1000)], 8)
+
+    assert decode(as_dicom(index, **palette)).pixels.tolist() == [[0, 63, 64, 249]]
+
+
+def test_a_palette_whose_tables_differ_is_a_mismatch() -> None:
+    palette = as_palette(COLOURS, 8)
+    palette["RedPaletteColorLookupTableDescriptor"] = [2, 0, 8]
+
+    with pytest.raises(PixelDataMismatch, match="do not match"):
+        decode(as_dicom(INDEX, **palette))
+
+
+def test_an_image_without_its_palette_is_a_mismatch() -> None:
+    with pytest.raises(PixelDataMismatch, match="malformed"):
+        decode(as_dicom(INDEX, PhotometricInterpretation="PALETTE COLOR"))
+
+
+def segmented_palette(segments: list[int], bits: int, order: str = "<") -> dict[str, object]:
+    palette = as_palette([(0, 0, 0)] * 3, bits)
+    for colour in ("Red", "Green", "Blue"):
+        del palette[f"{colour}PaletteColorLookupTableData"]
+        data = np.array(segments, dtype=f"{order}u{bits // 8}").tobytes()
+        palette[f"Segmented{colour}PaletteColorLookupTableData"] = data
+    return palette
+
+
+@pytest.mark.parametrize(
+    ("bits", "syntax"),
+    [(8, ImplicitVRLittleEndian), (16, ImplicitVRLittleEndian), (16, ExplicitVRBigEndian)],
+)
+def test_a_segmented_palette_is_expanded(bits: int, syntax: str) -> None:
+    white = 2**bits - 1
+    segments = [0, 1, 0, 1, 2, white]  # one entry of 0, then a line of two entries to white
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    palette = segmented_palette(segments, bits, order)
+
+    pixels = decode(as_dicom(INDEX, TransferSyntaxUID=syntax, **palette)).pixels
+
+    assert pixels.tolist() == [[0, (white + 1) // 2, white]]
+
+
+@pytest.mark.parametrize("segments", [[0, 2, 1, 2], [0, 1, 5, 1, 65535, 9], [0, 3, 1, 2]])
+def test_segments_that_expand_to_another_length_are_a_mismatch(segments: list[int]) -> None:
+    with pytest.raises(PixelDataMismatch):
+        decode(as_dicom(INDEX, **segmented_palette(segments, 16)))
+
+
+def test_an_indirect_segment_is_unsupported() -> None:
+    with pytest.raises(UnsupportedFormat, match="indirect segments"):
+        decode(as_dicom(INDEX, **segmented_palette([0, 1, 7, 2, 1, 0, 0], 16)))

@@ -18,7 +18,7 @@ from pydicom.uid import (
 from contract.errors import TooManyPixels
 from contract.frame import BYTES_PER_PIXEL
 from contract.radiograph import decode
-from tests.odd_files import as_raw_tiff
+from tests.odd_files import as_deep_png, as_raw_tiff
 from tests.synthetic import as_dicom, as_jpeg, as_png
 
 SIDE = 60
@@ -93,6 +93,7 @@ def turned_tiff(samples: NDArray[np.uint16]) -> bytes:
         (saved("CMYK", "JPEG"), 2.4),
         (as_png(COLOUR), 1),
         (as_png(DEEP), 1),
+        (as_deep_png(DEEP_COLOUR), 1),
         (saved("RGB", "TIFF", compression="tiff_lzw"), 1.4),
         (saved("RGB", "TIFF", compression="tiff_lzw", tiffinfo={278: 1}), 1),
         (turned_tiff(DEEP), 1),
@@ -102,7 +103,7 @@ def turned_tiff(samples: NDArray[np.uint16]) -> bytes:
         (as_dicom(DEEP, TransferSyntaxUID=RLELossless), 1.6),
         (as_dicom(COLOUR, TransferSyntaxUID=JPEG2000Lossless), 3.6),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_pixel_that_takes_more_memory_counts_for_more(data: bytes, counted: float) -> None:
     budget = round(counted * SIDE * SIDE)

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from contract.pixels import resize
 from contract.radiograph import decode
-from tests.odd_files import ByteOrder, as_raw_tiff
+from tests.odd_files import ByteOrder, as_deep_png, as_raw_tiff
 from tests.synthetic import Pixels, as_jpeg, as_png, as_tiff, synthetic_radiograph
 
 CHEST = synthetic_radiograph(60, 80)
@@ -190,6 +190,26 @@ def test_the_transparent_gray_of_a_16_bit_png_is_black() -> None:
     image = Image.fromarray(deep)
 
     assert decode(saved(image, "PNG", transparency=50000)).pixels.tolist() == [[40000, 0]]
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_16_bit_colour_and_alpha_in_png_are_right_to_one_gray_of_255(channels: int) -> None:
+    deep = RANDOM.integers(0, 65536, (90, 110, channels)).astype(np.uint16)
+    gray = deep[..., 0] if channels == 2 else bt_601(deep)
+    alpha = 1 if channels == 3 else deep[..., -1] / 65535
+
+    pixels = decode(as_deep_png(deep)).pixels
+
+    assert pixels.dtype == np.uint8
+    assert np.abs(pixels - np.rint(gray * alpha / 257)).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_opaque_black_and_white_stay_so_in_16_bit_colour(channels: int) -> None:
+    deep = np.full((1, 2, channels), 65535, np.uint16)
+    deep[0, 0, : -1 if channels != 3 else None] = 0
+
+    assert decode(as_deep_png(deep)).pixels.tolist() == [[0, 255]]
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -13,6 +13,7 @@ from tests.odd_files import as_deep_png, as_raw_tiff, png_chunk
 from tests.synthetic import as_jpeg, as_png, as_tiff, synthetic_radiograph
 
 CHEST = synthetic_radiograph(60, 80)
+DEEP_COLOUR = as_deep_png(np.zeros((4, 4, 3), np.uint16))
 DEEP = CHEST.astype(np.uint16) * 16 + 15
 
 
@@ -104,14 +105,13 @@ def test_strips_that_do_not_cover_a_tiff_are_corrupt() -> None:
         as_raw_tiff(np.zeros((4, 4, 3), dtype=np.uint16), tags={284: [2]}),
         as_raw_tiff(np.zeros((4, 4, 3), dtype=np.uint8), tags={262: [8]}),
         as_raw_tiff(CHEST, tags={259: [34712]}),
-        *(as_deep_png(np.zeros((4, 4, channels), np.uint16)) for channels in (2, 3, 4)),
+        DEEP_COLOUR[:33] + png_chunk(b"tRNS", b"\xea\x60" * 3) + DEEP_COLOUR[33:],
         as_jpeg(CHEST).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc1\x00\x0b\x0c"),
         as_jpeg(CHEST).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc3\x00\x0b\x08"),
     ],
     ids=[
         *("float32", "float64", "int8", "int16", "uint32", "deep colour", "deep planes", "lab"),
-        *("jpeg 2000 in tiff", "deep gray with alpha", "deep colour png", "deep alpha", "12"),
-        "sof3",
+        *("jpeg 2000 in tiff", "deep colour key", "12", "sof3"),
     ],
 )
 def test_an_unusual_kind_of_a_known_format_is_unsupported(data: bytes) -> None:
