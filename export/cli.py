@@ -121,3 +121,19 @@ def verify(
     for item in answers:
         typer.echo(item.model_dump_json())
     typer.echo(f"{bundle.parent.name}/{bundle.name}: digest and signature are right.", err=True)
+
+
+@app.command()
+def features(
+    weights: Annotated[Path, typer.Argument(exists=True, help="EfficientNet-Lite0, as .npz.")],
+    output: Annotated[Path, typer.Argument(help="The ONNX file for pneumo-commission.")],
+) -> None:
+    """Make the frozen feature graph that commissioning puts a site's own head on."""
+    from training.framework import import_keras
+
+    import_keras()
+    from export.features import export_features
+
+    with _one_clear_line():
+        export_features(weights, output)
+    typer.echo(output)
