@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.covariance import LedoitWolf
-from sklearn.model_selection import GroupKFold
 
 from commissioning.candidates import Fitted
+from commissioning.domain import fit_domain, shares
 from commissioning.errors import ParityFailed
 from commissioning.graph import Backbone, SiteDomain, site_graph
 from commissioning.labels import LabelledImages
@@ -32,43 +30,13 @@ from contract.manifest import (
     Signature,
     Site,
     TensorSpec,
+    read_manifest,
     sha256_digest,
 )
 
 TOLERANCE = 1e-4
-FAMILIAR = 0.98
-"""The share of the site's own images that its limit lets through."""
-_DIRECTIONS = 32
 _PARITY_IMAGES = 96
-_FOLDS = 5
 _REPLACED = ("probabilities", "logits", "activation_map", "ood_score")
-
-
-def fit_domain(measured: Measured, patients: NDArray[np.str_], limit: float | None) -> SiteDomain:
-    """Describe where the site's images lie among the frozen features.
-
-    The limit comes from patients that the place was not fitted on.
-
-    Source: Lee et al. 2018 (Mahalanobis distance of features); Ledoit and Wolf 2004.
-
-    Args:
-        measured: The site's images.
-        patients: Of each.
-        limit: The model's own, None where it has no score.
-    """
-    embedding = measured.embedding.astype(np.float64)
-    distances = np.zeros(len(embedding))
-    for train, test in GroupKFold(_FOLDS).split(embedding, groups=patients):
-        centre, whitening = _place(embedding[train])
-        distances[test] = np.sqrt((((embedding[test] - centre) @ whitening) ** 2).mean(1))
-    centre, whitening = _place(embedding)
-    own = max(limit or 0.0, float(np.quantile(measured.ood_score, FAMILIAR)))
-    return SiteDomain(
-        centre.astype(np.float32),
-        whitening.astype(np.float32),
-        float(np.quantile(distances, FAMILIAR)),
-        own,
-    )
 
 
 def write_bundle(
@@ -106,10 +74,10 @@ def write_bundle(
     graph = site_graph(model, backbone, fitted.head, domain, fitted.last_layer)
     content = graph.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    parity, scales = _check(session, fitted, labelled, measured, manifest)
+    parity, scales = _check(session, fitted, domain, labelled, measured, manifest)
     golden = _golden(base, manifest, session)
     version = 1 + max(int(v.name) for v in base.parent.iterdir() if v.name.isdigit())
-    result = trial.results[trial.chosen]
+    result = trial.judged
     site = Site(
         name=name,
         commissioned_at=datetime.now(UTC),
@@ -120,7 +88,7 @@ def write_bundle(
         images=labelled.counts(),
         patients=len(set(labelled.patients.tolist())),
         auroc=result.auroc,
-        accuracy=result.accuracy,
+        accuracy=result.accuracy if np.isfinite(result.accuracy).all() else None,
         answered=result.answered,
         labels_digest=labelled.digest,
     )
@@ -160,23 +128,17 @@ def write_bundle(
     (draft / MODEL_FILE).write_bytes(content)
     if golden:
         (draft / GOLDEN_FILE).write_bytes(golden)
-    checked = ModelManifest.model_validate(updated.model_dump())
-    (draft / MANIFEST_FILE).write_text(checked.model_dump_json(indent=2) + "\n")
+    (draft / MANIFEST_FILE).write_text(updated.model_dump_json(indent=2) + "\n")
+    # As the service will read it.
+    checked = read_manifest(draft)
     (draft / CARD_FILE).write_text(_card(checked, site, trial))
     return draft.rename(base.parent / str(version))
-
-
-def _place(embedding: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The centre (d,) and the whitening (d, k) along the directions in which images differ most."""
-    covariance = LedoitWolf().fit(embedding)
-    values, vectors = np.linalg.eigh(covariance.covariance_)
-    kept = min(_DIRECTIONS, max(1, len(embedding) // 10))
-    return covariance.location_, vectors[:, -kept:] / np.sqrt(values[-kept:])
 
 
 def _check(
     session: onnxruntime.InferenceSession,
     fitted: Fitted,
+    domain: SiteDomain,
     labelled: LabelledImages,
     measured: Measured,
     manifest: ModelManifest,
@@ -185,11 +147,15 @@ def _check(
     random = np.random.default_rng(0)
     some = random.permutation(len(labelled.paths))[:_PARITY_IMAGES]
     images = np.stack([read_image(labelled.paths[i], manifest)[1] for i in some])
-    probabilities, maps = session.run(["probabilities", "activation_map"], {"image": images})
+    probabilities, maps, scores = session.run(
+        ["probabilities", "activation_map", "ood_score"], {"image": images}
+    )
     expected = softmax(fitted.logits(measured.take(some)), axis=1)
     difference = float(np.abs(probabilities - expected).max())
     if not difference <= TOLERANCE:
         raise ParityFailed(f"A probability of the graph differs by {difference:.2g}.")
+    if not np.allclose(scores, shares(domain, measured.take(some)), rtol=1e-3):
+        raise ParityFailed("The graph's score of the unfamiliar differs from the judged one.")
     strongest = np.quantile(maps.max(axis=(1, 2)), 0.9, axis=0)
     parity = Parity(images=len(some), max_probability_difference=difference, tolerance=TOLERANCE)
     return parity, [max(float(value), 1e-3) for value in strongest]
@@ -223,9 +189,8 @@ def _metrics(site: Site) -> tuple[Metric, ...]:
         Metric(dataset=site.name, name=name, value=value, lower=lower, upper=upper, images=images)
         for name, (value, lower, upper) in (
             ("auroc", site.auroc),
-            ("accuracy_answered", site.accuracy),
+            *((("accuracy_answered", site.accuracy),) if site.accuracy else ()),
         )
-        if np.isfinite([value, lower, upper]).all()
     )
 
 
@@ -243,7 +208,7 @@ def _card(manifest: ModelManifest, site: Site, trial: Trial) -> str:
             f"- Change: {site.change}; features: {site.features}.",
             f"- Site: {counts}, of {site.patients} patients, "
             f"{site.commissioned_at:%d %B %Y}. Label table {site.labels_digest}.",
-            "- Figures come from patients outside every choice (nested cross-validation),",
+            "- Figures come from patients outside every choice, that of the change included,",
             "  95 % intervals from a bootstrap over patients. They speak of this site alone.",
             "- Findings that the site did not show are not answered.",
             "",

@@ -117,12 +117,13 @@ def choose_points(
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """The model as it ships: labels in output order, temperature, points, last layer if known."""
+    """The model as it ships; ``last_layer`` and ``ood_limit`` are None where it has none."""
 
     labels: tuple[str, ...]
     temperature: float
     operating_points: tuple[float, ...]
     last_layer: Weights | None
+    ood_limit: float | None = None
 
     @property
     def candidates(self) -> tuple[str, ...]:

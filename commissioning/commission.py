@@ -73,7 +73,11 @@ def commission(
             f"{needs or 'images of another finding'} needed."
         )
     shipped = Shipped(
-        manifest.labels, manifest.temperature, manifest.operating_points, last_layer_weights(model)
+        manifest.labels,
+        manifest.temperature,
+        manifest.operating_points,
+        last_layer_weights(model),
+        manifest.out_of_distribution.limit if manifest.out_of_distribution else None,
     )
     trial = run_trial(labelled, measured, shipped, plan.floors, on_candidate)
     copies = named - unreadable - len(kept)
@@ -110,8 +114,8 @@ def _earlier(plan: Plan) -> str | None:
         return None
     return (
         f"{last.commissioned_at:%d %B %Y}: {last.verdict}, AUROC {last.auroc[0]:.2f} "
-        f"({last.auroc[1]:.2f} to {last.auroc[2]:.2f}), {last.accuracy[0]:.0%} right of "
-        f"{last.answered:.0%} answered."
+        f"({last.auroc[1]:.2f} to {last.auroc[2]:.2f}), {last.answered:.0%} answered"
+        + (f", {last.accuracy[0]:.0%} of them right." if last.accuracy else ".")
     )
 
 

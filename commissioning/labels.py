@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from commissioning.errors import LabelsUnusable
 
 FEWEST_OF_A_FINDING = 30
+FEWEST_PATIENTS = 10
 ATTRIBUTES = ("view", "age", "sex", "device")
 # A model that only tells infection from its absence has one word for all of them.
 _BROADER = {"infection": ("pneumonia", "covid-19", "tuberculosis")}
 _SHOWN = 5
+# What tools write where nothing is known.
+_NOTHING = frozenset({"nan", "na", "n/a", "none", "null", "inf", "-inf"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,11 @@ class LabelledImages:
         return dict(zip(self.findings, found.tolist(), strict=True))
 
     def missing(self) -> dict[str, int]:
-        """How many more images each finding needs before anything can be said."""
-        counts = self.counts()
-        short = {name: FEWEST_OF_A_FINDING - n for name, n in counts.items()}
+        """How many more images, or images of further patients, each finding needs."""
+        short = {}
+        for column, (name, images) in enumerate(self.counts().items()):
+            patients = len(set(self.patients[self.classes == column].tolist()))
+            short[name] = max(FEWEST_OF_A_FINDING - images, FEWEST_PATIENTS - patients)
         return {name: n for name, n in short.items() if n > 0}
 
     def take(self, index: NDArray[np.int64]) -> "LabelledImages":
@@ -146,13 +151,21 @@ def _from_csv(file: Path) -> list[dict[str, str]]:
             lacking = [name for name in ("path", "finding") if name not in columns]
             if lacking:
                 raise LabelsUnusable(f"{file} has no column {' and '.join(lacking)}.")
-            rows = [dict(zip(columns, map(str, row.values()), strict=False)) for row in reader]
+            rows = [_row(file, columns, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LabelsUnusable(f"{file} cannot be read as a UTF-8 CSV: {error}.") from error
     optional = ("patient", *ATTRIBUTES)
     return [
         {name: row.get(name, "").strip() for name in ("path", "finding", *optional)} for row in rows
     ]
+
+
+def _row(file: Path, columns: list[str], row: dict[str | None, str | None]) -> dict[str, str]:
+    if None in row:
+        raise LabelsUnusable(f"{file} has a row with more cells than columns.")
+    cells = ((cell or "").strip() for cell in row.values())
+    known = ("" if cell.lower() in _NOTHING else cell for cell in cells)
+    return dict(zip(columns, known, strict=True))
 
 
 def _as_the_model_says(finding: str, known: Sequence[str]) -> str:

@@ -47,8 +47,8 @@ class Case:
 
     @property
     def result(self) -> Result:
-        """That of the candidate that was taken."""
-        return self.trial.results[self.trial.chosen]
+        """What the verdict rests on."""
+        return self.trial.judged
 
 
 def write_report(case: Case, folder: Path) -> tuple[Path, Path]:
@@ -89,7 +89,7 @@ def _tables(case: Case) -> list[Table]:
         calls.append([name, str(made), str(right), share, f"{(classes == j).mean():.0%}"])
     tried = [
         [name, _said(r.auroc), _said(r.accuracy, percent=True), f"{r.answered:.0%}"]
-        for name, r in case.trial.results.items()
+        for name, r in {**case.trial.results, "as chosen in each fold": case.result}.items()
     ]
     shortcuts = [[name, _said(value)] for name, value in case.shortcuts.items()]
     return [
@@ -147,7 +147,8 @@ def _lines(case: Case) -> list[str]:
         f"Verdict: {trial.verdict.upper()}. {trial.why}",
         f"Images: {counts}, of {len(set(labelled.patients.tolist()))} patients. Left out: "
         f"{case.unreadable} unreadable, {case.copies} copies.",
-        f"Taken: {trial.chosen}. Figures come from patients outside every choice.",
+        f"Taken: {trial.chosen}. Figures come from patients outside every choice: in each fold the "
+        "other folds choose the change.",
         f"The quality gate refers {1 - case.measured.good.mean():.0%} of these images.",
     ]
     return [*lines, f"Earlier commissioning: {case.earlier}"] if case.earlier else lines

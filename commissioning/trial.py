@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 from sklearn.model_selection import StratifiedGroupKFold
 
 from commissioning.candidates import Fitted, Shipped, fit
+from commissioning.domain import fit_domain, shares
 from commissioning.labels import LabelledImages
 from commissioning.measure import Measured
 
@@ -18,6 +19,8 @@ OUTER_FOLDS = 5
 REDRAWS = 1000
 MARGIN = 0.02
 """A simpler candidate is taken whose AUROC is surely not lower than the best one's by more."""
+FEWEST_ANSWERED = 30
+"""The patients who must have got an answer before an accuracy says anything."""
 RANKS_BADLY = 0.35
 RANKS_AT_ALL = 0.65
 
@@ -40,18 +43,24 @@ class Result:
     auroc: Interval
     accuracy: Interval
     answered: float
+    answered_patients: int
 
-    @property
-    def fit(self) -> Callable[[float, float], bool]:
-        """Whether both lower ends reach the floors, AUROC's and accuracy's."""
-        return lambda auroc, accuracy: self.auroc[1] >= auroc and self.accuracy[1] >= accuracy
+    def reaches(self, auroc: float, accuracy: float) -> bool:
+        """Whether both lower ends reach these floors, with enough patients answered."""
+        enough = self.answered_patients >= FEWEST_ANSWERED
+        return enough and self.auroc[1] >= auroc and self.accuracy[1] >= accuracy
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """All candidates, the one that was taken, fitted on every image, and the verdict on it."""
+    """All candidates, the one that was taken, fitted on every image, and the verdict.
+
+    ``judged`` is what the verdict rests on: in each fold the candidate that the other folds would
+    have taken, so that the choice has no say in its own figures.
+    """
 
     results: Mapping[str, Result]
+    judged: Result
     chosen: str
     fitted: Fitted
     verdict: Verdict
@@ -69,7 +78,8 @@ def run_trial(
     """Cross-validate by patient, choose, fit and judge.
 
     Inside each outer fold a candidate chooses its penalty, its calibration and its operating
-    points by inner folds, so that no figure comes from a patient who had a say in it.
+    points by inner folds, and the candidate itself is chosen by the other folds. So no figure of
+    ``judged`` comes from a patient who had a say in it.
 
     Args:
         labelled: The images, none twice, at least ``FEWEST_OF_A_FINDING`` of each finding.
@@ -83,12 +93,14 @@ def run_trial(
     for name in shipped.candidates:
         progress(name)
         results[name] = _outer(name, labelled, measured, shipped, columns, floors[1])
-    chosen = _simplest(results, labelled)
+    everything = np.arange(len(labelled.classes))
+    chosen = _simplest(results, labelled, everything)
+    judged = _as_chosen(results, labelled)
     fitted = fit(chosen, measured, labelled.classes, labelled.patients, columns, shipped, floors[1])
     as_shipped = results["as shipped"].auroc
     swapped = as_shipped[0] < RANKS_BADLY and as_shipped[2] < 0.5
-    verdict, why = _judge(results[chosen], floors, swapped=swapped)
-    return Trial(results, chosen, fitted, verdict, why, swapped)
+    verdict, why = _judge(judged, floors, swapped=swapped)
+    return Trial(results, judged, chosen, fitted, verdict, why, swapped)
 
 
 def interval(
@@ -140,16 +152,41 @@ def _outer(
     columns: list[int],
     floor: float,
 ) -> Result:
-    classes, patients = labelled.classes, labelled.patients
+    classes = labelled.classes
     probabilities = np.zeros((len(classes), len(columns)))
     called = np.full(len(classes), -1)
-    folds = StratifiedGroupKFold(OUTER_FOLDS, shuffle=True, random_state=1)
-    for train, test in folds.split(classes, classes, patients):
+    for train, test in _outer_folds(labelled):
         some, seen = labelled.take(train), measured.take(train)
         fitted = fit(name, seen, some.classes, some.patients, columns, shipped, floor)
         probabilities[test] = softmax(fitted.logits(measured.take(test)), axis=1)
         called[test] = call(probabilities[test], fitted.operating_points)
+        domain = fit_domain(seen, some.patients, shipped.ood_limit)
+        called[test[shares(domain, measured.take(test)) > 1]] = -1
     called[~measured.good] = -1
+    return _result(name, labelled, probabilities, called)
+
+
+def _as_chosen(results: Mapping[str, Result], labelled: LabelledImages) -> Result:
+    """In each fold what the candidate says that the other folds would have taken."""
+    first = next(iter(results.values()))
+    probabilities, called = np.zeros_like(first.probabilities), np.zeros_like(first.called)
+    for train, test in _outer_folds(labelled):
+        taken = results[_simplest(results, labelled, train)]
+        probabilities[test], called[test] = taken.probabilities[test], taken.called[test]
+    return _result("as chosen", labelled, probabilities, called)
+
+
+def _outer_folds(
+    labelled: LabelledImages,
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    folds = StratifiedGroupKFold(OUTER_FOLDS, shuffle=True, random_state=1)
+    return list(folds.split(labelled.classes, labelled.classes, labelled.patients))
+
+
+def _result(
+    name: str, labelled: LabelledImages, probabilities: Array, called: NDArray[np.int64]
+) -> Result:
+    classes, patients = labelled.classes, labelled.patients
     right = called == classes
 
     def accuracy(index: NDArray[np.int64]) -> float:
@@ -163,23 +200,25 @@ def _outer(
         interval(lambda i: macro_auroc(classes[i], probabilities[i]), patients),
         interval(accuracy, patients),
         float((called >= 0).mean()),
+        len(set(patients[called >= 0].tolist())),
     )
 
 
-def _simplest(results: Mapping[str, Result], labelled: LabelledImages) -> str:
+def _simplest(
+    results: Mapping[str, Result], labelled: LabelledImages, index: NDArray[np.int64]
+) -> str:
     """The simplest candidate that is surely not worse than the best by more than the margin."""
-    classes = labelled.classes
-    best = max(results.values(), key=lambda result: result.auroc[0])
-    for name, result in results.items():
+    classes, patients = labelled.classes[index], labelled.patients[index]
+    said = {name: result.probabilities[index] for name, result in results.items()}
+    best = max(said, key=lambda name: macro_auroc(classes, said[name]))
+    for name, mine in said.items():
 
-        def difference(index: NDArray[np.int64], mine: Array = result.probabilities) -> float:
-            return macro_auroc(classes[index], mine[index]) - macro_auroc(
-                classes[index], best.probabilities[index]
-            )
+        def difference(i: NDArray[np.int64], mine: Array = mine) -> float:
+            return macro_auroc(classes[i], mine[i]) - macro_auroc(classes[i], said[best][i])
 
-        if result is best or interval(difference, labelled.patients)[1] >= -MARGIN:
+        if name == best or interval(difference, patients)[1] >= -MARGIN:
             return name
-    return best.name  # pragma: no cover - the best is in the loop
+    return best  # pragma: no cover - the best is in the loop
 
 
 def _judge(result: Result, floors: tuple[float, float], *, swapped: bool) -> tuple[Verdict, str]:
@@ -193,7 +232,9 @@ def _judge(result: Result, floors: tuple[float, float], *, swapped: bool) -> tup
         f"AUROC {auroc[0]:.2f} ({auroc[1]:.2f} to {auroc[2]:.2f}), {accuracy[0]:.0%} "
         f"({accuracy[1]:.0%} to {accuracy[2]:.0%}) of the {result.answered:.0%} answered are right"
     )
-    if result.fit(*floors):
+    if result.answered_patients < FEWEST_ANSWERED:
+        said += f", only {result.answered_patients} patients were answered"
+    if result.reaches(*floors):
         return "fit to answer here", f"{said}; both lower ends reach the floors."
     if auroc[1] >= RANKS_AT_ALL:
         return "refer only", (

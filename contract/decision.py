@@ -86,8 +86,7 @@ def decide(
         reasons += ("out_of_distribution",)
     if not evidenced:
         reasons += ("no_evidence",)
-    likeliest = int(np.argmax(probabilities))
-    if sum(present) != 1 or not present[likeliest]:
+    if sum(present) != 1 or probabilities[present.index(True)] < max(probabilities):
         reasons += ("uncertain",)
-    label = None if reasons else labels[likeliest]
+    label = None if reasons else labels[present.index(True)]
     return Decision(present=present, label=label, reasons=reasons)

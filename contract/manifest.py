@@ -145,7 +145,8 @@ class Site(_Frozen):
     ``change`` says what was made of version ``base_version`` on which frozen ``features``;
     ``images`` counts each finding. ``auroc`` and ``accuracy`` (of what is answered) are value,
     lower and upper end of a 95 % interval, from patients outside every choice; ``answered`` is the
-    share that was not referred. Where the verdict is "refer only", every image is referred.
+    share that was not referred, and where that is none there is no accuracy. Where the verdict is
+    "refer only", every image is referred.
     """
 
     name: str
@@ -157,7 +158,7 @@ class Site(_Frozen):
     images: dict[Label, int]
     patients: int
     auroc: tuple[float, float, float]
-    accuracy: tuple[float, float, float]
+    accuracy: tuple[float, float, float] | None
     answered: float
     labels_digest: str
 

@@ -120,15 +120,14 @@ def test_no_shipped_model_answers_what_cannot_be_a_chest(
 
 
 @pytest.mark.parametrize("model", SHIPPED)
-def test_no_shipped_model_takes_a_float_image_with_what_is_no_number(
+def test_no_shipped_model_takes_a_float_image(
     embedded: Live, model: str
 ) -> None:
     values = synthetic_radiograph(64, 64).astype(np.float32)
-    values[3, 3] = np.nan
 
     response = embedded.predict(as_dicom(values), model=model)
 
-    assert problem(response) == (422, "pixel-data-mismatch")
+    assert problem(response)[0] == 415
 
 
 def test_the_page_of_models_names_the_embedded_one(embedded: Live) -> None:
