@@ -55,14 +55,14 @@ def radiograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def serving_on_gpu_compose_file(gpu_image: str) -> Iterator[Compose]:
     # The real compose file. There is no GPU here, so the one setting that may differ does.
-    with project(*GPU, PNEUMO_PROVIDER="auto") as compose:
+    with project(*GPU, PNEUMO_PROVIDER="auto", PNEUMO_PRECISION="fp32") as compose:
         compose("up", "--detach", "--wait", "--wait-timeout", "120")
         yield compose
 
 
 @pytest.fixture(scope="module")
 def serving_on_cpu_compose_files(cpu_image: str) -> Iterator[Compose]:
-    with project(*CPU) as compose:
+    with project(*CPU, PNEUMO_PRECISION="fp32") as compose:
         compose("up", "--detach", "--wait", "--wait-timeout", "120")
         yield compose
 
@@ -169,7 +169,7 @@ def test_settings_of_the_environment_reach_the_service(cpu_image: str, radiograp
 
 
 def test_stopping_lets_the_service_end_by_itself(cpu_image: str) -> None:
-    with project(*CPU) as compose:
+    with project(*CPU, PNEUMO_PRECISION="fp32") as compose:
         compose("up", "--detach", "--wait", "--wait-timeout", "120")
         compose("stop", "--timeout", "30")
         state = compose.container()["State"]
