@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -93,7 +94,9 @@ def test_a_hang_up_signal_restarts_each_with_the_models_that_are_there_now(
         shutil.copytree(tmp_path / "shelf" / "tiny" / "2", models / "tiny" / "2")
         service.popen.send_signal(signal.SIGHUP)
         statuses = []
+        deadline = time.monotonic() + 120
         while any(map(alive, before)):
+            assert time.monotonic() < deadline, "the workers were not replaced"
             statuses.append(get(f"{service.url}/health/live").status_code)
         served = get(f"{service.url}/models", headers=HEADERS).json()["models"]
 
