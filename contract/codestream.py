@@ -22,6 +22,7 @@ _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 # The processes that 8-bit decoders read: baseline, extended sequential and progressive Huffman.
 _COMMON_PROCESSES = frozenset({0xC0, 0xC1, 0xC2})
 _JPEG_2000_START = b"\xff\x4f\xff\x51"
+_JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 _CODING_STYLE, _COMPONENT_STYLE = b"\xff\x52", b"\xff\x53"
 _START_OF_TILE, _START_OF_DATA = b"\xff\x90", b"\xff\x93"
 _REVERSIBLE = 1
@@ -96,7 +97,7 @@ def read_jpeg2000_header(codestream: bytes) -> CodestreamHeader | None:
 
     Source: ITU-T T.800 A.4.2, A.5.1, A.6.1, A.6.2.
     """
-    start = codestream.find(_JPEG_2000_START)
+    start = _find_size_segment(codestream)
     segment = codestream[start : start + 43]
     if start < 0 or len(segment) < 43:
         return None
@@ -140,10 +141,17 @@ def with_end(codestream: bytes, claim: CodestreamHeader) -> tuple[bytes, bytes]:
 
 def with_end_of_tiles(codestream: bytes) -> bytes:
     """Complete a JPEG 2000 codestream whose tile-parts are whole, by their own lengths."""
-    _, end = _walk_jpeg2000(codestream, codestream.find(_JPEG_2000_START), 1)
+    _, end = _walk_jpeg2000(codestream, _find_size_segment(codestream), 1)
     if not 0 < end <= len(codestream):
         raise CorruptImage("The JPEG 2000 pixel data is truncated: its end marker is missing.")
     return codestream[:end] + END_OF_IMAGE
+
+
+def _find_size_segment(codestream: bytes) -> int:
+    """Find where JPEG 2000 begins, at once or in the boxes of a JP2 file; -1 where it does not."""
+    if codestream.startswith(_JP2_SIGNATURE):
+        return codestream.find(_JPEG_2000_START)
+    return 0 if codestream.startswith(_JPEG_2000_START) else -1
 
 
 @dataclass(frozen=True, slots=True)

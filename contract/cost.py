@@ -40,6 +40,8 @@ from contract.tiff import read_page
 MAX_MEMORY_BYTES = 1_000_000_000
 MAX_SECONDS = 5.0
 
+# Every thread may decode as much at once, and the decoders share a budget.
+_PLAIN_BYTES = 100_000_000
 _PLAIN_SCANS = 8
 _PLAIN_CHUNKS, _MAX_CHUNKS = 8_192, 65_536
 _PLAIN_ELEMENTS, _PLAIN_DEPTH = 10_000, 16
@@ -60,8 +62,8 @@ class DecodeCost:
     """What decoding one file takes at most.
 
     ``plain`` is True for what may be decoded in a thread: baseline JPEG, PNG and native DICOM
-    within bounds of scans, chunks, elements and nesting. All else belongs into a process that can
-    be stopped. ``memory_bytes`` is an upper estimate, the file itself not counted.
+    within bounds of memory, scans, chunks, elements and nesting. All else belongs into a process
+    that can be stopped. ``memory_bytes`` is an upper estimate, the file itself not counted.
     """
 
     plain: bool
@@ -137,7 +139,7 @@ def _within(memory_bytes: float, seconds: float, *, plain: bool = False) -> Deco
             f"limits are {MAX_MEMORY_BYTES / 1e6:.0f} MB and {MAX_SECONDS:.0f} s. Send it in fewer "
             "pixels or parts, or uncompressed."
         )
-    return DecodeCost(plain, int(memory_bytes))
+    return DecodeCost(plain and memory_bytes <= _PLAIN_BYTES, int(memory_bytes))
 
 
 def _jpeg_cost(data: bytes, max_pixels: int) -> DecodeCost:

@@ -229,9 +229,15 @@ def _low_bits(cells: Cells, header: ImageHeader) -> int:
     return 0 if (cells & cells.dtype.type(2**unused - 1)).any() else unused
 
 
-def _stored(cells: Cells, header: ImageHeader, *, low_bits: int = 0) -> Values:
-    """Take the stored value out of each possible cell; other bits may hold an overlay."""
-    every = np.arange(2 ** (8 * cells.dtype.itemsize))
+def _stored(
+    cells: Cells, header: ImageHeader, *, low_bits: int = 0, is_signed: bool = False
+) -> Values:
+    """Take the stored value out of each possible cell; other bits may hold an overlay.
+
+    A signed cell may be narrower than the stored value: its sign fills the bits above.
+    """
+    every = np.arange(2 ** (8 * cells.dtype.itemsize), dtype=cells.dtype)
+    every = (every.view(f"i{cells.dtype.itemsize}") if is_signed else every).astype(np.int64)
     return _signed((every >> low_bits) & (2**header.bits_stored - 1), header)
 
 
@@ -242,7 +248,7 @@ def _decoded(cells: Cells, claim: CodestreamHeader, header: ImageHeader) -> Valu
     above, or the sign of a shorter number, which are masked.
     """
     if not (claim.is_lossy or header.is_lossy) or claim.precision <= header.bits_stored:
-        return _stored(cells, header)
+        return _stored(cells, header, is_signed=claim.is_signed)
     values = np.arange(2 ** (8 * cells.dtype.itemsize), dtype=cells.dtype)
     span, lowest = 2**header.bits_stored, 0
     if claim.is_signed:

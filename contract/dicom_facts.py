@@ -70,9 +70,9 @@ _FOR_PROCESSING = frozenset(
 _VIEW_POSITIONS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})
 # Lateral in the words of hospitals: abbreviations, then French, Italian, Spanish, Portuguese,
 # German, Dutch, Polish, Czech, Russian, Greek, Turkish, Chinese, Japanese. LLAT, LATL, XTLAT and
-# PROFILE are words, too.
+# PROFILE are words, too; FLAT and BILAT say nothing of the side.
 _LATERAL_WORDS = re.compile(
-    r"\b(?:LL|RL|YAN|SIDE)\b|\b[LR]?LAT|LAT\b|\b(?:PROFIL|PERFIL|SEITL|ZIJDEL|BOCZN|BOCNI|БОКОВ)"
+    r"\b(?:LL|RL|YAN|SIDE)\b|\b[LR]?LAT|(?<![FI])LAT\b|\b(?:PROFIL|PERFIL|SEITL|ZIJDEL|BOCZN|BOCNI|БОКОВ)"
     r"|ΠΛΑΓΙ|[侧側][位面]"
 )
 _LATERAL_VIEWS = frozenset({"LL", "RL", LATERAL})

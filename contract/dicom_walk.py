@@ -12,7 +12,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from contract.errors import TooExpensive
 
-MAX_ELEMENTS = 65_536
+MAX_ELEMENTS, MAX_DEPTH = 65_536, 256
 UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM_GROUP, _ITEM, _ENDS = 0xFFFE, 0xFFFEE000, frozenset({0xFFFEE00D, 0xFFFEE0DD})
 _TRANSFER_SYNTAX = 0x00020010
@@ -63,6 +63,8 @@ class DataSetClaims:
         self.depth = max(self.depth, depth)
         if self.elements > MAX_ELEMENTS:
             raise TooExpensive(f"The DICOM file has more than {MAX_ELEMENTS} elements and items.")
+        if depth > MAX_DEPTH:
+            raise TooExpensive(f"The DICOM file has sequences more than {MAX_DEPTH} deep.")
 
 
 def walk_file(data: bytes) -> DataSetClaims:
@@ -104,7 +106,7 @@ def walk_data_set(data: bytes, start: int, claims: DataSetClaims) -> None:
         tag, value, length = _element(data, position, order, is_implicit=is_implicit)
         is_open = length == UNDEFINED_LENGTH
         if tag in _ENDS:
-            ends = ends[:-1]
+            del ends[-1:]
             position = value
         elif is_open and tag in _PIXEL_TAGS:
             position = _walk_fragments(data, value, order, claims)

@@ -1,6 +1,6 @@
 """``pneumo-serve``, which is ``python -m service``.
 
-Nothing is imported before it is needed: every engine imports this module too, and needs none of it.
+Nothing is imported before it is needed: every decoder imports this module, and needs none of it.
 """
 
 

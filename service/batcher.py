@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from queue import SimpleQueue
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,10 @@ from service.session import ModelOutput, ServedModel
 SIZES = (1, 2, 4, 8, 16, 32)
 """The sizes that a batch is padded to: each was run once before, when the model was loaded."""
 
+END_S = 5.0
+"""How long a stop waits for the run that goes on."""
+
+_Job = tuple[Future[list[ModelOutput | Exception]], Callable[[], list[ModelOutput | Exception]]]
 Observe = Callable[[ServedModel, int], None]
 
 
@@ -47,7 +53,10 @@ class MicroBatcher:
 
     def __init__(self, observe: Observe = lambda _model, _images: None) -> None:
         self._observe = observe
-        self._thread = ThreadPoolExecutor(1, "inference")
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        # A daemon, so that a run which never ends does not hold up the end of the process.
+        self._thread = Thread(target=_work, args=(self._jobs,), name="inference", daemon=True)
+        self._thread.start()
         self._waiting: list[_Item] = []
         self._arrivals, self._turns = count(), count(1)
         self._runner: asyncio.Task[None] | None = None
@@ -76,18 +85,17 @@ class MicroBatcher:
         return item.future
 
     def close(self) -> None:
-        """Stop the thread, when what it runs has ended."""
-        self._thread.shutdown()
+        """Stop the thread when what it runs has ended; one that hangs is left after ``END_S``."""
+        self._jobs.put(None)
+        self._thread.join(END_S)
 
     async def _run_all(self) -> None:
-        loop = asyncio.get_running_loop()
         while batch := self._next():
-            model = batch[0].model
-            self._observe(model, len(batch))
             started = time.perf_counter()
-            maps = any(item.activation_map for item in batch)
-            run = partial(_answers, model, [item.image for item in batch], activation_map=maps)
-            answers = await loop.run_in_executor(self._thread, run)
+            try:
+                answers = await self._run(batch)
+            except Exception as error:  # noqa: BLE001 - the batch's callers must hear of it
+                answers = [error] * len(batch)
             ran_s = time.perf_counter() - started
             for item, answer in zip(batch, answers, strict=True):
                 if item.future.cancelled():
@@ -97,6 +105,15 @@ class MicroBatcher:
                 else:
                     item.future.set_result(Timed(answer, started - item.submitted, ran_s))
 
+    async def _run(self, batch: Sequence[_Item]) -> list[ModelOutput | Exception]:
+        model = batch[0].model
+        self._observe(model, len(batch))
+        maps = any(item.activation_map for item in batch)
+        images = [item.image for item in batch]
+        future: Future[list[ModelOutput | Exception]] = Future()
+        self._jobs.put((future, partial(_answers, model, images, activation_map=maps)))
+        return await asyncio.wrap_future(future)
+
     def _next(self) -> list[_Item]:
         """Take the next batch: the first image in order, and those of its model behind it."""
         by_arrival = next(self._turns) % TURNS == 0
@@ -105,6 +122,19 @@ class MicroBatcher:
         batch = [item for item in waiting if item.model is waiting[0].model][: SIZES[-1]]
         self._waiting = [item for item in waiting if item not in batch]
         return batch
+
+
+def _work(jobs: "SimpleQueue[_Job | None]") -> None:
+    """Run what comes, until None comes."""
+    while (job := jobs.get()) is not None:
+        future, call = job
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - handed over, whatever it is
+                future.set_exception(error)
+        # No image stays until the next batch comes.
+        del job, future, call
 
 
 def _answers(

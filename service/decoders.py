@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,7 @@ START_S = 9.0
 FIRST_START_S = 60.0
 """How long a new one may take, for which the libraries may be read from the disk."""
 END_S = 5.0
+RETRY_S = 1.0
 _TASKS = 200
 """Files after which a decoder starts afresh, with all the memory that libraries have kept."""
 _CPU_EXCEEDED = -24
@@ -48,6 +51,7 @@ _SERVICE_BYTES = 500_000_000
 _DEFAULT_BUDGET = 1_000_000_000
 _RESERVE_BYTES = 64 * MIB
 
+T = TypeVar("T")
 Fit = Callable[[PreprocessingSpec], NDArray[np.uint8]]
 
 
@@ -107,6 +111,7 @@ class Decoders:
         self._all = tuple(self._idle)
         self._waiting: list[_Claim] = []
         self._arrivals, self._turns = count(), count(1)
+        self._probes: set[asyncio.Task[None]] = set()
 
     @property
     def available(self) -> bool:
@@ -147,7 +152,7 @@ class Decoders:
         claim = _Claim(priority, next(self._arrivals), memory_bytes)
         decoder = await self._turn_of(claim)
         try:
-            file = await asyncio.to_thread(_in_memory_file, chunks)
+            file = await _on_thread(partial(_in_memory_file, chunks), undo=os.close)
             try:
                 path = f"/proc/{os.getpid()}/fd/{file}"
                 limits = (frame, self._max_pixels, at_least, specs, memory_bytes)
@@ -155,11 +160,21 @@ class Decoders:
             finally:
                 os.close(file)
         finally:
-            self._release(decoder, memory_bytes)
+            if decoder.answers:
+                self._release(decoder, memory_bytes)
+            else:
+                # Its file is gone, and nobody else would notice that it hangs.
+                probe = asyncio.create_task(self._release_when_it_answers(decoder, memory_bytes))
+                self._probes.add(probe)
+                probe.add_done_callback(self._probes.discard)
         return DecodedImage(radiograph, images.__getitem__)
 
     async def close(self) -> None:
         """End every decoder, whatever it does."""
+        probes = tuple(self._probes)
+        for probe in probes:
+            probe.cancel()
+        await asyncio.gather(*probes, return_exceptions=True)
         await asyncio.gather(*(asyncio.to_thread(decoder.end) for decoder in self._all))
 
     async def _turn_of(self, claim: _Claim) -> "_Decoder":
@@ -168,12 +183,16 @@ class Decoders:
         try:
             return await claim.turn
         except asyncio.CancelledError:
-            if claim in self._waiting:
-                self._waiting.remove(claim)
+            if claim.turn.cancelled():
+                # It may have held up those behind it.
                 self._serve()
-            elif not claim.turn.cancelled():
+            else:
                 self._release(claim.turn.result(), claim.memory_bytes)
             raise
+
+    async def _release_when_it_answers(self, decoder: "_Decoder", memory_bytes: int) -> None:
+        await decoder.probe()
+        self._release(decoder, memory_bytes)
 
     def _release(self, decoder: "_Decoder", memory_bytes: int) -> None:
         self._idle.append(decoder)
@@ -181,7 +200,11 @@ class Decoders:
         self._serve()
 
     def _serve(self) -> None:
-        """Give turns in order; one that does not fit yet holds up those behind it."""
+        """Give turns in order; one that does not fit yet holds up those behind it.
+
+        One that was cancelled, whose task may not have run since, takes nothing.
+        """
+        self._waiting = [claim for claim in self._waiting if not claim.turn.done()]
         while self._waiting and self._idle:
             by_arrival = next(self._turns) % TURNS == 0
             claim = min(self._waiting, key=lambda c: (0 if by_arrival else c.priority, c.arrival))
@@ -193,10 +216,14 @@ class Decoders:
 
 
 class _Decoder:
-    """One process, and the pool that replaces it when it ends."""
+    """One process, and the pool that replaces it when it ends.
+
+    ``works`` is False from when it was seen to hang until it answers. ``answers`` is False while it
+    has a job, and stays so where nobody waited for the end of the job.
+    """
 
     def __init__(self) -> None:
-        self.works = True
+        self.works = self.answers = True
         self._pool: ProcessPool | None = None
 
     async def run(self, order: DecodeOrder) -> tuple[Radiograph, Images]:
@@ -217,6 +244,15 @@ class _Decoder:
             raise result
         return result
 
+    async def probe(self) -> None:
+        """Wait until an empty job comes back; a pool that hangs is replaced meanwhile."""
+        while not self.answers:
+            try:
+                await self._try(os.getpid)
+            except (_Hangs, TimeoutError, ProcessExpired):
+                await self._give_up()
+                await asyncio.sleep(RETRY_S)
+
     def end(self) -> None:
         """Stop the pool and its process; one that does not end in time is left to the kernel."""
         pool, self._pool = self._pool, None
@@ -230,18 +266,19 @@ class _Decoder:
     async def _submit(self, order: DecodeOrder) -> Decoded:
         for attempt in range(2):
             try:
-                result = await self._try(order)
+                return await self._try(decode_file, order)
             except _Hangs:
-                self.works = False
-                await asyncio.to_thread(self.end)
+                await self._give_up()
                 if attempt:
                     raise FileFailed("No decoder answers.", "DecoderHangs") from None
-            else:
-                self.works = True
-                return result
         raise AssertionError("the second attempt returns or raises")
 
-    async def _try(self, order: DecodeOrder) -> Decoded:
+    async def _give_up(self) -> None:
+        self.works = self.answers = False
+        await asyncio.to_thread(self.end)
+
+    async def _try(self, job: Callable[..., T], *given: object) -> T:
+        self.answers = False
         start_s = START_S
         if self._pool is None:
             start_s = FIRST_START_S
@@ -250,9 +287,8 @@ class _Decoder:
             context.set_forkserver_preload(["pebble.pool.process", "service.decode_worker"])
             self._pool = ProcessPool(1, _TASKS, begin, (), context)
         try:
-            future: Future[Decoded] = await asyncio.to_thread(
-                self._pool.schedule, decode_file, (order,), timeout=WALL_S
-            )
+            schedule = partial(self._pool.schedule, job, given, timeout=WALL_S)
+            future: Future[T] = await _on_thread(schedule, undo=Future.cancel)
         except (RuntimeError, OSError):
             raise _Hangs from None
         waiting = asyncio.wrap_future(future)
@@ -263,9 +299,10 @@ class _Decoder:
             await asyncio.wait([waiting], timeout=WALL_S + END_S)
             if not waiting.done():
                 raise _Hangs
+            if isinstance(waiting.exception(), BrokenProcessPool):
+                raise _Hangs
+            self.works = self.answers = True
             return waiting.result()
-        except BrokenProcessPool:
-            raise _Hangs from None
         finally:
             # Nobody waits for it any more: its process is ended.
             waiting.cancel()
@@ -285,6 +322,18 @@ def _why_expired(error: ProcessExpired) -> ImageError | FileTooCostly | FileFail
     if error.exitcode is not None and error.exitcode < 0 and error.exitcode != -9:
         return CorruptImage("The file is damaged in a way that its decoder cannot bear.")
     return FileFailed("The file could not be read.", "DecoderEnded")
+
+
+async def _on_thread(call: Callable[[], T], undo: Callable[[T], object]) -> T:
+    """Await a call that goes on where it is cancelled: what it gives is then undone."""
+    work = asyncio.ensure_future(asyncio.to_thread(call))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        work.add_done_callback(
+            lambda done: done.cancelled() or done.exception() or undo(done.result())
+        )
+        raise
 
 
 def _in_memory_file(chunks: Sequence[bytes]) -> int:

@@ -16,6 +16,8 @@ from service.limits import ReceiveBudget
 # As zlib's inflateInit2 takes them: 15 for its own format, 16 more for gzip's.
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 STEP_BYTES = 256 * 1024
+# Each costs a copy of what follows it; some programs write one for each 64 KB.
+MAX_MEMBERS = 4096
 
 
 class Decompression:
@@ -69,7 +71,7 @@ class Decompression:
 async def _inflate(receive: Receive, encoding: str) -> AsyncIterator[Message]:
     if encoding not in _WINDOW_BITS:
         raise UnsupportedEncoding("The Content-Encoding must be gzip, deflate, or none.")
-    decoder = zlib.decompressobj(_WINDOW_BITS[encoding])
+    decoder, members = zlib.decompressobj(_WINDOW_BITS[encoding]), 1
     more = True
     while more:
         message = await receive()
@@ -78,15 +80,23 @@ async def _inflate(receive: Receive, encoding: str) -> AsyncIterator[Message]:
             continue
         more, chunk = message.get("more_body", False), message.get("body", b"")
         while chunk:
+            if decoder.eof:
+                members += 1
+                decoder = _begin_member(encoding, members)
             try:
                 # On a thread, so that a body that grows a lot holds up nobody.
                 piece = await asyncio.to_thread(decoder.decompress, chunk, STEP_BYTES)
             except zlib.error:
                 raise MalformedEncoding("The body is not what its Content-Encoding says.") from None
-            chunk = decoder.unconsumed_tail
-            if decoder.unused_data:
-                raise MalformedEncoding("The compressed body goes on behind its own end.")
+            chunk = decoder.unused_data or decoder.unconsumed_tail
             yield {"type": "http.request", "body": piece, "more_body": True}
     if not decoder.eof:
         raise MalformedEncoding("The compressed body breaks off before its end.")
     yield {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _begin_member(encoding: str, number: int) -> "zlib._Decompress":
+    """Begin another member of a gzip body. Source: RFC 1952 section 2.2."""
+    if encoding == "deflate" or number > MAX_MEMBERS:
+        raise MalformedEncoding("The compressed body goes on behind its own end.")
+    return zlib.decompressobj(_WINDOW_BITS[encoding])

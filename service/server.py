@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import re
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +12,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
@@ -26,22 +27,45 @@ LINGER_S = 0.5
 # also stay below the grace period of a stop.
 HEALTH_CHECK_S = 30
 BACKLOG = 2048
-_OFFER = re.compile(rb"\r\nupgrade: *h2c", re.IGNORECASE)
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP/1.1 that does not hear of HTTP/2: its parser would drop the body of whoever offers it.
+    """HTTP/1.1 that ignores offers of other protocols: its parser drops the body of such a request.
 
-    Java's HttpClient and ``curl --http2`` do. Source: RFC 9110 section 7.8 (may be ignored).
+    Java's HttpClient and ``curl --http2`` offer HTTP/2. Source: RFC 9110 section 7.8.
     """
 
     def data_received(self, data: bytes) -> None:
-        """Take the offer out of a head, which both clients send in one piece."""
-        if self.cycle is None or not self.cycle.more_body:
-            head, end, body = data.partition(b"\r\n\r\n")
-            data = _OFFER.sub(b"\r\nIgnored: h2c", head) + end + body
+        """Read on behind a head with an offer as if it had none."""
+        self._received = data
         super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """Begin with a request, unless its head is read again."""
+        if not self._has_offer():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End a request; of one with an offer, the parser has seen no more than the head."""
+        if not self._has_offer():
+            super().on_message_complete()
+
+    def _has_offer(self) -> bool:
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Take the offer out of the head, and read it again with what follows it."""
+        offer = sys.exception()
+        if not isinstance(offer, HttpParserUpgrade) or not self._has_offer():
+            super()._unsupported_upgrade_warning()
+            return
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        kept = [header for header in self.headers if header[0] != b"upgrade"]
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version), *map(b": ".join, kept)]
+        head = b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+        self.parser = HttpRequestParser(self)
+        self.data_received(head + self._received[offer.args[0] :])
 
 
 class Server(uvicorn.Server):

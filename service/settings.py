@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.manifest import Precision
@@ -29,8 +29,10 @@ RETIRED: Mapping[str, str] = {
 }
 # What the compose files and the gateway read, and what Kubernetes tells of services in the pod.
 _OTHERS = re.compile(
-    r"PNEUMO_(MEMORY|PUBLISHED_PORT|DATA|GATEWAY_.*|(.+_)?SERVICE_(HOST|PORT)(_.*)?|.+_PORT(_.*)?)"
+    r"PNEUMO_(MEMORY|PUBLISHED_PORT|DATA|GATEWAY_.*|(.+_)?SERVICE_(HOST|PORT)(_.*)?|.+_PORT(_.*)?"
+    r"|PORT_\d+_.+)"
 )
+_LINK = re.compile(r"[a-z]+://")
 MAX_PORT = 65535
 
 
@@ -119,8 +121,8 @@ class Settings(BaseSettings):
     """
 
     models_poll_s: float = Field(default=0, ge=0)
-    """How often the models folder is looked at for new, changed and removed bundles; 0 for never.
-    """
+    """How often one worker looks at the models folder for new, changed and removed bundles; 0 for
+    never."""
 
     otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/]")
     """The base address of an OTLP collector, such as ``http://collector:4318``; none by default."""
@@ -130,6 +132,22 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _the_service_of_this_name_is_no_port(cls, given: object) -> object:
+        """Ignore what Kubernetes tells of a service named pneumo: ``tcp://10.0.0.1:8000``."""
+        is_link = isinstance(given, str) and _LINK.match(given)
+        return cls.model_fields["port"].default if is_link else given
+
+    @model_validator(mode="after")
+    def _workers_are_told_of_new_models(self) -> Self:
+        if self.workers > 1 and self.models_poll_s:
+            raise ValueError(
+                "PNEUMO_MODELS_POLL_S is for one worker: each would look for itself, and clients "
+                "would meet different models. Send SIGHUP to have all of them follow the folder"
+            )
+        return self
 
     @model_validator(mode="after")
     def _workers_run_on_the_cpu(self) -> Self:

@@ -89,13 +89,32 @@ async def read_multipart(
                 "on_end": parts.finish,
             },
         )
-        async for chunk in body:
+        async for chunk in _from_first_boundary(body, boundary):
             parser.write(chunk)
     except FormParserError as error:
         raise MalformedMultipart("The multipart body is not well-formed.") from error
     if not parts.complete:
         raise MalformedMultipart("The multipart body breaks off before its last boundary.")
     return tuple(parts.uploads)
+
+
+async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> AsyncIterator[bytes]:
+    """Leave out the preamble, which the parser takes for damage. Source: RFC 2046 section 5.1.1."""
+    line = b"\r\n--" + boundary
+    start, is_found = b"\r\n", False
+    async for chunk in body:
+        if is_found:
+            yield chunk
+            continue
+        start += chunk
+        at = start.find(line)
+        is_found = at >= 0
+        if is_found:
+            yield start[at + 2 :]
+        else:
+            start = start[-len(line) :]
+    if not is_found:
+        raise MalformedMultipart("The multipart body is not well-formed: it has no boundary line.")
 
 
 class _Parts:

@@ -12,6 +12,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from openjpeg.utils import encode_array
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
@@ -113,6 +114,23 @@ def attributes(stored: Stored, bits: int, voi: str, slope: int) -> dict[str, obj
         item = as_lut_item(low, table_entries(low, high), 12, is_signed=low < 0)
         given["VOILUTSequence"] = [item]
     return given
+
+
+@pytest.mark.parametrize("bits_stored", [8, 12, 16])
+def test_a_signed_codestream_narrower_than_its_cell_keeps_its_sign(bits_stored: int) -> None:
+    values = stored_values(8, is_signed=True)
+    codestream = encode_array(values.astype(np.int8), photometric_interpretation=2, bits_stored=8)
+    options: dict[str, object] = {"BitsStored": bits_stored}
+
+    compressed = as_dicom(
+        values.astype(np.int16),
+        TransferSyntaxUID=uid.JPEG2000Lossless,
+        PixelData=encapsulate([codestream]),
+        **options,
+    )
+
+    native = decode(as_dicom(values.astype(np.int16), BitsStored=16))
+    np.testing.assert_array_equal(decode(compressed).pixels, native.pixels)
 
 
 @pytest.mark.parametrize("codec", CODECS)

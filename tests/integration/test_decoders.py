@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,53 @@ def test_an_idle_decoder_that_was_killed_is_replaced() -> None:
     assert isinstance(asyncio.run(run()), np.ndarray)
 
 
+def test_a_request_that_is_cancelled_loses_neither_decoders_nor_memory_nor_files() -> None:
+    async def run() -> tuple[list[str], object]:
+        decoders = Decoders(1, 400 * MIB, 100_000_000)
+        options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
+        cost = DecodeCost(plain=False, memory_bytes=300 * MIB)
+        slow = slow_file()
+        try:
+            for wait_s in (0, 0.01, 0.5):
+                files = (decoders.decode((slow,), cost, Priority.STAT, **options) for _ in range(4))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.gather(*files), wait_s)
+            last = decoders.decode((GOOD,), cost, Priority.ROUTINE, **options)
+            image = await asyncio.wait_for(last, 60)
+            return _memory_files(), image.fit(SPEC)
+        finally:
+            await decoders.close()
+
+    files, image = asyncio.run(run())
+
+    assert not files
+    assert isinstance(image, np.ndarray)
+
+
+def test_a_decoder_that_hangs_is_replaced_although_its_clients_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.decoders.START_S", 0.2)
+
+    async def run() -> bool:
+        decoders = Decoders(1, CEILING_BYTES, 10_000_000)
+        options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
+        try:
+            await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+            (decoder,) = _own_decoders()
+            os.kill(decoder, signal.SIGSTOP)
+            while decoders.available:
+                with suppress(TimeoutError):
+                    leaving = decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+                    await asyncio.wait_for(leaving, 0.1)
+            await asyncio.to_thread(eventually, lambda: decoders.available)
+            return decoders.available
+        finally:
+            await decoders.close()
+
+    assert asyncio.run(run())
+
+
 def test_a_file_that_may_never_fit_is_refused_and_one_that_fits_later_waits() -> None:
     too_small = decoded(GOOD, budget=50 * MIB)
     enough = decoded(GOOD, b"no image at all" * 10, GOOD, budget=100 * MIB)
@@ -303,6 +351,12 @@ def _own_decoders() -> list[int]:
         if _parent(pid) == os.getpid() and "forkserver" in Path(f"/proc/{pid}/cmdline").read_text()
     ]
     return [pid for pid in descendants(os.getpid()) if _parent(pid) in servers]
+
+
+def _memory_files() -> list[str]:
+    """What this process has open in memory alone."""
+    paths = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return [str(path) for path in paths if "memfd:image" in str(path)]
 
 
 def _parent(pid: int) -> int:

@@ -149,17 +149,20 @@ def storm(port: int) -> None:
         sender.join()
 
 
-@pytest.mark.parametrize("offer", ["Upgrade: h2c", "upgrade: h2c"])
-def test_an_offer_of_http2_costs_nothing_of_the_body(
-    live: Live, radiograph: bytes, offer: str
+@pytest.mark.parametrize("cut", [0, 80, 1000])
+@pytest.mark.parametrize("offer", ["Upgrade: h2c", "upgrade:TLS/1.2", "Upgrade: websocket"])
+def test_an_offer_of_another_protocol_costs_nothing_of_the_body(
+    live: Live, radiograph: bytes, offer: str, cut: int
 ) -> None:
     head = HEAD % len(radiograph)
     offered = f"\r\nConnection: Upgrade, HTTP2-Settings\r\n{offer}\r\nHTTP2-Settings: AAMA\r\n\r\n"
 
     with socket.create_connection(("127.0.0.1", live.server.port), timeout=30) as connection:
         for _ in range(2):
-            connection.sendall(head.removesuffix(b"\r\n\r\n") + offered.encode())
-            connection.sendall(radiograph)
+            sent = head.removesuffix(b"\r\n\r\n") + offered.encode() + radiograph
+            connection.sendall(sent[:cut])
+            time.sleep(0.05)
+            connection.sendall(sent[cut:])
             answered = connection.recv(65536)
 
             assert answered.startswith(b"HTTP/1.1 200 ")

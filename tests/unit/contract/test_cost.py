@@ -82,6 +82,16 @@ def test_all_else_is_decoded_where_it_can_be_stopped(data: bytes) -> None:
     assert cost(data).memory_bytes <= MAX_MEMORY_BYTES
 
 
+def test_what_is_large_is_decoded_where_memory_is_shared() -> None:
+    def of_side(side: int) -> DecodeCost:
+        header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+        data = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IEND", b"")
+        return estimate_cost(data, max_pixels=100_000_000)
+
+    assert of_side(4_400).plain
+    assert not of_side(4_500).plain
+
+
 def png_of_chunks(count: int) -> bytes:
     png = as_png(CHEST)
     return png[:33] + count * png_chunk(b"tEXt", b"a\0b") + png[33:]
@@ -141,6 +151,8 @@ def test_deep_nesting_is_not_plain() -> None:
     nested = (b"\xdf\x7f\x10\x10SQ\0\0\xff\xff\xff\xff" + ITEM + b"\xff\xff\xff\xff") * 10
 
     assert not cost(data_set(nested)).plain
+    with pytest.raises(TooExpensive, match="256 deep"):
+        cost(data_set(nested * 13))
 
 
 def deflated(*, before: bytes = b"", behind: bytes = b"") -> bytes:

@@ -92,7 +92,12 @@ def test_a_modality_that_dicom_does_not_define_is_another(value: object) -> None
     [
         *((term, term) for term in ("AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO")),
         *(("LATERAL", "LATERAL"), ("LAT", "LATERAL"), ("L LAT", "LATERAL"), ("lat.", "LATERAL")),
-        *(("LAT DECUBITUS", "OTHER"), ("DOE JOHN", "OTHER"), (["AP", "LAT"], "LATERAL")),
+        *(
+            ("LAT DECUBITUS", "OTHER"),
+            ("FLAT", "OTHER"),
+            ("AP BILAT", "OTHER"),
+            (["AP", "LAT"], "LATERAL"),
+        ),
         *((word, "LATERAL") for word in ("LLAT", "LATL", "R_LAT", "XTLAT", "Profil", "PERFIL D")),
         *((word, "LATERAL") for word in ("seitlich", "latéral", "boczne", "боковая", "側面")),
     ],

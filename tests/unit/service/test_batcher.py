@@ -160,6 +160,30 @@ def test_a_lost_device_fails_the_batch_and_is_not_tried_again() -> None:
     on_a_bench(scenario)
 
 
+def test_what_fails_outside_a_run_fails_its_batch_and_not_the_next() -> None:
+    async def scenario(bench: Bench) -> None:
+        wrong = bench.batcher.run(bench.model, np.zeros(0, np.uint8), Priority.ROUTINE)
+        bench.session.go.set()
+        with pytest.raises(ValueError, match="wrong shape"):
+            await wrong
+        values = await bench.values(bench.submit(2))
+
+        assert values == [2]
+
+    on_a_bench(scenario)
+
+
+def test_a_stop_leaves_a_run_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.batcher.END_S", 0.01)
+
+    async def scenario(bench: Bench) -> None:
+        await asyncio.to_thread(bench.batcher.close)
+
+        assert not bench.session.go.is_set()
+
+    on_a_bench(scenario)
+
+
 def test_a_map_is_computed_where_one_of_the_batch_asks_for_it() -> None:
     async def scenario(bench: Bench) -> None:
         bench.submit(1)

@@ -57,6 +57,7 @@ def pieces_of(
     [
         ("gzip", gzip.compress(TEXT, mtime=0)),
         (" GZIP ", gzip.compress(TEXT, mtime=0)),
+        ("gzip", gzip.compress(TEXT[:700]) + gzip.compress(b"") + gzip.compress(TEXT[700:])),
         ("x-gzip", gzip.compress(TEXT, mtime=0)),
         ("deflate", zlib.compress(TEXT)),
         ("identity", TEXT),

@@ -132,5 +132,12 @@ def test_what_is_not_such_a_form_is_refused(body: bytes, content_type: str, says
         read(body, content_type=content_type)
 
 
+@pytest.mark.parametrize("preamble", [b"\r\n", b"This is MIME.\r\n", b"x" * 200_000 + b"--x-y\r\n"])
+def test_what_stands_before_the_first_boundary_is_passed_over(preamble: bytes) -> None:
+    (upload,) = read(preamble + form(("a", b"data")))
+
+    assert b"".join(upload.chunks) == b"data"
+
+
 def test_a_form_without_a_part_has_no_file() -> None:
     assert read(b"--x-y--\r\n") == ()

@@ -45,6 +45,17 @@ def test_all_bodies_together_may_hold_at_least_one_of_full_size() -> None:
         read_settings(max_body_bytes=5, receive_budget_bytes=4)
 
 
+def test_a_kubernetes_service_of_this_name_is_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PNEUMO_PORT", "tcp://10.0.0.1:9000")
+
+    assert read_settings().port == 8000
+
+
+def test_the_folder_is_looked_at_by_one_worker_alone() -> None:
+    with pytest.raises(InvalidConfiguration, match="PNEUMO_MODELS_POLL_S is for one worker"):
+        read_settings(workers=2, provider="cpu", models_poll_s=1)
+
+
 def test_settings_do_not_change() -> None:
     settings = Settings()
 
@@ -80,6 +91,8 @@ def test_what_was_a_setting_is_named_where_it_is_set() -> None:
         "PNEUMO_READER_SERVICE_PORT_HTTP",
         "PNEUMO_READER_PORT_8000_TCP_ADDR",
         "PNEUMO_SERVICE_HOST",
+        "PNEUMO_PORT_8000_TCP",
+        "PNEUMO_PORT_8000_TCP_ADDR",
         "PNEUMO_ENGINES",
         "pneumo_max_pixels",
         "HOME",
