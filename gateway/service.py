@@ -87,16 +87,22 @@ class Services:
         raise refusal or Transient("every service is away")
 
     def model(self, name: str, version: int) -> dict[str, Any]:
-        """What a service says of a model; empty where none says anything."""
+        """What a service says of a model.
+
+        Raises:
+            Transient: None says anything.
+        """
+        problem = "none answers"
         for peer in self._in_turn():
             try:
                 path = f"/models/{name}/versions/{version}"
                 answer = peer.client.get(path, headers=self._headers())
-            except httpx.HTTPError:
+                if answer.is_success:
+                    return dict(answer.json())
+                problem = str(answer.status_code)
+            except (httpx.HTTPError, ValueError):
                 continue
-            if answer.is_success:
-                return dict(answer.json())
-        return {}
+        raise Transient(f"no service says how the model reads a series: {problem}")
 
     def ready(self) -> bool:
         """Whether one of the services says that it is."""
