@@ -88,7 +88,8 @@ class Intake:
     def _sweep(self) -> None:
         """Remove what an earlier process left half done, and set aside what the queue lacks.
 
-        A whole file that this queue does not know may be another's, which promised to keep it.
+        A whole file that this queue does not know may be another's, which promised to keep it;
+        when that one has the folder again, it has the file again.
         """
         for file in self.incoming.iterdir():
             file.unlink()
@@ -99,6 +100,9 @@ class Intake:
         for file in unknown:
             aside.mkdir(exist_ok=True)
             file.rename(aside / file.name)
+        for file in aside.glob("*.dcm"):
+            if file.name in known:
+                file.rename(self._kept / file.name[:2] / file.name)
         if unknown:
             log.warning("set aside", folder="orphans", files=len(unknown))
 

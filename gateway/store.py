@@ -438,8 +438,9 @@ class Store:
             connection.execute(sent.values(bundle_path=""))
 
     def paths(self) -> set[str]:
-        """All received files that are in the queue."""
-        return {row["path"] for row in self._rows(select(instances.c.path))}
+        """All received files that are in the queue and have not been erased."""
+        query = select(instances.c.path).where(instances.c.size > 0)
+        return {row["path"] for row in self._rows(query)}
 
     # The database
 

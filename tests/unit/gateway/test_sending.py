@@ -11,9 +11,10 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Comprehensive3DSRStorage, Verification  # type: ignore[attr-defined]
 
 from gateway.commitment import Commitments
-from gateway.config import Destination
+from gateway.config import Destination, Service
 from gateway.destinations import DimseSender, FhirSender, StowSender
 from gateway.errors import Permanent, Transient
+from gateway.service import Services
 from gateway.store import ResultObject
 from tests.gateway.drawn import ROOT, film
 
@@ -142,6 +143,17 @@ def outcome(sender: FhirSender | StowSender, sent: ResultObject) -> type[Excepti
     finally:
         sender.close()
     return None
+
+
+@pytest.mark.parametrize("status", [200, 302])
+def test_a_page_to_log_in_at_is_no_reading_and_no_refusal(
+    peer: Peer, sent: ResultObject, status: int
+) -> None:
+    peer.status = status
+    services = Services(Service(urls=(peer.url,)))
+
+    with pytest.raises(Transient, match=str(status)):
+        services.predict(Path(sent.path))
 
 
 def test_an_archive_that_offers_no_query_gives_no_count() -> None:

@@ -190,6 +190,23 @@ def test_a_state_folder_that_was_moved_keeps_what_was_promised(tmp_path: Path) -
     assert store.file(row["path"]).read_bytes() == film(1)
 
 
+def test_what_another_database_promised_is_set_aside_until_it_is_back(
+    tmp_path: Path, store: Store
+) -> None:
+    config = Config(state_dir=tmp_path, min_free_bytes=0)
+    intake = Intake(config, store)
+    (intake.incoming / "film.dcm").write_bytes(film(1))
+    intake.take(intake.incoming / "film.dcm", "folder")
+    [row] = store.received(10)
+
+    Intake(config, Store(f"sqlite:///{tmp_path / 'other.db'}", tmp_path))
+    aside = list((tmp_path / "orphans").iterdir())
+    Intake(config, store)
+
+    assert [file.exists() for file in aside] == [False]
+    assert store.file(row["path"]).read_bytes() == film(1)
+
+
 def test_the_image_of_a_parked_job_is_kept_for_its_replay(tmp_path: Path, store: Store) -> None:
     (tmp_path / "film.dcm").write_bytes(b"film")
     routed = Routed("routed", rule=FILMS, series_uid="s", facts=FACTS)
