@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import StorageFull, Unacceptable
 from gateway.intake import Intake
@@ -33,7 +32,11 @@ class WatchedFolders:
         return sum(self._take(file) for file in files) > 0
 
     def _take(self, file: Path) -> bool:
-        """Take one; whether it is gone. Trouble with it is its own, and not the others'."""
+        """Take one; whether it is gone. Trouble with it is its own, and not the others'.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: The database is away, for all of them.
+        """
         copy = self._intake.incoming / f"{uuid.uuid4().hex}.dcm"
         try:
             self._intake.check_space()
@@ -45,7 +48,7 @@ class WatchedFolders:
             return False
         except Unacceptable as error:
             return self._refuse(file, str(error))
-        except (OSError, SQLAlchemyError) as error:
+        except OSError as error:
             return self._leave(file, error)
         finally:
             copy.unlink(missing_ok=True)
