@@ -128,13 +128,13 @@ class Rule(_Section):
     quiet_s: float = Field(default=30, ge=0)
     """How long after the last slice a series counts as complete."""
     count_from: Name | None = None
-    """A destination that is asked by C-FIND how many slices the series has."""
+    """A destination of kind ``dimse`` that is asked by C-FIND how many slices the series has."""
     secondary_capture: bool = False
     """A picture with the notice burnt in and the heatmap over it."""
 
 
 class Retention(_Section):
-    """When what was received is erased. What still has work to do never is."""
+    """When what was received is erased. What has work to do, or is parked in it, never is."""
 
     max_age_h: float = Field(default=72, gt=0)
     max_bytes: int = Field(default=50 * 1024 * MIB, ge=0)
@@ -173,12 +173,17 @@ class Config(_Section):
     @model_validator(mode="after")
     def _names_hold(self) -> Self:
         names = [destination.name for destination in self.destinations]
+        kinds = {destination.name: destination.kind for destination in self.destinations}
         if len(set(names)) < len(names) or len({r.name for r in self.rules}) < len(self.rules):
             raise ValueError("the name of a destination or rule is given twice")
         for rule in self.rules:
             wanted = {*rule.destinations, *([rule.count_from] if rule.count_from else [])}
             if unknown := sorted(wanted - {*names}):
                 raise ValueError(f"rule {rule.name} names unknown destinations: {unknown}")
+            if rule.count_from and kinds[rule.count_from] != "dimse":
+                raise ValueError(
+                    f"rule {rule.name} counts from {rule.count_from}, which is not of kind dimse"
+                )
         return self
 
     @property
@@ -202,8 +207,18 @@ def read_config(path: Path | None) -> Config:
 
 
 def read_key(file: Path | None) -> str | None:
-    """Read a bearer key, each time anew, so that it can be changed under a running gateway."""
-    return file.read_text().strip() if file else None
+    """Read a bearer key, each time anew, so that it can be changed under a running gateway.
+
+    Raises:
+        InvalidConfiguration: The file is empty.
+        OSError: It cannot be read.
+    """
+    if file is None:
+        return None
+    key = file.read_text().strip()
+    if not key:
+        raise InvalidConfiguration(f"{file}: the key is empty.")
+    return key
 
 
 def _in_words(error: ValidationError) -> str:

@@ -28,7 +28,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from contract.fhir import MEDIA_TYPE
 from gateway.commitment import Commitments
 from gateway.config import Destination, read_key
-from gateway.errors import Permanent, Transient
+from gateway.errors import GatewayError, Permanent, Transient
 from gateway.store import ResultObject
 from gateway.tls import client_context
 
@@ -37,6 +37,7 @@ _SENT = (Comprehensive3DSRStorage, SecondaryCaptureImageStorage, ParametricMapSt
 _SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 # Source: DICOM PS3.4 B.2.3, PS3.7 annex C.
 _DUPLICATE = 0x0111
+_NO_STOW_ANSWER = "the peer's answer is none of STOW-RS"
 _WARNINGS = range(0xB000, 0xC000)
 _CANNOT_BE_UNDERSTOOD = (range(0xA900, 0xAA00), range(0xC000, 0xD000), range(0x0122, 0x0123))
 _TO_BE_MENDED = frozenset({401, 403, 404, 407, 408, 421, 425, 429})
@@ -104,16 +105,32 @@ class DimseSender:
             raise Transient("the peer does not answer C-ECHO")
 
     def count(self, study_uid: str, series_uid: str) -> int | None:
-        """How many instances the peer says a series has; None where it does not say."""
+        """How many instances the peer says a series has; None where it does not say.
+
+        Raises:
+            Transient: It does not answer.
+        """
         query = Dataset()
         query.QueryRetrieveLevel = "SERIES"
         query.StudyInstanceUID, query.SeriesInstanceUID = study_uid, series_uid
         query.NumberOfSeriesRelatedInstances = None
         model = StudyRootQueryRetrieveInformationModelFind
-        answers = list(self._connected().send_c_find(query, model))
+        association = self._connected()
+        if model not in {context.abstract_syntax for context in association.accepted_contexts}:
+            return None
+        try:
+            answers = list(association.send_c_find(query, model))
+        except RuntimeError as error:
+            raise Transient("the association was lost") from error
+        if not all(status for status, _ in answers):
+            self.close()
+            raise Transient("the peer does not answer C-FIND")
         found = [answer for _, answer in answers if answer is not None]
         numbers = [answer.get("NumberOfSeriesRelatedInstances") for answer in found]
-        return int(numbers[0]) if numbers and numbers[0] else None
+        try:
+            return int(numbers[0]) if numbers and numbers[0] else None
+        except ValueError:
+            return None
 
     def close(self) -> None:
         """Release the association."""
@@ -163,6 +180,10 @@ class StowSender:
         self._destination = destination
         self._session = requests.Session()
         self._session.trust_env = False
+        # A redirected POST becomes a GET, which any page answers.
+        self._session.max_redirects = 0
+        self._session.headers["Accept"] = "application/dicom+json"
+        self._session.hooks["response"].append(_without_parameters)
         if tls := destination.tls:
             self._session.verify = str(tls.authorities) if tls.authorities else True
             if tls.certificate:
@@ -173,19 +194,26 @@ class StowSender:
         self._session.headers.update(_authorization(self._destination))
         client = DICOMwebClient(self._destination.url, session=self._session)
         datasets = [pydicom.dcmread(sent.path) for sent in objects]
+        client.set_http_retry_params(retry=False)  # the queue is what tries again
+        kind: type[GatewayError] = Transient
         try:
             answer = client.store_instances(datasets)
         except requests.HTTPError as error:
             status = error.response.status_code if error.response is not None else 500
-            _check(status, f"the peer answers STOW-RS with {status}")
-            raise Permanent(f"the peer answers STOW-RS with {status}") from error
+            _check(status, f"the peer answers STOW-RS with {status}", but=409)
+            # 409: none was stored, each for its reason, such as that it is there already.
+            answer, kind = _said_of_each(error.response), Permanent
         except requests.RequestException as error:
             name = type(error).__name__
             raise Transient(f"the peer does not answer STOW-RS ({name})") from error
-        if failed := answer.get("FailedSOPSequence"):
-            reasons = {f"0x{int(item.FailureReason):04X}" for item in failed}
-            if reasons != {f"0x{_DUPLICATE:04X}"}:
-                raise Transient(f"the peer keeps not all: {', '.join(sorted(reasons))}")
+        except Exception as error:  # whatever the library makes of a body that is none
+            raise Transient(_NO_STOW_ANSWER) from error
+        missing = {sent.sop_uid for sent in objects} - _kept(answer)
+        if missing:
+            failed = answer.get("FailedSOPSequence") or []
+            reasons = {f"0x{int(item.get('FailureReason') or 0):04X}" for item in failed}
+            said = ", ".join(sorted(reasons)) or "it does not name them"
+            raise kind(f"the peer keeps {len(missing)} of {len(objects)} not: {said}")
 
     def close(self) -> None:
         """Close the connections."""
@@ -215,6 +243,10 @@ class FhirSender:
             name = type(error).__name__
             raise Transient(f"the FHIR server does not answer ({name})") from error
         _check(answer.status_code, f"the FHIR server answers with {answer.status_code}")
+        # A redirect or a page to log in at is an answer, and no transaction.
+        if answer.status_code not in (200, 201) or not _is_transaction_response(answer):
+            problem = f"the FHIR server answers with {answer.status_code} and no transaction"
+            raise Transient(problem)
 
     def close(self) -> None:
         """Close the connections; the next result opens new ones."""
@@ -228,8 +260,39 @@ def _authorization(destination: Destination) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _check(status: int, problem: str) -> None:
+def _without_parameters(answer: requests.Response, **_options: object) -> None:
+    """Leave of the media type what the library compares."""
+    kind = answer.headers.get("Content-Type", "")
+    answer.headers["Content-Type"] = kind.partition(";")[0].strip().lower()
+
+
+def _said_of_each(answer: requests.Response | None) -> Dataset:
+    try:
+        return Dataset.from_json(answer.json()) if answer is not None else Dataset()
+    except Exception:  # noqa: BLE001 - whatever pydicom makes of the peer's body
+        return Dataset()
+
+
+def _kept(answer: Dataset) -> set[str]:
+    """The UIDs that the peer says it has, be it from before."""
+    stored = list(answer.get("ReferencedSOPSequence") or [])
+    failed = answer.get("FailedSOPSequence") or []
+    stored += [item for item in failed if item.get("FailureReason") == _DUPLICATE]
+    return {str(item.get("ReferencedSOPInstanceUID")) for item in stored}
+
+
+def _is_transaction_response(answer: httpx.Response) -> bool:
+    try:
+        body = answer.json()
+    except ValueError:
+        return False
+    expected = ("Bundle", "transaction-response")
+    return isinstance(body, dict) and (body.get("resourceType"), body.get("type")) == expected
+
+
+def _check(status: int, problem: str, but: int | None = None) -> None:
+    """Raise for a status that says no, except one."""
     if status in _TO_BE_MENDED or status >= 500:
         raise Transient(problem)
-    if status >= 400:
+    if status >= 400 and status != but:
         raise Permanent(problem)

@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 from pydicom import config as pydicom_config
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_file_meta_info
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
@@ -87,9 +89,16 @@ def _read(opened: BinaryIO, meta: FileMetaDataset, tags: list[BaseTag | int] | N
 
 
 def data_set_offset(meta: Dataset) -> int:
-    """Where the data set begins in a file with this file meta information."""
+    """Where the data set begins in a file with this file meta information.
+
+    Raises:
+        Unacceptable: It does not say how long it is.
+    """
     # The group length counts what follows its own twelve bytes.
-    return _PREAMBLE_BYTES + 12 + int(meta.FileMetaInformationGroupLength)
+    length = meta.get("FileMetaInformationGroupLength")
+    if not isinstance(length, int):
+        raise Unacceptable("Its file meta information does not say how long it is.")
+    return _PREAMBLE_BYTES + 12 + length
 
 
 def is_uid(text: str) -> bool:
@@ -112,20 +121,34 @@ def facts_of(header: Dataset) -> dict[str, Any]:
         "modality": _text(header, "Modality"),
         "body_part": _text(header, "BodyPartExamined"),
         "view": _text(header, "ViewPosition"),
-        "image_type": [str(v).strip().upper() for v in header.get("ImageType") or []],
-        "frames": max(1, _number(header, "NumberOfFrames") or 1),
+        "image_type": [str(v).strip().upper() for v in _values(header, "ImageType")],
+        "frames": frames_of(header),
         "number": _number(header, "InstanceNumber"),
         "position": _position(header),
     }
 
 
+def frames_of(header: Dataset) -> int:
+    """How many frames an image has: 1 where it does not say, or not in a number."""
+    return max(1, _number(header, "NumberOfFrames") or 1)
+
+
 def is_own_result(header: Dataset) -> bool:
     """Whether this or another gateway made the object."""
-    made_by = [header, *(header.get("ContributingEquipmentSequence") or [])]
+    equipment = _values(header, "ContributingEquipmentSequence")
+    made_by = [header, *(item for item in equipment if isinstance(item, Dataset))]
     return any(
         (item.get("Manufacturer"), item.get("ManufacturerModelName")) == (MANUFACTURER, MODEL_NAME)
         for item in made_by
     )
+
+
+def _values(header: Dataset, keyword: str) -> list[Any]:
+    """All values of an attribute, whether it has none, one or more."""
+    value = header.get(keyword)
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, MultiValue | Sequence) else [value]
 
 
 def _text(header: Dataset, keyword: str) -> str:
@@ -136,7 +159,7 @@ def _text(header: Dataset, keyword: str) -> str:
 def _number(header: Dataset, keyword: str) -> int | None:
     try:
         return int(header[keyword].value)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         return None
 
 
@@ -148,7 +171,7 @@ def _position(header: Dataset) -> float | None:
     try:
         x, y, z = (float(v) for v in header.ImagePositionPatient)
         a, b, c, d, e, f = (float(v) for v in header.ImageOrientationPatient)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, ArithmeticError):
         return None
     position = x * (b * f - c * e) + y * (c * d - a * f) + z * (a * e - b * d)
     return position if math.isfinite(position) else None

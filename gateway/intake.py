@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import structlog
 from pydicom.dataset import Dataset
 
 from gateway.config import Config
@@ -15,6 +16,7 @@ from gateway.errors import StateInUse, StorageFull, Unacceptable
 from gateway.headers import data_set_offset, is_uid, read_meta
 from gateway.store import Arrival, Store
 
+log = structlog.get_logger()
 _CHUNK = 1 << 20
 
 
@@ -25,6 +27,7 @@ class Intake:
         self._min_free_bytes = config.min_free_bytes
         self._store = store
         self.incoming = config.state_dir / "incoming"
+        self._state_dir = config.state_dir
         self._kept = config.state_dir / "received"
         self.on_arrival: Callable[[], None] = lambda: None
         for number in range(256):
@@ -76,19 +79,32 @@ class Intake:
         name = hashlib.sha256(f"{sop_uid}/{digest}".encode()).hexdigest()
         kept = self._kept / name[:2] / f"{name}.dcm"
         size = _keep(file, kept)
-        arrival = Arrival(sop_uid, digest, str(kept), size, source, calling, called)
+        path = str(kept.relative_to(self._state_dir))
+        arrival = Arrival(sop_uid, digest, path, size, source, calling, called)
         outcome = self._store.accept(arrival)
         self.on_arrival()
         return outcome
 
     def _sweep(self) -> None:
-        """Remove what an earlier process had not promised to keep."""
+        """Remove what an earlier process left half done, and set aside what the queue lacks.
+
+        A whole file that this queue does not know may be another's, which promised to keep it;
+        when that one has the folder again, it has the file again.
+        """
         for file in self.incoming.iterdir():
             file.unlink()
-        known = self._store.paths()
-        for file in self._kept.glob("*/*.dcm"):
-            if str(file) not in known:
-                file.unlink()
+        # A name is a digest: it says which file it is, wherever the state folder was.
+        known = {Path(path).name for path in self._store.paths()}
+        unknown = [file for file in self._kept.glob("*/*.dcm") if file.name not in known]
+        aside = self._state_dir / "orphans"
+        for file in unknown:
+            aside.mkdir(exist_ok=True)
+            file.rename(aside / file.name)
+        for file in aside.glob("*.dcm"):
+            if file.name in known:
+                file.rename(self._kept / file.name[:2] / file.name)
+        if unknown:
+            log.warning("set aside", folder="orphans", files=len(unknown))
 
 
 def lock(state_dir: Path) -> int:

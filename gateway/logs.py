@@ -2,7 +2,10 @@
 
 import logging
 import sys
+import threading
 import warnings
+from types import TracebackType
+from typing import Any
 
 import structlog
 
@@ -11,7 +14,13 @@ def configure() -> None:
     """Write to standard error what this project says, and of the libraries what is wrong."""
     # Warnings of libraries quote values of data sets, such as names.
     warnings.simplefilter("ignore")
-    logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(name)s %(levelname)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_WithoutTexts("%(name)s %(levelname)s"))
+    logging.basicConfig(handlers=[handler], level=logging.ERROR, force=True)
+    # What ends a thread is told by the interpreter otherwise, with its text.
+    threading.excepthook = lambda ended: logging.getLogger("thread").error(
+        "ended", exc_info=(ended.exc_type, ended.exc_value or ended.exc_type(), ended.exc_traceback)
+    )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -31,9 +40,22 @@ def _without_texts(
     if event.pop("exc_info", None):
         kind, _, trace = sys.exc_info()
         event["exception"] = kind.__name__ if kind else None
-        places = []
-        while trace:
-            places.append(f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}")
-            trace = trace.tb_next
-        event["at"] = places[-5:]
+        event["at"] = _places(trace)
     return event
+
+
+class _WithoutTexts(logging.Formatter):
+    """Says of an exception its type and where it was raised, for the records of libraries."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802 - as logging has it
+        kind, _, trace = ei
+        return f"{kind.__name__ if kind else None} at {' '.join(_places(trace))}"
+
+
+def _places(trace: TracebackType | None) -> list[str]:
+    """The last five places on the way to where an exception was raised."""
+    places = []
+    while trace:
+        places.append(f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return places[-5:]

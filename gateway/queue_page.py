@@ -3,7 +3,6 @@
 import contextlib
 import html
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -50,7 +49,7 @@ def router(
         listed = [(q, state, store.listing(q, state, _SHOWN)) for q, state in _LISTED]
         if shown and auditor.wanted:
             by = request.client.host if request.client else ""
-            _tell_of_access(auditor, by, [row for q, _, rows in listed for row in rows])
+            _tell_of_access(store, auditor, by, [row for _, _, rows in listed for row in rows])
         return HTMLResponse(_page(store.counts(), listed, shown=shown))
 
     @routes.get("/login", dependencies=[Depends(needs_key)])
@@ -65,12 +64,12 @@ def router(
     return routes
 
 
-def _tell_of_access(auditor: Auditor, by: str, rows: Sequence[Row]) -> None:
+def _tell_of_access(store: Store, auditor: Auditor, by: str, rows: Sequence[Row]) -> None:
     for row in rows:
         if "path" not in row or not row["size"]:
             continue
         with contextlib.suppress(Unacceptable):
-            header = read_header(Path(row["path"]))
+            header = read_header(store.file(row["path"]))
             study, patient = header.get("StudyInstanceUID"), header.get("PatientID")
             auditor.accessed(by=by, study_uid=str(study or ""), patient_id=str(patient or ""))
 

@@ -37,7 +37,7 @@ from pynetdicom.sop_class import Comprehensive3DSRStorage  # type: ignore[attr-d
 
 from contract.findings import CODES
 from gateway import __version__
-from gateway.headers import MANUFACTURER, MODEL_NAME
+from gateway.headers import MANUFACTURER, MODEL_NAME, frames_of
 from gateway.identifiers import derived_uid
 from gateway.reading import Reading
 from gateway.store import ResultObject
@@ -293,7 +293,7 @@ def _references(sources: Sequence[Source]) -> list[SourceImageForMeasurementGrou
         SourceImageForMeasurementGroup(
             str(source.header.SOPClassUID),
             str(source.header.SOPInstanceUID),
-            [source.frame] if int(source.header.get("NumberOfFrames") or 1) > 1 else None,
+            [source.frame] if frames_of(source.header) > 1 else None,
         )
         for source in sources
     ]

@@ -41,11 +41,11 @@ class Eraser:
                 excess -= row["size"]
         sent = self._store.sent_before(before)
         for row in aged:
-            Path(row["path"]).unlink(missing_ok=True)
+            self._store.file(row["path"]).unlink(missing_ok=True)
         for row in sent:
             for made in self._store.objects_of(row["key"]):
                 Path(made.path).unlink(missing_ok=True)
-            Path(row["bundle_path"]).unlink(missing_ok=True)
+            self._store.file(row["bundle_path"]).unlink(missing_ok=True)
         self._store.mark_erased([row["id"] for row in aged], [row["key"] for row in sent])
         if aged or sent:
             log.info("erased", received=len(aged), results=len(sent))

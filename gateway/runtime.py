@@ -11,7 +11,7 @@ import structlog
 
 from gateway.audit import Auditor
 from gateway.commitment import Commitments
-from gateway.config import Config
+from gateway.config import Config, read_key
 from gateway.folder import WatchedFolders
 from gateway.intake import Intake, lock
 from gateway.metrics import register
@@ -30,7 +30,9 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self._held = lock(config.state_dir)
-        self._store = store = Store(config.database)
+        self._store = store = Store(config.database, config.state_dir)
+        if orphaned := store.park_all_but([d.name for d in config.destinations]):
+            log.warning("parked", queue="deliveries", count=orphaned, problem="no destination")
         register(store)
         self._services = Services(config.service)
         self._auditor = Auditor(config.audit, config.dicom.ae_titles[0])
@@ -95,12 +97,15 @@ def run(config: Config) -> None:
     """Take instances in and send results out, until SIGTERM or SIGINT.
 
     Raises:
-        InvalidConfiguration: A certificate cannot be read.
+        InvalidConfiguration: A certificate cannot be read, or a key is empty.
         StateInUse: Another gateway has the state folder open.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    key_files = [config.http.key_file, config.service.key_file]
+    for file in [*key_files, *(destination.key_file for destination in config.destinations)]:
+        read_key(file)
     gateway = Gateway(config)
     gateway.start()
     stop.wait()

@@ -87,16 +87,22 @@ class Services:
         raise refusal or Transient("every service is away")
 
     def model(self, name: str, version: int) -> dict[str, Any]:
-        """What a service says of a model; empty where none says anything."""
+        """What a service says of a model.
+
+        Raises:
+            Transient: None says anything.
+        """
+        problem = "none answers"
         for peer in self._in_turn():
             try:
                 path = f"/models/{name}/versions/{version}"
                 answer = peer.client.get(path, headers=self._headers())
-            except httpx.HTTPError:
+                if answer.is_success:
+                    return dict(answer.json())
+                problem = str(answer.status_code)
+            except (httpx.HTTPError, ValueError):
                 continue
-            if answer.is_success:
-                return dict(answer.json())
-        return {}
+        raise Transient(f"no service says how the model reads a series: {problem}")
 
     def ready(self) -> bool:
         """Whether one of the services says that it is."""
@@ -142,13 +148,20 @@ def _body(answer: httpx.Response) -> dict[str, Any]:
     if status in _TOO_BUSY or status >= 500:
         attempts = _ATTEMPTS_OF_A_FAILURE if status == 500 else None
         raise Transient(_problem(answer), _retry_after(answer), attempts)
-    if status in _TO_BE_MENDED:
+    if status in _TO_BE_MENDED or answer.is_redirect:
         raise Transient(_problem(answer), retry_after_s=0)
     if not answer.is_success:
         raise Permanent(_problem(answer))
-    body = dict(answer.json())
-    if body["results"][0]["status"] != "ok":
-        raise Permanent(str(body["results"][0]["problem"]["detail"]))
+    try:
+        body = dict(answer.json())
+        result = body["results"][0]
+        problem = None if result["status"] == "ok" else str(result["problem"]["detail"])
+    except (ValueError, TypeError, LookupError) as error:
+        # Something else answers at this address, such as a page to log in at.
+        problem = f"{status} and no answer of /predict"
+        raise Transient(problem, attempts=_ATTEMPTS_OF_A_FAILURE) from error
+    if problem:
+        raise Permanent(problem)
     return body
 
 

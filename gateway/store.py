@@ -39,7 +39,10 @@ _QUEUES = {"jobs": jobs, "deliveries": deliveries}
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An object that is on the disk and not yet in the queue; ``digest`` is of its data set."""
+    """An object that is on the disk and not yet in the queue; ``digest`` is of its data set.
+
+    Its path, like all that the queue keeps, is relative to the state folder.
+    """
 
     sop_uid: str
     digest: str
@@ -85,8 +88,9 @@ class Result:
 class Store:
     """The queue in a database, SQLite or PostgreSQL."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, state_dir: Path = Path()) -> None:
         self._engine = _engine(url)
+        self._state_dir = state_dir
         self._is_sqlite = self._engine.dialect.name == "sqlite"
         # SQLite has one writer: to wait here is quicker than to ask it again and again.
         self._one_writer = threading.Lock()
@@ -96,6 +100,10 @@ class Store:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def file(self, path: str) -> Path:
+        """Where a file of the queue is, given its path relative to the state folder."""
+        return self._state_dir / path
 
     # What comes in
 
@@ -242,10 +250,14 @@ class Store:
         return rows[0]["version"], report
 
     def objects_of(self, key: str) -> tuple[ResultObject, ...]:
-        """The DICOM objects of a result, the report first."""
+        """The DICOM objects of a result, the report first; their paths are whole."""
         rows = self._rows(select(objects).where(objects.c.result_key == key))
         found = [
-            ResultObject(**{name: row[name] for name in ResultObject.__slots__}) for row in rows
+            ResultObject(
+                **{name: row[name] for name in ResultObject.__slots__}
+                | {"path": str(self.file(row["path"]))}
+            )
+            for row in rows
         ]
         return tuple(sorted(found, key=lambda o: "/sr-" not in o.path))
 
@@ -299,6 +311,19 @@ class Store:
     def park(self, queue: Queue, row: Row, problem: str) -> None:
         """Keep for a person: no repetition will help."""
         self._set(queue, row["id"], state="parked", problem=problem, attempts=row["attempts"] + 1)
+
+    def park_all_but(self, destinations: Collection[str]) -> int:
+        """Park the deliveries to other destinations, which nobody sends to; how many there are."""
+        with self._writing() as connection:
+            statement = (
+                update(deliveries)
+                .where(
+                    deliveries.c.state == "waiting",
+                    deliveries.c.destination.not_in(list(destinations)),
+                )
+                .values(state="parked", problem="Its destination is no longer configured.")
+            )
+            return connection.execute(statement).rowcount
 
     def _set(self, queue: Queue, row_id: int, **values: object) -> None:
         table = _QUEUES[queue]
@@ -377,13 +402,13 @@ class Store:
     # What may go
 
     def erasable(self, before: float) -> Iterator[Row]:
-        """Received files that nothing waits for, oldest first, received before a time."""
-        waiting = select(jobs.c.uid).where(jobs.c.state == "waiting")
+        """Received files whose jobs are all done, oldest first, received before a time."""
+        unfinished = select(jobs.c.uid).where(jobs.c.state != "done")
         query = select(instances.c.id, instances.c.path, instances.c.size).where(
             instances.c.received_at < before,
             instances.c.state.in_(["routed", "ignored", "parked"]),
-            instances.c.sop_uid.not_in(waiting),
-            func.coalesce(instances.c.series_uid, "").not_in(waiting),
+            instances.c.sop_uid.not_in(unfinished),
+            func.coalesce(instances.c.series_uid, "").not_in(unfinished),
             instances.c.size > 0,
         )
         yield from self._rows(query.order_by(instances.c.id).limit(1000))
@@ -413,8 +438,9 @@ class Store:
             connection.execute(sent.values(bundle_path=""))
 
     def paths(self) -> set[str]:
-        """All received files that are in the queue."""
-        return {row["path"] for row in self._rows(select(instances.c.path))}
+        """All received files that are in the queue and have not been erased."""
+        query = select(instances.c.path).where(instances.c.size > 0)
+        return {row["path"] for row in self._rows(query)}
 
     # The database
 
@@ -438,9 +464,13 @@ class Store:
 def _engine(url: str) -> Engine:
     """Connect so that what is committed is on the disk, and a database that came back is used."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=20, max_overflow=20)
+        return create_engine(
+            url, pool_pre_ping=True, pool_size=20, max_overflow=20, hide_parameters=True
+        )
     Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": 30}, pool_size=20, max_overflow=20)
+    engine = create_engine(
+        url, connect_args={"timeout": 30}, pool_size=20, max_overflow=20, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def _durable(connection: sqlite3.Connection, _record: object) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import structlog
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
@@ -20,6 +21,7 @@ from gateway.headers import read_header, read_meta
 from gateway.intake import Intake
 from gateway.metrics import RECEIVED, REFUSED
 
+log = structlog.get_logger()
 RETRY_AFTER = {"Retry-After": "30"}
 _DICOM_JSON = "application/dicom+json"
 # Failure Reason. Source: DICOM PS3.18 table I.2-2.
@@ -126,13 +128,18 @@ def _take(intake: Intake, files: Sequence[Path], study: str | None) -> JSONRespo
             RECEIVED.labels("stow", outcome).inc()
             kept.append(reference)
         except Unacceptable:
-            file.unlink(missing_ok=True)
             REFUSED.labels("unacceptable").inc()
             failed.append({**reference, **_CANNOT_UNDERSTAND})
         except (StorageFull, OSError, SQLAlchemyError):
-            file.unlink(missing_ok=True)
             REFUSED.labels("not kept").inc()
             failed.append({**reference, **_OUT_OF_RESOURCES})
+        except Exception as error:  # noqa: BLE001
+            # One part that nobody foresaw must not stop the others.
+            log.warning("unforeseen", source="stow", error=type(error).__name__)
+            REFUSED.labels("unacceptable").inc()
+            failed.append({**reference, **_CANNOT_UNDERSTAND})
+        finally:
+            file.unlink(missing_ok=True)
     body = {}
     if kept:
         body["00081199"] = {"vr": "SQ", "Value": kept}

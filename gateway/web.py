@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import structlog
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
@@ -18,12 +19,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway import queue_page, stow
 from gateway.audit import Auditor
 from gateway.config import Config, Http, Tls, read_key
-from gateway.errors import StorageFull
+from gateway.errors import InvalidConfiguration, StorageFull
 from gateway.intake import Intake
 from gateway.service import Services
 from gateway.store import Store
 from gateway.stow import RETRY_AFTER
 from gateway.tls import Certificates
+
+log = structlog.get_logger()
 
 
 class WebServer:
@@ -91,8 +94,13 @@ def _checks(config: Http) -> tuple[Callable[[Request], bool], Callable[[Request]
     """What tells whether a request has the key, and what refuses it where it needs one."""
 
     def has_key(request: Request) -> bool:
-        key = read_key(config.key_file)
-        return key is not None and hmac.compare_digest(_given_key(request), key)
+        try:
+            key = read_key(config.key_file)
+        except (InvalidConfiguration, OSError, ValueError) as error:
+            log.warning("no key", error=type(error).__name__)
+            return False
+        given = _given_key(request)
+        return bool(key and given) and hmac.compare_digest(given.encode(), str(key).encode())
 
     def needs_key(request: Request) -> None:
         if config.key_file and not has_key(request):

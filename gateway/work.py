@@ -23,7 +23,7 @@ from gateway.audit import Auditor
 from gateway.commitment import Commitments
 from gateway.config import Config, Rule
 from gateway.destinations import DimseSender, sender
-from gateway.errors import Permanent, Transient
+from gateway.errors import InvalidConfiguration, Permanent, Transient, Unacceptable
 from gateway.headers import read_header
 from gateway.identifiers import image_key, series_key
 from gateway.intake import write_durably
@@ -33,7 +33,7 @@ from gateway.reading import Reading, combine, evenly_spaced, reading_of
 from gateway.report import Source, encoded, reference_of, structured_report
 from gateway.rules import route
 from gateway.service import Services
-from gateway.store import Queue, Result, Row, Store
+from gateway.store import Queue, Result, Routed, Row, Store
 
 log = structlog.get_logger()
 _BATCH = 32
@@ -93,28 +93,31 @@ class Router:
     def step(self) -> bool:
         """Route some instances; whether there were any."""
         rows = self._store.received(_BATCH)
-        outcomes = [
-            (
-                row,
-                route(
-                    self._config.rules,
-                    Path(row["path"]),
-                    sop_uid=row["sop_uid"],
-                    calling=row["calling"],
-                    called=row["called"],
-                    has_sent=self._store.has_sent(row["sop_uid"]),
-                ),
-            )
-            for row in rows
-        ]
+        outcomes = [(row, self._outcome(row)) for row in rows]
         self._store.route(outcomes)
         self.on_routed()
         if self._auditor.wanted:
             for row, outcome in outcomes:
                 if outcome.state != "parked":
                     peer = row["calling"] or row["source"]
-                    _audit(self._auditor, Path(row["path"]), peer, outgoing=False)
+                    _audit(self._auditor, self._store.file(row["path"]), peer, outgoing=False)
         return bool(rows)
+
+    def _outcome(self, row: Row) -> Routed:
+        has_sent = self._store.has_sent(row["sop_uid"])
+        try:
+            return route(
+                self._config.rules,
+                self._store.file(row["path"]),
+                sop_uid=row["sop_uid"],
+                calling=row["calling"],
+                called=row["called"],
+                has_sent=has_sent,
+            )
+        except Exception as error:
+            # One object that nobody foresaw must not stop the others.
+            log.exception("unforeseen", queue="instances", id=row["id"])
+            return Routed("parked", f"unforeseen: {type(error).__name__}")
 
 
 class Reader:
@@ -190,7 +193,7 @@ class Reader:
     def _ask(self, row: Row, frame: int, rule: Rule) -> Reading:
         heatmap = rule.unit == "image" and rule.secondary_capture
         body = self._services.predict(
-            Path(row["path"]), frame=frame, model=rule.model, heatmap=heatmap
+            self._store.file(row["path"]), frame=frame, model=rule.model, heatmap=heatmap
         )
         return reading_of(body)
 
@@ -229,23 +232,25 @@ class Reader:
         self, job: Row, key: str, reading: Reading, read: Sequence[tuple[Row, int]], rule: Rule
     ) -> Result:
         """Write all that will be sent, before anything is."""
-        sources = [Source(read_header(Path(row["path"])), frame) for row, frame in read]
+        sources = [Source(read_header(self._store.file(row["path"])), frame) for row, frame in read]
         version, predecessor = self._store.latest_result(job["id"])
         documents: dict[str, Dataset] = {
             "sr": structured_report(key, reading, sources, predecessor)
         }
         if rule.secondary_capture and "heatmap" in reading.result:
-            file = Path(read[0][0]["path"])
+            file = self._store.file(read[0][0]["path"])
             documents["sc"] = secondary_capture(key, reading, sources[0], file)
-        folder = self._config.state_dir.absolute() / "results" / key[:2]
+        folder = Path("results") / key[:2]
         objects = []
         for kind, document in documents.items():
-            file = folder / f"{kind}-{key}.dcm"
-            write_durably(file, encoded(document))
-            objects.append(reference_of(document, str(file)))
-        bundle = folder / f"{key}.json"
-        write_durably(bundle, json.dumps(_bundle(key, reading, sources[0])).encode())
-        return Result(key, version + 1, str(bundle), tuple(objects))
+            path = str(folder / f"{kind}-{key}.dcm")
+            write_durably(self._store.file(path), encoded(document))
+            objects.append(reference_of(document, path))
+        bundle = str(folder / f"{key}.json")
+        write_durably(
+            self._store.file(bundle), json.dumps(_bundle(key, reading, sources[0])).encode()
+        )
+        return Result(key, version + 1, bundle, tuple(objects))
 
 
 class Courier:
@@ -285,7 +290,7 @@ class Courier:
         if result is None or not result["bundle_path"]:
             raise Permanent("The result has been erased.")
         objects = self._store.objects_of(result["key"])
-        self._sender.send(objects, Path(result["bundle_path"]))
+        self._sender.send(objects, self._store.file(result["bundle_path"]))
         self._store.finish_delivery(delivery)
         TIME_TO_REPORT.labels(self._name).observe(time.time() - result["last_arrival_at"])
         if self._auditor.wanted:
@@ -316,7 +321,7 @@ def _attempt(
 ) -> bool:
     """Do it; else put it off, or park it. Whether another may be tried at once."""
     try:
-        action()
+        _with_file_errors_told_apart(config, action)
     except Transient as error:
         RETRIES.labels(queue).inc()
         age = time.time() - (row["first_try_at"] or time.time())
@@ -326,10 +331,10 @@ def _attempt(
             return True
         store.postpone(queue, row, time.time() + _wait_s(config, row, error), str(error))
         return False
-    except Permanent as error:
+    except (Permanent, Unacceptable) as error:
         store.park(queue, row, str(error))
         log.warning("parked", queue=queue, id=row["id"], problem=str(error))
-    except (SQLAlchemyError, OSError) as error:
+    except SQLAlchemyError as error:  # what was tried cannot be counted either
         log.warning("cannot work", queue=queue, id=row["id"], error=type(error).__name__)
         return False
     except Exception as error:
@@ -337,6 +342,17 @@ def _attempt(
         log.exception("unforeseen", queue=queue, id=row["id"])
         store.park(queue, row, f"unforeseen: {type(error).__name__}")
     return True
+
+
+def _with_file_errors_told_apart(config: Config, action: Callable[[], None]) -> None:
+    """Do it; a file of the queue that is gone never comes back, any other trouble may pass."""
+    try:
+        action()
+    except (OSError, InvalidConfiguration) as error:
+        gone = error.filename if isinstance(error, FileNotFoundError) else None
+        if gone and Path(gone).is_relative_to(config.state_dir):
+            raise Permanent("Its file is no longer in the state folder.") from error
+        raise Transient(f"cannot work: {type(error).__name__}") from error
 
 
 def _wait_s(config: Config, row: Row, error: Transient) -> float:
@@ -359,7 +375,11 @@ def _bundle(key: str, reading: Reading, source: Source) -> dict[str, Any]:
 
 
 def _audit(auditor: Auditor, file: Path, peer: str, *, outgoing: bool) -> None:
-    header = read_header(file)
+    try:
+        header = read_header(file)
+    except Unacceptable as error:
+        log.warning("no audit message", problem=str(error))
+        return
     auditor.transferred(
         outgoing=outgoing,
         peer=peer,

@@ -76,8 +76,10 @@ class _FhirRequest(BaseHTTPRequestHandler):
         # The answer to the first is lost: the client cannot know that it was done.
         self.server.failures -= 1
         self.send_response(503 if self.server.failures >= 0 else 200)
-        self.send_header("Content-Length", "0")
+        answer = b'{"resourceType": "Bundle", "type": "transaction-response"}'
+        self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
+        self.wfile.write(answer)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -16,6 +16,11 @@ REPOSITORY = Path(__file__).resolve().parents[3]
         ('[[rules]]\nname = "r"\ndestinations = ["x"]', "rule r names unknown destinations: ['x']"),
         ('[[destinations]]\nname = "d"\nkind = "fhir"', "destination d needs a url"),
         ('[[destinations]]\nname = "d"\nkind = "dimse"\n' * 2, "is given twice"),
+        (
+            '[[destinations]]\nname = "d"\nkind = "fhir"\nurl = "http://d"\n'
+            '[[rules]]\nname = "r"\ndestinations = ["d"]\ncount_from = "d"',
+            "rule r counts from d, which is not of kind dimse",
+        ),
         ('[dicom]\nae_titles = ["A TITLE THAT IS TOO LONG"]', "at most 16 characters"),
     ],
 )

@@ -21,7 +21,7 @@ FACTS = {"frames": 1}
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(f"sqlite:///{tmp_path / 'queue.db'}")
+    return Store(f"sqlite:///{tmp_path / 'queue.db'}", tmp_path)
 
 
 def arrived(store: Store, uid: str, digest: str = "d", path: str = "p") -> Row:
@@ -143,24 +143,96 @@ def test_only_what_is_done_with_is_erased_and_never_done_again(
 
     assert unsent
     assert not report.exists()
-    assert (Path(done["path"]).exists(), Path(waiting["path"]).exists()) == (False, True)
+    assert (store.file(done["path"]).exists(), store.file(waiting["path"]).exists()) == (
+        False,
+        True,
+    )
     again = intake.incoming / "film.dcm"
     again.write_bytes(film(1))
     assert intake.take(again, "folder") == "repeated"
 
 
-def test_what_was_not_promised_is_swept_away_at_the_start(tmp_path: Path, store: Store) -> None:
+def test_what_is_half_done_goes_at_the_start_and_what_is_unknown_is_set_aside(
+    tmp_path: Path, store: Store
+) -> None:
     config = Config(state_dir=tmp_path, min_free_bytes=0)
     intake = Intake(config, store)
     (intake.incoming / "film.dcm").write_bytes(film(1))
     intake.take(intake.incoming / "film.dcm", "folder")
     [row] = store.received(10)
     half = intake.incoming / "half.dcm"
-    orphan = Path(row["path"]).with_name("orphan.dcm")
+    orphan = store.file(row["path"]).with_name("orphan.dcm")
     for file in (half, orphan):
         file.write_bytes(b"half")
 
     Intake(config, store)
 
     assert (half.exists(), orphan.exists()) == (False, False)
-    assert Path(row["path"]).read_bytes() == film(1)
+    assert (tmp_path / "orphans" / "orphan.dcm").read_bytes() == b"half"
+    assert store.file(row["path"]).read_bytes() == film(1)
+
+
+def test_a_state_folder_that_was_moved_keeps_what_was_promised(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    config = Config(state_dir=before, min_free_bytes=0)
+    store = Store(config.database, before)
+    intake = Intake(config, store)
+    (intake.incoming / "film.dcm").write_bytes(film(1))
+    intake.take(intake.incoming / "film.dcm", "folder")
+    store.close()
+    before.rename(after)
+
+    moved = Config(state_dir=after, min_free_bytes=0)
+    store = Store(moved.database, after)
+    Intake(moved, store)
+
+    [row] = store.received(10)
+    assert store.file(row["path"]).read_bytes() == film(1)
+
+
+def test_what_another_database_promised_is_set_aside_until_it_is_back(
+    tmp_path: Path, store: Store
+) -> None:
+    config = Config(state_dir=tmp_path, min_free_bytes=0)
+    intake = Intake(config, store)
+    (intake.incoming / "film.dcm").write_bytes(film(1))
+    intake.take(intake.incoming / "film.dcm", "folder")
+    [row] = store.received(10)
+
+    Intake(config, Store(f"sqlite:///{tmp_path / 'other.db'}", tmp_path))
+    aside = list((tmp_path / "orphans").iterdir())
+    Intake(config, store)
+
+    assert [file.exists() for file in aside] == [False]
+    assert store.file(row["path"]).read_bytes() == film(1)
+
+
+def test_the_image_of_a_parked_job_is_kept_for_its_replay(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "film.dcm").write_bytes(b"film")
+    routed = Routed("routed", rule=FILMS, series_uid="s", facts=FACTS)
+    store.route([(arrived(store, "1", path="film.dcm"), routed)])
+    [job] = store.due("jobs", 10)
+    store.park("jobs", job, "500: broken")
+
+    Eraser(Retention(max_age_h=1e-9, max_bytes=0), store).erase()
+    parked = (tmp_path / "film.dcm").exists()
+    store.replay("jobs")
+    store.finish_job(job, None, ())
+    Eraser(Retention(max_age_h=1e-9, max_bytes=0), store).erase()
+
+    assert (parked, (tmp_path / "film.dcm").exists()) == (True, False)
+
+
+def test_a_delivery_to_a_destination_that_is_gone_is_parked_with_the_reason(store: Store) -> None:
+    routed = Routed("routed", rule=FILMS, series_uid="s", facts=FACTS)
+    store.route([(arrived(store, "1"), routed)])
+    [job] = store.due("jobs", 10)
+    store.finish_job(job, made("k"), FILMS.destinations)
+
+    assert store.park_all_but(["a"]) == 1
+
+    [parked] = store.listing("deliveries", "parked", 10)
+    assert (parked["destination"], parked["problem"]) == (
+        "b",
+        "Its destination is no longer configured.",
+    )

@@ -1,9 +1,20 @@
+import errno
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
 
-from gateway.work import Worker, in_order
-from tests.gateway.stack import eventually
+from gateway.audit import Auditor
+from gateway.commitment import Commitments
+from gateway.config import Config, Destination, Rule, Service
+from gateway.errors import Transient
+from gateway.intake import Intake
+from gateway.service import Services
+from gateway.store import Arrival, Result, ResultObject, Routed, Store
+from gateway.work import Courier, Router, Worker, in_order
+from tests.gateway.drawn import film
+from tests.gateway.stack import eventually, free_port
 
 
 def row(uid: str, position: float | None, number: int | None, frames: int = 1) -> dict[str, Any]:
@@ -44,3 +55,79 @@ def test_a_step_that_fails_is_taken_again(error: type[Exception]) -> None:
     worker.close()
 
     assert steps[:2] == [0, 1]
+
+
+def test_an_object_that_nobody_foresaw_is_parked_and_the_others_are_routed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = Rule(name="films", destinations=("d",))
+    destination = Destination(name="d", kind="fhir", url="http://127.0.0.1:1")
+    config = Config(
+        state_dir=tmp_path, min_free_bytes=0, rules=(rule,), destinations=(destination,)
+    )
+    store = Store(config.database, tmp_path)
+    intake = Intake(config, store)
+    for number in (1, 2):
+        (intake.incoming / "film.dcm").write_bytes(film(number))
+        intake.take(intake.incoming / "film.dcm", "folder")
+    first, second = (row["sop_uid"] for row in store.received(10))
+
+    def unforeseen(header: Dataset) -> bool:
+        if header.SOPInstanceUID == first:
+            raise ValueError("Nobody^Drawn")
+        return False
+
+    monkeypatch.setattr("gateway.rules.is_own_result", unforeseen)
+
+    Router(config, store, Auditor(None, "PNEUMO")).step()
+
+    [parked] = store.listing("instances", "parked", 10)
+    assert (parked["sop_uid"], parked["reason"]) == (first, "unforeseen: ValueError")
+    assert [row["sop_uid"] for row in store.listing("instances", "routed", 10)] == [second]
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "problem"),
+    [
+        (FileNotFoundError(errno.ENOENT, "x"), "parked", "Its file is no longer"),
+        (OSError(errno.EIO, "x"), "waiting", "cannot work: OSError"),
+    ],
+)
+def test_a_file_that_is_gone_parks_its_delivery_and_a_failing_disk_puts_it_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, state: str, problem: str
+) -> None:
+    destination = Destination(name="d", kind="fhir", url="http://127.0.0.1:1")
+    config = Config(state_dir=tmp_path, destinations=(destination,))
+    store = delivery_to(config)
+
+    def fails(file: Path) -> bytes:
+        error.filename = str(file)
+        raise error
+
+    monkeypatch.setattr(Path, "read_bytes", fails)
+
+    Courier(config, "d", store, Auditor(None, "PNEUMO"), Commitments()).step()
+
+    [row] = store.listing("deliveries", state, 10)
+    assert row["problem"].startswith(problem)
+    assert row["attempts"] == 1
+
+
+def delivery_to(config: Config) -> Store:
+    """A queue with a result that is to be sent to the destination ``d``."""
+    store = Store(config.database, config.state_dir)
+    store.accept(Arrival("1", "d", "film.dcm", 1, "dimse"))
+    rule = Rule(name="films", destinations=("d",))
+    [row] = store.received(10)
+    store.route([(row, Routed("routed", rule=rule, series_uid="s", facts={"frames": 1}))])
+    [job] = store.due("jobs", 10)
+    report = ResultObject("2", "1.2", "1.3", "1.4", "sr-k.dcm")
+    store.finish_job(job, Result("k", 1, "k.json", (report,)), ["d"])
+    return store
+
+
+def test_a_model_that_no_service_tells_of_is_asked_for_again() -> None:
+    services = Services(Service(urls=(f"http://127.0.0.1:{free_port()}",)))
+
+    with pytest.raises(Transient, match="none answers"):
+        services.model("ct", 1)

@@ -1,0 +1,79 @@
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from gateway import stow
+from gateway.config import Config
+from gateway.folder import WatchedFolders
+from gateway.intake import Intake
+from gateway.store import Store
+from tests.gateway.drawn import film
+
+
+def without_group_length(image: bytes) -> bytes:
+    assert image[132:136] == b"\x02\0\0\0"
+    return image[:132] + image[144:]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(f"sqlite:///{tmp_path / 'queue.db'}", tmp_path)
+
+
+@pytest.fixture
+def intake(tmp_path: Path, store: Store) -> Intake:
+    return Intake(Config(state_dir=tmp_path, min_free_bytes=0), store)
+
+
+def test_one_bad_file_does_not_keep_a_folder_from_the_others(
+    tmp_path: Path, store: Store, intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = tmp_path / "inbox"
+    watched.mkdir()
+    files = {"a": without_group_length(film(1)), "b": film(2), "c": film(3)}
+    for name, image in files.items():
+        (watched / name).write_bytes(image)
+        os.utime(watched / name, (1, 1))
+    copy = shutil.copyfile
+
+    def fails_on_b(file: Path, to: Path) -> None:
+        copy(file, to)
+        if file.name == "b":
+            raise PermissionError
+
+    monkeypatch.setattr("gateway.folder.shutil.copyfile", fails_on_b)
+
+    WatchedFolders([watched], intake).step()
+
+    assert store.counts()["instances"] == {"received": 1}
+    left = {str(f.relative_to(watched)) for f in watched.rglob("*") if f.is_file()}
+    assert left == {"refused/a", "b"}
+    assert list(intake.incoming.iterdir()) == []
+
+
+def test_one_bad_part_of_a_request_does_not_keep_out_the_others(
+    store: Store, intake: Intake
+) -> None:
+    app = FastAPI()
+    app.include_router(stow.router(intake, 1 << 24, lambda: None))
+    parts = [without_group_length(film(1)), film(2)]
+    head = b"--x\r\nContent-Type: application/dicom\r\n\r\n"
+    body = b"".join(head + part + b"\r\n" for part in parts) + b"--x--\r\n"
+    kind = 'multipart/related; type="application/dicom"; boundary=x'
+
+    async def post() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            return await client.post("/studies", content=body, headers={"Content-Type": kind})
+
+    answer = asyncio.run(post())
+
+    assert answer.status_code == 202
+    assert [len(answer.json()[tag]["Value"]) for tag in ("00081199", "00081198")] == [1, 1]
+    assert store.counts()["instances"] == {"received": 1}
+    assert list(intake.incoming.iterdir()) == []

@@ -1,0 +1,199 @@
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE
+from pynetdicom.sop_class import Comprehensive3DSRStorage, Verification  # type: ignore[attr-defined]
+
+from gateway.commitment import Commitments
+from gateway.config import Destination, Service
+from gateway.destinations import DimseSender, FhirSender, StowSender
+from gateway.errors import Permanent, Transient
+from gateway.service import Services
+from gateway.store import ResultObject
+from tests.gateway.drawn import ROOT, film
+
+STORED, FAILED = "00081199", "00081198"
+JSON = "application/dicom+json"
+
+
+class Peer(ThreadingHTTPServer):
+    """Answers each POST with ``status``, ``kind`` and ``body``, each GET with a page."""
+
+    status, kind, body = 200, "text/html", b"<html>Log in</html>"
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Request)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class _Request(BaseHTTPRequestHandler):
+    server: Peer
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(self.server.status, self.server.kind, self.server.body)
+
+    def do_GET(self) -> None:
+        self._answer(200, Peer.kind, Peer.body)
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        if 300 <= status < 400:
+            self.send_header("Location", f"{self.server.url}/login")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    with Peer() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def sent(tmp_path: Path) -> ResultObject:
+    (tmp_path / "1.dcm").write_bytes(film(1))
+    (tmp_path / "1.json").write_text("{}")
+    return ResultObject(f"{ROOT}.1.1", "1.2", "1.3", "1.4", str(tmp_path / "1.dcm"))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, '{"resourceType": "Bundle", "type": "transaction-response"}', None),
+        (200, "<html>Log in</html>", Transient),
+        (200, '{"resourceType": "Bundle", "type": "searchset"}', Transient),
+        (204, "", Transient),
+        (301, "", Transient),
+        (400, "", Permanent),
+    ],
+)
+def test_a_fhir_server_has_a_result_when_it_answers_with_a_transaction(
+    peer: Peer, sent: ResultObject, status: int, body: str, error: type[Exception] | None
+) -> None:
+    peer.status, peer.body = status, body.encode()
+    sender = FhirSender(Destination(name="f", kind="fhir", url=peer.url))
+
+    assert outcome(sender, sent) is error
+
+
+def item(uid: str = f"{ROOT}.1.1", reason: int | None = None) -> str:
+    failure = f', "00081197": {{"vr": "US", "Value": [{reason}]}}' if reason else ""
+    return f'{{"00081155": {{"vr": "UI", "Value": ["{uid}"]}}{failure}}}'
+
+
+def said(tag: str, of: str) -> str:
+    return f'{{"{tag}": {{"vr": "SQ", "Value": [{of}]}}}}'
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body", "error"),
+    [
+        (200, JSON, said(STORED, item()), None),
+        (200, f"{JSON}; charset=utf-8", said(STORED, item()), None),
+        (202, JSON, said(FAILED, item(reason=0x0111)), None),
+        (409, JSON, said(FAILED, item(reason=0x0111)), None),
+        (409, JSON, said(FAILED, item(reason=0xC000)), Permanent),
+        (409, "text/plain", "no", Permanent),
+        (202, JSON, said(FAILED, item(reason=0xA700)), Transient),
+        (200, JSON, said(STORED, item("1.2.3")), Transient),
+        (200, JSON, "[]", Transient),
+        (200, "text/html", "<html>Log in</html>", Transient),
+        (204, JSON, "", Transient),
+        (301, JSON, "", Transient),
+        (302, JSON, "", Transient),
+        (503, JSON, "", Transient),
+    ],
+)
+def test_an_archive_has_an_object_when_it_names_it(
+    peer: Peer,
+    sent: ResultObject,
+    status: int,
+    kind: str,
+    body: str,
+    error: type[Exception] | None,
+) -> None:
+    peer.status, peer.kind, peer.body = status, kind, body.encode()
+    sender = StowSender(Destination(name="s", kind="stow", url=peer.url))
+
+    assert outcome(sender, sent) is error
+
+
+def outcome(sender: FhirSender | StowSender, sent: ResultObject) -> type[Exception] | None:
+    """The kind of error that sending ends in."""
+    try:
+        sender.send([sent], Path(sent.path).with_suffix(".json"))
+    except (Transient, Permanent) as error:
+        return type(error)
+    finally:
+        sender.close()
+    return None
+
+
+@pytest.mark.parametrize("status", [200, 302])
+def test_a_page_to_log_in_at_is_no_reading_and_no_refusal(
+    peer: Peer, sent: ResultObject, status: int
+) -> None:
+    peer.status = status
+    services = Services(Service(urls=(peer.url,)))
+
+    with pytest.raises(Transient, match=str(status)):
+        services.predict(Path(sent.path))
+
+
+def test_an_archive_that_offers_no_query_gives_no_count() -> None:
+    ae = AE("ARCHIVE")
+    for sop_class in (Verification, Comprehensive3DSRStorage):
+        ae.add_supported_context(sop_class)
+    server: Any = ae.start_server(("127.0.0.1", 0), block=False)
+    port = server.server_address[1]
+    peer = Destination(name="p", kind="dimse", port=port, ae_title="ARCHIVE")
+    sender = DimseSender(peer, "PNEUMO", Commitments())
+    try:
+        count = sender.count("1.2", "1.3")
+    finally:
+        sender.close()
+        server.shutdown()
+
+    assert count is None
+
+
+def test_a_promise_that_comes_late_counts_the_next_time_for_the_peer_that_made_it(
+    sent: ResultObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.commitment._PATIENCE_S", 0)
+    commitments, requests = Commitments(), list[Dataset]()
+
+    def asked_of(title: str) -> Any:
+        def take(request: Dataset, *_: object) -> tuple[Dataset, None]:
+            requests.append(request)
+            accepted = Dataset()
+            accepted.Status = 0
+            return accepted, None
+
+        acceptor = SimpleNamespace(ae_title=title, address="127.0.0.1", port=104)
+        return SimpleNamespace(acceptor=acceptor, send_n_action=take)
+
+    with pytest.raises(Transient):
+        commitments.ask(asked_of("A"), [sent])
+    commitments.on_report(SimpleNamespace(event_information=requests[0]))  # type: ignore[arg-type]
+
+    with pytest.raises(Transient):
+        commitments.ask(asked_of("B"), [sent])
+    commitments.ask(asked_of("A"), [sent])
+    assert len(requests) == 2
