@@ -54,6 +54,8 @@ def begin(desk: Desk, root: Path) -> Page:
     expect(page.get_by_label("Model on trial")).to_have_value("bright-chest")
     drop_folder(page, root)
     expect(page.locator(".prove-place")).to_contain_text("Film 1 of", timeout=TRIAL_TIMEOUT_MS)
+    # A film is called only once it is seen.
+    expect(page.locator(".prove-call").first).to_be_enabled(timeout=TRIAL_TIMEOUT_MS)
     return page
 
 
@@ -85,7 +87,9 @@ def call_all(page: Page, wrong_at: int | None = None) -> int:
         expect(page.locator(".prove-call").first).to_be_enabled()
         white = is_white(page) != (calls == wrong_at)
         page.keyboard.press(PNEUMONIA if white else NORMAL)
-        expect(page.locator(".prove-model")).not_to_have_text(re.compile("not here yet"))
+        expect(page.locator(".prove-model")).not_to_have_text(
+            re.compile("not here yet"), timeout=TRIAL_TIMEOUT_MS
+        )
         calls += 1
         page.keyboard.press("Enter")
         expect(page.locator(".prove-model")).to_have_count(0)
@@ -283,6 +287,7 @@ def test_a_trial_speaks_spanish(desk: Desk, folder: Callable[[int, int], Path]) 
     page.locator(".choices select").last.select_option("es")
     drop_folder(page, folder(1, 1))
     expect(page.locator(".prove-place")).to_contain_text("Imagen 1 de 2", timeout=TRIAL_TIMEOUT_MS)
+    expect(page.locator(".prove-call").first).to_be_enabled(timeout=TRIAL_TIMEOUT_MS)
 
     page.keyboard.press(UNDECIDED)
     page.get_by_role("button", name="Parar y ver el informe").click()
@@ -306,7 +311,9 @@ def test_a_thousand_films_do_not_slow_the_page(
     for _ in range(3):
         expect(page.locator(".prove-call").first).to_be_enabled()
         page.keyboard.press(NORMAL)
-        expect(page.locator(".prove-model")).not_to_have_text(re.compile("not here yet"))
+        expect(page.locator(".prove-model")).not_to_have_text(
+            re.compile("not here yet"), timeout=TRIAL_TIMEOUT_MS
+        )
         page.keyboard.press("Enter")
         expect(page.locator(".prove-model")).to_have_count(0)
 
