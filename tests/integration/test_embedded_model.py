@@ -120,9 +120,7 @@ def test_no_shipped_model_answers_what_cannot_be_a_chest(
 
 
 @pytest.mark.parametrize("model", SHIPPED)
-def test_no_shipped_model_takes_a_float_image(
-    embedded: Live, model: str
-) -> None:
+def test_no_shipped_model_takes_a_float_image(embedded: Live, model: str) -> None:
     values = synthetic_radiograph(64, 64).astype(np.float32)
 
     response = embedded.predict(as_dicom(values), model=model)
