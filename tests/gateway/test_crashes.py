@@ -16,6 +16,7 @@ import httpx
 import pydicom
 import pytest
 
+from tests.gateway import stack
 from tests.gateway.cable import Cable
 from tests.gateway.drawn import slice_of, write_films
 from tests.gateway.stack import (
@@ -90,8 +91,15 @@ def test_every_acknowledged_film_has_one_report_whatever_is_killed(
     a_service, an_archive = service(tmp_path), archive(tmp_path / "archive")
     cable = Cable(an_archive.dicom_port)
     pacs = {**to(an_archive), "port": cable.port}
+    # Longer than an interruption: a series in two parts has, rightly, two versions of its report.
+    rules = [stack.FILMS, {**stack.SERIES, "quiet_s": 15}]
     a_gateway = gateway(
-        tmp_path / "gw", [a_service.url], [pacs], database_url=postgres.url, max_backoff_s=5
+        tmp_path / "gw",
+        [a_service.url],
+        [pacs],
+        rules=rules,
+        database_url=postgres.url,
+        max_backoff_s=5,
     )
     programs: list[Program] = [a_gateway, a_service, an_archive, postgres]
     deadline = time.monotonic() + LONG_S
