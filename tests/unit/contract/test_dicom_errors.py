@@ -27,6 +27,7 @@ from contract.errors import (
     FrameOutOfRange,
     NoPixelData,
     PixelDataMismatch,
+    TooExpensive,
     TooManyPixels,
     UnsupportedFormat,
     UnsupportedTransferSyntax,
@@ -318,11 +319,11 @@ def test_a_frame_that_does_not_exist_is_out_of_range(frame: int) -> None:
         decode(data, frame=frame)
 
 
-def test_deeply_nested_sequences_are_an_error_like_any_other() -> None:
+def test_deeply_nested_sequences_are_refused_before_they_are_read() -> None:
     item = b"\xfe\xff\0\xe0\xff\xff\xff\xff"
     nested = (b"\x40\0\x55\xa7SQ\0\0\xff\xff\xff\xff" + item) * 5000
 
-    with pytest.raises(CorruptImage):
+    with pytest.raises(TooExpensive, match="sequences"):
         decode(as_dicom(CHEST)[:PREAMBLE] + b"DICM" + nested)
 
 
