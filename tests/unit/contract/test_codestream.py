@@ -71,6 +71,16 @@ def test_the_offset_of_a_jpeg_2000_image_is_no_part_of_its_size() -> None:
     assert (header.components, header.precision) == (3, 12)
 
 
+def test_a_jpeg_2000_in_the_boxes_of_a_file_is_found_behind_them() -> None:
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "JPEG2000")
+
+    boxed = read_jpeg2000_header(file.getvalue())
+
+    assert boxed == read_jpeg2000_header(as_jpeg_2000(PIXELS))
+    assert boxed is not None
+
+
 @pytest.mark.parametrize("data", [b"", SIZ, as_jpeg(PIXELS), b"\1\0\0\0" + SIZ + bytes(40)])
 def test_without_a_size_segment_there_is_no_jpeg_2000_header(data: bytes) -> None:
     assert read_jpeg2000_header(data) is None
