@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from contract.cost import estimate_cost
+from contract.cost import DecodeCost, estimate_cost
 from contract.dicom import read_dicom
 from contract.dicom_facts import DicomFacts
 from contract.formats import sniff
@@ -46,6 +46,7 @@ def decode(
     frame: int = 1,
     max_pixels: int = 100_000_000,
     at_least: tuple[int, int] | None = None,
+    cost: DecodeCost | None = None,
 ) -> Radiograph:
     """Decode an image file to gray pixels; its content decides the format.
 
@@ -63,13 +64,15 @@ def decode(
             on top, up to four times in a DICOM.
         at_least: A hint: the (height, width) that is needed. A JPEG may then be decoded at a
             reduced scale, never below it. None decodes in full.
+        cost: What ``estimate_cost`` gave for these arguments; None has it worked out here.
 
     Raises:
         ImageError: One of its kinds in ``contract.errors``.
         MemoryError: The machine has less memory left than that takes; nothing is wrong with the
             image. A plug-in of pydicom that runs out of memory gives CorruptImage all the same.
     """
-    estimate_cost(data, frame=frame, max_pixels=max_pixels)
+    if cost is None:
+        estimate_cost(data, frame=frame, max_pixels=max_pixels)
     name = sniff(data)
     facts = None
     if name == "DICOM":

@@ -80,7 +80,8 @@ class ImageTask:
             if not cost.plain:
                 self._spent(started)
                 return Costly(cost)
-            radiograph = decode(data, at_least=self.hint.preprocessing.size, **limits)
+            size = self.hint.preprocessing.size
+            radiograph = decode(data, at_least=size, cost=cost, **limits)
             del data
             decoded = DecodedImage(radiograph, partial(preprocess, radiograph))
             return self._fit(decoded, started, alone=alone)
