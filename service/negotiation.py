@@ -18,11 +18,11 @@ from service.errors import (
 )
 from service.headers import header_of
 from service.problems import error_response, request_id_of
+from service.routes.bodies import JSON
 from service.schemas import PredictQuery
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
-JSON = "application/json"
 _IMAGE_ROUTES = ("/predict", "/predict/image")
 _MAX_NAME = 40
 

@@ -42,11 +42,6 @@ class SeverityCorrelation(BaseModel):
     images: int
     patients: int
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies above zero: only then may the share be shown as severity."""
-        return self.lower > 0
-
 
 def severity_correlations(
     shares: Floats, scores: Mapping[str, Floats], patients: NDArray[np.str_], seed: int

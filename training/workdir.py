@@ -76,11 +76,6 @@ class Workdir:
         return self.root / "cache"
 
     @property
-    def checkpoints(self) -> Path:
-        """How far the training is, and its best weights."""
-        return self.root / "checkpoints"
-
-    @property
     def scorer(self) -> Path:
         """The constants of the out-of-distribution score."""
         return self.root / "ood.npz"
