@@ -67,8 +67,7 @@ def write_bundle(
     Raises:
         ParityFailed: The graph answers otherwise than the candidate that was judged.
     """
-    limits = manifest.out_of_distribution
-    domain = fit_domain(measured, labelled.patients, limits.limit if limits else None)
+    domain = fit_domain(measured, labelled.patients, manifest)
     model = onnx.load(base / MODEL_FILE)
     fitted = trial.fitted
     graph = site_graph(model, backbone, fitted.head, domain, fitted.last_layer)

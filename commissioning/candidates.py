@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from commissioning.graph import Head
 from commissioning.measure import Measured
+from contract.manifest import ModelManifest
 
 Array = NDArray[np.float64]
 Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -69,13 +70,14 @@ def fit(
         shipped: What the model brings along.
         floor: How many of its calls shall be right, 0 to 1.
     """
-    select = np.zeros((len(shipped.labels), len(columns)), np.float32)
+    manifest = shipped.manifest
+    select = np.zeros((len(manifest.labels), len(columns)), np.float32)
     select[list(columns), range(len(columns))] = 1
     identity = np.eye(len(columns), dtype=np.float32)
     if name == "as shipped":
         nothing = np.zeros(len(columns), np.float32)
-        head = Head("logits", select / np.float32(shipped.temperature), nothing)
-        return Fitted(name, head, tuple(shipped.operating_points[column] for column in columns))
+        head = Head("logits", select / np.float32(manifest.temperature), nothing)
+        return Fitted(name, head, tuple(manifest.operating_points[column] for column in columns))
     layer = None
     if name == "recalibrated":
         source, weights, kept_out = "logits", select, measured.logits @ select
@@ -117,13 +119,10 @@ def choose_points(
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """The model as it ships; ``last_layer`` and ``ood_limit`` are None where it has none."""
+    """The model as it ships; ``last_layer`` is None where its graph has none to refit."""
 
-    labels: tuple[str, ...]
-    temperature: float
-    operating_points: tuple[float, ...]
+    manifest: ModelManifest
     last_layer: Weights | None
-    ood_limit: float | None = None
 
     @property
     def candidates(self) -> tuple[str, ...]:

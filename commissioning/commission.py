@@ -72,13 +72,7 @@ def commission(
             f"{labelled.counts()} images are too few to judge by: "
             f"{needs or 'images of another finding'} needed."
         )
-    shipped = Shipped(
-        manifest.labels,
-        manifest.temperature,
-        manifest.operating_points,
-        last_layer_weights(model),
-        manifest.out_of_distribution.limit if manifest.out_of_distribution else None,
-    )
+    shipped = Shipped(manifest, last_layer_weights(model))
     trial = run_trial(labelled, measured, shipped, plan.floors, on_candidate)
     copies = named - unreadable - len(kept)
     case = Case(

@@ -7,6 +7,7 @@ from sklearn.model_selection import GroupKFold
 
 from commissioning.graph import SiteDomain
 from commissioning.measure import Measured
+from contract.manifest import ModelManifest
 
 FAMILIAR = 0.98
 """The share of the site's own images that its limit lets through."""
@@ -14,7 +15,9 @@ _DIRECTIONS = 32
 _FOLDS = 5
 
 
-def fit_domain(measured: Measured, patients: NDArray[np.str_], limit: float | None) -> SiteDomain:
+def fit_domain(
+    measured: Measured, patients: NDArray[np.str_], manifest: ModelManifest
+) -> SiteDomain:
     """Describe where the site's images lie among the frozen features.
 
     The limit comes from patients that the place was not fitted on.
@@ -24,7 +27,7 @@ def fit_domain(measured: Measured, patients: NDArray[np.str_], limit: float | No
     Args:
         measured: The site's images.
         patients: Of each.
-        limit: The model's own, None where it has no score.
+        manifest: Of the model, whose own limit may be the wider one.
     """
     embedding = measured.embedding.astype(np.float64)
     distances = np.zeros(len(embedding))
@@ -32,7 +35,8 @@ def fit_domain(measured: Measured, patients: NDArray[np.str_], limit: float | No
         centre, whitening = _place(embedding[train])
         distances[test] = np.sqrt((((embedding[test] - centre) @ whitening) ** 2).mean(1))
     centre, whitening = _place(embedding)
-    own = max(limit or 0.0, float(np.quantile(measured.ood_score, FAMILIAR)))
+    shipped = manifest.out_of_distribution
+    own = max(shipped.limit if shipped else 0.0, float(np.quantile(measured.ood_score, FAMILIAR)))
     return SiteDomain(
         centre.astype(np.float32),
         whitening.astype(np.float32),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from commissioning.errors import LabelsUnusable
+from contract.findings import Label
 
 FEWEST_OF_A_FINDING = 30
 FEWEST_PATIENTS = 10
@@ -33,7 +34,7 @@ class LabelledImages:
     """
 
     paths: tuple[Path, ...]
-    findings: tuple[str, ...]
+    findings: tuple[Label, ...]
     classes: NDArray[np.int64]
     patients: NDArray[np.str_]
     attributes: Mapping[str, tuple[str, ...]]
@@ -64,7 +65,7 @@ class LabelledImages:
         )
 
 
-def read_labels(images: Path, labels: Path, known: Sequence[str]) -> LabelledImages:
+def read_labels(images: Path, labels: Path, known: Sequence[Label]) -> LabelledImages:
     """Read a CSV with ``path`` and ``finding``, or folders named for their finding.
 
     Args:

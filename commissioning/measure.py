@@ -16,10 +16,11 @@ from commissioning.graph import EMBEDDING, POOLED
 from contract.errors import ImageError
 from contract.manifest import ModelManifest
 from contract.preprocessing import preprocess
-from contract.quality import assess
+from contract.quality import judge
 from contract.radiograph import Radiograph, decode
 
 CHUNK = 64
+_WANTED = frozenset({"logits", "ood_score", "quality", POOLED, EMBEDDING})
 _BORDER_PARTS = 16
 _BORDER_SIDE = 8
 
@@ -107,41 +108,44 @@ def _measure_chunk(
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         read = list(pool.map(lambda path: read_image(path, manifest), paths))
     images = np.stack([image for _, image, *_ in read])
-    names = [output.name for output in session.get_outputs()]
+    names = [o.name for o in session.get_outputs() if o.name in _WANTED]
     outputs = dict(zip(names, session.run(names, {"image": images}), strict=True))
-    n = len(paths)
+    n, shapes = len(paths), [shape for *_, shape in read]
+    good, limits = np.ones(n, np.bool_), manifest.quality
+    if limits is not None:
+        checked = zip(outputs["quality"], shapes, strict=True)
+        good = np.array([all(s) and judge(q, *s, limits).accepted for q, s in checked])
+    digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    problems = [problem for problem, *_ in read]
     return {
-        "digest": np.array([r[3] for r in read]),
-        "problem": np.array([r[0] for r in read]),
+        "digest": np.array([d if not p else "" for d, p in zip(digests, problems, strict=True)]),
+        "problem": np.array(problems),
         "logits": outputs["logits"],
         "ood_score": outputs.get("ood_score", np.zeros(n, np.float32)),
         "pooled": outputs.get(POOLED, np.zeros((n, 0), np.float32)),
         "embedding": outputs[EMBEDDING],
         "border": np.stack([_border(image[..., 0]) for image in images]),
-        "shape": np.array([r[2] for r in read], np.float32),
-        "good": np.array([r[4] for r in read]),
+        "shape": np.array(shapes, np.float32),
+        "good": good,
     }
 
 
 def read_image(
     path: Path, manifest: ModelManifest
-) -> tuple[str, NDArray[np.uint8], tuple[int, int], str, bool]:
+) -> tuple[str, NDArray[np.uint8], tuple[int, int]]:
     """Read one image as the model sees it.
 
     Returns:
         What is wrong with it or ""; uint8 (height, width, 1), 0 black to 255 white; rows and
-        columns of the file; the pixels' digest; whether the quality gate lets it through.
+        columns of the file, 0 where it cannot be read.
     """
     size = manifest.preprocessing.size
     try:
         radiograph: Radiograph = decode(path.read_bytes(), at_least=size)
         image = preprocess(radiograph, manifest.preprocessing)
     except (ImageError, OSError) as error:
-        return str(error), np.zeros((*size, 1), np.uint8), (0, 0), "", False
-    rows, columns = radiograph.rows, radiograph.columns
-    limits = manifest.quality
-    good = limits is None or assess(image, rows, columns, limits).accepted
-    return "", image, (rows, columns), hashlib.sha256(image.tobytes()).hexdigest(), good
+        return str(error), np.zeros((*size, 1), np.uint8), (0, 0)
+    return "", image, (radiograph.rows, radiograph.columns)
 
 
 def _border(image: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """The trial: every candidate on patients outside all of its choices, and the verdict."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,7 @@ from commissioning.candidates import Fitted, Shipped, fit
 from commissioning.domain import fit_domain, shares
 from commissioning.labels import LabelledImages
 from commissioning.measure import Measured
+from contract.decision import decide
 
 OUTER_FOLDS = 5
 REDRAWS = 1000
@@ -88,7 +89,7 @@ def run_trial(
         floors: The lower ends of AUROC and of the accuracy among the answered that are asked for.
         progress: Is told which candidate is tried.
     """
-    columns = [shipped.labels.index(name) for name in labelled.findings]
+    columns = [shipped.manifest.labels.index(name) for name in labelled.findings]
     results = {}
     for name in shipped.candidates:
         progress(name)
@@ -136,14 +137,6 @@ def macro_auroc(classes: NDArray[np.int64], probabilities: Array) -> float:
     return float(np.mean(found))
 
 
-def call(probabilities: Array, points: tuple[float, ...]) -> NDArray[np.int64]:
-    """The most probable finding where it and no other is above its point, else -1."""
-    above = probabilities >= np.asarray(points)
-    best = probabilities.argmax(1)
-    clear = above.sum(1) == 1
-    return np.where(clear & above[np.arange(len(best)), best], best, -1)
-
-
 def _outer(
     name: str,
     labelled: LabelledImages,
@@ -159,11 +152,17 @@ def _outer(
         some, seen = labelled.take(train), measured.take(train)
         fitted = fit(name, seen, some.classes, some.patients, columns, shipped, floor)
         probabilities[test] = softmax(fitted.logits(measured.take(test)), axis=1)
-        called[test] = call(probabilities[test], fitted.operating_points)
-        domain = fit_domain(seen, some.patients, shipped.ood_limit)
+        called[test] = [_call(labelled, fitted, row) for row in probabilities[test].tolist()]
+        domain = fit_domain(seen, some.patients, shipped.manifest)
         called[test[shares(domain, measured.take(test)) > 1]] = -1
     called[~measured.good] = -1
     return _result(name, labelled, probabilities, called)
+
+
+def _call(labelled: LabelledImages, fitted: Fitted, probabilities: Sequence[float]) -> int:
+    """The finding that the service would call, -1 where it would refer."""
+    label = decide(labelled.findings, probabilities, fitted.operating_points).label
+    return -1 if label is None else labelled.findings.index(label)
 
 
 def _as_chosen(results: Mapping[str, Result], labelled: LabelledImages) -> Result:

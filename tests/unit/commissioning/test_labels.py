@@ -4,8 +4,9 @@ import pytest
 
 from commissioning.errors import LabelsUnusable
 from commissioning.labels import read_labels, without_duplicates
+from contract.findings import Label
 
-KNOWN = ("normal", "pneumonia")
+KNOWN: tuple[Label, ...] = ("normal", "pneumonia")
 
 
 def _table(folder: Path, *rows: str, header: str = "path,finding,patient") -> Path:
