@@ -1,7 +1,7 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { ModelDescription } from "../api/types";
 import { usePage } from "../app/context";
-import { Icon } from "../app/icons";
+import { FileButton } from "../tray/FileButton";
 import { type Incoming, received } from "../tray/incoming";
 import { useProveStrings } from "./context";
 import { Erase } from "./Erase";
@@ -76,7 +76,7 @@ export function Setup({ trial }: { readonly trial: Trial }) {
       <div class="prove-field">
         <span>{strings.truth}</span>
         <p class="quiet">{strings.truthHelp}</p>
-        <Chooser
+        <FileButton
           label={strings.table}
           icon="copy"
           accept=".csv,text/csv"
@@ -93,16 +93,18 @@ export function Setup({ trial }: { readonly trial: Trial }) {
         <p role="status">{strings.taking(trial.progress.value.found, trial.progress.value.done)}</p>
       ) : (
         <div class="row">
-          <Chooser
+          <FileButton
             label={strings.folder}
             icon="folder"
             primary
+            multiple
             folder
             onFiles={(files) => take(received(files, true))}
           />
-          <Chooser
+          <FileButton
             label={strings.films}
             icon="image"
+            multiple
             onFiles={(files) => take(received(files, true))}
           />
           {trial.callsCount > 0 && (
@@ -134,44 +136,4 @@ function beginningOf({ name, findings }: ModelDescription): Beginning {
     model: name,
     labels: findings.map(({ label }) => label),
   };
-}
-
-interface ChooserProps {
-  readonly label: string;
-  readonly icon: "copy" | "folder" | "image";
-  readonly primary?: boolean;
-  readonly folder?: boolean;
-  readonly accept?: string;
-  readonly onFiles: (files: readonly File[]) => Promise<void>;
-}
-
-function Chooser({ label, icon, primary, folder, accept, onFiles }: ChooserProps) {
-  const input = useRef<HTMLInputElement>(null);
-  return (
-    <>
-      <button
-        type="button"
-        class={primary ? "button primary" : "button"}
-        onClick={() => input.current?.click()}
-      >
-        <Icon name={icon} /> {label}
-      </button>
-      <input
-        ref={input}
-        type="file"
-        hidden
-        tabIndex={-1}
-        aria-hidden="true"
-        multiple={accept === undefined}
-        onChange={async () => {
-          const field = input.current;
-          const files = [...(field?.files ?? [])];
-          if (field) field.value = "";
-          if (files.length > 0) await onFiles(files);
-        }}
-        {...(accept ? { accept } : {})}
-        {...(folder ? { webkitdirectory: true } : {})}
-      />
-    </>
-  );
 }

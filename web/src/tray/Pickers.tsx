@@ -1,60 +1,32 @@
-import { useRef } from "preact/hooks";
 import { useSession, useStrings } from "../app/context";
-import { Icon, type IconName } from "../app/icons";
+import { FileButton } from "./FileButton";
 import { takeFiles } from "./intake";
 
-/** Buttons that open the system's own choosers: images, a folder, the camera of a phone. */
+/**
+ * Buttons that open the system's own choosers: images, a folder, the camera of a phone. DICOM files
+ * often have no name ending, so the chooser of images is not narrowed.
+ */
 export function Pickers({ primary }: { readonly primary: boolean }) {
-  const { intake } = useStrings();
-  return (
-    <div class="pickers">
-      <Picker icon="image" label={primary ? intake.files : intake.add} primary={primary} multiple />
-      <Picker icon="folder" label={primary ? intake.folder : intake.addFolder} folder />
-      <Picker icon="camera" label={intake.camera} camera />
-    </div>
-  );
-}
-
-interface PickerProps {
-  readonly icon: IconName;
-  readonly label: string;
-  readonly primary?: boolean;
-  readonly multiple?: boolean;
-  readonly folder?: boolean;
-  readonly camera?: boolean;
-}
-
-function Picker({ icon, label, primary, multiple, folder, camera }: PickerProps) {
   const session = useSession();
   const strings = useStrings();
-  const input = useRef<HTMLInputElement>(null);
-  const choose = async () => {
-    const field = input.current;
-    await takeFiles(session, strings, field?.files ?? null, folder);
-    // The same file can be chosen again.
-    if (field) field.value = "";
-  };
+  const { intake } = strings;
+  const take = (files: readonly File[]) => takeFiles(session, strings, files);
   return (
-    <>
-      <button
-        type="button"
-        class={`button ${primary ? "primary" : ""} ${camera ? "for-touch" : ""}`}
-        onClick={() => input.current?.click()}
-      >
-        <Icon name={icon} /> <span>{label}</span>
-      </button>
-      <input
-        ref={input}
-        type="file"
-        hidden
-        tabIndex={-1}
-        aria-hidden="true"
-        multiple={multiple ?? false}
-        onChange={() => void choose()}
-        // DICOM files often have no name ending, so the chooser of images is not narrowed.
-        {...(camera ? { accept: "image/*", capture: "environment" as const } : {})}
-        {...(folder ? { webkitdirectory: true } : {})}
+    <div class="pickers">
+      <FileButton
+        icon="image"
+        label={primary ? intake.files : intake.add}
+        primary={primary}
+        multiple
+        onFiles={take}
       />
-    </>
+      <FileButton
+        icon="folder"
+        label={primary ? intake.folder : intake.addFolder}
+        folder
+        onFiles={(files) => takeFiles(session, strings, files, true)}
+      />
+      <FileButton icon="camera" label={intake.camera} camera onFiles={take} />
+    </div>
   );
 }
