@@ -225,6 +225,8 @@ def test_decoders_end_where_the_service_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
+    others = _own_decoders()
+
     async def run() -> tuple[object, object]:
         decoders = Decoders(1, CEILING_BYTES, 100_000_000)
         slow = slow_file()
@@ -232,7 +234,7 @@ def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
         cost = DecodeCost(plain=False, memory_bytes=400 * MIB)
         try:
             await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            (decoder,) = _own_decoders()
+            (decoder,) = _own_decoders() - others
             work = asyncio.create_task(decoders.decode((slow,), cost, Priority.ROUTINE, **options))
             idle = cpu_seconds(decoder)
             await asyncio.to_thread(eventually, lambda: cpu_seconds(decoder) > idle)
@@ -258,12 +260,14 @@ def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
 
 
 def test_an_idle_decoder_that_was_killed_is_replaced() -> None:
+    others = _own_decoders()
+
     async def run() -> object:
         decoders = Decoders(1, CEILING_BYTES, 10_000_000)
         options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
         try:
             await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            (decoder,) = _own_decoders()
+            (decoder,) = _own_decoders() - others
             os.kill(decoder, signal.SIGKILL)
             # Pebble takes such a pool for broken as soon as it looks.
             await asyncio.sleep(0.3)
@@ -303,17 +307,20 @@ def test_a_decoder_that_hangs_is_replaced_although_its_clients_leave(
 ) -> None:
     monkeypatch.setattr("service.decoders.START_S", 0.2)
 
+    others = _own_decoders()
+
     async def run() -> bool:
         decoders = Decoders(1, CEILING_BYTES, 10_000_000)
         options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
         try:
             await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            (decoder,) = _own_decoders()
+            (decoder,) = _own_decoders() - others
             os.kill(decoder, signal.SIGSTOP)
-            while decoders.available:
-                with suppress(TimeoutError):
-                    leaving = decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-                    await asyncio.wait_for(leaving, 0.1)
+            async with asyncio.timeout(60):
+                while decoders.available:
+                    with suppress(TimeoutError):
+                        leaving = decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+                        await asyncio.wait_for(leaving, 0.1)
             await asyncio.to_thread(eventually, lambda: decoders.available)
             return decoders.available
         finally:
@@ -343,14 +350,14 @@ def test_the_budget_is_what_the_cgroup_leaves(tmp_path: Path) -> None:
     assert budget_of("1000") == 0
 
 
-def _own_decoders() -> list[int]:
-    """The decoders of this process, and not those of a service that it has started."""
+def _own_decoders() -> set[int]:
+    """The decoders of this process, and not those of a service that it has started as another."""
     servers = [
         pid
         for pid in descendants(os.getpid())
         if _parent(pid) == os.getpid() and "forkserver" in Path(f"/proc/{pid}/cmdline").read_text()
     ]
-    return [pid for pid in descendants(os.getpid()) if _parent(pid) in servers]
+    return {pid for pid in descendants(os.getpid()) if _parent(pid) in servers}
 
 
 def _memory_files() -> list[str]:
