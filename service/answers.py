@@ -1,11 +1,11 @@
 """Writes the answer to /predict."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from contract.radiograph import Radiograph
-from service.heatmap import MEDIA_TYPE, Heatmap, LungPicture, size_as_sent
+from service.domain import ImageFailure, ImageResult, Picture, Prediction, ServedModel, StageTimes
 from service.identifiers import uuid7
-from service.prediction import ImageFailure, ImageResult, Prediction
+from service.overlays import MEDIA_TYPE, size_as_sent
 from service.problems import describe
 from service.schemas import (
     ImageAnswer,
@@ -14,14 +14,17 @@ from service.schemas import (
     ModelReference,
     PredictionBody,
 )
-from service.session import ServedModel
 
 _UIDS = ("sop_instance_uid", "series_instance_uid", "study_instance_uid")
 
 
 def write_answer(prediction: Prediction, request_id: str, *, uids: bool = True) -> bytes:
     """Write a prediction as JSON; what is not known is absent, and not null."""
-    stages = {**asdict(prediction.times), "total_s": prediction.total_s}
+    stages = {
+        stage.name: sum(getattr(result.times, stage.name) for result in prediction.results)
+        for stage in fields(StageTimes)
+    }
+    stages["total_s"] = prediction.total_s
     results = [
         _answer(result, uids=uids)
         if isinstance(result, ImageResult)
@@ -109,7 +112,7 @@ def _image(image: Radiograph, *, uids: bool) -> ImageDescription:
     return ImageDescription.model_validate(_known(body))
 
 
-def _picture(picture: Heatmap | LungPicture) -> dict[str, object]:
+def _picture(picture: Picture) -> dict[str, object]:
     return {"media_type": MEDIA_TYPE, **_known(asdict(picture))}
 
 

@@ -3,27 +3,21 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from queue import SimpleQueue
-from threading import Thread
 
+import anyio.to_thread
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain import BATCH_SIZES, TURNS, Outputs, Priority, ServedModel, Timed
 from service.errors import DeviceLost
-from service.priorities import TURNS, Priority, Timed
-from service.session import ModelOutput, ServedModel
-
-SIZES = (1, 2, 4, 8, 16, 32)
-"""The sizes that a batch is padded to: each was run once before, when the model was loaded."""
 
 END_S = 5.0
 """How long a stop waits for the run that goes on."""
 
-_Job = tuple[Future[list[ModelOutput | Exception]], Callable[[], list[ModelOutput | Exception]]]
 Observe = Callable[[ServedModel, int], None]
 
 
@@ -37,13 +31,13 @@ class _Item:
     arrival: int
     activation_map: bool
     submitted: float = field(default_factory=time.perf_counter)
-    future: asyncio.Future[Timed[ModelOutput]] = field(
+    future: asyncio.Future[Timed[Outputs]] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
 
 class MicroBatcher:
-    """One queue for the images of all models, and one thread that runs them on the accelerator.
+    """One queue for the images of all models, which run on the accelerator one batch at a time.
 
     A batch has images of one model alone, and runs as soon as the one before it has ended: what
     arrives meanwhile is the next. Urgent images go first, but every fifth batch is that of the
@@ -53,10 +47,6 @@ class MicroBatcher:
 
     def __init__(self, observe: Observe = lambda _model, _images: None) -> None:
         self._observe = observe
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        # A daemon, so that a run which never ends does not hold up the end of the process.
-        self._thread = Thread(target=_work, args=(self._jobs,), name="inference", daemon=True)
-        self._thread.start()
         self._waiting: list[_Item] = []
         self._arrivals, self._turns = count(), count(1)
         self._runner: asyncio.Task[None] | None = None
@@ -73,7 +63,7 @@ class MicroBatcher:
         priority: Priority,
         *,
         activation_map: bool = False,
-    ) -> asyncio.Future[Timed[ModelOutput]]:
+    ) -> asyncio.Future[Timed[Outputs]]:
         """Have an image run in a batch, uint8 (1, height, width, 1), of the model's size.
 
         The future gives what the model says of this image alone, or InferenceFailed or DeviceLost.
@@ -84,10 +74,11 @@ class MicroBatcher:
             self._runner = asyncio.get_running_loop().create_task(self._run_all())
         return item.future
 
-    def close(self) -> None:
-        """Stop the thread when what it runs has ended; one that hangs is left after ``END_S``."""
-        self._jobs.put(None)
-        self._thread.join(END_S)
+    async def close(self) -> None:
+        """Wait until everything has run; a run that hangs is left after ``END_S``."""
+        if self._runner is not None and not self._runner.done():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._runner, END_S)
 
     async def _run_all(self) -> None:
         while batch := self._next():
@@ -105,50 +96,38 @@ class MicroBatcher:
                 else:
                     item.future.set_result(Timed(answer, started - item.submitted, ran_s))
 
-    async def _run(self, batch: Sequence[_Item]) -> list[ModelOutput | Exception]:
+    async def _run(self, batch: Sequence[_Item]) -> list[Outputs | Exception]:
         model = batch[0].model
         self._observe(model, len(batch))
         maps = any(item.activation_map for item in batch)
         images = [item.image for item in batch]
-        future: Future[list[ModelOutput | Exception]] = Future()
-        self._jobs.put((future, partial(_answers, model, images, activation_map=maps)))
-        return await asyncio.wrap_future(future)
+        call = partial(_answers, model, images, activation_map=maps)
+        # Its threads are daemons: a run which never ends does not hold up the end of the process.
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
 
     def _next(self) -> list[_Item]:
         """Take the next batch: the first image in order, and those of its model behind it."""
         by_arrival = next(self._turns) % TURNS == 0
         waiting = [item for item in self._waiting if not item.future.cancelled()]
         waiting.sort(key=lambda item: (0 if by_arrival else item.priority, item.arrival))
-        batch = [item for item in waiting if item.model is waiting[0].model][: SIZES[-1]]
+        batch = [item for item in waiting if item.model is waiting[0].model][: BATCH_SIZES[-1]]
         self._waiting = [item for item in waiting if item not in batch]
         return batch
 
 
-def _work(jobs: "SimpleQueue[_Job | None]") -> None:
-    """Run what comes, until None comes."""
-    while (job := jobs.get()) is not None:
-        future, call = job
-        if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - handed over, whatever it is
-                future.set_exception(error)
-        # No image stays until the next batch comes.
-        del job, future, call
-
-
 def _answers(
     model: ServedModel, images: Sequence[NDArray[np.uint8]], *, activation_map: bool
-) -> list[ModelOutput | Exception]:
+) -> list[Outputs | Exception]:
     """What each image gets: where a batch fails, each is run alone, and fails for itself."""
-    size = next(size for size in SIZES if size >= len(images))
+    size = next(size for size in BATCH_SIZES if size >= len(images))
     batch = np.zeros((size, *images[0].shape[1:]), np.uint8)
     np.concatenate(images, out=batch[: len(images)])
     try:
-        output = model.session.run(batch, activation_map=activation_map)
+        outputs = model.run(batch, activation_map=activation_map)
     except Exception as error:  # noqa: BLE001 - handed over, whatever it is
         if len(images) == 1 or isinstance(error, DeviceLost):
             return [error.with_traceback(None)] * len(images)
         alone = (_answers(model, [image], activation_map=activation_map) for image in images)
         return [answer for (answer,) in alone]
-    return [output.of(index) for index in range(len(images))]
+    parts = (slice(index, index + 1) for index in range(len(images)))
+    return [{name: array[part] for name, array in outputs.items()} for part in parts]

@@ -15,7 +15,8 @@ import typer
 from contract.errors import ContractError
 from service import __version__
 from service.errors import ServiceError
-from service.settings import Provider, read_settings
+from service.machine import Provider
+from service.settings import read_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve chest image models.")
 ModelsDir = Annotated[Path | None, typer.Option(help="The folder of model bundles.")]
@@ -76,7 +77,7 @@ def check(models_dir: ModelsDir = None, provider: ProviderChoice = None) -> None
         typer.echo(f"{manifest.name} version {manifest.version}: {model.session.provider}")
     if (segmenter := repository.segmenter) is not None:
         finds = segmenter.manifest
-        typer.echo(f"{finds.name} version {finds.version}: {segmenter.graph.provider}")
+        typer.echo(f"{finds.name} version {finds.version}: {segmenter.session.provider}")
 
 
 @app.command()

@@ -1,12 +1,16 @@
 """What runs in a decoder: one file at a time, within limits that end the process where it overruns.
 
-It imports ``contract`` alone, so that a decoder starts fast and is small.
+It imports ``contract`` alone, so that a decoder starts fast and is small. Orders come on standard
+input; a byte on standard output says that it is ready, and each answer is a pickle behind its
+length, 8 bytes, little-endian.
 """
 
 import ctypes
 import os
+import pickle
 import resource
 import signal
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,15 +22,15 @@ from numpy.typing import NDArray
 from contract.errors import ImageError
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import Radiograph, decode
-from service.errors import FileFailed, OutOfMemory
 
 CPU_S = 4
 """Seconds of CPU for one file; the kernel ends the process within one more."""
+READY = b"\n"
+LENGTH_BYTES = 8
 _PR_SET_PDEATHSIG = 1
 _NO_PIXELS = np.zeros((0, 0), np.uint8)
 
 Images = Mapping[PreprocessingSpec, NDArray[np.uint8]]
-Decoded = tuple[Radiograph, Images] | ImageError | FileFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,40 @@ class DecodeOrder:
     memory_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unforeseen:
+    """An error that nobody foresaw: its kind and places, without its words."""
+
+    kind: str
+    places: Sequence[str]
+    is_memory: bool
+
+
+Decoded = tuple[Radiograph, Images] | ImageError | Unforeseen
+
+
+def main() -> None:
+    """Answer orders until there are no more."""
+    die_with_parent(signal.SIGKILL)
+    # A signal to the group is for the service, which finishes its work first.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with os.fdopen(os.dup(1), "wb") as answers:
+        # Native libraries write of what they meet in a file.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        answers.write(READY)
+        answers.flush()
+        while True:
+            try:
+                order = pickle.load(sys.stdin.buffer)  # noqa: S301 - the service wrote it
+            except EOFError:
+                return
+            answer = pickle.dumps(decode_file(order))
+            answers.write(len(answer).to_bytes(LENGTH_BYTES, "little") + answer)
+            answers.flush()
+
+
 def die_with_parent(number: signal.Signals) -> None:
     """Have the kernel send this process a signal when its parent ends, however that ends.
 
@@ -49,23 +87,11 @@ def die_with_parent(number: signal.Signals) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
 
 
-def begin() -> None:
-    """Prepare a new decoder: no core file, no words, and no life beyond its parent's."""
-    die_with_parent(signal.SIGKILL)
-    # Native libraries write of what they meet in a file.
-    silence = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(silence, stream)
-    os.close(silence)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def decode_file(order: DecodeOrder) -> Decoded:
     """Decode a file and fit it to the sizes that models take.
 
     Returns:
-        What the file is, without its pixels, and the image in each size; or what is wrong. What is
-        unforeseen comes without its message, which may quote the file.
+        What the file is, without its pixels, and the image in each size; or what is wrong.
     """
     _limit(order.memory_bytes)
     try:
@@ -78,11 +104,11 @@ def decode_file(order: DecodeOrder) -> Decoded:
         images = {spec: preprocess(radiograph, spec) for spec in order.specs}
         return replace(radiograph, pixels=_NO_PIXELS), images
     except ImageError as error:
-        return error.with_traceback(None)
-    except MemoryError as error:
-        return OutOfMemory("", "MemoryError", _places(error))
+        return error
     except Exception as error:  # noqa: BLE001 - whatever it is, it costs this file alone
-        return FileFailed("The file could not be read.", type(error).__name__, _places(error))
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [f"{Path(frame.filename).stem}.{frame.name}:{frame.lineno}" for frame in frames]
+        return Unforeseen(type(error).__name__, places, isinstance(error, MemoryError))
     finally:
         # What the C library keeps would count against the next file.
         ctypes.CDLL(None).malloc_trim(0)
@@ -104,6 +130,5 @@ def _set(limit: int, soft: int) -> None:
     resource.setrlimit(limit, (soft, hard))
 
 
-def _places(error: BaseException) -> list[str]:
-    frames = traceback.extract_tb(error.__traceback__)
-    return [f"{Path(frame.filename).stem}.{frame.name}:{frame.lineno}" for frame in frames]
+if __name__ == "__main__":
+    main()

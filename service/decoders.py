@@ -1,57 +1,53 @@
 """Processes that decode what is not plain: each file has limits, and one that overruns is ended.
 
-A thread cannot be stopped, and a JPEG 2000 of 500 bytes may ask for gigabytes. So there is one
-Pebble pool of one process for each decoder: the processes of a common pool share a pipe, and one
-that dies while it holds the pipe's lock hangs them all. A pool that is broken or hangs is left, and
-another takes its place.
+A thread cannot be stopped, and a JPEG 2000 of 500 bytes may ask for gigabytes. So each decoder is a
+process with two pipes of its own, which it shares with nobody: killing it harms nothing else.
 """
 
 import asyncio
-import multiprocessing
 import os
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
+import pickle
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
-from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pebble import ProcessExpired, ProcessPool
 
 from contract.cost import DecodeCost
 from contract.errors import CorruptImage, ImageError
 from contract.preprocessing import PreprocessingSpec
 from contract.radiograph import Radiograph
-from service.decode_worker import Decoded, DecodeOrder, Images, begin, decode_file
-from service.errors import FileFailed, FileTooCostly, OutOfMemory
-from service.priorities import TURNS, Priority
-from service.settings import MIB
+from service.decode_worker import (
+    LENGTH_BYTES,
+    READY,
+    Decoded,
+    DecodeOrder,
+    Images,
+    Unforeseen,
+)
+from service.domain import TURNS, Priority
+from service.errors import FileFailed, FileTooCostly
 
+MIB = 1024 * 1024
 MAX_FILE_BYTES = 850 * MIB
 """The most memory that one file may claim: with the decoder itself below 1 GB."""
 MIN_FILE_BYTES = 96 * MIB
 WALL_S = 15.0
 """How long one file may take by the clock; a decoder has far less of the CPU."""
-START_S = 9.0
-"""How long a decoder may take to begin with a file; one that takes longer hangs."""
-FIRST_START_S = 60.0
-"""How long a new one may take, for which the libraries may be read from the disk."""
-END_S = 5.0
+START_S = 60.0
+"""How long a decoder may take to start, for which its libraries may be read from the disk."""
 RETRY_S = 1.0
-_TASKS = 200
+_FILES = 1000
 """Files after which a decoder starts afresh, with all the memory that libraries have kept."""
+_STEP_BYTES = MIB
 _CPU_EXCEEDED = -24
-_CGROUP_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
-_SERVICE_BYTES = 500_000_000
-_DEFAULT_BUDGET = 1_000_000_000
-_RESERVE_BYTES = 64 * MIB
+_COMMAND = (sys.executable, "-c", "from service.decode_worker import main; main()")
+_ADVICE = "Send it uncompressed or smaller."
 
-T = TypeVar("T")
 Fit = Callable[[PreprocessingSpec], NDArray[np.uint8]]
 
 
@@ -64,26 +60,6 @@ class DecodedImage:
 
     radiograph: Radiograph
     fit: Fit
-
-
-def memory_budget(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """How many bytes all decoders may take together, where no setting says it.
-
-    The cgroup's limit less 500 MB for the service, at most 1 GB; in a small cgroup what the
-    service, which has loaded its models, leaves.
-    """
-    limit = min((_read_number(cgroup / name) for name in _CGROUP_LIMITS), default=_DEFAULT_BUDGET)
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    left = limit - pages * os.sysconf("SC_PAGE_SIZE") - _RESERVE_BYTES
-    budget = max(limit - _SERVICE_BYTES, min(left, _SERVICE_BYTES))
-    return max(0, min(_DEFAULT_BUDGET, budget))
-
-
-def _read_number(file: Path) -> int:
-    try:
-        return int(file.read_text())
-    except (OSError, ValueError):
-        return 1 << 62
 
 
 @dataclass(eq=False, slots=True)
@@ -111,12 +87,11 @@ class Decoders:
         self._all = tuple(self._idle)
         self._waiting: list[_Claim] = []
         self._arrivals, self._turns = count(), count(1)
-        self._probes: set[asyncio.Task[None]] = set()
 
     @property
     def available(self) -> bool:
         """Whether anything that is not plain can be decoded now."""
-        return any(decoder.works for decoder in self._all)
+        return any(decoder.starts for decoder in self._all)
 
     @property
     def depth(self) -> int:
@@ -125,7 +100,7 @@ class Decoders:
 
     async def decode(
         self,
-        chunks: Sequence[bytes],
+        chunks: Sequence[bytes | memoryview],
         cost: DecodeCost,
         priority: Priority,
         *,
@@ -142,40 +117,26 @@ class Decoders:
             FileTooCostly: It needs more time or memory than one file may have.
             FileFailed: It met an error that nobody foresaw.
         """
-        size = sum(map(len, chunks))
-        memory_bytes = max(cost.memory_bytes + size, MIN_FILE_BYTES)
-        if memory_bytes > min(self._budget, MAX_FILE_BYTES):
+        memory_bytes = max(cost.memory_bytes + sum(map(len, chunks)), MIN_FILE_BYTES)
+        most = min(self._budget, MAX_FILE_BYTES)
+        if memory_bytes > most:
             raise FileTooCostly(
                 f"Decoding the file may take {memory_bytes // MIB} MiB, and one file may take "
-                f"{min(self._budget, MAX_FILE_BYTES) // MIB} MiB. Send it uncompressed or smaller."
+                f"{most // MIB} MiB. {_ADVICE}"
             )
         claim = _Claim(priority, next(self._arrivals), memory_bytes)
         decoder = await self._turn_of(claim)
         try:
-            file = await _on_thread(partial(_in_memory_file, chunks), undo=os.close)
-            try:
-                path = f"/proc/{os.getpid()}/fd/{file}"
+            async with _in_memory_file(chunks) as path:
                 limits = (frame, self._max_pixels, at_least, specs, memory_bytes)
                 radiograph, images = await decoder.run(DecodeOrder(path, *limits))
-            finally:
-                os.close(file)
         finally:
-            if decoder.answers:
-                self._release(decoder, memory_bytes)
-            else:
-                # Its file is gone, and nobody else would notice that it hangs.
-                probe = asyncio.create_task(self._release_when_it_answers(decoder, memory_bytes))
-                self._probes.add(probe)
-                probe.add_done_callback(self._probes.discard)
+            self._release(decoder, memory_bytes)
         return DecodedImage(radiograph, images.__getitem__)
 
     async def close(self) -> None:
         """End every decoder, whatever it does."""
-        probes = tuple(self._probes)
-        for probe in probes:
-            probe.cancel()
-        await asyncio.gather(*probes, return_exceptions=True)
-        await asyncio.gather(*(asyncio.to_thread(decoder.end) for decoder in self._all))
+        await asyncio.gather(*(decoder.end() for decoder in self._all))
 
     async def _turn_of(self, claim: _Claim) -> "_Decoder":
         self._waiting.append(claim)
@@ -189,10 +150,6 @@ class Decoders:
             else:
                 self._release(claim.turn.result(), claim.memory_bytes)
             raise
-
-    async def _release_when_it_answers(self, decoder: "_Decoder", memory_bytes: int) -> None:
-        await decoder.probe()
-        self._release(decoder, memory_bytes)
 
     def _release(self, decoder: "_Decoder", memory_bytes: int) -> None:
         self._idle.append(decoder)
@@ -216,135 +173,123 @@ class Decoders:
 
 
 class _Decoder:
-    """One process, and the pool that replaces it when it ends.
-
-    ``works`` is False from when it was seen to hang until it answers. ``answers`` is False while it
-    has a job, and stays so where nobody waited for the end of the job.
-    """
+    """One process, and the next where it has ended. ``starts`` is False while none can start."""
 
     def __init__(self) -> None:
-        self.works = self.answers = True
-        self._pool: ProcessPool | None = None
+        self.starts = True
+        self._process: asyncio.Task[Process] | None = None
+        self._files = 0
 
     async def run(self, order: DecodeOrder) -> tuple[Radiograph, Images]:
+        process = await self._running()
         try:
-            result = await self._submit(order)
-        except TimeoutError:
-            raise FileTooCostly(
-                f"Decoding the file takes more than {WALL_S:g} s. Send it uncompressed or smaller."
-            ) from None
-        except ProcessExpired as error:
-            raise _why_expired(error) from None
-        if isinstance(result, OutOfMemory):
+            async with asyncio.timeout(WALL_S):
+                answer = await _exchange(process, order)
+        except BaseException as error:
+            # It has overrun, or has ended, or nobody waits for it any more.
+            await self.end()
+            if isinstance(error, TimeoutError):
+                raise FileTooCostly(
+                    f"Decoding the file takes more than {WALL_S:g} s. {_ADVICE}"
+                ) from None
+            # uvloop gives a RuntimeError where the pipe is closed.
+            if isinstance(error, EOFError | OSError | RuntimeError):
+                raise _why_ended(process.returncode) from None
+            raise
+        self._files += 1
+        if self._files == _FILES:
+            await self.end()
+        if isinstance(answer, ImageError):
+            raise answer
+        if isinstance(answer, Unforeseen) and answer.is_memory:
             raise FileTooCostly(
                 f"Decoding the file takes more than the {order.memory_bytes // MIB} MiB that its "
-                "header accounts for. Send it uncompressed or smaller."
+                f"header accounts for. {_ADVICE}"
             )
-        if isinstance(result, ImageError | FileFailed):
-            raise result
-        return result
+        if isinstance(answer, Unforeseen):
+            raise FileFailed("The file could not be read.", answer.kind, answer.places)
+        return answer
 
-    async def probe(self) -> None:
-        """Wait until an empty job comes back; a pool that hangs is replaced meanwhile."""
-        while not self.answers:
-            try:
-                await self._try(os.getpid)
-            except (_Hangs, TimeoutError, ProcessExpired):
-                await self._give_up()
-                await asyncio.sleep(RETRY_S)
-
-    def end(self) -> None:
-        """Stop the pool and its process; one that does not end in time is left to the kernel."""
-        pool, self._pool = self._pool, None
-        if pool is None:
+    async def end(self) -> None:
+        """Kill the process, whatever it does."""
+        task, self._process, self._files = self._process, None, 0
+        if task is None:
             return
-        pool.stop()  # type: ignore[no-untyped-call]
-        ending = threading.Thread(target=pool.join, daemon=True)
-        ending.start()
-        ending.join(END_S)
+        task.cancel()
+        for process in await asyncio.gather(task, return_exceptions=True):
+            if isinstance(process, Process):
+                await _kill(process)
 
-    async def _submit(self, order: DecodeOrder) -> Decoded:
-        for attempt in range(2):
+    async def _running(self) -> Process:
+        """The process, when it is ready; one client that leaves stops no start."""
+        task = self._process
+        if task is not None and task.done() and task.result().returncode is not None:
+            await self.end()
+        if self._process is None:
+            self._process = asyncio.create_task(self._start())
+        return await asyncio.shield(self._process)
+
+    async def _start(self) -> Process:
+        while True:
             try:
-                return await self._try(decode_file, order)
-            except _Hangs:
-                await self._give_up()
-                if attempt:
-                    raise FileFailed("No decoder answers.", "DecoderHangs") from None
-        raise AssertionError("the second attempt returns or raises")
-
-    async def _give_up(self) -> None:
-        self.works = self.answers = False
-        await asyncio.to_thread(self.end)
-
-    async def _try(self, job: Callable[..., T], *given: object) -> T:
-        self.answers = False
-        start_s = START_S
-        if self._pool is None:
-            start_s = FIRST_START_S
-            # Never fork: the service has threads, whose locks a forked process would keep.
-            context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["pebble.pool.process", "service.decode_worker"])
-            self._pool = ProcessPool(1, _TASKS, begin, (), context)
-        try:
-            schedule = partial(self._pool.schedule, job, given, timeout=WALL_S)
-            future: Future[T] = await _on_thread(schedule, undo=Future.cancel)
-        except (RuntimeError, OSError):
-            raise _Hangs from None
-        waiting = asyncio.wrap_future(future)
-        try:
-            await asyncio.wait([waiting], timeout=start_s)
-            if not waiting.done() and not future.running():
-                raise _Hangs
-            await asyncio.wait([waiting], timeout=WALL_S + END_S)
-            if not waiting.done():
-                raise _Hangs
-            if isinstance(waiting.exception(), BrokenProcessPool):
-                raise _Hangs
-            self.works = self.answers = True
-            return waiting.result()
-        finally:
-            # Nobody waits for it any more: its process is ended.
-            waiting.cancel()
+                process = await asyncio.create_subprocess_exec(
+                    *_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+                )
+                try:
+                    async with asyncio.timeout(START_S):
+                        await _output(process).readexactly(len(READY))
+                except BaseException:
+                    await _kill(process)
+                    raise
+            except (EOFError, OSError):
+                self.starts = False
+                await asyncio.sleep(RETRY_S)
+            else:
+                self.starts = True
+                return process
 
 
-class _Hangs(Exception):
-    """A pool takes no work, or does not end what it has begun."""
+async def _exchange(process: Process, order: DecodeOrder) -> Decoded:
+    assert process.stdin is not None, "it was asked for"  # noqa: S101 - for the type checker
+    process.stdin.write(pickle.dumps(order))
+    length = int.from_bytes(await _output(process).readexactly(LENGTH_BYTES), "little")
+    answer: Decoded = pickle.loads(await _output(process).readexactly(length))  # noqa: S301
+    return answer
 
 
-def _why_expired(error: ProcessExpired) -> ImageError | FileTooCostly | FileFailed:
+def _output(process: Process) -> asyncio.StreamReader:
+    assert process.stdout is not None, "it was asked for"  # noqa: S101 - for the type checker
+    return process.stdout
+
+
+async def _kill(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+def _why_ended(exit_code: int | None) -> ImageError | FileTooCostly | FileFailed:
     """What the end of a decoder says of the file that it had."""
-    if error.exitcode == _CPU_EXCEEDED:
+    if exit_code == _CPU_EXCEEDED:
         return FileTooCostly(
-            "Decoding the file takes more than a few seconds of the CPU. Send it uncompressed or "
-            "smaller."
+            f"Decoding the file takes more than a few seconds of the CPU. {_ADVICE}"
         )
-    if error.exitcode is not None and error.exitcode < 0 and error.exitcode != -9:
+    if exit_code is not None and exit_code < 0 and exit_code != -9:
         return CorruptImage("The file is damaged in a way that its decoder cannot bear.")
     return FileFailed("The file could not be read.", "DecoderEnded")
 
 
-async def _on_thread(call: Callable[[], T], undo: Callable[[T], object]) -> T:
-    """Await a call that goes on where it is cancelled: what it gives is then undone."""
-    work = asyncio.ensure_future(asyncio.to_thread(call))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        work.add_done_callback(
-            lambda done: done.cancelled() or done.exception() or undo(done.result())
-        )
-        raise
-
-
-def _in_memory_file(chunks: Sequence[bytes]) -> int:
-    """Put a file where a decoder can read it, which is not on the disk."""
+@asynccontextmanager
+async def _in_memory_file(chunks: Sequence[bytes | memoryview]) -> AsyncIterator[str]:
+    """The path of a file that is not on the disk, where a decoder can read it."""
     file = os.memfd_create("image")
     try:
         for chunk in chunks:
             view = memoryview(chunk)
             while view:
-                view = view[os.write(file, view) :]
-    except BaseException:
+                view = view[os.write(file, view[:_STEP_BYTES]) :]
+                # Everybody else has a turn between the pieces.
+                await asyncio.sleep(0)
+        yield f"/proc/{os.getpid()}/fd/{file}"
+    finally:
         os.close(file)
-        raise
-    return file

@@ -3,8 +3,10 @@
 Source: RFC 9457 (problem details), RFC 9110 section 15 (status codes).
 """
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from contract import errors as contract
 
@@ -25,14 +27,6 @@ class StartError(ServiceError):
 
 class InvalidConfiguration(StartError):
     """A setting or a key file cannot be used."""
-
-
-class NoModel(StartError):
-    """No bundle is there, or not the configured default."""
-
-
-class ProviderUnavailable(StartError):
-    """The asked-for execution provider does not run here."""
 
 
 class RequestError(ServiceError):
@@ -166,7 +160,6 @@ class FileFailed(ServiceError):
     """
 
     def __init__(self, message: str, kind: str = "", places: Sequence[str] = ()) -> None:
-        # What comes from another process is made from its message alone, and gets the rest then.
         super().__init__(message)
         self.kind = kind
         self.places = places
@@ -174,6 +167,20 @@ class FileFailed(ServiceError):
 
 class OutOfMemory(FileFailed):
     """There was not enough memory for a file."""
+
+
+def file_failed(error: Exception) -> FileFailed:
+    """What may be told of an error that nobody foresaw, which may quote the file itself."""
+    kind = type(error).__name__
+    if isinstance(error, MemoryError):
+        return OutOfMemory("Try again later, or send a smaller image.", kind, where(error))
+    return FileFailed("The file could not be read.", kind, where(error))
+
+
+def where(error: BaseException) -> list[str]:
+    """The places that an error came through, without its message, which may quote a file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{Path(frame.filename).stem}.{frame.name}:{frame.lineno}" for frame in frames]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +228,6 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     contract.GoldenMismatch: INTERNAL,
     StartError: NOT_READY,
     InvalidConfiguration: NOT_READY,
-    NoModel: NOT_READY,
-    ProviderUnavailable: NOT_READY,
     RequestError: ProblemType(422, "invalid-request", "The request cannot be answered"),
     NoFile: ProblemType(422, "no-file", "The request has no file"),
     TooManyFiles: ProblemType(413, "too-many-files", "The request has too many files"),
@@ -274,3 +279,8 @@ def problem_types() -> dict[str, ProblemType]:
     """Every problem type by its slug."""
     every = (INVALID_PARAMETER, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL, *PROBLEM_TYPES.values())
     return {kind.slug: kind for kind in every}
+
+
+def problem_type(error: Exception) -> ProblemType:
+    """Look an error's kind up in the one table; what is not there is unforeseen."""
+    return PROBLEM_TYPES.get(type(error), INTERNAL)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTimeout, BodyTooLarge, DeadlineExceeded, QueueFull, TooManyUploads
+from service.errors import BodyTimeout, BodyTooLarge, QueueFull, TooManyUploads
 from service.headers import header_of
 
 SMOOTHING = 0.1
@@ -65,12 +65,6 @@ class Admission:
             self._measure(images)
         finally:
             self._in_flight -= images
-
-    def deadline_exceeded(self, deadline_s: float) -> DeadlineExceeded:
-        """The error for a request that was not served in time."""
-        return DeadlineExceeded(
-            f"The request was not served within {deadline_s:g} s.", self.retry_after_s()
-        )
 
     def retry_after_s(self) -> int:
         """Whole seconds until what is in flight now should be done, at the measured rate."""

@@ -5,14 +5,12 @@ import logging
 import os
 import select
 import sys
-import traceback
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import orjson
 import structlog
 
-from service.errors import FileFailed, OutOfMemory
+from service.errors import FileFailed
 
 MAX_REASON_LENGTH = 500
 # These libraries quote the bytes that they stumble over, and those may name a patient.
@@ -86,20 +84,6 @@ def log_failure(log: Logger, error: Exception, request_id: str) -> None:
         error=type(error).__name__,
         reason=str(error.__cause__ or error)[:MAX_REASON_LENGTH],
     )
-
-
-def where(error: BaseException) -> list[str]:
-    """The places that an error came through, without its message, which may quote a file."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return [f"{Path(frame.filename).stem}.{frame.name}:{frame.lineno}" for frame in frames]
-
-
-def file_failed(error: Exception) -> FileFailed:
-    """What may be told of an error that nobody foresaw, which may quote the file itself."""
-    kind = type(error).__name__
-    if isinstance(error, MemoryError):
-        return OutOfMemory("Try again later, or send a smaller image.", kind, where(error))
-    return FileFailed("The file could not be read.", kind, where(error))
 
 
 def _standard_output() -> BinaryIO:

@@ -9,9 +9,7 @@ exposes the sum over all. Whoever starts the service empties the folder first.
 
 import os
 import platform
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -30,12 +28,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.process_collector import ProcessCollector
 
 from service import __version__
-from service.batcher import SIZES
-from service.errors import InferenceFailed
-from service.prediction import ImageResult, Prediction, StageTimes
-from service.problems import problem_type
-from service.repository import ModelRepository
-from service.session import ServedModel
+from service.domain import BATCH_SIZES, ImageResult, Prediction, ServedModel, StageTimes
+from service.errors import InferenceFailed, problem_type
 
 METRICS_MEDIA_TYPE = CONTENT_TYPE_LATEST
 STAGES = ("decode", "queue", "inference", "encode", "total")
@@ -43,32 +37,11 @@ BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1, 2, 5, 10, 30,
 )  # fmt: skip
 SCORE_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
-SAMPLING_S = 1.0
 # The client library looks for the folder when it is imported, so later changes have no effect.
 _SHARED = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 
 # They would double the series of every counter, and Prometheus does not need them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
-
-
-class SampledGauge(Gauge):
-    """A gauge with a function for its value.
-
-    A worker cannot call the functions of others, so where several share the metrics each writes its
-    own value down once a second.
-    """
-
-    def set_function(self, f: Callable[[], float]) -> None:
-        """Take the value from a function that any thread may call."""
-        if _SHARED is None:
-            super().set_function(f)
-        else:
-            threading.Thread(target=self._sample, args=(f,), daemon=True).start()
-
-    def _sample(self, f: Callable[[], float]) -> None:
-        while True:
-            self.set(f())
-            time.sleep(SAMPLING_S)
 
 
 class Metrics:
@@ -82,7 +55,6 @@ class Metrics:
         counter = partial(Counter, namespace="pneumoscope", registry=registry)
         histogram = partial(Histogram, namespace="pneumoscope", registry=registry)
         gauge = partial(Gauge, namespace="pneumoscope", registry=registry)
-        sampled = partial(SampledGauge, namespace="pneumoscope", registry=registry)
         model = ["model", "version"]
         self._requests = counter("requests", "Requests answered.", ["route", "status"])
         self._refused = counter("requests_refused", "Requests answered with a problem.", ["reason"])
@@ -97,7 +69,7 @@ class Metrics:
             buckets=BUCKETS_S,
         )
         self._batches = histogram(
-            "batch_size", "Images run together.", [*model, "provider"], buckets=SIZES
+            "batch_size", "Images run together.", [*model, "provider"], buckets=BATCH_SIZES
         )
         self._scores = histogram(
             "probability", "Calibrated, to see drift.", [*model, "label"], buckets=SCORE_BUCKETS
@@ -129,10 +101,10 @@ class Metrics:
         self.queue_limit = gauge(
             "queue_limit", "The most images waiting or in work.", multiprocess_mode="livesum"
         )
-        self.in_flight = sampled(
+        self.in_flight = gauge(
             "images_in_flight", "Images waiting or in work.", multiprocess_mode="livesum"
         )
-        self.queue_depth = sampled(
+        self.queue_depth = gauge(
             "queue_depth", "Images that wait for a thread or a batch.", multiprocess_mode="livesum"
         )
 
@@ -185,12 +157,12 @@ class Metrics:
         """Record how many images were run together."""
         self._batches.labels(*_of(model), model.session.provider).observe(size)
 
-    def models(self, repository: ModelRepository) -> None:
+    def models(self, models: Iterable[ServedModel]) -> None:
         """Name the models that are served now, and no others."""
         if _SHARED is None:
             # A worker among several keeps the models that it started with.
             self._models.clear()
-        for model in repository.all():
+        for model in models:
             provider = model.session.provider
             self._models.labels(*_of(model), model.digest, provider).set(1)
             for stage in STAGES:

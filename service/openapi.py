@@ -1,21 +1,24 @@
 """The OpenAPI document: written from the routes, the same whatever the settings are."""
 
-from typing import Any
+from pathlib import Path as FilePath
+from typing import Annotated, Any
 
 import orjson
 import yaml
-from fastapi import FastAPI
+from fastapi import FastAPI, Path
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from service.errors import ProblemType, problem_types
-from service.examples import PREDICTION
 from service.problems import MEDIA_TYPE
 from service.schemas import Problem
 
 Document = dict[str, Any]
+Name = Annotated[str, Path(min_length=1, max_length=64, description="Its name.")]
+Version = Annotated[int, Path(ge=1, description="The version of the model.")]
 # `format: binary` is what client generators know; without it they send the file as text.
 _BINARY = {"type": "string", "format": "binary", "minLength": 1}
+EXAMPLE_ANSWER = FilePath(__file__).with_name("example-answer.json")
 TAGS = (
     {"name": "prediction", "description": "Images in, findings out."},
     {"name": "health", "description": "Probes for people and orchestrators; no key is needed."},
@@ -107,9 +110,10 @@ def write_document(app: FastAPI) -> Document:
         # Where the operator has configured no keys, none is asked for.
         operation["security"] = [*operation["security"], {}] if "security" in operation else []
     # Written here because FastAPI leaves out of an example what is null.
+    example = orjson.loads(EXAMPLE_ANSWER.read_bytes())
     for path in ("/predict", "/predict/image"):
         answer = document["paths"][path]["post"]["responses"]["200"]["content"]
-        answer["application/json"]["example"] = PREDICTION
+        answer["application/json"]["example"] = example
     return document
 
 
@@ -186,3 +190,7 @@ def _problem_response(kinds: list[ProblemType]) -> Document:
     if kinds[0].status in (429, 503):
         response["headers"] = _RETRY_AFTER
     return response
+
+
+ONE_MODEL = problem_responses(401, 403, 404, 422, 503)
+"""What can go wrong on a route that names a model."""

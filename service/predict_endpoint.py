@@ -16,13 +16,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.answers import write_answer
 from service.auth import Requires
+from service.domain import ImageFailure, Prediction, PredictionOptions, Priority
 from service.errors import FileFailed, InferenceFailed
 from service.logs import log_failure
 from service.openapi import IMAGE_BODY, PREDICT_BODY, problem_responses, query_parameters
-from service.prediction import ImageFailure, Prediction, PredictionOptions
-from service.priorities import Priority
 from service.problems import answer_error, request_id_of
-from service.routes.admitted import admitted
 from service.routes.bodies import JSON
 from service.runtime import Runtime, runtime_of
 from service.schemas import PredictionBody, PredictQuery
@@ -61,13 +59,13 @@ async def predict(request: Request) -> Response:
     problem's own status. Research only. Not for diagnosis.
     """
     runtime = runtime_of(request)
-    options = _options(request)
+    options, trace = _options(request), trace_of(request.scope)
     # Before a byte of the body is read: there is no point in an upload that would be refused.
     runtime.predictor()
     runtime.admission.check()
     uploads = await read_uploads(request, runtime.settings.max_files)
     predictor = runtime.predictor()
-    async with admitted(request, runtime, len(uploads)):
+    async with runtime.admitted(request, len(uploads)):
         prediction = await predictor.predict(uploads, options)
     _report_failures(runtime, prediction, request)
     first, *others = prediction.results
@@ -82,7 +80,7 @@ async def predict(request: Request) -> Response:
     else:
         content = write_answer(prediction, request_id, uids=uids)
     encode_s = time.perf_counter() - started
-    options.trace.stage("encode", encode_s)
+    trace.stage("encode", encode_s)
     runtime.metrics.prediction(prediction, encode_s)
     return Response(content, media_type=JSON)
 
@@ -136,5 +134,5 @@ def _options(request: Request) -> PredictionOptions:
         heatmap=query.explain == "heatmap",
         frame=query.frame,
         priority=Priority[query.priority.upper()],
-        trace=trace_of(request.scope),
+        record=trace_of(request.scope).stage,
     )

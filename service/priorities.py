@@ -5,31 +5,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import IntEnum
 from itertools import count
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
+
+from service.domain import TURNS, Priority, Timed
 
 T = TypeVar("T")
-
-TURNS = 5
-"""Of so many turns the last belongs to routine work."""
-
-
-class Priority(IntEnum):
-    """Who goes first: stat images before routine ones, each in the order of their arrival."""
-
-    STAT = 0
-    ROUTINE = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Timed(Generic[T]):
-    """A result, how many seconds its work waited, and how many it ran."""
-
-    value: T
-    waited_s: float
-    ran_s: float
 
 
 class PriorityThreads:
@@ -73,9 +54,6 @@ class PriorityThreads:
         started = time.perf_counter()
         try:
             value = box.pop()()
-        except StopIteration:
-            # Whoever awaited it would take it for the end of their own generator.
-            future.set_exception(RuntimeError("StopIteration"))
         except BaseException as error:  # noqa: BLE001 - handed over, whatever it is
             future.set_exception(error)
         else:

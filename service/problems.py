@@ -22,10 +22,10 @@ from service.errors import (
     INVALID_PARAMETER,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
-    PROBLEM_TYPES,
     ProblemType,
     ServiceError,
     ShuttingDown,
+    problem_type,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -36,11 +36,6 @@ _HTTP_PROBLEMS = {kind.status: kind for kind in (NOT_FOUND, METHOD_NOT_ALLOWED)}
 _MAX_NAME = 40
 # Source: RFC 9457 section 4.2.1 (a problem that the status says all of).
 _NO_TYPE = "about:blank"
-
-
-def problem_type(error: Exception) -> ProblemType:
-    """Look an error's kind up in the one table; what is not there is unforeseen."""
-    return PROBLEM_TYPES.get(type(error), INTERNAL)
 
 
 def describe(error: Exception, request_id: str) -> dict[str, object]:

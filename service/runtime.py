@@ -2,21 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Literal, cast
 
+import numpy as np
 from starlette.requests import Request
 
 from contract.errors import ContractError
-from contract.manifest import Precision
 from service.auth import read_keys
 from service.batcher import MicroBatcher
-from service.cpus import available_cpus
-from service.decoders import Decoders, memory_budget
+from service.decoders import Decoders
 from service.device import DeviceWatch
+from service.disconnect import cancelled_on_disconnect
+from service.domain import CPU, PredictionOptions, Priority, ServedModel
 from service.errors import (
+    DeadlineExceeded,
+    DeviceLost,
     InvalidConfiguration,
     NotReady,
     ServiceError,
@@ -25,19 +27,21 @@ from service.errors import (
     Unavailable,
 )
 from service.limits import Admission, ReceiveBudget
-from service.logs import Logger
-from service.lungs import load_segmenter
+from service.loading import ModelLoader, Reloader, warn_of_precision
+from service.logs import Logger, log_failure
+from service.machine import available_cpus, decode_memory
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.priorities import PriorityThreads
-from service.reload import ModelSource, Reloader, warn_of_precision
-from service.repository import ModelRepository, load_model, load_repository
-from service.session import CPU, OnnxSession, SessionOptions, has_cuda, why_no_cuda
+from service.problems import request_id_of
+from service.repository import ModelRepository
+from service.session import SessionOptions, has_cuda, why_no_cuda
 from service.settings import Settings, retired_settings
 from service.tracing import open_tracing
 
 Status = Literal["loading", "ready", "device-lost", "stopping", "failed"]
 OpenModels = Callable[[Settings], ModelRepository]
+SAMPLING_S = 1.0
 _LOADING = "The models are still loading, or did not load."
 
 
@@ -57,14 +61,13 @@ class Runtime:
         self.admission = Admission(settings.queue_limit)
         self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
         self.metrics.queue_limit.set(settings.queue_limit)
-        self.metrics.in_flight.set_function(lambda: self.admission.in_flight)
         self.keys = read_keys(settings.api_keys_file)
         self.failure: ContractError | ServiceError | None = None
         self._started = time.monotonic()
         self._predictor: Predictor | None = None
         self._reloader: Reloader | None = None
         self._tasks: set[asyncio.Task[object]] = set()
-        self._device: DeviceWatch | None = None
+        self.device = DeviceWatch(self._run_on_accelerator, log)
         self._stopping = False
 
     @property
@@ -76,7 +79,7 @@ class Runtime:
             return "stopping"
         if self._predictor is None or not self._predictor.can_decode:
             return "loading"
-        return "device-lost" if self._device is not None and self._device.lost else "ready"
+        return "device-lost" if self.device.lost else "ready"
 
     @property
     def uptime_s(self) -> float:
@@ -89,14 +92,9 @@ class Runtime:
         return self._predictor.repository if self._predictor else None
 
     @property
-    def execution_provider(self) -> str | None:
-        """Where the default model really runs; None until it is loaded."""
-        return self.repository.get().session.provider if self.repository else None
-
-    @property
-    def precision(self) -> Precision | None:
-        """That of the default model; None until it is loaded."""
-        return self.repository.get().precision if self.repository else None
+    def default_model(self) -> ServedModel | None:
+        """The model for an image that names none; None until it is loaded."""
+        return self.repository.get() if self.repository else None
 
     def predictor(self) -> Predictor:
         """The predictor, for new work.
@@ -118,33 +116,43 @@ class Runtime:
             raise NotReady(_LOADING)
         return self._reloader
 
-    def check_decoders(self) -> None:
-        """See that every kind of file can be decoded.
+    async def check_ready(self) -> None:
+        """See that new images can be taken, of every kind.
 
         Raises:
-            NotReady: No decoder works, and none is there again yet.
-        """
-        if self._predictor is not None and not self._predictor.can_decode:
-            raise NotReady("The processes that decode images are starting again.")
-
-    async def check_device(self) -> None:
-        """On an accelerator, run a model.
-
-        Raises:
+            NotReady: The models are not loaded, or no decoder starts.
+            ShuttingDown: New work is not taken any more.
             DeviceLost: The accelerator fails, or does not answer.
         """
-        if self._device is not None:
-            await self._device.check()
+        if not self.predictor().can_decode:
+            raise NotReady("The processes that decode images are starting again.")
+        await self.device.check()
 
-    def look_for_device(self) -> None:
-        """Where the accelerator is lost, find out whether it is back, without waiting for that."""
-        if self._device is not None:
-            self._device.look_again()
+    @asynccontextmanager
+    async def admitted(self, request: Request, images: int) -> AsyncIterator[None]:
+        """Hold room for images, within the deadline, while somebody waits for the answer.
 
-    def report_device_lost(self) -> None:
-        """Take note that a model did not run on the accelerator."""
-        if self._device is not None:
-            self._device.report_lost()
+        The request's body must have been read.
+
+        Raises:
+            QueueFull: There is no room for all of them.
+            DeadlineExceeded: The block took too long.
+            ClientDisconnected: The client went away.
+        """
+        deadline_s = self.settings.request_deadline_s
+        with self.admission.admit(images):
+            try:
+                async with cancelled_on_disconnect(request.receive), asyncio.timeout(deadline_s):
+                    yield
+            except DeviceLost as error:
+                log_failure(self.log, error, request_id_of(request.scope))
+                self.device.report_lost()
+                raise
+            except TimeoutError as error:
+                raise DeadlineExceeded(
+                    f"The request was not served within {deadline_s:g} s.",
+                    self.admission.retry_after_s(),
+                ) from error
 
     async def load(self) -> None:
         """Load and warm all models; what goes wrong is kept in ``failure``."""
@@ -160,6 +168,11 @@ class Runtime:
             await self._warn_of_cpu(repository)
             warn_of_precision(self.log, repository.all(), self.settings.precision)
             self._serve(repository)
+
+    def sample(self) -> None:
+        """Bring the gauges of what is in the service now up to date."""
+        self.metrics.in_flight.set(self.admission.in_flight)
+        self.metrics.queue_depth.set(self._predictor.depth if self._predictor else 0)
 
     def reload_on_signal(self) -> None:
         """Bring keys and models in line with their files, without waiting for the models."""
@@ -182,8 +195,7 @@ class Runtime:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._device is not None:
-            self._device.close()
+        self.device.close()
         if self._predictor is not None:
             await self._predictor.close()
         await asyncio.to_thread(self.tracing.close)
@@ -192,26 +204,26 @@ class Runtime:
         settings = self.settings
         budget = settings.decode_memory_bytes
         decoders = Decoders(
-            settings.decoders, memory_budget() if budget is None else budget, settings.max_pixels
+            settings.decoders, decode_memory() if budget is None else budget, settings.max_pixels
         )
-        self._predictor = predictor = Predictor(
+        self._predictor = Predictor(
             repository,
             PriorityThreads(settings.threads),
             decoders,
             MicroBatcher(self.metrics.batch),
             settings.max_pixels,
         )
-        self._device = DeviceWatch(partial(_run_on_accelerator, predictor), self.log)
-        self.metrics.queue_depth.set_function(lambda: predictor.depth)
-        self._reloader = Reloader(model_source(settings), predictor, self.metrics, self.log)
+        self._reloader = Reloader(model_loader(settings), self._predictor, self.metrics, self.log)
+        if settings.workers > 1:
+            self._keep(self._sample_for_others())
         if settings.models_poll_s:
             self._keep(self._reloader.poll(settings.models_poll_s))
-        self.metrics.models(repository)
-        models = repository.all()
+        models, default = repository.all(), repository.get()
+        self.metrics.models(models)
         self.log.info(
             "ready",
-            execution_provider=self.execution_provider,
-            precision=self.precision,
+            execution_provider=default.session.provider,
+            precision=default.precision,
             models=[model.bundle for model in models],
             without_golden=[each.bundle for each in models if not each.manifest.golden_digest],
             seconds=round(self.uptime_s, 3),
@@ -222,6 +234,21 @@ class Runtime:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _sample_for_others(self) -> None:
+        """Sample for ever: the worker that exposes the metrics cannot ask this one."""
+        while True:
+            self.sample()
+            await asyncio.sleep(SAMPLING_S)
+
+    async def _run_on_accelerator(self) -> None:
+        """Run a model that is on the accelerator now; nothing where none is."""
+        predictor = self._predictor
+        for model in predictor.repository.all() if predictor else ():
+            if predictor and model.batched:
+                blank = np.zeros((1, *model.manifest.preprocessing.size, 1), np.uint8)
+                await predictor.infer(model, blank, PredictionOptions(priority=Priority.STAT))
+                return
 
     async def _warn_of_cpu(self, repository: ModelRepository) -> None:
         """Say why models run on the CPU that could have run on CUDA."""
@@ -235,43 +262,19 @@ class Runtime:
 
 
 def open_repository(settings: Settings) -> ModelRepository:
-    """Load every model of the models folder, as the settings say.
-
-    Raises:
-        NoModel: There is no bundle, or not the default.
-        ManifestError: A bundle is not what its manifest says.
-        ProviderUnavailable: The asked-for execution provider does not run here.
-    """
-    source = model_source(settings)
-    segmenter = source.load_segmenter(None)
-    return load_repository(source.folder, source.load_model, source.default, segmenter)
+    """Load every model of the models folder, as the settings say; raises what ``load_all`` does."""
+    return model_loader(settings).load_all()
 
 
-def model_source(settings: Settings) -> ModelSource:
-    """Where models come from: the same at the start and while the service runs."""
-    options = SessionOptions(settings.provider, 1, settings.gpu_mem_limit_bytes)
-    cpus = available_cpus()
-    lone = replace(options, provider="cpu", threads=cpus)
-    return ModelSource(
+def model_loader(settings: Settings) -> ModelLoader:
+    """What loads models: the same at the start and while the service runs."""
+    return ModelLoader(
         settings.models_dir,
-        partial(
-            load_model,
-            open_session=partial(OnnxSession, options=options),
-            precision=settings.precision,
-            open_lone=partial(OnnxSession, options=lone) if cpus > 1 else None,
-        ),
-        partial(load_segmenter, settings.models_dir, options),
-        settings.default_model,
+        SessionOptions(settings.provider, gpu_mem_limit_bytes=settings.gpu_mem_limit_bytes),
         settings.precision,
+        settings.default_model,
+        lone_threads=available_cpus(),
     )
-
-
-async def _run_on_accelerator(predictor: Predictor) -> None:
-    """Run a model that is on the accelerator now; nothing where none is."""
-    for model in predictor.repository.all():
-        if model.batched:
-            await predictor.probe(model)
-            return
 
 
 def runtime_of(request: Request) -> Runtime:

@@ -1,4 +1,4 @@
-"""A model that runs: ONNX Runtime behind a protocol, and the proof of where it runs.
+"""A model that runs: ONNX Runtime, and the proof of where it runs.
 
 This is the only file that imports ONNX Runtime, and the only one that translates its errors.
 """
@@ -8,19 +8,20 @@ import ctypes
 import importlib.util
 import io
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import SignatureMismatch
-from contract.manifest import OOD_SCORE, ModelManifest, Precision, SegmenterManifest, TensorSpec
-from service.errors import DeviceLost, InferenceFailed, ProviderUnavailable
-from service.settings import Provider
+from contract.manifest import ModelManifest, SegmenterManifest, TensorSpec
+from service.domain import CPU, Outputs
+from service.errors import DeviceLost, InferenceFailed, StartError
+from service.machine import Provider
 
 # ONNX Runtime carries a telemetry client, which a hospital's network must never see.
 # It reads this variable when it is imported.
@@ -29,9 +30,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
-CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
-QUALITY = "quality"
 _LOG_FATAL, _LOG_ERROR = 4, 3
 # ONNX Runtime's exceptions have no base of their own.
 _ERRORS: tuple[type[Exception], ...] = (
@@ -48,76 +47,6 @@ _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
 @dataclass(frozen=True, slots=True)
-class ModelOutput:
-    """What a model says of a batch, all float32; None is what was not asked for or is not known.
-
-    ``probabilities`` (batch, classes), calibrated, 0 to 1; ``activation_map`` (batch, height,
-    width, classes), positive where a place speaks for a class; ``ood_scores`` (batch,), larger for
-    what is less like the training images; ``logits`` (batch, classes); ``quality`` (batch,
-    measures).
-    """
-
-    probabilities: NDArray[np.float32]
-    activation_map: NDArray[np.float32] | None
-    ood_scores: NDArray[np.float32] | None = None
-    logits: NDArray[np.float32] | None = None
-    quality: NDArray[np.float32] | None = None
-
-    def of(self, index: int) -> "ModelOutput":
-        """What the model says of one image of the batch: the same arrays, of batch size 1."""
-        part = slice(index, index + 1)
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: a[part] for name, a in arrays.items() if a is not None})
-
-
-class InferenceSession(Protocol):
-    """A loaded model. ``run`` may be called from several threads at once."""
-
-    @property
-    def provider(self) -> str:
-        """The execution provider that the model really runs on."""
-        ...
-
-    def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
-        """Run a batch, uint8 (batch, height, width, 1), 0 black to 255 white.
-
-        Raises:
-            InferenceFailed: The model did not run.
-            DeviceLost: The accelerator does not run any more.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """One version of one model, ready to run.
-
-    ``lone`` is the same graph with every core for one image, where the model runs on the CPU: used
-    while no other image is in work. It answers bit for bit as ``session`` does.
-    """
-
-    manifest: ModelManifest
-    session: InferenceSession
-    precision: Precision = "fp32"
-    lone: InferenceSession | None = None
-
-    @property
-    def digest(self) -> str:
-        """That of the file that runs."""
-        return self.manifest.digests[self.precision]
-
-    @property
-    def batched(self) -> bool:
-        """Whether its images wait for the accelerator, which runs them in batches."""
-        return self.session.provider != CPU
-
-    @property
-    def bundle(self) -> str:
-        """Where it lies in the models folder, ``<name>/<version>``."""
-        return f"{self.manifest.name}/{self.manifest.version}"
-
-
-@dataclass(frozen=True, slots=True)
 class SessionOptions:
     """How a model is run; ``threads`` are those within one run on a CPU."""
 
@@ -126,11 +55,11 @@ class SessionOptions:
     gpu_mem_limit_bytes: int = 4096 * 1024 * 1024
 
 
-class OnnxGraph:
+class OnnxSession:
     """An ONNX graph in ONNX Runtime, checked against its manifest.
 
     Raises:
-        ProviderUnavailable: ``cuda`` is asked for, and the graph does not run there.
+        StartError: ``cuda`` is asked for, and the graph does not run there.
         SignatureMismatch: The bytes are no graph, or not the one that the manifest describes.
     """
 
@@ -143,15 +72,8 @@ class OnnxGraph:
             map(_tensor, self._session.get_inputs()), map(_tensor, self._session.get_outputs())
         )
 
-    def run(
-        self, outputs: Sequence[str], images: NDArray[np.uint8]
-    ) -> Mapping[str, NDArray[np.float32]]:
-        """Run a batch, uint8 (batch, height, width, 1), 0 black to 255 white, for these outputs.
-
-        Raises:
-            InferenceFailed: The graph did not run.
-            DeviceLost: The graph ran on an accelerator, which failed.
-        """
+    def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:
+        """Run a batch, as the protocol says."""
         try:
             arrays = self._session.run(outputs, {"image": images})
         except _ERRORS as error:
@@ -159,29 +81,6 @@ class OnnxGraph:
                 raise InferenceFailed("The model did not run.") from error
             raise DeviceLost("The accelerator does not answer.") from error
         return dict(zip(outputs, arrays, strict=True))
-
-
-class OnnxSession:
-    """A classifier's graph in ONNX Runtime; raises what ``OnnxGraph`` does."""
-
-    def __init__(self, model: bytes, manifest: ModelManifest, options: SessionOptions) -> None:
-        self._graph = OnnxGraph(model, manifest, options)
-        self.provider = self._graph.provider
-        given = {output.name for output in manifest.signature.outputs}
-        # The logits are computed in any case; to hand them out takes a few microseconds.
-        self._outputs = ("probabilities", "logits", *sorted(given & {OOD_SCORE, QUALITY}))
-
-    def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
-        """Run a batch, as the protocol says."""
-        names = (*self._outputs, "activation_map") if activation_map else self._outputs
-        outputs = self._graph.run(names, images)
-        return ModelOutput(
-            outputs["probabilities"],
-            outputs.get("activation_map"),
-            outputs.get(OOD_SCORE),
-            outputs["logits"],
-            outputs.get(QUALITY),
-        )
 
 
 def _create(
@@ -198,7 +97,7 @@ def _create(
             if session is not None:
                 return session
         if options.provider == "cuda":
-            raise ProviderUnavailable(f"The model cannot run on CUDA: {why_no_cuda()}.")
+            raise StartError(f"The model cannot run on CUDA: {why_no_cuda()}.")
         return _session(model, [CPU], options)
     except _ERRORS as error:
         raise SignatureMismatch(
@@ -250,7 +149,10 @@ def _session(
     tuning.add_session_config_entry("session.use_env_allocators", "1")
     tuning.log_severity_level = _LOG_ERROR
     # The fallback would turn a lost GPU into a slow CPU without a word.
-    return onnxruntime.InferenceSession(model, tuning, providers, enable_fallback=False)
+    session = onnxruntime.InferenceSession(model, tuning, providers, enable_fallback=False)
+    # For that fallback alone it would keep the file, as large as all its weights.
+    session._model_bytes = None
+    return session
 
 
 def has_cuda() -> bool:

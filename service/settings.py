@@ -11,10 +11,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.manifest import Precision
-from service.cpus import available_cpus
 from service.errors import InvalidConfiguration
+from service.machine import Provider, available_cpus
 
-Provider = Literal["auto", "cuda", "cpu"]
 MIB = 1024 * 1024
 MAX_DECODERS = 4
 # What was a setting, and what to do in its place; this list goes with the next release.

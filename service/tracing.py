@@ -9,6 +9,7 @@ Source: OTLP 1.x over HTTP; OpenTelemetry's semantic conventions for HTTP server
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, cast
 
 from opentelemetry import trace
@@ -62,27 +63,23 @@ class RequestTrace:
 NO_TRACE = RequestTrace(trace.NoOpTracer(), trace.INVALID_SPAN, "")
 
 
+@dataclass(frozen=True, slots=True)
 class Tracing:
-    """Where spans go."""
+    """Where spans go; without a ``tracer``, there are none."""
 
-    def __init__(self, tracer: trace.Tracer | None, close: Callable[[], None]) -> None:
-        """Take what makes spans; None makes none."""
-        self._tracer = tracer
-        self.close = close
+    tracer: trace.Tracer | None = None
+    close: Callable[[], None] = lambda: None
 
     def request(self, method: str, traceparent: str | None) -> RequestTrace:
         """Begin the span of a request, a child of the caller's span where there is one."""
-        if self._tracer is None:
+        if self.tracer is None:
             return NO_TRACE
         carrier = {} if traceparent is None else {"traceparent": traceparent}
         # An empty context, so that nothing but the caller's own word is the parent.
         context = _PROPAGATOR.extract(carrier, Context())
         attributes = {"http.request.method": method}
-        span = self._tracer.start_span(method, context, trace.SpanKind.SERVER, attributes)
-        return RequestTrace(self._tracer, span, method)
-
-
-NO_TRACING = Tracing(None, lambda: None)
+        span = self.tracer.start_span(method, context, trace.SpanKind.SERVER, attributes)
+        return RequestTrace(self.tracer, span, method)
 
 
 def open_tracing(endpoint: str | None) -> Tracing:
@@ -91,7 +88,7 @@ def open_tracing(endpoint: str | None) -> Tracing:
     OTEL_ variables set headers, certificates, the sampler and the resource's other attributes.
     """
     if endpoint is None:
-        return NO_TRACING
+        return Tracing()
     # Only who asks for traces pays for the SDK, in memory and in time to start.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource

@@ -8,9 +8,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
+from service.domain import Upload
 from service.errors import ClientDisconnected, MalformedMultipart, NoFile, TooManyFiles
 from service.headers import header_of
-from service.prediction import Upload
 
 FIELD = b"file"
 MAX_NAME_LENGTH = 255

@@ -9,6 +9,7 @@ tensor, each element follows its length, 4 bytes, little-endian.
 import binascii
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -18,8 +19,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from contract.manifest import ModelManifest
+from service.domain import Priority
 from service.errors import MalformedInference, TooManyFiles
-from service.priorities import Priority
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 IMAGE: Final = "image"
@@ -87,24 +88,17 @@ class _Request(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class RequestedOutput:
-    """An output by name, and whether the answer has it as binary data."""
-
-    name: str
-    binary: bool
-
-
-@dataclass(frozen=True, slots=True)
 class InferenceRequest:
     """A request to one model.
 
     ``images`` are uint8 (batch, height, width, 1), 0 black to 255 white, or image files, one for
-    each image of the batch. They may share the memory of the request's body.
+    each image of the batch. They may share the memory of the request's body. ``outputs`` says for
+    each wanted one by its name whether the answer has it as binary data.
     """
 
     id: str | None
     images: NDArray[np.uint8] | Encoded
-    outputs: tuple[RequestedOutput, ...]
+    outputs: Mapping[str, bool]
     priority: Priority
 
 
@@ -251,18 +245,17 @@ def _from_base64(index: int, text: object) -> bytes:
         ) from None
 
 
-def _outputs(message: _Request, names: list[str]) -> tuple[RequestedOutput, ...]:
+def _outputs(message: _Request, names: list[str]) -> Mapping[str, bool]:
     """The requested outputs; all of the model where the request names none."""
     by_default = message.parameters.binary_data_output
     if not message.outputs:
-        return tuple(RequestedOutput(name, by_default) for name in names)
-    asked = [output.name for output in message.outputs]
-    if not set(asked) <= set(names):
-        raise MalformedInference(f"There is no such output. There are: {', '.join(names)}.")
-    if len(set(asked)) != len(asked):
-        raise MalformedInference("An output is asked for twice.")
-    chosen = [output.parameters.binary_data for output in message.outputs]
-    return tuple(
-        RequestedOutput(name, by_default if binary is None else binary)
-        for name, binary in zip(asked, chosen, strict=True)
-    )
+        return dict.fromkeys(names, by_default)
+    asked: dict[str, bool] = {}
+    for output in message.outputs:
+        if output.name not in names:
+            raise MalformedInference(f"There is no such output. There are: {', '.join(names)}.")
+        if output.name in asked:
+            raise MalformedInference("An output is asked for twice.")
+        binary = output.parameters.binary_data
+        asked[output.name] = by_default if binary is None else binary
+    return asked

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from contract.manifest import ModelManifest, Precision, TensorSpec
 from service import __version__
+from service.domain import ServedModel
 from service.inference_protocol.requests import HEADER_LENGTH, InferenceRequest
 from service.metrics import Metrics
-from service.session import ServedModel
 
 _DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
 # Binary data is little-endian on every machine.
@@ -73,10 +73,10 @@ def inference_response(
 ) -> Response:
     """Answer a request with the outputs that it wants, float32 (batch, ...) by name."""
     described, tensors = [], []
-    for output in request.outputs:
-        array = outputs[output.name]
-        tensor: dict[str, object] = {"name": output.name, "datatype": "FP32", "shape": array.shape}
-        if output.binary:
+    for name, binary in request.outputs.items():
+        array = outputs[name]
+        tensor: dict[str, object] = {"name": name, "datatype": "FP32", "shape": array.shape}
+        if binary:
             tensors.append(array.astype(_FP32, copy=False).tobytes())
             tensor["parameters"] = {"binary_data_size": array.nbytes}
         else:

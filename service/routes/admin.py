@@ -4,12 +4,10 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from service.auth import Requires
 from service.errors import ReloadRefused
-from service.openapi import problem_responses
-from service.reload import Reload
+from service.openapi import Name, Version, problem_responses
 from service.routes.bodies import json_response
-from service.routes.models import Name, Version
 from service.runtime import runtime_of
-from service.schemas import ModelChanges, RefusedBundle
+from service.schemas import ModelChanges
 
 
 async def _one_worker(request: Request) -> None:
@@ -45,7 +43,7 @@ async def reload_models(request: Request) -> Response:
     A bundle that fails a check is named with its reason and changes nothing. What was unloaded by
     name stays so.
     """
-    return _answer(await runtime_of(request).reloader().reload("request"))
+    return json_response(await runtime_of(request).reloader().reload("request"))
 
 
 @router.post(
@@ -56,7 +54,7 @@ async def reload_models(request: Request) -> Response:
 )
 async def load_version(request: Request, name: Name, version: Version) -> Response:
     """Load one bundle of the models folder, also one that was unloaded by name."""
-    return _answer(await runtime_of(request).reloader().load(f"{name}/{version}"))
+    return json_response(await runtime_of(request).reloader().load(f"{name}/{version}"))
 
 
 @router.post(
@@ -71,15 +69,4 @@ async def unload_version(request: Request, name: Name, version: Version) -> Resp
     The version before it serves then, which undoes an update at once. The last version of the
     default model cannot be unloaded.
     """
-    return _answer(await runtime_of(request).reloader().unload(f"{name}/{version}"))
-
-
-def _answer(done: Reload) -> Response:
-    return json_response(
-        ModelChanges(
-            default=done.repository.default,
-            loaded=list(done.loaded),
-            unloaded=list(done.unloaded),
-            refused=[RefusedBundle(bundle=r.bundle, reason=r.reason) for r in done.refused],
-        )
-    )
+    return json_response(await runtime_of(request).reloader().unload(f"{name}/{version}"))

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from contract.manifest import CARD_FILE, FIGURES
 from service.auth import Requires
-from service.routes.models import ONE_MODEL, Name, Version
+from service.openapi import ONE_MODEL, Name, Version
 from service.runtime import runtime_of
 
 router = APIRouter(

@@ -23,16 +23,16 @@ router = APIRouter(prefix="/health", tags=["health"])
 async def health(request: Request, response: Response) -> Health:
     """Say how the service is; 503 where it does not take images."""
     runtime = runtime_of(request)
-    runtime.look_for_device()
-    status = runtime.status
+    runtime.device.look_again()
+    status, default = runtime.status, runtime.default_model
     response.status_code = 200 if status == "ready" else 503
     models = runtime.repository.all() if runtime.repository else ()
     return Health(
         status=status,
         version=__version__,
         uptime_s=round(runtime.uptime_s, 3),
-        execution_provider=runtime.execution_provider,
-        precision=runtime.precision,
+        execution_provider=default.session.provider if default else None,
+        precision=default.precision if default else None,
         in_flight=runtime.admission.in_flight,
         queue_limit=runtime.settings.queue_limit,
         models=[ModelReference.model_validate(model_reference(model)) for model in models],
@@ -42,15 +42,12 @@ async def health(request: Request, response: Response) -> Health:
 @router.get("/live", summary="Does the process work?", responses=problem_responses(503))
 async def live(request: Request) -> Liveness:
     """Say that the event loop turns and, on a GPU, that a model still runs there."""
-    await runtime_of(request).check_device()
+    await runtime_of(request).device.check()
     return Liveness(status="live")
 
 
 @router.get("/ready", summary="Does it take images?", responses=problem_responses(503))
 async def ready(request: Request) -> Readiness:
     """Say that every model is loaded and warm and, on a GPU, that one still runs there."""
-    runtime = runtime_of(request)
-    runtime.predictor()
-    runtime.check_decoders()
-    await runtime.check_device()
+    await runtime_of(request).check_ready()
     return Readiness(status="ready")

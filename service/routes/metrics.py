@@ -19,4 +19,6 @@ router = APIRouter(tags=["operation"], dependencies=[Depends(Requires("read"))])
 )
 async def metrics(request: Request) -> Response:
     """Write all metrics."""
-    return Response(runtime_of(request).metrics.exposition(), media_type=METRICS_MEDIA_TYPE)
+    runtime = runtime_of(request)
+    runtime.sample()
+    return Response(runtime.metrics.exposition(), media_type=METRICS_MEDIA_TYPE)

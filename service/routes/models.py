@@ -1,22 +1,15 @@
 """What is served: labels, operating points, metrics, intended use, provenance."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Request
 
 from service.auth import Requires
-from service.openapi import problem_responses
+from service.domain import ServedModel
+from service.openapi import ONE_MODEL, Name, Version, problem_responses
 from service.repository import ModelRepository
 from service.runtime import runtime_of
 from service.schemas import FindingDescription, ModelDescription, ModelList, ModelVersions
-from service.session import ServedModel
 
 router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(Requires("read"))])
-
-Name = Annotated[str, Path(min_length=1, max_length=64, description="Its name.")]
-Version = Annotated[int, Path(ge=1, description="The version of the model.")]
-ONE_MODEL = problem_responses(401, 403, 404, 422, 503)
-"""What can go wrong on a route that names a model."""
 
 
 @router.get("", summary="All models", responses=problem_responses(401, 403, 503))

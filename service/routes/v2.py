@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.auth import Requires
+from service.domain import ServedModel
 from service.errors import FileFailed, InferenceFailed, UnknownModel
 from service.inference_protocol.inference import run_inference
 from service.inference_protocol.requests import HEADER_LENGTH, parse_request
@@ -25,10 +26,7 @@ from service.inference_protocol.responses import (
 )
 from service.logs import log_failure
 from service.problems import INFERENCE_PROTOCOL, request_id_of
-from service.routes import health
-from service.routes.admitted import admitted
 from service.runtime import runtime_of
-from service.session import ServedModel
 from service.tracing import trace_of
 from service.uploads import body_of
 
@@ -63,14 +61,14 @@ _may_predict = [Depends(Requires("predict"))]
 @router.get("/health/live")
 async def server_live(request: Request) -> Json:
     """Say what ``/health/live`` does."""
-    await health.live(request)
+    await runtime_of(request).device.check()
     return {"live": True}
 
 
 @router.get("/health/ready")
 async def server_ready(request: Request) -> Json:
     """Say what ``/health/ready`` does."""
-    await health.ready(request)
+    await runtime_of(request).check_ready()
     return {"ready": True}
 
 
@@ -100,7 +98,7 @@ async def metadata(request: Request, model: Model) -> Json:
 @router.get(f"{_VERSION}/ready", dependencies=_may_read)
 async def model_ready(request: Request, model: Model) -> Json:
     """Say that the service answers for a model."""
-    await runtime_of(request).check_device()
+    await runtime_of(request).device.check()
     return {"name": model.manifest.name, "ready": True}
 
 
@@ -136,9 +134,9 @@ async def infer(request: Request) -> Response:
     )
     chunks.clear()
     started = time.perf_counter()
-    async with admitted(request, runtime, len(asked.images)):
+    async with runtime.admitted(request, len(asked.images)):
         try:
-            outputs, times = await run_inference(runtime.predictor(), model, asked, trace)
+            outputs, times = await run_inference(runtime.predictor(), model, asked, trace.stage)
         except (InferenceFailed, FileFailed) as error:
             if isinstance(error, InferenceFailed):
                 runtime.metrics.failed(model, time.perf_counter() - started)

@@ -1,8 +1,12 @@
+import functools
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import grimp
+
+MOST_FLOORS = 8
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -30,3 +34,17 @@ def test_serving_loads_no_training_framework() -> None:
     )
 
     assert ended.stdout == "[]\n"
+
+
+def test_the_service_has_no_import_cycle_and_few_floors() -> None:
+    graph = grimp.build_graph("service", cache_dir=None)
+
+    @functools.cache
+    def tower(module: str) -> tuple[str, ...]:
+        """The longest chain of imports below a module, itself first; a cycle never ends."""
+        below = map(tower, graph.find_modules_directly_imported_by(module))
+        return (module, *max(below, key=len, default=()))
+
+    highest = max(map(tower, graph.modules), key=len)
+
+    assert len(highest) <= MOST_FLOORS, " > ".join(highest)

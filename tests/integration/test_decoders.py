@@ -21,9 +21,9 @@ from pydicom.uid import JPEG2000Lossless
 from contract.cost import DecodeCost
 from contract.errors import ImageError, NotAnImage
 from contract.preprocessing import PreprocessingSpec
-from service.decoders import Decoders, memory_budget
+from service.decoders import Decoders
+from service.domain import Priority
 from service.errors import FileFailed, FileTooCostly
-from service.priorities import Priority
 from tests.bundles import write_bundle
 from tests.integration.live import JPEG, Process, alive, eventually, process
 from tests.synthetic import as_dicom, as_png
@@ -90,6 +90,13 @@ def descendants(pid: int) -> list[int]:
         return []
     found = [int(child) for each in lists for child in each.split()]
     return [*found, *(each for child in found for each in descendants(child))]
+
+
+def decoders_of(pid: int) -> set[int]:
+    """The decoders of a process, and not those of a service that it has started."""
+    lists = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
+    children = {int(child) for each in lists for child in each.split()}
+    return {child for child in children if "decode_worker" in _command(child)}
 
 
 def cpu_seconds(pid: int) -> float:
@@ -200,10 +207,8 @@ def test_a_stop_waits_for_no_decoder_beyond_its_grace_period(tmp_path: Path) -> 
         family = descendants(running.popen.pid)
         client = clients.submit(post, running, slow)
         eventually(lambda: "in_flight 1.0" in _metrics(running))
-        for pid in family:
-            if "forkserver" in Path(f"/proc/{pid}/cmdline").read_text():
-                for decoder in descendants(pid):
-                    os.kill(decoder, signal.SIGSTOP)
+        for decoder in decoders_of(running.popen.pid):
+            os.kill(decoder, signal.SIGSTOP)
         running.popen.send_signal(signal.SIGTERM)
         exit_code = running.popen.wait(timeout=60)
         client.exception(60)
@@ -217,15 +222,14 @@ def test_decoders_end_where_the_service_is_killed(tmp_path: Path) -> None:
 
     with process(tmp_path) as running:
         assert post(running, COSTLY).status_code == 200
-        family = descendants(running.popen.pid)
-        commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in family]
+        family = decoders_of(running.popen.pid)
         running.popen.kill()
-        assert any("forkserver" in each for each in commands)
+        assert family
         eventually(lambda: not any(map(alive, family)))
 
 
 def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
-    others = _own_decoders()
+    others = decoders_of(os.getpid())
 
     async def run() -> tuple[object, object]:
         decoders = Decoders(1, CEILING_BYTES, 100_000_000)
@@ -234,7 +238,7 @@ def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
         cost = DecodeCost(plain=False, memory_bytes=400 * MIB)
         try:
             await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            (decoder,) = _own_decoders() - others
+            (decoder,) = decoders_of(os.getpid()) - others
             work = asyncio.create_task(decoders.decode((slow,), cost, Priority.ROUTINE, **options))
             idle = cpu_seconds(decoder)
             await asyncio.to_thread(eventually, lambda: cpu_seconds(decoder) > idle)
@@ -260,17 +264,17 @@ def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
 
 
 def test_an_idle_decoder_that_was_killed_is_replaced() -> None:
-    others = _own_decoders()
+    others = decoders_of(os.getpid())
 
     async def run() -> object:
         decoders = Decoders(1, CEILING_BYTES, 10_000_000)
         options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
         try:
             await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            (decoder,) = _own_decoders() - others
+            (decoder,) = decoders_of(os.getpid()) - others
             os.kill(decoder, signal.SIGKILL)
-            # Pebble takes such a pool for broken as soon as it looks.
-            await asyncio.sleep(0.3)
+            await asyncio.to_thread(eventually, lambda: not alive(decoder))
+            await asyncio.sleep(0.1)
             image = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
             return image.fit(SPEC)
         finally:
@@ -302,31 +306,55 @@ def test_a_request_that_is_cancelled_loses_neither_decoders_nor_memory_nor_files
     assert isinstance(image, np.ndarray)
 
 
-def test_a_decoder_that_hangs_is_replaced_although_its_clients_leave(
+def test_a_decoder_that_hangs_costs_its_file_and_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.decoders.START_S", 0.2)
+    others = decoders_of(os.getpid())
 
-    others = _own_decoders()
-
-    async def run() -> bool:
+    async def run() -> tuple[object, object]:
         decoders = Decoders(1, CEILING_BYTES, 10_000_000)
         options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
         try:
             await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            (decoder,) = _own_decoders() - others
+            (decoder,) = decoders_of(os.getpid()) - others
             os.kill(decoder, signal.SIGSTOP)
-            async with asyncio.timeout(60):
-                while decoders.available:
-                    with suppress(TimeoutError):
-                        leaving = decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-                        await asyncio.wait_for(leaving, 0.1)
-            await asyncio.to_thread(eventually, lambda: decoders.available)
-            return decoders.available
+            with monkeypatch.context() as patched:
+                patched.setattr("service.decoders.WALL_S", 0.2)
+                with pytest.raises(FileTooCostly) as failed:
+                    await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+            image = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+            return failed.value, image.fit(SPEC)
         finally:
             await decoders.close()
 
-    assert asyncio.run(run())
+    failed, image = asyncio.run(run())
+
+    assert "more than 0.2 s" in str(failed)
+    assert isinstance(image, np.ndarray)
+
+
+def test_while_no_decoder_starts_none_is_available_and_a_file_waits_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.decoders.RETRY_S", 0.01)
+
+    async def run() -> object:
+        decoders = Decoders(1, CEILING_BYTES, 10_000_000)
+        options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
+        try:
+            with monkeypatch.context() as patched:
+                patched.setattr("service.decoders._COMMAND", ("/bin/false",))
+                waiting = asyncio.create_task(
+                    decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+                )
+                await asyncio.to_thread(eventually, lambda: not decoders.available)
+            image = await asyncio.wait_for(waiting, 60)
+            assert decoders.available
+            return image.fit(SPEC)
+        finally:
+            await decoders.close()
+
+    assert isinstance(asyncio.run(run()), np.ndarray)
 
 
 def test_a_file_that_may_never_fit_is_refused_and_one_that_fits_later_waits() -> None:
@@ -339,35 +367,17 @@ def test_a_file_that_may_never_fit_is_refused_and_one_that_fits_later_waits() ->
     assert isinstance(enough[2], np.ndarray)
 
 
-def test_the_budget_is_what_the_cgroup_leaves(tmp_path: Path) -> None:
-    def budget_of(limit: str) -> int:
-        (tmp_path / "memory.max").write_text(limit)
-        return memory_budget(tmp_path)
-
-    assert budget_of("max") == budget_of("8000000000") == 1_000_000_000
-    assert budget_of("1200000000") == 700_000_000
-    assert 0 <= budget_of("600000000") <= 500_000_000
-    assert budget_of("1000") == 0
-
-
-def _own_decoders() -> set[int]:
-    """The decoders of this process, and not those of a service that it has started as another."""
-    servers = [
-        pid
-        for pid in descendants(os.getpid())
-        if _parent(pid) == os.getpid() and "forkserver" in Path(f"/proc/{pid}/cmdline").read_text()
-    ]
-    return {pid for pid in descendants(os.getpid()) if _parent(pid) in servers}
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def _memory_files() -> list[str]:
     """What this process has open in memory alone."""
     paths = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
     return [str(path) for path in paths if "memfd:image" in str(path)]
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _metrics(service: Process) -> str:

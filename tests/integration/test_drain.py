@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from service.repository import ModelRepository, ServedModel
+from service.domain import ServedModel
+from service.repository import ModelRepository
 from service.settings import Settings
 from tests.bundles import make_manifest, write_bundle
 from tests.gated_session import GatedSession
@@ -31,7 +32,7 @@ def test_whatever_is_in_work_or_waits_is_answered_before_the_end(radiograph: byt
     settings = Settings(port=0, threads=2)
 
     with ThreadPoolExecutor(CLIENTS + 1) as clients:
-        with serving(settings, lambda _: ModelRepository({"tiny": {1: model}})) as live:
+        with serving(settings, lambda _: ModelRepository([model])) as live:
             url = f"http://127.0.0.1:{live.server.port}/predict"
             one = partial(httpx.post, url, content=radiograph, trust_env=False, timeout=60)
             three = partial(

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.domain import ServedModel
 from service.repository import ModelRepository
-from service.session import ServedModel
 from service.settings import Settings
 from tests.bundles import SIZE, make_manifest
 from tests.gated_session import GatedSession
@@ -31,7 +31,7 @@ def let_go() -> Iterator[threading.Event]:
 
 def holding(let_go: threading.Event) -> ModelRepository:
     model = ServedModel(make_manifest("sha256:" + 64 * "0"), GatedSession(let_go))
-    return ModelRepository({"tiny": {1: model}})
+    return ModelRepository([model])
 
 
 def ask(live: Live, images: int, timeout_s: float = 60) -> httpx.Response:

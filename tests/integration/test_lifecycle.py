@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from numpy.typing import NDArray
 
 from contract.radiograph import Radiograph, decode
 from service.app import create_app
+from service.domain import CPU, Outputs, ServedModel
 from service.errors import DeviceLost
-from service.repository import ModelRepository, ServedModel
+from service.machine import Provider
+from service.repository import ModelRepository
 from service.server import make_server
-from service.session import CPU, CUDA, ModelOutput
-from service.settings import Provider, Settings
+from service.session import CUDA
+from service.settings import Settings
 from tests.bundles import make_manifest, write_bundle, write_fragile_bundle
+from tests.gated_session import outputs_of
 from tests.integration.live import (
     Live,
     Process,
@@ -69,12 +73,11 @@ class LosableGpu:
         self.answers = threading.Event()
         self.answers.set()
 
-    def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
+    def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:
         self.answers.wait()
         if self.lost:
             raise DeviceLost("The accelerator does not answer.")
-        maps = np.zeros((len(images), 4, 4, 2), np.float32) if activation_map else None
-        return ModelOutput(np.tile(np.array([0, 1], np.float32), (len(images), 1)), maps)
+        return outputs_of(outputs, np.tile(np.array([0, 1], np.float32), (len(images), 1)))
 
 
 def refused(process: Process) -> bool:
@@ -171,7 +174,7 @@ def test_a_gpu_that_does_not_answer_fails_liveness(monkeypatch: pytest.MonkeyPat
     gpu = LosableGpu()
     model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
 
-    with serving(Settings(port=0), lambda _: ModelRepository({"tiny": {1: model}})) as live:
+    with serving(Settings(port=0), lambda _: ModelRepository([model])) as live:
         gpu.answers.clear()
         alive = live.client.get("/health/live")
         gpu.answers.set()
@@ -184,7 +187,7 @@ def test_a_lost_gpu_fails_liveness_and_refuses_images(radiograph: bytes) -> None
     gpu = LosableGpu()
     model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
 
-    with serving(Settings(port=0), lambda _: ModelRepository({"tiny": {1: model}})) as live:
+    with serving(Settings(port=0), lambda _: ModelRepository([model])) as live:
         before = live.client.get("/health/live").status_code, live.predict(radiograph).status_code
         gpu.lost = True
         alive, lost = live.client.get("/health/live"), live.predict(radiograph)
@@ -206,7 +209,7 @@ def test_a_lost_gpu_is_not_ready_and_is_ready_again_when_it_is_back() -> None:
     gpu = LosableGpu()
     model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
 
-    with serving(Settings(port=0), lambda _: ModelRepository({"tiny": {1: model}})) as live:
+    with serving(Settings(port=0), lambda _: ModelRepository([model])) as live:
         before = states(live)
         gpu.lost = True
         noticed = live.client.get("/health/ready")
@@ -245,7 +248,7 @@ def test_a_gpu_that_hangs_holds_up_nobody_who_asks_for_the_state(
     gpu = LosableGpu()
     model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
 
-    with serving(Settings(port=0), lambda _: ModelRepository({"tiny": {1: model}})) as live:
+    with serving(Settings(port=0), lambda _: ModelRepository([model])) as live:
         gpu.answers.clear()
         ready = live.client.get("/health/ready")
         monkeypatch.setattr("service.device.PROBE_TIMEOUT_S", 30)
@@ -308,7 +311,7 @@ def test_memory_that_runs_out_is_a_problem_of_its_file_and_nothing_of_it_is_said
             raise KeyError("doe^jane")
         return decode(data, **limits)
 
-    monkeypatch.setattr("service.image_task.decode", hungry)
+    monkeypatch.setattr("service.predictor.decode", hungry)
     bad = radiograph + b"hungry", radiograph + b"strange"
     with serving(Settings(models_dir=models, port=0, threads=1)) as live:
         alone = [live.predict(file) for file in bad]

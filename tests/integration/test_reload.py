@@ -17,7 +17,8 @@ import pytest
 
 from contract.golden import Golden, golden_bytes
 from contract.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, read_manifest, sha256_digest
-from service.repository import ModelRepository, ServedModel
+from service.domain import ServedModel
+from service.repository import ModelRepository
 from service.runtime import OpenModels, open_repository
 from service.settings import Settings
 from tests.bundles import (
@@ -124,7 +125,7 @@ def test_a_request_ends_on_the_model_that_it_began_with_whose_memory_goes_then(
 ) -> None:
     gate, old = threading.Event(), make_manifest("sha256:" + 64 * "0")
     gated = GatedSession(gate)
-    session, first = ref(gated), ModelRepository({"tiny": {1: ServedModel(old, gated)}})
+    session, first = ref(gated), ModelRepository([ServedModel(old, gated)])
     held = [first]
     del gated, first
 

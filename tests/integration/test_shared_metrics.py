@@ -18,7 +18,7 @@ from service.metrics import Metrics
 metrics = Metrics()
 metrics.request("/predict", 200)
 metrics.queue_limit.set(10)
-metrics.in_flight.set_function(lambda: 3)
+metrics.in_flight.set(3)
 for _ in sys.stdin:
     text = metrics.exposition().decode()
     print(text.count("\\n"), text, sep="\\n", end="", flush=True)

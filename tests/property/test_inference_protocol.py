@@ -7,14 +7,13 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
+from service.domain import Priority
 from service.inference_protocol.requests import (
     HEADER_LENGTH,
     InferenceRequest,
-    RequestedOutput,
     parse_request,
 )
 from service.inference_protocol.responses import inference_response
-from service.priorities import Priority
 from tests.bundles import make_manifest
 
 SIZE = 8
@@ -51,7 +50,7 @@ def test_arrays_are_read_as_a_client_writes_them(
     assert request.id == (request_id or None)
     # The client asks for all outputs in binary form where it names none.
     expected = wanted or dict.fromkeys(NAMES, True)
-    assert {output.name: output.binary for output in request.outputs} == expected
+    assert request.outputs == expected
 
 
 @given(data=files)
@@ -74,7 +73,7 @@ def test_answers_are_read_by_a_client_as_they_were_written(
     binary: dict[str, bool],
 ) -> None:
     written = {"logits": logits, "probabilities": probabilities}
-    wanted = tuple(RequestedOutput(name, binary=binary.get(name, False)) for name in written)
+    wanted = {name: binary.get(name, False) for name in written}
     request = InferenceRequest(request_id, (), wanted, Priority.ROUTINE)
 
     response = inference_response(MANIFEST, request, written, "fp32")
@@ -84,6 +83,6 @@ def test_answers_are_read_by_a_client_as_they_were_written(
     )
 
     assert read.get_response()["id"] == request_id
-    assert (header is not None) == any(output.binary for output in wanted)
+    assert (header is not None) == any(wanted.values())
     for name, array in written.items():
         np.testing.assert_array_equal(read.as_numpy(name), array)

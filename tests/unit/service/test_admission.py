@@ -22,24 +22,6 @@ def serve_one(admission: Admission, clock: Clock, seconds: float, images: int = 
         clock.now += seconds
 
 
-def test_images_are_counted_while_they_are_in_the_service(clock: Clock) -> None:
-    admission = Admission(4, clock)
-
-    with admission.admit(3):
-        assert admission.in_flight == 3
-    assert admission.in_flight == 0
-
-
-def test_more_than_the_limit_is_refused_and_changes_nothing(clock: Clock) -> None:
-    admission = Admission(4, clock)
-
-    with admission.admit(3), pytest.raises(QueueFull) as refused, admission.admit(2):
-        pass
-
-    assert str(refused.value) == "3 images are in flight, and at most 4 may be."
-    assert admission.in_flight == 0
-
-
 def test_before_anything_was_measured_a_second_is_asked_for(clock: Clock) -> None:
     assert Admission(4, clock).retry_after_s() == 1
 
@@ -102,10 +84,3 @@ def test_the_time_to_wait_stays_sensible(clock: Clock, seconds: float, told: int
 
     with admission.admit(1):
         assert admission.retry_after_s() == told
-
-
-def test_a_missed_deadline_says_which_and_when_to_come_back(clock: Clock) -> None:
-    error = Admission(4, clock).deadline_exceeded(1.5)
-
-    assert str(error) == "The request was not served within 1.5 s."
-    assert error.retry_after_s == 1

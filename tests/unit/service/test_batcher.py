@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.batcher import SIZES, MicroBatcher
+from service.batcher import MicroBatcher
+from service.domain import BATCH_SIZES, TURNS, Outputs, Priority, ServedModel, Timed
 from service.errors import DeviceLost, InferenceFailed
-from service.priorities import TURNS, Priority, Timed
-from service.session import ModelOutput, ServedModel
 from tests.bundles import make_manifest
 
 MANIFEST = make_manifest("sha256:" + 64 * "0")
 BROKEN, LOST = 254, 255
 T = TypeVar("T")
-Answer = asyncio.Future[Timed[ModelOutput]]
+Answer = asyncio.Future[Timed[Outputs]]
 
 
 @dataclass
@@ -32,7 +31,7 @@ class EchoSession:
     go: threading.Event = field(default_factory=threading.Event)
     running: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
+    def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:
         values = images[:, 0, 0, 0]
         self.batches.append(values.tolist())
         self.running.set()
@@ -41,8 +40,12 @@ class EchoSession:
             raise DeviceLost("The accelerator does not answer.")
         if BROKEN in values:
             raise InferenceFailed("The model did not run.")
-        maps = images.astype(np.float32) if activation_map else None
-        return ModelOutput(np.stack([values, values], axis=1).astype(np.float32), maps)
+        arrays = {
+            "probabilities": np.stack([values, values], axis=1).astype(np.float32),
+            "logits": np.zeros((len(values), 2), np.float32),
+            "activation_map": images.astype(np.float32),
+        }
+        return {name: arrays[name] for name in outputs}
 
 
 @dataclass
@@ -68,7 +71,7 @@ class Bench:
     async def values(self, *answers: Answer) -> list[int]:
         self.session.go.set()
         done = await asyncio.gather(*answers)
-        return [int(each.value.probabilities[0, 0]) for each in done]
+        return [int(each.value["probabilities"][0, 0]) for each in done]
 
 
 def on_a_bench(scenario: Callable[[Bench], Awaitable[T]]) -> T:
@@ -82,7 +85,7 @@ def on_a_bench(scenario: Callable[[Bench], Awaitable[T]]) -> T:
             return await asyncio.wait_for(scenario(bench), 10)
         finally:
             session.go.set()
-            await asyncio.to_thread(batcher.close)
+            await batcher.close()
 
     return asyncio.run(run())
 
@@ -106,7 +109,7 @@ def test_a_batch_is_never_larger_than_what_is_warm() -> None:
         values = await bench.values(*[bench.submit(value) for value in range(1, 41)])
 
         assert values == list(range(1, 41))
-        assert [len(batch) for batch in bench.session.batches] == [1, SIZES[-1], 8]
+        assert [len(batch) for batch in bench.session.batches] == [1, BATCH_SIZES[-1], 8]
 
     on_a_bench(scenario)
 
@@ -177,7 +180,7 @@ def test_a_stop_leaves_a_run_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("service.batcher.END_S", 0.01)
 
     async def scenario(bench: Bench) -> None:
-        await asyncio.to_thread(bench.batcher.close)
+        await bench.batcher.close()
 
         assert not bench.session.go.is_set()
 
@@ -189,9 +192,8 @@ def test_a_map_is_computed_where_one_of_the_batch_asks_for_it() -> None:
         bench.submit(1)
         asking = bench.submit(2, activation_map=True)
         await bench.values(asking)
-        found = (await asking).value.activation_map
+        found = (await asking).value["activation_map"]
 
-        assert found is not None
         assert found.shape == (1, 2, 2, 1)
         assert (found == 2).all()
 

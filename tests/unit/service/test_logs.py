@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from service.logs import UnblockedOutput, make_logger, silence_quoting_libraries, where
+from service.errors import where
+from service.logs import UnblockedOutput, make_logger, silence_quoting_libraries
 
 
 def test_a_line_of_the_log_is_one_json_object() -> None:

@@ -12,7 +12,7 @@ from service.logs import make_logger
 from service.metrics import Metrics
 from service.middleware import RequestContext
 from service.problems import install
-from service.tracing import NO_TRACING
+from service.tracing import Tracing
 
 
 async def fails(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -38,7 +38,7 @@ def call(
     app: ASGIApp, request_id: str = "42"
 ) -> tuple[httpx.Response, list[dict[str, object]], str]:
     output, metrics = io.BytesIO(), Metrics()
-    wrapped = RequestContext(app, metrics, NO_TRACING, make_logger("info", output))
+    wrapped = RequestContext(app, metrics, Tracing(), make_logger("info", output))
 
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(wrapped, raise_app_exceptions=False)
@@ -115,7 +115,7 @@ def test_what_is_not_http_passes() -> None:
     async def ignore(_message: Message) -> None: ...
 
     limited = BodyLimit(app, 1, ReceiveBudget(1), 1)
-    stack = RequestContext(limited, Metrics(), NO_TRACING, make_logger("info", io.BytesIO()))
+    stack = RequestContext(limited, Metrics(), Tracing(), make_logger("info", io.BytesIO()))
     asyncio.run(stack({"type": "lifespan"}, nothing, ignore))
 
     assert passed == ["lifespan"]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain import Upload
 from service.errors import MalformedMultipart, TooManyFiles
-from service.prediction import Upload
 from service.uploads import MAX_OTHER_PARTS, read_multipart
 
 CONTENT_TYPE = 'multipart/form-data; boundary="x-y"'

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from service.errors import BodyTimeout, BodyTooLarge, TooManyUploads
+from service.errors import TooManyUploads
 from service.limits import MIN_BYTES_PER_S, BodyLimit, ReceiveBudget
 
 SCOPE: Scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
@@ -77,31 +77,6 @@ def test_a_body_that_all_others_leave_no_room_for_is_shed() -> None:
 
     assert shed.value.retry_after_s >= 1  # type: ignore[operator]
     assert budget.held == 2 * PIECE
-
-
-def test_a_body_that_is_too_large_gives_its_bytes_back() -> None:
-    budget = ReceiveBudget(1000 * PIECE)
-
-    with pytest.raises(BodyTooLarge):
-        call(Client((0, 60 * PIECE), (0, 60 * PIECE)), budget)
-
-    assert budget.held == 0
-
-
-def test_a_body_of_which_no_byte_comes_is_given_up() -> None:
-    budget = ReceiveBudget(10 * PIECE)
-
-    with pytest.raises(BodyTimeout, match=r"within 0\.1 s"):
-        call(Client((0, PIECE)), budget, timeout_s=0.1)
-
-    assert budget.held == 0
-
-
-def test_a_body_that_drips_is_given_up_although_each_byte_comes_in_time() -> None:
-    drips = [(0.04, 1)] * 100
-
-    with pytest.raises(BodyTimeout):
-        call(Client((0, 50 * PIECE), *drips), ReceiveBudget(100 * PIECE), timeout_s=0.2)
 
 
 def test_a_body_that_is_slow_but_fast_enough_may_take_longer_than_the_timeout() -> None:

@@ -6,12 +6,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from contract.errors import SignatureMismatch
 from contract.manifest import ModelManifest
-from service.errors import DeviceLost, InferenceFailed, ProviderUnavailable
-from service.session import CPU, CUDA, OnnxSession, SessionOptions, why_no_cuda
+from service.domain import CPU, Outputs, ServedModel
+from service.errors import DeviceLost, InferenceFailed, StartError
+from service.session import CUDA, OnnxSession, SessionOptions, why_no_cuda
 from tests.bundles import (
     brightness_graph,
     expected_pneumonia,
@@ -29,6 +31,13 @@ def make_session(
     options: SessionOptions = SessionOptions(provider="cpu"),  # noqa: B008 - it is frozen
 ) -> OnnxSession:
     return OnnxSession(model or brightness_graph().SerializeToString(), manifest, options)
+
+
+PROBABILITIES = ("probabilities",)
+
+
+def run(session: OnnxSession, images: NDArray[np.uint8], **asked: bool) -> Outputs:
+    return ServedModel(MANIFEST, session).run(images, **asked)
 
 
 def fragile_session(folder: Path) -> OnnxSession:
@@ -59,41 +68,31 @@ def compiled_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_batch_is_run() -> None:
     images = np.stack([np.full((32, 32, 1), value, np.uint8) for value in (0, 120, 255)])
 
-    output = make_session().run(images, activation_map=True)
+    outputs = run(make_session(), images, activation_map=True)
 
-    assert output.probabilities.dtype == np.float32
-    assert output.probabilities[:, 1] == pytest.approx(
+    assert outputs["probabilities"].dtype == np.float32
+    assert outputs["probabilities"][:, 1] == pytest.approx(
         [expected_pneumonia(image) for image in images], abs=1e-6
     )
-    assert output.activation_map is not None
-    assert output.activation_map.shape == (3, 4, 4, 2)
+    assert outputs["activation_map"].shape == (3, 4, 4, 2)
 
 
 def test_the_activation_map_comes_only_where_it_is_asked_for() -> None:
-    output = make_session().run(np.zeros((1, 32, 32, 1), np.uint8))
+    outputs = run(make_session(), np.zeros((1, 32, 32, 1), np.uint8))
 
-    assert output.activation_map is None
+    assert set(outputs) == {"probabilities", "logits"}
 
 
-@pytest.mark.parametrize("activation_map", [False, True])
-def test_the_ood_score_comes_where_the_model_has_one(*, activation_map: bool) -> None:
+def test_the_ood_score_comes_where_the_model_has_one() -> None:
     images = np.zeros((2, 32, 32, 1), np.uint8)
     images[1, 0, 0] = 200
-    session = make_session(
-        brightness_graph(ood_score=True).SerializeToString(),
-        make_manifest("sha256:" + 64 * "0", ood_limit=100),
-    )
+    manifest = make_manifest("sha256:" + 64 * "0", ood_limit=100)
+    session = make_session(brightness_graph(ood_score=True).SerializeToString(), manifest)
 
-    output = session.run(images, activation_map=activation_map)
+    outputs = ServedModel(manifest, session).run(images)
 
-    assert output.ood_scores is not None
-    assert output.ood_scores.tolist() == [0, 200]
-    assert output.probabilities.shape == (2, 2)
-    assert (output.activation_map is not None) == activation_map
-
-
-def test_a_model_without_an_ood_score_says_none() -> None:
-    assert make_session().run(np.zeros((1, 32, 32, 1), np.uint8)).ood_scores is None
+    assert outputs["ood_score"].tolist() == [0, 200]
+    assert outputs["probabilities"].shape == (2, 2)
 
 
 def test_the_client_for_telemetry_is_off() -> None:
@@ -130,9 +129,9 @@ def test_a_graph_that_fails_says_so_and_runs_again(tmp_path: Path) -> None:
     session = fragile_session(tmp_path)
 
     with pytest.raises(InferenceFailed, match="The model did not run"):
-        session.run(np.full((1, 32, 32, 1), 255, np.uint8))
+        session.run(PROBABILITIES, np.full((1, 32, 32, 1), 255, np.uint8))
 
-    assert session.run(np.zeros((1, 32, 32, 1), np.uint8)).probabilities.shape == (1, 2)
+    assert run(session, np.zeros((1, 32, 32, 1), np.uint8))["probabilities"].shape == (1, 2)
 
 
 def test_auto_takes_the_cpu_where_there_is_no_gpu() -> None:
@@ -142,7 +141,7 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu() -> None:
 def test_cuda_is_refused_by_an_onnxruntime_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
 
-    with pytest.raises(ProviderUnavailable, match="install onnxruntime-gpu instead"):
+    with pytest.raises(StartError, match="install onnxruntime-gpu instead"):
         make_session(options=SessionOptions(provider="cuda"))
 
 
@@ -152,7 +151,7 @@ def test_a_provider_that_is_listed_but_does_not_load_is_named_with_what_it_lacks
 ) -> None:
     compiled_with_cuda(monkeypatch)
 
-    with pytest.raises(ProviderUnavailable, match="cannot open shared object file") as refused:
+    with pytest.raises(StartError, match="cannot open shared object file") as refused:
         make_session(options=SessionOptions(provider="cuda"))
 
     assert "site-packages" not in str(refused.value)
@@ -164,7 +163,7 @@ def test_libraries_that_load_without_a_gpu_are_told_apart(monkeypatch: pytest.Mo
     compiled_with_cuda(monkeypatch)
     monkeypatch.setattr("ctypes.CDLL", lambda _: None)
 
-    with pytest.raises(ProviderUnavailable, match="no GPU answers; see nvidia-smi"):
+    with pytest.raises(StartError, match="no GPU answers; see nvidia-smi"):
         make_session(options=SessionOptions(provider="cuda"))
 
 
@@ -225,16 +224,17 @@ def test_a_failure_on_an_accelerator_is_a_lost_device(
     session = on_cuda(model, options=SessionOptions(provider="cuda"))
 
     with pytest.raises(DeviceLost):
-        session.run(np.full((1, 32, 32, 1), 255, np.uint8))
+        session.run(PROBABILITIES, np.full((1, 32, 32, 1), 255, np.uint8))
 
 
 def test_a_lone_image_on_every_core_gets_the_same_bits() -> None:
     images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 1), np.uint8)
     wide = make_session(options=SessionOptions(provider="cpu", threads=4))
+    model = ServedModel(MANIFEST, make_session(), lone=wide)
 
-    lone, usual = wide.run(images), make_session().run(images)
+    lone, usual = model.run(images, alone=True), model.run(images)
 
-    assert lone.probabilities.tobytes() == usual.probabilities.tobytes()
+    assert lone["probabilities"].tobytes() == usual["probabilities"].tobytes()
 
 
 def test_weights_outside_of_the_digest_are_refused(tmp_path: Path) -> None:

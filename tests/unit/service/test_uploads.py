@@ -4,8 +4,8 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
+from service.domain import Upload
 from service.errors import ClientDisconnected, NoFile
-from service.prediction import Upload
 from service.uploads import read_uploads
 
 GONE: Message = {"type": "http.disconnect"}

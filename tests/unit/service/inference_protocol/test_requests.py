@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.domain import Priority
 from service.errors import MalformedInference, TooManyFiles
 from service.inference_protocol import requests
-from service.inference_protocol.requests import InferenceRequest, RequestedOutput, parse_request
-from service.priorities import Priority
+from service.inference_protocol.requests import InferenceRequest, parse_request
 from tests.bundles import make_manifest
 
 MANIFEST = make_manifest("sha256:" + 64 * "0", size=8, ood_limit=1.0)
@@ -72,7 +72,7 @@ def test_all_outputs_are_meant_where_none_is_named() -> None:
     request = parse(pixels(id="7"))
 
     assert request.id == "7"
-    assert request.outputs == tuple(RequestedOutput(name, binary=False) for name in ALL)
+    assert request.outputs == dict.fromkeys(ALL, False)
 
 
 def test_one_output_can_differ_from_what_holds_for_all() -> None:
@@ -80,10 +80,7 @@ def test_one_output_can_differ_from_what_holds_for_all() -> None:
 
     request = parse(pixels(outputs=outputs, parameters={"binary_data_output": True}))
 
-    assert request.outputs == (
-        RequestedOutput("logits", binary=True),
-        RequestedOutput("ood_score", binary=False),
-    )
+    assert request.outputs == {"logits": True, "ood_score": False}
 
 
 @pytest.mark.parametrize(

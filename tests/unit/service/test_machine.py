@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cpus import available_cpus
+from service.machine import available_cpus, decode_memory, gains_by_int8
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +38,18 @@ def test_a_quota_of_cgroup_1_counts(tmp_path: Path, quota: str, cpus: int) -> No
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
 
     assert available_cpus(tmp_path) == cpus
+
+
+def test_a_machine_that_names_no_flags_runs_fp32(tmp_path: Path) -> None:
+    assert not gains_by_int8(tmp_path / "nothing")
+
+
+def test_decoders_may_take_what_the_cgroup_leaves(tmp_path: Path) -> None:
+    def budget_of(limit: str) -> int:
+        (tmp_path / "memory.max").write_text(limit)
+        return decode_memory(tmp_path)
+
+    assert budget_of("max") == budget_of("8000000000") == 1_000_000_000
+    assert budget_of("1200000000") == 700_000_000
+    assert 0 <= budget_of("600000000") <= 500_000_000
+    assert budget_of("1000") == 0

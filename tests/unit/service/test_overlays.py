@@ -7,14 +7,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract.radiograph import Radiograph
-from service.heatmap import Heatmap, draw_heatmap, heatmap_size
+from service.domain import Picture
+from service.overlays import draw_heatmap, heatmap_size
 
 
 def image(rows: int, columns: int) -> Radiograph:
     return Radiograph(np.zeros((0, 0), np.uint8), "PNG", rows, columns, 1, 1, None)
 
 
-def pixels_of(heatmap: Heatmap) -> NDArray[np.uint8]:
+def pixels_of(heatmap: Picture) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(base64.b64decode(heatmap.data))) as png:
         return np.asarray(png)
 

@@ -1,0 +1,353 @@
+"""Loads models, at the start and while requests go on.
+
+A new bundle is verified, loaded, compared with its golden answers and warmed beside what is served;
+only then is the whole repository swapped, between two requests. A bundle that fails any check
+changes nothing: what is served of it goes on. A request that has begun keeps the models that it
+began with, and the last of them to end frees the old ones' memory.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from contract.errors import ContractError, InvalidManifest, SignatureMismatch
+from contract.golden import read_golden
+from contract.manifest import (
+    ModelManifest,
+    Precision,
+    is_segmenter,
+    read_manifest,
+    read_segmenter,
+    read_verified_model,
+)
+from service.domain import (
+    BATCH_SIZES,
+    PROBABILITIES,
+    QUALITY,
+    LungSegmenter,
+    ServedModel,
+    Session,
+    WantedPrecision,
+)
+from service.errors import ReloadRefused, ServiceError, UnknownModel, where
+from service.logs import MAX_REASON_LENGTH, Logger
+from service.machine import gains_by_int8
+from service.metrics import Metrics
+from service.repository import ModelRepository
+from service.schemas import ModelChanges, RefusedBundle
+from service.session import OnnxSession, SessionOptions
+
+Models = dict[str, ServedModel]
+Disabled = frozenset[str]
+
+
+def find_bundles(folder: Path, *, segmenters: bool = False) -> Mapping[str, Path]:
+    """List the bundles ``<folder>/<name>/<version>/``, whole or not, by ``<name>/<version>``.
+
+    Classifiers, or segmenters, which answer no request of their own. A name that begins with a dot
+    is somebody's draft.
+    """
+    return {
+        f"{bundle.parent.name}/{bundle.name}": bundle
+        for bundle in sorted(folder.glob("*/*"))
+        if bundle.name.isdigit()
+        and not bundle.parent.name.startswith(".")
+        and bundle.is_dir()
+        and is_segmenter(bundle) == segmenters
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoader:
+    """Loads the bundles of a folder.
+
+    ``default`` is the configured default model, ``precision`` the wanted one. With more than one of
+    ``lone_threads``, a model on the CPU gets a second session for a lone image.
+    """
+
+    folder: Path
+    options: SessionOptions = field(default_factory=SessionOptions)
+    precision: WantedPrecision = "fp32"
+    default: str | None = None
+    lone_threads: int = 1
+    open_session: Callable[[bytes, ModelManifest, SessionOptions], Session] = OnnxSession
+
+    def load_all(self) -> ModelRepository:
+        """Load every model of the folder.
+
+        Raises:
+            StartError: There is no bundle, or not the default; or the execution provider that was
+                asked for does not run here.
+            ManifestError: A bundle is not what its manifest says.
+        """
+        segmenter = self.load_segmenter(None)
+        models = map(self.load_model, find_bundles(self.folder).values())
+        repository = ModelRepository(models, self.default, segmenter)
+        # Imports and graphs leave holes of many megabytes in the heap.
+        ctypes.CDLL(None).malloc_trim(0)
+        return repository
+
+    def load_model(self, bundle: Path) -> ServedModel:
+        """Verify a bundle, load it, compare its golden answers, and warm it.
+
+        A bundle that lacks the wanted precision is served in fp32, which every other is measured
+        against. ``auto`` is INT8 where this CPU gains by it.
+
+        Raises:
+            ManifestError: It is not what its manifest says, or answers otherwise.
+            StartError: The asked-for execution provider does not run here.
+            InferenceFailed: The model did not run.
+            DeviceLost: The accelerator does not run.
+        """
+        manifest = read_manifest(bundle)
+        _check(bundle, manifest)
+        golden = read_golden(bundle, manifest)
+        wanted = self.precision
+        if wanted == "auto":
+            wanted = "int8" if gains_by_int8() else "fp32"
+        found: Precision = wanted if wanted in manifest.digests else "fp32"
+        file = read_verified_model(bundle, manifest, found)
+        model = ServedModel(manifest, self.open_session(file, manifest, self.options), found)
+        if model.batched and self.precision == "auto" and found != "fp32":
+            # An accelerator has no use for the file that is made for CPUs.
+            return replace(self, precision="fp32").load_model(bundle)
+        if not model.batched and self.lone_threads > 1:
+            every_core = replace(self.options, provider="cpu", threads=self.lone_threads)
+            model = replace(model, lone=self.open_session(file, manifest, every_core))
+        if golden is not None:
+            # One at a time: every model runs single images, in whatever batches it runs besides.
+            images = (golden.images[i : i + 1] for i in range(len(golden.images)))
+            answers = [model.run(image)[PROBABILITIES] for image in images]
+            golden.check(np.concatenate(answers), found)
+        _warm(model)
+        return model
+
+    def load_segmenter(self, current: LungSegmenter | None) -> LungSegmenter | None:
+        """Verify, load and warm the segmenter of the folder, unless it is the ``current`` one.
+
+        Of several the first in name order serves, in its latest version; None where there is none.
+
+        Raises:
+            ManifestError: The bundle is not what its manifest says.
+            InferenceFailed: The graph did not run.
+        """
+        bundles = find_bundles(self.folder, segmenters=True).values()
+        if not bundles:
+            return None
+        chosen = min(bundles, key=lambda bundle: (bundle.parent.name, -int(bundle.name)))
+        manifest, file = read_segmenter(chosen)
+        if current is not None and manifest == current.manifest:
+            return current
+        # It is small and asked for few images, and an accelerator is the classifiers'.
+        session = OnnxSession(file, manifest, replace(self.options, provider="cpu"))
+        segmenter = LungSegmenter(manifest, session)
+        segmenter.find(np.zeros((*manifest.preprocessing.size, 1), np.uint8))
+        return segmenter
+
+    def sync(
+        self, current: ModelRepository, disabled: Disabled
+    ) -> tuple[ModelRepository, ModelChanges]:
+        """Load what is to be served next, without the ``disabled`` bundles; nothing is swapped."""
+        found: Mapping[str, Path] = {}
+        with contextlib.suppress(OSError):
+            found = find_bundles(self.folder)
+        if not found:
+            # More likely a mount that is gone than somebody's wish to serve nothing.
+            refused = [RefusedBundle(bundle="*", reason="There is no bundle in the models folder.")]
+            return current, _changes(current, {}, {}, refused)
+        models, refused = self._load_changed(current, found, disabled)
+        segmenter = current.segmenter
+        try:
+            segmenter = self.load_segmenter(segmenter)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is served goes on
+            refused.append(RefusedBundle(bundle="segmenter", reason=_reason(error)))
+        repository = ModelRepository(models.values(), self.default, segmenter)
+        return repository, _changes(repository, _by_name(current), _by_name(repository), refused)
+
+    def _load_changed(
+        self, current: ModelRepository, found: Mapping[str, Path], disabled: Disabled
+    ) -> tuple[Models, list[RefusedBundle]]:
+        wanted = {name: found[name] for name in sorted(found.keys() - disabled)}
+        models = {model.bundle: model for model in current.all() if model.bundle in wanted}
+        refused: list[RefusedBundle] = []
+        for name, bundle in wanted.items():
+            try:
+                # The manifest has the graph's digest: where it is the same, nothing has changed.
+                if name not in models or read_manifest(bundle) != models[name].manifest:
+                    models[name] = self.load_model(bundle)
+            except Exception as error:  # noqa: BLE001 - whatever it is, what is served goes on
+                refused.append(RefusedBundle(bundle=name, reason=_reason(error)))
+        if all(model.manifest.name != current.default for model in models.values()):
+            for model in current.versions(current.default):
+                models[model.bundle] = model
+                reason = "The default model cannot be unloaded."
+                refused.append(RefusedBundle(bundle=model.bundle, reason=reason))
+        return models, refused
+
+
+class Serving(Protocol):
+    """Whatever answers new requests with the models of a repository."""
+
+    repository: ModelRepository
+
+
+class Reloader:
+    """Brings what is served in line with the folder: one change at a time."""
+
+    def __init__(
+        self, loader: ModelLoader, serving: Serving, metrics: Metrics, log: Logger
+    ) -> None:
+        self._loader = loader
+        self._serving = serving
+        self._metrics = metrics
+        self._log = log
+        self._one_at_a_time = asyncio.Lock()
+        self._disabled: Disabled = frozenset()
+        self._known: list[RefusedBundle] = []
+
+    async def reload(self, cause: str) -> ModelChanges:
+        """Load what is new or changed, drop what is gone; ``cause`` is for the log."""
+        async with self._one_at_a_time:
+            return await self._sync(cause, self._disabled)
+
+    async def load(self, bundle: str) -> ModelChanges:
+        """Serve a bundle that was unloaded before; with it, whatever else the folder has.
+
+        Raises:
+            UnknownModel: The folder has no such bundle.
+            ReloadRefused: It failed a check.
+        """
+        if bundle not in await asyncio.to_thread(find_bundles, self._loader.folder):
+            raise UnknownModel("There is no such bundle in the models folder.")
+        return await self._switch("load", bundle, lambda disabled: disabled - {bundle})
+
+    async def unload(self, bundle: str) -> ModelChanges:
+        """Stop to serve a bundle that stays in the folder, until it is loaded or the next start.
+
+        Raises:
+            UnknownModel: It is not served.
+            ReloadRefused: It is all that is left of the default model.
+        """
+        if all(model.bundle != bundle for model in self._serving.repository.all()):
+            raise UnknownModel("There is no such model, or not that version.")
+        return await self._switch("unload", bundle, lambda disabled: disabled | {bundle})
+
+    async def poll(self, every_s: float) -> None:
+        """Look at the folder for ever."""
+        while True:
+            await asyncio.sleep(every_s)
+            await self.follow("poll")
+
+    async def follow(self, cause: str) -> None:
+        """Reload where nobody waits for the answer: an unforeseen error goes to the log alone."""
+        try:
+            await self.reload(cause)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next look may go well
+            self._log.error(
+                "reload failed",
+                cause=cause,
+                error=type(error).__name__,
+                reason=str(error) if isinstance(error, ServiceError) else None,
+                places=where(error),
+            )
+
+    async def _switch(
+        self, cause: str, bundle: str, change: Callable[[Disabled], Disabled]
+    ) -> ModelChanges:
+        async with self._one_at_a_time:
+            wanted = change(self._disabled)
+            done = await self._sync(cause, wanted)
+            for refusal in done.refused:
+                if refusal.bundle == bundle:
+                    raise ReloadRefused(refusal.reason)
+            self._disabled = wanted
+            return done
+
+    async def _sync(self, cause: str, disabled: Disabled) -> ModelChanges:
+        started = time.perf_counter()
+        current = self._serving.repository
+        repository, done = await asyncio.to_thread(self._loader.sync, current, disabled)
+        self._serving.repository = repository
+        self._metrics.models(repository.all())
+        self._metrics.reload(len(done.loaded), len(done.unloaded), len(done.refused))
+        polled = cause == "poll"
+        if done.loaded or done.unloaded or not polled:
+            self._log.info(
+                "reload",
+                cause=cause,
+                loaded=done.loaded,
+                unloaded=done.unloaded,
+                default=done.default,
+                seconds=round(time.perf_counter() - started, 3),
+            )
+        loaded = [model for model in repository.all() if model.bundle in done.loaded]
+        warn_of_precision(self._log, loaded, self._loader.precision)
+        for refusal in done.refused:
+            # A bundle that stays wrong is told once, and not at every look at the folder.
+            if not polled or refusal not in self._known:
+                self._log.error("bundle refused", bundle=refusal.bundle, reason=refusal.reason)
+        self._known = done.refused
+        return done
+
+
+def warn_of_precision(log: Logger, models: Iterable[ServedModel], wanted: WantedPrecision) -> None:
+    """Name the models that have no file of the precision that was asked for by name."""
+    lacking = [model.bundle for model in models if wanted not in ("auto", model.precision)]
+    if lacking:
+        log.warning("precision not there", wanted=wanted, served_in_fp32=lacking)
+
+
+def _check(bundle: Path, manifest: ModelManifest) -> None:
+    if (manifest.name, str(manifest.version)) != (bundle.parent.name, bundle.name):
+        raise InvalidManifest(
+            f"{bundle.parent.name}/{bundle.name} holds {manifest.name} version {manifest.version}. "
+            "Rename the folder."
+        )
+    if manifest.quality and all(each.name != QUALITY for each in manifest.signature.outputs):
+        raise SignatureMismatch(
+            f"{manifest.name} version {manifest.version} has limits of quality, but its graph has "
+            f"no output {QUALITY}. Export the model again."
+        )
+
+
+def _warm(model: ServedModel) -> None:
+    """Run every size once, so that no request pays for what a first run sets up."""
+    for size in BATCH_SIZES if model.batched else (1,):
+        images = np.zeros((size, *model.manifest.preprocessing.size, 1), np.uint8)
+        for alone in {False, model.lone is not None}:
+            model.run(images, alone=alone, activation_map=True)
+            model.run(images, alone=alone)
+
+
+def _by_name(repository: ModelRepository) -> Mapping[str, LungSegmenter | ServedModel]:
+    segmenter = repository.segmenter
+    named = {segmenter.bundle: segmenter} if segmenter else {}
+    return {**{model.bundle: model for model in repository.all()}, **named}
+
+
+def _changes(
+    repository: ModelRepository,
+    before: Mapping[str, object],
+    after: Mapping[str, object],
+    refused: list[RefusedBundle],
+) -> ModelChanges:
+    return ModelChanges(
+        default=repository.default,
+        loaded=[name for name in sorted(after) if after[name] is not before.get(name)],
+        unloaded=[name for name in sorted(before) if name not in after],
+        refused=refused,
+    )
+
+
+def _reason(error: Exception) -> str:
+    """In one line; what is unforeseen says nothing of the inside but its kind."""
+    if not isinstance(error, ContractError | ServiceError):
+        return f"{type(error).__name__} while it was loaded."
+    return " ".join(str(error).split())[:MAX_REASON_LENGTH]

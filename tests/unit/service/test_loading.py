@@ -1,0 +1,179 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contract.errors import DigestMismatch, SignatureMismatch
+from contract.manifest import MANIFEST_FILE, ModelManifest, read_manifest, sha256_digest
+from contract.quality import Limit, QualityLimits
+from service.domain import CPU, Outputs, ServedModel, WantedPrecision
+from service.errors import InferenceFailed, StartError
+from service.loading import ModelLoader
+from service.machine import gains_by_int8
+from service.repository import ModelRepository
+from service.session import SessionOptions
+from tests.bundles import add_variant, write_bundle, write_segmenter_bundle
+from tests.gated_session import outputs_of
+
+
+class RecordingSession:
+    """A session that remembers the shapes that it was run with."""
+
+    provider = CPU
+
+    def __init__(self, model: bytes, _manifest: ModelManifest, options: SessionOptions) -> None:
+        self.model, self.options = model, options
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:
+        self.shapes.append(images.shape)
+        return outputs_of(outputs, np.zeros((len(images), 2), np.float32))
+
+
+class OnAnAccelerator(RecordingSession):
+    provider = "CUDAExecutionProvider"
+
+
+def load(folder: Path, precision: WantedPrecision = "fp32") -> ModelRepository:
+    return ModelLoader(folder, precision=precision, open_session=RecordingSession).load_all()
+
+
+def session_of(model: ServedModel) -> RecordingSession:
+    assert isinstance(model.session, RecordingSession)
+    return model.session
+
+
+def test_every_bundle_is_loaded_and_warmed(tmp_path: Path) -> None:
+    write_bundle(tmp_path, "a", 1)
+    write_bundle(tmp_path, "a", 2)
+    write_bundle(tmp_path, "b", 1, size=64)
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "b" / ".2.partial").mkdir()
+
+    repository = load(tmp_path)
+
+    assert [model.bundle for model in repository.all()] == ["a/1", "a/2", "b/1"]
+    session = session_of(repository.get("b"))
+    assert session.shapes[0] == (1, 64, 64, 1)
+    assert {shape[1:] for shape in session.shapes} == {(64, 64, 1)}
+
+
+def test_an_empty_folder_has_no_model(tmp_path: Path) -> None:
+    with pytest.raises(StartError):
+        load(tmp_path)
+
+
+def test_a_changed_model_is_not_opened(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path)
+    (bundle / "model.onnx").write_bytes(b"another")
+
+    with pytest.raises(DigestMismatch):
+        load(tmp_path)
+
+
+def test_the_wanted_precision_is_opened_and_told(tmp_path: Path) -> None:
+    reduced = add_variant(write_bundle(tmp_path), "int8")
+
+    model = load(tmp_path, "int8").get()
+
+    assert session_of(model).model == reduced
+    assert (model.precision, model.digest) == ("int8", sha256_digest(reduced))
+
+
+def test_a_changed_file_of_another_precision_is_not_opened(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path)
+    changed = bytearray(add_variant(bundle, "int8"))
+    changed[-1] ^= 1
+    (bundle / "model.int8.onnx").write_bytes(changed)
+
+    assert load(tmp_path).get().precision == "fp32"
+    with pytest.raises(DigestMismatch, match=r"model\.int8\.onnx"):
+        load(tmp_path, "int8")
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [("fpu avx512_vnni", "int8"), ("fpu avx_vnni sse", "int8"), ("fpu avx512f", "fp32")],
+)
+def test_the_flags_of_the_cpu_choose_the_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, precision: str
+) -> None:
+    add_variant(write_bundle(tmp_path), "int8")
+    write_bundle(tmp_path, "without", 1)
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"model name\t: a CPU\nflags\t\t: {flags}\n\nflags\t\t: {flags}\n")
+    monkeypatch.setattr("service.loading.gains_by_int8", lambda: gains_by_int8(cpuinfo))
+
+    repository = load(tmp_path, "auto")
+
+    assert repository.get("tiny").precision == precision
+    assert repository.get("without").precision == "fp32"
+
+
+def test_on_an_accelerator_auto_is_fp32_in_every_size_of_a_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_variant(write_bundle(tmp_path), "int8")
+    monkeypatch.setattr("service.loading.gains_by_int8", lambda: True)
+
+    loader = ModelLoader(tmp_path, precision="auto", open_session=OnAnAccelerator, lone_threads=2)
+    model = loader.load_all().get()
+
+    assert (model.precision, model.lone) == ("fp32", None)
+    assert {shape[0] for shape in session_of(model).shapes} == {1, 2, 4, 8, 16, 32}
+
+
+def test_on_the_cpu_there_is_a_session_with_every_core_for_a_lone_image(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+
+    loader = ModelLoader(tmp_path, lone_threads=4, open_session=RecordingSession)
+    model = loader.load_all().get()
+
+    assert isinstance(model.lone, RecordingSession)
+    assert (session_of(model).options.threads, model.lone.options.threads) == (1, 4)
+    assert model.lone.shapes
+
+
+def test_limits_of_quality_need_a_graph_that_measures_it(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path)
+    limits = QualityLimits(limits=(Limit(check="contrast", lower=0.05),))
+    limited = read_manifest(bundle).model_copy(update={"quality": limits})
+    (bundle / MANIFEST_FILE).write_text(limited.model_dump_json())
+
+    with pytest.raises(SignatureMismatch, match="quality"):
+        load(tmp_path)
+
+
+def test_of_several_segmenters_the_first_name_serves_in_its_latest_version(tmp_path: Path) -> None:
+    for name, version in (("lungs", 2), ("lungs", 10), ("more-lungs", 11)):
+        write_segmenter_bundle(tmp_path, name, version)
+
+    segmenter = ModelLoader(tmp_path).load_segmenter(None)
+
+    assert segmenter is not None
+    assert segmenter.bundle == "lungs/10"
+
+
+def test_a_segmenter_runs_on_the_cpu_whatever_the_classifiers_run_on(tmp_path: Path) -> None:
+    write_segmenter_bundle(tmp_path)
+
+    segmenter = ModelLoader(tmp_path, SessionOptions(provider="cuda")).load_segmenter(None)
+
+    assert segmenter is not None
+    assert segmenter.session.provider == CPU
+
+
+def test_a_changed_segmenter_is_not_loaded(tmp_path: Path) -> None:
+    (write_segmenter_bundle(tmp_path) / "model.onnx").write_bytes(b"another")
+
+    with pytest.raises(DigestMismatch, match="lungs/1"):
+        ModelLoader(tmp_path).load_segmenter(None)
+
+
+def test_a_segmenter_is_run_once_before_it_serves(tmp_path: Path) -> None:
+    write_segmenter_bundle(tmp_path, fails_on=0)
+
+    with pytest.raises(InferenceFailed):
+        ModelLoader(tmp_path).load_segmenter(None)
