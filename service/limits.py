@@ -121,19 +121,20 @@ class BodyLimit:
         self, app: ASGIApp, max_body_bytes: int, budget: ReceiveBudget, timeout_s: float
     ) -> None:
         self._app = app
-        self._limits = (max_body_bytes, budget, timeout_s)
-        self._budget = budget
+        self.max_body_bytes = max_body_bytes
+        self.budget = budget
+        self.timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, counting and timing; ``receive`` raises what is wrong."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(scope, receive, send, *self._limits)
+        body = _Body(self, scope, receive, send)
         try:
             await self._app(scope, body.receive, body.send)
         finally:
-            self._budget.give_back(body.held)
+            self.budget.give_back(body.held)
 
 
 class _Body:
@@ -143,22 +144,14 @@ class _Body:
     least rate, up to the timeout: that bounds a client that stalls and one that drips alike.
     """
 
-    def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        limit: int,
-        budget: ReceiveBudget,
-        timeout_s: float,
-    ) -> None:
+    def __init__(self, limit: BodyLimit, scope: Scope, receive: Receive, send: Send) -> None:
         self.held = 0
+        self._limit = limit
         self._receive, self._send = receive, send
-        self._limit, self._budget = limit, budget
-        self._timeout_s = self._patience_s = timeout_s
+        self._patience_s = limit.timeout_s
         declared = header_of(scope, b"content-length") or ""
         # A body that says that it is too large is not read at all.
-        self._refused = declared.isdigit() and int(declared) > limit
+        self._refused = declared.isdigit() and int(declared) > limit.max_body_bytes
         has_body = declared not in ("", "0") or header_of(scope, b"transfer-encoding") is not None
         self._complete = not has_body
         # Such a client sends its body only when it is asked for it.
@@ -171,7 +164,7 @@ class _Body:
             return await self._receive()
         message = await self._receive_in_time()
         count = len(message.get("body", b""))
-        self._budget.take(count)
+        self._limit.budget.take(count)
         self.held += count
         self._check()
         return message
@@ -184,7 +177,7 @@ class _Body:
             await self._send(message)
             return
         # What came of the body is of no use any more, to nobody.
-        self._budget.give_back(self.held)
+        self._limit.budget.give_back(self.held)
         self.held = 0
         await self._send({**message, "more_body": True})
         try:
@@ -202,12 +195,12 @@ class _Body:
                 message = await self._receive()
         except TimeoutError as error:
             raise BodyTimeout(
-                f"No byte of the body, or too few, came within {self._timeout_s:g} s."
+                f"No byte of the body, or too few, came within {self._limit.timeout_s:g} s."
             ) from error
         self._note(message)
         won = len(message.get("body", b"")) / MIN_BYTES_PER_S
         left = self._patience_s - (time.monotonic() - started)
-        self._patience_s = min(self._timeout_s, left + won)
+        self._patience_s = min(self._limit.timeout_s, left + won)
         return message
 
     def _note(self, message: Message) -> None:
@@ -215,5 +208,7 @@ class _Body:
         self._complete = not message.get("more_body", False)
 
     def _check(self) -> None:
-        if self._refused or self.held > self._limit:
-            raise BodyTooLarge(f"A request body may have at most {self._limit} bytes.")
+        if self._refused or self.held > self._limit.max_body_bytes:
+            raise BodyTooLarge(
+                f"A request body may have at most {self._limit.max_body_bytes} bytes."
+            )
