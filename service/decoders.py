@@ -45,7 +45,9 @@ _FILES = 1000
 """Files after which a decoder starts afresh, with all the memory that libraries have kept."""
 _STEP_BYTES = MIB
 _CPU_EXCEEDED = -24
-_COMMAND = (sys.executable, "-c", "from service.decode_worker import main; main()")
+# It finds its modules where this process has found them, and not in the working folder.
+_COMMAND = (sys.executable, "-P", "-c", "from service.decode_worker import main; main()")
+_MODULES = {"PYTHONPATH": os.pathsep.join(sys.path)}
 _ADVICE = "Send it uncompressed or smaller."
 
 Fit = Callable[[PreprocessingSpec], NDArray[np.uint8]]
@@ -233,7 +235,7 @@ class _Decoder:
         while True:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+                    *_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=os.environ | _MODULES
                 )
                 try:
                     async with asyncio.timeout(START_S):
