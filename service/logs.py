@@ -88,6 +88,11 @@ def log_failure(log: Logger, error: Exception, request_id: str) -> None:
     )
 
 
+def log_start_failure(log: Logger, error: Exception) -> None:
+    """Tell the operator in one line why the service cannot start."""
+    log.error("cannot start", reason=" ".join(str(error).split()))
+
+
 def where(error: BaseException) -> list[str]:
     """The places that an error came through, without its message, which may quote a file."""
     frames = traceback.extract_tb(error.__traceback__)

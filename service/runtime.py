@@ -11,13 +11,12 @@ from starlette.requests import Request
 
 from contract.errors import ContractError
 from contract.manifest import Precision
-from service.auth import read_keys
+from service.auth import Keys
 from service.batcher import MicroBatcher
 from service.cpus import available_cpus
 from service.decoders import Decoders, memory_budget
 from service.device import DeviceWatch
 from service.errors import (
-    InvalidConfiguration,
     NotReady,
     ServiceError,
     ShuttingDown,
@@ -58,7 +57,7 @@ class Runtime:
         self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
         self.metrics.queue_limit.set(settings.queue_limit)
         self.metrics.in_flight.set_function(lambda: self.admission.in_flight)
-        self.keys = read_keys(settings.api_keys_file)
+        self.keys = Keys(settings.api_keys_file, log) if settings.api_keys_file else None
         self.failure: ContractError | ServiceError | None = None
         self._started = time.monotonic()
         self._predictor: Predictor | None = None
@@ -163,10 +162,8 @@ class Runtime:
 
     def reload_on_signal(self) -> None:
         """Bring keys and models in line with their files, without waiting for the models."""
-        try:
-            self.keys = read_keys(self.settings.api_keys_file)
-        except InvalidConfiguration as error:
-            self.log.warning("keys not reloaded", reason=str(error))
+        if self.keys is not None:
+            self.keys.read()
         try:
             self._keep(self.reloader().follow("signal"))
         except Unavailable as error:

@@ -1,12 +1,11 @@
 """Changes which models are served. Each route answers when the change is done, or refused."""
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request
 
 from service.auth import Requires
 from service.errors import ReloadRefused
 from service.openapi import problem_responses
 from service.reload import Reload
-from service.routes.bodies import json_response
 from service.routes.models import Name, Version
 from service.runtime import runtime_of
 from service.schemas import ModelChanges, RefusedBundle
@@ -36,10 +35,9 @@ _BUNDLE = "/{name}/versions/{version}"
 @router.post(
     "/reload",
     summary="Follow the models folder",
-    response_model=ModelChanges,
     responses=problem_responses(401, 403, 409, 503),
 )
-async def reload_models(request: Request) -> Response:
+async def reload_models(request: Request) -> ModelChanges:
     """Load the bundles that are new or changed, unload those that are gone, leave the others.
 
     A bundle that fails a check is named with its reason and changes nothing. What was unloaded by
@@ -51,10 +49,9 @@ async def reload_models(request: Request) -> Response:
 @router.post(
     f"{_BUNDLE}/load",
     summary="Serve one version of a model",
-    response_model=ModelChanges,
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
-async def load_version(request: Request, name: Name, version: Version) -> Response:
+async def load_version(request: Request, name: Name, version: Version) -> ModelChanges:
     """Load one bundle of the models folder, also one that was unloaded by name."""
     return _answer(await runtime_of(request).reloader().load(f"{name}/{version}"))
 
@@ -62,10 +59,9 @@ async def load_version(request: Request, name: Name, version: Version) -> Respon
 @router.post(
     f"{_BUNDLE}/unload",
     summary="Stop to serve one version of a model",
-    response_model=ModelChanges,
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
-async def unload_version(request: Request, name: Name, version: Version) -> Response:
+async def unload_version(request: Request, name: Name, version: Version) -> ModelChanges:
     """Unload one bundle that stays in the models folder, until it is loaded by name or a restart.
 
     The version before it serves then, which undoes an update at once. The last version of the
@@ -74,12 +70,10 @@ async def unload_version(request: Request, name: Name, version: Version) -> Resp
     return _answer(await runtime_of(request).reloader().unload(f"{name}/{version}"))
 
 
-def _answer(done: Reload) -> Response:
-    return json_response(
-        ModelChanges(
-            default=done.repository.default,
-            loaded=list(done.loaded),
-            unloaded=list(done.unloaded),
-            refused=[RefusedBundle(bundle=r.bundle, reason=r.reason) for r in done.refused],
-        )
+def _answer(done: Reload) -> ModelChanges:
+    return ModelChanges(
+        default=done.repository.default,
+        loaded=list(done.loaded),
+        unloaded=list(done.unloaded),
+        refused=[RefusedBundle(bundle=r.bundle, reason=r.reason) for r in done.refused],
     )

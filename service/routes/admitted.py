@@ -1,13 +1,13 @@
-"""The block in which a request's images are worked on, whichever route they came by."""
+"""The block in which a request's images are worked on, while somebody waits for the answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import Request
+from starlette.types import Receive
 
-from service.disconnect import cancelled_on_disconnect
-from service.errors import DeviceLost
+from service.errors import ClientDisconnected, DeviceLost
 from service.logs import log_failure
 from service.problems import request_id_of
 from service.runtime import Runtime
@@ -35,3 +35,33 @@ async def admitted(request: Request, runtime: Runtime, images: int) -> AsyncIter
             raise
         except TimeoutError as error:
             raise runtime.admission.deadline_exceeded(deadline_s) from error
+
+
+@asynccontextmanager
+async def cancelled_on_disconnect(receive: Receive) -> AsyncIterator[None]:
+    """Cancel the block when the client goes away; its body must have been read.
+
+    Raises:
+        ClientDisconnected: The client went away.
+    """
+    task = asyncio.current_task()
+    assert task is not None, "this runs in a task"  # noqa: S101 - for the type checker
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        # The server may be cancelling the task for a reason of its own at the same time.
+        if gone and task.uncancel() == 0:
+            raise ClientDisconnected("The client went away.") from None
+        raise
+    finally:
+        watcher.cancel()

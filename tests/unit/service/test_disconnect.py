@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Message
 
-from service.disconnect import cancelled_on_disconnect
 from service.errors import ClientDisconnected
+from service.routes.admitted import cancelled_on_disconnect
 
 Receive = Callable[[], Awaitable[Message]]
 

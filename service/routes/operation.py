@@ -1,15 +1,31 @@
-"""``GET /problems/{slug}``: what the ``type`` of a problem detail points to."""
+"""``GET /metrics`` for Prometheus, and ``GET /problems/{slug}``, to which problem details point."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 
+from service.auth import Requires
 from service.errors import problem_types
+from service.metrics import METRICS_MEDIA_TYPE
 from service.openapi import problem_responses
+from service.runtime import runtime_of
 from service.schemas import ProblemDescription
 
 router = APIRouter(tags=["operation"])
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics in Prometheus's text format",
+    response_class=PlainTextResponse,
+    responses=problem_responses(401, 403),
+    dependencies=[Depends(Requires("read"))],
+)
+async def metrics(request: Request) -> Response:
+    """Write all metrics."""
+    return Response(runtime_of(request).metrics.exposition(), media_type=METRICS_MEDIA_TYPE)
 
 
 @router.get(
