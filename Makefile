@@ -1,7 +1,8 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is for those who carry this on.
 .DEFAULT_GOAL := help
-.PHONY: help serve test slow gateway lint types web browser clients containers bench gpu lock clean
+.PHONY: help serve test slow schemathesis gateway lint types web browser clients containers bench gpu lock clean
 PORT ?= 8000
+SCHEMATHESIS_SECONDS ?= 600
 SERVE_REQUIREMENTS := $(shell scripts/has-gpu.sh && echo requirements/serve-gpu.txt || echo requirements/serve.txt)
 
 help:  ## show this list
@@ -32,6 +33,9 @@ test: .venv/ready  ## set everything up and run the tests
 
 slow: .venv/ready  ## every large network and the other recipes, some ten minutes
 	.venv/bin/pytest -m slow tests
+
+schemathesis: .venv/ready  ## draw requests from the OpenAPI document, for 10 minutes
+	SCHEMATHESIS_SECONDS=$(SCHEMATHESIS_SECONDS) .venv/bin/pytest tests/integration/test_schemathesis.py
 
 gateway: .venv/ready  ## test the gateway with Orthanc, DCMTK, dicom3tools and PostgreSQL
 	scripts/gateway-tools.sh

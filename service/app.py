@@ -4,25 +4,24 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from operator import attrgetter
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from contract.manifest import INTENDED_USE
 from service import __version__, predict_endpoint, problems
 from service.decode_worker import die_with_parent
 from service.decompression import Decompression
 from service.limits import BodyLimit
-from service.logs import Logger, make_logger, silence_quoting_libraries
+from service.logs import Logger, log_start_failure, make_logger, silence_quoting_libraries
 from service.methods import Methods
 from service.middleware import RequestContext
 from service.negotiation import Negotiation
-from service.routes import admin, cards, health, metrics, models, page, v2
-from service.routes import problems as problem_routes
+from service.routes import admin, cards, health, models, operation, page, v2
 from service.routes.docs import add_docs
 from service.runtime import OpenModels, Runtime, open_repository
 from service.settings import Settings, read_settings
@@ -51,8 +50,7 @@ def create_api() -> FastAPI:
         # who does at every one of them.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    first = (predict_endpoint, v2, health, models)
-    for module in (*first, admin, cards, metrics, problem_routes, page):
+    for module in (predict_endpoint, v2, health, models, admin, cards, operation, page):
         api.include_router(module.router)
     problems.install(api)
     add_docs(api)
@@ -72,7 +70,7 @@ def create_app(
     app.state.runtime = runtime
     # The last that is added is the first that a request meets.
     app.add_middleware(predict_endpoint.PredictFirst)
-    app.add_middleware(Negotiation)
+    app.add_middleware(Negotiation, settings=settings)
     app.add_middleware(Methods)
     app.add_middleware(
         Decompression, max_body_bytes=settings.max_body_bytes, budget=runtime.receive_budget
@@ -83,6 +81,14 @@ def create_app(
         budget=runtime.receive_budget,
         timeout_s=settings.receive_timeout_s,
     )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "HEAD", "POST"),
+            allow_headers=("*",),
+            expose_headers=("Retry-After", "X-Request-ID"),
+        )
     app.add_middleware(
         RequestContext, metrics=runtime.metrics, tracing=runtime.tracing, log=runtime.log
     )
@@ -119,7 +125,7 @@ def _stop_where_it_failed(runtime: Runtime) -> None:
     """Say in one line why a worker cannot start; uvicorn then stops them all."""
     if runtime.failure is None:
         return
-    sys.stderr.write(f"pneumo-serve: {' '.join(str(runtime.failure).split())}\n")
+    log_start_failure(runtime.log, runtime.failure)
     # It would write the traceback of what is raised here.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
     raise runtime.failure

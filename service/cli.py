@@ -5,10 +5,8 @@ needs neither models nor routes.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -47,11 +45,12 @@ def run(
     provider: ProviderChoice = None,
 ) -> None:
     """Serve until a signal comes. The PNEUMO_ environment variables hold all other settings."""
-    from service.logs import make_logger
+    from service.logs import log_start_failure, make_logger
     from service.server import serve, serve_with_workers
 
     options = {"host": host, "port": port, "models_dir": models_dir, "provider": provider}
-    with _errors_in_one_line():
+    log = make_logger("info")
+    try:
         settings = read_settings(**options)
         if settings.workers == 1:
             from service.app import create_app
@@ -61,7 +60,10 @@ def run(
         # Each worker reads its settings from the environment.
         told = {f"PNEUMO_{name.upper()}": str(v) for name, v in options.items() if v is not None}
         os.environ.update(told)
-        code = serve_with_workers(settings, "service.app:worker_app", make_logger("info"))
+        code = serve_with_workers(settings, "service.app:worker_app", log)
+    except (ContractError, ServiceError) as error:
+        log_start_failure(log, error)
+        code = 1
     raise typer.Exit(code)
 
 
@@ -70,8 +72,10 @@ def check(models_dir: ModelsDir = None, provider: ProviderChoice = None) -> None
     """Verify and load every model, run each once, and say where it ran."""
     from service.runtime import open_repository
 
-    with _errors_in_one_line():
+    try:
         repository = open_repository(read_settings(models_dir=models_dir, provider=provider))
+    except (ContractError, ServiceError) as error:
+        _fail(" ".join(str(error).split()))
     for model in repository.all():
         manifest = model.manifest
         typer.echo(f"{manifest.name} version {manifest.version}: {model.session.provider}")
@@ -99,14 +103,6 @@ def openapi(
         typer.echo(text, nl=False)
 
 
-@contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    try:
-        yield
-    except (ContractError, ServiceError) as error:
-        _fail(" ".join(str(error).split()))
-
-
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     typer.echo(f"pneumo-serve: {message}", err=True)
     raise typer.Exit(1)

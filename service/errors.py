@@ -62,7 +62,7 @@ class HeadersTooLarge(RequestError):
 
 
 class UnknownParameter(RequestError):
-    """A parameter that the route does not have."""
+    """A parameter that the route does not have, or that is given two values."""
 
 
 class UnsupportedEncoding(RequestError):
@@ -75,6 +75,18 @@ class MalformedEncoding(RequestError):
 
 class BodyTooLarge(RequestError):
     """More bytes than a body may have."""
+
+
+class HeadTimeout(RequestError):
+    """The head of a request did not arrive in time."""
+
+
+class MisdirectedRequest(RequestError):
+    """The request is for another host."""
+
+
+class CrossOrigin(RequestError):
+    """A web page of another origin asks for what it may not."""
 
 
 class BodyTimeout(RequestError):
@@ -242,6 +254,9 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     ),
     NotAcceptable: ProblemType(406, "not-acceptable", "The answer has another media type"),
     HeadersTooLarge: ProblemType(431, "headers-too-large", "The request has too many headers"),
+    HeadTimeout: ProblemType(408, "head-timeout", "The request did not arrive in time"),
+    MisdirectedRequest: ProblemType(421, "misdirected-request", "This is another host"),
+    CrossOrigin: ProblemType(403, "cross-origin", "Pages of other origins may not ask for this"),
     UnknownParameter: INVALID_PARAMETER,
     UnsupportedEncoding: ProblemType(
         415, "unsupported-encoding", "The content encoding is not supported"

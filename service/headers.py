@@ -1,6 +1,8 @@
-"""The headers of a request, as ASGI has them."""
+"""The headers of a request, as ASGI has them, and the media type of most answers."""
 
 from starlette.types import Scope
+
+JSON = "application/json"
 
 
 def header_of(scope: Scope, name: bytes) -> str | None:

@@ -86,6 +86,11 @@ def log_failure(log: Logger, error: Exception, request_id: str) -> None:
     )
 
 
+def log_start_failure(log: Logger, error: Exception) -> None:
+    """Tell the operator in one line why the service cannot start."""
+    log.error("cannot start", reason=" ".join(str(error).split()))
+
+
 def _standard_output() -> BinaryIO:
     try:
         return cast("BinaryIO", UnblockedOutput(sys.stdout.fileno()))

@@ -73,6 +73,8 @@ class RequestContext:
             route=route,
             status=status,
             problem=problem,
+            key=scope["state"].get("key"),
+            peer=scope["client"][0] if scope["client"] else None,
             duration_ms=round((time.perf_counter() - exchange.started) * 1000, 3),
         )
 

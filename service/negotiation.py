@@ -4,8 +4,6 @@ Source: RFC 6585 section 5 (431), RFC 9110 section 12.5.1 (Accept) and section 1
 """
 
 import http
-from difflib import get_close_matches
-from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,29 +11,29 @@ from service.errors import (
     HeadersTooLarge,
     NotAcceptable,
     RequestError,
-    UnknownParameter,
     UnsupportedMediaType,
 )
-from service.headers import header_of
+from service.headers import JSON, header_of
+from service.origins import check_host, check_origin
 from service.problems import error_response, request_id_of
-from service.routes.bodies import JSON
-from service.schemas import PredictQuery
+from service.settings import Settings
 
 MAX_HEADERS = 100
-MAX_HEADER_BYTES = 16 * 1024
+MAX_HEAD_BYTES = 16 * 1024
+TOO_LARGE = f"A request may have {MAX_HEADERS} headers, and a head of {MAX_HEAD_BYTES} bytes."
 _IMAGE_ROUTES = ("/predict", "/predict/image")
-_MAX_NAME = 40
 
 
 class Negotiation:
-    """Checks a request's headers and its query against what there is to be had.
+    """Checks a request's headers against what there is to be had, and by whom.
 
     It belongs inside of what gives every method and path its usual form.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         """Wrap an application."""
         self._app = app
+        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -43,6 +41,8 @@ class Negotiation:
             await self._app(scope, receive, send)
             return
         try:
+            check_host(scope, self._settings)
+            check_origin(scope, self._settings)
             _check(scope)
         except RequestError as error:
             await error_response(error, request_id_of(scope))(scope, receive, send)
@@ -79,15 +79,14 @@ def accepts(accept: str, media_type: str) -> bool:
 
 def _check(scope: Scope) -> None:
     headers = scope["headers"]
-    if len(headers) > MAX_HEADERS or sum(len(n) + len(v) for n, v in headers) > MAX_HEADER_BYTES:
-        raise HeadersTooLarge(
-            f"A request may have {MAX_HEADERS} headers, of {MAX_HEADER_BYTES} bytes in all."
-        )
+    size = sum(len(b": \r\n") + len(name) + len(value) for name, value in headers)
+    size += len(scope["raw_path"]) + len(scope["query_string"])
+    if len(headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
+        raise HeadersTooLarge(TOO_LARGE)
     if scope["method"] == "POST" and scope["path"] in _IMAGE_ROUTES:
         if not accepts(header_of(scope, b"accept") or "", JSON):
             raise NotAcceptable(f"The answer is {JSON}, which Accept rules out.")
         _check_body(header_of(scope, b"content-type") or "")
-        _check_query(scope["query_string"].decode("latin-1"))
 
 
 def _unacceptable(scope: Scope, message: Message) -> NotAcceptable | None:
@@ -108,12 +107,3 @@ def _check_body(content_type: str) -> None:
             "Send the image as the body, with its own type or application/octet-stream, "
             "or images as parts named 'file' of multipart/form-data."
         )
-
-
-def _check_query(query: str) -> None:
-    known = list(PredictQuery.model_fields)
-    for name, _ in parse_qsl(query, keep_blank_values=True):
-        if name not in known:
-            near = get_close_matches(name[:_MAX_NAME], known, 1)
-            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
-            raise UnknownParameter(f"{name[:_MAX_NAME]}: there is no such parameter. {hint}")

@@ -34,21 +34,6 @@ _RETRY_AFTER = {
 }
 
 # One media type for each operation: of several, generators write clients that send the wrong one.
-PREDICT_BODY: Document = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "description": "Only parts named `file` are read. Others are ignored.",
-                    "properties": {"file": {"type": "array", "minItems": 1, "items": _BINARY}},
-                }
-            }
-        },
-    }
-}
 IMAGE_BODY: Document = {
     "requestBody": {
         "required": True,
@@ -59,18 +44,17 @@ IMAGE_BODY: Document = {
 
 
 def problem_responses(*statuses: int) -> dict[int | str, Document]:
-    """Document the problem details that a route answers; 406, 431 and 500 can happen on any."""
+    """Document the problem details that a route answers, with those that any does."""
     # The routes of the inference protocol are not in this document.
     kinds = [kind for kind in problem_types().values() if kind.slug != "malformed-inference"]
     return {
         status: _problem_response([kind for kind in kinds if kind.status == status])
-        for status in (*statuses, 406, 431, 500)
+        for status in (*statuses, 406, 408, 421, 431, 500)
     }
 
 
 def query_parameters(query: type[BaseModel]) -> Document:
     """Document the parameters, none of them required, of a query that a route reads by itself."""
-    properties = query.model_json_schema()["properties"]
     return {
         "parameters": [
             {
@@ -78,10 +62,43 @@ def query_parameters(query: type[BaseModel]) -> Document:
                 "in": "query",
                 "required": False,
                 "description": schema.pop("description"),
-                "schema": {key: value for key, value in schema.items() if key != "title"},
+                "schema": schema,
             }
-            for name, schema in properties.items()
+            for name, schema in _properties(query).items()
         ]
+    }
+
+
+def form_body(query: type[BaseModel]) -> Document:
+    """Document a form of files, which has the parameters of a query as its other fields."""
+    files = {"type": "array", "minItems": 1, "items": _BINARY}
+    fields = _properties(query)
+    for schema in fields.values():
+        # Generated clients would send it, and it may not be what the query says.
+        schema.pop("default", None)
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["file"],
+                        "description": "Images, and the same parameters as in the query.",
+                        "properties": {"file": files, **fields},
+                        "additionalProperties": False,
+                    }
+                }
+            },
+        }
+    }
+
+
+def _properties(query: type[BaseModel]) -> dict[str, Document]:
+    properties = query.model_json_schema()["properties"].items()
+    return {
+        name: {key: value for key, value in schema.items() if key != "title"}
+        for name, schema in properties
     }
 
 

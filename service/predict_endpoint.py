@@ -6,26 +6,25 @@ use for. It is a route of FastAPI all the same, which documents it and answers e
 
 import asyncio
 import time
-from typing import Any, cast
+from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.answers import write_answer
 from service.auth import Requires
 from service.domain import ImageFailure, Prediction, PredictionOptions, Priority
 from service.errors import FileFailed, InferenceFailed
+from service.headers import JSON
 from service.logs import log_failure
-from service.openapi import IMAGE_BODY, PREDICT_BODY, problem_responses, query_parameters
+from service.openapi import IMAGE_BODY, form_body, problem_responses, query_parameters
+from service.parameters import read_parameters
 from service.problems import answer_error, request_id_of
-from service.routes.bodies import JSON
 from service.runtime import Runtime, runtime_of
 from service.schemas import PredictionBody, PredictQuery
 from service.tracing import trace_of
-from service.uploads import read_uploads
+from service.uploads import read_form
 
 PATH = "/predict"
 router = APIRouter(tags=["prediction"])
@@ -33,7 +32,7 @@ _NO_QUERY = PredictQuery()
 _may_predict = Requires("predict")
 _documented: dict[str, Any] = {
     "response_model": PredictionBody,
-    "responses": problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    "responses": problem_responses(400, 401, 403, 404, 413, 415, 422, 429, 503),
     "dependencies": [Depends(_may_predict)],
 }
 
@@ -48,7 +47,7 @@ _documented: dict[str, Any] = {
 @router.post(
     PATH,
     summary="Read chest images",
-    openapi_extra={**query_parameters(PredictQuery), **PREDICT_BODY},
+    openapi_extra={**query_parameters(PredictQuery), **form_body(PredictQuery)},
     **_documented,
 )
 async def predict(request: Request) -> Response:
@@ -63,10 +62,12 @@ async def predict(request: Request) -> Response:
     # Before a byte of the body is read: there is no point in an upload that would be refused.
     runtime.predictor()
     runtime.admission.check()
-    uploads = await read_uploads(request, runtime.settings.max_files)
+    form = await read_form(request, runtime.settings.max_files)
+    if form.fields:
+        options = _options(request, form.fields)
     predictor = runtime.predictor()
-    async with runtime.admitted(request, len(uploads)):
-        prediction = await predictor.predict(uploads, options)
+    async with runtime.admitted(request, len(form.files)):
+        prediction = await predictor.predict(form.files, options)
     _report_failures(runtime, prediction, request)
     first, *others = prediction.results
     if isinstance(first, ImageFailure) and not others:
@@ -121,18 +122,15 @@ def _report_failures(runtime: Runtime, prediction: Prediction, request: Request)
             log_failure(runtime.log, result.error, request_id_of(request.scope))
 
 
-def _options(request: Request) -> PredictionOptions:
-    query = _NO_QUERY
-    if request.scope["query_string"]:
-        try:
-            query = PredictQuery.model_validate(dict(request.query_params))
-        except ValidationError as error:
-            raise RequestValidationError(cast("list[object]", error.errors())) from error
+def _options(request: Request, fields: tuple[tuple[str, str], ...] = ()) -> PredictionOptions:
+    asked = _NO_QUERY
+    if fields or request.scope["query_string"]:
+        asked = read_parameters((*request.query_params.multi_items(), *fields))
     return PredictionOptions(
-        model=query.model,
-        version=query.version,
-        heatmap=query.explain == "heatmap",
-        frame=query.frame,
-        priority=Priority[query.priority.upper()],
+        model=asked.model,
+        version=asked.version,
+        heatmap=asked.explain == "heatmap",
+        frame=asked.frame,
+        priority=Priority[asked.priority.upper()],
         record=trace_of(request.scope).stage,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from starlette.requests import Request
 
 from contract.errors import ContractError
-from service.auth import read_keys
+from service.auth import Keys
 from service.batcher import MicroBatcher
 from service.decoders import Decoders
 from service.device import DeviceWatch
@@ -19,7 +19,6 @@ from service.domain import CPU, PredictionOptions, Priority, ServedModel
 from service.errors import (
     DeadlineExceeded,
     DeviceLost,
-    InvalidConfiguration,
     NotReady,
     ServiceError,
     ShuttingDown,
@@ -61,7 +60,7 @@ class Runtime:
         self.admission = Admission(settings.queue_limit)
         self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
         self.metrics.queue_limit.set(settings.queue_limit)
-        self.keys = read_keys(settings.api_keys_file)
+        self.keys = Keys(settings.api_keys_file, log) if settings.api_keys_file else None
         self.failure: ContractError | ServiceError | None = None
         self._started = time.monotonic()
         self._predictor: Predictor | None = None
@@ -176,10 +175,8 @@ class Runtime:
 
     def reload_on_signal(self) -> None:
         """Bring keys and models in line with their files, without waiting for the models."""
-        try:
-            self.keys = read_keys(self.settings.api_keys_file)
-        except InvalidConfiguration as error:
-            self.log.warning("keys not reloaded", reason=str(error))
+        if self.keys is not None:
+            self.keys.read()
         try:
             self._keep(self.reloader().follow("signal"))
         except Unavailable as error:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +11,12 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
-from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from service.errors import StartError
 from service.logs import Logger, silence_quoting_libraries
+from service.protocol import Protocol
 from service.settings import Settings
 
 LINGER_S = 0.5
@@ -28,44 +26,6 @@ LINGER_S = 0.5
 HEALTH_CHECK_S = 30
 BACKLOG = 2048
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
-
-
-class Protocol(HttpToolsProtocol):
-    """HTTP/1.1 that ignores offers of other protocols: its parser drops the body of such a request.
-
-    Java's HttpClient and ``curl --http2`` offer HTTP/2. Source: RFC 9110 section 7.8.
-    """
-
-    def data_received(self, data: bytes) -> None:
-        """Read on behind a head with an offer as if it had none."""
-        self._received = data
-        super().data_received(data)
-
-    def on_headers_complete(self) -> None:
-        """Begin with a request, unless its head is read again."""
-        if not self._has_offer():
-            super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """End a request; of one with an offer, the parser has seen no more than the head."""
-        if not self._has_offer():
-            super().on_message_complete()
-
-    def _has_offer(self) -> bool:
-        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Take the offer out of the head, and read it again with what follows it."""
-        offer = sys.exception()
-        if not isinstance(offer, HttpParserUpgrade) or not self._has_offer():
-            super()._unsupported_upgrade_warning()
-            return
-        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        kept = [header for header in self.headers if header[0] != b"upgrade"]
-        lines = [b"%s %s HTTP/%s" % (method, self.url, version), *map(b": ".join, kept)]
-        head = b"".join(line + b"\r\n" for line in lines) + b"\r\n"
-        self.parser = HttpRequestParser(self)
-        self.data_received(head + self._received[offer.args[0] :])
 
 
 class Server(uvicorn.Server):
@@ -155,8 +115,10 @@ def bound(settings: Settings) -> Iterator[socket.socket]:
     """A socket of the first address of the host, bound to the port; nobody else has it.
 
     Raises:
+        InvalidConfiguration: Others could reach it, and no keys are asked for.
         StartError: The port cannot be had.
     """
+    settings.check_exposure()
     try:
         family, _, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM

@@ -4,11 +4,12 @@ import os
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contract.manifest import Precision
 from service.errors import InvalidConfiguration
@@ -33,6 +34,16 @@ _OTHERS = re.compile(
 )
 _LINK = re.compile(r"[a-z]+://")
 MAX_PORT = 65535
+
+
+def _words(given: object) -> object:
+    """Take a list of names apart, ``a, b``."""
+    if not isinstance(given, str):
+        return given
+    return [word for part in given.split(",") if (word := part.strip().lower())]
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
 class Settings(BaseSettings):
@@ -115,6 +126,18 @@ class Settings(BaseSettings):
     Without it, no key is asked for, and nobody may change which models are served.
     """
 
+    insecure: bool = False
+    """Whether an address that others may reach is listened on although no keys are asked for."""
+
+    allowed_hosts: Words = ()
+    """The names that a Host header may have, such as ``reader.example, *.clinic.example``; by
+    default those of the loopback where nobody else can reach the service and it has no keys, and
+    any elsewhere."""
+
+    cors_origins: Words = ()
+    """The origins whose pages may use the service, such as ``https://viewer.example``; by default
+    its own alone."""
+
     echo_uids: bool = True
     """Whether answers name the SOP Instance, Series and Study UID of a DICOM file. Logs never do.
     """
@@ -139,37 +162,50 @@ class Settings(BaseSettings):
         is_link = isinstance(given, str) and _LINK.match(given)
         return cls.model_fields["port"].default if is_link else given
 
+    @property
+    def is_private(self) -> bool:
+        """Whether programs of this machine alone can reach the service, and need no key."""
+        return is_loopback(self.host) and self.api_keys_file is None
+
+    def check_exposure(self) -> None:
+        """See that nobody else can reach the service without a key.
+
+        Raises:
+            InvalidConfiguration: Somebody can, and the operator has not said so.
+        """
+        if not (is_loopback(self.host) or self.api_keys_file or self.insecure):
+            raise InvalidConfiguration(
+                f"Whoever reaches {self.host} could use the service, for no keys are asked for. "
+                "Set PNEUMO_API_KEYS_FILE, or PNEUMO_INSECURE=1 where something else guards it."
+            )
+
     @model_validator(mode="after")
-    def _workers_are_told_of_new_models(self) -> Self:
+    def _fit_together(self) -> Self:
         if self.workers > 1 and self.models_poll_s:
             raise ValueError(
                 "PNEUMO_MODELS_POLL_S is for one worker: each would look for itself, and clients "
                 "would meet different models. Send SIGHUP to have all of them follow the folder"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _workers_run_on_the_cpu(self) -> Self:
         if self.workers > 1 and self.provider != "cpu":
             raise ValueError(
                 "PNEUMO_WORKERS above 1 needs PNEUMO_PROVIDER=cpu: each worker would load every "
                 "model on the same GPU"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _a_full_request_fits_the_queue(self) -> Self:
         if self.max_files > self.queue_limit:
             raise ValueError("PNEUMO_MAX_FILES must not be larger than PNEUMO_QUEUE_LIMIT")
-        return self
-
-    @model_validator(mode="after")
-    def _a_full_body_fits_the_budget(self) -> Self:
         if self.receive_budget_bytes < self.max_body_bytes:
             raise ValueError(
                 "PNEUMO_RECEIVE_BUDGET_BYTES must not be less than PNEUMO_MAX_BODY_BYTES"
             )
         return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def read_settings(**overrides: object) -> Settings:

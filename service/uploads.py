@@ -1,6 +1,7 @@
 """From an HTTP request to the files in it, in memory: patients' images never touch the disk."""
 
 from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from python_multipart import MultipartParser
@@ -11,21 +12,33 @@ from starlette.requests import Request
 from service.domain import Upload
 from service.errors import ClientDisconnected, MalformedMultipart, NoFile, TooManyFiles
 from service.headers import header_of
+from service.parameters import check_name
 
 FIELD = b"file"
 MAX_NAME_LENGTH = 255
-MAX_OTHER_PARTS = 32
+# More than any parameter takes: a longer value is refused all the same.
+MAX_VALUE_BYTES = 256
+MAX_FIELDS = 32
 
 
-async def read_uploads(request: Request, max_files: int) -> tuple[Upload, ...]:
-    """Read a request's files: the parts of a multipart body, or any other body as one file.
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a request's body holds: its files, and its other fields as name and value."""
+
+    files: tuple[Upload, ...]
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+async def read_form(request: Request, max_files: int) -> Form:
+    """Read a request's body: the parts of a multipart body, or any other body as one file.
 
     The content of a file decides what it is, so a declared type of the body is not looked at.
 
     Raises:
         NoFile: The body is empty, or has no part named ``file``.
         MalformedMultipart: A multipart body cannot be taken apart.
-        TooManyFiles: It has more files than that, or too many other parts.
+        TooManyFiles: It has more files than that, or too many fields.
+        UnknownParameter: A field is no parameter.
         BodyTooLarge: The body has too many bytes.
         BodyTimeout: The body does not arrive in time.
         TooManyUploads: All bodies together have too many bytes.
@@ -33,13 +46,13 @@ async def read_uploads(request: Request, max_files: int) -> tuple[Upload, ...]:
     """
     content_type = header_of(request.scope, b"content-type") or ""
     if content_type.lower().startswith("multipart/"):
-        uploads = await read_multipart(content_type, body_of(request), max_files)
+        form = await read_multipart(content_type, body_of(request), max_files)
     else:
         chunks = tuple([chunk async for chunk in body_of(request)])
-        uploads = (Upload(None, chunks),) if chunks else ()
-    if not uploads:
+        form = Form((Upload(None, chunks),) if chunks else ())
+    if not form.files:
         raise NoFile("Send one image as the body, or a multipart body with parts named 'file'.")
-    return uploads
+    return form
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
@@ -61,14 +74,13 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
             yield chunk
 
 
-async def read_multipart(
-    content_type: str, body: AsyncIterable[bytes], max_files: int
-) -> tuple[Upload, ...]:
-    """Read every part named ``file``; what other parts hold is let go of as it comes.
+async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_files: int) -> Form:
+    """Read every part: those named ``file``, and fields, whose values are cut where too long.
 
     Raises:
         MalformedMultipart: The body is no multipart body, or breaks off.
         TooManyFiles: There are more parts than that.
+        UnknownParameter: A field is no parameter.
     """
     _, parameters = parse_options_header(content_type)
     boundary = parameters.get(b"boundary")
@@ -95,7 +107,7 @@ async def read_multipart(
         raise MalformedMultipart("The multipart body is not well-formed.") from error
     if not parts.complete:
         raise MalformedMultipart("The multipart body breaks off before its last boundary.")
-    return tuple(parts.uploads)
+    return Form(tuple(parts.uploads), tuple(parts.fields))
 
 
 async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> AsyncIterator[bytes]:
@@ -122,43 +134,51 @@ class _Parts:
 
     def __init__(self, max_files: int) -> None:
         self.uploads: list[Upload] = []
+        self.fields: list[tuple[str, str]] = []
         self.complete = False
         self._max_files = max_files
-        self._others = 0
 
     def begin(self) -> None:
         self._chunks: list[bytes] = []
-        self._field = self._value = self._disposition = b""
-        self._is_file = False
+        self._header = self._value = self._disposition = b""
 
     def header_field(self, data: bytes, start: int, end: int) -> None:
-        self._field += data[start:end]
+        self._header += data[start:end]
 
     def header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
 
     def header_end(self) -> None:
-        if self._field.lower() == b"content-disposition":
+        if self._header.lower() == b"content-disposition":
             self._disposition = self._value
-        self._field = self._value = b""
+        self._header = self._value = b""
 
     def headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
-        self._is_file = options.get(b"name") == FIELD
-        self._others += not self._is_file
-        if self._others > MAX_OTHER_PARTS:
-            raise TooManyFiles(f"One request may have at most {MAX_OTHER_PARTS} other parts.")
+        name = options.get(b"name")
+        if name is None:
+            raise MalformedMultipart("A part of the multipart body has no name.")
+        self._is_file = name == FIELD
         if self._is_file and len(self.uploads) == self._max_files:
             raise TooManyFiles(f"One request may have at most {self._max_files} files.")
-        self._name = _file_name(options.get(b"filename"))
+        if not self._is_file and len(self.fields) == MAX_FIELDS:
+            raise TooManyFiles(f"One request may have at most {MAX_FIELDS} fields.")
+        self._name = name.decode("utf-8", "replace")
+        if not self._is_file:
+            check_name(self._name)
+        self._file_name = _file_name(options.get(b"filename"))
 
     def data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
             self._chunks.append(data[start:end])
+        else:
+            self._value = (self._value + data[start:end])[:MAX_VALUE_BYTES]
 
     def end(self) -> None:
         if self._is_file:
-            self.uploads.append(Upload(self._name, tuple(self._chunks)))
+            self.uploads.append(Upload(self._file_name, tuple(self._chunks)))
+        else:
+            self.fields.append((self._name, self._value.decode("utf-8", "replace")))
 
     def finish(self) -> None:
         self.complete = True

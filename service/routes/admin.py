@@ -1,11 +1,10 @@
 """Changes which models are served. Each route answers when the change is done, or refused."""
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request
 
 from service.auth import Requires
 from service.errors import ReloadRefused
 from service.openapi import Name, Version, problem_responses
-from service.routes.bodies import json_response
 from service.runtime import runtime_of
 from service.schemas import ModelChanges
 
@@ -34,39 +33,36 @@ _BUNDLE = "/{name}/versions/{version}"
 @router.post(
     "/reload",
     summary="Follow the models folder",
-    response_model=ModelChanges,
     responses=problem_responses(401, 403, 409, 503),
 )
-async def reload_models(request: Request) -> Response:
+async def reload_models(request: Request) -> ModelChanges:
     """Load the bundles that are new or changed, unload those that are gone, leave the others.
 
     A bundle that fails a check is named with its reason and changes nothing. What was unloaded by
     name stays so.
     """
-    return json_response(await runtime_of(request).reloader().reload("request"))
+    return await runtime_of(request).reloader().reload("request")
 
 
 @router.post(
     f"{_BUNDLE}/load",
     summary="Serve one version of a model",
-    response_model=ModelChanges,
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
-async def load_version(request: Request, name: Name, version: Version) -> Response:
+async def load_version(request: Request, name: Name, version: Version) -> ModelChanges:
     """Load one bundle of the models folder, also one that was unloaded by name."""
-    return json_response(await runtime_of(request).reloader().load(f"{name}/{version}"))
+    return await runtime_of(request).reloader().load(f"{name}/{version}")
 
 
 @router.post(
     f"{_BUNDLE}/unload",
     summary="Stop to serve one version of a model",
-    response_model=ModelChanges,
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
-async def unload_version(request: Request, name: Name, version: Version) -> Response:
+async def unload_version(request: Request, name: Name, version: Version) -> ModelChanges:
     """Unload one bundle that stays in the models folder, until it is loaded by name or a restart.
 
     The version before it serves then, which undoes an update at once. The last version of the
     default model cannot be unloaded.
     """
-    return json_response(await runtime_of(request).reloader().unload(f"{name}/{version}"))
+    return await runtime_of(request).reloader().unload(f"{name}/{version}")

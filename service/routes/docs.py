@@ -7,8 +7,8 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.staticfiles import StaticFiles
 
+from service.headers import JSON
 from service.openapi import to_yaml, write_document
-from service.routes.bodies import JSON
 
 YAML = "application/yaml"
 ASSETS = "docs/assets"

@@ -171,6 +171,27 @@ def test_settings_of_the_environment_reach_the_service(cpu_image: str, radiograp
     assert response.status_code == 413
 
 
+def test_an_image_alone_asks_for_keys_or_the_word_of_the_operator(cpu_image: str) -> None:
+    command = ["docker", "run", "--rm", cpu_image]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert "PNEUMO_INSECURE=1" in json.loads(ended.stdout)["reason"]
+
+
+def test_a_name_that_is_not_of_this_machine_is_refused(
+    serving_on_cpu_compose_files: Compose,
+) -> None:
+    url = f"{serving_on_cpu_compose_files.url}/models"
+
+    statuses = [
+        httpx.get(url, headers={"Host": host}).status_code
+        for host in ("localhost", "pneumoscope:8000", "evil.example")
+    ]
+
+    assert statuses == [200, 200, 421]
+
+
 def test_stopping_lets_the_service_end_by_itself(cpu_image: str) -> None:
     with project(*CPU, PNEUMO_PRECISION="fp32") as compose:
         compose("up", "--detach", "--wait", "--wait-timeout", "120")

@@ -5,7 +5,9 @@ STRINGS = REPOSITORY / "web" / "src" / "strings"
 # The page waits on these, cannot cause them, or nobody is there to read them.
 NOT_SHOWN = {
     "client-disconnected",
+    "cross-origin",
     "deadline-exceeded",
+    "head-timeout",
     "headers-too-large",
     "invalid-parameter",
     "invalid-request",
@@ -13,6 +15,7 @@ NOT_SHOWN = {
     "malformed-inference",
     "malformed-multipart",
     "method-not-allowed",
+    "misdirected-request",
     "no-file",
     "not-acceptable",
     "not-found",

@@ -136,7 +136,7 @@ def test_a_wrong_parameter_is_named(live: Live, radiograph: bytes) -> None:
         ("multipart/form-data", b"--b--\r\n", "malformed-multipart"),
         (
             "multipart/form-data; boundary=b",
-            b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nx\r\n--b--\r\n',
+            b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nx\r\n--b--\r\n',
             "no-file",
         ),
         (
@@ -181,7 +181,7 @@ def test_a_body_in_chunks_that_grows_too_large_is_refused(
 def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_sent(live: Live) -> None:
     with socket.create_connection(("127.0.0.1", live.server.port)) as connection:
         connection.sendall(
-            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n"
+            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n"
             b"Expect: 100-continue\r\n\r\n"
         )
         answer = connection.recv(65536)
@@ -218,7 +218,9 @@ def test_a_model_that_fails_is_a_500_that_says_nothing_of_the_inside(
 
 def test_a_connection_that_breaks_off_within_its_body_leaves_nothing(live: Live) -> None:
     with socket.create_connection(("127.0.0.1", live.server.port)) as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc"
+        )
 
 
 def test_a_problem_type_is_an_address_that_answers(live: Live) -> None:

@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -8,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, ModelManifest, sha256_digest
 from service import __version__
@@ -80,8 +81,11 @@ def test_a_bundle_that_cannot_be_used_stops_the_start_with_one_line(
     ended = runner.invoke(app, [*command, "--models-dir", str(tmp_path)])
 
     assert ended.exit_code == 1
-    assert ended.stderr.startswith(f"pneumo-serve: {says}")
-    assert ended.stderr.count("\n") == 1
+    if command[0] == "check":
+        assert ended.stderr.startswith(f"pneumo-serve: {says}")
+        assert ended.stderr.count("\n") == 1
+    else:
+        assert why_not_started(ended).startswith(says)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +95,7 @@ def test_a_bundle_that_cannot_be_used_stops_the_start_with_one_line(
         ("PNEUMO_MAX_PIXEL", "9", "There is no setting PNEUMO_MAX_PIXEL. Did you mean PNEUMO_MAX_"),
         ("PNEUMO_QUEUE_LIMIT", "3", "settings: Value error, PNEUMO_MAX_FILES must not be larger"),
         ("PNEUMO_DEFAULT_MODEL", "huge", "PNEUMO_DEFAULT_MODEL is huge, but the models are tiny."),
+        ("PNEUMO_HOST", "0.0.0.0", "Whoever reaches 0.0.0.0 could use the service"),  # noqa: S104
         ("PNEUMO_API_KEYS_FILE", "/nowhere", "PNEUMO_API_KEYS_FILE cannot be read: No such file"),
     ],
 )
@@ -103,7 +108,25 @@ def test_a_wrong_setting_stops_the_start_and_is_named(
     ended = runner.invoke(app, ["run", "--models-dir", str(tmp_path)])
 
     assert ended.exit_code == 1
-    assert ended.stderr.startswith(f"pneumo-serve: {says}")
+    assert why_not_started(ended).startswith(says)
+
+
+def why_not_started(ended: Result) -> str:
+    """What the last line of the log, a JSON object as every line is, says."""
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    (said,) = [line for line in lines if line["level"] == "error"]
+    assert (said, said["event"], ended.stderr) == (lines[-1], "cannot start", "")
+    return str(said["reason"])
+
+
+def test_a_port_that_is_taken_stops_the_start_with_one_line(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = runner.invoke(app, ["run", "--port", port, "--models-dir", str(tmp_path)])
+
+    assert ended.exit_code == 1
+    assert why_not_started(ended).startswith(f"Cannot listen on port {port}: Address already in")
 
 
 def test_a_service_that_is_told_to_stop_ends_well(tmp_path: Path) -> None:

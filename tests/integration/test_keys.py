@@ -1,26 +1,34 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.settings import Settings
-from tests.integration.live import Live, problem, serving
+from tests.integration.live import Live, eventually, problem, process, serving
 
 PACS, DASHBOARD = "pacs-key-0123456789", "dashboard-key-0123456789"
 
 
 @pytest.fixture(scope="module")
 def guarded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    file = write(tmp_path_factory.mktemp("keys") / "keys.json", "pacs", "dashboard")
+    with serving(Settings(models_dir=models, port=0, api_keys_file=file)) as running:
+        yield running
+
+
+def write(file: Path, *holders: str) -> Path:
+    """Write the keys of some holders, at once as an operator should."""
     keys = {
         "pacs": {"sha256": hashlib.sha256(PACS.encode()).hexdigest(), "scopes": ["predict"]},
         "dashboard": {"sha256": hashlib.sha256(DASHBOARD.encode()).hexdigest(), "scopes": ["read"]},
     }
-    file = tmp_path_factory.mktemp("keys") / "keys.json"
-    file.write_text(json.dumps(keys))
-    with serving(Settings(models_dir=models, port=0, api_keys_file=file)) as running:
-        yield running
+    written = file.with_suffix(".new")
+    written.write_text(json.dumps({name: keys[name] for name in holders}))
+    return written.rename(file)
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -60,6 +68,35 @@ def test_reading_needs_its_own_scope(guarded: Live, path: str) -> None:
     ]
 
     assert statuses == [401, 403, 200]
+
+
+def test_a_request_is_logged_with_the_name_of_its_key_and_its_peer(
+    models: Path, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "keys.json", "pacs", "dashboard")
+    with process(models, PNEUMO_API_KEYS_FILE=str(file)) as service:
+        for key in (PACS, DASHBOARD, "wrong"):
+            httpx.get(f"{service.url}/models", headers=bearer(key), trust_env=False)
+        eventually(lambda: len(service.events("request")) == 3)
+        events = service.events("request")
+
+    assert [event["key"] for event in events] == ["pacs", "dashboard", None]
+    assert {event["peer"] for event in events} == {"127.0.0.1"}
+    assert not any(PACS in line or DASHBOARD in line for line in service.log)
+
+
+def test_a_key_that_is_gone_from_the_file_is_refused_without_a_signal(
+    models: Path, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "keys.json", "pacs", "dashboard")
+    with serving(Settings(models_dir=models, port=0, api_keys_file=file)) as service:
+        before = service.client.get("/models", headers=bearer(DASHBOARD)).status_code
+        write(file, "pacs")
+        refused = partial(service.client.get, "/models", headers=bearer(DASHBOARD))
+        eventually(lambda: refused().status_code == 401)
+        of_another = service.client.get("/models", headers=bearer(PACS)).status_code
+
+    assert (before, of_another) == (200, 403)
 
 
 @pytest.mark.parametrize(

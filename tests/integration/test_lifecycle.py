@@ -40,6 +40,7 @@ from tests.integration.live import (
 from tests.synthetic import as_png
 
 MIB = 1024 * 1024
+HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
 REAL_SESSION = onnxruntime.InferenceSession
 
 
@@ -120,9 +121,7 @@ def test_a_stop_finishes_what_was_accepted_and_refuses_what_was_not(
     tmp_path: Path, radiograph: bytes
 ) -> None:
     write_bundle(tmp_path, ballast=4000)
-    head = (
-        f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(radiograph)}\r\n\r\n".encode()
-    )
+    head = HEAD % len(radiograph)
 
     with (
         process(tmp_path) as service,
@@ -344,8 +343,8 @@ def test_cuda_without_a_gpu_stops_the_start_and_says_why(tmp_path: Path) -> None
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
     assert ended.returncode == 1
-    assert ended.stderr.startswith("pneumo-serve: The model cannot run on CUDA: ")
-    assert ended.stderr.count("\n") == 1
+    (said,) = [line for line in ended.stdout.splitlines() if "cannot start" in line]
+    assert orjson.loads(said)["reason"].startswith("The model cannot run on CUDA: ")
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
@@ -393,9 +392,7 @@ def test_neither_names_nor_values_of_a_patient_reach_the_log(models: Path) -> No
 
 def test_a_second_signal_stops_at_once(tmp_path: Path, radiograph: bytes) -> None:
     write_bundle(tmp_path, ballast=8000)
-    head = (
-        f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(radiograph)}\r\n\r\n".encode()
-    )
+    head = HEAD % len(radiograph)
 
     with (
         process(tmp_path) as service,

@@ -1,7 +1,9 @@
 """What a request may ask for at all: its headers, its media types, its parameters."""
 
 import json
+from collections.abc import Mapping
 
+import httpx
 import pytest
 
 from tests.integration.live import Live, problem
@@ -68,13 +70,46 @@ def test_a_body_that_holds_no_image_is_told_what_to_send_instead(
     ("name", "hint"),
     [("explian", "Did you mean explain?"), ("Model", "Did you mean model?"), ("x", "There are: ")],
 )
-def test_an_unknown_parameter_is_refused_with_the_nearest(
+def test_an_unknown_parameter_or_field_is_refused_with_the_nearest(
     live: Live, radiograph: bytes, name: str, hint: str
 ) -> None:
-    refused = live.predict(radiograph, **{name: ""})
+    in_the_query = live.predict(radiograph, **{name: ""})
+    in_the_form = form(live, radiograph, {}, **{name: ""})
+
+    for refused in (in_the_query, in_the_form):
+        assert problem(refused) == (422, "invalid-parameter")
+        assert refused.json()["detail"].startswith(f"{name}: there is no such parameter. {hint}")
+
+
+def test_parameters_may_be_fields_of_the_form(live: Live, radiograph: bytes) -> None:
+    answered = form(
+        live, radiograph, {}, model="tiny", version="1", explain="heatmap", priority="stat"
+    )
+
+    (result,) = answered.json()["results"]
+    assert (result["model"]["name"], result["model"]["version"]) == ("tiny", 1)
+    assert "heatmap" in result
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"version": "first"}, "version: Input should be a valid integer"),
+        ({"model": "x" * 300}, "model: String should have at most 64 characters"),
+        ({"explain": "heatmap"}, "explain: it has two values."),
+    ],
+)
+def test_a_field_whose_value_cannot_be_is_refused(
+    live: Live, radiograph: bytes, fields: dict[str, str], says: str
+) -> None:
+    refused = form(live, radiograph, {"explain": "none"}, **fields)
 
     assert problem(refused) == (422, "invalid-parameter")
-    assert refused.json()["detail"].startswith(f"{name}: there is no such parameter. {hint}")
+    assert refused.json()["detail"].startswith(says)
+
+
+def form(live: Live, image: bytes, query: Mapping[str, str], **fields: str) -> httpx.Response:
+    return live.client.post("/predict", files={"file": image}, data=fields, params=query)
 
 
 @pytest.mark.parametrize(
@@ -84,4 +119,4 @@ def test_too_many_headers_are_refused(live: Live, headers: dict[str, str]) -> No
     refused = live.client.get("/health", headers=headers)
 
     assert problem(refused) == (431, "headers-too-large")
-    assert "100 headers, of 16384 bytes" in refused.json()["detail"]
+    assert "100 headers, and a head of 16384 bytes" in refused.json()["detail"]

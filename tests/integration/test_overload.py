@@ -108,11 +108,9 @@ def test_the_work_of_a_client_that_went_away_is_dropped(
     busy: Live, clients: ThreadPoolExecutor, radiograph: bytes
 ) -> None:
     (accepted,) = occupy(busy, clients, radiograph, 1)
-    head = (
-        f"POST /predict?model=slow HTTP/1.1\r\nHost: x\r\nContent-Length: {len(radiograph)}\r\n\r\n"
-    ).encode()
+    head = b"POST /predict?model=slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
     with socket.create_connection(("127.0.0.1", busy.server.port)) as connection:
-        connection.sendall(head + radiograph)
+        connection.sendall(head % len(radiograph) + radiograph)
         eventually(lambda: busy.in_flight() == 2)
     eventually(lambda: busy.in_flight() == 1)
 

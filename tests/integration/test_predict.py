@@ -152,15 +152,6 @@ def test_a_part_needs_no_name_of_a_file(live: Live) -> None:
     assert response.json()["results"][0]["file"] is None
 
 
-def test_form_fields_that_are_no_files_are_ignored(live: Live, radiograph: bytes) -> None:
-    fields = {"note": "1", "accession": "x" * 1000}
-
-    response = live.client.post("/predict", data=fields, files=[("file", ("a.jpg", radiograph))])
-
-    assert response.status_code == 200
-    assert [result["file"] for result in response.json()["results"]] == ["a.jpg"]
-
-
 def test_form_fields_count_in_the_size_of_the_body(live: Live, radiograph: bytes) -> None:
     response = live.client.post(
         "/predict", data={"note": "x" * 1_000_000}, files=[("file", ("a.jpg", radiograph))]

@@ -15,7 +15,7 @@ from tests.integration.live import JPEG, Live, Process, eventually, process, ser
 
 MIB = 1024 * 1024
 UPLOADS = 8
-HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_bodies_that_together_are_too_large_are_shed_while_probes_are_answered(
 
 def test_a_request_without_a_body_is_never_timed(impatient: Live) -> None:
     with socket.create_connection(("127.0.0.1", impatient.server.port)) as connection:
-        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
         said = connection.recv(65536)
 
     assert said.startswith(b"HTTP/1.1 200 ")

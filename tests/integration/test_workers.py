@@ -1,5 +1,6 @@
 """Several processes on one port: uvicorn starts them, watches them and restarts them."""
 
+import json
 import os
 import shutil
 import signal
@@ -114,5 +115,7 @@ def test_workers_that_cannot_start_stop_the_service(tmp_path: Path) -> None:
     )
 
     assert ended.returncode == 1
-    assert "pneumo-serve: There is no model bundle in PNEUMO_MODELS_DIR." in ended.stderr
+    said = [json.loads(line) for line in ended.stdout.splitlines()]
+    reasons = {line["reason"] for line in said if line["event"] == "cannot start"}
+    assert reasons == {"There is no model bundle in PNEUMO_MODELS_DIR."}
     assert "Traceback" not in ended.stderr

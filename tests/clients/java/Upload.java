@@ -10,9 +10,11 @@ public final class Upload {
         var client = HttpClient.newHttpClient();
         var request = HttpRequest.newBuilder(URI.create(arguments[0]))
                 .header("Content-Type", "application/octet-stream")
-                .POST(HttpRequest.BodyPublishers.ofFile(Path.of(arguments[1])))
-                .build();
-        var response = client.send(request, HttpResponse.BodyHandlers.ofString());
+                .POST(HttpRequest.BodyPublishers.ofFile(Path.of(arguments[1])));
+        if (arguments.length > 2) {
+            request.header("Authorization", arguments[2]);
+        }
+        var response = client.send(request.build(), HttpResponse.BodyHandlers.ofString());
         System.out.println(response.statusCode());
         System.out.println(response.body());
     }

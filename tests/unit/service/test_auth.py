@@ -1,53 +1,97 @@
 import hashlib
+import io
 import json
 from pathlib import Path
 
+import orjson
 import pytest
 
-from service.auth import ApiKey, authorize, read_keys
-from service.errors import Forbidden, InvalidConfiguration, Unauthenticated
+from service import auth
+from service.auth import Keys
+from service.errors import InvalidConfiguration, Unauthenticated
+from service.logs import make_logger
 
 
 def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def test_a_key_opens_its_scopes_and_no_other() -> None:
-    keys = [ApiKey(sha256=digest("secret"), scopes=frozenset({"predict"}))]
+def write(folder: Path, mode: int = 0o640, **scopes: list[str]) -> Path:
+    """A file of keys, each of which is its own name without the digits."""
+    file = folder / "keys.json"
+    keys = {
+        name: {"sha256": digest(name.rstrip("0123456789")), "scopes": opened}
+        for name, opened in scopes.items()
+    }
+    file.write_text(json.dumps(keys))
+    file.chmod(mode)
+    return file
 
-    authorize(keys, "secret", "predict")
 
-    with pytest.raises(Forbidden, match="'read'"):
-        authorize(keys, "secret", "read")
+def opened(file: Path, output: io.BytesIO | None = None) -> Keys:
+    return Keys(file, make_logger("info", output or io.BytesIO()))
 
 
-@pytest.mark.parametrize("token", [None, "", "Secret", digest("secret")])
-def test_anything_but_a_known_key_is_refused(token: str | None) -> None:
-    keys = [ApiKey(sha256=digest("secret"), scopes=frozenset({"predict"}))]
+@pytest.fixture(autouse=True)
+def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "LOOK_S", -1)
 
+
+def test_a_key_is_found_by_itself_alone(tmp_path: Path) -> None:
+    keys = opened(write(tmp_path, pacs=["predict"]))
+
+    assert keys.find("pacs") == ("pacs", frozenset({"predict"}))
+    for other in (None, "", "Pacs", digest("pacs")):
+        with pytest.raises(Unauthenticated):
+            keys.find(other)
+
+
+def test_the_same_key_under_two_names_has_the_scopes_of_both(tmp_path: Path) -> None:
+    keys = opened(write(tmp_path, pacs1=["predict"], pacs2=["read"], other=["admin"]))
+
+    assert keys.find("pacs") == ("pacs1,pacs2", frozenset({"predict", "read"}))
+
+
+def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
+    keys = opened(write(tmp_path, pacs=["predict"], viewer=["read"]))
+    keys.find("viewer")
+
+    write(tmp_path, pacs=["read"])
+
+    assert keys.find("pacs") == ("pacs", frozenset({"read"}))
     with pytest.raises(Unauthenticated):
-        authorize(keys, token, "predict")
+        keys.find("viewer")
 
 
-def test_the_same_key_under_two_names_has_the_scopes_of_both() -> None:
-    keys = [
-        ApiKey(sha256=digest("secret"), scopes=frozenset({"read"})),
-        ApiKey(sha256=digest("secret"), scopes=frozenset({"predict"})),
-    ]
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_text("{")])
+def test_a_file_that_cannot_be_used_any_more_changes_nothing_and_is_told_once(
+    tmp_path: Path, spoil: object
+) -> None:
+    output = io.BytesIO()
+    file = write(tmp_path, pacs=["predict"])
+    keys = opened(file, output)
+    assert callable(spoil)
+    spoil(file)
 
-    authorize(keys, "secret", "read")
-    authorize(keys, "secret", "predict")
+    for _ in range(3):
+        assert keys.find("pacs") == ("pacs", frozenset({"predict"}))
+
+    (said,) = map(orjson.loads, output.getvalue().splitlines())
+    assert said["event"] == "keys not reloaded"
+    assert said["reason"].startswith("PNEUMO_API_KEYS_FILE ")
 
 
-def test_a_key_file_is_read(tmp_path: Path) -> None:
-    file = tmp_path / "keys.json"
-    file.write_text(json.dumps({"pacs": {"sha256": digest("secret"), "scopes": ["predict"]}}))
+def test_a_file_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfiguration, match="could add a key: chmod o-w"):
+        opened(write(tmp_path, 0o602, pacs=["predict"]))
 
-    keys = read_keys(file)
 
-    assert keys is not None
-    (key,) = keys
-    assert (key.sha256, key.scopes) == (digest("secret"), frozenset({"predict"}))
+def test_a_file_that_everybody_may_read_is_warned_of(tmp_path: Path) -> None:
+    output = io.BytesIO()
+
+    opened(write(tmp_path, 0o604, pacs=["predict"]), output)
+
+    assert orjson.loads(output.getvalue())["event"] == "key file readable by everybody"
 
 
 @pytest.mark.parametrize(
@@ -69,6 +113,6 @@ def test_a_key_file_that_is_wrong_says_where_and_never_what(
     file.write_text(content)
 
     with pytest.raises(InvalidConfiguration, match=says) as refused:
-        read_keys(file)
+        opened(file)
 
     assert "secret" not in str(refused.value)

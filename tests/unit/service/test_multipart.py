@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain import Upload
-from service.errors import MalformedMultipart, TooManyFiles
-from service.uploads import MAX_OTHER_PARTS, read_multipart
+from service.errors import MalformedMultipart, TooManyFiles, UnknownParameter
+from service.uploads import MAX_FIELDS, Form, read_multipart
 
 CONTENT_TYPE = 'multipart/form-data; boundary="x-y"'
 
@@ -24,9 +24,13 @@ def form(*files: tuple[str, bytes], field: str = "file") -> bytes:
     return b"".join(parts) + b"--x-y--\r\n"
 
 
-def read(
+def read(*arguments: bytes, **options: int | str) -> tuple[Upload, ...]:
+    return read_whole(*arguments, **options).files  # type: ignore[arg-type]
+
+
+def read_whole(
     body: bytes, piece: int = 65536, content_type: str = CONTENT_TYPE, max_files: int = 9
-) -> tuple[Upload, ...]:
+) -> Form:
     async def pieces() -> AsyncIterator[bytes]:
         for start in range(0, len(body), piece):
             yield body[start : start + piece]
@@ -40,7 +44,7 @@ def test_files_come_out_as_they_went_in_however_the_body_is_cut(
 ) -> None:
     body = form(*((f"{n}.png", content) for n, content in enumerate(contents)))
 
-    uploads = read(body, piece)
+    uploads = read(body, piece=piece)
 
     assert [upload.data() for upload in uploads] == contents
     assert [upload.name for upload in uploads] == [f"{n}.png" for n in range(len(contents))]
@@ -71,20 +75,28 @@ def field(name: str, value: bytes = b"1") -> bytes:
     return head.encode() + value + b"\r\n"
 
 
-def test_parts_that_are_no_files_are_passed_over() -> None:
-    body = field("note") + field("a", b"x" * 200_000) + form(("a.png", b"data"), ("b.png", b"more"))
+def test_parts_that_are_no_files_are_fields() -> None:
+    body = field("explain", b"heatmap") + form(("a.png", b"data"), ("b.png", b"more"))
 
-    uploads = read(body, max_files=2)
+    read = read_whole(body, piece=7, max_files=2)
 
-    assert [upload.data() for upload in uploads] == [b"data", b"more"]
-
-
-def test_a_part_without_a_name_is_no_file() -> None:
-    assert read(b"--x-y\r\n\r\ndata\r\n--x-y--\r\n") == ()
+    assert [upload.data() for upload in read.files] == [b"data", b"more"]
+    assert read.fields == (("explain", "heatmap"),)
 
 
-def test_a_part_that_is_no_file_is_never_stored() -> None:
-    pieces = [field("note", b"x" * 1000)[:-2], *[b"x" * 50_000 for _ in range(100)]]
+@pytest.mark.parametrize("name", ["note", ""])
+def test_a_field_that_is_no_parameter_is_refused_before_its_value_comes(name: str) -> None:
+    with pytest.raises(UnknownParameter, match=f"^{name}: there is no such parameter"):
+        read(field(name)[:-3])
+
+
+def test_a_part_without_a_name_is_refused() -> None:
+    with pytest.raises(MalformedMultipart, match="no name"):
+        read(b"--x-y\r\n\r\ndata\r\n--x-y--\r\n")
+
+
+def test_no_more_of_a_field_is_kept_than_a_parameter_may_have() -> None:
+    pieces = [field("model", b"x" * 1000)[:-2], *[b"x" * 50_000 for _ in range(100)]]
 
     async def body() -> AsyncIterator[bytes]:
         for piece in pieces:
@@ -95,19 +107,28 @@ def test_a_part_that_is_no_file_is_never_stored() -> None:
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     try:
-        uploads = asyncio.run(read_multipart(CONTENT_TYPE, body(), 1))
+        read = asyncio.run(read_multipart(CONTENT_TYPE, body(), 1))
     finally:
         tracemalloc.stop()
 
-    assert uploads == ()
+    assert read == Form((), (("model", "x" * 256),))
 
 
-def test_parts_that_are_no_files_are_bounded_in_number() -> None:
-    many = b"".join(field("note") for _ in range(MAX_OTHER_PARTS))
+def test_fields_are_bounded_in_number() -> None:
+    many = b"".join(field("frame") for _ in range(MAX_FIELDS))
 
     assert len(read(many + form(("a.png", b"data")))) == 1
-    with pytest.raises(TooManyFiles, match=f"at most {MAX_OTHER_PARTS} other parts"):
-        read(many + field("note") + form(("a.png", b"data")))
+    with pytest.raises(TooManyFiles, match=f"at most {MAX_FIELDS} fields"):
+        read(many + field("frame") + form(("a.png", b"data")))
+
+
+def test_an_encoded_name_which_rfc_7578_forbids_here_is_passed_over() -> None:
+    names = b"filename*=UTF-8''other.png; filename=\"r\xc3\xb6ntgen.png\""
+    head = b"--x-y\r\nContent-Disposition: form-data; name=file; " + names + b"\r\n\r\n"
+
+    (upload,) = read(head + b"data\r\n--x-y--\r\n")
+
+    assert upload.name == "röntgen.png"
 
 
 def test_files_are_counted_before_they_are_read() -> None:

@@ -45,6 +45,29 @@ def test_all_bodies_together_may_hold_at_least_one_of_full_size() -> None:
         read_settings(max_body_bytes=5, receive_budget_bytes=4)
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "reader.example", ""])  # noqa: S104
+def test_what_others_can_reach_needs_keys_or_the_word_of_the_operator(host: str) -> None:
+    with pytest.raises(InvalidConfiguration, match="PNEUMO_API_KEYS_FILE, or PNEUMO_INSECURE=1"):
+        read_settings(host=host).check_exposure()
+
+    read_settings(host=host, insecure=True).check_exposure()
+    read_settings(host=host, api_keys_file="keys.json").check_exposure()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_the_loopback_needs_neither(host: str) -> None:
+    read_settings(host=host).check_exposure()
+
+
+def test_lists_of_names_are_taken_apart_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PNEUMO_ALLOWED_HOSTS", " Reader.example,, ::1 ")
+    monkeypatch.setenv("PNEUMO_CORS_ORIGINS", "")
+
+    settings = read_settings()
+
+    assert (settings.allowed_hosts, settings.cors_origins) == (("reader.example", "::1"), ())
+
+
 def test_a_kubernetes_service_of_this_name_is_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PNEUMO_PORT", "tcp://10.0.0.1:9000")
 

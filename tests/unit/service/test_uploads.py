@@ -6,7 +6,7 @@ from starlette.types import Message
 
 from service.domain import Upload
 from service.errors import ClientDisconnected, NoFile
-from service.uploads import read_uploads
+from service.uploads import read_form
 
 GONE: Message = {"type": "http.disconnect"}
 
@@ -22,7 +22,7 @@ def read(*messages: Message) -> tuple[Upload, ...]:
         return next(left)
 
     request = Request({"type": "http", "headers": []}, receive)
-    return asyncio.run(read_uploads(request, max_files=1))
+    return asyncio.run(read_form(request, max_files=1)).files
 
 
 def test_a_body_that_is_no_form_is_one_file_in_the_pieces_in_which_it_came() -> None:

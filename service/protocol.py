@@ -1,0 +1,133 @@
+"""HTTP/1.1 on one connection: uvicorn's, with limits on what comes before a request is whole."""
+
+import asyncio
+import sys
+import time
+
+import orjson
+from httptools import HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from service.errors import HeadersTooLarge, HeadTimeout, RequestError, problem_type
+from service.identifiers import uuid7
+from service.logs import Logger
+from service.negotiation import MAX_HEAD_BYTES, MAX_HEADERS, TOO_LARGE
+from service.problems import MEDIA_TYPE, describe
+
+HEAD_TIMEOUT_S = 10.0
+# Below the 1024 files that a process may open where nobody raised that limit.
+MAX_CONNECTIONS = 900
+
+
+class Protocol(HttpToolsProtocol):
+    """Ends what sends no whole request in time, and ignores offers of other protocols.
+
+    Source: RFC 6585 section 5 (431), RFC 9110 section 7.8 (Upgrade) and section 15.5.9 (408).
+    """
+
+    _timer: asyncio.TimerHandle | None = None
+    _unfinished_bytes = 0
+    """What has come since the last whole request."""
+    _in_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first byte; of too many connections, the one that idles longest goes."""
+        super().connection_made(transport)
+        self.idle_since = time.monotonic()
+        self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
+        if len(self.connections) > MAX_CONNECTIONS:
+            idle = [each for each in self.connections if isinstance(each, Protocol) and each.idles]
+            min(idle, key=lambda each: each.idle_since).transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; see that a head does not grow too large, nor takes too long."""
+        self._received = data
+        self._unfinished_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        is_large = self._unfinished_bytes > MAX_HEAD_BYTES or len(self.headers or ()) > MAX_HEADERS
+        if not self._unfinished_bytes or (self._in_body and self.is_busy):
+            self._stop_waiting()
+        elif is_large and not self._in_body:
+            self._refuse(HeadersTooLarge(TOO_LARGE))
+        elif self._timer is None:
+            self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
+
+    def on_headers_complete(self) -> None:
+        """Begin with a request, unless its head is read again."""
+        if not self._has_offer():
+            self._in_body = True
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End a request; of one with an offer, the parser has seen no more than the head."""
+        if not self._has_offer():
+            self._in_body, self._unfinished_bytes = False, 0
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Note when the connection began to idle."""
+        self.idle_since = time.monotonic()
+        super().on_response_complete()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is at work."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def idles(self) -> bool:
+        """Whether it could be closed without harm, and is not being closed."""
+        return not self.is_busy and not self.transport.is_closing()
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        """End a connection on which no whole request came; 408 where some of its head did."""
+        if self.is_busy:
+            # What is not whole comes behind a request that still has its time.
+            self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
+        elif self._unfinished_bytes and not self._in_body:
+            self._refuse(HeadTimeout(f"No whole head came within {HEAD_TIMEOUT_S:g} s."))
+        else:
+            self.transport.close()
+
+    def _refuse(self, error: RequestError) -> None:
+        """Answer what is no request yet, unless another answer is on its way; then close."""
+        kind, request_id = problem_type(error), str(uuid7())
+        if not self.is_busy:
+            body = orjson.dumps(describe(error, request_id))
+            form = b"content-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
+            answer = form % (MEDIA_TYPE.encode(), len(body), body)
+            self.transport.write(STATUS_LINE[kind.status] + answer)
+        self.transport.close()
+        peer = self.client[0] if self.client else None
+        log: Logger = self.config.loaded_app.state.runtime.log
+        log.info("head refused", request_id=request_id, problem=kind.slug, peer=peer)
+
+    def _has_offer(self) -> bool:
+        """Java's HttpClient and ``curl --http2`` offer HTTP/2, at which the parser drops bodies."""
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Take the offer out of the head, and read it again with what follows it."""
+        offer = sys.exception()
+        if not isinstance(offer, HttpParserUpgrade) or not self._has_offer():
+            super()._unsupported_upgrade_warning()
+            return
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        kept = [header for header in self.headers if header[0] != b"upgrade"]
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version), *map(b": ".join, kept)]
+        head = b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+        self.parser = HttpRequestParser(self)
+        self._unfinished_bytes = 0
+        self.data_received(head + self._received[offer.args[0] :])

@@ -1,0 +1,118 @@
+"""Connections on which no whole request comes."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service import protocol
+from service.settings import Settings
+from tests.integration.live import Live, eventually, serving
+
+
+@pytest.fixture
+def strict(live: Live, monkeypatch: pytest.MonkeyPatch) -> Live:
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 1.0)
+    return live
+
+
+@pytest.fixture
+def crowded(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+    monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 3)
+    with serving(Settings(models_dir=models, port=0)) as running:
+        yield running
+
+
+def connect(live: Live) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", live.server.port), timeout=30)
+
+
+def everything(connection: socket.socket) -> bytes:
+    """What comes until the service closes the connection."""
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+    return received
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /health HTTP/1.1\r\nX-Long: " + b"x" * 20_000,
+        b"GET / HTTP/1.1\r\n" + b"A: 1\r\n" * 102,
+    ],
+    ids=["long", "many"],
+)
+def test_a_head_that_is_too_large_is_refused_before_it_is_whole(live: Live, head: bytes) -> None:
+    with connect(live) as connection:
+        connection.sendall(head)
+        said = everything(connection)
+
+    assert said.startswith(b"HTTP/1.1 431 ")
+    assert b"content-type: application/problem+json\r\n" in said
+    assert b'"/problems/headers-too-large"' in said
+
+
+@pytest.mark.parametrize("sent", [b"GET /health HTTP/1.1\r\nHost: loc", b"\r\n", b"G"])
+def test_a_head_that_is_not_whole_in_time_is_given_up(strict: Live, sent: bytes) -> None:
+    with connect(strict) as connection:
+        connection.sendall(sent)
+        said = everything(connection)
+
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b'"/problems/head-timeout"' in said
+
+
+def test_a_head_that_drips_is_given_up_all_the_same(strict: Live) -> None:
+    with connect(strict) as connection:
+        connection.settimeout(0.1)
+        connection.sendall(b"GET /health?")
+        said = b""
+        for _ in range(100):
+            connection.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                said = connection.recv(65536)
+                break
+
+    assert said.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_connection_without_a_byte_is_closed(strict: Live) -> None:
+    with connect(strict) as connection:
+        assert everything(connection) == b""
+
+
+def test_a_second_request_has_its_own_time(strict: Live) -> None:
+    with connect(strict) as connection:
+        for _ in range(3):
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n")
+            time.sleep(0.6)
+            connection.sendall(b"\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_of_too_many_connections_the_one_that_idles_longest_is_closed(
+    crowded: Live, radiograph: bytes
+) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+    with connect(crowded) as busy, connect(crowded) as first, connect(crowded) as second:
+        busy.sendall(head % len(radiograph))
+        eventually(lambda: uploading(crowded))
+        for connection in (first, second):
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        with connect(crowded) as third:
+            assert everything(first) == b""
+            third.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert third.recv(65536).startswith(b"HTTP/1.1 200 ")
+        busy.sendall(radiograph)
+
+        assert busy.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def uploading(live: Live) -> bool:
+    """Whether a request is at work."""
+    return any(getattr(each, "is_busy", False) for each in live.server.server_state.connections)
