@@ -29,7 +29,6 @@ ACCEPTED_SHARE = 0.99
 _RULES = {
     "sensitivity": "the highest with a validation sensitivity",
     "specificity": "the lowest with a validation specificity",
-    "coverage": "the highest with a coverage by split conformal prediction",
 }
 
 
@@ -159,17 +158,13 @@ def operating_point(
         The least probability at which the finding counts as present, 0 to 1.
 
     Raises:
-        CalibrationError: Too many images of other classes have probability 1, or there are too few
-            images for the coverage.
+        CalibrationError: Too many images of other classes have probability 1.
     """
     chosen = scores[:, ~truth if config.rule == "specificity" else truth]
     groups = [chosen.ravel()] if config.over == "pooled" else list(chosen)
     if config.rule == "specificity":
         return max(_lowest_with_specificity(group, config.target) for group in groups)
-    target = config.target
-    if config.rule == "coverage":
-        target = _share_to_cover(chosen.shape[1], target)
-    return min(_highest_with_sensitivity(group, target) for group in groups)
+    return min(_highest_with_sensitivity(group, config.target) for group in groups)
 
 
 def describe(config: OperatingPointConfig, shifts: int) -> str:
@@ -199,23 +194,6 @@ def _findings(
         )
         for number, label in enumerate(recipe.data.classes)
     )
-
-
-def _share_to_cover(images: int, target: float) -> float:
-    """The share of the validation images that must be found, so that a new one is, often enough.
-
-    The classes are covered one by one. Images under several shifts are still no more images.
-
-    Source: Vovk 2012, Conditional Validity of Inductive Conformal Predictors; Angelopoulos 2021, A
-    Gentle Introduction to Conformal Prediction, on the quantile for a finite sample.
-    """
-    found = int(np.ceil((images + 1) * target - 1e-9))
-    if found > images:
-        raise CalibrationError(
-            f"{images} validation images of a class are too few for a coverage of {target:g}: "
-            "lower the target, or validate on more."
-        )
-    return found / images
 
 
 def _highest_with_sensitivity(positives: Scores, target: float) -> float:

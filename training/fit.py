@@ -23,7 +23,6 @@ from training.backbones import BACKBONE
 from training.batches import ImageBatches, TrainingBatches
 from training.config import TrainingConfig
 from training.errors import TrainingDiverged, WorkdirIncomplete
-from training.framework import full_precision
 
 Logs = dict[str, float] | None
 
@@ -84,8 +83,8 @@ def fit(
         verbose: As for ``keras.Model.fit``.
 
     Returns:
-        The network with its best averaged weights, in full precision and not compiled; and its
-        history with the columns ``epoch``, from 1, ``loss``, the metric, and both as ``val_``.
+        The network with its best averaged weights, not compiled; and its history with the columns
+        ``epoch``, from 1, ``loss``, the metric, and both as ``val_``.
 
     Raises:
         TrainingDiverged: The loss is no longer a number.
@@ -139,8 +138,7 @@ def fit(
             ) from error
         weights = model.get_weights()
     # The trained network holds the last weights; a fresh one gets the best averaged ones.
-    with full_precision():
-        trained = network.build()
+    trained = network.build()
     trained.set_weights(keep.best_weights())
     return trained, pd.DataFrame(keep.history)
 

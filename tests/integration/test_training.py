@@ -164,7 +164,7 @@ def test_an_evaluation_measures_and_changes_nothing(data: Path, trained: Path) -
     metrics = {metric.name: metric for metric in evaluation.metrics}
     assert metrics["auroc"].value > 0.8
     assert metrics["auroc"].lower <= metrics["auroc"].value <= metrics["auroc"].upper
-    for figure in ("roc", "reliability", "scores"):
+    for figure in ("roc", "reliability"):
         with Image.open(trained / "figures" / f"test-{figure}.png") as picture:
             assert picture.size == (600, 600)
     assert load_trained(trained).evaluation == evaluation

@@ -127,19 +127,6 @@ def test_what_older_rules_gave_is_gone_before_new_rules_stand(tmp_path: Path) ->
         load_trained(tmp_path)
 
 
-def test_a_new_calibration_says_which_revision_made_it(tmp_path: Path) -> None:
-    work = Workdir(tmp_path)
-    work.bind(tiny_recipe(), "sha256:1")
-    work.write_calibration(CALIBRATION)
-    work.finish(build_classifier(tiny_recipe()), PROVENANCE)
-    revisions = []
-    for revision in ("unknown", "abc", "def"):
-        work.note_recalibration(revision)
-        revisions.append(load_trained(tmp_path).provenance.git_revision)
-
-    assert revisions == ["unknown", "unknown, calibrated at abc", "unknown, calibrated at def"]
-
-
 def test_a_split_is_kept_by_path(tmp_path: Path) -> None:
     work = Workdir(tmp_path)
     table = pd.DataFrame(
