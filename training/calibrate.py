@@ -1,5 +1,7 @@
 """What turns logits into answers: the temperature, the operating points and the heatmap's scale."""
 
+from functools import partial
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from scipy.special import log_softmax, softmax
 
 from contract.manifest import OOD_SCORE, Finding, OutOfDistribution
 from contract.quality import QualityLimits
-from training.batches import ImageBatches
+from training.batches import PREDICTED_AT_ONCE
 from training.config import OperatingPointConfig, Recipe
 from training.errors import CalibrationError
 from training.models import with_serving_outputs
@@ -75,11 +77,10 @@ def calibrate(
         CalibrationError: No operating point follows a rule.
     """
     serving = with_serving_outputs(model, 1.0, scorer)
-    shifts, rows = recipe.calibration.shifts, np.arange(len(images))
-    outputs = [
-        serving.predict(ImageBatches(shifted(images, name), rows), verbose=0) for name in shifts
-    ]
-    maps = serving.predict(ImageBatches(images, rows), verbose=0)["activation_map"]
+    shifts = recipe.calibration.shifts
+    predict = partial(serving.predict, batch_size=PREDICTED_AT_ONCE, verbose=0)
+    outputs = [predict(shifted(images, name)) for name in shifts]
+    maps = predict(images)["activation_map"]
     logits = np.stack([output["logits"] for output in outputs])
     everything, truth = np.concatenate(logits), np.tile(classes, len(logits))
     temperature = fit_temperature(everything, truth)

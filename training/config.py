@@ -49,7 +49,6 @@ BackboneName = Literal[
     "resnet50",
     "xception",
     "inceptionv3",
-    "efficientnetb0",
     "mobilenetv2",
     "densenet121",
 ]

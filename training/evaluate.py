@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from rich.console import Console
 
-from training.batches import ImageBatches
+from training.batches import PREDICTED_AT_ONCE
 from training.config import Recipe
 from training.evaluation import Evaluation, measure
 from training.figures import draw_evaluation
@@ -115,14 +115,15 @@ def _source(
 
 def _predict(trained: TrainedModel, source: Source) -> Predictions:
     rows = source.table.index.to_numpy()
-    outputs = trained.serving_model().predict(ImageBatches(source.images, rows), verbose=0)
+    images = source.images[rows]
+    outputs = trained.serving_model().predict(images, batch_size=PREDICTED_AT_ONCE, verbose=0)
     return Predictions(
         logits=outputs["logits"],
         probabilities=outputs["probabilities"],
         classes=source.classes[rows],
         patients=source.table["patient"].to_numpy(np.str_),
         sources=source.table["source"].to_numpy(np.str_),
-        gated=refused_by_gates(source.images[rows], outputs, trained.calibration),
+        gated=refused_by_gates(images, outputs, trained.calibration),
     )
 
 

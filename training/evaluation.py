@@ -35,6 +35,7 @@ from training.predictions import Predictions, answered_outputs
 # Of fewer images a figure says next to nothing: a source that has no more is counted only.
 LEAST_IMAGES = 20
 COUNTED = "images"
+FOUR_COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 SEPARATION = ("auroc", "sensitivity", "specificity")
 OF_A_SOURCE = ("macro_auroc", "accuracy", "refer_share", "accuracy_answered")
 
@@ -194,10 +195,7 @@ def _of_all(case: _Case, positive: int | None) -> Figures:
         **errors,
         "brier": brier(scores[:, positive], truth, weights),
         "brier_uncalibrated": brier(raw[:, positive], truth, weights),
-        "true_positives": counts.true_positives,
-        "false_positives": counts.false_positives,
-        "true_negatives": counts.true_negatives,
-        "false_negatives": counts.false_negatives,
+        **{name: counts[name] for name in FOUR_COUNTS},
     }
     if scores.shape[1] > 2:
         figures["macro_auroc"] = macro_auroc(scores, classes, weights)
@@ -211,11 +209,7 @@ def _against_the_rest(case: _Case, number: int) -> Figures:
     return {
         "auroc": auroc(scores, truth, case.weights),
         "auprc": auprc(scores, truth, case.weights),
-        "accuracy": counts.accuracy,
-        "sensitivity": counts.sensitivity,
-        "specificity": counts.specificity,
-        "precision": counts.precision,
-        "f1": counts.f1,
+        **{name: value for name, value in counts.items() if name not in FOUR_COUNTS},
     }
 
 

@@ -17,10 +17,11 @@ import keras
 import numpy as np
 import pandas as pd
 from keras import layers
+from numpy.typing import NDArray
 
 from training.atomic import atomic_path, write_errors
 from training.backbones import BACKBONE
-from training.batches import ImageBatches, TrainingBatches
+from training.batches import PREDICTED_AT_ONCE, TrainingBatches
 from training.config import TrainingConfig
 from training.errors import TrainingDiverged, WorkdirIncomplete
 
@@ -64,7 +65,7 @@ class Stage:
 def fit(
     network: Network,
     batches: TrainingBatches,
-    validation: ImageBatches,
+    validation: tuple[NDArray[np.uint8], NDArray[np.float32]],
     config: TrainingConfig,
     folder: Path,
     *,
@@ -76,7 +77,7 @@ def fit(
     Args:
         network: What to train.
         batches: The training batches.
-        validation: The validation images with their targets.
+        validation: The images, uint8, shape (images, height, width, 1), and their targets.
         config: The rules.
         folder: Has ``history.csv`` and ``checkpoints``; created where it is missing.
         seed: Of the weights and of the dropout.
@@ -122,6 +123,7 @@ def fit(
                 model.fit(
                     batches,
                     validation_data=validation,
+                    validation_batch_size=PREDICTED_AT_ONCE,
                     initial_epoch=stage.start,
                     epochs=stage.end,
                     shuffle=False,

@@ -23,7 +23,7 @@ from contract.manifest import LUNG_MASK, Metric, Provenance
 from contract.pixels import resize, to_uint8
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
-from training.batches import ImageBatches, MaskedImages, TrainingBatches
+from training.batches import MaskedImages, TrainingBatches
 from training.config import SCALES, Recipe, SegmenterRecipe
 from training.datasets import Dataset, data_digest, read_dataset
 from training.errors import CalibrationError, DataError, LayoutMismatch, WorkdirMismatch
@@ -151,7 +151,7 @@ def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Con
             metric=lambda: keras.metrics.MeanMetricWrapper(_dice_of_logits, name="dice"),
         ),
         TrainingBatches(masked, len(train), recipe.training, recipe.seed),
-        ImageBatches(source.images, validation, truth),
+        (source.images[validation], truth),
         recipe.training,
         work.root,
         seed=recipe.seed,

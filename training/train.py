@@ -10,14 +10,14 @@ from keras import ops
 from rich.console import Console
 
 from training.backbones import load_backbone_weights
-from training.batches import ImageBatches, LabelledImages, TrainingBatches
+from training.batches import LabelledImages, TrainingBatches
 from training.calibrate import calibrate
 from training.config import Recipe
 from training.datasets import check_labels
 from training.fit import Network, fit
 from training.models import build_classifier, feature_model
 from training.ood import fit_scorer
-from training.provenance import provenance, versions
+from training.provenance import provenance
 from training.quality import fit_quality_limits, quality_sample
 from training.source import Source, load_source, read_development
 from training.splits import drawn_splits
@@ -74,7 +74,6 @@ def prepare(config: Recipe, data: Path, work: Workdir, console: Console) -> Sour
     """
     dataset, digest = read_development(config, data)
     work.bind(config, digest)
-    work.write_json(work.root / "versions.json", versions())
     source = load_source(dataset, digest, config, work, "development", console)
     if work.split_table.is_file():
         # The split of the run that is carried on, whoever has changed the rules.
@@ -124,7 +123,7 @@ def fit_classifier(
             with_weights=config.model.weights != "none",
         ),
         TrainingBatches(examples, len(train), rules, config.seed),
-        ImageBatches(source.images, validation, targets),
+        (source.images[validation], targets),
         rules,
         folder,
         seed=config.seed,

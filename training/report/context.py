@@ -17,7 +17,7 @@ from contract.pixels import resize
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
 from contract.radiograph import decode
-from training.batches import ImageBatches
+from training.batches import PREDICTED_AT_ONCE
 from training.evaluation import measure
 from training.figures import Curve
 from training.metrics import Floats, Weights, estimate, patient_bootstrap, whole
@@ -117,8 +117,14 @@ class EvaluationContext:
 
     def auroc(self, predictions: Predictions, prefix: str) -> tuple[Metric, ...]:
         """The AUROC, with ``prefix_`` before its name; none where the images are of one class."""
-        about = {"dataset": self.dataset, "seed": self.seed, "whole_only": True}
-        measured = measure(predictions, self.findings, self.positive, **about)
+        measured = measure(
+            predictions,
+            self.findings,
+            self.positive,
+            dataset=self.dataset,
+            seed=self.seed,
+            whole_only=True,
+        )
         return tuple(
             metric.model_copy(update={"name": f"{prefix}_{metric.name}"})
             for metric in measured
@@ -220,4 +226,4 @@ def _read_masks(
 
 
 def _asking(model: keras.Model) -> Callable[[Images], Any]:
-    return lambda images: model.predict(ImageBatches(images, np.arange(len(images))), verbose=0)
+    return lambda images: model.predict(np.asarray(images), batch_size=PREDICTED_AT_ONCE, verbose=0)

@@ -72,9 +72,14 @@ def measured(
     return {(metric.name, metric.label, metric.source): metric for metric in metrics}
 
 
+def of_the_whole(predicted: Predictions) -> tuple[Metric, ...]:
+    return measure(
+        predicted, FINDINGS, "pneumonia", dataset="eight images", seed=0, whole_only=True
+    )
+
+
 def test_every_figure_of_a_known_case() -> None:
-    about = {"dataset": "eight images", "seed": 0, "whole_only": True}
-    metrics = measure(predictions(), FINDINGS, "pneumonia", **about)
+    metrics = of_the_whole(predictions())
 
     values = {metric.name: metric.value for metric in metrics}
     assert values["sensitivity"] == pytest.approx(3 / 4)
@@ -102,8 +107,7 @@ def test_every_figure_has_its_interval_and_says_of_what_it_is() -> None:
 def test_the_figures_of_the_whole_come_first_and_are_those_of_the_positive_finding() -> None:
     metrics = measure(predictions(), FINDINGS, "pneumonia", dataset="eight images", seed=0)
 
-    about = {"dataset": "eight images", "seed": 0, "whole_only": True}
-    whole = measure(predictions(), FINDINGS, "pneumonia", **about)
+    whole = of_the_whole(predictions())
     assert metrics[: len(whole)] == whole
     assert {(m.label, m.source, m.images) for m in whole} == {(None, None, 8)}
 
@@ -247,8 +251,7 @@ def test_a_positive_finding_among_several_has_the_macro_auroc_beside_it() -> Non
 def test_figures_that_the_images_do_not_give_are_left_out() -> None:
     only_ill = predictions().of(predictions().classes == 1)
 
-    about = {"dataset": "four images", "seed": 0, "whole_only": True}
-    metrics = measure(only_ill, FINDINGS, "pneumonia", **about)
+    metrics = of_the_whole(only_ill)
 
     names = {metric.name for metric in metrics}
     assert "sensitivity" in names

@@ -29,7 +29,6 @@ STRONG = AugmentationConfig(
     rotation_degrees=20,
     scale=0.3,
     aspect=0.2,
-    crop=0.2,
     shear=0.2,
     shift=0.2,
     blur_probability=0.5,

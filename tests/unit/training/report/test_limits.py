@@ -85,7 +85,7 @@ def test_what_lies_beyond_the_limit_is_counted_by_its_kind(
     assert found["unfamiliar_caught_blank"].value > 0
     assert found["strange_gray_cards_caught"].value == 1
     assert found["strange_gray_cards_caught"].images == 3
-    none_caught = found["unfamiliar_caught_noise"]
+    none_caught = found["unfamiliar_caught_photographs"]
     assert (none_caught.value, none_caught.lower) == (0, 0)
     # Wilson: of n with none caught, 1.96² / (n + 1.96²).
     assert none_caught.upper == pytest.approx(3.8415 / (none_caught.images + 3.8415), rel=1e-3)

@@ -133,7 +133,7 @@ def test_no_picture_of_a_patient_lies_among_the_plots(reported: Reported) -> Non
         "test-reliability.png",
         "test-robustness.png",
     }
-    assert reported.page.count("Hit: is pneumonia") == 2
+    assert reported.page.count("<figcaption>Hit: is pneumonia") == 2
 
 
 def test_the_page_shows_the_plots_that_are_there(reported: Reported) -> None:
