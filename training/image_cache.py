@@ -52,7 +52,8 @@ def cached_images(
 def _decode_all(
     dataset: Dataset, spec: PreprocessingSpec, array: Path, console: Console
 ) -> dict[str, str]:
-    paths, unreadable = list(dataset.table["path"]), {}
+    paths: list[str] = list(dataset.table["path"])
+    unreadable: dict[str, str] = {}
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *spec.size, 1)}
     # Plain writes: a full disk then raises, where a mapped file would crash.
     with array.open("wb") as file, ThreadPoolExecutor() as pool:

@@ -57,7 +57,7 @@ def compare(
     chosen = choose_candidates(recipe, candidates)
     work = Workdir(workdir)
     source = prepare(recipe, data, work, console)
-    splits = dict.fromkeys(("validation", split))
+    splits: list[Split] = ["validation"] if split == "validation" else ["validation", split]
     merit = "validation_macro_auroc" if recipe.data.positive is None else "validation_auroc"
     rows = []
     for number, (name, network) in enumerate(chosen.items(), start=1):

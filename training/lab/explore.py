@@ -297,10 +297,13 @@ def _source_findings(table: pd.DataFrame) -> Iterator[str]:
     labels = table.groupby("source")["label"].nunique()
     for label, found in sources.items() if len(labels) > 1 else ():
         alone = [source for source in found if labels[source] == 1]
-        if len(found) == 1 or alone:
-            where = f"one source, {found[0]}" if len(found) == 1 else ", ".join(found)
-            only = f", of which {', '.join(alone)} has no other class" if alone else ""
-            yield f"All images of {label} come from {where}{only}: the source tells the class."
+        if len(found) == 1:
+            yield (
+                f"All images of {label} come from one source, {found[0]}: what a model learns of "
+                f"{label} may be how {found[0]} makes images."
+            )
+        elif alone:
+            yield f"{', '.join(alone)}: nothing but {label}, so there the source tells the class."
 
 
 def _copy_findings(copies: pd.DataFrame) -> Iterator[str]:

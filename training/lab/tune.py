@@ -75,8 +75,9 @@ def tune(
     space = search_space(short)
 
     def train_once(trial: Trial) -> float:
-        values = {place: trial.suggest_categorical(place, tried) for place, tried in space.items()}
-        changed = with_values(short, values)
+        for place, tried in space.items():
+            trial.suggest_categorical(place, tried)
+        changed = with_values(short, trial.params)
         name = hashlib.sha256(changed.model_dump_json().encode()).hexdigest()[:16]
         folder = work.root / "trials" / name
         try:
@@ -88,7 +89,7 @@ def tune(
         # Only what the study remembers is still needed.
         shutil.rmtree(folder, ignore_errors=True)
         best = float(history["val_auroc"].max())
-        console.print(f"trial {trial.number + 1}: validation AUROC {best:.4f} with {values}")
+        console.print(f"trial {trial.number + 1}: validation AUROC {best:.4f} with {trial.params}")
         return best
 
     study = open_study(work.root / STUDY, short, space)

@@ -25,7 +25,8 @@ def robustness(context: EvaluationContext) -> CheckResult:
     """Ask the model, and its quality gate, of at most 300 images at every level of corruptions."""
     rows = context.sample(MAX_IMAGES)
     images = np.asarray(context.images[rows])
-    metrics, panels = [], []
+    metrics: list[Metric] = []
+    panels: list[tuple[str, list[Curve]]] = []
     for corruption in CORRUPTIONS:
         curves = _curves(context, corruption, images, rows)
         panels.append((corruption.axis, curves))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 from scipy.ndimage import zoom
 
-from contract.manifest import INTENDED_USE
+from contract.manifest import INTENDED_USE, Metric
 from training.atomic import write_text
 from training.config import Recipe
 from training.evaluation import Evaluation
@@ -110,7 +110,8 @@ def left_out(workdir: Path, recipe: Recipe) -> CheckResult:
         workdir: Of the model that the report is about; the others lie in the same folder.
         recipe: Of that model.
     """
-    title, found = "What does it do on a source that it never saw?", []
+    title = "What does it do on a source that it never saw?"
+    found: list[Metric] = []
     for file in sorted(workdir.resolve().parent.glob("*/evaluation-left-out.json")):
         other = _read(file.with_name("config.json"), _Trained)
         evaluation = _read(file, Evaluation)

@@ -76,8 +76,7 @@ def test_no_strength_leaves_only_the_flip() -> None:
 
 
 @pytest.mark.parametrize(
-    "field",
-    ["rotation_degrees", "scale", "aspect", "shear", "shift", "crop", "gamma", "contrast"],
+    "field", ["rotation_degrees", "scale", "aspect", "shear", "shift", "gamma", "contrast"]
 )
 def test_each_amount_changes_the_image(field: str) -> None:
     assert (changed(AugmentationConfig.model_validate({field: 0.3})) != RADIOGRAPH).any()

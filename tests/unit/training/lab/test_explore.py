@@ -57,7 +57,7 @@ def test_a_data_set_without_a_fault_has_no_finding(tmp_path: Path) -> None:
     "expected",
     [
         r"The colour tint alone tells tuberculosis with AUROC 0\.[67]",
-        r"All images of tuberculosis come from one source, one scanner, of which one scanner",
+        r"All images of tuberculosis come from one source, one scanner: what a model",
         r"pictures stand under more than one label, such as train/normal/76\.png and train",
         r"pictures stand under more than one split, such as test/normal/73\.png and",
         r"pictures stand under more than one source",
