@@ -71,7 +71,9 @@ def test_the_test_split_is_shown_beside_and_chooses_nothing(run: Run) -> None:
     table = run.again(split="test")
 
     assert table["validation_auroc"].is_monotonic_decreasing
-    assert (table["test_auroc"] > 0.5).all()
+    assert (table["test_auroc_lower"] <= table["test_auroc"]).all()
+    # The narrow network learns nothing in two epochs.
+    assert table.set_index("candidate").loc["tiny", "test_auroc"] > 0.5
 
 
 def test_a_network_that_diverges_is_told_and_the_others_are_compared(
