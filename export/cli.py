@@ -1,4 +1,4 @@
-"""``pneumo-export``: convert a trained model into a bundle, verify a bundle, measure a graph."""
+"""``pneumo-export``: convert a trained model into a bundle, verify a bundle."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,26 +42,6 @@ def convert(
 
     with _one_clear_line():
         typer.echo(export_bundle(workdir, data, models, version))
-
-
-@app.command()
-def measure(
-    workdir: Annotated[
-        Path, typer.Option(help="Where pneumo-train fit or pneumo-train compare ran.")
-    ],
-) -> None:
-    """Measure the size and the speed of a network's graph, or of all those of a comparison."""
-    from training.framework import import_keras
-
-    import_keras()
-    from export.measure import measure_graphs
-
-    with _one_clear_line():
-        for name, found in measure_graphs(workdir):
-            typer.echo(
-                f"{name}: {found.parameters:,} parameters, {found.size_bytes / 1e6:.2f} MB, "
-                f"{found.ms_per_image:.2f} ms per image in {found.runtime}"
-            )
 
 
 @app.command()

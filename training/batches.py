@@ -1,4 +1,4 @@
-"""Batches over cached images: balanced and augmented to train on, or as they are to predict."""
+"""Batches over cached images to train on: balanced, augmented, and made ahead."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
@@ -22,6 +22,8 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
 # one epoch, and from its trial batch, to the next, and a restarted run would see other ones.
 WORKERS = 2
 BATCHES_AHEAD = 8
+PREDICTED_AT_ONCE = 64
+"""Images in a batch that is not trained on."""
 
 
 class Examples(Protocol):
@@ -153,39 +155,6 @@ class MaskedImages:
         )
         image = augment_appearance(image, random, self._augmentation)
         return image, mask[..., np.newaxis].astype(np.float32) / 255
-
-
-class ImageBatches(keras.utils.PyDataset):
-    """Some images of the cache as they are, in the given order, for prediction or validation.
-
-    Args:
-        images: uint8, shape (images, height, width, 1).
-        positions: int, shape (chosen,): rows of ``images``.
-        targets: Of each chosen image, shape (chosen, ...); None where there are none.
-        batch_size: Images per batch; the last one may be smaller.
-    """
-
-    def __init__(
-        self,
-        images: Images,
-        positions: Rows,
-        targets: NDArray[np.float32] | None = None,
-        batch_size: int = 64,
-    ) -> None:
-        super().__init__()
-        self._images = images
-        self._positions = positions
-        self._targets = targets
-        self._batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self._positions) // self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.generic], ...]:
-        """One batch: uint8, shape (batch, height, width, 1), and the targets if there are any."""
-        chosen = slice(index * self._batch_size, (index + 1) * self._batch_size)
-        images = np.asarray(self._images[self._positions[chosen]])
-        return (images,) if self._targets is None else (images, self._targets[chosen])
 
 
 def balanced_order(labels: Rows, strata: Rows, length: int, random: Generator) -> Rows:

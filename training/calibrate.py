@@ -1,5 +1,7 @@
 """What turns logits into answers: the temperature, the operating points and the heatmap's scale."""
 
+from functools import partial
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from scipy.special import log_softmax, softmax
 
 from contract.manifest import OOD_SCORE, Finding, OutOfDistribution
 from contract.quality import QualityLimits
-from training.batches import ImageBatches
+from training.batches import PREDICTED_AT_ONCE
 from training.config import OperatingPointConfig, Recipe
 from training.errors import CalibrationError
 from training.models import with_serving_outputs
@@ -29,7 +31,6 @@ ACCEPTED_SHARE = 0.99
 _RULES = {
     "sensitivity": "the highest with a validation sensitivity",
     "specificity": "the lowest with a validation specificity",
-    "coverage": "the highest with a coverage by split conformal prediction",
 }
 
 
@@ -76,11 +77,10 @@ def calibrate(
         CalibrationError: No operating point follows a rule.
     """
     serving = with_serving_outputs(model, 1.0, scorer)
-    shifts, rows = recipe.calibration.shifts, np.arange(len(images))
-    outputs = [
-        serving.predict(ImageBatches(shifted(images, name), rows), verbose=0) for name in shifts
-    ]
-    maps = serving.predict(ImageBatches(images, rows), verbose=0)["activation_map"]
+    shifts = recipe.calibration.shifts
+    predict = partial(serving.predict, batch_size=PREDICTED_AT_ONCE, verbose=0)
+    outputs = [predict(shifted(images, name)) for name in shifts]
+    maps = predict(images)["activation_map"]
     logits = np.stack([output["logits"] for output in outputs])
     everything, truth = np.concatenate(logits), np.tile(classes, len(logits))
     temperature = fit_temperature(everything, truth)
@@ -159,17 +159,13 @@ def operating_point(
         The least probability at which the finding counts as present, 0 to 1.
 
     Raises:
-        CalibrationError: Too many images of other classes have probability 1, or there are too few
-            images for the coverage.
+        CalibrationError: Too many images of other classes have probability 1.
     """
     chosen = scores[:, ~truth if config.rule == "specificity" else truth]
     groups = [chosen.ravel()] if config.over == "pooled" else list(chosen)
     if config.rule == "specificity":
         return max(_lowest_with_specificity(group, config.target) for group in groups)
-    target = config.target
-    if config.rule == "coverage":
-        target = _share_to_cover(chosen.shape[1], target)
-    return min(_highest_with_sensitivity(group, target) for group in groups)
+    return min(_highest_with_sensitivity(group, config.target) for group in groups)
 
 
 def describe(config: OperatingPointConfig, shifts: int) -> str:
@@ -199,23 +195,6 @@ def _findings(
         )
         for number, label in enumerate(recipe.data.classes)
     )
-
-
-def _share_to_cover(images: int, target: float) -> float:
-    """The share of the validation images that must be found, so that a new one is, often enough.
-
-    The classes are covered one by one. Images under several shifts are still no more images.
-
-    Source: Vovk 2012, Conditional Validity of Inductive Conformal Predictors; Angelopoulos 2021, A
-    Gentle Introduction to Conformal Prediction, on the quantile for a finite sample.
-    """
-    found = int(np.ceil((images + 1) * target - 1e-9))
-    if found > images:
-        raise CalibrationError(
-            f"{images} validation images of a class are too few for a coverage of {target:g}: "
-            "lower the target, or validate on more."
-        )
-    return found / images
 
 
 def _highest_with_sensitivity(positives: Scores, target: float) -> float:

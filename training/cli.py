@@ -6,9 +6,8 @@ its log turned off.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -43,21 +42,6 @@ WeightsOption = Annotated[
 ]
 
 
-class EvaluatedSplit(StrEnum):
-    """What may be evaluated."""
-
-    TEST = "test"
-    VALIDATION = "validation"
-    LEFT_OUT = "left-out"
-
-
-class ComparedSplit(StrEnum):
-    """On what candidates may be compared; they are ranked by the validation split all the same."""
-
-    VALIDATION = "validation"
-    TEST = "test"
-
-
 @app.command()
 def explore(
     recipe: RecipeOption,
@@ -71,8 +55,8 @@ def explore(
         from training.lab.explore import explore as run
 
         dataset = read_pool(read_recipe(recipe).data, data, ("train", "test"))
-        for finding in run(dataset, output, Console()).findings:
-            typer.echo(f"- {finding.sentence}")
+        for finding in run(dataset, output, Console()):
+            typer.echo(f"- {finding}")
         typer.echo(f"{output / 'index.html'} shows the images.")
 
 
@@ -85,17 +69,12 @@ def fit(
     leave_out: Annotated[
         list[str] | None, typer.Option(help="A source to leave out; may be given again.")
     ] = None,
-    *,
-    mixed_precision: Annotated[bool, typer.Option(help="Compute in bfloat16.")] = False,
-    devices: Annotated[int, typer.Option(min=1, help="How many share a batch.")] = 1,
 ) -> None:
     """Train a recipe; start it again after a kill, and it carries on."""
     with _for_people():
         from training.config import read_recipe
-        from training.framework import accelerate
         from training.train import train
 
-        accelerate(mixed_precision=mixed_precision, devices=devices)
         chosen = read_recipe(recipe).with_changes(weights=weights, leave_out=leave_out)
         train(chosen, workdir, data, Console())
         typer.echo(f"{workdir} holds the trained model. Next: pneumo-train evaluate.")
@@ -107,19 +86,21 @@ def compare(
     data: DataOption,
     workdir: WorkdirOption,
     candidate: Annotated[
-        list[str] | None, typer.Option(help="A backbone, recipe or learner; may be given again.")
+        list[str] | None, typer.Option(help="Another recipe; may be given again.")
     ] = None,
     weights: WeightsOption = None,
-    split: Annotated[ComparedSplit, typer.Option()] = ComparedSplit.VALIDATION,
+    split: Annotated[
+        Literal["validation", "test"], typer.Option(help="Shown beside the validation split.")
+    ] = "validation",
 ) -> None:
-    """Compare backbones and classical learners on one split; start it again, and it carries on."""
+    """Compare networks on one split; start it again, and it carries on."""
     with _for_people():
         from training.config import read_recipe
         from training.lab.compare import compare as run
 
         chosen = read_recipe(recipe).with_changes(weights=weights)
-        run(chosen, data, workdir, candidate or [], Console(), split.value)
-        typer.echo(f"{workdir / 'comparison.html'} shows the comparison.")
+        table = run(chosen, data, workdir, candidate or [], Console(), split)
+        typer.echo(table.to_string(index=False, float_format="{:.4f}".format))
 
 
 @app.command()
@@ -144,7 +125,7 @@ def tune(
 def evaluate(
     workdir: WorkdirOption,
     data: DataOption,
-    split: Annotated[EvaluatedSplit, typer.Option()] = EvaluatedSplit.TEST,
+    split: Annotated[Literal["test", "validation", "left-out"], typer.Option()] = "test",
     *,
     report: Annotated[bool, typer.Option(help="Also the shortcut checks and the page.")] = False,
     lungs: LungsOption = None,
@@ -157,7 +138,7 @@ def evaluate(
 
         segment = load_segment(lungs) if lungs else None
         checks = {"report": report, "segment": segment, "ood_folder": ood}
-        found = run(data, workdir, split.value, Console(), **checks)
+        found = run(data, workdir, split, Console(), **checks)
         table = Table("figure", "value", "95 % interval", title=found.metrics[0].dataset)
         for m in found.metrics:
             if m.label is None and m.source is None:
@@ -211,7 +192,7 @@ def severity(
 
         for found in measure_severity(workdir, data, label, load_segment(lungs)):
             interval = f"{found.lower:.2f} to {found.upper:.2f}"
-            typer.echo(f"{found.score}: rank correlation {found.value:.2f} ({interval})")
+            typer.echo(f"{found.name}: rank correlation {found.value:.2f} ({interval})")
 
 
 @contextmanager

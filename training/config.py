@@ -49,7 +49,6 @@ BackboneName = Literal[
     "resnet50",
     "xception",
     "inceptionv3",
-    "efficientnetb0",
     "mobilenetv2",
     "densenet121",
 ]
@@ -147,8 +146,8 @@ class AugmentationConfig(_Frozen):
     """How far a training image may be changed. Zero leaves that change out.
 
     ``strength`` multiplies the amounts of position and exposure, and every probability but that of
-    a flip. ``scale``, ``aspect``, ``crop``, ``gamma`` and ``contrast`` are bounds of a
-    logarithm: 0.1 is about 10 %. ``shear``, ``shift`` and ``erase_size`` are shares of the image;
+    a flip. ``scale``, ``aspect``, ``gamma`` and ``contrast`` are bounds of a logarithm: 0.1 is
+    about 10 %. ``shear``, ``shift`` and ``erase_size`` are shares of the image;
     ``brightness`` is a share of the full range; ``noise_sigma`` counts gray levels.
     """
 
@@ -157,7 +156,6 @@ class AugmentationConfig(_Frozen):
     rotation_degrees: float = Field(default=0, ge=0, le=180)
     scale: float = Field(default=0, ge=0, le=1)
     aspect: float = Field(default=0, ge=0, le=1)
-    crop: float = Field(default=0, ge=0, le=1)
     shear: float = Field(default=0, ge=0, le=1)
     shift: float = Field(default=0, ge=0, le=0.5)
     blur_probability: float = Field(default=0, ge=0, le=1)
@@ -170,7 +168,6 @@ class AugmentationConfig(_Frozen):
     noise_probability: float = Field(default=0, ge=0, le=1)
     noise_sigma: float = Field(default=8, gt=0)
     erase_probability: float = Field(default=0, ge=0, le=1)
-    erase_patches: int = Field(default=3, ge=1)
     erase_size: float = Field(default=0.25, gt=0, lt=1)
 
 
@@ -227,14 +224,12 @@ class OperatingPointConfig(_Frozen):
 
     ``sensitivity``: the highest threshold at which at least ``target`` of the images of the class
     are found. ``specificity``: the lowest threshold at which at least ``target`` of the images of
-    the other classes are not taken for it. ``coverage``: by split conformal prediction, the highest
-    at which a new image of the class is found with a probability of at least ``target``. Over
-    several shifts, ``pooled`` holds the target for all images together, ``worst`` for each shift
-    alone.
+    the other classes are not taken for it. Over several shifts, ``pooled`` holds the target for all
+    images together, ``worst`` for each shift alone.
     """
 
     label: Label
-    rule: Literal["sensitivity", "specificity", "coverage"]
+    rule: Literal["sensitivity", "specificity"]
     target: float = Field(gt=0, le=1)
     over: Literal["pooled", "worst"] = "pooled"
 

@@ -41,10 +41,6 @@ class WriteFailed(WorkdirError):
     """A file could not be written, as on a full disk."""
 
 
-class AccelerationError(TrainingError):
-    """The devices or the precision that were asked for cannot be had."""
-
-
 class TrainingDiverged(TrainingError):
     """The loss is no longer a number."""
 

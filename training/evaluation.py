@@ -4,9 +4,8 @@ With a ``positive`` finding the figures of the whole are two-sided: that finding
 at its operating point. Without one they speak of the most probable class.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +35,13 @@ from training.predictions import Predictions, answered_outputs
 # Of fewer images a figure says next to nothing: a source that has no more is counted only.
 LEAST_IMAGES = 20
 COUNTED = "images"
+FOUR_COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 SEPARATION = ("auroc", "sensitivity", "specificity")
 OF_A_SOURCE = ("macro_auroc", "accuracy", "refer_share", "accuracy_answered")
 
 Figures = Mapping[str, Floats]
-Rows = NDArray[np.bool_]
+_Part = tuple[Label | None, str | None, int, Figures]
+"""A finding, a source, the number of their images, and what was computed of them."""
 
 
 class Evaluation(BaseModel):
@@ -70,28 +71,19 @@ class Evaluation(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """Predictions with what is answered by them: an output's number, or -1 for "refer".
+    """Some images: what is said of them and answered, and how often each weighting counts them.
 
-    ``positive`` is the number of the positive finding's output.
+    ``answers`` are the numbers of outputs, or -1 for "refer"; ``points`` the operating points.
     """
 
     predictions: Predictions
     answers: NDArray[np.int64]
     points: tuple[float, ...]
-    positive: int | None
+    weights: Weights
 
-    def of(self, rows: Rows) -> "_Case":
-        return replace(self, predictions=self.predictions.of(rows), answers=self.answers[rows])
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Some of the images, and what is computed of them."""
-
-    label: Label | None
-    source: str | None
-    rows: Rows
-    figures: Callable[[_Case, Weights], Figures]
+    def of(self, rows: NDArray[np.bool_]) -> "_Case":
+        chosen = self.predictions.of(rows), self.answers[rows]
+        return _Case(*chosen, self.points, self.weights[:, rows])
 
 
 def measure(
@@ -101,6 +93,7 @@ def measure(
     *,
     dataset: str,
     seed: int,
+    whole_only: bool = False,
 ) -> tuple[Metric, ...]:
     """Measure with 95 % intervals from a bootstrap over patients.
 
@@ -113,6 +106,7 @@ def measure(
         positive: The finding that the two-sided figures speak of; None where there is none.
         dataset: What the figures are said to be of.
         seed: Of the bootstrap.
+        whole_only: Only the figures of all images and findings together.
 
     Returns:
         The figures of the whole, then those of each finding, then, where there are several
@@ -120,161 +114,110 @@ def measure(
         images only their number, ``images``. ``refer_share`` and ``accuracy_answered`` count what
         the gates refer; those of a finding are of the images that truly have it.
     """
-    case, labels = _case(predictions, findings, positive), [finding.label for finding in findings]
-    parts = [_whole(case), *_by_class(case, labels), *_by_source(case, labels)]
-    return _measured(case, parts, dataset, seed)
-
-
-def measure_whole(
-    predictions: Predictions,
-    findings: tuple[Finding, ...],
-    positive: Label | None,
-    *,
-    dataset: str,
-    seed: int,
-) -> tuple[Metric, ...]:
-    """As ``measure``, but only the figures of all images and findings together."""
-    case = _case(predictions, findings, positive)
-    return _measured(case, [_whole(case)], dataset, seed)
-
-
-def _case(predictions: Predictions, findings: tuple[Finding, ...], positive: Label | None) -> _Case:
-    labels = [finding.label for finding in findings]
-    return _Case(
+    images, labels = len(predictions.classes), [finding.label for finding in findings]
+    # The first weighting gives the figure itself, the others its interval.
+    drawn = patient_bootstrap(predictions.patients, seed)
+    case = _Case(
         predictions=predictions,
         answers=answered_outputs(predictions, findings),
         points=tuple(finding.operating_point for finding in findings),
-        positive=None if positive is None else labels.index(positive),
+        weights=np.concatenate([whole(images), drawn]),
+    )
+    number = None if positive is None else labels.index(positive)
+    parts: list[_Part] = [(None, None, images, _of_all(case, number))]
+    if not whole_only:
+        parts += [*_by_class(case, labels), *_by_source(case, labels, number)]
+    return tuple(
+        estimate(values[:1], values[1:]).metric(dataset, name, count, label, source)
+        for label, source, count, figures in parts
+        for name, values in figures.items()
+        if not np.isnan(values[0])
     )
 
 
-def _measured(case: _Case, parts: list[_Part], dataset: str, seed: int) -> tuple[Metric, ...]:
-    drawn = patient_bootstrap(case.predictions.patients, seed)
-    return tuple(metric for part in parts for metric in _metrics(case, part, drawn, dataset))
-
-
-def _metrics(case: _Case, part: _Part, drawn: Weights, dataset: str) -> Iterator[Metric]:
-    chosen, images = case.of(part.rows), int(part.rows.sum())
-    resampled = part.figures(chosen, drawn if part.rows.all() else drawn[:, part.rows])
-    for name, value in part.figures(chosen, whole(images)).items():
-        if not np.isnan(value[0]):
-            figure = estimate(value, resampled[name])
-            yield figure.metric(dataset, name, images, part.label, part.source)
-
-
-def _whole(case: _Case) -> _Part:
-    figures = _one_side if case.positive is None else _two_sides
-    return _Part(None, None, np.ones(len(case.answers), dtype=bool), figures)
-
-
 def _by_class(case: _Case, labels: list[Label]) -> Iterator[_Part]:
-    everything = np.ones(len(case.answers), dtype=bool)
     for number, label in enumerate(labels):
         members = case.predictions.classes == number
-        against = partial(_against_the_rest, number)
-        yield _Part(
-            label, None, everything, against if members.any() else _only(SEPARATION, against)
-        )
-        if members.any():
-            yield _Part(label, None, members, _answering)
+        against = _against_the_rest(case, number)
+        if not members.any():
+            yield label, None, len(members), _only(SEPARATION, against)
+            continue
+        yield label, None, len(members), against
+        yield label, None, int(members.sum()), _answering(case.of(members))
 
 
-def _by_source(case: _Case, labels: list[Label]) -> Iterator[_Part]:
+def _by_source(case: _Case, labels: list[Label], positive: int | None) -> Iterator[_Part]:
     sources = case.predictions.sources
     names, counts = np.unique(sources, return_counts=True)
-    if len(names) < 2:
-        return
-    together = _whole(case).figures
-    numbers = range(len(labels)) if case.positive is None else [case.positive]
-    for name, count in zip(names.tolist(), counts.tolist(), strict=True):
+    numbers = range(len(labels)) if positive is None else [positive]
+    for name, count in zip(names.tolist(), counts.tolist(), strict=True) if len(names) > 1 else ():
+        part = case.of(sources == name)
         if count < LEAST_IMAGES:
-            yield _Part(None, name, sources == name, _counted)
+            # How many there are no resampling changes.
+            yield None, name, count, {COUNTED: np.full(len(part.weights), float(count))}
             continue
         # What has a meaning also where the source has one class only.
-        yield _Part(None, name, sources == name, _only(OF_A_SOURCE, together))
+        yield None, name, count, _only(OF_A_SOURCE, _of_all(part, positive))
         for number in numbers:
-            against = _only(SEPARATION, partial(_against_the_rest, number))
-            yield _Part(labels[number], name, sources == name, against)
+            against = _only(SEPARATION, _against_the_rest(part, number))
+            yield labels[number], name, count, against
 
 
-def _only(
-    names: tuple[str, ...], figures: Callable[[_Case, Weights], Figures]
-) -> Callable[[_Case, Weights], Figures]:
-    def chosen(case: _Case, weights: Weights) -> Figures:
-        return {name: value for name, value in figures(case, weights).items() if name in names}
-
-    return chosen
+def _only(names: tuple[str, ...], figures: Figures) -> Figures:
+    return {name: value for name, value in figures.items() if name in names}
 
 
-def _two_sides(case: _Case, weights: Weights) -> Figures:
-    predictions, number = case.predictions, case.positive
-    scores, raw = _probabilities(predictions)
-    truth = predictions.classes == number
-    counts = confusion(scores[:, number] >= case.points[number], truth, weights)
+def _of_all(case: _Case, positive: int | None) -> Figures:
+    classes, weights = case.predictions.classes, case.weights
+    scores = case.predictions.probabilities.astype(np.float64)
+    # Without the temperature.
+    raw = calibrated(case.predictions.logits, temperature=1.0).astype(np.float64)
+    errors = {
+        "ece": expected_calibration_error(scores, classes, weights),
+        "ece_uncalibrated": expected_calibration_error(raw, classes, weights),
+    }
+    if positive is None:
+        said = scores.argmax(axis=1)
+        return {
+            "macro_auroc": macro_auroc(scores, classes, weights),
+            "accuracy": ratio(weights @ (said == classes), weights.sum(axis=1)),
+            "balanced_accuracy": balanced_accuracy(said, classes, weights),
+            **_answering(case),
+            **errors,
+            "brier": brier_over_classes(scores, classes, weights),
+            "brier_uncalibrated": brier_over_classes(raw, classes, weights),
+        }
+    truth = classes == positive
+    counts = confusion(scores[:, positive] >= case.points[positive], truth, weights)
     figures = {
-        **_against_the_rest(number, case, weights),
-        **_answering(case, weights),
-        "ece": expected_calibration_error(scores, predictions.classes, weights),
-        "ece_uncalibrated": expected_calibration_error(raw, predictions.classes, weights),
-        "brier": brier(scores[:, number], truth, weights),
-        "brier_uncalibrated": brier(raw[:, number], truth, weights),
-        "true_positives": counts.true_positives,
-        "false_positives": counts.false_positives,
-        "true_negatives": counts.true_negatives,
-        "false_negatives": counts.false_negatives,
+        **_against_the_rest(case, positive),
+        **_answering(case),
+        **errors,
+        "brier": brier(scores[:, positive], truth, weights),
+        "brier_uncalibrated": brier(raw[:, positive], truth, weights),
+        **{name: counts[name] for name in FOUR_COUNTS},
     }
     if scores.shape[1] > 2:
-        figures["macro_auroc"] = macro_auroc(scores, predictions.classes, weights)
+        figures["macro_auroc"] = macro_auroc(scores, classes, weights)
     return figures
 
 
-def _one_side(case: _Case, weights: Weights) -> Figures:
-    classes = case.predictions.classes
-    scores, raw = _probabilities(case.predictions)
-    said = scores.argmax(axis=1)
-    return {
-        "macro_auroc": macro_auroc(scores, classes, weights),
-        "accuracy": ratio(weights @ (said == classes), weights.sum(axis=1)),
-        "balanced_accuracy": balanced_accuracy(said, classes, weights),
-        **_answering(case, weights),
-        "ece": expected_calibration_error(scores, classes, weights),
-        "ece_uncalibrated": expected_calibration_error(raw, classes, weights),
-        "brier": brier_over_classes(scores, classes, weights),
-        "brier_uncalibrated": brier_over_classes(raw, classes, weights),
-    }
-
-
-def _against_the_rest(number: int, case: _Case, weights: Weights) -> Figures:
+def _against_the_rest(case: _Case, number: int) -> Figures:
     scores = case.predictions.probabilities[:, number].astype(np.float64)
     truth = case.predictions.classes == number
-    counts = confusion(scores >= case.points[number], truth, weights)
+    counts = confusion(scores >= case.points[number], truth, case.weights)
     return {
-        "auroc": auroc(scores, truth, weights),
-        "auprc": auprc(scores, truth, weights),
-        "accuracy": counts.accuracy,
-        "sensitivity": counts.sensitivity,
-        "specificity": counts.specificity,
-        "precision": counts.precision,
-        "f1": counts.f1,
+        "auroc": auroc(scores, truth, case.weights),
+        "auprc": auprc(scores, truth, case.weights),
+        **{name: value for name, value in counts.items() if name not in FOUR_COUNTS},
     }
 
 
-def _answering(case: _Case, weights: Weights) -> Figures:
+def _answering(case: _Case) -> Figures:
     """How often the model would refer an image to a person, and how often it is right else."""
     answered = case.answers >= 0
     right = case.answers == case.predictions.classes
     return {
-        "refer_share": ratio(weights @ ~answered, weights.sum(axis=1)),
-        "accuracy_answered": ratio(weights @ right, weights @ answered),
+        "refer_share": ratio(case.weights @ ~answered, case.weights.sum(axis=1)),
+        "accuracy_answered": ratio(case.weights @ right, case.weights @ answered),
     }
-
-
-def _counted(case: _Case, weights: Weights) -> Figures:
-    """How many there are, which no resampling changes."""
-    return {COUNTED: np.full(len(weights), float(len(case.answers)))}
-
-
-def _probabilities(predictions: Predictions) -> tuple[Floats, Floats]:
-    """With the temperature and without it, in double precision."""
-    raw = calibrated(predictions.logits, temperature=1.0)
-    return predictions.probabilities.astype(np.float64), raw.astype(np.float64)

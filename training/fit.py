@@ -17,13 +17,13 @@ import keras
 import numpy as np
 import pandas as pd
 from keras import layers
+from numpy.typing import NDArray
 
 from training.atomic import atomic_path, write_errors
 from training.backbones import BACKBONE
-from training.batches import ImageBatches, TrainingBatches
+from training.batches import PREDICTED_AT_ONCE, TrainingBatches
 from training.config import TrainingConfig
 from training.errors import TrainingDiverged, WorkdirIncomplete
-from training.framework import full_precision
 
 Logs = dict[str, float] | None
 
@@ -65,7 +65,7 @@ class Stage:
 def fit(
     network: Network,
     batches: TrainingBatches,
-    validation: ImageBatches,
+    validation: tuple[NDArray[np.uint8], NDArray[np.float32]],
     config: TrainingConfig,
     folder: Path,
     *,
@@ -77,15 +77,15 @@ def fit(
     Args:
         network: What to train.
         batches: The training batches.
-        validation: The validation images with their targets.
+        validation: The images, uint8, shape (images, height, width, 1), and their targets.
         config: The rules.
         folder: Has ``history.csv`` and ``checkpoints``; created where it is missing.
         seed: Of the weights and of the dropout.
         verbose: As for ``keras.Model.fit``.
 
     Returns:
-        The network with its best averaged weights, in full precision and not compiled; and its
-        history with the columns ``epoch``, from 1, ``loss``, the metric, and both as ``val_``.
+        The network with its best averaged weights, not compiled; and its history with the columns
+        ``epoch``, from 1, ``loss``, the metric, and both as ``val_``.
 
     Raises:
         TrainingDiverged: The loss is no longer a number.
@@ -123,6 +123,7 @@ def fit(
                 model.fit(
                     batches,
                     validation_data=validation,
+                    validation_batch_size=PREDICTED_AT_ONCE,
                     initial_epoch=stage.start,
                     epochs=stage.end,
                     shuffle=False,
@@ -139,8 +140,7 @@ def fit(
             ) from error
         weights = model.get_weights()
     # The trained network holds the last weights; a fresh one gets the best averaged ones.
-    with full_precision():
-        trained = network.build()
+    trained = network.build()
     trained.set_weights(keep.best_weights())
     return trained, pd.DataFrame(keep.history)
 

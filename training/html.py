@@ -5,7 +5,6 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
@@ -16,15 +15,6 @@ class Table:
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-
-
-def table_of(frame: pd.DataFrame) -> Table:
-    """A table as it is read: whole numbers in groups of three digits, the rest as text."""
-    rows = frame.itertuples(index=False, name=None)
-    return Table(
-        header=tuple(map(str, frame.columns)),
-        rows=tuple(tuple(f"{x:,}" if isinstance(x, int) else str(x) for x in row) for row in rows),
-    )
 
 
 def render(template: str, **content: object) -> str:

@@ -1,54 +1,38 @@
 """The data set as one memory-mapped array of model inputs, decoded once."""
 
 import hashlib
-import os
-from collections.abc import Callable
+import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.console import Console
+from rich.progress import track
 
 import contract
 from contract.errors import ImageError
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
-from training.atomic import write_errors, write_text
+from training.atomic import atomic_path, write_text
 from training.datasets.base import Dataset
-
-CHUNK = 128
-
-OnProgress = Callable[[int], None]
-
-
-class _Progress(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    done: int = 0
-    unreadable: dict[str, str] = {}
 
 
 def cached_images(
-    dataset: Dataset,
-    digest: str,
-    spec: PreprocessingSpec,
-    folder: Path,
-    on_progress: OnProgress = lambda _: None,
+    dataset: Dataset, digest: str, spec: PreprocessingSpec, folder: Path, console: Console
 ) -> tuple[NDArray[np.uint8], dict[str, str]]:
     """Decode and resize a data set, or map what an earlier call has left.
 
-    A call that was killed is continued where it stopped. The cache is keyed by the data's digest,
-    the size, and the source of the package ``contract``, so no stale array is ever read.
+    The cache is keyed by the data's digest, the size, and the source of the package ``contract``,
+    so no stale array is ever read.
 
     Args:
         dataset: The images, in the order in which they will stand in the array.
         digest: The data set's digest.
         spec: The size of the model's input.
         folder: Where caches are kept.
-        on_progress: Called with the number of images that are done.
+        console: Where progress is shown.
 
     Returns:
         uint8, shape (images, height, width, 1), mapped from the disk; and the reason for each path
@@ -58,46 +42,36 @@ def cached_images(
         WriteFailed: The disk is full, or the folder cannot be written.
     """
     folder = folder / _key(dataset, digest, spec)
-    array, state = folder / "images.npy", folder / "progress.json"
-    with write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        progress = _resumed(array, state)
-        if progress.done < len(dataset.table):
-            # Plain writes: a full disk then raises, where a mapped file would crash.
-            with array.open("r+b" if progress.done else "w+b") as file:
-                progress = _fill(file, dataset, spec, state, progress, on_progress)
-    on_progress(progress.done)
-    return np.load(array, mmap_mode="r"), progress.unreadable
+    array, faults = folder / "images.npy", folder / "unreadable.json"
+    if not array.is_file():
+        with atomic_path(array) as draft:
+            write_text(faults, json.dumps(_decode_all(dataset, spec, draft, console)))
+    return np.load(array, mmap_mode="r"), json.loads(faults.read_bytes())
 
 
-def _fill(
-    file: IO[bytes],
-    dataset: Dataset,
-    spec: PreprocessingSpec,
-    state: Path,
-    progress: _Progress,
-    on_progress: OnProgress,
-) -> _Progress:
-    paths = list(dataset.table["path"])
-    stride = spec.height * spec.width
+def _decode_all(
+    dataset: Dataset, spec: PreprocessingSpec, array: Path, console: Console
+) -> dict[str, str]:
+    paths: list[str] = list(dataset.table["path"])
+    unreadable: dict[str, str] = {}
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *spec.size, 1)}
-    np.lib.format.write_array_header_1_0(file, header)
-    # What was half written is cut off.
-    file.truncate(file.tell() + progress.done * stride)
-    file.seek(0, os.SEEK_END)
-    with ThreadPoolExecutor() as pool:
-        for start in range(progress.done, len(paths), CHUNK):
-            chunk = paths[start : start + CHUNK]
-            rows = list(pool.map(partial(_decode, dataset.root, spec), chunk))
-            file.writelines(bytes(stride) if isinstance(row, str) else row for row in rows)
-            file.flush()
-            os.fsync(file.fileno())
-            faults = {p: row for p, row in zip(chunk, rows, strict=True) if isinstance(row, str)}
-            done = start + len(chunk)
-            progress = _Progress(done=done, unreadable=progress.unreadable | faults)
-            write_text(state, progress.model_dump_json())
-            on_progress(done)
-    return progress
+    # Plain writes: a full disk then raises, where a mapped file would crash.
+    with array.open("wb") as file, ThreadPoolExecutor() as pool:
+        np.lib.format.write_array_header_1_0(file, header)
+        rows = pool.map(partial(_decode, dataset.root, spec), paths)
+        shown = track(
+            zip(paths, rows, strict=True),
+            "reading images",
+            total=len(paths),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        for path, row in shown:
+            if isinstance(row, str):
+                unreadable[path] = row
+                row = bytes(spec.height * spec.width)
+            file.write(row)
+    return unreadable
 
 
 def _decode(root: Path, spec: PreprocessingSpec, path: str) -> bytes | str:
@@ -106,13 +80,6 @@ def _decode(root: Path, spec: PreprocessingSpec, path: str) -> bytes | str:
         return preprocess(decode((root / path).read_bytes(), at_least=spec.size), spec).tobytes()
     except (ImageError, OSError) as error:
         return str(error)
-
-
-def _resumed(array: Path, state: Path) -> _Progress:
-    try:
-        return _Progress.model_validate_json(state.read_bytes()) if array.exists() else _Progress()
-    except (FileNotFoundError, ValidationError):
-        return _Progress()
 
 
 def _key(dataset: Dataset, digest: str, spec: PreprocessingSpec) -> str:

@@ -7,7 +7,6 @@ lungs with what lies behind the heart; 127 marks arrows and letters beside them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -24,7 +23,7 @@ from contract.manifest import LUNG_MASK, Metric, Provenance
 from contract.pixels import resize, to_uint8
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
-from training.batches import ImageBatches, MaskedImages, TrainingBatches
+from training.batches import MaskedImages, TrainingBatches
 from training.config import SCALES, Recipe, SegmenterRecipe
 from training.datasets import Dataset, data_digest, read_dataset
 from training.errors import CalibrationError, DataError, LayoutMismatch, WorkdirMismatch
@@ -47,12 +46,6 @@ LUNG = 255
 GROWTH = (1, 2, 4, 6)
 # A short memory: an epoch has few steps, and the statistics must follow the weights.
 BATCH_NORM_MOMENTUM = 0.95
-FIGURES: dict[str, Callable[[NDArray[np.float64]], float]] = {
-    "dice_median": np.median,
-    "dice_mean": np.mean,
-    "dice_lowest_tenth": partial(np.quantile, q=0.1),
-}
-
 IMAGES_PER_SOURCE = 120
 # The share of whole radiographs that the limit refuses, were all of them looked at.
 TAIL = 0.01
@@ -70,14 +63,12 @@ class _Frozen(BaseModel):
 class LungEvaluation(_Frozen):
     """The figures of the test split: evaluation.json.
 
-    ``worst`` is the mean Dice coefficient of the patient with the lowest one. Near-duplicates count
-    as one patient, whatever the data set calls them.
+    Near-duplicates count as one patient, whatever the data set calls them.
     """
 
     dataset: str
     images: int
     patients: int
-    worst: float
     metrics: tuple[Metric, ...]
 
 
@@ -117,13 +108,11 @@ class LungImages:
 
     ``images`` is uint8, shape (images, height, width, 1); ``masks`` too, 0 no lung to 255 lung,
     and between where a pixel holds both. The index of ``dataset.table`` numbers their rows.
-    ``unreadable`` gives the reason for each path that was left out.
     """
 
     dataset: Dataset
     images: Images
     masks: Images
-    unreadable: dict[str, str]
 
 
 def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Console) -> None:
@@ -144,9 +133,7 @@ def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Con
     dataset = list_lung_images(data)
     digest = mask_digest(dataset)
     work.bind(recipe, digest)
-    source = load_lung_images(dataset, recipe.preprocessing)
-    for path, reason in source.unreadable.items():
-        console.print(f"{path} is left out: {reason}", highlight=False, soft_wrap=True)
+    source = load_lung_images(dataset, recipe.preprocessing, console)
     if work.split_table.is_file():
         table = work.read_split(source.dataset.table)
     else:
@@ -164,7 +151,7 @@ def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Con
             metric=lambda: keras.metrics.MeanMetricWrapper(_dice_of_logits, name="dice"),
         ),
         TrainingBatches(masked, len(train), recipe.training, recipe.seed),
-        ImageBatches(source.images, validation, truth),
+        (source.images[validation], truth),
         recipe.training,
         work.root,
         seed=recipe.seed,
@@ -193,16 +180,16 @@ def evaluate_lungs(data: Path, workdir: Path) -> LungEvaluation:
     dataset = list_lung_images(data)
     if mask_digest(dataset) != trained.provenance.data_digest:
         raise WorkdirMismatch("These are not the images of the training: their digest differs.")
-    source = load_lung_images(dataset, trained.recipe.preprocessing)
+    quiet = Console(quiet=True)
+    source = load_lung_images(dataset, trained.recipe.preprocessing, quiet)
     used = work.read_split(source.dataset.table)
     test = used[used["split"] == "test"]
-    truths = [read_mask(source.dataset.root / mask) for mask in test["mask"]]
+    truths = [read_mask(dataset.root / mask) for mask in test["mask"]]
     sizes = [truth.shape for truth in truths]
     found = lung_masks(with_mask_output(trained.model), source.images[test.index], sizes)
-    pairs = zip(found, truths, strict=True)
-    test = test.assign(dice=[float(dice(mask, truth)) for mask, truth in pairs])
+    test = test.assign(dice=list(map(dice, found, truths)))
     work.write_table(work.root / "dice-test.csv", test[["path", "group", "dice"]])
-    evaluation = _measured(test, trained.recipe.seed, source.dataset.name)
+    evaluation = _measured(test, trained.recipe.seed, f"{dataset.name}, held-out patients")
     work.write_json(work.evaluation("test"), evaluation)
     return evaluation
 
@@ -327,28 +314,27 @@ def mask_digest(dataset: Dataset) -> str:
     return data_digest(replace(dataset, table=pd.DataFrame({"path": paths})))
 
 
-def load_lung_images(dataset: Dataset, spec: PreprocessingSpec) -> LungImages:
-    """Decode and resize the radiographs and their masks; what cannot be read is left out.
+def load_lung_images(dataset: Dataset, spec: PreprocessingSpec, console: Console) -> LungImages:
+    """Decode and resize the radiographs and their masks; what cannot be read is told and left out.
 
     Raises:
         DataError: None can be read.
     """
-    pairs: list[tuple[Images, Images]] = []
-    unreadable: dict[str, str] = {}
+    read: dict[int, tuple[Images, Images]] = {}
     for row in dataset.table.itertuples():
         try:
             image = decode((dataset.root / row.path).read_bytes(), at_least=spec.size)
             mask = read_mask(dataset.root / row.mask).astype(np.uint8) * LUNG
         except (ImageError, OSError) as error:
-            unreadable[row.path] = str(error)
+            console.print(f"{row.path} is left out: {error}", highlight=False, soft_wrap=True)
         else:
             fitted = to_uint8(resize(mask, spec.size))[..., np.newaxis]
-            pairs.append((preprocess(image, spec), fitted))
-    if not pairs:
-        raise DataError(f"None of the {len(unreadable)} radiographs with a mask can be read.")
-    table = dataset.table[~dataset.table["path"].isin(unreadable)].reset_index(drop=True)
-    images, masks = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
-    return LungImages(replace(dataset, table=table), images, masks, unreadable)
+            read[row.Index] = preprocess(image, spec), fitted
+    if not read:
+        raise DataError(f"None of the {len(dataset.table)} radiographs with a mask can be read.")
+    table = dataset.table.loc[list(read)].reset_index(drop=True)
+    images, masks = (np.stack(arrays) for arrays in zip(*read.values(), strict=True))
+    return LungImages(replace(dataset, table=table), images, masks)
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
@@ -361,21 +347,17 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     return to_uint8(decode(path.read_bytes()).pixels) == LUNG
 
 
-def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The Dice coefficient of each pair of masks; two empty masks agree wholly.
+def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """The Dice coefficient of two masks, 0 to 1; two empty ones agree wholly.
 
     Source: Dice 1945, Measures of the Amount of Ecologic Association Between Species.
 
     Args:
-        found: bool, shape (..., rows, columns).
+        found: bool, shape (rows, columns).
         truth: bool, the same shape.
-
-    Returns:
-        Shape (...), 0 to 1.
     """
-    shared = 2.0 * (found & truth).sum(axis=(-2, -1))
-    total = found.sum(axis=(-2, -1)) + truth.sum(axis=(-2, -1))
-    return np.where(total > 0, shared / np.maximum(total, 1), 1.0)
+    total = int(found.sum() + truth.sum())
+    return 2 * int((found & truth).sum()) / total if total else 1.0
 
 
 def build_segmenter(recipe: SegmenterRecipe) -> keras.Model:
@@ -454,24 +436,21 @@ def _residual(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Add()([x, _convolution(x, x.shape[-1])])
 
 
-def _measured(table: pd.DataFrame, seed: int, dataset: str) -> LungEvaluation:
+def _measured(table: pd.DataFrame, seed: int, name: str) -> LungEvaluation:
     patients = table.groupby("group")["dice"].mean()
     values = patients.to_numpy()
     counts = patient_bootstrap(patients.index.to_numpy(str), seed).astype(np.int64)
-    drawn = [np.repeat(values, row) for row in counts]
-    name = f"{dataset}, held-out patients"
-    metrics = []
-    for figure, reduce in FIGURES.items():
-        resampled: NDArray[np.float64] = np.array([reduce(draw) for draw in drawn])
-        value = estimate(np.array([reduce(values)]), resampled)
-        metrics.append(value.metric(name, figure, len(table)))
-    return LungEvaluation(
-        dataset=name,
-        images=len(table),
-        patients=len(values),
-        worst=float(values.min()),
-        metrics=tuple(metrics),
+    drawn = np.array([np.repeat(values, row) for row in counts])
+    figures = {
+        "dice_median": (np.median(values), np.median(drawn, axis=1)),
+        "dice_mean": (values.mean(), drawn.mean(axis=1)),
+        "dice_lowest_tenth": (np.quantile(values, 0.1), np.quantile(drawn, 0.1, axis=1)),
+    }
+    metrics = tuple(
+        estimate(np.array([value]), resampled).metric(name, figure, len(table))
+        for figure, (value, resampled) in figures.items()
     )
+    return LungEvaluation(dataset=name, images=len(table), patients=len(values), metrics=metrics)
 
 
 def _readable(root: Path, table: pd.DataFrame, spec: PreprocessingSpec) -> Images:

@@ -64,51 +64,28 @@ class Estimate:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """The four counts, each of shape (weightings,)."""
+def confusion(
+    present: NDArray[np.bool_], truth: NDArray[np.bool_], weights: Weights
+) -> dict[str, Floats]:
+    """Count right and wrong answers, and say what follows from the counts.
 
-    true_positives: Floats
-    false_positives: Floats
-    true_negatives: Floats
-    false_negatives: Floats
-
-    @property
-    def accuracy(self) -> Floats:
-        """The share of right answers."""
-        right = self.true_positives + self.true_negatives
-        return ratio(right, right + self.false_positives + self.false_negatives)
-
-    @property
-    def sensitivity(self) -> Floats:
-        """The share of the positive images that is found; also called recall."""
-        return ratio(self.true_positives, self.true_positives + self.false_negatives)
-
-    @property
-    def specificity(self) -> Floats:
-        """The share of the negative images that is not taken for positive."""
-        return ratio(self.true_negatives, self.true_negatives + self.false_positives)
-
-    @property
-    def precision(self) -> Floats:
-        """The share of the images called positive that is positive."""
-        return ratio(self.true_positives, self.true_positives + self.false_positives)
-
-    @property
-    def f1(self) -> Floats:
-        """The harmonic mean of precision and sensitivity."""
-        found = 2 * self.true_positives
-        return ratio(found, found + self.false_positives + self.false_negatives)
-
-
-def confusion(present: NDArray[np.bool_], truth: NDArray[np.bool_], weights: Weights) -> Confusion:
-    """Count right and wrong answers."""
-    return Confusion(
-        true_positives=weights @ (present & truth),
-        false_positives=weights @ (present & ~truth),
-        true_negatives=weights @ (~present & ~truth),
-        false_negatives=weights @ (~present & truth),
-    )
+    Returns:
+        ``true_positives`` and the three other counts; ``accuracy``, ``sensitivity`` (recall),
+        ``specificity``, ``precision`` and ``f1``.
+    """
+    tp, fp = weights @ (present & truth), weights @ (present & ~truth)
+    tn, fn = weights @ (~present & ~truth), weights @ (~present & truth)
+    return {
+        "true_positives": tp,
+        "false_positives": fp,
+        "true_negatives": tn,
+        "false_negatives": fn,
+        "accuracy": ratio(tp + tn, tp + fp + tn + fn),
+        "sensitivity": ratio(tp, tp + fn),
+        "specificity": ratio(tn, tn + fp),
+        "precision": ratio(tp, tp + fp),
+        "f1": ratio(2 * tp, 2 * tp + fp + fn),
+    }
 
 
 def auroc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:

@@ -39,7 +39,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from training.atomic import atomic_path
-from training.batches import ImageBatches
+from training.batches import PREDICTED_AT_ONCE
 from training.config import Recipe
 from training.errors import WorkdirIncomplete
 from training.transforms import shifted
@@ -289,7 +289,7 @@ def fit_scorer(features: keras.Model, images: Images, positions: Rows, recipe: R
     for number, name in enumerate(shifts):
         seen = shifted(np.asarray(images[drawn[chosen == number]]), name)
         if len(seen):
-            parts.append(model.predict(ImageBatches(seen, np.arange(len(seen))), verbose=0))
+            parts.append(model.predict(seen, batch_size=PREDICTED_AT_ONCE, verbose=0))
     known, seen = (np.concatenate([part[name] for part in parts]) for name in outputs)
     rules = recipe.calibration
     groups = min(rules.ood_groups, max(1, len(positions) // IMAGES_PER_GROUP))

@@ -1,6 +1,5 @@
 """Where a trained model comes from: revision, versions, data."""
 
-import platform
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -13,7 +12,6 @@ import pandas as pd
 from contract.manifest import Provenance
 from training.datasets import Dataset
 
-PACKAGES = ("keras", "numpy", "pandas", "pillow", "scikit-learn", "scipy")
 BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 
 
@@ -38,13 +36,6 @@ def provenance(recipe: str, dataset: Dataset, table: pd.DataFrame, digest: str) 
         framework=framework(),
         trained_at=datetime.now(UTC).replace(microsecond=0),
     )
-
-
-def versions() -> dict[str, str]:
-    """The versions of Python, of the framework's backend and of all that touches a number."""
-    backend = BACKEND_PACKAGES[keras.backend.backend()]
-    packages = {name: version(name) for name in (*PACKAGES, backend)}
-    return {"python": platform.python_version(), "backend": backend, **packages}
 
 
 def framework() -> str:

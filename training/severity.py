@@ -5,21 +5,22 @@ scores, and the idea of holding a model against them.
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from scipy.stats import ConstantInputWarning, spearmanr
 
 from contract.findings import Label
 from contract.lungs import involvement, split_lungs
+from contract.manifest import Metric
 from contract.preprocessing import preprocess
 from contract.radiograph import decode
 from training.datasets import read_dataset
 from training.errors import LayoutMismatch, RecipeError
+from training.lungs import Segment
 from training.metrics import Floats, estimate, patient_bootstrap
 from training.workdir import load_trained
 
@@ -27,32 +28,20 @@ SCORES = {"extent": "geographic_mean", "opacity": "opacity_mean"}
 # A heatmap that is drawn at half its strength or more counts as involved lung.
 SHARE_OF_SCALE = 0.5
 
-Segment = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
-
-
-class SeverityCorrelation(BaseModel):
-    """Spearman's rank correlation with one expert score, with its 95 % interval by patients."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    score: str
-    value: float
-    lower: float
-    upper: float
-    images: int
-    patients: int
-
 
 def severity_correlations(
     shares: Floats, scores: Mapping[str, Floats], patients: NDArray[np.str_], seed: int
-) -> tuple[SeverityCorrelation, ...]:
-    """Compare the involved shares with each expert score, by rank.
+) -> tuple[Metric, ...]:
+    """Compare the involved shares with each expert score, by Spearman's rank correlation.
 
     Args:
         shares: Shape (images,), 0 to 1; images without a lung are not a number and are left out.
         scores: By name, shape (images,) each.
         patients: The patient of each image, shape (images,).
-        seed: Of the bootstrap.
+        seed: Of the bootstrap over patients.
+
+    Returns:
+        One figure for each score, -1 to 1, with its 95 % interval.
     """
     usable = np.isfinite(shares)
     shares, patients = shares[usable], patients[usable]
@@ -61,22 +50,14 @@ def severity_correlations(
     found = []
     for name, values in scores.items():
         expert = np.asarray(values, np.float64)[usable]
-        resampled = [rank_correlation(shares[row], expert[row]) for row in rows]
-        figure = estimate(np.array([rank_correlation(shares, expert)]), np.array(resampled))
-        counts = {"images": len(shares), "patients": len(np.unique(patients))}
-        found.append(
-            SeverityCorrelation(
-                score=name, value=figure.value, lower=figure.lower, upper=figure.upper, **counts
-            )
-        )
+        with warnings.catch_warnings():
+            # Of a draw in which all are alike the correlation is not a number.
+            warnings.simplefilter("ignore", ConstantInputWarning)
+            value = spearmanr(shares, expert).statistic
+            drawn = [spearmanr(shares[row], expert[row]).statistic for row in rows]
+        figure = estimate(np.array([value]), np.array(drawn))
+        found.append(figure.metric("scored radiographs", name, len(shares)))
     return tuple(found)
-
-
-def rank_correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    """Spearman's rank correlation, -1 to 1; not a number where either is constant."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConstantInputWarning)
-        return float(spearmanr(first, second).statistic)
 
 
 def read_severity_scores(root: Path) -> pd.DataFrame:
@@ -109,14 +90,14 @@ def read_severity_scores(root: Path) -> pd.DataFrame:
 
 def measure_severity(
     workdir: Path, data: Path, label: Label, segment: Segment
-) -> tuple[SeverityCorrelation, ...]:
+) -> tuple[Metric, ...]:
     """Hold a trained classifier against the expert scores.
 
     Args:
         workdir: Of a finished training.
         data: The folder of covid-chestxray-dataset, or the one above it.
         label: The finding whose activation map is measured.
-        segment: Draws the lungs: from images, uint8, shape (images, height, width, 1), to masks.
+        segment: Draws the lungs.
 
     Raises:
         WorkdirIncomplete: The training has not ended.
@@ -133,12 +114,11 @@ def measure_severity(
         [preprocess(decode(path.read_bytes(), at_least=spec.size), spec) for path in table["path"]]
     )
     maps = trained.serving_model().predict(images, verbose=0)["activation_map"]
+    maps = maps[..., list(findings).index(label)]
     threshold = SHARE_OF_SCALE * findings[label].activation_scale
     shares = [
         involvement(activation, split_lungs(mask), threshold).both
-        for activation, mask in zip(
-            maps[..., list(findings).index(label)], segment(images), strict=True
-        )
+        for activation, mask in zip(maps, segment(images), strict=True)
     ]
     return severity_correlations(
         np.array(shares, np.float64),

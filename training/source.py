@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.progress import Progress
+from rich.console import Console
 
 from training.config import Recipe
 from training.datasets import Dataset, OfficialSplit, check_labels, data_digest
@@ -94,7 +94,7 @@ def read_training_data(trained: TrainedModel, data: Path) -> tuple[Dataset, str]
 
 
 def load_source(
-    dataset: Dataset, digest: str, recipe: Recipe, work: Workdir, name: str, bar: Progress
+    dataset: Dataset, digest: str, recipe: Recipe, work: Workdir, name: str, console: Console
 ) -> Source:
     """Decode a data set into the workdir's cache; list and skip what cannot be read.
 
@@ -104,18 +104,11 @@ def load_source(
         EmptyClass: No image of a class can be read.
         WriteFailed: The disk is full, or the workdir cannot be written.
     """
-    task = bar.add_task("reading images", total=len(dataset.table))
-    images, unreadable = cached_images(
-        dataset,
-        digest,
-        recipe.preprocessing,
-        work.cache,
-        on_progress=lambda done: bar.update(task, completed=done),
-    )
+    images, unreadable = cached_images(dataset, digest, recipe.preprocessing, work.cache, console)
     unusable = pd.DataFrame(unreadable.items(), columns=["path", "reason"])
     work.write_table(work.root / f"unreadable-{name}.csv", unusable)
     if len(unusable):
-        bar.console.print(f"{len(unusable)} images cannot be read: see unreadable-{name}.csv")
+        console.print(f"{len(unusable)} images cannot be read: see unreadable-{name}.csv")
     table = dataset.table[~dataset.table["path"].isin(unusable["path"])]
     found = [label for label in recipe.data.classes if label in set(dataset.table["label"])]
     check_labels(table, found, f"What can be read of the {name} images")

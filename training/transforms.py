@@ -28,6 +28,7 @@ Images = NDArray[np.uint8]
 # A tone curve rises from black to white in so many steps; the more even, the closer to a line.
 TONE_STEPS = 5
 TONE_EVENNESS = 2.5
+MOST_PATCHES = 3
 
 
 def blurred(plane: Plane, radius: float, _random: Generator | None = None) -> Plane:
@@ -93,6 +94,17 @@ def inverted(plane: Plane, _amount: float, _random: Generator) -> Plane:
     return 255 - plane
 
 
+def compressed(plane: Plane, loss: float, _random: Generator) -> Plane:
+    """Write as a JPEG of quality 100 less that loss, and read again."""
+    return recompressed(plane, round(100 - loss))
+
+
+def coarsened(plane: Plane, lost: float, _random: Generator) -> Plane:
+    """Shrink by that share of the sides, and enlarge again."""
+    rows, columns = (max(1, round((1 - lost) * side)) for side in plane.shape)
+    return resize(resize(plane, (rows, columns)), plane.shape)
+
+
 @dataclass(frozen=True, slots=True)
 class Corruption:
     """One fault in several amounts.
@@ -115,6 +127,8 @@ CORRUPTIONS = (
     Corruption("corner", "Cut off, share of the sides", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), cornered),
     Corruption("frame", "Black frame, share of the sides", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), framed),
     Corruption("rotation", "Rotation, degrees", (10, 20, 30, 45, 60, 90, 180), rotated),
+    Corruption("jpeg", "JPEG, quality below 100", (50, 75, 90, 95), compressed),
+    Corruption("resolution", "Resolution lost, share of the sides", (0.5, 0.8, 0.9), coarsened),
     Corruption("inversion", "Inversion (1: inverted)", (1,), inverted),
 )
 
@@ -208,8 +222,7 @@ def augment(plane: Plane, random: Generator, config: AugmentationConfig) -> Plan
 def augment_position(plane: Plane, random: Generator, config: AugmentationConfig) -> Plane:
     """The part of ``augment`` that moves pixels: a mask has to be moved alike."""
     angle = np.deg2rad(_amount(random, config, config.rotation_degrees))
-    crop = config.strength * config.crop * random.random()
-    scale = _amount(random, config, config.scale) - crop
+    scale = _amount(random, config, config.scale)
     scales = np.exp(scale + np.array([_amount(random, config, config.aspect) for _ in range(2)]))
     # From places in the result to places in the source, so a small scale is a close look.
     matrix = _turn(angle) * scales[:, np.newaxis]
@@ -271,7 +284,7 @@ def _processed(plane: Plane, random: Generator) -> Plane:
 def _erase(plane: Plane, random: Generator, config: AugmentationConfig) -> None:
     """Cover a few rectangles with one gray each, as a lead marker or a device does."""
     rows, columns = plane.shape
-    for _ in range(random.integers(1, config.erase_patches + 1)):
+    for _ in range(random.integers(1, MOST_PATCHES + 1)):
         height, width = (
             max(1, int(random.uniform(0.2, 1) * config.erase_size * side)) for side in plane.shape
         )

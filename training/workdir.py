@@ -21,8 +21,7 @@ from training.ood import OodScorer, load_scorer
 Model = TypeVar("Model", bound=BaseModel)
 
 CALIBRATION = "calibration.json"
-EVALUATED = ("evaluation*.json", "predictions-*.csv", "figures/*.png", "report*/report.*")
-RECALIBRATED = ", calibrated at "
+EVALUATED = ("evaluation*.json", "predictions-*.csv", "figures/*.png", "report-*.html")
 
 
 class Binding(BaseModel, Generic[AnyRecipe]):
@@ -160,19 +159,6 @@ class Workdir:
         self.write_json(self.provenance, provenance)
         with atomic_path(self.model) as draft:
             model.save(draft)
-
-    def note_recalibration(self, git_revision: str) -> None:
-        """Write which revision has calibrated a finished training again.
-
-        Raises:
-            WorkdirIncomplete: There is no provenance.
-        """
-        provenance = self.read(self.provenance, Provenance)
-        trained_at, _, _ = provenance.git_revision.partition(RECALIBRATED)
-        if git_revision != trained_at:
-            revision = f"{trained_at}{RECALIBRATED}{git_revision}"
-            changed = provenance.model_copy(update={"git_revision": revision})
-            self.write_json(self.provenance, changed)
 
     def load(self) -> TrainedModel:
         """Read a finished training of a classifier.

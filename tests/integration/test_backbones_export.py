@@ -20,7 +20,6 @@ HEAVY = [
     ("resnet50", "imagenet"),
     ("xception", "image"),
     ("inceptionv3", "imagenet"),
-    ("efficientnetb0", "imagenet"),
     ("densenet121", "image+local"),
 ]
 

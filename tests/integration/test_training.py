@@ -1,5 +1,4 @@
 import csv
-import json
 import signal
 import subprocess
 import sys
@@ -44,12 +43,6 @@ def history(workdir: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def read_json(path: Path) -> dict[str, object]:
-    content = json.loads(path.read_text())
-    assert isinstance(content, dict)
-    return content
-
-
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
@@ -82,7 +75,7 @@ def test_a_training_leaves_a_model_and_where_it_came_from(trained: Path) -> None
     assert model.provenance.training_images + model.provenance.validation_images == 40
     assert model.provenance.data_digest.startswith("sha256:")
     assert [finding.label for finding in model.calibration.findings] == ["normal", "pneumonia"]
-    assert "keras" in read_json(trained / "versions.json")
+    assert model.provenance.framework.startswith("keras ")
     assert len(history(trained)) == EPOCHS
     assert not list(trained.rglob(".draft-*"))
 
@@ -164,7 +157,7 @@ def test_an_evaluation_measures_and_changes_nothing(data: Path, trained: Path) -
     metrics = {metric.name: metric for metric in evaluation.metrics}
     assert metrics["auroc"].value > 0.8
     assert metrics["auroc"].lower <= metrics["auroc"].value <= metrics["auroc"].upper
-    for figure in ("roc", "reliability", "scores"):
+    for figure in ("roc", "reliability"):
         with Image.open(trained / "figures" / f"test-{figure}.png") as picture:
             assert picture.size == (600, 600)
     assert load_trained(trained).evaluation == evaluation

@@ -2,11 +2,10 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
-from zipfile import BadZipFile
 
 import pandas as pd
 
@@ -125,31 +124,6 @@ def find_home(
     raise LayoutMismatch(f"Found {found} in {root}, expected {expected}.")
 
 
-def check_class_folders(folder: Path, known: Collection[str]) -> None:
-    """Check that a folder has no class folder but the known ones.
-
-    Raises:
-        UnknownLabel: It has another.
-    """
-    for entry in visible(folder):
-        if entry.is_dir() and entry.name not in known:
-            raise UnknownLabel(
-                f"{folder} has the class {entry.name}; this data set has only {', '.join(known)}."
-            )
-
-
-def images_of_class(folder: Path, expected: str) -> list[Path]:
-    """List the images of one class in order.
-
-    Raises:
-        EmptyClass: There is none.
-    """
-    images = images_in(folder)
-    if not images:
-        raise EmptyClass(f"{folder} holds no image. Expected {expected}.")
-    return images
-
-
 def image_row(
     home: Path,
     file: Path,
@@ -177,11 +151,11 @@ def as_dataset(
 
 
 def read_sheet(path: Path, columns: Sequence[str], expected: str) -> pd.DataFrame:
-    """Read some columns of a CSV file or an Excel workbook.
+    """Read some columns of a CSV file.
 
     Args:
-        path: Of a workbook the first worksheet with these columns is read.
-        columns: What the sheet must have.
+        path: The file.
+        columns: What it must have.
         expected: As for ``find_home``.
 
     Returns:
@@ -191,28 +165,19 @@ def read_sheet(path: Path, columns: Sequence[str], expected: str) -> pd.DataFram
         LayoutMismatch: It cannot be read, or a column is missing.
     """
     try:
-        read = list(_worksheets(path))
-    except (OSError, ValueError, BadZipFile) as error:
+        content = path.read_bytes()
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            # Sheets that a spreadsheet program once saved; every byte is valid in Latin-1.
+            text = content.decode("latin-1")
+        sheet = pd.read_csv(io.StringIO(text), dtype="str", keep_default_na=False)
+    except (OSError, ValueError) as error:
         raise LayoutMismatch(f"{path} cannot be read: {error}. Expected {expected}.") from error
-    sheets = [sheet.rename(columns=lambda name: str(name).strip()) for sheet in read]
-    for sheet in sheets:
-        if set(columns) <= set(sheet.columns):
-            return sheet[list(columns)].apply(lambda column: column.str.strip())
-    raise LayoutMismatch(
-        f"{path} has the columns {', '.join(sheets[0].columns)}, "
-        f"not {', '.join(columns)}. Expected {expected}."
-    )
-
-
-def _worksheets(path: Path) -> Iterator[pd.DataFrame]:
-    if path.suffix == ".xlsx":
-        book = pd.read_excel(path, sheet_name=None, dtype="str", keep_default_na=False)
-        yield from (sheet.fillna("") for sheet in book.values())
-        return
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # Sheets that were once saved by a spreadsheet program; every byte is valid in Latin-1.
-        text = content.decode("latin-1")
-    yield pd.read_csv(io.StringIO(text), dtype="str", keep_default_na=False)
+    sheet = sheet.rename(columns=lambda name: str(name).strip())
+    if not set(columns) <= set(sheet.columns):
+        raise LayoutMismatch(
+            f"{path} has the columns {', '.join(sheet.columns)}, "
+            f"not {', '.join(columns)}. Expected {expected}."
+        )
+    return sheet[list(columns)].apply(lambda column: column.str.strip())

@@ -36,12 +36,13 @@ EXPECTED = (
 def read_manifest(root: Path, split: OfficialSplit) -> Dataset:
     """List the images of one split; ``train`` includes the rows of ``val``.
 
-    Rows without a split are not listed: copies, and what is kept for other tests. The table has one
-    column more, ``licence``, with the terms of each image in short.
+    Rows without a split are not listed: copies, and what is kept for other tests. A file that is
+    listed again counts once. The table has one column more, ``licence``, with the terms of each
+    image in short.
 
     Raises:
         LayoutMismatch: The manifest is missing, or has another form, or lists no image of this
-            split, or images that are not there.
+            split, or images that are not there, or one image in two ways.
     """
     home = find_home(root, (), lambda folder: (folder / "manifest.csv").is_file(), EXPECTED)
     sheet = read_sheet(home / "manifest.csv", COLUMNS, EXPECTED)
@@ -50,12 +51,24 @@ def read_manifest(root: Path, split: OfficialSplit) -> Dataset:
         raise LayoutMismatch(
             f"manifest.csv has the split {', '.join(unknown)}. Expected {EXPECTED}."
         )
+    listed = _listed_once(listed)
     masks = _masks(sheet.loc[sheet["modality"] == MASKS, "path"])
     rows = [row for row in _rows(listed, masks) if row.split == split]
     _check_files(home, rows, split)
     dataset = as_dataset(NAME, LICENCE, home, rows, split)
     terms = listed.set_index("path")["licence"].map(_without_remarks)
     return replace(dataset, table=dataset.table.assign(licence=dataset.table["path"].map(terms)))
+
+
+def _listed_once(sheet: pd.DataFrame) -> pd.DataFrame:
+    distinct = sheet.drop_duplicates(["path", "label", "group", "split"])
+    again = distinct.loc[distinct["path"].duplicated(), "path"]
+    if len(again):
+        raise LayoutMismatch(
+            f"manifest.csv lists {again.iloc[0]} with two labels, groups or splits. "
+            "Leave one row of each image."
+        )
+    return distinct
 
 
 def _check_files(home: Path, rows: list[ImageRow], split: OfficialSplit) -> None:

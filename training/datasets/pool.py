@@ -81,7 +81,7 @@ def _described(dataset: Dataset) -> Dataset:
 def _joined(sources: Sequence[SourceConfig], parts: Sequence[Dataset], root: Path) -> Dataset:
     """One data set with paths below one root, in which no two patients share a name."""
     tables = [
-        _below(part, root, f"{source.adapter}: ")
+        _below(part, root, f"{source.adapter} in {source.folder}: ")
         for source, part in zip(sources, parts, strict=True)
     ]
     return Dataset(

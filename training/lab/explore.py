@@ -1,395 +1,395 @@
-"""``pneumo-train explore``: look at a data set before training on it."""
+"""``pneumo-train explore``: look at a data set before training on it.
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+How well do simple properties, which show no anatomy, give the class away by themselves? Which
+pictures are there twice, and which patients on both sides of a split?
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
+from rich.progress import track
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.tree import DecisionTreeClassifier
 
+from contract.errors import ImageError
+from contract.pixels import resize, to_uint8
+from contract.radiograph import Radiograph, decode
 from training.atomic import atomic_path, write_text
 from training.datasets.base import Dataset
-from training.html import render, table_of
-from training.lab.pictures import (
-    draw_differences,
-    draw_grays_and_sizes,
-    draw_means,
-    draw_properties,
-    draw_samples,
+from training.errors import DataError
+from training.html import Table, embedded, render
+from training.metrics import (
+    Floats,
+    Weights,
+    auroc,
+    estimate,
+    patient_bootstrap,
+    ratio,
+    whole,
 )
-from training.lab.shortcuts import (
-    LIMIT,
-    TINTED_SHARE,
-    ClassSignal,
-    Property,
-    ShortcutValue,
-    find_shortcut_values,
-    measure_properties,
-)
-from training.lab.survey import Survey, take_survey
 from training.near_duplicates import difference_hashes, joined_groups, near_duplicate_pairs
 
+SIDE = 96
+SEED = 20261120
 # As far as the recipes that ship with the project let two near-duplicates differ, of 256 bits.
 NEAR_DUPLICATE_BITS = 12
 # An image without any contrast has an empty hash; it would pass for a duplicate of every other.
 LEAST_CONTRAST = 2.0
-SEED = 20261120
-SAMPLES = 24
-# The largest sources have a row of mean images of their own.
+# Markers, tubes and collimation lie in this share of each side.
+BORDER_SHARE = 0.05
+# A property counts as a shortcut where even the lower end of its interval lies above.
+LIMIT = 0.60
+FOLDS = 5
+RESAMPLES = 400
+SAMPLES = 8
 SOURCES = 6
-DRAWN_CLUSTERS = DRAWN_MEMBERS = 8
-# Of long lists the page shows the beginning; exploration.json has all of it.
 LISTED = 50
-NAMED = 4
-COUNTED = ["Class", "Official split", "Source", "Images", "Patients", "Unreadable"]
-TALLIED = {"Format": "format", "Colour mode": "mode", "Bits": "bits"}
-SPREAD = {
-    "Width": "columns",
-    "Height": "rows",
-    "Kilobytes": "kilobytes",
-    "JPEG quality": "jpeg_quality",
-    "Mean gray": "mean_gray",
-    "Border gray": "border_gray",
+
+# By name the columns that carry a property.
+PROPERTIES: dict[str, tuple[str, ...]] = {
+    "source": ("source",),
+    "image size": ("rows", "columns"),
+    "file format": ("format", "mode", "bits"),
+    "colour tint": ("tint",),
+    "file size": ("bytes", "bytes_per_pixel"),
+    "mean gray": ("mean_gray",),
+    "contrast": ("contrast",),
+    "border brightness": ("border_gray",),
 }
-MEMBER = ["path", "label", "split", "source"]
-LEAK = "figures on one split then count what another has shown."
+FOLLOWS_DISEASE = frozenset({"file size", "mean gray", "contrast"})
+"""What the disease itself may change."""
 
-Kind = Literal["unreadable", "overlap", "contradiction", "source", "gap", "shortcut"]
-Field = Literal["label", "split", "source"]
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that whoever trains on these images has to know, as a sentence."""
-
-    kind: Kind
-    sentence: str
+Facts = dict[str, Any]
+Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
+Thumbnails = NDArray[np.uint8]
+"""Shape (images, 96, 96)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Images that are the same picture: byte for byte where ``exact``, else nearly.
+def explore(dataset: Dataset, folder: Path, console: Console) -> list[str]:
+    """Measure every image of a data set, and say what would give its classes away.
 
-    Each member has its ``path``, ``label``, ``split`` and ``source``.
-    """
-
-    exact: bool
-    members: tuple[Record, ...]
-
-    def values(self, field: Field) -> int:
-        """How many classes, splits or sources it stands in."""
-        return len({member[field] for member in self.members})
-
-
-@dataclass(frozen=True, slots=True)
-class Exploration:
-    """exploration.json: all that was found.
-
-    ``counts`` are by class, split and source; ``unreadable`` has ``reason`` beside what a member
-    of a cluster has.
-    """
-
-    name: str
-    licence: str
-    images: int
-    findings: tuple[Finding, ...]
-    counts: tuple[Record, ...]
-    properties: tuple[Property, ...]
-    shortcut_values: tuple[ShortcutValue, ...]
-    clusters: tuple[Cluster, ...]
-    unreadable: tuple[Record, ...]
-
-
-def explore(dataset: Dataset, folder: Path, console: Console) -> Exploration:
-    """Measure every image of a data set, and write down what would give its classes away.
-
-    The folder gets ``index.html``, a page that holds its pictures; ``exploration.json``;
-    ``survey.csv`` with the facts of each readable image; and ``measurements``, with which another
-    run carries on.
+    The folder gets ``index.html``, a page that holds its pictures, and ``survey.csv`` with the
+    facts of each readable image.
 
     Args:
         dataset: All of its official splits, so that they can be compared.
         folder: Where to write.
         console: For progress.
 
+    Returns:
+        What whoever trains on these images has to know, a sentence each.
+
     Raises:
         DataError: No image can be read.
         WriteFailed: The disk is full, or the folder cannot be written.
     """
-    survey = take_survey(dataset, folder / "measurements", console)
+    table, thumbnails, unreadable = take_survey(dataset, console)
     with atomic_path(folder / "survey.csv") as draft:
-        survey.table.to_csv(draft, index=False)
-    console.print("comparing classes, sources and splits")
-    exploration = _explored(dataset, survey)
-    write_text(folder / "exploration.json", json.dumps(asdict(exploration), indent=1))
-    write_text(folder / "index.html", _page(exploration, survey))
-    return exploration
+        table.to_csv(draft, index=False)
+    properties = measure_properties(table)
+    pictured = table.assign(picture=joined_copies(table, thumbnails))
+    copies = pictured[pictured["picture"].duplicated(keep=False)]
+    findings = [
+        *_shortcut_findings(properties),
+        *_source_findings(table),
+        *_copy_findings(copies),
+        *_patient_findings(table),
+        *_unreadable_findings(unreadable, len(dataset.table)),
+    ]
+    page = render(
+        "lab/explore.html.j2",
+        dataset=dataset,
+        findings=findings,
+        counts=_as_table(_counts(table, unreadable)),
+        properties=_as_table(properties.round(2)) if len(properties) else None,
+        limit=LIMIT,
+        means=embedded(_draw_means(table, thumbnails)),
+        samples=embedded(_draw_samples(table, thumbnails)),
+        copies=_as_table(copies.sort_values("picture")[["path", "label", "split", "source"]]),
+        unreadable=_as_table(unreadable[["path", "label", "split", "reason"]]),
+        listed=LISTED,
+    )
+    write_text(folder / "index.html", page)
+    return findings
 
 
-def find_duplicates(survey: Survey) -> tuple[Cluster, ...]:
-    """Find the files that are equal byte for byte, and those that show nearly the same picture.
+def take_survey(
+    dataset: Dataset, console: Console
+) -> tuple[pd.DataFrame, Thumbnails, pd.DataFrame]:
+    """Read and measure every image of a data set.
 
-    A cluster of near-duplicates holds pairs of pairs too, and the copies of its members. Clusters
-    that stand in several classes, splits or sources come first.
+    Returns:
+        One row per readable image, numbered from 0: the columns of ``ImageRow`` and those of
+        ``measure``; their thumbnails; and one row per image that cannot be read, with ``reason``.
+
+    Raises:
+        DataError: No image can be read.
     """
-    files = survey.table["sha256"]
-    shown = survey.table[(survey.table["contrast"] >= LEAST_CONTRAST) & ~files.duplicated()]
-    hashes = difference_hashes(survey.thumbnails[..., np.newaxis], shown.index.to_numpy())
+
+    def outcome(path: str) -> tuple[Facts, NDArray[np.uint8]] | str:
+        try:
+            return measure((dataset.root / path).read_bytes())
+        except (ImageError, OSError) as error:
+            return str(error)
+
+    paths = list(dataset.table["path"])
+    with ThreadPoolExecutor() as pool:
+        read = pool.map(outcome, paths)
+        hidden = not console.is_terminal
+        found = list(track(read, "measuring", len(paths), console=console, disable=hidden))
+    reasons = pd.Series([one if isinstance(one, str) else None for one in found], dtype=object)
+    measured = [one for one in found if not isinstance(one, str)]
+    if not measured:
+        example = next(iter(reasons), "it lists none")
+        raise DataError(f"No image of the data set can be read. The first: {example}")
+    lost = reasons.notna().to_numpy()
+    return (
+        dataset.table[~lost]
+        .reset_index(drop=True)
+        .assign(**pd.DataFrame([facts for facts, _ in measured])),
+        np.stack([thumbnail for _, thumbnail in measured]),
+        dataset.table.assign(reason=reasons.to_numpy())[lost],
+    )
+
+
+def measure(data: bytes) -> tuple[Facts, NDArray[np.uint8]]:
+    """Measure one image, which is decoded in full.
+
+    Args:
+        data: The whole file.
+
+    Returns:
+        The facts, and a thumbnail: uint8, shape (96, 96), stretched to a square as models see it.
+        ``rows`` and ``columns`` are pixels, ``bytes`` the size of the file. ``mode`` is Pillow's
+        name of the colour mode, or a DICOM's photometric interpretation; ``bits`` counts those of
+        the decoded gray. ``tint`` is by how many gray levels the channels differ on average.
+        ``mean_gray``, ``contrast`` (the standard deviation) and ``border_gray`` are gray levels,
+        0 black to 255 white.
+
+    Raises:
+        ImageError: The file cannot be read.
+    """
+    radiograph = decode(data)
+    pixels = to_uint8(radiograph.pixels)
+    mode, tint = _colour(data, radiograph)
+    facts = {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "bytes_per_pixel": len(data) / pixels.size,
+        "format": radiograph.format,
+        "mode": mode,
+        "tint": tint,
+        "bits": 8 * radiograph.pixels.itemsize,
+        "rows": radiograph.rows,
+        "columns": radiograph.columns,
+        "mean_gray": float(pixels.mean()),
+        "contrast": float(pixels.std()),
+        "border_gray": float(_border(pixels).mean()),
+    }
+    return facts, resize(pixels, (SIDE, SIDE))
+
+
+def _border(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The pixels of the outer twentieth of each side."""
+    border = np.ones(pixels.shape, bool)
+    rows, columns = (max(1, round(BORDER_SHARE * side)) for side in pixels.shape)
+    border[rows:-rows, columns:-columns] = False
+    return pixels[border]
+
+
+def _colour(data: bytes, radiograph: Radiograph) -> tuple[str, float]:
+    """The colour mode, and the tint, which ``decode`` loses: a model may see nothing but gray.
+
+    A small copy is looked at: it keeps a tint, and is free of the noise that JPEG puts on single
+    pixels. What is transparent may have any colour, so it is laid over black, as in ``decode``.
+    """
+    if radiograph.dicom is not None:
+        return radiograph.dicom.photometric_interpretation, 0.0
+    with Image.open(io.BytesIO(data), formats=[radiograph.format]) as image:
+        if image.mode in {"1", "L", "LA", "La", "I", "F"} or image.mode.startswith("I;16"):
+            return image.mode, 0.0
+        mode = image.mode
+        colour = image.convert("RGBA")
+    laid = Image.alpha_composite(Image.new("RGBA", colour.size, "black"), colour).convert("RGB")
+    small = np.asarray(laid.resize((SIDE, SIDE), Image.Resampling.BOX)).astype(np.int16)
+    return mode, float(np.ptp(small, axis=-1).mean())
+
+
+def measure_properties(table: pd.DataFrame) -> pd.DataFrame:
+    """Let a shallow decision tree guess the class from each property alone.
+
+    It guesses for groups of images that it has not seen, and every class counts the same.
+
+    Args:
+        table: From ``take_survey``.
+
+    Returns:
+        One row for each property and class, the strongest first: ``property``, ``label``, and the
+        AUROC of the class against the others with its 95 % interval, ``auroc``, ``lower`` and
+        ``upper``; 0.5 is chance. No row where there is but one class, or a class of fewer groups
+        than folds: what tells a class cannot then be told from what tells a patient.
+    """
+    columns = ["property", "label", "auroc", "lower", "upper"]
+    groups = table.groupby("label")["group"].nunique()
+    if len(groups) < 2 or groups.min() < FOLDS:
+        return pd.DataFrame(columns=columns)
+    classes, truth = np.unique(table["label"].to_numpy(str), return_inverse=True)
+    weights = patient_bootstrap(table["group"].to_numpy(str), SEED, RESAMPLES)
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=SEED)
+    folds = list(splitter.split(table, truth, table["group"]))
+    tree = DecisionTreeClassifier(
+        max_depth=3, min_samples_leaf=5, class_weight="balanced", random_state=SEED
+    )
+    rows = []
+    for name, of in PROPERTIES.items():
+        seen = pd.get_dummies(table[list(of)]).to_numpy(np.float64)
+        scores = cross_val_predict(tree, seen, truth, cv=folds, method="predict_proba")
+        for number, label in enumerate(classes):
+            one = partial(_mean_auroc, scores[:, number], truth == number, folds)
+            found = estimate(one(whole(len(truth))), one(weights))
+            rows.append((name, label, found.value, found.lower, found.upper))
+    return pd.DataFrame(rows, columns=columns).sort_values("auroc", ascending=False)
+
+
+def _mean_auroc(
+    scores: Floats, truth: NDArray[np.bool_], folds: Sequence[Fold], weights: Weights
+) -> Floats:
+    """The mean over folds: a tree gives less to a class of which it saw less, so no two compare."""
+    each = np.stack([auroc(scores[of], truth[of], weights[:, of]) for _, of in folds])
+    return ratio(np.nansum(each, axis=0), np.isfinite(each).sum(axis=0).astype(np.float64))
+
+
+def joined_copies(table: pd.DataFrame, thumbnails: Thumbnails) -> pd.Series:
+    """Name the picture that each image shows: equal byte for byte, or with small changes.
+
+    Args:
+        table: From ``take_survey``.
+        thumbnails: Of the same images.
+    """
+    files = table["sha256"]
+    shown = table[(table["contrast"] >= LEAST_CONTRAST) & ~files.duplicated()]
+    hashes = difference_hashes(thumbnails[..., np.newaxis], shown.index.to_numpy())
     pairs = near_duplicate_pairs(hashes, NEAR_DUPLICATE_BITS)
     names = dict(zip(shown["sha256"], joined_groups(shown["sha256"].tolist(), pairs), strict=True))
-    pictures = files.map(lambda file: names.get(file, file))
-    found = [
-        Cluster(exact, tuple(images[MEMBER].to_dict("records")))
-        for exact, name in ((True, files), (False, pictures))
-        for _, images in survey.table[name.duplicated(keep=False)].groupby(name)
-        if exact or images["sha256"].nunique() > 1
-    ]
-    fields: tuple[Field, ...] = ("label", "split", "source")
-    return tuple(sorted(found, key=lambda one: [-one.values(field) for field in fields]))
+    return files.map(lambda file: names.get(file, file))
 
 
-def _explored(dataset: Dataset, survey: Survey) -> Exploration:
-    table, unreadable = survey.table, survey.unreadable
-    properties, values = measure_properties(table), find_shortcut_values(table)
-    clusters = find_duplicates(survey)
-    return Exploration(
-        name=dataset.name,
-        licence=dataset.licence,
-        images=len(dataset.table),
-        findings=(
-            *_shortcut_findings(properties, values),
-            *_source_findings(table),
-            *_duplicate_findings(clusters),
-            *_patient_findings(table),
-            *_gap_findings(table),
-            *_unreadable_findings(unreadable, len(dataset.table)),
-        ),
-        counts=tuple(_counts(survey).to_dict("records")),
-        properties=properties,
-        shortcut_values=values,
-        clusters=clusters,
-        unreadable=tuple(unreadable[[*MEMBER, "reason"]].to_dict("records")),
-    )
+def _shortcut_findings(properties: pd.DataFrame) -> Iterator[str]:
+    for row in properties[properties["lower"] > LIMIT].itertuples():
+        end = "; the disease itself may change it" if row.property in FOLLOWS_DISEASE else ""
+        interval = f"AUROC {row.auroc:.2f} ({row.lower:.2f} to {row.upper:.2f})"
+        yield f"The {row.property} alone tells {row.label} with {interval}{end}."
 
 
-def _counts(survey: Survey) -> pd.DataFrame:
-    """Images, known patients and unreadable images of each class, official split and source."""
-    cell = ["label", "split", "source"]
-    # Nobody knows whose the images without a patient are.
-    read = survey.table.assign(patient=survey.table["patient"].replace("", None)).groupby(cell)
-    cells = pd.DataFrame(
-        {
-            "images": read.size(),
-            "patients": read["patient"].nunique(),
-            "unreadable": survey.unreadable.groupby(cell).size(),
-        }
-    )
-    return cells.fillna(0).astype(int).reset_index()
-
-
-def _shortcut_findings(
-    properties: Sequence[Property], values: Sequence[ShortcutValue]
-) -> Iterator[Finding]:
-    for each in properties:
-        told = [signal for signal in each.signals if signal.is_shortcut]
-        if not told:
-            continue
-        end = "; the disease itself may change it" if each.follows_disease else ""
-        what = _list(f"{signal.label} with {_auroc(signal)}" for signal in told)
-        if len(each.signals) == 2:
-            # Of two classes the second is told as well as the first.
-            best, other = sorted(each.signals, key=lambda signal: -signal.lower)
-            what = f"{best.label} from {other.label} with {_auroc(best)}"
-        yield Finding("shortcut", f"The {each.name} alone tells {what}{end}.")
-    for value in values:
-        named = f"the {value.property} {value.value}" if value.value else f"a {value.property}"
-        share, expected = 100 * value.of_label / value.images, 100 * value.share_of_all
-        yield Finding(
-            "shortcut",
-            f"Of the {value.images} images with {named}, {share:.0f} % are {value.label}; "
-            f"of all images, {expected:.0f} %.",
-        )
-
-
-def _source_findings(table: pd.DataFrame) -> Iterator[Finding]:
-    if table["source"].nunique() < 2:
-        return
+def _source_findings(table: pd.DataFrame) -> Iterator[str]:
     sources = table.groupby("label")["source"].unique()
-    labels = table.groupby("source")["label"].unique()
-    for label, found in sources[sources.map(len) == 1].items():
-        alone = len(labels[found[0]]) == 1 and len(sources) > 1
-        yield Finding(
-            "source",
-            f"All images of {label} come from one source, {found[0]}"
-            f"{', which holds nothing else' if alone else ''}: what a model learns of {label} may "
-            f"be how {found[0]} makes images.",
-        )
-    for label in sources.index[sources.map(len) > 1] if len(sources) > 1 else ():
-        only = [source for source, found in labels.items() if list(found) == [label]]
-        if only:
-            who = "One source holds" if len(only) == 1 else f"{len(only)} sources hold"
-            named = only if len(only) <= NAMED else [*only[:NAMED], f"{len(only) - NAMED} more"]
-            yield Finding(
-                "source",
-                f"{who} nothing but {label}, {_list(named)}: there the source tells the class.",
+    labels = table.groupby("source")["label"].nunique()
+    for label, found in sources.items() if len(labels) > 1 else ():
+        alone = [source for source in found if labels[source] == 1]
+        if len(found) == 1:
+            yield (
+                f"All images of {label} come from one source, {found[0]}: what a model learns of "
+                f"{label} may be how {found[0]} makes images."
+            )
+        elif alone:
+            yield f"{', '.join(alone)}: nothing but {label}, so there the source tells the class."
+
+
+def _copy_findings(copies: pd.DataFrame) -> Iterator[str]:
+    ends = {
+        "label": "look which label is right.",
+        "split": "figures on one split then count what another has shown.",
+        "source": "one of these sources is no independent test of the other.",
+    }
+    for field, end in ends.items():
+        crossing = copies[copies.groupby("picture")[field].transform("nunique") > 1]
+        if len(crossing):
+            first = crossing[crossing["picture"] == crossing["picture"].iloc[0]]
+            example = " and ".join(first.groupby(field)["path"].first())
+            yield (
+                f"{crossing['picture'].nunique()} pictures stand under more than one {field}, "
+                f"such as {example}: {end}"
             )
 
 
-def _duplicate_findings(clusters: Sequence[Cluster]) -> Iterator[Finding]:
-    """The clusters in several classes, splits and sources, exact ones and near ones apart."""
-    kinds: tuple[tuple[Field, str, Kind, str], ...] = (
-        ("label", "classes", "contradiction", "look which is right."),
-        ("split", "splits", "overlap", LEAK),
-        (
-            "source",
-            "sources",
-            "overlap",
-            "one of these sources is no independent test of the other.",
-        ),
-    )
-    for field, plural, kind, end in kinds:
-        for exact, how in ((True, "byte for byte"), (False, "with small changes")):
-            crossing = [c for c in clusters if c.exact == exact and c.values(field) > 1]
-            if not crossing:
-                continue
-            first, *others = crossing[0].members
-            second = next(one for one in others if one[field] != first[field])
-            example = " and ".join(f"{one['path']} ({one[field]})" for one in (first, second))
-            pictures = "1 picture is" if len(crossing) == 1 else f"{len(crossing)} pictures are"
-            yield Finding(kind, f"{pictures} in several {plural} {how}, such as {example}: {end}")
-
-
-def _patient_findings(table: pd.DataFrame) -> Iterator[Finding]:
+def _patient_findings(table: pd.DataFrame) -> Iterator[str]:
     """Patients in several splits, named by an image of each and not by name."""
     named = table[table["patient"] != ""]
     crossing = named[named.groupby("patient")["split"].transform("nunique") > 1]
-    if not crossing.empty:
+    if len(crossing):
+        first = crossing[crossing["patient"] == crossing["patient"].iloc[0]]
+        example = " and ".join(first.groupby("split")["path"].first())
         count = crossing["patient"].nunique()
-        patients = "1 patient is" if count == 1 else f"{count} patients are"
-        first = crossing[crossing["patient"] == crossing["patient"].min()]
-        example = _list(first.groupby("split")["path"].first())
-        yield Finding(
-            "overlap", f"{patients} in several splits, such as the one of {example}: {LEAK}"
-        )
+        yield f"{count} patients are in more than one split, such as the one of {example}."
 
 
-def _gap_findings(table: pd.DataFrame) -> Iterator[Finding]:
-    counts = pd.crosstab(table["label"], table["split"]).stack()
-    for label, split in counts.index[counts == 0]:
-        what = f"The split {split} has no image of {label}"
-        yield Finding("gap", f"{what}: nothing can be measured of it there.")
-
-
-def _unreadable_findings(unreadable: pd.DataFrame, images: int) -> Iterator[Finding]:
+def _unreadable_findings(unreadable: pd.DataFrame, images: int) -> Iterator[str]:
     if len(unreadable):
         counts = unreadable["label"].value_counts()
-        classes = _list(f"{count} of {label}" for label, count in counts.items())
-        yield Finding(
-            "unreadable",
-            f"{len(unreadable)} of {images} images cannot be read ({classes}); they are left out.",
-        )
+        classes = ", ".join(f"{count} of {label}" for label, count in counts.items())
+        yield f"{len(unreadable)} of {images} images cannot be read: {classes}."
 
 
-def _page(exploration: Exploration, survey: Survey) -> str:
-    table, properties = survey.table, exploration.properties
+def _counts(table: pd.DataFrame, unreadable: pd.DataFrame) -> pd.DataFrame:
+    cell = ["label", "split", "source"]
+    read = table.groupby(cell)
+    counts = {
+        "images": read.size(),
+        "patients": read["patient"].nunique(),
+        "unreadable": unreadable.groupby(cell).size(),
+    }
+    return pd.DataFrame(counts).fillna(0).astype(int).reset_index()
+
+
+def _as_table(frame: pd.DataFrame) -> Table:
+    rows = frame.head(LISTED).itertuples(index=False, name=None)
+    return Table(tuple(map(str, frame.columns)), tuple(tuple(map(str, row)) for row in rows))
+
+
+def _draw_means(table: pd.DataFrame, thumbnails: Thumbnails) -> Figure:
+    """The mean image of each class: over all images, and over those of the largest sources."""
+    labels, source = sorted(set(table["label"])), table["source"]
+    rows = {"all images": source.notna()}
+    rows |= {name: source == name for name in source.value_counts().index[:SOURCES]}
+    figure, grid = _grid(len(rows), labels)
+    for cells, (title, members) in zip(grid, rows.items(), strict=True):
+        cells[0].set_ylabel(title, fontsize=8)
+        for cell, label in zip(cells, labels, strict=True):
+            chosen = thumbnails[members & (table["label"] == label)]
+            if len(chosen):
+                cell.imshow(chosen.mean(axis=0), cmap="gray", vmin=0, vmax=255)
+    return figure
+
+
+def _draw_samples(table: pd.DataFrame, thumbnails: Thumbnails) -> Figure:
+    """Some images of each class, a class to a column."""
     labels = sorted(set(table["label"]))
-    return render(
-        "lab/explore.html.j2",
-        exploration=exploration,
-        limit=LIMIT,
-        counts=table_of(_counts(survey).set_axis(COUNTED, axis=1)),
-        shortcuts=table_of(_property_table(properties)) if properties else None,
-        properties=draw_properties(properties) if properties else None,
-        means=draw_means(labels, dict(_mean_rows(survey, labels))),
-        differences=_differences(survey, labels) if len(labels) > 1 else None,
-        samples=list(_samples(survey, labels)),
-        grays=draw_grays_and_sizes(table, survey.thumbnails),
-        files=table_of(_files(table)),
-        clusters=[
-            (_drawn(survey, one), one, one.members[:DRAWN_MEMBERS])
-            for one in exploration.clusters[:DRAWN_CLUSTERS]
-        ],
-        unreadable=exploration.unreadable[:LISTED],
-    )
+    figure, grid = _grid(SAMPLES, labels)
+    for cells, label in zip(grid.T, labels, strict=True):
+        members = table[table["label"] == label]
+        drawn = members.sample(min(SAMPLES, len(members)), random_state=SEED).index
+        for cell, row in zip(cells, drawn, strict=False):
+            cell.imshow(thumbnails[row], cmap="gray", vmin=0, vmax=255)
+    return figure
 
 
-def _property_table(properties: Sequence[Property]) -> pd.DataFrame:
-    rows = [
-        {
-            "Property": f"{each.name} *" if each.follows_disease else each.name,
-            **{f"AUROC of {one.label}": _auroc(one)[len("AUROC ") :] for one in each.signals},
-            "Balanced accuracy": f"{each.balanced_accuracy:.2f}",
-        }
-        for each in properties
-    ]
-    return pd.DataFrame(rows)
-
-
-def _mean_rows(survey: Survey, labels: Sequence[str]) -> Iterator[tuple[str, list[np.ndarray]]]:
-    of, source = survey.table["label"], survey.table["source"]
-    yield "all images", [survey.thumbnails[of == label] for label in labels]
-    largest = source.value_counts().index[:SOURCES]
-    for name in largest if source.nunique() > 1 else ():
-        yield str(name), [survey.thumbnails[(of == label) & (source == name)] for label in labels]
-
-
-def _differences(survey: Survey, labels: Sequence[str]) -> str:
-    of = survey.table["label"]
-    means = [
-        survey.thumbnails[of == label].mean(axis=0) - survey.thumbnails[of != label].mean(axis=0)
-        for label in labels
-    ]
-    return draw_differences(labels, means)
-
-
-def _samples(survey: Survey, labels: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for number, label in enumerate(labels):
-        rows = survey.table.index[survey.table["label"] == label].to_numpy()
-        random = np.random.default_rng([SEED, number])
-        drawn = np.sort(random.choice(rows, min(SAMPLES, len(rows)), replace=False))
-        shows = f"{label}: {len(drawn)} of {len(rows):,} images, drawn at random."
-        yield draw_samples(survey.thumbnails[drawn]), shows
-
-
-def _drawn(survey: Survey, cluster: Cluster) -> str:
-    row_of = {path: row for row, path in enumerate(survey.table["path"])}
-    rows = [row_of[member["path"]] for member in cluster.members[:DRAWN_MEMBERS]]
-    return draw_samples(survey.thumbnails[rows])
-
-
-def _files(table: pd.DataFrame) -> pd.DataFrame:
-    """How the files of each class are stored."""
-    of = table.assign(kilobytes=table["bytes"] / 1000).groupby("label")
-    facts = {name: of[column].agg(_tally) for name, column in TALLIED.items()}
-    facts |= {name: of[column].agg(_spread) for name, column in SPREAD.items()}
-    facts["Tinted"] = of["coloured"].agg(lambda shares: f"{(shares > TINTED_SHARE).mean():.1%}")
-    return pd.DataFrame(facts).reset_index(names="Class")
-
-
-def _tally(values: pd.Series) -> str:
-    """How often each value occurs; a value that is the only one needs no number."""
-    counts = values.value_counts()
-    if len(counts) == 1:
-        return str(counts.index[0])
-    return ", ".join(f"{value} {count:,}" for value, count in counts.items())
-
-
-def _spread(values: pd.Series) -> str:
-    """The median, and the smallest and largest value where they differ."""
-    if values.isna().all():
-        return "none"
-    lowest, median, highest = values.min(), values.median(), values.max()
-    return f"{median:,.0f}" + (f" ({lowest:,.0f} to {highest:,.0f})" if lowest != highest else "")
-
-
-def _auroc(signal: ClassSignal) -> str:
-    return f"AUROC {signal.auroc:.2f} ({signal.lower:.2f} to {signal.upper:.2f})"
-
-
-def _list(parts: Iterable[str]) -> str:
-    *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last
+def _grid(rows: int, labels: Sequence[str]) -> tuple[Figure, NDArray[np.object_]]:
+    size = 1 + 1.5 * len(labels), 0.4 + 1.5 * rows
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    grid = figure.subplots(rows, len(labels), squeeze=False)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+    for axes, label in zip(grid[0], labels, strict=True):
+        axes.set_title(label, fontsize=9)
+    return figure, grid

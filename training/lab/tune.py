@@ -2,44 +2,27 @@
 
 import hashlib
 import shutil
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
 import keras
 import optuna
-import pandas as pd
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from training.backbones import OWN
 from training.config import Recipe, write_recipe
-from training.errors import RecipeError, TrainingDiverged, WorkdirIncomplete
-from training.models import build_classifier
-from training.progress import progress_bar
-from training.source import Source
+from training.errors import TrainingDiverged, WorkdirIncomplete
 from training.train import fit_classifier, prepare
 from training.workdir import Workdir
 
 STUDY = "trials.sqlite"
 SUFFIX = "-tuned"
 NAME_LENGTH = 64
-
-DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-WEIGHT_DECAYS = (0.0, 1e-5, 1e-4, 1e-3, 1e-2)
-LABEL_SMOOTHINGS = (0.0, 0.02, 0.05, 0.1)
-STRENGTHS = (0.5, 0.75, 1.0, 1.25, 1.5)
-STANDARDISATIONS = ("fixed", "image", "local", "image+local")
-WIDTH_FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
-# Steps of half an octave to both sides: finer ones no training can tell apart.
-LEARNING_RATE_FACTORS = tuple(2 ** (step / 2) for step in range(-6, 7) if step)
-# A feature map has a cell for so many pixels, or for a part or a multiple of them.
-CELL = 16
-LARGEST_BORDER = 1 / 6
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 Value = float | int | str
 Values = Mapping[str, Value]
@@ -52,7 +35,6 @@ class Tuned:
     recipe: Recipe
     path: Path
     validation_auroc: float
-    trials: int
 
 
 def tune(
@@ -86,59 +68,67 @@ def tune(
         RecipeError: The recipe's network cannot be built.
         DataError: The data set cannot be used.
         WorkdirError: The workdir belongs to another training, or cannot be written.
-        TrainingDiverged: Not one trial had a loss that is a number.
+        TrainingDiverged: Not one trial ended with a loss that is a number.
     """
-    ends = float("inf") if hours is None else time.monotonic() + hours * 3600
     work, short = Workdir(workdir), for_trials(recipe, epochs)
-    with progress_bar(console) as bar:
-        source = prepare(short, data, work, bar)
-        with open_search(work.root / STUDY, short) as search:
-            task = bar.add_task("trials", total=trials)
-            while len(search.ended) < trials and (not search.done or time.monotonic() < ends):
-                bar.update(task, completed=len(search.ended))
-                _run(search, short, source, work)
-                work.write_table(work.root / "trials.csv", search.table())
-                console.print(search.line(trials), highlight=False, soft_wrap=True)
-            if not search.done:
-                raise TrainingDiverged(
-                    "In no trial was the loss a number: lower training.learning_rate."
-                )
-            return _winner(search, recipe, work, epochs)
+    source = prepare(short, data, work, console)
+    space = search_space(short)
+
+    def train_once(trial: Trial) -> float:
+        for place, tried in space.items():
+            trial.suggest_categorical(place, tried)
+        changed = with_values(short, trial.params)
+        name = hashlib.sha256(changed.model_dump_json().encode()).hexdigest()[:16]
+        folder = work.root / "trials" / name
+        try:
+            _, history = fit_classifier(changed, source, folder)
+        except TrainingDiverged as error:
+            raise optuna.TrialPruned from error
+        finally:
+            keras.utils.clear_session()
+        # Only what the study remembers is still needed.
+        shutil.rmtree(folder, ignore_errors=True)
+        best = float(history["val_auroc"].max())
+        console.print(f"trial {trial.number + 1}: validation AUROC {best:.4f} with {trial.params}")
+        return best
+
+    study = open_study(work.root / STUDY, short, space)
+    left = trials - len(study.get_trials(deepcopy=False, states=ENDED))
+    if left > 0:
+        study.optimize(train_once, n_trials=left, timeout=hours and hours * 3600)
+    work.write_table(work.root / "trials.csv", study.trials_dataframe())
+    if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
+        raise TrainingDiverged(
+            "No trial has a result: lower training.learning_rate, or give more hours."
+        )
+    return _winner(study, recipe, work, epochs)
 
 
 def search_space(recipe: Recipe) -> dict[str, tuple[Value, ...]]:
-    """The values to try for a recipe, by their place in it, in their order.
+    """The values to try for a recipe, by their place in it; its own are always among them.
 
-    Its own are always among them. Weights that the network starts with were learnt with one
-    standardisation and one width, so both stay; the width is of the backbones of our own alone.
-    Every combination is a valid recipe.
-
-    Raises:
-        RecipeError: The recipe's own network cannot be built.
+    Weights that the network starts with were learnt with one standardisation and one width, so both
+    stay; the width is of the backbones of our own alone. Every combination is a valid recipe.
     """
     model, training = recipe.model, recipe.training
-    rate = training.learning_rate
-    # Rounded, so that they read well in a recipe.
-    rates = [float(f"{rate * factor:.3g}") for factor in LEARNING_RATE_FACTORS]
-    space: dict[str, tuple[Value, ...]] = {
-        place: tuple(sorted({*values, own}))
-        for place, values, own in (
-            ("model.dropout", DROPOUTS, model.dropout),
-            ("training.weight_decay", WEIGHT_DECAYS, training.weight_decay),
-            ("training.label_smoothing", LABEL_SMOOTHINGS, training.label_smoothing),
-            ("augmentation.strength", STRENGTHS, recipe.augmentation.strength),
-            ("training.learning_rate", rates, rate),
-        )
+    # Steps of an octave to both sides; rounded, so that they read well in a recipe.
+    rates = [float(f"{training.learning_rate * 2.0**step:.3g}") for step in (-2, -1, 1, 2)]
+    tried: dict[str, tuple[Value, ...]] = {
+        "model.dropout": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+        "training.weight_decay": (0.0, 1e-4, 1e-3, 1e-2),
+        "training.label_smoothing": (0.0, 0.05, 0.1),
+        "training.learning_rate": tuple(rates),
+        "augmentation.strength": (0.5, 0.75, 1.0, 1.25, 1.5),
     }
-    space["model.border"] = tuple(_borders(recipe))
     if model.weights == "none":
-        space["model.standardisation"] = tuple(
-            dict.fromkeys((*STANDARDISATIONS, model.standardisation))
-        )
+        tried["model.standardisation"] = ("fixed", "image", "local", "image+local")
         if model.backbone in OWN:
-            widths = {max(1, round(factor * model.width)) for factor in WIDTH_FACTORS}
-            space["model.width"] = tuple(sorted(widths))
-    return space
+            widths = (round(factor * model.width) for factor in (0.5, 0.75, 1.5, 2))
+            tried["model.width"] = tuple(max(1, width) for width in widths)
+    return {
+        place: tuple(dict.fromkeys((attrgetter(place)(recipe), *values)))
+        for place, values in tried.items()
+    }
 
 
 def with_values(recipe: Recipe, values: Values) -> Recipe:
@@ -166,135 +156,40 @@ def for_trials(recipe: Recipe, epochs: int) -> Recipe:
     return Recipe.model_validate(content)
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
-    """An Optuna study over the values of a recipe.
-
-    A trial whose loss diverged is pruned, which tells the sampler to keep away from its values. One
-    that was interrupted has failed, and its values are tried again first.
-    """
-
-    study: optuna.Study
-    recipe: Recipe
-    space: Mapping[str, tuple[Value, ...]]
-
-    @property
-    def done(self) -> list[FrozenTrial]:
-        """The trials with a result."""
-        return self.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-
-    @property
-    def ended(self) -> list[FrozenTrial]:
-        """The trials with a result, and those that have diverged."""
-        states = [TrialState.COMPLETE, TrialState.PRUNED]
-        return self.study.get_trials(deepcopy=False, states=states)
-
-    @property
-    def best(self) -> FrozenTrial:
-        """The trial with the highest validation AUROC; of equals, the first."""
-        return max(self.done, key=lambda trial: trial.value)
-
-    def ask(self) -> tuple[Trial, Values]:
-        """The next trial; the same one whatever was interrupted on the way to it."""
-        self.study.sampler = optuna.samplers.TPESampler(seed=self.recipe.seed + len(self.ended))
-        trial = self.study.ask()
-        # The places in the ordered values, so that the sampler knows which are near each other.
-        for place, values in self.space.items():
-            trial.suggest_int(place, 0, len(values) - 1)
-        return trial, self.values(trial)
-
-    def values(self, trial: Trial | FrozenTrial) -> Values:
-        """The values of a trial, by their place in the recipe."""
-        return {place: self.space[place][number] for place, number in trial.params.items()}
-
-    def known(self, trial: Trial) -> FrozenTrial | None:
-        """An earlier trial with the same values: the same training would give the same."""
-        return next((t for t in self.ended if t.params == trial.params), None)
-
-    def table(self) -> pd.DataFrame:
-        """One row per trial that has ended."""
-        return pd.DataFrame(
-            [
-                {
-                    "trial": number,
-                    "status": "diverged" if trial.value is None else "completed",
-                    "validation_auroc": trial.value,
-                    **self.values(trial),
-                }
-                for number, trial in enumerate(self.ended, start=1)
-            ]
-        )
-
-    def line(self, trials: int) -> str:
-        """What came of the last trial."""
-        last = self.ended[-1]
-        done = f"trial {len(self.ended)}/{trials}"
-        values = ", ".join(f"{place} {value}" for place, value in self.values(last).items())
-        if last.value is None:
-            return f"{done}: the loss was no number, with {values}"
-        best = self.best.value
-        return f"{done}: validation AUROC {last.value:.4f} (best {best:.4f}) with {values}"
-
-
-@contextmanager
-def open_search(path: Path, recipe: Recipe) -> Iterator[Search]:
+def open_study(path: Path, recipe: Recipe, space: Mapping[str, tuple[Value, ...]]) -> optuna.Study:
     """Open the study of a search, or begin it with the recipe as it is.
+
+    A trial that was interrupted has failed, and its values are tried again first.
 
     Raises:
         WorkdirIncomplete: The file is damaged, or cannot be written.
-        RecipeError: The recipe's own network cannot be built.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space = search_space(recipe)
     try:
-        storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+        study = optuna.create_study(
+            storage=f"sqlite:///{path}",
+            study_name="search",
+            direction="maximize",
+            sampler=optuna.samplers.TPESampler(seed=recipe.seed),
+            load_if_exists=True,
+        )
     except SQLAlchemyError as error:
         raise WorkdirIncomplete(
             f"{path} cannot be used: {error.args[0]}. Remove it to start the search again."
         ) from error
-    try:
-        study = optuna.create_study(
-            storage=storage, study_name="search", direction="maximize", load_if_exists=True
-        )
-        if not study.trials:
-            study.enqueue_trial(
-                {place: of.index(attrgetter(place)(recipe)) for place, of in space.items()}
-            )
-        for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            study.tell(trial.number, state=TrialState.FAIL)
-            study.enqueue_trial(trial.params)
-        yield Search(study, recipe, space)
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+    if not study.trials:
+        study.enqueue_trial({place: values[0] for place, values in space.items()})
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        study.tell(trial.number, state=TrialState.FAIL)
+    if study.trials and study.trials[-1].state is TrialState.FAIL:
+        study.enqueue_trial(study.trials[-1].params)
+    return study
 
 
-def _run(search: Search, short: Recipe, source: Source, work: Workdir) -> None:
-    """Train one trial, or carry on with it, and tell the study what came of it."""
-    trial, values = search.ask()
-    known = search.known(trial)
-    if known is not None:
-        search.study.tell(trial, known.value, state=known.state)
-        return
-    recipe = with_values(short, values)
-    name = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:16]
-    folder = work.root / "trials" / name
-    try:
-        _, history = fit_classifier(recipe, source, folder)
-    except TrainingDiverged:
-        search.study.tell(trial, state=TrialState.PRUNED)
-    else:
-        search.study.tell(trial, float(history["val_auroc"].max()))
-    finally:
-        keras.utils.clear_session()
-    # Only what the study remembers is still needed.
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _winner(search: Search, recipe: Recipe, work: Workdir, epochs: int) -> Tuned:
-    best, count = search.best, len(search.ended)
+def _winner(study: optuna.Study, recipe: Recipe, work: Workdir, epochs: int) -> Tuned:
+    best, count = study.best_trial, len(study.get_trials(deepcopy=False, states=ENDED))
     name = recipe.name[: NAME_LENGTH - len(SUFFIX)] + SUFFIX
-    tuned = with_values(recipe, search.values(best)).model_copy(update={"name": name})
+    tuned = with_values(recipe, best.params).model_copy(update={"name": name})
     path = work.root / f"{name}.toml"
     write_recipe(
         path,
@@ -302,18 +197,4 @@ def _winner(search: Search, recipe: Recipe, work: Workdir, epochs: int) -> Tuned
         f"{recipe.name} with the best values of {count} trials of {epochs} epochs each:\n"
         f"validation AUROC {best.value:.4f}, which flatters, as it chose them.",
     )
-    return Tuned(tuned, path, best.value, count)
-
-
-def _borders(recipe: Recipe) -> Iterator[int]:
-    """No border, or a multiple of the cells of the feature map, as far as the network allows."""
-    largest = int(LARGEST_BORDER * min(recipe.preprocessing.size))
-    own = recipe.model.border
-    for border in sorted({*range(0, largest + 1, CELL), own}):
-        try:
-            build_classifier(with_values(recipe, {"model.border": border}))
-        except RecipeError:
-            if border == own:
-                raise
-            continue
-        yield border
+    return Tuned(tuned, path, best.value)

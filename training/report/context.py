@@ -9,7 +9,6 @@ from typing import Any, Literal
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from contract.errors import ImageError
 from contract.findings import Label
@@ -18,14 +17,14 @@ from contract.pixels import resize
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
 from contract.radiograph import decode
-from training.batches import ImageBatches
-from training.evaluation import measure_whole
+from training.batches import PREDICTED_AT_ONCE
+from training.evaluation import measure
+from training.figures import Curve
 from training.metrics import Floats, Weights, estimate, patient_bootstrap, whole
 from training.models import feature_model
 from training.predictions import Predictions
-from training.progress import progress_bar
-from training.source import Source, load_source, read_training_data
-from training.workdir import TrainedModel, Workdir
+from training.source import Source
+from training.workdir import TrainedModel
 
 MAX_MASKS = 1000
 
@@ -35,6 +34,20 @@ Masks = NDArray[np.bool_]
 Outputs = dict[str, NDArray[np.float32]]
 Segment = Callable[[Images], Masks]
 """From images to lung masks, bool, shape (images, height, width)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check has found.
+
+    ``summary`` is a sentence or two for the reader of the page. ``metrics`` go into the evaluation
+    and on the model's card. ``panels`` are curves over what an axis names.
+    """
+
+    title: str
+    summary: str
+    metrics: tuple[Metric, ...] = ()
+    panels: tuple[tuple[str, Sequence[Curve]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +65,8 @@ class EvaluationContext:
     ``images`` is uint8, shape (images, height, width, 1); ``predictions``, ``groups`` and ``paths``
     are of the same images. ``predict`` gives the outputs of the service for such images;
     ``features`` their pooled features, float32, shape (images, features). ``dataset`` names the
-    images in every figure. ``quality`` and ``ood`` are the limits of an answer.
-
-    What is None is missing in this evaluation. ``network`` is the training form. ``validation``
-    gives the probabilities and classes of the validation images. ``ood_folder`` has a folder for
-    each kind of images that the model should refuse.
+    images in every figure. ``quality`` and ``ood`` are the limits of an answer, None where there
+    are none. ``ood_folder`` has a folder for each kind of images that the model should refuse.
     """
 
     images: Images
@@ -74,8 +84,6 @@ class EvaluationContext:
     quality: QualityLimits | None = None
     ood: OutOfDistribution | None = None
     ood_folder: Path | None = None
-    network: keras.Model | None = None
-    validation: Callable[[], tuple[NDArray[np.float32], NDArray[np.int64]]] | None = None
 
     @property
     def headline(self) -> Literal["auroc", "macro_auroc"]:
@@ -107,19 +115,20 @@ class EvaluationContext:
             gated=None,
         )
 
-    def figures(self, predictions: Predictions, prefix: str) -> tuple[Metric, ...]:
-        """The AUROC and the accuracy, with ``prefix_`` before their names.
-
-        Images of one class alone have no AUROC.
-        """
-        measured = measure_whole(
-            predictions, self.findings, self.positive, dataset=self.dataset, seed=self.seed
+    def auroc(self, predictions: Predictions, prefix: str) -> tuple[Metric, ...]:
+        """The AUROC, with ``prefix_`` before its name; none where the images are of one class."""
+        measured = measure(
+            predictions,
+            self.findings,
+            self.positive,
+            dataset=self.dataset,
+            seed=self.seed,
+            whole_only=True,
         )
-        found = {metric.name: metric for metric in measured}
         return tuple(
-            found[name].model_copy(update={"name": f"{prefix}_{name}"})
-            for name in (self.headline, "accuracy")
-            if name in found
+            metric.model_copy(update={"name": f"{prefix}_{metric.name}"})
+            for metric in measured
+            if metric.name == self.headline
         )
 
     def estimated(
@@ -144,40 +153,21 @@ def gather_context(
     predictions: Predictions,
     *,
     dataset: str,
-    split: str,
-    work: Workdir,
-    data: Path,
-    console: Console,
     segment: Segment | None,
     ood_folder: Path | None,
 ) -> EvaluationContext:
-    """Gather the context of one evaluation; costly parts wait until a check asks for them.
+    """Gather the context of one evaluation; lungs are looked for once a check asks for them.
 
     Args:
         trained: The model.
         source: The evaluated images.
         predictions: What the model says of them.
         dataset: Names the images in every figure.
-        split: The evaluated split. On the validation split itself nothing can be promised.
-        work: The workdir, whose cache has the images of the training.
-        data: The data set's folder.
-        console: Where progress is shown.
         segment: Finds the lungs in images without a mask.
         ood_folder: A folder with a folder for each kind of images that the model should refuse.
     """
     table, config, calibration = source.table, trained.config, trained.calibration
     images = source.images[table.index.to_numpy()]
-    predict = _asking(trained.serving_model())
-
-    def validation() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Raises WorkdirMismatch where these are other images than those of the training."""
-        with progress_bar(console) as bar:
-            development, digest = read_training_data(trained, data)
-            known = load_source(development, digest, config, work, "development", bar)
-        used = work.read_split(known.table)
-        rows = used.index[used["split"] == "validation"].to_numpy()
-        return predict(np.asarray(known.images[rows]))["probabilities"], known.classes[rows]
-
     return EvaluationContext(
         images=images,
         predictions=predictions,
@@ -187,15 +177,13 @@ def gather_context(
         positive=config.data.positive,
         dataset=dataset,
         seed=config.seed,
-        predict=predict,
+        predict=_asking(trained.serving_model()),
         features=_asking(feature_model(trained.model)),
         lungs=cache(lambda: find_lungs(images, list(table["mask"]), source.dataset.root, segment)),
         spec=config.preprocessing,
         quality=calibration.quality,
         ood=calibration.out_of_distribution,
         ood_folder=ood_folder,
-        network=trained.model,
-        validation=None if split == "validation" else validation,
     )
 
 
@@ -238,4 +226,4 @@ def _read_masks(
 
 
 def _asking(model: keras.Model) -> Callable[[Images], Any]:
-    return lambda images: model.predict(ImageBatches(images, np.arange(len(images))), verbose=0)
+    return lambda images: model.predict(np.asarray(images), batch_size=PREDICTED_AT_ONCE, verbose=0)

@@ -2,10 +2,11 @@
 
 Source: Zech 2018, Variable Generalization Performance of a Deep Learning Model to Detect Pneumonia
 in Chest Radiographs; DeGrave 2021, AI for Radiographic COVID-19 Detection Selects Shortcuts over
-Signal; Maguolo 2021, A Critic Evaluation of Methods for COVID-19 Automatic Detection.
+Signal; Maguolo 2021, A Critic Evaluation of Methods for COVID-19 Automatic Detection; Zhang 2018,
+Top-Down Neural Attention by Excitation Backprop (the pointing game).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +16,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from contract.findings import Label
+from contract.lungs import fit_map
 from contract.manifest import Metric
 from contract.pixels import resize
-from training.metrics import auroc, balanced_accuracy, macro_auroc
-from training.report.checks import Check, CheckResult
-from training.report.context import EvaluationContext, Images, Masks, Rows
+from training.evaluation import LEAST_IMAGES
+from training.metrics import Floats, auroc, balanced_accuracy, macro_auroc, ratio
+from training.report.context import CheckResult, EvaluationContext, Images, Masks, Rows
 
 FOLDS = 5
-MAX_PROBED = 2000
-MAX_COVERED = 1000
+MAX_IMAGES = 1000
+MAX_HEATMAPS = 200
 # Strong enough that a few hundred images do not fit thousands of features by heart.
 INVERSE_PENALTY = 0.1
 MAX_ITERATIONS = 2000
@@ -40,26 +42,21 @@ def source_probe(context: EvaluationContext) -> CheckResult:
     Where source and class go together, the probe over all classes also reads the class; within one
     class it can read nothing but the source.
     """
-    rows = context.sample(MAX_PROBED)
-    sources = context.predictions.sources[rows]
-    if len(np.unique(sources[with_enough_groups(sources, context.groups[rows])])) < 2:
-        return CheckResult(summary="All images come from one source: nothing to tell apart.")
+    title = "Can the source be read?"
+    rows = context.sample(MAX_IMAGES)
     features = context.features(context.images[rows])
     probed = list(_probe(context, rows, features, None))
+    if not probed:
+        return CheckResult(title, "All images come from one source: nothing to tell apart.")
     for number, finding in enumerate(context.findings):
         members = context.predictions.classes[rows] == number
         probed += _probe(context, rows[members], features[members], finding.label)
-    parts = [
-        f"{f'within {found.label}' if found.label else 'over all classes'} {found.value:.2f} "
-        f"where guessing gives {chance.value:.2f}"
-        for found, chance in zip(probed[::2], probed[1::2], strict=True)
-    ]
     return CheckResult(
-        summary=(
-            "A logistic regression on the network's pooled features names an image's source with a "
-            f"balanced accuracy of: {'; '.join(parts)}. What can be read can be used as a shortcut."
-        ),
-        metrics=tuple(probed),
+        title,
+        "A logistic regression on the network's pooled features names an image's source, over all "
+        "classes and within each, beside what guessing gives. What can be read can be used as a "
+        "shortcut.",
+        tuple(probed),
     )
 
 
@@ -69,42 +66,53 @@ def border_only(context: EvaluationContext) -> CheckResult:
     The inside gets the mean gray that the images have there. The learner sees the border of
     thumbnails of 32 x 32 pixels, and is asked of images that it was not fitted to.
     """
-    rows = context.sample(MAX_COVERED)
+    rows = context.sample(MAX_IMAGES)
     images = np.asarray(context.images[rows])
     inside = np.broadcast_to(_inside(*images.shape[1:3])[..., np.newaxis], images.shape)
-    seen = context.figures(context.answers_to(covered(images, inside), rows), "border_only")
-    whole = context.figures(context.predictions.of(rows), "whole_image")
+    seen = context.auroc(context.answers_to(covered(images, inside), rows), "border_only")
     return CheckResult(
-        summary=(
-            "All but the outer tenth of each side is covered with the mean gray. Hardly any lung "
-            "shows there: an AUROC well above 0.5 is read from markers, collimation, framing or "
-            "padding. The second figure is of a logistic regression on those pixels alone: what "
-            "the border gives away, whether the network uses it or not."
-        ),
-        metrics=(*_aurocs(seen), *_learnt_from_border(context, images, rows)),
-        details=_aurocs(whole),
+        "What does the border give away?",
+        "All but the outer tenth of each side is covered with the mean gray. Hardly any lung "
+        "shows there: an AUROC well above 0.5 is read from markers, collimation, framing or "
+        "padding. The second figure is of a logistic regression on those pixels alone: what "
+        "the border gives away, whether the network uses it or not.",
+        (*seen, *_learnt_from_border(context, images, rows)),
     )
 
 
 def lung_masked(context: EvaluationContext) -> CheckResult:
     """Cover the lungs, and then all but the lungs, with the mean gray of what is covered."""
+    title = "What is left without the lungs, and without all else?"
     lungs = context.lungs()
     if not len(lungs.rows):
-        return CheckResult(summary="There is no lung mask for any of these images: not done.")
+        return CheckResult(title, "There is no lung mask for any of these images: not done.")
     images, masks = np.asarray(context.images[lungs.rows]), lungs.masks[..., np.newaxis]
     removed, alone = (
-        context.figures(context.answers_to(covered(images, hidden), lungs.rows), f"lungs_{name}")
+        context.auroc(context.answers_to(covered(images, hidden), lungs.rows), f"lungs_{name}")
         for name, hidden in (("removed", masks), ("only", ~masks))
     )
-    whole = context.figures(context.predictions.of(lungs.rows), "whole_image")
     return CheckResult(
-        summary=(
-            f"On {len(lungs.rows)} images with lung masks, of the data set or of a segmenter. "
-            "Without the lungs little should be left of the AUROC, though their outline stays "
-            "visible; with the lungs alone little should be lost."
-        ),
-        metrics=(*_aurocs(removed), *_aurocs(alone)),
-        details=(*whole, *removed, *alone),
+        title,
+        f"On {len(lungs.rows)} images with lung masks, of the data set or of a segmenter. "
+        "Without the lungs little should be left of the AUROC, though their outline stays "
+        "visible; with the lungs alone little should be lost.",
+        (*removed, *alone),
+    )
+
+
+def heatmaps(context: EvaluationContext) -> CheckResult:
+    """The pointing game, before and after all but the lungs is covered."""
+    title = "Do heatmaps point into the lungs?"
+    metrics = tuple(_in_the_lungs(context))
+    if not metrics:
+        return CheckResult(title, "There are too few lung masks: not done.")
+    return CheckResult(
+        title,
+        "Of images that truly have the finding: the share of the activation inside the lungs "
+        "and how often the strongest place is there, on the whole image and with all but the "
+        "lungs covered, beside what an even map would get. A map that does not follow the "
+        "lungs must not be read as showing disease.",
+        metrics,
     )
 
 
@@ -153,6 +161,24 @@ def with_enough_groups(targets: NDArray[np.generic], groups: NDArray[np.str_]) -
     return np.isin(targets, several)
 
 
+def activation_inside(maps: NDArray[np.float32], masks: Masks) -> tuple[Floats, Floats]:
+    """Where the positive activation lies.
+
+    Args:
+        maps: float32, shape (images, rows, columns).
+        masks: bool, shape (images, height, width).
+
+    Returns:
+        The share of each map's positive activation inside the mask, 0 to 1, and whether the map is
+        strongest there, 0 or 1. Shape (images,); not a number where nothing is positive.
+    """
+    fitted = np.stack([fit_map(plane, masks.shape[1:3]) for plane in maps])
+    positive = np.maximum(fitted, 0).reshape(len(maps), -1).astype(np.float64)
+    inside, total = masks.reshape(len(masks), -1), positive.sum(axis=1)
+    strongest = inside[np.arange(len(maps)), positive.argmax(axis=1)].astype(np.float64)
+    return ratio((positive * inside).sum(axis=1), total), np.where(total > 0, strongest, np.nan)
+
+
 def _probe(
     context: EvaluationContext, rows: Rows, features: NDArray[np.float32], label: Label | None
 ) -> Iterator[Metric]:
@@ -170,11 +196,6 @@ def _probe(
     yield found.model_copy(
         update={"name": CHANCE} | dict.fromkeys(("value", "lower", "upper"), chance)
     )
-
-
-def _aurocs(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
-    """The accuracy of a model that sees nothing is the share of its favourite class."""
-    return tuple(metric for metric in metrics if metric.name.endswith("auroc"))
 
 
 def _inside(height: int, width: int) -> Masks:
@@ -208,8 +229,30 @@ def _learnt_from_border(
     )
 
 
-SHORTCUTS = (
-    Check("source-probe", "Can the source be read?", source_probe),
-    Check("border-only", "What does the border give away?", border_only),
-    Check("lung-masked", "What is left without the lungs, and without all else?", lung_masked),
-)
+def _in_the_lungs(context: EvaluationContext) -> Iterator[Metric]:
+    lungs = context.lungs()
+    found = lungs.masks.any(axis=(1, 2))
+    rows, masks = lungs.rows[found], lungs.masks[found]
+    for number, finding in enumerate(context.findings):
+        members = np.flatnonzero(context.predictions.classes[rows] == number)
+        if context.positive not in {None, finding.label} or len(members) < LEAST_IMAGES:
+            continue
+        # From the whole list: its first ones may all be of one source.
+        members = members[:: -(-len(members) // MAX_HEATMAPS)]
+        chosen, inside = rows[members], masks[members]
+        images = np.asarray(context.images[chosen])
+        alone = covered(images, ~inside[..., np.newaxis])
+        values = {"even_map_inside": inside.mean(axis=(1, 2))}
+        for shown, suffix in ((images, ""), (alone, "_lungs_only")):
+            maps = context.predict(shown)["activation_map"][..., number]
+            values[f"inside{suffix}"], values[f"pointing{suffix}"] = activation_inside(maps, inside)
+        for name, measured in values.items():
+            usable = np.isfinite(measured)
+            if usable.any():
+                known = measured[usable]
+                yield context.estimated(
+                    f"heatmap_{name}",
+                    chosen[usable],
+                    lambda w, known=known: ratio(w @ known, w.sum(axis=1)),
+                    finding.label,
+                )

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from contract.manifest import Metric
-from training.conformal import PREFIX as CONFORMAL
 from training.evaluation import COUNTED
 from training.html import Table
 
+# Of bundles that were exported before prediction sets were given up.
+CONFORMAL = "conformal_"
 CHECK_PREFIXES = (
     "source_probe_",
     "border_",

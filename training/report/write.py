@@ -1,187 +1,124 @@
-"""The report of one evaluation, written: report.json and report.html."""
+"""The report of one evaluation: its checks, and report.html."""
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import io
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
-from rich.progress import Progress
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.console import Console
+from scipy.ndimage import zoom
 
 from contract.manifest import INTENDED_USE, Metric
 from training.atomic import write_text
 from training.config import Recipe
 from training.evaluation import Evaluation
-from training.figures import Curve, draw_curves
+from training.figures import draw_curves
 from training.html import Table, embedded, render
+from training.predictions import REFERRED, answered_outputs
 from training.report import tables
-from training.report.checks import Check, CheckResult, finished_checks, run_checks
-from training.report.context import EvaluationContext
-from training.report.examples import examples
-from training.report.heatmaps import HEATMAPS
-from training.report.limits import LIMITS
-from training.report.shortcuts import SHORTCUTS
-from training.workdir import CALIBRATION, TrainedModel, Workdir
+from training.report.context import CheckResult, EvaluationContext
+from training.report.limits import out_of_distribution, quality_gate, robustness
+from training.report.shortcuts import border_only, heatmaps, lung_masked, source_probe
+from training.workdir import TrainedModel
 
-CHECKS = (*SHORTCUTS, *HEATMAPS, *LIMITS)
-LEFT_OUT = "left-out"
-LEFT_OUT_TITLE = "What does it do on a source that it never saw?"
+CHECKS = (
+    source_probe,
+    border_only,
+    lung_masked,
+    heatmaps,
+    quality_gate,
+    out_of_distribution,
+    robustness,
+)
 LEFT_OUT_FIGURES = frozenset({"auroc", "macro_auroc", "accuracy", "accuracy_answered"})
 LEFT_OUT_BY_CLASS = frozenset({"auroc", "sensitivity", "specificity"})
 CAPTIONS = {
     "roc": "ROC curves; a dot is an operating point.",
     "precision-recall": "Precision against sensitivity; a dot is an operating point.",
     "reliability": "How often the model is right against how sure it is.",
-    "scores": "How the probabilities are spread, on a logarithmic scale.",
     "answers": "Answers by true class; the shade is the share of the row.",
+    "robustness": "What corruptions do to the AUROC, and what the quality gate refuses of them.",
 }
-ROBUSTNESS = (
-    "The AUROC, the accuracy and the share that the quality gate refuses, with 95 % intervals."
-)
+EXAMPLES_PER_KIND = 2
+
 Content = TypeVar("Content", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class ReportFolder:
-    """Where the report of one split lies in a workdir."""
+class _Trained(BaseModel):
+    """What a report has to know of another training: the part of its config.json."""
 
-    work: Workdir
-    split: str
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    @property
-    def root(self) -> Path:
-        """The page and its parts. It shows patients' images, and no part of it is exported."""
-        return self.work.root / ("report" if self.split == "test" else f"report-{self.split}")
-
-    @property
-    def checks(self) -> Path:
-        """What each check has found: report.json."""
-        return self.root / "report.json"
-
-    def plot(self, kind: str) -> Path:
-        """A plot, which may go into a bundle."""
-        return self.work.root / "figures" / f"{self.split}-{kind}.png"
-
-    def key(self, digest: str) -> str:
-        """Name what the checks' results depend on: the model, the images and this code.
-
-        Args:
-            digest: Of the images.
-        """
-        total = hashlib.sha256(digest.encode())
-        code = sorted(Path(__file__).parent.glob("*.py"))
-        for file in (self.work.model, self.work.root / CALIBRATION, *code):
-            total.update(file.read_bytes())
-        return total.hexdigest()[:16]
-
-
-def with_finished_checks(
-    evaluation: Evaluation, folder: ReportFolder, recipe: Recipe
-) -> Evaluation:
-    """An evaluation with the figures of those checks that an earlier report has left."""
-    finished = finished_checks(folder.checks, folder.key(evaluation.data_digest))
-    return _with_figures(evaluation, [*finished.values(), _elsewhere(folder, recipe)])
+    recipe: Recipe
 
 
 def write_report(
     evaluation: Evaluation,
     context: EvaluationContext,
     trained: TrainedModel,
-    folder: ReportFolder,
-    bar: Progress,
+    workdir: Path,
+    console: Console,
 ) -> Evaluation:
-    """Run the checks and write the page; a killed report carries on where it stopped.
+    """Run the checks and write the page.
 
     Args:
         evaluation: What was measured.
         context: What the checks look at.
         trained: The model.
-        folder: Where to write.
-        bar: Shows which check is running.
+        workdir: Gets ``figures/<split>-robustness.png``, which may go into a bundle, and
+            ``report-<split>.html``, which shows patients' images and must not.
+        console: Where the findings are told.
 
     Returns:
-        The evaluation with the figures of the checks.
+        The evaluation with the figures of the checks behind its own.
 
     Raises:
         WriteFailed: The disk is full, or the workdir cannot be written.
     """
-    task = bar.add_task("checks", total=len(CHECKS))
-
-    def tell(check: Check, result: CheckResult) -> None:
-        bar.update(task, advance=1, description=f"checks: {check.name} done")
-        bar.console.print(check.title, style="bold")
-        bar.console.print(result.summary, highlight=False, markup=False)
-
-    key = folder.key(evaluation.data_digest)
-    results = run_checks(CHECKS, context, folder.checks, key, tell)
-    results[LEFT_OUT] = _elsewhere(folder, trained.config)
-    complete = _with_figures(evaluation, results.values())
-    titles = {check.name: check.title for check in CHECKS} | {LEFT_OUT: LEFT_OUT_TITLE}
-    headline = tables.title(context.headline)
-    curves = {name: result for name, result in results.items() if result.points}
-    panels = [(result.axis, _curves(result, headline)) for result in curves.values()]
-    draw_curves(folder.plot("robustness"), panels)
-    metrics = complete.metrics
-    page = render(
-        "report/page.html.j2",
-        evaluation=complete,
-        trained=trained,
-        intended_use=INTENDED_USE,
-        facts=_facts(complete, trained),
-        overall=tables.overall(metrics),
-        breakdowns=[
-            ("By finding", tables.by_class(metrics)),
-            ("By source", tables.by_source(metrics)),
-            ("By source and finding", tables.by_class_and_source(metrics)),
-        ],
-        answers=_answers(complete),
-        plots=[
-            (embedded(folder.plot(kind).read_bytes()), caption)
-            for kind, caption in CAPTIONS.items()
-            if folder.plot(kind).is_file()
-        ],
-        checks=[
-            (titles[name], result.summary, list(_tables(result)))
-            for name, result in results.items()
-            if name not in curves
-        ],
-        robustness=(embedded(folder.plot("robustness").read_bytes()), ROBUSTNESS),
-        levels=[
-            (titles[name], result.summary, _levels(result, headline))
-            for name, result in curves.items()
-        ],
-        examples=examples(context),
+    results = []
+    for check in CHECKS:
+        results.append(check(context))
+        console.print(results[-1].title, style="bold")
+        console.print(results[-1].summary, highlight=False, markup=False)
+    if evaluation.split == "test":
+        results.append(left_out(workdir, trained.config))
+    plots = workdir / "figures"
+    draw_curves(
+        plots / f"{evaluation.split}-robustness.png",
+        [panel for result in results for panel in result.panels],
     )
-    write_text(folder.root / "report.html", page)
+    found = tuple(metric for result in results for metric in result.metrics)
+    complete = evaluation.model_copy(update={"metrics": (*evaluation.metrics, *found)})
+    write_text(
+        workdir / f"report-{evaluation.split}.html",
+        _page(complete, results, context, trained, plots),
+    )
     return complete
 
 
-class _Trained(BaseModel):
-    """As much of a workdir's config.json as is needed here."""
-
-    recipe: Recipe
-
-
 def left_out(workdir: Path, recipe: Recipe) -> CheckResult:
-    """Gather what the trainings beside a workdir do on the sources that they left out.
+    """Gather what trainings of the same recipe without a source found on that source.
 
-    A training counts where its recipe has the same name and classes, and where
-    ``pneumo-train evaluate --split left-out`` has run.
+    Such a training lies beside this one, in a workdir of its own, with the same name and classes,
+    and where ``pneumo-train evaluate --split left-out`` has run.
 
     Args:
         workdir: Of the model that the report is about; the others lie in the same folder.
         recipe: Of that model.
     """
+    title = "What does it do on a source that it never saw?"
     found: list[Metric] = []
     for file in sorted(workdir.resolve().parent.glob("*/evaluation-left-out.json")):
-        trained = _read(file.with_name("config.json"), _Trained)
+        other = _read(file.with_name("config.json"), _Trained)
         evaluation = _read(file, Evaluation)
-        if trained is None or evaluation is None:
+        if other is None or evaluation is None:
             continue
-        other = trained.recipe
-        if (other.name, other.data.classes) == (recipe.name, recipe.data.classes):
-            source = ", ".join(other.data.leave_out)
+        if (other.recipe.name, other.recipe.data.classes) == (recipe.name, recipe.data.classes):
+            source = ", ".join(other.recipe.data.leave_out)
             found += [
                 metric.model_copy(update={"name": f"left_out_{metric.name}", "source": source})
                 for metric in evaluation.metrics
@@ -190,14 +127,13 @@ def left_out(workdir: Path, recipe: Recipe) -> CheckResult:
             ]
     if not found:
         return CheckResult(
-            summary="No training of this recipe that leaves a source out lies beside it: not done."
+            title, "No training of this recipe that leaves a source out lies beside it: not done."
         )
     return CheckResult(
-        summary=(
-            "Each row is of a network that never saw an image of that source. The distance to the "
-            "figures of the same source above is what the pooled figures owe to knowing it."
-        ),
-        metrics=tuple(found),
+        title,
+        "Each row is of a network that never saw an image of that source. The distance to the "
+        "figures of the same source above is what the pooled figures owe to knowing it.",
+        tuple(found),
     )
 
 
@@ -209,50 +145,31 @@ def _read(path: Path, kind: type[Content]) -> Content | None:
         return None
 
 
-def _elsewhere(folder: ReportFolder, recipe: Recipe) -> CheckResult:
-    if folder.split != "test":
-        return CheckResult(summary="Told in the report of the test split.")
-    return left_out(folder.work.root, recipe)
-
-
-def _with_figures(evaluation: Evaluation, results: Iterable[CheckResult]) -> Evaluation:
-    found = tuple(metric for result in results for metric in result.metrics)
-    return evaluation.model_copy(update={"metrics": (*evaluation.metrics, *found)})
-
-
-def _curves(result: CheckResult, headline: str) -> list[Curve]:
-    named = {
-        headline: [(p.level, p.auroc) for p in result.points if p.auroc],
-        "Accuracy": [(p.level, p.accuracy) for p in result.points],
-        "Refused by the quality gate": [(p.level, p.refused) for p in result.points if p.refused],
-    }
-    return [
-        (name, *map(list, zip(*values, strict=True))) for name, values in named.items() if values
-    ]
-
-
-def _levels(result: CheckResult, headline: str) -> Table:
-    return Table(
-        header=("Level", headline, "Accuracy", "Refused"),
-        rows=tuple(
-            (
-                f"{point.level:g}",
-                *(
-                    tables.with_interval(metric) if metric else ""
-                    for metric in (point.auroc, point.accuracy, point.refused)
-                ),
-            )
-            for point in result.points
-        ),
+def _page(
+    evaluation: Evaluation,
+    results: Iterable[CheckResult],
+    context: EvaluationContext,
+    trained: TrainedModel,
+    plots: Path,
+) -> str:
+    metrics = evaluation.metrics
+    drawn = [(plots / f"{evaluation.split}-{kind}.png", text) for kind, text in CAPTIONS.items()]
+    return render(
+        "report/page.html.j2",
+        evaluation=evaluation,
+        trained=trained,
+        intended_use=INTENDED_USE,
+        tables=[
+            ("Over all images", tables.overall(metrics)),
+            ("By finding", tables.by_class(metrics)),
+            ("By source", tables.by_source(metrics)),
+            ("By source and finding", tables.by_class_and_source(metrics)),
+        ],
+        answers=_answers(evaluation),
+        plots=[(embedded(file.read_bytes()), text) for file, text in drawn if file.is_file()],
+        checks=[(one, tables.checks_table(one.metrics)) for one in results],
+        examples=[(embedded(picture), caption) for picture, caption in _examples(context)],
     )
-
-
-def _tables(result: CheckResult) -> Iterator[Table]:
-    """The tables of a check, those that have any row."""
-    figures = dict.fromkeys((*result.metrics, *result.details))
-    for table in (tables.coverage_table(figures), tables.checks_table(figures)):
-        if table.rows:
-            yield table
 
 
 def _answers(evaluation: Evaluation) -> Table:
@@ -263,25 +180,41 @@ def _answers(evaluation: Evaluation) -> Table:
     )
 
 
-def _facts(evaluation: Evaluation, trained: TrainedModel) -> Sequence[tuple[str, str]]:
-    origin, calibration = trained.provenance, trained.calibration
-    return (
-        ("Measured on", evaluation.metrics[0].dataset),
-        ("Images", f"{evaluation.images:,} of {evaluation.patients:,} patients"),
-        ("Unreadable, left out", f"{evaluation.unreadable:,}"),
-        ("Network", trained.config.model.backbone),
-        ("Input", trained.config.preprocessing.words),
-        (
-            "Trained",
-            f"{origin.trained_at:%Y-%m-%d} on {origin.training_images:,} images, "
-            f"validated on {origin.validation_images:,}; {origin.framework}",
-        ),
-        ("Training data", f"{origin.dataset}. Licence: {origin.licence}"),
-        (
-            "Temperature",
-            f"{calibration.temperature:.3f}; validation loss {calibration.loss_before:.4f} "
-            f"before, {calibration.loss_after:.4f} after",
-        ),
-        ("Git revision", origin.git_revision),
-        ("Data digest", evaluation.data_digest),
-    )
+def _examples(context: EvaluationContext) -> Iterator[tuple[bytes, str]]:
+    """Of each class, up to two hits, two misses and two referred images, the surest of each.
+
+    Each is drawn beside itself under the activation map of its most probable finding.
+    """
+    predictions = context.predictions
+    answers = answered_outputs(predictions, context.findings)
+    right, referred = answers == predictions.classes, answers == REFERRED
+    kinds = {"Hit": right, "Miss": ~right & ~referred, "Referred": referred}
+    surest = np.argsort(-predictions.probabilities.max(axis=1), kind="stable")
+    for number, finding in enumerate(context.findings):
+        for kind, members in kinds.items():
+            rows = surest[(members & (predictions.classes == number))[surest]]
+            for row in rows[:EXAMPLES_PER_KIND].tolist():
+                said = int(predictions.probabilities[row].argmax())
+                yield (
+                    _drawn(context, row, said),
+                    f"{kind}: is {finding.label}, most probable {context.findings[said].label} "
+                    f"({predictions.probabilities[row, said]:.3f}), "
+                    f"source {predictions.sources[row]}, {context.paths[row]}",
+                )
+
+
+def _drawn(context: EvaluationContext, row: int, said: int) -> bytes:
+    image = np.asarray(context.images[row, ..., 0])
+    activation = context.predict(context.images[row : row + 1])["activation_map"][0, ..., said]
+    strength = np.clip(activation / context.findings[said].activation_scale, 0, 1)
+    factors = [side / cells for side, cells in zip(image.shape, strength.shape, strict=True)]
+    fitted = zoom(strength, factors, order=1, grid_mode=True, mode="nearest")
+    figure = Figure(figsize=(4, 2), dpi=100, layout="constrained")
+    for axes in (panels := figure.subplots(1, 2)):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_axis_off()
+    # The stronger the evidence, the less of the image shows through.
+    panels[1].imshow(colormaps["inferno"](fitted), alpha=0.6 * np.clip(fitted, 0, 1))
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tests.training_data import tiny_recipe
-from training.backbones import APPLICATIONS, build_backbone, build_standardisation
+from training.backbones import build_backbone, build_standardisation
 from training.config import ModelConfig
 from training.errors import RecipeError
 from training.models import build_classifier
@@ -54,43 +54,3 @@ def test_a_backbone_gets_the_channels_that_it_takes(backbone: str, channels: int
     layer = build_standardisation(config(backbone=backbone, standardisation="image+local"))
 
     assert layer(GRAYS).shape == (4, 64, 64, channels)
-
-
-def test_the_standardisation_that_efficientnet_has_inside_is_done_outside() -> None:
-    keras.utils.set_random_seed(0)
-    size, colour = (64, 64), np.repeat(GRAYS, 3, axis=-1).astype(np.float32)
-    whole = keras.applications.EfficientNetB0(
-        include_top=False, weights=None, input_shape=(*size, 3)
-    )
-    deviations = np.array([0.229, 0.224, 0.225], np.float32)
-    normalization = whole.get_layer(index=2)
-    # Keras's file has deviations where variances belong, and a rescaling layer that makes it good.
-    normalization.adapt_mean.assign([0.485, 0.456, 0.406])
-    normalization.adapt_variance.assign(deviations)
-    normalization.finalize_state()
-    to_stem = keras.Model(whole.input, normalization.output)
-    standardise = build_standardisation(
-        config(backbone="efficientnetb0", standardisation="imagenet")
-    )
-
-    inside = keras.ops.convert_to_numpy(to_stem(colour)) / np.sqrt(deviations)
-
-    np.testing.assert_allclose(standardise(GRAYS), inside, rtol=1e-4, atol=1e-5)
-    cut = APPLICATIONS["efficientnetb0"].build(size)
-    assert len(cut.weights) == len(whole.weights) - len(normalization.weights)
-
-
-def test_efficientnet_answers_alike_with_maps_of_one_cell_in_its_blocks() -> None:
-    keras.utils.set_random_seed(0)
-    colour = np.random.default_rng(1).normal(size=(2, 64, 64, 3)).astype(np.float32)
-    whole = keras.applications.EfficientNetB0(
-        include_top=False, weights=None, input_shape=(64, 64, 3)
-    )
-    kept = APPLICATIONS["efficientnetb0"].build((64, 64))
-    kept.set_weights(whole.get_weights()[3:])
-
-    stem = whole.get_layer("stem_conv_pad").input
-    expected = keras.Model(stem, whole.output)(colour)
-
-    assert np.ptp(expected) > 0
-    np.testing.assert_allclose(kept(colour), expected, rtol=1e-4, atol=1e-6 * np.ptp(expected))

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from tests.synthetic import synthetic_radiograph
 from tests.training_data import tiny_recipe
 from training.batches import (
-    ImageBatches,
     LabelledImages,
     MaskedImages,
     TrainingBatches,
@@ -155,24 +154,6 @@ def test_few_masked_images_fill_a_long_epoch_evenly() -> None:
     assert np.bincount(rows).tolist() == [4] * 6
     assert drawn[0][1].shape == (4, 8, 8, 1)
     assert (drawn[0][1].min(), drawn[0][1].max()) == (0, 1)
-
-
-def test_prediction_reads_the_positions_in_order() -> None:
-    source = ImageBatches(IMAGES, np.array([5, 3, 9]), batch_size=2)
-
-    rows = np.concatenate([source[number][0] for number in range(len(source))])
-
-    np.testing.assert_array_equal(rows, IMAGES[[5, 3, 9]])
-
-
-def test_validation_has_each_image_beside_its_target() -> None:
-    targets = np.eye(3, dtype=np.float32)
-    source = ImageBatches(IMAGES, np.array([5, 3, 9]), targets, batch_size=2)
-
-    images, found = source[1]
-
-    np.testing.assert_array_equal(images, IMAGES[[9]])
-    np.testing.assert_array_equal(found, targets[[2]])
 
 
 def test_a_reader_left_over_from_the_epoch_before_spoils_no_batch() -> None:

@@ -16,7 +16,7 @@ from sklearn.metrics import (
 from contract.findings import Label
 from contract.manifest import Finding, Metric
 from training.calibrate import calibrated
-from training.evaluation import measure, measure_whole
+from training.evaluation import measure
 from training.predictions import Predictions
 
 TEMPERATURE = 2.0
@@ -72,8 +72,14 @@ def measured(
     return {(metric.name, metric.label, metric.source): metric for metric in metrics}
 
 
+def of_the_whole(predicted: Predictions) -> tuple[Metric, ...]:
+    return measure(
+        predicted, FINDINGS, "pneumonia", dataset="eight images", seed=0, whole_only=True
+    )
+
+
 def test_every_figure_of_a_known_case() -> None:
-    metrics = measure_whole(predictions(), FINDINGS, "pneumonia", dataset="eight images", seed=0)
+    metrics = of_the_whole(predictions())
 
     values = {metric.name: metric.value for metric in metrics}
     assert values["sensitivity"] == pytest.approx(3 / 4)
@@ -101,7 +107,7 @@ def test_every_figure_has_its_interval_and_says_of_what_it_is() -> None:
 def test_the_figures_of_the_whole_come_first_and_are_those_of_the_positive_finding() -> None:
     metrics = measure(predictions(), FINDINGS, "pneumonia", dataset="eight images", seed=0)
 
-    whole = measure_whole(predictions(), FINDINGS, "pneumonia", dataset="eight images", seed=0)
+    whole = of_the_whole(predictions())
     assert metrics[: len(whole)] == whole
     assert {(m.label, m.source, m.images) for m in whole} == {(None, None, 8)}
 
@@ -245,7 +251,7 @@ def test_a_positive_finding_among_several_has_the_macro_auroc_beside_it() -> Non
 def test_figures_that_the_images_do_not_give_are_left_out() -> None:
     only_ill = predictions().of(predictions().classes == 1)
 
-    metrics = measure_whole(only_ill, FINDINGS, "pneumonia", dataset="four images", seed=0)
+    metrics = of_the_whole(only_ill)
 
     names = {metric.name for metric in metrics}
     assert "sensitivity" in names

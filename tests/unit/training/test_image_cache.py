@@ -7,20 +7,16 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
-from tests.synthetic import as_jpeg, synthetic_radiograph
 from tests.training_data import write_kermany
 from training.datasets import Dataset, data_digest, read_dataset
 from training.errors import WriteFailed
-from training.image_cache import CHUNK, OnProgress, cached_images
+from training.image_cache import cached_images
 
 SPEC = PreprocessingSpec(height=16, width=24)
-
-
-class Killed(Exception):
-    pass
 
 
 class Cached(NamedTuple):
@@ -32,10 +28,8 @@ def kermany(root: Path, images_per_class: int = 3) -> Dataset:
     return read_dataset("kermany", write_kermany(root, "train", images_per_class), "train")
 
 
-def cache(
-    dataset: Dataset, folder: Path, on_progress: OnProgress = lambda _: None, digest: str = "d"
-) -> Cached:
-    return Cached(*cached_images(dataset, digest, SPEC, folder / "cache", on_progress))
+def cache(dataset: Dataset, folder: Path, digest: str = "d") -> Cached:
+    return Cached(*cached_images(dataset, digest, SPEC, folder / "cache", Console(quiet=True)))
 
 
 def spoil(dataset: Dataset, rows: slice) -> None:
@@ -98,24 +92,6 @@ def test_an_unreadable_image_is_listed_and_black(tmp_path: Path) -> None:
     assert [bool(image.any()) for image in cached.images] == [True, True, False, True, False, True]
 
 
-def test_a_killed_decoding_is_continued(tmp_path: Path) -> None:
-    dataset = many_images(tmp_path)
-    seen: list[int] = []
-
-    def kill(done: int) -> None:
-        seen.append(done)
-        raise Killed
-
-    with pytest.raises(Killed):
-        cache(dataset, tmp_path, kill)
-    spoil(dataset, slice(0, CHUNK))
-    cached = cache(dataset, tmp_path, seen.append)
-
-    assert seen == [CHUNK, CHUNK + 2, CHUNK + 2]
-    assert not cached.unreadable
-    assert cached.images[0].any()
-
-
 def test_a_full_disk_has_a_clear_message_and_loses_nothing(tmp_path: Path) -> None:
     dataset = kermany(tmp_path)
 
@@ -123,12 +99,3 @@ def test_a_full_disk_has_a_clear_message_and_loses_nothing(tmp_path: Path) -> No
         cache(dataset, tmp_path)
 
     assert cache(dataset, tmp_path).images[5].any()
-
-
-def many_images(root: Path) -> Dataset:
-    dataset = kermany(root, images_per_class=1)
-    template = as_jpeg(synthetic_radiograph(16, 24))
-    for number in range(2, CHUNK + 2):
-        name = f"person{number}_virus_{number}.jpeg"
-        (dataset.root / "train" / "PNEUMONIA" / name).write_bytes(template)
-    return read_dataset("kermany", root, "train")

@@ -113,7 +113,6 @@ def test_the_held_out_patients_are_measured_one_by_one(data: Path, workdir: Path
     table = pd.read_csv(workdir / "dice-test.csv")
     figures = {metric.name: metric for metric in evaluation.metrics}
     assert evaluation.images == evaluation.patients == len(table) == 3
-    assert evaluation.worst == pytest.approx(table["dice"].min())
     assert figures["dice_median"].value == pytest.approx(table["dice"].median())
     assert figures["dice_lowest_tenth"].value < figures["dice_median"].value
     assert figures["dice_mean"].lower <= figures["dice_mean"].value <= figures["dice_mean"].upper
@@ -226,13 +225,14 @@ def test_the_loss_is_least_where_the_mask_is_right() -> None:
     assert (unsure < wrong).all()
 
 
-def test_dice_counts_what_two_masks_share() -> None:
+@pytest.mark.parametrize(
+    ("found", "value"),
+    [([1, 1, 0, 0], 1), ([0, 1, 1, 0], 0.5), ([0, 0, 1, 1], 0), ([1, 0, 0, 0], 2 / 3)],
+)
+def test_dice_counts_what_two_masks_share(found: list[int], value: float) -> None:
     truth = np.array([[1, 1, 0, 0]], bool)
-    found = np.array([[[1, 1, 0, 0]], [[0, 1, 1, 0]], [[0, 0, 1, 1]], [[1, 0, 0, 0]]], bool)
 
-    values = dice(found, truth)
-
-    assert values.tolist() == pytest.approx([1, 0.5, 0, 2 / 3])
+    assert dice(np.array([found], bool), truth) == pytest.approx(value)
 
 
 def test_two_empty_masks_agree() -> None:
@@ -261,7 +261,7 @@ def test_a_copy_without_masks_says_where_they_are(tmp_path: Path) -> None:
 
 
 def test_images_and_masks_are_fitted_to_the_network(tmp_path: Path) -> None:
-    source = load_lung_images(list_lung_images(write_covid_chestxray(tmp_path, 2)), SPEC)
+    source = load_lung_images(list_lung_images(write_covid_chestxray(tmp_path, 2)), SPEC, quiet())
 
     assert source.images.shape == source.masks.shape == (2, 32, 32, 1)
     assert source.images.dtype == source.masks.dtype == np.uint8
@@ -281,9 +281,10 @@ def test_what_cannot_be_read_is_left_out_with_its_reason(tmp_path: Path) -> None
     home = write_covid_chestxray(tmp_path, patients=3)
     (home / "images" / "chest-0.png").write_bytes(b"not an image")
 
-    source = load_lung_images(list_lung_images(home), SPEC)
+    told = io.StringIO()
+    source = load_lung_images(list_lung_images(home), SPEC, Console(file=told, width=200))
 
-    assert list(source.unreadable) == ["images/chest-0.png"]
+    assert "images/chest-0.png is left out: " in told.getvalue()
     assert list(source.dataset.table["path"]) == ["images/chest-1.png", "images/chest-2.png"]
     assert list(source.dataset.table.index) == [0, 1]
     assert len(source.images) == len(source.masks) == 2
@@ -295,7 +296,7 @@ def test_masks_none_of_which_can_be_read_are_refused(tmp_path: Path) -> None:
         mask.write_bytes(b"not an image")
 
     with pytest.raises(DataError, match="None of the 2"):
-        load_lung_images(list_lung_images(home), SPEC)
+        load_lung_images(list_lung_images(home), SPEC, quiet())
 
 
 def test_another_mask_is_another_data_set(tmp_path: Path) -> None:

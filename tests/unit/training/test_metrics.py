@@ -86,13 +86,13 @@ def test_the_confusion_and_its_figures() -> None:
 
     counts = confusion(present, truth, whole(20))
 
-    assert [counts.true_positives[0], counts.false_negatives[0]] == [8, 2]
-    assert [counts.false_positives[0], counts.true_negatives[0]] == [4, 6]
-    assert counts.sensitivity[0] == pytest.approx(0.8)
-    assert counts.specificity[0] == pytest.approx(0.6)
-    assert counts.precision[0] == pytest.approx(8 / 12)
-    assert counts.accuracy[0] == pytest.approx(0.7)
-    assert counts.f1[0] == pytest.approx(16 / 22)
+    assert [counts["true_positives"][0], counts["false_negatives"][0]] == [8, 2]
+    assert [counts["false_positives"][0], counts["true_negatives"][0]] == [4, 6]
+    assert counts["sensitivity"][0] == pytest.approx(0.8)
+    assert counts["specificity"][0] == pytest.approx(0.6)
+    assert counts["precision"][0] == pytest.approx(8 / 12)
+    assert counts["accuracy"][0] == pytest.approx(0.7)
+    assert counts["f1"][0] == pytest.approx(16 / 22)
 
 
 def test_weights_count_images_several_times() -> None:
@@ -100,9 +100,9 @@ def test_weights_count_images_several_times() -> None:
 
     counts = confusion(present, truth, np.array([[1.0, 1, 1], [3, 1, 0]]))
 
-    assert counts.sensitivity.tolist() == [0.5, 0.75]
-    assert counts.specificity[0] == 0
-    assert np.isnan(counts.specificity[1])
+    assert counts["sensitivity"].tolist() == [0.5, 0.75]
+    assert counts["specificity"][0] == 0
+    assert np.isnan(counts["specificity"][1])
 
 
 def test_a_model_as_sure_as_it_is_right_has_no_calibration_error() -> None:
@@ -139,7 +139,7 @@ def test_the_interval_of_a_share_is_the_binomial_one() -> None:
     patients = np.array([f"patient-{number}" for number in range(100)])
 
     def share(weights: np.typing.NDArray[np.float64]) -> np.typing.NDArray[np.float64]:
-        return confusion(right, np.ones(100, dtype=bool), weights).sensitivity
+        return confusion(right, np.ones(100, dtype=bool), weights)["sensitivity"]
 
     figure = estimate(share(whole(100)), share(patient_bootstrap(patients, seed=1)))
 
@@ -155,7 +155,7 @@ def test_images_of_few_patients_widen_the_interval() -> None:
     widths = []
     for patients in (few, many):
         counts = confusion(right, np.ones(100, dtype=bool), patient_bootstrap(patients, seed=2))
-        figure = estimate(np.array([0.8]), counts.sensitivity)
+        figure = estimate(np.array([0.8]), counts["sensitivity"])
         widths.append(figure.upper - figure.lower)
 
     assert widths[0] > 2 * widths[1]

@@ -27,12 +27,16 @@ def config(*sources: Mapping[str, object], **values: object) -> DataConfig:
 
 @pytest.fixture
 def pooled(tmp_path: Path) -> Path:
+    return write_pooled(tmp_path)
+
+
+def write_pooled(folder: Path) -> Path:
     for row in ROWS:
-        path = tmp_path / row.partition(",")[0]
+        path = folder / row.partition(",")[0]
         path.parent.mkdir(exist_ok=True, parents=True)
         path.touch()
-    (tmp_path / "manifest.csv").write_text("\n".join([HEADER, *ROWS]) + "\n")
-    return tmp_path
+    (folder / "manifest.csv").write_text("\n".join([HEADER, *ROWS]) + "\n")
+    return folder
 
 
 def test_a_manifest_gives_the_images_of_the_sources_that_are_asked_for(pooled: Path) -> None:
@@ -101,6 +105,21 @@ def test_several_data_sets_lie_below_one_root_and_share_no_patient(pooled: Path)
         "kermany/chest_xray/train/NORMAL/IM-0001-0002.jpeg",
     ]
     assert list(dataset.table["mask"]) == ["a/masks/1.png", "", "", ""]
-    assert dataset.table["patient"][0] == "manifest: g1"
+    assert dataset.table["patient"][0] == "manifest in .: g1"
     assert dataset.name.startswith("pooled images: north; Kermany 2018")
     assert dataset.root == pooled
+
+
+def test_two_folders_with_a_manifest_are_one_pool_whose_groups_stay_apart(tmp_path: Path) -> None:
+    for folder in ("data", "more-data"):
+        write_pooled(tmp_path / folder)
+    source = {"adapter": "manifest", "only": ["north"]}
+    recipe = config({**source, "folder": "data"}, {**source, "folder": "more-data"})
+
+    table = read_pool(recipe, tmp_path, ("train",)).table
+
+    assert list(table["path"]) == [
+        *("data/a/1.png", "data/a/2.png"),
+        *("more-data/a/1.png", "more-data/a/2.png"),
+    ]
+    assert table["group"].nunique() == 4

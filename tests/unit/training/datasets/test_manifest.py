@@ -102,6 +102,22 @@ def test_a_split_that_is_unknown_or_empty_is_noticed(tmp_path: Path) -> None:
         read_dataset("manifest", tmp_path / "b", "test")
 
 
+def test_a_file_that_is_listed_again_counts_once(tmp_path: Path) -> None:
+    again = ("a/1.png", "xray", "covid19", "here", "p1 again", "g1", "train", "CC BY 4.0")
+
+    train = read_dataset("manifest", write(tmp_path, again), "train").table
+
+    assert train["path"].tolist() == ["a/1.png", "a/2.png", "b/4.jpg"]
+    assert train["licence"].tolist() == ["CC BY 4.0", "CC BY 4.0", ""]
+
+
+def test_a_file_that_is_listed_in_two_ways_is_noticed(tmp_path: Path) -> None:
+    home = write(tmp_path, ("a/1.png", "xray", "normal", "here", "p1", "g1", "train", ""))
+
+    with pytest.raises(LayoutMismatch, match=r"lists a/1\.png with two labels, groups or splits"):
+        read_dataset("manifest", home, "train")
+
+
 @pytest.mark.data
 def test_the_real_manifest_is_read_and_no_group_crosses_its_splits(data_dir: Path) -> None:
     train = read_dataset("manifest", data_dir, "train").table

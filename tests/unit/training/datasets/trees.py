@@ -21,12 +21,6 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]])
     pd.DataFrame(list(rows), columns=list(columns)).to_csv(path, index=False)
 
 
-def write_xlsx(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a workbook of one worksheet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(list(rows), columns=list(columns)).to_excel(path, index=False)
-
-
 def by_path(table: Any, column: str) -> dict[str, str]:
     """One column of a data set's table by the images' paths."""
     return dict(zip(table["path"], table[column], strict=True))

@@ -73,7 +73,7 @@ def test_another_recipe_beside_it_is_not_told(tmp_path: Path) -> None:
 
     result = left_out(tmp_path / "all", RECIPE)
 
-    assert not result.has_figures
+    assert not result.metrics
     assert "not done" in result.summary
 
 
@@ -84,4 +84,4 @@ def test_a_damaged_training_beside_it_is_passed_over(tmp_path: Path) -> None:
     unbound = write_training(tmp_path / "unbound", without_a)
     (unbound / "config.json").unlink()
 
-    assert not left_out(tmp_path / "all", RECIPE).has_figures
+    assert not left_out(tmp_path / "all", RECIPE).metrics

@@ -5,13 +5,14 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.unit.training.report.planted import IMAGES, SIDE, ContextOf, region
-from training.report.checks import CheckResult
-from training.report.context import Images, LungMasks
+from training.report.context import CheckResult, Images, LungMasks, Outputs
 from training.report.shortcuts import (
     CHANCE,
     PROBE,
+    activation_inside,
     border_only,
     cross_validated,
+    heatmaps,
     lung_masked,
     source_probe,
     with_enough_groups,
@@ -19,6 +20,8 @@ from training.report.shortcuts import (
 
 # Both sources have images of both classes.
 SOURCES = np.where(np.arange(IMAGES) // 2 % 2, "here", "there")
+MASKS = np.zeros((4, 32, 32), bool)
+MASKS[:, 8:24, 4:12] = MASKS[:, 8:24, 20:28] = True
 PLANTED = (SOURCES == "here").astype(np.float32)
 
 
@@ -34,6 +37,18 @@ def silent(images: Images) -> NDArray[np.float32]:
 def lungs_inside() -> LungMasks:
     masks = np.broadcast_to(region("inside"), (IMAGES, SIDE, SIDE))
     return LungMasks(np.arange(IMAGES), masks)
+
+
+def brightness(images: Images) -> Outputs:
+    grays = images.astype(np.float32) - 100
+    return {"activation_map": np.concatenate([-grays, grays], axis=-1)}
+
+
+def pointing(context_of: ContextOf, image: NDArray[np.uint8]) -> dict[str, float]:
+    """The figures of a model whose map of pneumonia is the brightness of an image."""
+    context = context_of("inside", "inside", lungs=lungs_inside)
+    shown = np.broadcast_to(image, context.images.shape)
+    return values(heatmaps(replace(context, images=shown, predict=brightness)))
 
 
 def values(result: CheckResult) -> dict[str, float]:
@@ -75,7 +90,7 @@ def test_a_source_that_goes_with_the_class_is_not_probed_within_a_class(
 def test_one_source_leaves_nothing_to_tell_apart(context_of: ContextOf) -> None:
     result = source_probe(context_of("inside", "inside"))
 
-    assert not result.has_figures
+    assert not result.metrics
     assert "one source" in result.summary
 
 
@@ -137,5 +152,51 @@ def test_a_model_is_lost_without_what_it_reads(
 def test_without_lung_masks_nothing_is_said_of_the_lungs(context_of: ContextOf) -> None:
     result = lung_masked(context_of("inside", "inside"))
 
-    assert not result.has_figures
+    assert not result.metrics
     assert "not done" in result.summary
+
+
+def test_activation_is_shared_out_between_inside_and_outside() -> None:
+    maps = np.zeros((4, 32, 32), np.float32)
+    maps[0] = np.where(MASKS[0], 1, 0)
+    maps[1] = np.where(MASKS[1], -5, 1)
+    maps[2, 8, 4], maps[2, 0, 0] = 3, 1
+
+    inside, strongest = activation_inside(maps, MASKS)
+
+    assert inside[:3].tolist() == pytest.approx([1, 0, 0.75])
+    assert strongest[:3].tolist() == [1, 0, 1]
+    assert np.isnan(inside[3])
+    assert np.isnan(strongest[3])
+
+
+def test_a_coarse_map_is_fitted_to_the_mask() -> None:
+    inside, _ = activation_inside(np.ones((4, 2, 2), np.float32), MASKS)
+
+    assert inside == pytest.approx(MASKS.mean(axis=(1, 2)))
+
+
+def test_activation_in_the_lungs_beats_an_even_map(context_of: ContextOf) -> None:
+    bright_lungs = np.where(region("inside"), 200, 20).astype(np.uint8)[..., np.newaxis]
+
+    figures = pointing(context_of, bright_lungs)
+
+    assert figures["heatmap_even_map_inside"] == 0.25
+    assert figures["heatmap_inside"] == pytest.approx(1)
+    assert figures["heatmap_pointing"] == 1
+
+
+def test_a_shortcut_beside_the_lungs_goes_when_they_are_alone(context_of: ContextOf) -> None:
+    marked = np.where(region("inside"), 110, 0).astype(np.uint8)[..., np.newaxis]
+    marked[:4, :4] = 255
+
+    figures = pointing(context_of, marked)
+
+    assert figures["heatmap_pointing"] == 0
+    assert figures["heatmap_inside"] < 0.6
+    assert figures["heatmap_pointing_lungs_only"] == 1
+    assert figures["heatmap_inside_lungs_only"] == pytest.approx(1)
+
+
+def test_without_lungs_nothing_is_said_of_heatmaps(context_of: ContextOf) -> None:
+    assert not heatmaps(context_of("inside", "inside")).metrics
