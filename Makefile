@@ -1,6 +1,6 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is for those who carry this on.
 .DEFAULT_GOAL := help
-.PHONY: help serve test slow gateway lint types web browser clients containers bench gpu lock clean
+.PHONY: help serve test slow gateway operations lint types web browser clients containers bench gpu lock clean
 PORT ?= 8000
 SERVE_REQUIREMENTS := $(shell scripts/has-gpu.sh && echo requirements/serve-gpu.txt || echo requirements/serve.txt)
 
@@ -25,7 +25,7 @@ serve: .venv-serve/ready  ## set everything up and serve on port 8000, on the GP
 	.venv-serve/bin/pneumo-serve run --port $(PORT)
 
 test: .venv/ready  ## set everything up and run the tests
-	.venv/bin/pytest -n 2 --dist loadfile -m "not clients and not containers and not slow" --ignore tests/e2e --ignore tests/gateway --cov --cov-report=
+	.venv/bin/pytest -n 2 --dist loadfile -m "not clients and not containers and not slow" --ignore tests/e2e --ignore tests/gateway --ignore tests/operations --ignore tests/trust --cov --cov-report=
 	.venv/bin/coverage report --skip-covered --include 'contract/*' --fail-under 100
 	.venv/bin/coverage report --skip-covered --include 'export/*' --omit '*/__main__.py' --fail-under 95
 	.venv/bin/coverage report --skip-covered --include 'service/*' --omit '*/__main__.py' --fail-under 95
@@ -36,6 +36,10 @@ slow: .venv/ready  ## every large network and the other recipes, some ten minute
 gateway: .venv/ready  ## test the gateway with Orthanc, DCMTK, dicom3tools and PostgreSQL
 	scripts/gateway-tools.sh
 	.venv/bin/pytest -m "not containers" tests/gateway tests/unit/gateway
+
+operations: .venv/ready  ## test audit, tokens, alerts and manifests with PostgreSQL, promtool, kubectl; needs Node 20
+	scripts/operations-tools.sh
+	.venv/bin/pytest tests/operations tests/trust
 
 lint: .venv/ready  ## style, import rules
 	.venv/bin/ruff check
