@@ -1,6 +1,6 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is for those who carry this on.
 .DEFAULT_GOAL := help
-.PHONY: help serve test slow schemathesis gateway lint types web browser clients containers bench gpu lock clean
+.PHONY: help serve test slow schemathesis gateway operations cluster lint types web browser clients containers bench gpu lock clean
 PORT ?= 8000
 SCHEMATHESIS_SECONDS ?= 600
 SERVE_REQUIREMENTS := $(shell scripts/has-gpu.sh && echo requirements/serve-gpu.txt || echo requirements/serve.txt)
@@ -26,7 +26,7 @@ serve: .venv-serve/ready  ## set everything up and serve on port 8000, on the GP
 	.venv-serve/bin/pneumo-serve run --port $(PORT)
 
 test: .venv/ready  ## set everything up and run the tests
-	.venv/bin/pytest -n 2 --dist loadfile -m "not clients and not containers and not slow" --ignore tests/e2e --ignore tests/gateway --cov --cov-report=
+	.venv/bin/pytest -n 2 --dist loadfile -m "not clients and not containers and not slow" --ignore tests/e2e --ignore tests/gateway --ignore tests/operations --ignore tests/trust --ignore tests/cluster --cov --cov-report=
 	.venv/bin/coverage report --skip-covered --include 'contract/*' --fail-under 100
 	.venv/bin/coverage report --skip-covered --include 'export/*' --omit '*/__main__.py' --fail-under 95
 	.venv/bin/coverage report --skip-covered --include 'service/*' --omit '*/__main__.py' --fail-under 95
@@ -40,6 +40,16 @@ schemathesis: .venv/ready  ## draw requests from the OpenAPI document, for 10 mi
 gateway: .venv/ready  ## test the gateway with Orthanc, DCMTK, dicom3tools and PostgreSQL
 	scripts/gateway-tools.sh
 	.venv/bin/pytest -m "not containers" tests/gateway tests/unit/gateway
+
+operations: .venv/ready  ## test audit, tokens, alerts and manifests with PostgreSQL, promtool, kubectl; needs Node 20
+	scripts/operations-tools.sh
+	.venv/bin/pytest tests/operations tests/trust
+
+.venv-cluster/ready: requirements/cluster.txt pyproject.toml
+	scripts/venv.sh .venv-cluster requirements/cluster.txt
+
+cluster: .venv-cluster/ready  ## test serving and archive scoring on Ray
+	.venv-cluster/bin/python -m pytest -W default tests/cluster
 
 lint: .venv/ready  ## style, import rules
 	.venv/bin/ruff check
@@ -79,6 +89,6 @@ lock: .venv/ready  ## compile the pinned requirement files from pyproject.toml
 	scripts/lock.sh
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .venv-clients .venv-serve .venv-bench build dist web/node_modules \
+	rm -rf .venv .venv-clients .venv-serve .venv-bench .venv-cluster build dist web/node_modules \
 	  tests/clients/node_modules .coverage .hypothesis \
 	  .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

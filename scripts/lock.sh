@@ -18,3 +18,4 @@ compile gateway.txt pyproject.toml --extra gateway
 compile commission.txt pyproject.toml --extra commission
 compile dev.txt pyproject.toml --extra serve --extra export --extra gateway --extra commission --group dev
 compile bench.txt pyproject.toml --extra serve --group bench
+compile cluster.txt pyproject.toml --extra cluster --group cluster

@@ -1,0 +1,1 @@
+"""The service on Ray: serving on a cluster, and the scoring of archives."""

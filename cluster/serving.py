@@ -1,0 +1,31 @@
+"""The service as a Ray Serve deployment: ``serve run cluster.serving:app`` or the files beside it.
+
+Ray routes, scales and replaces replicas; each is the whole service of ``create_app``, configured
+by its PNEUMO_ variables.
+"""
+
+from fastapi import FastAPI
+from ray import serve
+
+from service.app import create_app
+from service.settings import read_settings
+
+
+def _service() -> FastAPI:
+    """Make the application in the replica, with the environment of the replica."""
+    return create_app(read_settings())
+
+
+@serve.deployment(
+    # What is in flight in a replica is what its queue and its cores have: Ray scales by it.
+    autoscaling_config={"min_replicas": 1, "max_replicas": 8, "target_ongoing_requests": 8},
+    max_ongoing_requests=128,
+    graceful_shutdown_timeout_s=40,
+    ray_actor_options={"num_cpus": 1},
+)
+@serve.ingress(_service)
+class Pneumoscope:
+    """One replica. ``serve.yaml`` sets its CPUs, or a fraction of a GPU."""
+
+
+app = Pneumoscope.bind()

@@ -1,0 +1,192 @@
+"""The scoring of archives, by the command, over drawn images: a folder, S3, DICOMweb, two nodes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from ray.cluster_utils import Cluster
+
+from cluster.score import rows_of
+from tests.synthetic import as_dicom, as_jpeg, synthetic_radiograph
+
+ROOT = Path(__file__).parents[2]
+FILMS, FILES = 24, 27
+PATIENCE_S = 240
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Films of two sites and days, a name beyond ASCII, and two that cannot be read."""
+    folder = tmp_path_factory.mktemp("archive")
+    for number in range(FILMS):
+        day = folder / f"day-{number % 2}"
+        day.mkdir(exist_ok=True)
+        film = as_dicom(
+            synthetic_radiograph(rows=500, columns=600, seed=number).astype("uint16") * 16,
+            Modality="DX",
+            StudyDate=f"2026010{1 + number % 2}",
+            InstitutionName=f"Site {number % 2}",
+            Manufacturer="Drawn",
+        )
+        (day / f"{number}.dcm").write_bytes(film)
+    (folder / "Röntgen.jpg").write_bytes(as_jpeg(synthetic_radiograph(rows=500, columns=600)))
+    (folder / "notes.txt").write_text("no image")
+    (folder / "cut.jpg").write_bytes(as_jpeg(synthetic_radiograph(rows=500, columns=600))[:900])
+    (folder / ".hidden").write_text("never looked at")
+    return folder
+
+
+def command(source: str, output: Path, *options: str) -> list[str]:
+    run = [sys.executable, "-m", "cluster.score", "--input", source, "--output", str(output)]
+    return [*run, "--batch", "4", "--workers", "1", *options]
+
+
+def run(source: str, output: Path, *options: str, **environment: str) -> str:
+    ended = subprocess.run(
+        command(source, output, *options),
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def assert_whole(output: Path) -> list[dict[str, object]]:
+    """Every file is there once, and those that cannot be read say why."""
+    rows = rows_of(output).to_pylist()
+    files = Counter(row["file"] for row in rows)
+    assert len(files) == FILES
+    assert set(files.values()) == {1}
+    problems = {row["file"]: row["problem"] for row in rows if row["status"] != "ok"}
+    assert problems == {"notes.txt": "not-an-image", "cut.jpg": "corrupt-image"}
+    return rows
+
+
+@pytest.fixture(scope="module")
+def scored(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("scored")
+    run(str(archive), output)
+    return output
+
+
+def test_every_file_of_a_folder_is_read_once_or_named_with_its_problem(scored: Path) -> None:
+    rows = assert_whole(scored)
+    dates = Counter(row["study_date"] for row in rows)
+    assert dates == {"2026-01-01": FILMS / 2, "2026-01-02": FILMS / 2, "unknown": 3}
+    film = next(row for row in rows if row["file"] == "day-1/1.dcm")
+    assert (film["site"], film["device"], film["modality"]) == ("Site 1", "Drawn", "DX")
+    assert sum(value for _, value in film["probabilities"]) == pytest.approx(1, abs=0.01)
+    assert len(str(film["digest"])) == 64
+
+
+def test_the_report_says_what_was_decided_and_what_was_not_read(scored: Path) -> None:
+    page = (scored / "report.html").read_text()
+    assert "Research only. Not for diagnosis." in page
+    assert f"{FILES} files: {FILES - 2} answered, 2 could not be read." in page
+    assert "not-an-image" in page
+    assert page.count("data:image/png;base64") >= 1
+
+
+def test_a_second_run_reads_nothing_and_another_archive_is_refused(
+    archive: Path, scored: Path
+) -> None:
+    before = {file: file.stat().st_mtime_ns for file in scored.rglob("*.parquet")}
+    assert f"0 files to read, {FILES} are done." in run(str(archive), scored)
+    assert {file: file.stat().st_mtime_ns for file in scored.rglob("*.parquet")} == before
+    refused = subprocess.run(
+        command(str(archive.parent), scored), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert "Name another folder" in refused.stderr
+
+
+def test_a_run_that_was_killed_goes_on_and_reads_nothing_twice(
+    archive: Path, tmp_path: Path
+) -> None:
+    begun = subprocess.Popen(
+        command(str(archive), tmp_path),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    end = time.monotonic() + PATIENCE_S
+    while len(list((tmp_path / "_done").glob("*.parquet"))) < 2:
+        assert begun.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    os.killpg(begun.pid, signal.SIGKILL)
+    begun.wait()
+    kept = {file.name for file in (tmp_path / "_done").glob("*.parquet")}
+    told = run(str(archive), tmp_path)
+    assert "0 are done" not in told
+    assert kept <= {file.name for file in (tmp_path / "_done").glob("*.parquet")}
+    assert_whole(tmp_path)
+
+
+def test_a_bucket_is_read_as_a_folder_is(
+    archive: Path, scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        secrets = {"AWS_ACCESS_KEY_ID": "drawn", "AWS_SECRET_ACCESS_KEY": "drawn"}
+        for name, value in secrets.items():
+            monkeypatch.setenv(name, value)
+        client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
+        client.create_bucket(Bucket="films")
+        for file in archive.rglob("*"):
+            if file.is_file():
+                client.upload_file(str(file), "films", f"2026/{file.relative_to(archive)}")
+        query = f"endpoint_override={host}:{port}&scheme=http&region=us-east-1"
+        run(f"s3://films/2026?{query}", tmp_path, **secrets)
+    finally:
+        server.stop()
+    answered = {row["file"]: row["probabilities"] for row in assert_whole(tmp_path)}
+    assert answered == {row["file"]: row["probabilities"] for row in rows_of(scored).to_pylist()}
+
+
+@pytest.fixture
+def two_nodes() -> Iterator[Cluster]:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def test_a_node_that_is_killed_loses_nothing_and_doubles_nothing(
+    archive: Path, tmp_path: Path, two_nodes: Cluster
+) -> None:
+    node = two_nodes.add_node(num_cpus=1)
+    two_nodes.wait_for_nodes()
+    begun = subprocess.Popen(
+        [*command(str(archive), tmp_path), "--workers", "2"],
+        cwd=ROOT,
+        env={**os.environ, "RAY_ADDRESS": two_nodes.address},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    end = time.monotonic() + PATIENCE_S
+    while not list((tmp_path / "_done").glob("*.parquet")):
+        assert begun.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    two_nodes.remove_node(node, allow_graceful=False)
+    said, _ = begun.communicate(timeout=PATIENCE_S)
+    assert begun.returncode == 0, said
+    assert_whole(tmp_path)

@@ -1,0 +1,89 @@
+"""The manifests for Kubernetes, built with kubectl and validated against its own schemas."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
+VERSION = "1.30"
+
+
+def build(folder: str) -> dict[str, dict[str, Any]]:
+    built = subprocess.run(
+        ["kubectl", "kustomize", str(KUBERNETES / folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {each["kind"]: each for each in yaml.safe_load_all(built.stdout)}
+
+
+@pytest.fixture(scope="module", params=["base", "overlays/gpu"])
+def manifests(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
+    return build(request.param)
+
+
+def container_of(manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    [container] = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
+    return dict(container)
+
+
+def test_every_manifest_is_what_the_schema_of_its_kind_says(
+    manifests: dict[str, dict[str, Any]],
+) -> None:
+    kinds = {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
+    assert set(manifests) == kinds | {"NetworkPolicy"}
+    for manifest in manifests.values():
+        kubernetes_validate.validate(manifest, VERSION, strict=True)
+
+
+def test_everything_chooses_the_pods_of_the_deployment(
+    manifests: dict[str, dict[str, Any]],
+) -> None:
+    labels = manifests["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert labels == {"app.kubernetes.io/name": "pneumoscope"}
+    assert manifests["Deployment"]["spec"]["selector"]["matchLabels"] == labels
+    assert manifests["Service"]["spec"]["selector"] == labels
+    assert manifests["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+    assert manifests["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels
+
+
+def test_the_pod_may_do_nothing_that_it_need_not(manifests: dict[str, dict[str, Any]]) -> None:
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+    assert pod["enableServiceLinks"] is False
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+    may = container_of(manifests)["securityContext"]
+    assert may["readOnlyRootFilesystem"] is True
+    assert may["allowPrivilegeEscalation"] is False
+    assert may["capabilities"]["drop"] == ["ALL"]
+    assert manifests["NetworkPolicy"]["spec"]["egress"] == []
+
+
+def test_the_three_probes_ask_what_the_service_answers(
+    manifests: dict[str, dict[str, Any]],
+) -> None:
+    container = container_of(manifests)
+    assert container["startupProbe"]["httpGet"]["path"] == "/health/ready"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
+
+
+def test_a_pod_on_a_gpu_has_one_and_starts_on_nothing_else() -> None:
+    manifests = build("overlays/gpu")
+    container = container_of(manifests)
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert {"name": "PNEUMO_PROVIDER", "value": "cuda"} in container["env"]
+    assert container["image"] == "pneumoscope:gpu"
+    assert container_of(build("base"))["image"] == "pneumoscope:cpu"
+
+
+def test_a_pod_has_the_time_that_a_stop_takes(manifests: dict[str, dict[str, Any]]) -> None:
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+    before_stop, stop = 5, 35
+    assert pod["terminationGracePeriodSeconds"] >= before_stop + stop
