@@ -160,6 +160,10 @@ class DeviceLost(Unavailable):
     retry_after_s = DEVICE_LOST_RETRY_S
 
 
+class AuditUnavailable(Unavailable):
+    """What was done cannot be put down in the audit trail, so it is not answered."""
+
+
 class InferenceFailed(ServiceError):
     """The model did not run."""
 
@@ -284,6 +288,7 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     NotReady: NOT_READY,
     ShuttingDown: ProblemType(503, "shutting-down", "The service is stopping"),
     DeviceLost: ProblemType(503, "device-lost", "The accelerator does not run any more"),
+    AuditUnavailable: ProblemType(503, "audit-unavailable", "The audit trail cannot be written"),
     InferenceFailed: INTERNAL,
     FileFailed: INTERNAL,
     OutOfMemory: ProblemType(503, "out-of-memory", "There is not enough memory for the image"),

@@ -1,0 +1,317 @@
+"""The audit trail: who had what read by which model, append-only, in a database of the operator's.
+
+Each process writes a chain of records. A record's hash covers its fields and the hash before it,
+so one that was altered, taken out or put in is found. Records never hold anything of the patient.
+"""
+
+import asyncio
+import hashlib
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+import orjson
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    insert,
+    select,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.errors import AuditUnavailable, InvalidConfiguration
+from service.identifiers import uuid7
+from service.logs import Logger
+
+Action = Literal["start", "predict", "feedback", "reload", "load", "unload"]
+# Records of one transaction, and those that wait in memory while the database is away.
+BATCH, MOST_WAITING = 500, 10_000
+CONNECT_S = 5
+RETRY_S = 2.0
+_GENESIS = "0" * 64
+
+METADATA = MetaData()
+TRAIL = Table(
+    "pneumoscope_audit",
+    METADATA,
+    Column("chain", String(36), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    # Seconds since 1970.
+    Column("at", Float(53), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("caller", String(200), nullable=False),
+    Column("peer", String(64), nullable=False),
+    Column("request_id", String(200), nullable=False),
+    Column("answer_id", String(36), nullable=False),
+    Column("input", String(64), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("outcome", String(200), nullable=False),
+    Column("latency_ms", Float(53), nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("pneumoscope_audit_by_answer", "answer_id"),
+    Index("pneumoscope_audit_by_hash", "hash"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was done. ``input`` is the SHA-256 of the file, ``digest`` that of the model.
+
+    ``caller`` is the name of the key or the subject of the token, ``outcome`` the decision or the
+    slug of the problem.
+    """
+
+    action: Action
+    caller: str = ""
+    peer: str = ""
+    request_id: str = ""
+    answer_id: str = ""
+    input: str = ""
+    model: str = ""
+    digest: str = ""
+    outcome: str = ""
+    latency_ms: float = 0.0
+    at: float = 0.0
+
+
+class AuditTrail:
+    """Writes the records of one process from a thread of its own, as many at once as wait.
+
+    With ``must_write``, what cannot be written is not answered. Otherwise it waits in memory for
+    the database, and each record that does not fit goes to the log.
+    """
+
+    def __init__(self, url: str, log: Logger, *, must_write: bool) -> None:
+        """Open the trail.
+
+        Raises:
+            InvalidConfiguration: The database cannot be used.
+        """
+        self._engine = _engine(url)
+        self._log = log
+        self._must_write = must_write
+        self._waiting: queue.SimpleQueue[tuple[Record, Future[None]] | None] = queue.SimpleQueue()
+        self._away = False
+        self._closing = threading.Event()
+        try:
+            self._begin_chain()
+        except SQLAlchemyError as error:
+            if must_write:
+                raise InvalidConfiguration(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
+            self._note_away(error)
+        self._thread = threading.Thread(target=self._write_all, name="audit", daemon=True)
+        self._thread.start()
+
+    async def write(self, *records: Record) -> None:
+        """Return when the records are durable, or may wait.
+
+        Raises:
+            AuditUnavailable: The database does not take them, and nothing is answered without.
+        """
+        if not self._must_write and self._away:
+            for record in records:
+                self._put(record)
+            return
+        written = [asyncio.wrap_future(self._put(record)) for record in records]
+        await asyncio.gather(*written)
+
+    def find(self, answer_id: str, number: int) -> Record | None:
+        """The record of one image of an answer, counted from 0; None where there is none.
+
+        Raises:
+            AuditUnavailable: The database does not answer.
+        """
+        asked = (
+            select(TRAIL)
+            .where(TRAIL.c.answer_id == answer_id, TRAIL.c.action == "predict")
+            .order_by(TRAIL.c.chain, TRAIL.c.number)
+            .offset(number)
+            .limit(1)
+        )
+        try:
+            with self._engine.connect() as connection:
+                row = connection.execute(asked).mappings().first()
+        except SQLAlchemyError as error:
+            raise AuditUnavailable(_UNAVAILABLE) from error
+        return None if row is None else Record(**{name: row[name] for name in _FIELDS})
+
+    def close(self) -> None:
+        """Write what waits, and stop."""
+        self._closing.set()
+        self._waiting.put(None)
+        self._thread.join(CONNECT_S + RETRY_S)
+        self._engine.dispose()
+
+    def _put(self, record: Record) -> Future[None]:
+        future: Future[None] = Future()
+        record = replace(record, at=time.time())
+        if self._waiting.qsize() < MOST_WAITING:
+            self._waiting.put((record, future))
+        elif self._must_write:
+            future.set_exception(AuditUnavailable(_UNAVAILABLE))
+        else:
+            self._log.error("audit record lost", **asdict(record))
+            future.set_result(None)
+        return future
+
+    def _write_all(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch = [first]
+            while len(batch) < BATCH and not self._waiting.empty():
+                following = self._waiting.get()
+                if following is None:
+                    # It stands at the end again.
+                    self._waiting.put(None)
+                    break
+                batch.append(following)
+            self._settle(batch)
+
+    def _settle(self, batch: list[tuple[Record, Future[None]]]) -> None:
+        """Write a batch, and let those who wait for it go on."""
+        records = [record for record, _ in batch]
+        error = self._try(records)
+        _release(batch, error if self._must_write else None)
+        if self._must_write:
+            return
+        while error is not None:
+            is_last = self._closing.wait(RETRY_S)
+            error = self._try(records)
+            if error is not None and is_last:
+                for record in records:
+                    self._log.error("audit record lost", **asdict(record))
+                return
+
+    def _try(self, records: list[Record]) -> AuditUnavailable | None:
+        try:
+            if self._away:
+                # What of the last transaction arrived is not known, so its chain ends there.
+                self._begin_chain()
+            self._append(records)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
+            self._note_away(error)
+            return AuditUnavailable(_UNAVAILABLE)
+        if self._away:
+            self._log.info("audit back")
+        self._away = False
+        return None
+
+    def _note_away(self, error: Exception) -> None:
+        if not self._away:
+            self._log.error("audit away", reason=_reason(error))
+        self._away = True
+
+    def _begin_chain(self) -> None:
+        """Begin a chain that names the newest record of all, so that a whole chain is missed."""
+        METADATA.create_all(self._engine)
+        newest = select(TRAIL.c.hash).order_by(TRAIL.c.at.desc(), TRAIL.c.number.desc()).limit(1)
+        with self._engine.connect() as connection:
+            previous = connection.execute(newest).scalar()
+        self._chain, self._number, self._previous = str(uuid7()), 0, previous or _GENESIS
+        self._append([Record("start", at=time.time())])
+
+    def _append(self, records: list[Record]) -> None:
+        rows, number, previous = [], self._number, self._previous
+        for record in records:
+            row = {"chain": self._chain, "number": number, **asdict(record), "previous": previous}
+            row["hash"] = previous = hash_of(row)
+            rows.append(row)
+            number += 1
+        with self._engine.begin() as connection:
+            connection.execute(insert(TRAIL), rows)
+        self._number, self._previous = number, previous
+
+
+def hash_of(row: dict[str, object]) -> str:
+    """The SHA-256 of a record as JSON with sorted names, all fields but the hash itself."""
+    covered = {name: value for name, value in row.items() if name != "hash"}
+    return hashlib.sha256(orjson.dumps(covered, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def verify(url: str) -> Iterator[str]:
+    """Go through a trail, and name the first broken record of each chain; nothing where all holds.
+
+    Raises:
+        InvalidConfiguration: The database cannot be read.
+    """
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            yield from _broken(connection)
+    except SQLAlchemyError as error:
+        raise InvalidConfiguration(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
+    finally:
+        engine.dispose()
+
+
+def _broken(connection: Connection) -> Iterator[str]:
+    followed: dict[str, str] = {}
+    chain, number, previous, holds = "", 0, "", True
+    everything = select(TRAIL).order_by(TRAIL.c.chain, TRAIL.c.number)
+    for found in connection.execute(everything, execution_options={"yield_per": BATCH}).mappings():
+        row = {str(name): value for name, value in found.items()}
+        if row["chain"] != chain:
+            chain, number, previous, holds = row["chain"], 0, row["previous"], True
+            followed[chain] = previous
+        is_next = (row["number"], row["previous"], row["hash"]) == (number, previous, hash_of(row))
+        if holds and not is_next:
+            holds = False
+            yield f"chain {chain}, record {number}: it was altered, taken out or put in."
+        number, previous = row["number"] + 1, row["hash"]
+    for chain, previous in followed.items():
+        there = select(TRAIL.c.number).where(TRAIL.c.hash == previous)
+        if previous != _GENESIS and connection.execute(there).first() is None:
+            yield f"chain {chain}, record 0: the record that it follows is not there any more."
+
+
+def _engine(url: str) -> Engine:
+    try:
+        postgresql = url.startswith("postgresql")
+        limits = {"connect_timeout": CONNECT_S, "options": f"-c statement_timeout={CONNECT_S}s"}
+        engine = create_engine(
+            url, pool_pre_ping=postgresql, connect_args=limits if postgresql else {}
+        )
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise InvalidConfiguration(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _make_durable)
+    return engine
+
+
+def _make_durable(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA busy_timeout={CONNECT_S * 1000}")
+
+
+def _release(batch: list[tuple[Record, Future[None]]], error: Exception | None) -> None:
+    for _, future in batch:
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the statement, whose values are nobody's business."""
+    cause = getattr(error, "orig", None) or error
+    return " ".join(str(cause).split())[:200]
+
+
+_FIELDS = tuple(Record.__dataclass_fields__)
+_UNAVAILABLE = "The audit trail cannot be written. Try again later."

@@ -1,0 +1,128 @@
+"""Access tokens of an OpenID provider, in place of API keys.
+
+A backend fetches its token from the provider (client credentials, with a signed assertion as SMART
+Backend Services has it) and sends it as a bearer token; this service checks it and asks nobody.
+
+Source: RFC 9068 (JWT access tokens), OpenID Connect Discovery 1.0, SMART App Launch 2.2.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import jwt
+import orjson
+
+from service.errors import Unauthenticated, Unavailable
+from service.logs import Logger
+
+# Asymmetric ones alone: with HS256 the public key would be the secret.
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "ES256", "ES384", "EdDSA")
+SKEW_S = 60
+# Keys are fetched again after a while, and sooner for a key that is not known, but not at each try.
+KEYS_AGE_S, LEAST_AGE_S = 300.0, 10.0
+FETCH_S = 5
+SCOPE_PREFIX = "pneumoscope/"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom a token speaks for, and the scopes of this service that it has."""
+
+    name: str
+    scopes: frozenset[str]
+
+
+class TokenVerifier:
+    """Checks the tokens of one issuer for one audience. Safe on any thread."""
+
+    def __init__(self, issuer: str, audience: str, log: Logger) -> None:
+        self._issuer = issuer
+        self._audience = audience
+        self._log = log
+        self._lock = threading.Lock()
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._due = self._tried = float("-inf")
+
+    def verify(self, token: str) -> Subject:
+        """Check the signature, issuer, audience and times of a token; may ask for the keys.
+
+        Raises:
+            Unauthenticated: It is not a token of this issuer for this service, or out of date.
+            Unavailable: The provider's keys cannot be had.
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+            key = self._key(str(header.get("kid", "")))
+            claims = jwt.decode(
+                token,
+                key.key,
+                # The key says what it is for, so a token cannot choose a weaker algorithm.
+                algorithms=[key.algorithm_name],
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=SKEW_S,
+                options={"require": ["exp", "iss", "aud"]},
+            )
+        except jwt.PyJWTError as error:
+            raise Unauthenticated(f"The token does not count: {error}.") from error
+        return Subject(_subject(claims), _scopes(claims))
+
+    def _key(self, name: str) -> jwt.PyJWK:
+        with self._lock:
+            now = time.monotonic()
+            wanted = now > self._due or name not in self._keys
+            if wanted and now - self._tried > LEAST_AGE_S:
+                self._tried = now
+                self._fetch()
+            if not self._keys:
+                raise Unavailable("The keys of the token's issuer cannot be had just now.")
+            if name not in self._keys:
+                raise Unauthenticated("The token does not count: its key is not known.")
+            return self._keys[name]
+
+    def _fetch(self) -> None:
+        """Fetch the keys; where that fails, those of before go on."""
+        try:
+            offered = _keys_of(self._issuer)
+        except (OSError, KeyError, TypeError, ValueError, jwt.PyJWTError) as error:
+            self._log.error("keys of the issuer not fetched", reason=str(error)[:200])
+            return
+        self._due = time.monotonic() + KEYS_AGE_S
+        self._keys = {
+            key.key_id: key
+            for key in offered
+            if key.key_id and key.algorithm_name in ALGORITHMS and key.public_key_use != "enc"
+        }
+
+
+def _keys_of(issuer: str) -> list[jwt.PyJWK]:
+    provider = _get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+    if provider["issuer"] != issuer:
+        raise ValueError("the document is of another issuer")
+    return jwt.PyJWKSet.from_dict(_get(provider["jwks_uri"])).keys
+
+
+def _get(url: str) -> Any:  # noqa: ANN401 - JSON
+    if not url.startswith(("https://", "http://")):
+        raise URLError("the address is not one of HTTP")
+    with urlopen(url, timeout=FETCH_S) as answer:  # noqa: S310 - checked above
+        return orjson.loads(answer.read(1 << 20))
+
+
+def _subject(claims: Mapping[str, Any]) -> str:
+    """Of a machine the client, which is what an operator knows it by."""
+    return str(claims.get("client_id") or claims.get("azp") or claims.get("sub") or "")[:200]
+
+
+def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
+    """Of ``pneumoscope/predict`` the ``predict``; ``scope`` is a string or, with some, a list."""
+    given = claims.get("scope", claims.get("scp", ""))
+    words = given.split() if isinstance(given, str) else map(str, given)
+    return frozenset(
+        word.removeprefix(SCOPE_PREFIX) for word in words if word.startswith(SCOPE_PREFIX)
+    )

@@ -1,0 +1,217 @@
+"""The audit trail over real databases: SQLite and PostgreSQL."""
+
+import asyncio
+import io
+
+import pytest
+from sqlalchemy import create_engine, delete, func, select, update
+
+from service.audit import TRAIL, AuditTrail, Record, verify
+from service.errors import AuditUnavailable, InvalidConfiguration
+from service.logs import make_logger
+from tests.gateway.stack import Database
+from tests.trust.conftest import fresh_database
+
+IMAGES = 40
+
+
+def open_trail(url: str, *, must_write: bool = True, log: io.BytesIO | None = None) -> AuditTrail:
+    return AuditTrail(url, make_logger("info", log or io.BytesIO()), must_write=must_write)
+
+
+def predicted(number: int) -> Record:
+    return Record(
+        "predict",
+        caller="pacs",
+        peer="10.0.0.7",
+        request_id=f"request-{number}",
+        answer_id=f"answer-{number}",
+        input=f"{number:064x}",
+        model="xray/1",
+        digest="d" * 64,
+        outcome="normal",
+        latency_ms=12.345 + number / 7,
+    )
+
+
+async def _write(trail: AuditTrail, count: int = IMAGES) -> None:
+    await asyncio.gather(*(trail.write(predicted(n)) for n in range(count)))
+
+
+def written(url: str, count: int = IMAGES) -> None:
+    trail = open_trail(url)
+    asyncio.run(_write(trail, count))
+    trail.close()
+
+
+def change(url: str, statement: object) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(statement)  # type: ignore[call-overload]
+    engine.dispose()
+
+
+def rows(url: str) -> list[dict[str, object]]:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = connection.execute(select(TRAIL).order_by(TRAIL.c.chain, TRAIL.c.number))
+        result = [dict(row) for row in found.mappings()]
+    engine.dispose()
+    return result
+
+
+def answers(url: str) -> list[object]:
+    return [row["answer_id"] for row in rows(url) if row["action"] == "predict"]
+
+
+def test_every_record_is_there_in_one_unbroken_chain(audit_url: str) -> None:
+    written(audit_url)
+    assert list(verify(audit_url)) == []
+    found = rows(audit_url)
+    assert [row["number"] for row in found] == list(range(IMAGES + 1))
+    assert {row["answer_id"] for row in found[1:]} == {f"answer-{n}" for n in range(IMAGES)}
+    assert found[0]["action"] == "start"
+
+
+def test_an_altered_record_is_named(audit_url: str) -> None:
+    written(audit_url)
+    change(audit_url, update(TRAIL).where(TRAIL.c.number == 7).values(outcome="pneumonia"))
+    [broken] = verify(audit_url)
+    assert "record 7:" in broken
+
+
+def test_a_record_that_was_taken_out_is_named(audit_url: str) -> None:
+    written(audit_url)
+    change(audit_url, delete(TRAIL).where(TRAIL.c.number == 7))
+    [broken] = verify(audit_url)
+    assert "record 7:" in broken
+
+
+def test_a_chain_that_was_taken_out_is_missed_by_the_next(audit_url: str) -> None:
+    written(audit_url)
+    [first] = {row["chain"] for row in rows(audit_url)}
+    written(audit_url)
+    assert list(verify(audit_url)) == []
+    change(audit_url, delete(TRAIL).where(TRAIL.c.chain == first))
+    [broken] = verify(audit_url)
+    assert "is not there any more" in broken
+
+
+def test_the_end_of_a_chain_that_was_cut_off_is_missed_by_the_next(audit_url: str) -> None:
+    written(audit_url)
+    written(audit_url, 1)
+    first = min(rows(audit_url), key=lambda row: str(row["at"]))["chain"]
+    cut = (TRAIL.c.chain == first) & (TRAIL.c.number > IMAGES - 3)
+    change(audit_url, delete(TRAIL).where(cut))
+    [broken] = verify(audit_url)
+    assert "is not there any more" in broken
+
+
+def test_the_record_of_an_answer_is_found_again(audit_url: str) -> None:
+    trail = open_trail(audit_url)
+    asyncio.run(_write(trail, 3))
+    found = trail.find("answer-1", 0)
+    assert found is not None
+    assert (found.model, found.outcome, found.latency_ms) == ("xray/1", "normal", 12.345 + 1 / 7)
+    assert trail.find("answer-1", 1) is None
+    assert trail.find("answer-9", 0) is None
+    trail.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////no/such/folder/a.db", "oracle://x", "nothing", "postgresql+psycopg://x:1/y"]
+)
+def test_a_database_that_cannot_be_used_stops_the_start(url: str) -> None:
+    with pytest.raises(InvalidConfiguration, match="PNEUMO_AUDIT_URL"):
+        open_trail(url)
+
+
+def test_without_a_database_nothing_is_answered_and_it_comes_back(postgres: Database) -> None:
+    url = fresh_database(postgres)
+    log = io.BytesIO()
+    trail = open_trail(url, log=log)
+
+    async def scenario() -> None:
+        await trail.write(predicted(0))
+        postgres.kill()
+        with pytest.raises(AuditUnavailable):
+            await trail.write(predicted(1))
+        postgres.start()
+        await trail.write(predicted(2))
+
+    asyncio.run(scenario())
+    trail.close()
+    assert list(verify(url)) == []
+    assert [r["answer_id"] for r in rows(url) if r["action"] == "predict"] == [
+        "answer-0",
+        "answer-2",
+    ]
+    assert b'"event":"audit away"' in log.getvalue()
+    assert b'"event":"audit back"' in log.getvalue()
+
+
+def test_where_it_may_go_on_records_wait_for_the_database(postgres: Database) -> None:
+    url = fresh_database(postgres)
+    trail = open_trail(url, must_write=False)
+
+    async def scenario() -> None:
+        await trail.write(predicted(0))
+        postgres.kill()
+        await _write(trail)
+        postgres.start()
+
+    asyncio.run(scenario())
+    trail.close()
+    assert list(verify(url)) == []
+    assert set(answers(url)) == {f"answer-{n}" for n in range(IMAGES)}
+
+
+def test_what_is_left_when_it_stops_without_a_database_goes_to_the_log(postgres: Database) -> None:
+    url = fresh_database(postgres)
+    log = io.BytesIO()
+    trail = open_trail(url, must_write=False, log=log)
+    postgres.kill()
+    try:
+        asyncio.run(_write(trail, 3))
+        trail.close()
+    finally:
+        postgres.start()
+    lost = [line for line in log.getvalue().splitlines() if b"audit record lost" in line]
+    assert len(lost) == 3
+    assert all(b'"outcome":"normal"' in line for line in lost)
+
+
+def test_a_server_killed_in_mid_write_has_all_that_was_acknowledged(postgres: Database) -> None:
+    url = fresh_database(postgres)
+    trail = open_trail(url)
+    acknowledged: list[str] = []
+
+    async def client(number: int) -> None:
+        try:
+            await trail.write(predicted(number))
+        except AuditUnavailable:
+            return
+        acknowledged.append(f"answer-{number}")
+
+    async def scenario() -> None:
+        clients = []
+        for number in range(2000):
+            clients.append(asyncio.create_task(client(number)))
+            await asyncio.sleep(0.0005)
+            if number == 1000:
+                await asyncio.to_thread(postgres.kill)
+            if number == 1200:
+                await asyncio.to_thread(postgres.start)
+        await asyncio.gather(*clients)
+
+    asyncio.run(scenario())
+    trail.close()
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        kept = set(connection.scalars(select(TRAIL.c.answer_id)))
+        number = connection.scalar(select(func.count()).select_from(TRAIL))
+    engine.dispose()
+    assert 0 < len(acknowledged) < 2000
+    assert set(acknowledged) <= kept
+    assert number
+    assert list(verify(url)) == []
