@@ -4,7 +4,6 @@ from dataclasses import asdict, fields
 
 from contract.radiograph import Radiograph
 from service.domain import ImageFailure, ImageResult, Picture, Prediction, ServedModel, StageTimes
-from service.identifiers import uuid7
 from service.overlays import MEDIA_TYPE, size_as_sent
 from service.problems import describe
 from service.schemas import (
@@ -18,7 +17,9 @@ from service.schemas import (
 _UIDS = ("sop_instance_uid", "series_instance_uid", "study_instance_uid")
 
 
-def write_answer(prediction: Prediction, request_id: str, *, uids: bool = True) -> bytes:
+def write_answer(
+    prediction: Prediction, answer_id: str, request_id: str, *, uids: bool = True
+) -> bytes:
     """Write a prediction as JSON; what is not known is absent, and not null."""
     stages = {
         stage.name: sum(getattr(result.times, stage.name) for result in prediction.results)
@@ -33,7 +34,7 @@ def write_answer(prediction: Prediction, request_id: str, *, uids: bool = True) 
     ]
     body = PredictionBody.model_validate(
         {
-            "id": str(uuid7()),
+            "id": answer_id,
             "model": model_reference(prediction.model),
             "execution_provider": prediction.model.session.provider,
             "precision": prediction.model.precision,

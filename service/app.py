@@ -21,7 +21,7 @@ from service.logs import Logger, log_start_failure, make_logger, silence_quoting
 from service.methods import Methods
 from service.middleware import RequestContext
 from service.negotiation import Negotiation
-from service.routes import admin, cards, health, models, operation, page, v2
+from service.routes import admin, cards, feedback, health, models, operation, page, v2
 from service.routes.docs import add_docs
 from service.runtime import OpenModels, Runtime, open_repository
 from service.settings import Settings, read_settings
@@ -50,7 +50,7 @@ def create_api() -> FastAPI:
         # who does at every one of them.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for module in (predict_endpoint, v2, health, models, admin, cards, operation, page):
+    for module in (predict_endpoint, feedback, v2, health, models, admin, cards, operation, page):
         api.include_router(module.router)
     problems.install(api)
     add_docs(api)

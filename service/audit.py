@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from dataclasses import asdict
+from typing import TypeAlias
 
 import orjson
 from sqlalchemy import (
@@ -32,15 +32,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from service.domain import OUTCOME_LENGTH, AuditRecord
 from service.errors import AuditUnavailable, InvalidConfiguration
 from service.identifiers import uuid7
 from service.logs import Logger
 
-Action = Literal["start", "predict", "feedback", "reload", "load", "unload"]
 # Records of one transaction, and those that wait in memory while the database is away.
 BATCH, MOST_WAITING = 500, 10_000
 CONNECT_S = 5
 RETRY_S = 2.0
+_Waiting: TypeAlias = tuple[AuditRecord, "Future[None]"]
 _GENESIS = "0" * 64
 
 METADATA = MetaData()
@@ -58,35 +59,14 @@ TRAIL = Table(
     Column("answer_id", String(36), nullable=False),
     Column("input", String(64), nullable=False),
     Column("model", String(200), nullable=False),
-    Column("digest", String(64), nullable=False),
-    Column("outcome", String(200), nullable=False),
+    Column("digest", String(80), nullable=False),
+    Column("outcome", String(OUTCOME_LENGTH), nullable=False),
     Column("latency_ms", Float(53), nullable=False),
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
     Index("pneumoscope_audit_by_answer", "answer_id"),
     Index("pneumoscope_audit_by_hash", "hash"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What was done. ``input`` is the SHA-256 of the file, ``digest`` that of the model.
-
-    ``caller`` is the name of the key or the subject of the token, ``outcome`` the decision or the
-    slug of the problem.
-    """
-
-    action: Action
-    caller: str = ""
-    peer: str = ""
-    request_id: str = ""
-    answer_id: str = ""
-    input: str = ""
-    model: str = ""
-    digest: str = ""
-    outcome: str = ""
-    latency_ms: float = 0.0
-    at: float = 0.0
 
 
 class AuditTrail:
@@ -105,7 +85,9 @@ class AuditTrail:
         self._engine = _engine(url)
         self._log = log
         self._must_write = must_write
-        self._waiting: queue.SimpleQueue[tuple[Record, Future[None]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[AuditRecord, Future[None]] | None] = (
+            queue.SimpleQueue()
+        )
         self._away = False
         self._closing = threading.Event()
         try:
@@ -117,7 +99,7 @@ class AuditTrail:
         self._thread = threading.Thread(target=self._write_all, name="audit", daemon=True)
         self._thread.start()
 
-    async def write(self, *records: Record) -> None:
+    async def write(self, *records: AuditRecord) -> None:
         """Return when the records are durable, or may wait.
 
         Raises:
@@ -130,7 +112,7 @@ class AuditTrail:
         written = [asyncio.wrap_future(self._put(record)) for record in records]
         await asyncio.gather(*written)
 
-    def find(self, answer_id: str, number: int) -> Record | None:
+    def find(self, answer_id: str, number: int) -> AuditRecord | None:
         """The record of one image of an answer, counted from 0; None where there is none.
 
         Raises:
@@ -148,7 +130,7 @@ class AuditTrail:
                 row = connection.execute(asked).mappings().first()
         except SQLAlchemyError as error:
             raise AuditUnavailable(_UNAVAILABLE) from error
-        return None if row is None else Record(**{name: row[name] for name in _FIELDS})
+        return None if row is None else AuditRecord(**{name: row[name] for name in _FIELDS})
 
     def close(self) -> None:
         """Write what waits, and stop."""
@@ -157,9 +139,8 @@ class AuditTrail:
         self._thread.join(CONNECT_S + RETRY_S)
         self._engine.dispose()
 
-    def _put(self, record: Record) -> Future[None]:
+    def _put(self, record: AuditRecord) -> Future[None]:
         future: Future[None] = Future()
-        record = replace(record, at=time.time())
         if self._waiting.qsize() < MOST_WAITING:
             self._waiting.put((record, future))
         elif self._must_write:
@@ -181,7 +162,7 @@ class AuditTrail:
                 batch.append(following)
             self._settle(batch)
 
-    def _settle(self, batch: list[tuple[Record, Future[None]]]) -> None:
+    def _settle(self, batch: list[_Waiting]) -> None:
         """Write a batch, and let those who wait for it go on."""
         records = [record for record, _ in batch]
         error = self._try(records)
@@ -196,7 +177,7 @@ class AuditTrail:
                     self._log.error("audit record lost", **asdict(record))
                 return
 
-    def _try(self, records: list[Record]) -> AuditUnavailable | None:
+    def _try(self, records: list[AuditRecord]) -> AuditUnavailable | None:
         try:
             if self._away:
                 # What of the last transaction arrived is not known, so its chain ends there.
@@ -222,9 +203,9 @@ class AuditTrail:
         with self._engine.connect() as connection:
             previous = connection.execute(newest).scalar()
         self._chain, self._number, self._previous = str(uuid7()), 0, previous or _GENESIS
-        self._append([Record("start", at=time.time())])
+        self._append([AuditRecord("start", at=time.time())])
 
-    def _append(self, records: list[Record]) -> None:
+    def _append(self, records: list[AuditRecord]) -> None:
         rows, number, previous = [], self._number, self._previous
         for record in records:
             row = {"chain": self._chain, "number": number, **asdict(record), "previous": previous}
@@ -299,7 +280,7 @@ def _make_durable(connection: object, _record: object) -> None:
     cursor.execute(f"PRAGMA busy_timeout={CONNECT_S * 1000}")
 
 
-def _release(batch: list[tuple[Record, Future[None]]], error: Exception | None) -> None:
+def _release(batch: list[_Waiting], error: Exception | None) -> None:
     for _, future in batch:
         if error is None:
             future.set_result(None)
@@ -313,5 +294,5 @@ def _reason(error: Exception) -> str:
     return " ".join(str(cause).split())[:200]
 
 
-_FIELDS = tuple(Record.__dataclass_fields__)
+_FIELDS = tuple(AuditRecord.__dataclass_fields__)
 _UNAVAILABLE = "The audit trail cannot be written. Try again later."

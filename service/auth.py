@@ -1,25 +1,33 @@
-"""API keys: which one a caller holds, and what it opens.
+"""Who asks: the key or token that a caller holds, what it opens, and how often.
 
 Source: RFC 6750 (bearer tokens).
 """
 
+import asyncio
 import hashlib
 import hmac
 import stat
 import time
+from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Literal
 
 from fastapi import Request
 from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
-from service.errors import Forbidden, InvalidConfiguration, Unauthenticated
+from service.errors import Forbidden, InvalidConfiguration, RateExceeded, Unauthenticated
 from service.logs import Logger
+from service.settings import Settings
 
 LOOK_S = 1.0
-Scope = Literal["predict", "read", "admin"]
+DOTS_OF_A_TOKEN = 2
+Scope = Literal["predict", "read", "feedback", "admin"]
 
 
 class ApiKey(BaseModel):
@@ -29,41 +37,115 @@ class ApiKey(BaseModel):
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     scopes: frozenset[Scope]
+    per_minute: int | None = Field(default=None, ge=1)
 
 
 _FORM = TypeAdapter(dict[str, ApiKey])
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, by the name of the key or the client of the token, and what it opens."""
+
+    name: str
+    scopes: frozenset[str]
+    per_minute: int | None = None
+
+
+class Callers:
+    """All who may ask: by keys, by tokens of a provider, each so often.
+
+    Raises:
+        InvalidConfiguration: The keys cannot be used.
+    """
+
+    def __init__(self, settings: Settings, log: Logger) -> None:
+        self._rate = settings.rate_per_minute
+        self._keys = self._tokens = None
+        if settings.api_keys_file or settings.api_keys:
+            self._keys = Keys(settings.api_keys_file, settings.api_keys, log)
+        if settings.oidc_issuer:
+            from service.oidc import TokenVerifier
+
+            self._tokens = TokenVerifier(
+                settings.oidc_issuer,
+                settings.oidc_audience,
+                lambda reason: log.error("keys of the issuer not fetched", reason=reason),
+            )
+        self._windows = MovingWindowRateLimiter(MemoryStorage())
+
+    def read(self) -> None:
+        """Read the key file again."""
+        if self._keys is not None:
+            self._keys.read()
+
+    async def find(self, token: str | None) -> Caller:
+        """Who holds a key or a token.
+
+        Raises:
+            Unauthenticated: There is none, or it does not count.
+            RateExceeded: Its holder has asked too often.
+            Unavailable: The keys of its issuer cannot be had.
+        """
+        if token is None:
+            raise Unauthenticated("Send a key: 'Authorization: Bearer ...'.")
+        if self._tokens is not None and (self._keys is None or token.count(".") == DOTS_OF_A_TOKEN):
+            # It may have to ask the provider for its keys.
+            subject = await asyncio.to_thread(self._tokens.verify, token)
+            caller = Caller(subject.name, subject.scopes)
+        elif self._keys is not None:
+            caller = self._keys.find(token)
+        else:
+            raise Unauthenticated("The key is not known.")
+        self._count(caller)
+        return caller
+
+    def _count(self, caller: Caller) -> None:
+        most = caller.per_minute or self._rate
+        if not most:
+            return
+        window = RateLimitItemPerMinute(most)
+        if not self._windows.hit(window, caller.name):
+            free_at = self._windows.get_window_stats(window, caller.name).reset_time
+            raise RateExceeded(
+                f"{most} requests a minute are allowed to {caller.name}.",
+                max(1, ceil(free_at - time.time())),
+            )
 
 
 class Keys:
     """The keys of a file ``{name: {"sha256": hex of the key's SHA-256, "scopes": [...]}}``.
 
     It is read again where it changes, within a second of the next request. A file that cannot be
-    used then leaves the keys as they are, and the log says why.
+    used then leaves the keys as they are, and the log says why. ``content`` adds to them.
 
     Raises:
         InvalidConfiguration: The file cannot be read, is not of that form, has no key, or others
             than its owner and group may write it.
     """
 
-    def __init__(self, file: Path, log: Logger) -> None:
+    def __init__(self, file: Path | None, content: SecretStr | None, log: Logger) -> None:
         self._file, self._log = file, log
+        self._given = {}
+        if content is not None:
+            self._given = _parse(content.get_secret_value(), "PNEUMO_API_KEYS")
         self._looked, self._seen = time.monotonic(), _state(file)
-        self._keys = _read(file)
-        if file.stat().st_mode & stat.S_IROTH:
+        self._keys = self._given | _read(file)
+        if file is not None and file.stat().st_mode & stat.S_IROTH:
             log.warning("key file readable by everybody", advice="take that from others: chmod o-r")
 
     def read(self) -> None:
         """Read the file again."""
         try:
-            self._keys = _read(self._file)
+            self._keys = self._given | _read(self._file)
         except InvalidConfiguration as error:
             self._log.warning("keys not reloaded", reason=str(error))
 
-    def find(self, token: str | None) -> tuple[str, frozenset[Scope]]:
-        """The name of a caller's key, and what it opens.
+    def find(self, token: str) -> Caller:
+        """The caller that holds a key.
 
         Raises:
-            Unauthenticated: There is no key, or it is not known.
+            Unauthenticated: It is not known.
         """
         now = time.monotonic()
         if now - self._looked > LOOK_S:
@@ -71,19 +153,21 @@ class Keys:
             if (state := _state(self._file)) != self._seen:
                 self._seen = state
                 self.read()
-        if token is None:
-            raise Unauthenticated("Send a key: 'Authorization: Bearer ...'.")
         digest = hashlib.sha256(token.encode()).hexdigest()
         # All are compared, in constant time, so that the time taken tells nothing of any of them.
         known = self._keys.items()
         found = {name: key for name, key in known if hmac.compare_digest(key.sha256, digest)}
         if not found:
             raise Unauthenticated("The key is not known.")
-        return ",".join(found), frozenset().union(*(key.scopes for key in found.values()))
+        scopes = frozenset[str]().union(*(key.scopes for key in found.values()))
+        rates = [key.per_minute for key in found.values() if key.per_minute]
+        return Caller(",".join(found), scopes, max(rates, default=None))
 
 
-def _state(file: Path) -> tuple[int, ...] | None:
+def _state(file: Path | None) -> tuple[int, ...] | None:
     """What changes with a file, also where a link to it is exchanged; None where it is gone."""
+    if file is None:
+        return None
     try:
         found = file.stat()
     except OSError:
@@ -91,25 +175,31 @@ def _state(file: Path) -> tuple[int, ...] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _read(file: Path) -> dict[str, ApiKey]:
+def _read(file: Path | None) -> dict[str, ApiKey]:
+    if file is None:
+        return {}
     try:
-        keys = _FORM.validate_json(file.read_bytes())
-        mode = file.stat().st_mode
+        content, mode = file.read_bytes(), file.stat().st_mode
     except OSError as error:
         raise InvalidConfiguration(
             f"PNEUMO_API_KEYS_FILE cannot be read: {error.strerror}."
         ) from error
-    except ValidationError as error:
-        places = ", ".join(".".join(map(str, e["loc"])) or "the file" for e in error.errors())
-        raise InvalidConfiguration(
-            f"PNEUMO_API_KEYS_FILE is not well-formed at {places}."
-        ) from error
-    if not keys:
-        raise InvalidConfiguration("PNEUMO_API_KEYS_FILE has no key.")
+    keys = _parse(content, "PNEUMO_API_KEYS_FILE")
     if mode & stat.S_IWOTH:
         raise InvalidConfiguration(
             "PNEUMO_API_KEYS_FILE can be written by everybody, who could add a key: chmod o-w."
         )
+    return keys
+
+
+def _parse(content: str | bytes, name: str) -> dict[str, ApiKey]:
+    try:
+        keys = _FORM.validate_json(content)
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, e["loc"])) or "the file" for e in error.errors())
+        raise InvalidConfiguration(f"{name} is not well-formed at {places}.") from error
+    if not keys:
+        raise InvalidConfiguration(f"{name} has no key.")
     return keys
 
 
@@ -122,7 +212,7 @@ class Requires(HTTPBearer):
     def __init__(self, scope: Scope) -> None:
         super().__init__(
             scheme_name="ApiKey",
-            description="Needed only where the operator has configured keys.",
+            description="A key or an OpenID provider's access token, where one is asked for.",
         )
         self._scope = scope
 
@@ -130,20 +220,21 @@ class Requires(HTTPBearer):
         """Check the key.
 
         Raises:
-            Unauthenticated: There is no key, or it is not known.
+            Unauthenticated: There is no key or token, or it does not count.
+            RateExceeded: Its holder has asked too often.
             Forbidden: It does not have the scope, or there are no keys and the scope is ``admin``.
         """
-        keys: Keys | None = request.app.state.runtime.keys
-        if keys is None and self._scope == "admin":
+        callers: Callers | None = request.app.state.runtime.callers
+        if callers is None and self._scope == "admin":
             raise Forbidden(
                 "This needs an API key with the scope 'admin', and no keys are configured: "
                 "see PNEUMO_API_KEYS_FILE."
             )
-        if keys is None:
+        if callers is None:
             return
         scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
-        name, scopes = keys.find(token if scheme.lower() == "bearer" else None)
-        # For the line of the request in the log.
-        request.scope["state"]["key"] = name
-        if self._scope not in scopes:
+        caller = await callers.find(token if scheme.lower() == "bearer" else None)
+        # For the line of the request in the log, and the audit trail.
+        request.scope["state"]["key"] = caller.name
+        if self._scope not in caller.scopes:
             raise Forbidden(f"The key does not have the scope {self._scope!r}.")

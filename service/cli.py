@@ -17,6 +17,8 @@ from service.machine import Provider
 from service.settings import read_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve chest image models.")
+audit = typer.Typer(no_args_is_help=True, help="Look after the audit trail.")
+app.add_typer(audit, name="audit")
 ModelsDir = Annotated[Path | None, typer.Option(help="The folder of model bundles.")]
 ProviderChoice = Annotated[Provider | None, typer.Option(help="Where models run.")]
 
@@ -101,6 +103,24 @@ def openapi(
         output.write_text(text)
     else:
         typer.echo(text, nl=False)
+
+
+@audit.command()
+def verify(
+    url: Annotated[str, typer.Option(envvar="PNEUMO_AUDIT_URL", help="The trail's database.")],
+) -> None:
+    """Go through the audit trail, and name the first broken record of each chain."""
+    from service.audit import verify as broken_records
+
+    try:
+        broken = list(broken_records(url))
+    except ServiceError as error:
+        _fail(str(error))
+    for each in broken:
+        typer.echo(each, err=True)
+    if broken:
+        raise typer.Exit(1)
+    typer.echo("The audit trail is whole.")
 
 
 def _fail(message: str) -> NoReturn:

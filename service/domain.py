@@ -20,6 +20,7 @@ from contract.radiograph import Radiograph
 
 T = TypeVar("T")
 Stage = Literal["decode", "queue", "inference"]
+Action = Literal["start", "predict", "feedback", "reload", "load", "unload"]
 Record = Callable[[Stage, float, float], None]
 WantedPrecision = Precision | Literal["auto"]
 CPU = "CPUExecutionProvider"
@@ -29,6 +30,7 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 """The sizes that a batch is padded to: each is run once when a model is loaded."""
 TURNS = 5
 """Of so many turns the last belongs to routine work, so that it never starves."""
+OUTCOME_LENGTH = 200
 NO_PIXELS = np.zeros((0, 0), np.uint8)
 
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -245,3 +247,24 @@ class Prediction:
     model: ServedModel
     results: tuple[ImageResult | ImageFailure, ...]
     total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """What was done. ``input`` is the SHA-256 of the file, ``digest`` that of the model.
+
+    ``caller`` is the name of the key or the client of the token, ``outcome`` the decision or the
+    slug of the problem, ``at`` in seconds since 1970.
+    """
+
+    action: Action
+    caller: str = ""
+    peer: str = ""
+    request_id: str = ""
+    answer_id: str = ""
+    input: str = ""
+    model: str = ""
+    digest: str = ""
+    outcome: str = ""
+    latency_ms: float = 0.0
+    at: float = 0.0

@@ -109,6 +109,14 @@ class FileTooCostly(RequestError):
     """Decoding the file takes more time or memory than one file may take."""
 
 
+class UnknownAnswer(RequestError):
+    """The audit trail has no such answer."""
+
+
+class NoTrail(RequestError):
+    """There is no audit trail, which the request needs."""
+
+
 class ReloadRefused(RequestError):
     """The served models cannot be changed in that way."""
 
@@ -134,6 +142,10 @@ class TooManyUploads(Overloaded):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, UPLOADS_RETRY_S)
+
+
+class RateExceeded(Overloaded):
+    """One caller has asked more often than it may."""
 
 
 class DeadlineExceeded(Overloaded):
@@ -273,11 +285,14 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     Unauthenticated: ProblemType(401, "unauthenticated", "A valid API key is needed"),
     Forbidden: ProblemType(403, "forbidden", "The API key does not allow this"),
     UnknownModel: ProblemType(404, "unknown-model", "There is no such model"),
+    UnknownAnswer: ProblemType(404, "unknown-answer", "There is no such answer"),
+    NoTrail: ProblemType(409, "no-audit-trail", "The service keeps no audit trail"),
     FileTooCostly: FILE_TOO_COSTLY,
     ReloadRefused: ProblemType(409, "reload-refused", "The served models stay as they are"),
     ClientDisconnected: ProblemType(499, "client-disconnected", "The client went away"),
     Overloaded: ProblemType(429, "overloaded", "The service has too much work"),
     QueueFull: ProblemType(429, "queue-full", "The queue is full"),
+    RateExceeded: ProblemType(429, "rate-exceeded", "The caller has asked too often"),
     TooManyUploads: ProblemType(
         429, "too-many-uploads", "The service is receiving as much as it can"
     ),

@@ -8,7 +8,7 @@ Source: RFC 9068 (JWT access tokens), OpenID Connect Discovery 1.0, SMART App La
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.error import URLError
@@ -18,7 +18,6 @@ import jwt
 import orjson
 
 from service.errors import Unauthenticated, Unavailable
-from service.logs import Logger
 
 # Asymmetric ones alone: with HS256 the public key would be the secret.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "ES256", "ES384", "EdDSA")
@@ -38,12 +37,15 @@ class Subject:
 
 
 class TokenVerifier:
-    """Checks the tokens of one issuer for one audience. Safe on any thread."""
+    """Checks the tokens of one issuer for one audience. Safe on any thread.
 
-    def __init__(self, issuer: str, audience: str, log: Logger) -> None:
+    ``report`` is told why the issuer's keys could not be fetched.
+    """
+
+    def __init__(self, issuer: str, audience: str, report: Callable[[str], None]) -> None:
         self._issuer = issuer
         self._audience = audience
-        self._log = log
+        self._report = report
         self._lock = threading.Lock()
         self._keys: dict[str, jwt.PyJWK] = {}
         self._due = self._tried = float("-inf")
@@ -90,7 +92,7 @@ class TokenVerifier:
         try:
             offered = _keys_of(self._issuer)
         except (OSError, KeyError, TypeError, ValueError, jwt.PyJWTError) as error:
-            self._log.error("keys of the issuer not fetched", reason=str(error)[:200])
+            self._report(str(error)[:200])
             return
         self._due = time.monotonic() + KEYS_AGE_S
         self._keys = {

@@ -17,6 +17,7 @@ from service.auth import Requires
 from service.domain import ImageFailure, Prediction, PredictionOptions, Priority
 from service.errors import FileFailed, InferenceFailed
 from service.headers import JSON
+from service.identifiers import uuid7
 from service.logs import log_failure
 from service.openapi import IMAGE_BODY, form_body, problem_responses, query_parameters
 from service.parameters import read_parameters
@@ -24,6 +25,7 @@ from service.problems import answer_error, request_id_of
 from service.runtime import Runtime, runtime_of
 from service.schemas import PredictionBody, PredictQuery
 from service.tracing import trace_of
+from service.trail import predictions
 from service.uploads import read_form
 
 PATH = "/predict"
@@ -69,17 +71,20 @@ async def predict(request: Request) -> Response:
     async with runtime.admitted(request, len(form.files)):
         prediction = await predictor.predict(form.files, options)
     _report_failures(runtime, prediction, request)
+    answer_id = str(uuid7())
+    if runtime.trail is not None:
+        await runtime.trail.write(*predictions(request, prediction, answer_id))
     first, *others = prediction.results
     if isinstance(first, ImageFailure) and not others:
         runtime.metrics.prediction(prediction)
         raise first.error
     started = time.perf_counter()
-    request_id, uids = request_id_of(request.scope), runtime.settings.echo_uids
+    ids, uids = (answer_id, request_id_of(request.scope)), runtime.settings.echo_uids
     if options.heatmap:
         # Heatmaps are large enough to be felt on the event loop.
-        content = await asyncio.to_thread(write_answer, prediction, request_id, uids=uids)
+        content = await asyncio.to_thread(write_answer, prediction, *ids, uids=uids)
     else:
-        content = write_answer(prediction, request_id, uids=uids)
+        content = write_answer(prediction, *ids, uids=uids)
     encode_s = time.perf_counter() - started
     trace.stage("encode", encode_s)
     runtime.metrics.prediction(prediction, encode_s)

@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from starlette.requests import Request
 
 from contract.errors import ContractError
-from service.auth import Keys
+from service.auth import Callers
 from service.batcher import MicroBatcher
 from service.decoders import Decoders
 from service.device import DeviceWatch
@@ -38,6 +38,9 @@ from service.session import SessionOptions, has_cuda, why_no_cuda
 from service.settings import Settings, retired_settings
 from service.tracing import open_tracing
 
+if TYPE_CHECKING:
+    from service.audit import AuditTrail
+
 Status = Literal["loading", "ready", "device-lost", "stopping", "failed"]
 OpenModels = Callable[[Settings], ModelRepository]
 SAMPLING_S = 1.0
@@ -48,7 +51,7 @@ class Runtime:
     """The state of one service process; ``open_models`` loads and warms the models.
 
     Raises:
-        InvalidConfiguration: The key file cannot be used.
+        InvalidConfiguration: The keys or the audit trail cannot be used.
     """
 
     def __init__(self, settings: Settings, log: Logger, open_models: OpenModels) -> None:
@@ -60,7 +63,8 @@ class Runtime:
         self.admission = Admission(settings.queue_limit)
         self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
         self.metrics.queue_limit.set(settings.queue_limit)
-        self.keys = Keys(settings.api_keys_file, log) if settings.api_keys_file else None
+        self.callers = Callers(settings, log) if settings.knows_callers else None
+        self.trail = _open_trail(settings, log)
         self.failure: ContractError | ServiceError | None = None
         self._started = time.monotonic()
         self._predictor: Predictor | None = None
@@ -175,8 +179,8 @@ class Runtime:
 
     def reload_on_signal(self) -> None:
         """Bring keys and models in line with their files, without waiting for the models."""
-        if self.keys is not None:
-            self.keys.read()
+        if self.callers is not None:
+            self.callers.read()
         try:
             self._keep(self.reloader().follow("signal"))
         except Unavailable as error:
@@ -195,6 +199,8 @@ class Runtime:
         self.device.close()
         if self._predictor is not None:
             await self._predictor.close()
+        if self.trail is not None:
+            await asyncio.to_thread(self.trail.close)
         await asyncio.to_thread(self.tracing.close)
 
     def _serve(self, repository: ModelRepository) -> None:
@@ -272,6 +278,21 @@ def model_loader(settings: Settings) -> ModelLoader:
         settings.default_model,
         lone_threads=available_cpus(),
     )
+
+
+def _open_trail(settings: Settings, log: Logger) -> "AuditTrail | None":
+    """Open the trail of the settings; None where they name none.
+
+    Raises:
+        InvalidConfiguration: The database cannot be used.
+    """
+    if settings.audit_url is None:
+        return None
+    # The database's library takes memory that most do not need.
+    from service.audit import AuditTrail
+
+    must_write = settings.audit_failure == "stop"
+    return AuditTrail(settings.audit_url.get_secret_value(), log, must_write=must_write)
 
 
 def runtime_of(request: Request) -> Runtime:

@@ -293,6 +293,25 @@ class ModelChanges(_Body):
     refused: list[RefusedBundle]
 
 
+class Feedback(_Body):
+    """What a reader says of one image of an answer."""
+
+    image: int = Field(default=0, ge=0)
+    """Which image of the answer, counted from 0."""
+    finding: Annotated[str, Field(max_length=64)] | None = None
+    """The finding that it should have been, by its label; without it the reader agrees."""
+
+
+class FeedbackTaken(_Body):
+    """What the feedback was taken for."""
+
+    model: str
+    """The model that was asked, as `<name>/<version>`."""
+    decision: str
+    """What was answered."""
+    verdict: Literal["agree", "correct"]
+
+
 class Health(_Body):
     """How the service is."""
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import socket
+import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,10 @@ LINGER_S = 0.5
 # also stay below the grace period of a stop.
 HEALTH_CHECK_S = 30
 BACKLOG = 2048
+# uvicorn ticks ten times a second.
+TICKS_OF_A_LOOK = 10
+# Source: RFC 9325 (BCP 195): forward secrecy and authenticated encryption; TLS 1.3 has no others.
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -38,6 +43,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self.runtime = app.state.runtime
+        self._certificate = _changed(self.runtime.settings)
 
     @property
     def port(self) -> int:
@@ -50,8 +56,23 @@ class Server(uvicorn.Server):
         self.runtime.log.info("listening", host=self.config.host, port=self.port)
 
     async def on_tick(self, counter: int) -> bool:
-        """Stop where the models did not load."""
+        """Stop where the models did not load; take a certificate that has changed into use."""
+        if counter % TICKS_OF_A_LOOK == 0:
+            self._renew_certificate()
         return await super().on_tick(counter) or self.runtime.failure is not None
+
+    def _renew_certificate(self) -> None:
+        context, settings = self.config.ssl, self.runtime.settings
+        if context is None or (changed := _changed(settings)) == self._certificate:
+            return
+        self._certificate = changed
+        try:
+            context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            # Half of a pair that is being replaced: the old one serves until the other half comes.
+            self.runtime.log.warning("certificate not renewed", reason=str(error))
+        else:
+            self.runtime.log.info("certificate renewed")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, answer what is still on its way, stop when the last answer is sent."""
@@ -132,6 +153,12 @@ def bound(settings: Settings) -> Iterator[socket.socket]:
         yield sock
 
 
+def _changed(settings: Settings) -> tuple[float, ...]:
+    """When the files of the certificate were last written."""
+    files = (settings.tls_certificate, settings.tls_key)
+    return tuple(file.stat().st_mtime for file in files if file is not None and file.exists())
+
+
 def _config(app: FastAPI | str, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
@@ -143,6 +170,11 @@ def _config(app: FastAPI | str, settings: Settings) -> uvicorn.Config:
         ws="none",
         lifespan="on",
         workers=settings.workers,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        ssl_ca_certs=settings.tls_client_authorities and str(settings.tls_client_authorities),
+        ssl_cert_reqs=ssl.CERT_REQUIRED if settings.tls_client_authorities else ssl.CERT_NONE,
+        ssl_ciphers=CIPHERS,
         log_config=None,
         access_log=False,
         proxy_headers=False,

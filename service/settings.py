@@ -8,7 +8,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contract.manifest import Precision
@@ -41,6 +48,11 @@ def _words(given: object) -> object:
     if not isinstance(given, str):
         return given
     return [word for part in given.split(",") if (word := part.strip().lower())]
+
+
+def _port() -> int:
+    told = os.environ.get("PORT", "")
+    return int(told) if told.isdecimal() else 8000
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
@@ -78,8 +90,19 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     """The address to listen on; the loopback, unless told otherwise."""
 
-    port: int = Field(default=8000, ge=0, le=MAX_PORT)
-    """The TCP port to listen on; 0 takes a free one."""
+    port: int = Field(default_factory=_port, ge=0, le=MAX_PORT)
+    """The TCP port to listen on; 0 takes a free one. By default what PORT says, as platforms tell
+    their containers, else 8000."""
+
+    tls_certificate: Path | None = None
+    """A certificate with its chain, in PEM; with it the service speaks HTTPS alone."""
+
+    tls_key: Path | None = None
+    """The key of the certificate, in PEM."""
+
+    tls_client_authorities: Path | None = None
+    """The authorities, in PEM, whose certificates callers must show; by default none is asked for.
+    """
 
     workers: int = Field(default=1, ge=1, le=1024)
     """Processes that share the port, each with its own models, queue and budgets. More than one
@@ -123,8 +146,28 @@ class Settings(BaseSettings):
     """A JSON file ``{name: {"sha256": hex, "scopes": ["predict", "read", "admin"]}}`` of API
     keys.
 
-    Without it, no key is asked for, and nobody may change which models are served.
+    Without keys or tokens, none is asked for, and nobody may change which models are served.
     """
+
+    api_keys: SecretStr | None = None
+    """The content of such a file, where a platform has variables and no files."""
+
+    oidc_issuer: str | None = Field(default=None, pattern=r"^https?://[^/]")
+    """An OpenID provider whose access tokens are taken as keys are; none by default."""
+
+    oidc_audience: str = "pneumoscope"
+    """What the audience of its tokens must be."""
+
+    rate_per_minute: int = Field(default=0, ge=0)
+    """How often each key or client may ask in a minute, unless its key says otherwise; more is
+    answered with 429. 0 is without a limit."""
+
+    audit_url: SecretStr | None = None
+    """The database of the audit trail, ``sqlite:////path`` or ``postgresql+psycopg://…``; none by
+    default."""
+
+    audit_failure: Literal["stop", "go-on"] = "stop"
+    """Where the trail cannot be written: answer nothing, or go on and write it later."""
 
     insecure: bool = False
     """Whether an address that others may reach is listened on although no keys are asked for."""
@@ -160,12 +203,17 @@ class Settings(BaseSettings):
     def _the_service_of_this_name_is_no_port(cls, given: object) -> object:
         """Ignore what Kubernetes tells of a service named pneumo: ``tcp://10.0.0.1:8000``."""
         is_link = isinstance(given, str) and _LINK.match(given)
-        return cls.model_fields["port"].default if is_link else given
+        return _port() if is_link else given
 
     @property
     def is_private(self) -> bool:
         """Whether programs of this machine alone can reach the service, and need no key."""
-        return is_loopback(self.host) and self.api_keys_file is None
+        return is_loopback(self.host) and not self.knows_callers
+
+    @property
+    def knows_callers(self) -> bool:
+        """Whether a key or a token is asked for."""
+        return bool(self.api_keys_file or self.api_keys or self.oidc_issuer)
 
     def check_exposure(self) -> None:
         """See that nobody else can reach the service without a key.
@@ -173,7 +221,7 @@ class Settings(BaseSettings):
         Raises:
             InvalidConfiguration: Somebody can, and the operator has not said so.
         """
-        if not (is_loopback(self.host) or self.api_keys_file or self.insecure):
+        if not (is_loopback(self.host) or self.knows_callers or self.insecure):
             raise InvalidConfiguration(
                 f"Whoever reaches {self.host} could use the service, for no keys are asked for. "
                 "Set PNEUMO_API_KEYS_FILE, or PNEUMO_INSECURE=1 where something else guards it."
@@ -191,6 +239,10 @@ class Settings(BaseSettings):
                 "PNEUMO_WORKERS above 1 needs PNEUMO_PROVIDER=cpu: each worker would load every "
                 "model on the same GPU"
             )
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("PNEUMO_TLS_CERTIFICATE and PNEUMO_TLS_KEY go together")
+        if self.tls_client_authorities and not self.tls_certificate:
+            raise ValueError("PNEUMO_TLS_CLIENT_AUTHORITIES needs PNEUMO_TLS_CERTIFICATE")
         if self.max_files > self.queue_limit:
             raise ValueError("PNEUMO_MAX_FILES must not be larger than PNEUMO_QUEUE_LIMIT")
         if self.receive_budget_bytes < self.max_body_bytes:

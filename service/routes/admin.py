@@ -1,12 +1,26 @@
 """Changes which models are served. Each route answers when the change is done, or refused."""
 
+from collections.abc import Awaitable
+
 from fastapi import APIRouter, Depends, Request
 
 from service.auth import Requires
+from service.domain import OUTCOME_LENGTH, Action
 from service.errors import ReloadRefused
 from service.openapi import Name, Version, problem_responses
 from service.runtime import runtime_of
 from service.schemas import ModelChanges
+from service.trail import record
+
+
+async def _done(request: Request, action: Action, change: Awaitable[ModelChanges]) -> ModelChanges:
+    """Make a change, and put it down in the audit trail."""
+    changes, trail = await change, runtime_of(request).trail
+    if trail is not None:
+        said = [f"+{name}" for name in changes.loaded] + [f"-{name}" for name in changes.unloaded]
+        said += [f"!{each.bundle}" for each in changes.refused]
+        await trail.write(record(request, action, outcome=" ".join(said)[:OUTCOME_LENGTH]))
+    return changes
 
 
 async def _one_worker(request: Request) -> None:
@@ -41,7 +55,7 @@ async def reload_models(request: Request) -> ModelChanges:
     A bundle that fails a check is named with its reason and changes nothing. What was unloaded by
     name stays so.
     """
-    return await runtime_of(request).reloader().reload("request")
+    return await _done(request, "reload", runtime_of(request).reloader().reload("request"))
 
 
 @router.post(
@@ -51,7 +65,7 @@ async def reload_models(request: Request) -> ModelChanges:
 )
 async def load_version(request: Request, name: Name, version: Version) -> ModelChanges:
     """Load one bundle of the models folder, also one that was unloaded by name."""
-    return await runtime_of(request).reloader().load(f"{name}/{version}")
+    return await _done(request, "load", runtime_of(request).reloader().load(f"{name}/{version}"))
 
 
 @router.post(
@@ -65,4 +79,6 @@ async def unload_version(request: Request, name: Name, version: Version) -> Mode
     The version before it serves then, which undoes an update at once. The last version of the
     default model cannot be unloaded.
     """
-    return await runtime_of(request).reloader().unload(f"{name}/{version}")
+    return await _done(
+        request, "unload", runtime_of(request).reloader().unload(f"{name}/{version}")
+    )

@@ -28,6 +28,7 @@ from service.logs import log_failure
 from service.problems import INFERENCE_PROTOCOL, request_id_of
 from service.runtime import runtime_of
 from service.tracing import trace_of
+from service.trail import record
 from service.uploads import body_of
 
 _MODEL, _VERSION = "/models/{name}", "/models/{name}/versions/{version}"
@@ -143,6 +144,10 @@ async def infer(request: Request) -> Response:
             log_failure(runtime.log, error, request_id_of(request.scope))
             raise
     answered = time.perf_counter()
+    if runtime.trail is not None:
+        what = {"model": model.bundle, "digest": model.digest, "outcome": "outputs"}
+        spent_ms = round((answered - started) * 1000, 3)
+        await runtime.trail.write(record(request, "predict", latency_ms=spent_ms, **what))
     response = inference_response(manifest, asked, outputs, model.precision)
     encode_s = time.perf_counter() - answered
     trace.stage("encode", encode_s)

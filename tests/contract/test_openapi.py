@@ -17,6 +17,7 @@ NEVER_ON_PREDICT = {
     "method-not-allowed",
     "client-disconnected",
     "malformed-inference",
+    "no-audit-trail",
     "reload-refused",
 }
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import io
+import time
 
 import pytest
 from sqlalchemy import create_engine, delete, func, select, update
 
-from service.audit import TRAIL, AuditTrail, Record, verify
+from service.audit import TRAIL, AuditTrail, verify
+from service.domain import AuditRecord
 from service.errors import AuditUnavailable, InvalidConfiguration
 from service.logs import make_logger
 from tests.gateway.stack import Database
@@ -19,8 +21,8 @@ def open_trail(url: str, *, must_write: bool = True, log: io.BytesIO | None = No
     return AuditTrail(url, make_logger("info", log or io.BytesIO()), must_write=must_write)
 
 
-def predicted(number: int) -> Record:
-    return Record(
+def predicted(number: int) -> AuditRecord:
+    return AuditRecord(
         "predict",
         caller="pacs",
         peer="10.0.0.7",
@@ -31,6 +33,7 @@ def predicted(number: int) -> Record:
         digest="d" * 64,
         outcome="normal",
         latency_ms=12.345 + number / 7,
+        at=time.time(),
     )
 
 

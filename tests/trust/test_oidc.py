@@ -1,6 +1,5 @@
 """Access tokens of a real OpenID provider: node oidc-provider, with signed client assertions."""
 
-import io
 import json
 import shutil
 import subprocess
@@ -18,7 +17,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from service.errors import Unauthenticated, Unavailable
-from service.logs import make_logger
 from service.oidc import SKEW_S, TokenVerifier
 from tests.gateway.stack import free_port
 
@@ -92,7 +90,7 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
 
 
 def verifier(provider: Provider, audience: str = AUDIENCE) -> TokenVerifier:
-    return TokenVerifier(provider.issuer, audience, make_logger("info", io.BytesIO()))
+    return TokenVerifier(provider.issuer, audience, print)
 
 
 def test_a_token_names_the_client_and_its_scopes(provider: Provider) -> None:
@@ -177,14 +175,12 @@ def test_a_new_key_of_the_provider_is_fetched_and_an_old_one_forgotten(
 
 def test_without_the_provider_nothing_can_be_said_of_a_token(provider: Provider) -> None:
     token = provider.token()
-    nobody = TokenVerifier(
-        f"http://127.0.0.1:{free_port()}", AUDIENCE, make_logger("info", io.BytesIO())
-    )
+    nobody = TokenVerifier(f"http://127.0.0.1:{free_port()}", AUDIENCE, print)
     with pytest.raises(Unavailable):
         nobody.verify(token)
 
 
 def test_a_document_of_another_issuer_is_not_believed(provider: Provider) -> None:
-    other = TokenVerifier(f"{provider.issuer}/", AUDIENCE, make_logger("info", io.BytesIO()))
+    other = TokenVerifier(f"{provider.issuer}/", AUDIENCE, print)
     with pytest.raises(Unavailable):
         other.verify(provider.token())

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from service import auth
-from service.auth import Keys
+from service.auth import Caller, Keys
 from service.errors import InvalidConfiguration, Unauthenticated
 from service.logs import make_logger
 
@@ -29,7 +29,7 @@ def write(folder: Path, mode: int = 0o640, **scopes: list[str]) -> Path:
 
 
 def opened(file: Path, output: io.BytesIO | None = None) -> Keys:
-    return Keys(file, make_logger("info", output or io.BytesIO()))
+    return Keys(file, None, make_logger("info", output or io.BytesIO()))
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +40,8 @@ def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_is_found_by_itself_alone(tmp_path: Path) -> None:
     keys = opened(write(tmp_path, pacs=["predict"]))
 
-    assert keys.find("pacs") == ("pacs", frozenset({"predict"}))
-    for other in (None, "", "Pacs", digest("pacs")):
+    assert keys.find("pacs") == Caller("pacs", frozenset({"predict"}))
+    for other in ("", "Pacs", digest("pacs")):
         with pytest.raises(Unauthenticated):
             keys.find(other)
 
@@ -49,7 +49,7 @@ def test_a_key_is_found_by_itself_alone(tmp_path: Path) -> None:
 def test_the_same_key_under_two_names_has_the_scopes_of_both(tmp_path: Path) -> None:
     keys = opened(write(tmp_path, pacs1=["predict"], pacs2=["read"], other=["admin"]))
 
-    assert keys.find("pacs") == ("pacs1,pacs2", frozenset({"predict", "read"}))
+    assert keys.find("pacs") == Caller("pacs1,pacs2", frozenset({"predict", "read"}))
 
 
 def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
 
     write(tmp_path, pacs=["read"])
 
-    assert keys.find("pacs") == ("pacs", frozenset({"read"}))
+    assert keys.find("pacs") == Caller("pacs", frozenset({"read"}))
     with pytest.raises(Unauthenticated):
         keys.find("viewer")
 
@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_used_any_more_changes_nothing_and_is_told_once(
     spoil(file)
 
     for _ in range(3):
-        assert keys.find("pacs") == ("pacs", frozenset({"predict"}))
+        assert keys.find("pacs") == Caller("pacs", frozenset({"predict"}))
 
     (said,) = map(orjson.loads, output.getvalue().splitlines())
     assert said["event"] == "keys not reloaded"

@@ -1,0 +1,54 @@
+"""What a reader thinks of an answer: agree, or the finding that it should have been."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request
+
+from service.auth import Requires
+from service.errors import NoTrail, UnknownAnswer, UnknownParameter
+from service.openapi import problem_responses
+from service.runtime import runtime_of
+from service.schemas import Feedback, FeedbackTaken
+from service.trail import record
+
+router = APIRouter(tags=["prediction"], dependencies=[Depends(Requires("feedback"))])
+AnswerId = Annotated[str, Path(min_length=36, max_length=36, description="The answer's `id`.")]
+
+
+@router.post(
+    "/feedback/{answer_id}",
+    summary="Agree with an answer, or correct it",
+    responses=problem_responses(401, 403, 404, 409, 422, 429, 503),
+)
+async def give_feedback(request: Request, answer_id: AnswerId, feedback: Feedback) -> FeedbackTaken:
+    """Put down in the audit trail what a reader says of one image of an answer, by code alone.
+
+    Needs an audit trail, which knows what was answered.
+    """
+    runtime = runtime_of(request)
+    trail = runtime.trail
+    if trail is None:
+        raise NoTrail("Feedback needs an audit trail: see PNEUMO_AUDIT_URL.")
+    answered = await asyncio.to_thread(trail.find, answer_id, feedback.image)
+    if answered is None or not answered.digest:
+        raise UnknownAnswer(f"No answer {answer_id} has an image {feedback.image}.")
+    name, _, version = answered.model.rpartition("/")
+    labels = runtime.predictor().repository.get(name, int(version)).manifest.labels
+    if feedback.finding is not None and feedback.finding not in labels:
+        raise UnknownParameter(f"{name} knows no {feedback.finding}. It knows {', '.join(labels)}.")
+    agrees = feedback.finding is None or feedback.finding == answered.outcome
+    verdict = "agree" if agrees else "correct"
+    await trail.write(
+        record(
+            request,
+            "feedback",
+            answer_id=answer_id,
+            input=answered.input,
+            model=answered.model,
+            digest=answered.digest,
+            outcome=answered.outcome if agrees else f"correct:{feedback.finding}",
+        )
+    )
+    runtime.metrics.feedback(name, version, verdict)
+    return FeedbackTaken(model=answered.model, decision=answered.outcome, verdict=verdict)

@@ -1,0 +1,321 @@
+"""Audit, feedback, tokens, rates and TLS, by a service on a real port."""
+
+import hashlib
+import json
+import ssl
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import create_engine, select
+
+from service.audit import TRAIL, verify
+from service.settings import Settings
+from tests.bundles import write_bundle
+from tests.gateway.stack import Database
+from tests.integration.live import (
+    JPEG,
+    Live,
+    command_line,
+    eventually,
+    problem,
+    process,
+    serving,
+)
+from tests.synthetic import as_jpeg, synthetic_radiograph
+from tests.trust.conftest import fresh_database
+from tests.trust.test_oidc import AUDIENCE, Provider, provider
+
+__all__ = ["provider"]
+RADIOGRAPH = as_jpeg(synthetic_radiograph(300, 400))
+NEW_KEY = ["-newkey", "rsa:2048", "-nodes"]
+KEYS = {"pacs": ["predict", "read"], "reader": ["feedback"], "boss": ["admin"]}
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def key_file(**rates: int) -> str:
+    return json.dumps(
+        {
+            name: {"sha256": hashlib.sha256(name.encode()).hexdigest(), "scopes": scopes}
+            | ({"per_minute": rates[name]} if name in rates else {})
+            for name, scopes in KEYS.items()
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_bundle(folder, "tiny", 1)
+    return folder
+
+
+@dataclass
+class Audited:
+    live: Live
+    url: str
+    seen: set[object] = field(default_factory=set)
+
+    def new_records(self) -> list[dict[str, object]]:
+        engine = create_engine(self.url)
+        with engine.connect() as connection:
+            ordered = select(TRAIL).order_by(TRAIL.c.chain, TRAIL.c.number)
+            found = [dict(row) for row in connection.execute(ordered).mappings()]
+        engine.dispose()
+        new = [row for row in found if row["hash"] not in self.seen]
+        self.seen |= {row["hash"] for row in new}
+        return [row for row in new if row["action"] != "start"]
+
+
+@pytest.fixture
+def audited(models: Path, audit_url: str) -> Iterator[Audited]:
+    settings = Settings(models_dir=models, port=0, api_keys=key_file(), audit_url=audit_url)
+    with serving(settings) as live:
+        yield Audited(live, audit_url)
+
+
+def predict(live: Live, *bodies: bytes, key: str = "pacs") -> httpx.Response:
+    files = [("file", (f"{n}.jpg", body, "image/jpeg")) for n, body in enumerate(bodies)]
+    return live.client.post("/predict", files=files, headers=bearer(key))
+
+
+def test_each_image_of_an_answer_is_in_the_trail_with_who_asked(audited: Audited) -> None:
+    answer = predict(audited.live, RADIOGRAPH, b"no image")
+    body = answer.json()
+    read, refused = audited.new_records()
+    assert read["answer_id"] == refused["answer_id"] == body["id"]
+    assert read["request_id"] == answer.headers["x-request-id"]
+    assert (read["caller"], read["peer"], read["action"]) == ("pacs", "127.0.0.1", "predict")
+    assert read["input"] == hashlib.sha256(RADIOGRAPH).hexdigest()
+    assert (read["model"], read["digest"]) == ("tiny/1", body["model"]["digest"])
+    assert read["outcome"] == body["results"][0]["decision"]
+    assert (refused["outcome"], refused["digest"]) == ("not-an-image", "")
+    assert list(verify(audited.url)) == []
+
+
+def test_a_file_that_cannot_be_read_and_a_reload_are_in_the_trail(audited: Audited) -> None:
+    assert problem(predict(audited.live, b"no image"))[0] == 422
+    audited.live.client.post("/models/reload", headers=bearer("boss"))
+    refused, reloaded = audited.new_records()
+    assert refused["outcome"] == "not-an-image"
+    assert (reloaded["action"], reloaded["caller"]) == ("reload", "boss")
+
+
+def test_a_reader_agrees_or_corrects_by_code(audited: Audited) -> None:
+    answered = predict(audited.live, RADIOGRAPH).json()
+    labels = [each["label"] for each in answered["results"][0]["findings"]]
+    address = f"/feedback/{answered['id']}"
+    client = audited.live.client
+    agreed = client.post(address, json={}, headers=bearer("reader")).json()
+    assert (agreed["verdict"], agreed["model"]) == ("agree", "tiny/1")
+    other = next(label for label in labels if label != agreed["decision"])
+    corrected = client.post(address, json={"finding": other}, headers=bearer("reader")).json()
+    assert corrected["verdict"] == "correct"
+    outcomes = [row["outcome"] for row in audited.new_records() if row["action"] == "feedback"]
+    assert outcomes == [agreed["decision"], f"correct:{other}"]
+    metrics = client.get("/metrics", headers=bearer("pacs")).text
+    line = 'pneumoscope_feedback_total{model="tiny",verdict="correct",version="1"} 1.0'
+    assert line in metrics
+
+
+@pytest.mark.parametrize(
+    ("body", "key", "status", "slug"),
+    [
+        ({}, "pacs", 403, "forbidden"),
+        ({"finding": "no such finding"}, "reader", 422, "invalid-parameter"),
+        ({"image": 7}, "reader", 404, "unknown-answer"),
+        ({"text": "in my opinion"}, "reader", 422, "invalid-parameter"),
+    ],
+)
+def test_feedback_that_cannot_be_taken_says_why(
+    audited: Audited, body: dict[str, object], key: str, status: int, slug: str
+) -> None:
+    answered = predict(audited.live, RADIOGRAPH).json()
+    address = f"/feedback/{answered['id']}"
+    assert problem(audited.live.client.post(address, json=body, headers=bearer(key))) == (
+        status,
+        slug,
+    )
+
+
+def test_without_a_trail_there_is_no_feedback(models: Path) -> None:
+    with serving(Settings(models_dir=models, port=0)) as live:
+        address = "/feedback/00000000-0000-0000-0000-000000000000"
+        assert problem(live.client.post(address, json={})) == (409, "no-audit-trail")
+
+
+def test_nothing_is_answered_while_the_trail_cannot_be_written(
+    models: Path, postgres: Database
+) -> None:
+    url = fresh_database(postgres)
+    settings = Settings(models_dir=models, port=0, audit_url=url)
+    with serving(settings) as live:
+        assert live.predict(RADIOGRAPH).status_code == 200
+        postgres.kill()
+        try:
+            assert problem(live.predict(RADIOGRAPH)) == (503, "audit-unavailable")
+            assert live.client.get("/health/live").status_code == 200
+        finally:
+            postgres.start()
+        eventually(lambda: live.predict(RADIOGRAPH).status_code == 200)
+    assert list(verify(url)) == []
+
+
+def test_it_goes_on_without_the_database_where_it_may(models: Path, postgres: Database) -> None:
+    url = fresh_database(postgres)
+    settings = Settings(models_dir=models, port=0, audit_url=url, audit_failure="go-on")
+    with serving(settings) as live:
+        postgres.kill()
+        try:
+            ids = [live.predict(RADIOGRAPH).json()["id"] for _ in range(3)]
+        finally:
+            postgres.start()
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        kept = set(connection.scalars(select(TRAIL.c.answer_id)))
+    engine.dispose()
+    assert set(ids) <= kept
+
+
+def verify_by_command(url: str) -> subprocess.CompletedProcess[str]:
+    command = command_line("audit", "verify", "--url", url)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_what_was_answered_before_a_kill_is_in_the_trail(models: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'audit.db'}"
+    with process(models, PNEUMO_AUDIT_URL=url) as running:
+        ids = []
+        for _ in range(20):
+            answer = httpx.post(f"{running.url}/predict", content=RADIOGRAPH, headers=JPEG)
+            ids.append(answer.json()["id"])
+        running.popen.kill()
+        running.popen.wait()
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        kept = set(connection.scalars(select(TRAIL.c.answer_id)))
+    engine.dispose()
+    assert set(ids) <= kept
+    verified = verify_by_command(url)
+    assert (verified.returncode, verified.stdout) == (0, "The audit trail is whole.\n")
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(TRAIL.update().where(TRAIL.c.number == 5).values(outcome="changed"))
+    engine.dispose()
+    verified = verify_by_command(url)
+    assert verified.returncode == 1
+    assert "record 5:" in verified.stderr
+
+
+def test_a_token_of_the_provider_opens_what_its_scopes_say(
+    models: Path, provider: Provider
+) -> None:
+    settings = Settings(
+        models_dir=models,
+        port=0,
+        oidc_issuer=provider.issuer,
+        oidc_audience=AUDIENCE,
+        api_keys=key_file(),
+    )
+    with serving(settings) as live:
+        token = bearer(provider.token("pneumoscope/predict"))
+        assert live.client.post("/predict", content=RADIOGRAPH, headers=token | JPEG).is_success
+        assert problem(live.client.get("/models", headers=token)) == (403, "forbidden")
+        assert problem(live.client.get("/models")) == (401, "unauthenticated")
+        forged = bearer(provider.token(audience="urn:other"))
+        assert problem(live.client.get("/models", headers=forged)) == (401, "unauthenticated")
+        # A key opens the same door.
+        assert live.client.get("/models", headers=bearer("pacs")).is_success
+
+
+def test_a_caller_that_asks_too_often_is_told_when_to_come_back(models: Path) -> None:
+    settings = Settings(models_dir=models, port=0, api_keys=key_file(pacs=3), rate_per_minute=1000)
+    with serving(settings) as live:
+        for _ in range(3):
+            assert live.client.get("/models", headers=bearer("pacs")).is_success
+        refused = live.client.get("/models", headers=bearer("pacs"))
+        assert problem(refused) == (429, "rate-exceeded")
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        other = live.client.post("/models/reload", headers=bearer("boss"))
+        assert other.is_success
+
+
+@dataclass
+class Authority:
+    folder: Path
+
+    def sign(self, name: str, subject: str = "localhost") -> tuple[Path, Path]:
+        """A certificate of this authority, and its key."""
+        key, request, certificate = (self.folder / f"{name}.{end}" for end in ("key", "csr", "crt"))
+        names = ["-subj", f"/CN={subject}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+        _openssl("req", *NEW_KEY, "-keyout", key, "-out", request, *names)
+        signer = ["-CA", self.folder / "ca.crt", "-CAkey", self.folder / "ca.key"]
+        how = ["-CAcreateserial", "-days", "2", "-copy_extensions", "copy"]
+        _openssl("x509", "-req", "-in", request, *signer, *how, "-out", certificate)
+        return certificate, key
+
+
+def _openssl(*arguments: object) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    folder = tmp_path_factory.mktemp("authority")
+    files = ["-keyout", folder / "ca.key", "-out", folder / "ca.crt"]
+    _openssl("req", "-x509", *NEW_KEY, "-days", "2", "-subj", "/CN=Authority", *files)
+    return Authority(folder)
+
+
+def test_it_speaks_https_and_takes_a_new_certificate_into_use(
+    models: Path, authority: Authority, tmp_path: Path
+) -> None:
+    first, second = authority.sign("first"), authority.sign("second")
+    certificate, key = tmp_path / "server.crt", tmp_path / "server.key"
+
+    def put(pair: tuple[Path, Path]) -> None:
+        certificate.write_bytes(pair[0].read_bytes())
+        key.write_bytes(pair[1].read_bytes())
+
+    put(first)
+    settings = Settings(models_dir=models, port=0, tls_certificate=certificate, tls_key=key)
+    with serving(settings) as live:
+        trusted = ssl.create_default_context(cafile=authority.folder / "ca.crt")
+        port = live.server.port
+        answer = httpx.post(
+            f"https://localhost:{port}/predict", content=RADIOGRAPH, headers=JPEG, verify=trusted
+        )
+        assert answer.status_code == 200
+        before = ssl.get_server_certificate(("localhost", port))
+        put(second)
+        eventually(lambda: ssl.get_server_certificate(("localhost", port)) != before)
+        for version, spoken in (("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)):
+            command = ["openssl", "s_client", "-connect", f"localhost:{port}", version]
+            ended = subprocess.run(command, input=b"", capture_output=True, check=False)
+            assert (b"Cipher is (NONE)" not in ended.stdout) == spoken, version
+
+
+def test_where_callers_must_show_a_certificate_others_get_no_connection(
+    models: Path, authority: Authority
+) -> None:
+    server, client = authority.sign("server"), authority.sign("client", "pacs")
+    settings = Settings(
+        models_dir=models,
+        port=0,
+        tls_certificate=server[0],
+        tls_key=server[1],
+        tls_client_authorities=authority.folder / "ca.crt",
+    )
+    with serving(settings) as live:
+        address = f"https://localhost:{live.server.port}/health"
+        trusted = ssl.create_default_context(cafile=authority.folder / "ca.crt")
+        with pytest.raises(httpx.TransportError):
+            httpx.get(address, verify=trusted)
+        trusted.load_cert_chain(*client)
+        assert httpx.get(address, verify=trusted).status_code == 200
