@@ -71,7 +71,9 @@ def query_parameters(query: type[BaseModel]) -> Document:
 
 def form_body(query: type[BaseModel]) -> Document:
     """Document a form of files, which has the parameters of a query as its other fields."""
-    files = {"type": "array", "minItems": 1, "items": _BINARY}
+    # An empty file is no reason to refuse the others: it gets a problem in its place.
+    file = {key: value for key, value in _BINARY.items() if key != "minLength"}
+    files = {"type": "array", "minItems": 1, "items": file}
     fields = _properties(query)
     for schema in fields.values():
         # Generated clients would send it, and it may not be what the query says.
