@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.stats import ConstantInputWarning, spearmanr
 
 from contract.findings import Label
-from contract.lungs import involvement, split_lungs
+from contract.lungs import involvement
 from contract.preprocessing import preprocess
 from contract.radiograph import decode
 from training.datasets import read_dataset
@@ -135,7 +135,7 @@ def measure_severity(
     maps = trained.serving_model().predict(images, verbose=0)["activation_map"]
     threshold = SHARE_OF_SCALE * findings[label].activation_scale
     shares = [
-        involvement(activation, split_lungs(mask), threshold).both
+        involvement(activation, mask, threshold)
         for activation, mask in zip(
             maps[..., list(findings).index(label)], segment(images), strict=True
         )
