@@ -1,6 +1,6 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is for those who carry this on.
 .DEFAULT_GOAL := help
-.PHONY: help serve test slow schemathesis gateway operations cluster lint types web browser clients containers bench gpu lock clean
+.PHONY: help serve test fuzz slow schemathesis gateway operations cluster lint types web browser clients containers bench gpu lock clean
 PORT ?= 8000
 SCHEMATHESIS_SECONDS ?= 600
 SERVE_REQUIREMENTS := $(shell scripts/has-gpu.sh && echo requirements/serve-gpu.txt || echo requirements/serve.txt)
@@ -30,6 +30,9 @@ test: .venv/ready  ## set everything up and run the tests
 	.venv/bin/coverage report --skip-covered --include 'contract/*' --fail-under 100
 	.venv/bin/coverage report --skip-covered --include 'export/*' --omit '*/__main__.py' --fail-under 95
 	.venv/bin/coverage report --skip-covered --include 'service/*' --omit '*/__main__.py' --fail-under 95
+
+fuzz: .venv/ready  ## decode a million mutated files, an hour on a free core; FUZZ="--first 20000" goes on
+	.venv/bin/python -m tests.fuzz $(FUZZ)
 
 slow: .venv/ready  ## every large network and the other recipes, some ten minutes
 	.venv/bin/pytest -m slow tests

@@ -22,20 +22,9 @@ from contract.codestream import (
     read_jpeg_header,
 )
 from contract.dicom_walk import DataSetClaims, walk_data_set, walk_file
-from contract.errors import (
-    CorruptImage,
-    PixelDataMismatch,
-    TooExpensive,
-    TooManyPixels,
-)
+from contract.errors import CorruptImage, PixelDataMismatch, TooExpensive
 from contract.formats import sniff
-from contract.frame import (
-    BYTES_PER_PIXEL,
-    check_budget,
-    check_frame_number,
-    frame_bytes_per_pixel,
-)
-from contract.tiff import read_page
+from contract.frame import check_frame_number, check_size
 
 MAX_MEMORY_BYTES = 1_000_000_000
 MAX_SECONDS = 5.0
@@ -46,9 +35,13 @@ _PLAIN_SCANS = 8
 _PLAIN_CHUNKS, _MAX_CHUNKS = 8_192, 65_536
 _PLAIN_ELEMENTS, _PLAIN_DEPTH = 10_000, 16
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
-_ELEMENT_S, _TIFF_SAMPLE_S = 2e-5, 2e-8
+_ELEMENT_S = 2e-5
 _PNG_START = 8
 _PNG_ONE_CHANNEL = frozenset({0, 3})  # gray, palette
+# Bytes for each pixel of a PNG, by whether it is deep and has one channel; measured, rounded up.
+_PNG_BYTES = {(False, True): 4, (False, False): 8, (True, True): 8, (True, False): 28}
+# A TIFF is bounded by the limits of the process that decodes it. Radiographs compress to a quarter.
+_TIFF_GROWTH, _MOST_OF_A_TIFF = 16, 800_000_000
 # The size of the pixel data stands this early in a data set.
 _HEADER_BYTES = 1 << 20
 # What else a deflated data set may hold: functional groups, tables, an icon, private elements.
@@ -84,9 +77,7 @@ def estimate_cost(data: bytes, *, frame: int = 1, max_pixels: int) -> DecodeCost
     if name == "DICOM":
         return _dicom_cost(data, frame, max_pixels)
     if name == "TIFF":
-        page = read_page(data, frame, max_pixels)
-        pixels = page.rows * page.columns
-        return _within(pixels * page.bytes_per_pixel, pixels * page.samples * _TIFF_SAMPLE_S)
+        return DecodeCost(plain=False, memory_bytes=min(_TIFF_GROWTH * len(data), _MOST_OF_A_TIFF))
     check_frame_number(frame, 1)
     return _jpeg_cost(data, max_pixels) if name == "JPEG" else _png_cost(data, max_pixels)
 
@@ -110,20 +101,20 @@ def check_codestream(
     return claim
 
 
-def inflate(data: bytes, claims: DataSetClaims, max_pixels: int) -> tuple[bytes, DataSetClaims]:
-    """Inflate a deflated data set as far as its own header says, if the budget allows for that.
+def inflate(data: bytes, claims: DataSetClaims) -> tuple[bytes, DataSetClaims]:
+    """Inflate a deflated data set as far as its own header says.
 
     Source: DICOM PS3.5 A.5.
     """
     start = claims.end
-    pixel_bytes = _read_deflated_header(data, claims, max_pixels)
+    pixel_bytes = _read_deflated_header(data, claims)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         inflated = inflater.decompress(data[start:], pixel_bytes + _OTHER_BYTES)
     except zlib.error as error:
         raise CorruptImage("The deflated DICOM data set is damaged.") from error
     if inflater.unconsumed_tail:
-        raise TooManyPixels("The deflated DICOM data set is larger than its header says.")
+        raise TooExpensive("The deflated DICOM data set is larger than its header says.")
     if not inflater.eof:
         raise CorruptImage("The deflated DICOM data set is truncated.")
     # The header was walked already, what follows it was not.
@@ -146,13 +137,9 @@ def _jpeg_cost(data: bytes, max_pixels: int) -> DecodeCost:
     header = read_jpeg_header(data)
     if header is None:
         return DecodeCost(plain=False, memory_bytes=len(data))
-    # Without its colour, three components are decoded as one; four are not. The coefficients of a
-    # JPEG in several scans are kept until the last one.
-    decoded = 1 if header.components <= 3 else 4
-    per_pixel = decoded + 2 * header.components
-    needed = check_budget(header.rows, header.columns, max_pixels, bytes_per_pixel=per_pixel)
+    check_size(header.rows, header.columns, max_pixels)
     plain = header.process == BASELINE and header.scans <= _PLAIN_SCANS and header.precision == 8
-    return _within(needed, header.seconds, plain=plain)
+    return _within(header.memory_bytes, header.seconds, plain=plain)
 
 
 def _png_cost(data: bytes, max_pixels: int) -> DecodeCost:
@@ -169,10 +156,8 @@ def _png_cost(data: bytes, max_pixels: int) -> DecodeCost:
     if data[12:16] != b"IHDR" or len(data) < 26:
         return DecodeCost(plain=False, memory_bytes=len(data))
     columns, rows = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
-    depth, is_gray = data[24], data[25] in _PNG_ONE_CHANNEL
-    # Pillow keeps colour of 16 bits, and gray with alpha, in four bytes.
-    per_pixel = (4 if depth > 8 else 2) if is_gray else 5
-    needed = check_budget(rows, columns, max_pixels, bytes_per_pixel=per_pixel)
+    per_pixel = _PNG_BYTES[data[24] > 8, data[25] in _PNG_ONE_CHANNEL]
+    needed = per_pixel * check_size(rows, columns, max_pixels)
     return _within(needed, 0, plain=chunks <= _PLAIN_CHUNKS)
 
 
@@ -180,14 +165,11 @@ def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
     claims = walk_file(data)
     is_deflated = claims.transfer_syntax == DeflatedExplicitVRLittleEndian
     if is_deflated:
-        _read_deflated_header(data, claims, max_pixels)
+        _read_deflated_header(data, claims)
     has_codestream = bool(claims.fragments)
     needed = 0
     if min(claims.rows, claims.columns) > 0:
-        per_pixel = frame_bytes_per_pixel(
-            claims.samples, claims.bits, is_encapsulated=has_codestream
-        )
-        needed = check_budget(claims.rows, claims.columns, max_pixels, bytes_per_pixel=per_pixel)
+        needed = check_size(claims.rows, claims.columns, max_pixels) * claims.bytes_per_pixel
     pixel_bytes = claims.native_bytes or sum(length for _, length in claims.fragments)
     # The walk of a native file reaches its end; otherwise it was not walked as it will be read.
     plain = (
@@ -216,16 +198,11 @@ def _codestream(data: bytes, claims: DataSetClaims, frame: int) -> bytes:
     return b"".join(data[place : place + length] for place, length in fragments)
 
 
-def _read_deflated_header(data: bytes, claims: DataSetClaims, max_pixels: int) -> int:
-    """Read how long the pixel data of a deflated data set should be, within the budget."""
+def _read_deflated_header(data: bytes, claims: DataSetClaims) -> int:
+    """Read how long the pixel data of a deflated data set should be."""
     try:
         head = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[claims.end :], _HEADER_BYTES)
     except zlib.error:
         head = b""  # whoever inflates it in full will tell
     walk_data_set(head, 0, claims)
-    if len(head) == _HEADER_BYTES and claims.end - len(head) < 8 and claims.native_bytes is None:
-        raise TooExpensive("The deflated DICOM data set has more than 1 MB before its pixel data.")
-    pixel_bytes = claims.pixel_bytes if len(head) == _HEADER_BYTES else 0
-    if _INFLATED_COPIES * pixel_bytes > BYTES_PER_PIXEL * max_pixels:
-        raise TooManyPixels("The deflated DICOM image is larger than the pixel limit allows.")
-    return pixel_bytes
+    return claims.pixel_bytes if len(head) == _HEADER_BYTES else 0

@@ -24,37 +24,32 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from contract.codestream import END_OF_IMAGE, CodestreamHeader, with_end, with_end_of_tiles
+from contract.codestream import CodestreamHeader, completed
 from contract.cost import check_codestream
 from contract.dicom_facts import DicomFacts, read_facts
 from contract.dicom_file import read_image_data_set
 from contract.dicom_header import MONOCHROME, PALETTE_COLOR, ImageHeader, read_header
 from contract.errors import ContractError, CorruptImage, ImageError, PixelDataMismatch
-from contract.frame import Frame, check_budget, check_frame_number, frame_bytes_per_pixel
+from contract.frame import Frame, check_frame_number
 from contract.grayscale import frame_attributes, gray_table, palette_grays
+from contract.jpeg import jpeg_grays
 from contract.library_logging import mute_imaging_libraries
 from contract.pixels import GrayPixels, Values, in_row_blocks, look_up, luma, widen
 
 Cells = NDArray[Any]
 
 
-def read_dicom(data: bytes, *, frame: int, max_pixels: int) -> tuple[Frame, DicomFacts]:
-    """Decode one frame of a DICOM image, and only that frame.
+def read_dicom(data: bytes, *, frame: int) -> tuple[Frame, DicomFacts]:
+    """Decode one frame of a DICOM image, whose cost was checked, and only that frame.
 
     ``frame``: from 1. The result: gray pixels, uint8 or uint16 as in ``Radiograph``, and the facts.
     """
     mute_imaging_libraries()
     with _pydicom_errors(CorruptImage, "The DICOM file is truncated or damaged."):
-        dataset = read_image_data_set(data, max_pixels)
+        dataset = read_image_data_set(data)
     with _pydicom_errors(PixelDataMismatch, "An attribute of the DICOM image is malformed."):
         header = read_header(dataset)
         check_frame_number(frame, header.frames)
-        per_pixel = frame_bytes_per_pixel(
-            header.samples_per_pixel,
-            header.bits_allocated,
-            is_encapsulated=header.is_encapsulated,
-        )
-        check_budget(header.rows, header.columns, max_pixels, bytes_per_pixel=per_pixel)
         attributes = frame_attributes(dataset, frame)
         facts = read_facts(attributes, header)
     cells, stored, color_space = _decode(dataset, header, frame)
@@ -147,27 +142,25 @@ def _decompressed_cells(
         return _plugged((RLELossless, "pylibjpeg"), codestream, header, cell)
     if claim.precision > header.bits_allocated:
         raise PixelDataMismatch("The compressed samples are deeper than their header says.")
+    if claim.is_common_jpeg:
+        grays = jpeg_grays(codestream, claim)
+        if claim.components == 1:
+            return grays, header.photometric_interpretation
     depths = (8 if claim.precision <= 8 else 16), claim.precision
-
-    def decode(whole: bytes) -> tuple[Cells, str]:
-        return _plugged(_decoder(claim), whole, header, depths, is_signed=claim.is_signed)
-
-    # No coded byte can be mistaken for the marker.
-    if END_OF_IMAGE in codestream:
-        return decode(codestream)
-    if claim.family == "JPEG 2000":
-        return decode(with_end_of_tiles(codestream))
-    whole, longer = (decode(each) for each in with_end(codestream, claim))
-    if not np.array_equal(whole[0], longer[0]):
+    first, *others = (
+        _plugged(_decoder(claim), each, header, depths, is_signed=claim.is_signed)
+        for each in completed(codestream, claim)
+    )
+    if any(not np.array_equal(first[0], cells) for cells, _ in others):
         raise CorruptImage("The compressed pixel data is truncated.")
-    return whole
+    return first
 
 
 def _decoder(claim: CodestreamHeader) -> tuple[UID, str]:
     """Choose the decoder of a codestream by what it is.
 
-    Pillow decodes common JPEG in a third of the time, and notices a lost end. GDCM alone takes the
-    differences of JPEG Lossless modulo 2^P.
+    Pillow decodes common JPEG in a third of the time. GDCM alone takes the differences of JPEG
+    Lossless modulo 2^P.
     """
     if claim.family == "JPEG 2000":
         return JPEG2000Lossless, "pylibjpeg"

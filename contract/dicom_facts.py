@@ -8,8 +8,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from pydicom import uid
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from contract.dicom_file import read_texts
 from contract.dicom_header import ImageHeader
@@ -38,42 +38,31 @@ _RETIRED_MODALITIES = frozenset(
         *("MS", "OPR", "RX", "ST", "VF"),
     )
 )
-# Source: DICOM PS3.4 B.5, and PS3.3 A for the modality that each class demands.
+# Source: DICOM PS3.4 B.5, and PS3.3 A for the modality that each class demands. By what is in the
+# name of the class, so that the enhanced and the legacy ones are meant, too.
 _MODALITY_OF_CLASS = {
-    uid.ComputedRadiographyImageStorage: "CR",
-    uid.DigitalXRayImageStorageForPresentation: "DX",
-    uid.DigitalXRayImageStorageForProcessing: "DX",
-    uid.DigitalMammographyXRayImageStorageForPresentation: "MG",
-    uid.DigitalMammographyXRayImageStorageForProcessing: "MG",
-    uid.DigitalIntraOralXRayImageStorageForPresentation: "IO",
-    uid.DigitalIntraOralXRayImageStorageForProcessing: "IO",
-    uid.CTImageStorage: "CT",
-    uid.EnhancedCTImageStorage: "CT",
-    uid.LegacyConvertedEnhancedCTImageStorage: "CT",
-    uid.MRImageStorage: "MR",
-    uid.EnhancedMRImageStorage: "MR",
-    uid.UltrasoundImageStorage: "US",
-    uid.UltrasoundMultiFrameImageStorage: "US",
-    uid.NuclearMedicineImageStorage: "NM",
-    uid.PositronEmissionTomographyImageStorage: "PT",
-    uid.XRayAngiographicImageStorage: "XA",
-    uid.XRayRadiofluoroscopicImageStorage: "RF",
+    "Computed Radiography": "CR",
+    "Digital X-Ray": "DX",
+    "Mammography": "MG",
+    "Intra-Oral": "IO",
+    "CT Image": "CT",
+    "MR Image": "MR",
+    "Ultrasound": "US",
+    "Nuclear Medicine": "NM",
+    "Positron Emission": "PT",
+    "Angiographic": "XA",
+    "Radiofluoroscopic": "RF",
 }
-_FOR_PROCESSING = frozenset(
-    {
-        uid.DigitalXRayImageStorageForProcessing,
-        uid.DigitalMammographyXRayImageStorageForProcessing,
-        uid.DigitalIntraOralXRayImageStorageForProcessing,
-    }
-)
 # Source: DICOM PS3.3 C.8.1.3 and C.8.11.5, View Position.
 _VIEW_POSITIONS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})
 # Lateral in the words of hospitals: abbreviations, then French, Italian, Spanish, Portuguese,
-# German, Dutch, Polish, Czech, Russian, Greek, Turkish, Chinese, Japanese. LLAT, LATL, XTLAT and
-# PROFILE are words, too; FLAT and BILAT say nothing of the side.
+# German, Dutch, Polish, Czech, Hungarian, Finnish, Vietnamese, Turkish, the Nordic languages,
+# Russian, Greek, Chinese, Japanese, Korean, Arabic. LLAT, LATL, XTLAT and PROFILE are words, too;
+# FLAT and BILAT say nothing of the side.
 _LATERAL_WORDS = re.compile(
-    r"\b(?:LL|RL|YAN|SIDE)\b|\b[LR]?LAT|(?<![FI])LAT\b|\b(?:PROFIL|PERFIL|SEITL|ZIJDEL|BOCZN|BOCNI|БОКОВ)"
-    r"|ΠΛΑΓΙ|[侧側][位面]"
+    r"\b(?:LL|RL|YAN|SIDE|SIDO|PROF|PRFL|DWARS|OLDAL\w*|SIVU\w*|NGHIENG|БОК)\b"
+    r"|\b[LR]?LAT|(?<![FI])LAT\b|\b(?:PROFIL|PERFIL|SEITL|ZIJDEL|BOCZN|BOCNI|БОКОВ|ПРОФИЛ)"
+    r"|CROSS.?TABLE|ΠΛΑΓΙ|[侧側][位面]|측면|جانب"
 )
 _LATERAL_VIEWS = frozenset({"LL", "RL", LATERAL})
 # A lateral decubitus is a frontal view of a patient who lies on a side.
@@ -101,16 +90,20 @@ _CHEST_CODES = frozenset(
 _CHEST_WORDS = {
     "CHEST": "CHEST CHESTPA CHESTAP CHESTXRAY CHST CXR PCXR TÓRAX PECHO PEITO POITRINE TORACE "
     "BRUSTKORB BORSTKAS TORAKS GÖGÜS HRUDNÍK KLATKA MELLKAS BRÖSTKORG BRYSTKASSE BRYSTKORG "
-    "RINTAKEHÄ PIEPT ΘΩΡΑΚΑΣ ΘΩΡΑΚΟΣ ГРУДНАЯ ГРУДЬ ГРУДНОИ",
-    "THORAX": "THORAX",
+    "RINTAKEHÄ RINDKERE KRŪTINĖS DADA NGUC PIEPT PRSNI GRUDNI KLP ΘΩΡΑΚΑΣ ΘΩΡΑΚΟΣ "
+    "ГРУДНАЯ ГРУДЬ ГРУДНОИ ГРУДНА ОГК",
+    "THORAX": "THORAX THORACE THORAKS THX",
     "LUNG": "LUNGS LUNG PULMÓN PULMONES PULMÃO PULMÕES POUMONS POUMON POLMONE POLMONI LUNGEN LUNGE "
-    "LONGEN PLUCA PLÍCE AKCIGER TUDO LUNGOR LUNGER KEUHKOT PLAMANI ЛЕГКИЕ ЛЕГКИХ ΠΝΕΥΜΟΝΕΣ PULMO",
+    "LONGEN PLUCA PLÍCE AKCIGER TUDO LUNGOR LUNGER KEUHKOT PLAMANI PLUĆA PARU PHOI "
+    "ЛЕГКИЕ ЛЕГКИХ ΠΝΕΥΜΟΝΕΣ PULMO",
 }
-_CHEST_CHARACTERS = re.compile(r"胸|肺|흉부|폐|صدر|חזה")
+_CHEST_CHARACTERS = re.compile(r"胸|肺|흉부|폐|صدر|رئة|חזה|ריאות|ทรวงอก|ปอด|छाती")
 # What the words stand beside where another part of the body is meant.
-_NOT_CHEST = re.compile(r"SPINE|COLUMNA|COLONNA|COLUNA|RACHIS|WIRBEL|VERTEBR|ABDOM|PELVI|\bNECK\b")
+_NOT_CHEST = re.compile(
+    r"SPINE|COLUMNA|COLONNA|COLUNA|RACHIS|WIRBEL|VERTEBR|ABDOM|\bABD\b|PELVI|\bNECK\b"
+)
 _BODY_PART = re.compile(r"[A-Z0-9_]{1,16}")
-_UID = re.compile(r"[0-9.]{1,64}")
+_UID_TEXT = re.compile(r"[0-9.]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +173,7 @@ def _text(attributes: Dataset, keyword: str) -> str | None:
 def _uid(attributes: Dataset, keyword: str) -> str | None:
     """Read a UID; what is none could be anything, even a name."""
     text = _text(attributes, keyword)
-    return text if text and _UID.fullmatch(text) else None
+    return text if text and _UID_TEXT.fullmatch(text) else None
 
 
 def _modality(attributes: Dataset, sop_class: str | None) -> tuple[str | None, str]:
@@ -192,9 +185,10 @@ def _modality(attributes: Dataset, sop_class: str | None) -> tuple[str | None, s
     if text in _MODALITIES:
         return text, "Modality"
     if text is None or text in _RETIRED_MODALITIES:
-        found = _MODALITY_OF_CLASS.get(uid.UID(sop_class or ""))
-        if found:
-            return found, "SOP Class UID"
+        name = UID(sop_class or "").name
+        for words, modality in _MODALITY_OF_CLASS.items():
+            if words in name:
+                return modality, "SOP Class UID"
     return ("DX" if text == "DR" else text and OTHER), "Modality"
 
 
@@ -205,7 +199,7 @@ def _processing(attributes: Dataset, sop_class: str | None) -> str | None:
     """
     if "PROCESS" in (_text(attributes, "PresentationIntentType") or ""):
         return "Presentation Intent Type"
-    return "SOP Class UID" if sop_class in _FOR_PROCESSING else None
+    return "SOP Class UID" if "For Processing" in UID(sop_class or "").name else None
 
 
 def _region(attributes: Dataset) -> tuple[str | None, str]:
@@ -288,7 +282,8 @@ def _turn(attributes: Dataset) -> Turn:
 def _plain(text: str) -> str:
     """Take the accents off."""
     parts = unicodedata.normalize("NFKD", text.replace("Ł", "L").replace("Ø", "O"))
-    return "".join(each for each in parts if not unicodedata.combining(each))
+    plain = "".join(each for each in parts if not unicodedata.combining(each))
+    return unicodedata.normalize("NFC", plain)
 
 
 def _pattern(words: str) -> re.Pattern[str]:

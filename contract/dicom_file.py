@@ -36,7 +36,7 @@ _WANTED_TAGS = tuple(Tag(keyword) for keyword in _KEYWORDS)
 _PREAMBLE_BYTES = 128
 
 
-def read_image_data_set(data: bytes, max_pixels: int) -> FileDataset:
+def read_image_data_set(data: bytes) -> FileDataset:
     """Read the attributes that matter to an image.
 
     Source: DICOM PS3.10 7.1, PS3.5 A.5 for the deflated transfer syntax.
@@ -46,7 +46,7 @@ def read_image_data_set(data: bytes, max_pixels: int) -> FileDataset:
     claims = walk_meta(data)
     is_deflated = claims.transfer_syntax == DeflatedExplicitVRLittleEndian
     if is_deflated:
-        data, claims = inflate(data, claims, max_pixels)
+        data, claims = inflate(data, claims)
     else:
         walk_data_set(data, claims.end, claims)
     dataset = dcmread(io.BytesIO(data), force=True, specific_tags=list(_WANTED_TAGS))

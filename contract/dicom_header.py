@@ -146,9 +146,17 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
 
     Source: DICOM PS3.5 A.4: native pixel data has a defined length, encapsulated has not.
     """
-    if syntax := dataset.file_meta.get("TransferSyntaxUID"):
-        _check_decodable(UID(syntax))
-        return UID(syntax)
+    if named := dataset.file_meta.get("TransferSyntaxUID"):
+        syntax = UID(named)
+        try:
+            get_decoder(syntax)
+        except NotImplementedError as error:
+            # What is no well-formed UID may be anything, even a name.
+            shown = f"{syntax.name} ({syntax})" if syntax.is_valid else "that is no UID"
+            raise UnsupportedTransferSyntax(
+                f"There is no decoder for the transfer syntax {shown}."
+            ) from error
+        return syntax
     if dataset["PixelData"].is_undefined_length:
         raise UnsupportedTransferSyntax(
             "The pixel data is compressed, and no transfer syntax says how."
@@ -157,16 +165,3 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
     if is_implicit:
         return ImplicitVRLittleEndian
     return ExplicitVRLittleEndian if is_little_endian else ExplicitVRBigEndian
-
-
-def _check_decodable(uid: UID) -> None:
-    try:
-        is_decodable = get_decoder(uid).is_available
-    except NotImplementedError:
-        is_decodable = False
-    if is_decodable:
-        return
-    # What is no well-formed UID may be anything, even a name.
-    name = f"{uid.name} ({uid})" if uid.name != uid else str(uid)
-    shown = name if uid.is_valid else "that is no UID"
-    raise UnsupportedTransferSyntax(f"There is no decoder for the transfer syntax {shown}.")

@@ -57,6 +57,16 @@ class DataSetClaims:
         """The length that the pixel data should have, all frames."""
         return self.rows * self.columns * self.frames * self.samples * self.bits // 8
 
+    @property
+    def bytes_per_pixel(self) -> int:
+        """How many bytes are held at once for each pixel of a frame that is decoded.
+
+        Twice its cells: as they are in the file, and put in order. Then the gray, or before it the
+        32-bit integers in which the decoders of codestreams work.
+        """
+        cells = self.samples * max(1, self.bits // 8)
+        return 2 * cells + (4 * self.samples if self.fragments else 2)
+
     def count(self, depth: int) -> None:
         """Count one more element, item or fragment."""
         self.elements += 1

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_color_lut, apply_windowing
+from pydicom.pixels.processing import apply_windowing
 
 from contract.dicom_file import read_texts
 from contract.dicom_header import ImageHeader
@@ -35,7 +35,7 @@ _FUNCTIONAL_GROUPS = (
 _WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 _MAX_ENTRIES = 1 << 16
-_DISCRETE, _LINEAR = 0, 1
+_PIXELS_FOR_AN_OUTLIER, _APART = 1000, 32
 
 Transform = Callable[[Values], Values]
 
@@ -170,14 +170,32 @@ def _padding(stored: Values, attributes: Dataset, header: ImageHeader) -> NDArra
 
 def _full_range(values: Values, cells: Samples, is_padding: NDArray[np.bool_]) -> Transform:
     """Stretch what is in the picture and no padding, smallest black to largest white."""
-    present = np.zeros(len(values), np.bool_)
+    counts = np.zeros(len(values), np.int64)
     for rows in row_blocks(cells):
-        present[cells[rows]] = True
-    shown = values[present & ~is_padding]
-    low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 0.0)
+        counts += np.bincount(cells[rows].ravel(), minlength=len(values))
+    shown = np.flatnonzero((counts > 0) & ~is_padding)
+    shown = shown[np.argsort(values[shown], kind="stable")]
+    low, high = 0.0, 0.0
+    if shown.size:
+        high = _largest(values[shown], counts[shown])
+        low = -_largest(-values[shown[::-1]], counts[shown[::-1]])
     if not math.isfinite(high - low):
         raise PixelDataMismatch("The rescaled values are too large to be shown.")
     return partial(stretch, low=low, high=high)
+
+
+def _largest(values: Values, counts: NDArray[np.int64]) -> float:
+    """Find the largest value that belongs to the picture.
+
+    Up to one pixel in a thousand is dead, or a marker, where it lies apart from all below it: by
+    more than a thirty-second of their range.
+
+    ``values``: rising, shape (values,). ``counts``: how many pixels have each.
+    """
+    above = counts.sum() - np.cumsum(counts)[:-1]
+    is_apart = np.diff(values) * _APART > values[:-1] - values[0]
+    last = np.flatnonzero(is_apart & (above * _PIXELS_FOR_AN_OUTLIER <= counts.sum()))
+    return float(values[last[0] if last.size else -1])
 
 
 def _rescale(attributes: Dataset) -> tuple[float, float]:
@@ -252,51 +270,23 @@ def palette_grays(stored: Values, attributes: Dataset, header: ImageHeader) -> G
     """Give the gray of each stored value, by the luma of its colour in the palette.
 
     ``stored``: shape (values,). The result: uint8 or uint16, shape (values,). Source: DICOM PS3.3
-    C.7.6.3.1.5 and C.7.9.
+    C.7.6.3.1.5.
     """
     names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
-    descriptors = [list(attributes[f"{name}Descriptor"].value) for name in names]
-    if descriptors != descriptors[:1] * 3:
-        raise PixelDataMismatch("The three palette colour tables do not match each other.")
-    count, first, bits = descriptors[0]
-    count, order, palette = count or _MAX_ENTRIES, header.is_little_endian, Dataset()
-    palette.set_original_encoding(is_implicit_vr=False, is_little_endian=order)
-    palette.add(attributes[f"{names[0]}Descriptor"])
+    if any(f"Segmented{name}Data" in attributes for name in names):
+        raise UnsupportedFormat(
+            "A palette in segments is not decoded here. Send the image in RGB or MONOCHROME2."
+        )
+    channels = []
     for name in names:
-        if f"{name}Data" in attributes:
-            # pydicom takes words in the machine's order, and no padding.
-            item = Dataset()
-            item.add_new("LUTDescriptor", "US", descriptors[0])
-            item.add_new("LUTData", "OW", attributes[f"{name}Data"].value)
-            table = read_lookup_table(item, is_little_endian=order, is_signed=False)
-            palette.add_new(f"{name}Data", "OW", table.entries.tobytes())
-        else:
-            segments = attributes[f"Segmented{name}Data"]
-            kind = "u1" if bits == 8 else "<u2" if order else ">u2"
-            _check_segments(np.frombuffer(segments.value, kind), count)
-            palette.add(segments)
-    colours = apply_color_lut(np.arange(first, first + count), palette)
+        item = Dataset()
+        item.add_new("LUTDescriptor", "US", attributes[f"{name}Descriptor"].value)
+        item.add_new("LUTData", "OW", attributes[f"{name}Data"].value)
+        table = read_lookup_table(item, is_little_endian=header.is_little_endian, is_signed=False)
+        channels.append(table.look_up(stored).astype(np.uint16))
+    colours = np.stack(channels, axis=-1)
     # As in other tables, the entries themselves tell how deep they are.
-    grays = luma(colours.astype(np.uint8) if colours.max() < 256 else colours)
-    return np.asarray(grays[np.clip(stored - first, 0, count - 1).astype(np.intp)])
-
-
-def _check_segments(words: Samples, count: int) -> None:
-    """Check what a segmented table expands to, on which pydicom puts no bound.
-
-    Source: DICOM PS3.3 C.7.9.2.
-    """
-    position, expanded = 0, 0
-    while position + 1 < len(words):
-        kind, length = int(words[position]), int(words[position + 1])
-        if kind not in {_DISCRETE, _LINEAR}:
-            raise UnsupportedFormat(
-                "A palette with indirect segments is not decoded here. Send the image in RGB."
-            )
-        position += 2 + (length if kind == _DISCRETE else 1)
-        expanded += length
-    if expanded != count:
-        raise PixelDataMismatch("A segmented palette is longer or shorter than it says.")
+    return luma(colours.astype(np.uint8) if colours.max() < 256 else colours)
 
 
 def _words(data: bytes | int | Sequence[int], *, is_little_endian: bool) -> NDArray[np.uint16]:

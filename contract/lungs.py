@@ -29,55 +29,12 @@ class Lungs:
     right: Mask
     left: Mask
 
-    @property
-    def both(self) -> Mask:
-        """One mask of both."""
-        joined: Mask = self.right | self.left
-        return joined
-
-
-@dataclass(frozen=True, slots=True)
-class LungField:
-    """How the lungs lie in the image.
-
-    ``right_share`` and ``left_share`` are shares of the image's area. ``inside_share`` is the share
-    of a lung's outline that does not lie on the image's edge, of that lung of which it is less: 1
-    where neither is cut off, 0 where there is none.
-    """
-
-    right_share: float
-    left_share: float
-    inside_share: float
-
-    @property
-    def balance(self) -> float:
-        """The area of the smaller lung as a share of the larger: 0 where one is missing."""
-        larger = max(self.right_share, self.left_share)
-        return min(self.right_share, self.left_share) / larger if larger else 0.0
-
-    @property
-    def completeness(self) -> float:
-        """How much of two lungs is in the picture: 1 two of a size, uncut, 0 where one is missing.
-
-        A cut makes one lung smaller than the other, or puts its outline on the edge, or both.
-        """
-        return self.balance * self.inside_share
-
-
-@dataclass(frozen=True, slots=True)
-class Involvement:
-    """The share of the lungs' area that a finding takes up, 0 to 1; None where there is no lung."""
-
-    both: float | None
-    right: float | None
-    left: float | None
-
 
 class LungFieldLimits(BaseModel):
     """When the lungs are looked for, and how complete they must be.
 
     ``doubt`` is the value of ``framing`` above which they are; ``lower`` the least
-    ``LungField.completeness`` that is accepted.
+    ``completeness`` that is accepted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -118,17 +75,20 @@ def split_lungs(mask: Mask) -> Lungs:
     return Lungs(right=right, left=mask & ~right)
 
 
-def lung_field(mask: Mask) -> LungField:
-    """Measure how the lungs lie in the image.
+def completeness(mask: Mask) -> float:
+    """Measure how much of two lungs is in the picture.
+
+    1 stands for two of a size that are not cut off, 0 for a missing one.
+    A cut makes one lung smaller than the other, or puts its outline on the edge, or both: the ratio
+    of their areas, times the share of the outline inside the picture, of that lung of which it is
+    less.
 
     ``mask``: bool, shape (rows, columns), at least 2 by 2.
     """
     lungs = split_lungs(mask)
-    return LungField(
-        right_share=float(lungs.right.mean()),
-        left_share=float(lungs.left.mean()),
-        inside_share=min(_inside_share(lungs.right), _inside_share(lungs.left)),
-    )
+    smaller, larger = sorted((int(lungs.right.sum()), int(lungs.left.sum())))
+    balance = smaller / larger if larger else 0.0
+    return balance * min(_inside_share(lungs.right), _inside_share(lungs.left))
 
 
 def is_doubtful(quality: Quality, limits: LungFieldLimits) -> bool:
@@ -142,7 +102,7 @@ def with_lung_field(quality: Quality, mask: Mask, limits: LungFieldLimits) -> Qu
     ``mask``: its lungs, bool, shape (rows, columns): from ``lung_mask``.
     """
     limit = Limit(check="lung_field", lower=limits.lower)
-    check = checked(limit, lung_field(mask).completeness)
+    check = checked(limit, completeness(mask))
     return Quality(checks=(*quality.checks, check))
 
 
@@ -158,17 +118,15 @@ def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
     return float(positive[mask].sum()) / total if total and mask.any() else None
 
 
-def involvement(activation: NDArray[np.float32], lungs: Lungs, threshold: float) -> Involvement:
+def involvement(activation: NDArray[np.float32], mask: Mask, threshold: float) -> float | None:
     """Measure how much of the lungs a finding takes up.
 
     ``activation``: one class's activation map of the same image, float32, any (rows, columns).
+    ``mask``: its lungs, bool, shape (height, width). The result: the share of their area, 0 to 1;
+    None where there is no lung.
     """
-    involved = fit_map(activation, lungs.right.shape) > threshold
-    return Involvement(
-        both=_share(involved, lungs.both),
-        right=_share(involved, lungs.right),
-        left=_share(involved, lungs.left),
-    )
+    involved = fit_map(activation, mask.shape) > threshold
+    return float(involved[mask].mean()) if mask.any() else None
 
 
 def fit_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -218,10 +176,6 @@ def _split_single(mask: Mask) -> Lungs:
     if (first + last) / 2 < (mask.shape[1] - 1) / 2:
         return Lungs(right=mask, left=nothing)
     return Lungs(right=nothing, left=mask)
-
-
-def _share(involved: Mask, lung: Mask) -> float | None:
-    return float(involved[lung].mean()) if lung.any() else None
 
 
 def label_regions(mask: Mask) -> NDArray[np.int64]:

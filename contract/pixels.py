@@ -4,7 +4,7 @@ Grays travel as "shares": float64 from 0 (black) to 1 (white), until ``to_full_s
 uint8 or uint16.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -82,23 +82,19 @@ def to_full_scale(shares: Values, bits: int) -> GrayPixels:
     return whole.astype(np.uint8) if bits == 8 else whole.astype(np.uint16)
 
 
-def sample_depth(bands: Iterable[Samples]) -> int:
+def sample_depth(samples: Samples) -> int:
     """Guess a depth: the smallest of 8, 10, 12, 14 and 16 bits that holds the samples.
 
     A 16-bit PNG or TIFF made from a 12-bit detector does not say so. One sample in a thousand may
     be larger: a dead pixel or a burnt-in marker must not darken the picture.
 
-    ``bands``: of one image, of an unsigned dtype, any shape.
+    ``samples``: of an unsigned dtype, any shape.
     """
-    larger, size = dict.fromkeys(SAMPLE_BITS, 0), 0
-    for band in bands:
-        size += band.size
-        for bits in SAMPLE_BITS[:-1]:
-            more = int(np.count_nonzero(band >= 2**bits))
-            larger[bits] += more
-            if not more:
-                break
-    return next(bits for bits in SAMPLE_BITS if larger[bits] * 1000 <= size)
+
+    def holds(bits: int) -> bool:
+        return int(np.count_nonzero(samples >= 2**bits)) * 1000 <= samples.size
+
+    return next((bits for bits in SAMPLE_BITS[:-1] if holds(bits)), SAMPLE_BITS[-1])
 
 
 def widen(samples: GrayPixels, bits: int) -> GrayPixels:
@@ -125,7 +121,12 @@ def luma(rgb: GrayPixels) -> GrayPixels:
     ``rgb``: uint8 or uint16, shape (..., 3). The result: the same dtype, shape (...). Source: ITU-R
     BT.601-7, 2.5.1; the weights are those of PS3.3 C.7.6.3.1.2 for YBR_FULL.
     """
-    return in_row_blocks(_luma, rgb)
+
+    def render(block: GrayPixels) -> GrayPixels:
+        red, green, blue = (block[..., channel].astype(np.uint32) for channel in range(3))
+        return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(rgb.dtype)
+
+    return in_row_blocks(render, rgb)
 
 
 def over_black(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
@@ -134,7 +135,13 @@ def over_black(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
     ``gray``: uint8 or uint16, not premultiplied. ``alpha``: the same shape and dtype, 0 transparent
     to the dtype's maximum opaque.
     """
-    return in_row_blocks(_over_black, gray, alpha)
+    opaque = int(np.iinfo(gray.dtype).max)
+
+    def render(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
+        product = gray.astype(np.uint32) * alpha + opaque // 2
+        return (product // opaque).astype(gray.dtype)
+
+    return in_row_blocks(render, gray, alpha)
 
 
 def in_row_blocks(
@@ -145,22 +152,15 @@ def in_row_blocks(
     What NumPy needs in between is several times as large as an image; a block of it stays in the
     cache, and a large image within its budget of memory.
     """
-    blocks = (render(*(array[rows] for array in arrays)) for rows in row_blocks(arrays[0]))
-    return join_rows(blocks, len(arrays[0]))
-
-
-def join_rows(blocks: Iterable[NDArray[Entry]], rows: int) -> NDArray[Entry]:
-    """Join blocks of rows as they come, so that the whole is never in memory twice."""
-    remaining = iter(blocks)
-    block = next(remaining)
-    if len(block) == rows:
+    rows = len(arrays[0])
+    first, *others = row_blocks(arrays[0])
+    block = render(*(array[first] for array in arrays))
+    if not others:
         return block
     whole = np.empty((rows, *block.shape[1:]), block.dtype)
-    whole[: len(block)] = block
-    start = len(block)
-    for block in remaining:
-        whole[start : start + len(block)] = block
-        start += len(block)
+    whole[first] = block
+    for each in others:
+        whole[each] = render(*(array[each] for array in arrays))
     return whole
 
 
@@ -193,14 +193,3 @@ def to_uint8(pixels: GrayPixels) -> NDArray[np.uint8]:
         return pixels.astype(np.uint8, copy=False)
     # 65535 is 257 times 255, so that black and white stay exactly black and white.
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _luma(rgb: GrayPixels) -> GrayPixels:
-    red, green, blue = (rgb[..., channel].astype(np.uint32) for channel in range(3))
-    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(rgb.dtype)
-
-
-def _over_black(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
-    opaque = int(np.iinfo(gray.dtype).max)
-    product = gray.astype(np.uint32) * alpha + opaque // 2
-    return (product // opaque).astype(gray.dtype)

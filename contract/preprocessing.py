@@ -1,7 +1,5 @@
 """From a decoded radiograph to the array that every model takes."""
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,8 +15,6 @@ class PreprocessingSpec(BaseModel):
 
     height: int = Field(ge=8, le=4096)
     width: int = Field(ge=8, le=4096)
-    # Manifests of before version 2 name the enhancement that no model had.
-    enhancement: Literal["none"] = Field(default="none", exclude=True)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -57,11 +57,7 @@ def decode(
     Args:
         data: The whole file.
         frame: Which frame of a DICOM image or page of a TIFF, from 1.
-        max_pixels: The largest rows times columns, read from the header before decoding. Kinds
-            that take more than five bytes a pixel to decode count for more, so that it bounds the
-            memory too: colour JPEG 2000 for up to five pixels, a colour JPEG for 1.4, 16-bit gray
-            in a DICOM for 1.2 to 1.6. A deflated DICOM counts with all its frames. The file comes
-            on top, up to four times in a DICOM.
+        max_pixels: The largest rows times columns, read from the header before decoding.
         at_least: A hint: the (height, width) that is needed. A JPEG may then be decoded at a
             reduced scale, never below it. None decodes in full.
         cost: What ``estimate_cost`` gave for these arguments; None has it worked out here.
@@ -76,7 +72,7 @@ def decode(
     name = sniff(data)
     facts = None
     if name == "DICOM":
-        decoded, facts = read_dicom(data, frame=frame, max_pixels=max_pixels)
+        decoded, facts = read_dicom(data, frame=frame)
     else:
         decoded = read_raster(data, name, frame=frame, max_pixels=max_pixels, at_least=at_least)
     return Radiograph(

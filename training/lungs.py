@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from contract.errors import ImageError
-from contract.lungs import LungFieldLimits, lung_field, lung_mask
+from contract.lungs import LungFieldLimits, completeness, lung_mask
 from contract.manifest import LUNG_MASK, Metric, Provenance
 from contract.pixels import resize, to_uint8
 from contract.preprocessing import PreprocessingSpec, preprocess
@@ -466,4 +466,4 @@ def _readable(root: Path, table: pd.DataFrame, spec: PreprocessingSpec) -> Image
 
 
 def _completeness(images: Images, segment: Segment) -> NDArray[np.float64]:
-    return np.array([lung_field(mask).completeness for mask in segment(images)])
+    return np.array([completeness(mask) for mask in segment(images)])

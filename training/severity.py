@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import ConstantInputWarning, spearmanr
 
 from contract.findings import Label
-from contract.lungs import involvement, split_lungs
+from contract.lungs import involvement
 from contract.manifest import Metric
 from contract.preprocessing import preprocess
 from contract.radiograph import decode
@@ -117,7 +117,7 @@ def measure_severity(
     maps = maps[..., list(findings).index(label)]
     threshold = SHARE_OF_SCALE * findings[label].activation_scale
     shares = [
-        involvement(activation, split_lungs(mask), threshold).both
+        involvement(activation, mask, threshold)
         for activation, mask in zip(maps, segment(images), strict=True)
     ]
     return severity_correlations(

@@ -1,11 +1,12 @@
 """Decoded pixels against an independent encoder and PS3.3 written out in NumPy: a matrix of kinds.
 
-imagecodecs brings CharLS, OpenJPEG and its own lossless JPEG; it shares no code with what decodes
-here. ``docs/pixels.md`` has the table that this proves.
+imagecodecs brings CharLS, OpenJPEG, OpenJPH and its own lossless JPEG; it shares no code with what
+decodes here. ``docs/pixels.md`` has the table that this proves.
 """
 
 import itertools
 import struct
+from pathlib import Path
 from typing import Any
 
 import imagecodecs
@@ -58,6 +59,10 @@ def jpeg_2000(cells: NDArray[np.generic], bits: int) -> bytes:
     return bytes(imagecodecs.jpeg2k_encode(cells, **options))
 
 
+def htj2k(cells: NDArray[np.generic], _bits: int) -> bytes:
+    return bytes(imagecodecs.htj2k_encode(cells, reversible=True))
+
+
 CODECS = {
     "native, little endian": (uid.ExplicitVRLittleEndian, None),
     "native, implicit VR": (uid.ImplicitVRLittleEndian, None),
@@ -67,6 +72,7 @@ CODECS = {
     "JPEG Lossless": (uid.JPEGLosslessSV1, lossless_jpeg),
     "JPEG-LS": (uid.JPEGLSLossless, jpeg_ls),
     "JPEG 2000": (uid.JPEG2000Lossless, jpeg_2000),
+    "HTJ2K": (uid.HTJ2KLossless, htj2k),
 }
 VOI = ("window", "table", "none")
 
@@ -166,7 +172,7 @@ def test_a_lossless_kind_has_exactly_the_grays_of_the_standard(
 
 
 @pytest.mark.parametrize("bits", [8, 12])
-@pytest.mark.parametrize("kind", ["JPEG", "JPEG 2000", "JPEG-LS"])
+@pytest.mark.parametrize("kind", ["JPEG", "JPEG 2000", "JPEG-LS", "HTJ2K"])
 def test_a_lossy_kind_has_the_grays_of_another_decoder(kind: str, bits: int) -> None:
     stored = stored_values(bits, is_signed=False)
     cells = stored.astype("u1" if bits == 8 else "u2")
@@ -197,6 +203,9 @@ def lossy(kind: str, cells: NDArray[np.generic], bits: int) -> tuple[uid.UID, by
     if kind == "JPEG-LS":
         coded = imagecodecs.jpegls_encode(cells, level=2)
         return uid.JPEGLSNearLossless, bytes(coded), imagecodecs.jpegls_decode(coded)
+    if kind == "HTJ2K":
+        coded = imagecodecs.htj2k_encode(cells, level=0.001, reversible=False)
+        return uid.HTJ2K, bytes(coded), imagecodecs.htj2k_decode(coded)
     coded = imagecodecs.jpeg2k_encode(cells, codecformat="j2k", level=40, bitspersample=bits)
     return uid.JPEG2000, bytes(coded), imagecodecs.jpeg2k_decode(coded)
 
@@ -238,6 +247,33 @@ def test_lossy_values_above_the_stored_bits_are_clipped() -> None:
     assert np.array_equal(decode(data).pixels, expected)
 
 
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_signed_lossy_values_beyond_the_stored_bits_are_clipped(*, is_signed: bool) -> None:
+    low, high = (-2048, 2047) if is_signed else (0, 4095)
+    stored = np.random.default_rng(0).choice([low, high], (40, 52)).astype(np.int16)
+    options: dict[str, Any] = {"codecformat": "j2k", "level": 45, "bitspersample": 16}
+    shifted = (stored.astype(np.int64) + 32768).astype(np.uint16)
+    codestream = bytearray(imagecodecs.jpeg2k_encode(shifted, reversible=False, **options))
+    again = imagecodecs.jpeg2k_decode(bytes(codestream)).astype(np.int64) - 32768
+    # Signed samples are what unsigned ones are after the shift of their level: ITU-T T.800 G.1.
+    codestream[42] |= 0x80
+
+    data = as_dicom(
+        stored,
+        TransferSyntaxUID=uid.JPEG2000,
+        PixelData=encapsulate([bytes(codestream)]),
+        BitsStored=12,
+        PixelRepresentation=int(is_signed),
+        WindowCenter=(low + high + 1) / 2,
+        WindowWidth=4096,
+    )
+
+    assert again.min() < low
+    assert again.max() > high
+    expected = np.rint((np.clip(again, low, high) - low) / 4095 * 65535)
+    assert np.array_equal(decode(data).pixels, expected)
+
+
 def test_a_reversible_codestream_may_have_been_cut_short_where_the_file_says_lossy() -> None:
     stored = stored_values(12, is_signed=False).astype(np.uint16)
     stored[0, 0], stored[0, 1] = 4096 + 7, 0
@@ -253,7 +289,20 @@ def test_a_reversible_codestream_may_have_been_cut_short_where_the_file_says_los
     assert corner(uid.JPEG2000, "00") == corner(uid.JPEG2000Lossless, "01") == masked
 
 
-ENCODERS = {name: CODECS[name] for name in ("JPEG Lossless", "JPEG-LS", "JPEG 2000")}
+PREDICTORS = Path(__file__).resolve().parents[1] / "cases" / "predictors"
+
+
+@pytest.mark.parametrize("file", sorted(PREDICTORS.iterdir()), ids=lambda file: file.stem)
+def test_every_predictor_and_point_transform_of_lossless_jpeg_is_read(file: Path) -> None:
+    """DCMTK 3.6.7 encoded these: ``dcmcjpeg +el +sv PREDICTOR +pt BITS``."""
+    _, _, number = file.stem.rpartition("-")
+    lost = int(number) if file.stem.startswith("point") else 0
+    stored = stored_values(12, is_signed=False) >> lost << lost
+
+    assert np.array_equal(decode(file.read_bytes()).pixels, np.rint(stored * (65535 / 4095)))
+
+
+ENCODERS = {name: CODECS[name] for name in ("JPEG Lossless", "JPEG-LS", "JPEG 2000", "HTJ2K")}
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -268,9 +317,9 @@ def test_an_end_marker_may_be_missing_and_a_pixel_may_not(name: str) -> None:
     unended = as_dicom(stored, **given, PixelData=encapsulate([codestream[:-2]]))
 
     assert np.array_equal(decode(unended).pixels, whole)
-    for cut in (6, 30, len(codestream) // 2):
+    for cut, end in itertools.product((6, 30, len(codestream) // 2), (b"", b"\xff\xd9")):
         with pytest.raises(CorruptImage):
-            decode(as_dicom(stored, **given, PixelData=encapsulate([codestream[:-cut]])))
+            decode(as_dicom(stored, **given, PixelData=encapsulate([codestream[:-cut] + end])))
 
 
 @pytest.mark.parametrize("name", ENCODERS)

@@ -43,7 +43,7 @@ FILES = {
     "jpeg progressive": saved(Image.fromarray(CHEST), "JPEG", progressive=True),
     "png": as_png(CHEST),
     "png 16 bit": as_png(DEEP),
-    "png 16 bit colour": as_deep_png(np.repeat(DEEP[..., np.newaxis], 3, axis=-1)),
+    "png 16 bit colour": as_deep_png(np.repeat(DEEP[..., np.newaxis] * 16, 3, axis=-1)),
     "png palette": saved(Image.fromarray(COLOUR).quantize(), "PNG"),
     "tiff": as_tiff(DEEP),
     "tiff pages": as_raw_tiff(CHEST, DEEP, COLOUR),

@@ -84,7 +84,7 @@ def test_8_bits_differ_from_16_by_rounding_alone(pixels: GrayPixels) -> None:
 
 @given(arrays.arrays(np.uint16, st.tuples(st.integers(1, 20), st.integers(1, 20))))
 def test_widening_keeps_the_order_and_the_ratio_to_white(samples: NDArray[np.uint16]) -> None:
-    bits = sample_depth([samples])
+    bits = sample_depth(samples)
 
     wide = widen(samples, bits)
 

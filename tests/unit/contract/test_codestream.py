@@ -5,10 +5,9 @@ import pytest
 from PIL import Image
 
 from contract.codestream import (
+    completed,
     read_jpeg2000_header,
     read_jpeg_header,
-    with_end,
-    with_end_of_tiles,
 )
 from contract.errors import CorruptImage, TooExpensive
 from tests.synthetic import as_jpeg
@@ -118,20 +117,32 @@ def test_the_segments_of_a_jpeg_2000_codestream_are_counted() -> None:
 
 def test_tiles_that_do_not_say_how_long_they_are_need_their_end_marker() -> None:
     codestream = as_jpeg_2000(PIXELS)
+    claim = read_jpeg2000_header(codestream)
     at = codestream.index(b"\xff\x90") + 6
     open_ended = codestream[:at] + bytes(4) + codestream[at + 4 :]
 
-    assert with_end_of_tiles(codestream[:-2]) == codestream
+    assert claim is not None
+    assert completed(codestream, claim) == completed(codestream[:-2], claim) == (codestream,)
     with pytest.raises(CorruptImage, match="end marker"):
-        with_end_of_tiles(open_ended[:-2])
+        completed(open_ended[:-2], claim)
 
 
-def test_scans_that_may_be_missing_need_the_end_marker() -> None:
-    file = io.BytesIO()
-    Image.fromarray(PIXELS).save(file, "JPEG", progressive=True)
-    header = read_jpeg_header(file.getvalue())
+def test_tails_stand_before_the_end_marker_or_where_it_is_missing() -> None:
+    lossless = as_jpeg(PIXELS).replace(b"\xff\xc0", b"\xff\xc3")
+    claim = read_jpeg_header(lossless)
 
-    assert header is not None
-    assert header.scans > 1
-    with pytest.raises(CorruptImage, match="end marker"):
-        with_end(file.getvalue()[:-2], header)
+    assert claim is not None
+    both = completed(lossless, claim)
+    assert both == completed(lossless[:-2], claim) == completed(lossless[:-2] + b"\xff", claim)
+    assert len(set(both)) == 2
+    assert all(each.startswith(lossless[:-2]) and each.endswith(lossless[-2:]) for each in both)
+
+
+def test_a_scan_inside_the_pixel_data_of_a_lossless_jpeg_is_damage() -> None:
+    lossless = as_jpeg(PIXELS).replace(b"\xff\xc0", b"\xff\xc3")
+    damaged = lossless[:-4] + b"\xff\xda" + lossless[-2:]
+    claim = read_jpeg_header(damaged)
+
+    assert claim is not None
+    with pytest.raises(CorruptImage, match="several scans"):
+        completed(damaged, claim)

@@ -57,6 +57,8 @@ def test_an_empty_value_is_none(keyword: str, value: object) -> None:
         ),
         *(("Brustkorb", "CHEST"), ("klatka piersiowa", "CHEST"), ("PULM?N", "LUNG")),
         *(("Hrudník", "CHEST"), ("GÖĞÜS", "CHEST"), ("poumons", "LUNG"), ("PŁUCA", "LUNG")),
+        *(("ngực", "CHEST"), ("ทรวงอก", "CHEST"), ("prsni koš", "CHEST"), ("ОГК", "CHEST")),
+        *(("CHEST/ABD", "OTHER"), ("CHEST-ABDOMEN", "OTHER"), ("RIBS", "RIBS"), ("THX", "THORAX")),
         *(("грудная клетка", "CHEST"), ("θώρακας", "CHEST"), ("胸部", "CHEST"), ("흉부", "CHEST")),
     ],
 )
@@ -100,6 +102,8 @@ def test_a_modality_that_dicom_does_not_define_is_another(value: object) -> None
         ),
         *((word, "LATERAL") for word in ("LLAT", "LATL", "R_LAT", "XTLAT", "Profil", "PERFIL D")),
         *((word, "LATERAL") for word in ("seitlich", "latéral", "boczne", "боковая", "側面")),
+        *((word, "LATERAL") for word in ("측면", "профиль", "CROSS TABLE", "PRFL", "dwars")),
+        *((word, "OTHER") for word in ("AP LORDOTIC", "PA ERECT", "AP_SUPINE", "BILATERAL")),
     ],
     ids=str,
 )
@@ -168,6 +172,9 @@ def test_another_body_part_counts_beside_a_chest_in_the_region() -> None:
         ("DR", "1.2.840.10008.5.1.4.1.1.7", "DX"),
         ("DR", "1.2.840.10008.5.1.4.1.1.1", "CR"),
         ("DS", "1.2.840.10008.5.1.4.1.1.12.1", "XA"),
+        ("", "1.2.840.10008.5.1.4.1.1.1.1.1", "DX"),
+        ("", "1.2.840.10008.5.1.4.1.1.1.2", "MG"),
+        ("", "1.2.840.10008.5.1.4.1.1.2.2", "CT"),
         ("DS", "1.2.840.10008.5.1.4.1.1.7", "OTHER"),
         ("US", "1.2.840.10008.5.1.4.1.1.1", "US"),
         (None, "1.2.840.10008.5.1.4.1.1.7", None),

@@ -10,7 +10,7 @@ from contract.errors import PixelDataMismatch, UnsupportedFormat
 from contract.grayscale import read_lookup_table
 from contract.radiograph import decode
 from tests.odd_files import as_lut_item, as_palette
-from tests.synthetic import as_dicom
+from tests.synthetic import as_dicom, synthetic_radiograph
 
 STRETCHED = [0, 32768, 65535]
 INDEX = np.array([[0, 1, 2]], dtype=np.uint8)
@@ -396,49 +396,42 @@ def test_a_palette_of_8_bits_may_have_more_colours_than_they_have_values() -> No
     assert decode(as_dicom(index, **palette)).pixels.tolist() == [[0, 63, 64, 249]]
 
 
-def test_a_palette_whose_tables_differ_is_a_mismatch() -> None:
-    palette = as_palette(COLOURS, 8)
-    palette["RedPaletteColorLookupTableDescriptor"] = [2, 0, 8]
-
-    with pytest.raises(PixelDataMismatch, match="do not match"):
-        decode(as_dicom(INDEX, **palette))
-
-
 def test_an_image_without_its_palette_is_a_mismatch() -> None:
     with pytest.raises(PixelDataMismatch, match="malformed"):
         decode(as_dicom(INDEX, PhotometricInterpretation="PALETTE COLOR"))
 
 
-def segmented_palette(segments: list[int], bits: int, order: str = "<") -> dict[str, object]:
-    palette = as_palette([(0, 0, 0)] * 3, bits)
+def test_a_palette_in_segments_is_unsupported() -> None:
+    palette = as_palette(COLOURS, 16)
     for colour in ("Red", "Green", "Blue"):
-        del palette[f"{colour}PaletteColorLookupTableData"]
-        data = np.array(segments, dtype=f"{order}u{bits // 8}").tobytes()
+        data = palette.pop(f"{colour}PaletteColorLookupTableData")
         palette[f"Segmented{colour}PaletteColorLookupTableData"] = data
-    return palette
+
+    with pytest.raises(UnsupportedFormat, match="in segments"):
+        decode(as_dicom(INDEX, **palette))
 
 
-@pytest.mark.parametrize(
-    ("bits", "syntax"),
-    [(8, ImplicitVRLittleEndian), (16, ImplicitVRLittleEndian), (16, ExplicitVRBigEndian)],
-)
-def test_a_segmented_palette_is_expanded(bits: int, syntax: str) -> None:
-    white = 2**bits - 1
-    segments = [0, 1, 0, 1, 2, white]  # one entry of 0, then a line of two entries to white
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
-    palette = segmented_palette(segments, bits, order)
+@pytest.mark.parametrize("is_signed", [False, True])
+@pytest.mark.parametrize("slope", [1, -2])
+@pytest.mark.parametrize("outlier", [4095, 0])
+def test_a_dead_pixel_does_not_rescale_an_image_without_a_window(
+    outlier: int, slope: int, *, is_signed: bool
+) -> None:
+    chest = synthetic_radiograph(60, 80).astype(np.int16) * 5 + 1500 - 2048 * is_signed
+    given = {"BitsStored": 12, "RescaleSlope": slope, "RescaleIntercept": 7}
+    clean = decode(as_dicom(chest.astype(f"{'i' if is_signed else 'u'}2"), **given)).pixels
 
-    pixels = decode(as_dicom(INDEX, TransferSyntaxUID=syntax, **palette)).pixels
+    chest[7, 9] = chest[30, 40] = outlier - 2048 * is_signed
+    hot = decode(as_dicom(chest.astype(f"{'i' if is_signed else 'u'}2"), **given)).pixels
 
-    assert pixels.tolist() == [[0, (white + 1) // 2, white]]
-
-
-@pytest.mark.parametrize("segments", [[0, 2, 1, 2], [0, 1, 5, 1, 65535, 9], [0, 3, 1, 2]])
-def test_segments_that_expand_to_another_length_are_a_mismatch(segments: list[int]) -> None:
-    with pytest.raises(PixelDataMismatch):
-        decode(as_dicom(INDEX, **segmented_palette(segments, 16)))
+    differs = np.argwhere(hot != clean).tolist()
+    assert differs in ([[7, 9], [30, 40]], [[7, 9]], [[30, 40]])
 
 
-def test_an_indirect_segment_is_unsupported() -> None:
-    with pytest.raises(UnsupportedFormat, match="indirect segments"):
-        decode(as_dicom(INDEX, **segmented_palette([0, 1, 7, 2, 1, 0, 0], 16)))
+def test_a_value_of_more_than_one_pixel_in_a_thousand_is_no_dead_pixel() -> None:
+    chest = synthetic_radiograph(60, 80).astype(np.uint16) * 4
+    chest[:2, :3] = 4095
+
+    pixels = decode(as_dicom(chest, BitsStored=12)).pixels
+
+    assert pixels[5:].max() < 65535 * 1024 / 4095

@@ -4,13 +4,12 @@ from pydantic import ValidationError
 
 from contract.lungs import (
     LungFieldLimits,
-    Lungs,
     Mask,
+    completeness,
     fit_map,
     involvement,
     is_doubtful,
     label_regions,
-    lung_field,
     lung_mask,
     share_inside,
     split_lungs,
@@ -38,7 +37,6 @@ def test_the_lung_on_the_left_of_the_image_is_the_right_one() -> None:
 
     assert np.array_equal(lungs.right, chest(RIGHT))
     assert np.array_equal(lungs.left, chest(LEFT))
-    assert np.array_equal(lungs.both, BOTH)
 
 
 def test_lungs_that_have_grown_together_are_cut_where_they_are_thinnest() -> None:
@@ -67,7 +65,7 @@ def test_a_lung_in_two_pieces_stays_on_its_side() -> None:
 def test_without_lungs_both_are_empty() -> None:
     lungs = split_lungs(chest())
 
-    assert not lungs.both.any()
+    assert not (lungs.right | lungs.left).any()
 
 
 def test_a_clean_mask_has_two_regions_without_holes_and_stray_patches() -> None:
@@ -89,33 +87,27 @@ def test_nothing_that_is_likely_a_lung_gives_an_empty_mask() -> None:
     assert not lung_mask(np.full(SIZE, 0.4, np.float32), SIZE).any()
 
 
-def test_the_field_tells_the_share_of_each_lung() -> None:
-    field = lung_field(BOTH)
-
-    assert field.right_share == pytest.approx(22 * 10 / 1600)
-    assert field.left_share == pytest.approx(20 * 11 / 1600)
-    assert field.balance == pytest.approx(1)
-    assert field.inside_share == field.completeness == 1
+def test_two_lungs_of_a_size_are_complete() -> None:
+    assert completeness(BOTH) == 1
 
 
 def test_lungs_that_are_cut_off_touch_the_border() -> None:
-    field = lung_field(chest((0, 20, 0, 10), (0, 20, 30, 40)))
-
     # Of the outline of 56 pixels of each, 29 lie on the edge.
-    assert field.inside_share == pytest.approx(27 / 56)
-    assert field.completeness == field.inside_share
+    cut = chest((0, 20, 0, 10), (0, 20, 30, 40))
+
+    assert completeness(cut) == pytest.approx(27 / 56)
 
 
-def test_a_lung_that_is_smaller_for_a_cut_makes_the_field_less_complete() -> None:
-    field = lung_field(chest((8, 28, 0, 5), (8, 28, 20, 30)))
-
+def test_a_lung_that_is_smaller_for_a_cut_is_less_complete() -> None:
     # The cut lung is half as large, and 20 of the 46 pixels of its outline lie on the edge.
-    assert field.completeness == pytest.approx(0.5 * 26 / 46)
+    cut = chest((8, 28, 0, 5), (8, 28, 20, 30))
+
+    assert completeness(cut) == pytest.approx(0.5 * 26 / 46)
 
 
 @pytest.mark.parametrize("mask", [chest(RIGHT), chest(LEFT), chest()])
-def test_a_missing_lung_shows_in_the_balance(mask: Mask) -> None:
-    assert lung_field(mask).balance == lung_field(mask).completeness == 0
+def test_without_a_lung_nothing_is_complete(mask: Mask) -> None:
+    assert completeness(mask) == 0
 
 
 def test_the_share_inside_counts_what_speaks_for_a_finding_alone() -> None:
@@ -130,38 +122,27 @@ def test_without_evidence_or_without_lungs_there_is_no_share_inside() -> None:
     assert share_inside(np.ones(SIZE, np.float32), chest()) is None
 
 
-def test_involvement_is_the_share_of_each_lung_above_the_threshold() -> None:
+def test_involvement_is_the_share_of_the_lungs_above_the_threshold() -> None:
     activation = np.zeros(SIZE, np.float32)
     activation[8:19] = 3
 
-    found = involvement(activation, split_lungs(BOTH), threshold=1)
-
-    assert found.right == pytest.approx(11 / 22)
-    assert found.left == pytest.approx(11 / 20)
-    assert found.both == pytest.approx((11 * 10 + 11 * 11) / 440)
+    assert involvement(activation, BOTH, threshold=1) == pytest.approx((110 + 121) / 440)
 
 
 def test_what_lies_outside_the_lungs_does_not_count() -> None:
     activation = np.where(BOTH, 0, 9).astype(np.float32)
 
-    assert involvement(activation, split_lungs(BOTH), threshold=1).both == 0
+    assert involvement(activation, BOTH, threshold=1) == 0
 
 
 def test_a_coarse_map_is_fitted_to_the_lungs() -> None:
     activation = np.array([[5.0, -5.0]], np.float32)
 
-    found = involvement(activation, split_lungs(BOTH), threshold=0)
-
-    assert found.right == 1
-    assert found.left == 0
+    assert involvement(activation, BOTH, threshold=0) == pytest.approx(0.5)
 
 
-def test_a_missing_lung_has_no_involvement() -> None:
-    nothing = chest()
-
-    found = involvement(np.ones(SIZE, np.float32), Lungs(right=chest(RIGHT), left=nothing), 0.5)
-
-    assert (found.right, found.left, found.both) == (1, None, 1)
+def test_without_lungs_there_is_no_involvement() -> None:
+    assert involvement(np.ones(SIZE, np.float32), chest(), threshold=0.5) is None
 
 
 def test_a_fitted_map_keeps_its_range() -> None:

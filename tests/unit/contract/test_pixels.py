@@ -75,7 +75,7 @@ def test_full_scale_reaches_the_largest_gray(bits: int, grays: list[int], dtype:
     [(0, 8), (255, 8), (256, 10), (1023, 10), (1024, 12), (4095, 12), (4096, 14), (65535, 16)],
 )
 def test_the_sample_depth_is_the_smallest_that_holds_the_largest(largest: int, bits: int) -> None:
-    assert sample_depth([np.array([0, largest], dtype=np.uint16)]) == bits
+    assert sample_depth(np.array([0, largest], dtype=np.uint16)) == bits
 
 
 @pytest.mark.parametrize(("dead", "bits"), [(10, 12), (11, 16)])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
+from contract.cost import estimate_cost
 from contract.radiograph import Radiograph, decode
 from tests.synthetic import as_dicom, as_jpeg, as_png, synthetic_radiograph
 
@@ -34,3 +35,10 @@ def test_decoding_in_several_threads_gives_the_same_pixels() -> None:
 
     for index, radiograph in enumerate(decoded):
         assert np.array_equal(radiograph.pixels, expected[index % len(files)])
+
+
+def test_a_cost_that_is_known_is_not_worked_out_again() -> None:
+    data = as_png(CHEST)
+    cost = estimate_cost(data, max_pixels=CHEST.size)
+
+    assert np.array_equal(decode(data, max_pixels=1, cost=cost).pixels, CHEST)

@@ -1,0 +1,81 @@
+"""Common JPEG, decoded to gray with libjpeg-turbo.
+
+Pillow keeps the library's warnings to itself, and one of them says that pixel data is missing and
+gray stands in its place. Here a warning is an error, unless it speaks of no pixel.
+"""
+
+import re
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from contract.codestream import END_OF_IMAGE, START_OF_SCAN, CodestreamHeader
+from contract.errors import CorruptImage, UnsupportedFormat
+
+_LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+# Of the head of a scan, whose fields mean nothing where a JPEG is not progressive.
+_HARMLESS = "Invalid SOS parameters for sequential JPEG"
+_SCALES = (8, 4, 2)
+
+
+def jpeg_grays(
+    data: bytes, header: CodestreamHeader, at_least: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """Decode a common JPEG without its colour and, where allowed, the scale that is not needed.
+
+    ``at_least``: the (height, width) that is needed; None decodes in full. Resized to it, a reduced
+    image differs from one decoded in full by less than one gray of 255 on average, and takes two
+    thirds of the time. A JPEG in one scan may lack its end marker, and padding may stand before it.
+
+    The result: uint8, shape (rows, columns).
+
+    Raises:
+        CorruptImage: Pixel data is missing or damaged.
+        UnsupportedFormat: Its colours have sampling factors that nobody uses.
+    """
+    try:
+        return _decode(data, header, at_least)
+    except ValueError as error:
+        words = str(error)
+    if words == "Premature end of JPEG file" and header.is_in_one_scan:
+        return _repaired(data + END_OF_IMAGE, header, at_least)
+    if found := _LEFT_OVER.search(words):
+        end = data.rfind(END_OF_IMAGE)
+        start = end - int(found[1])
+        if len(set(data[start:end])) == 1:
+            return _repaired(data[:start] + END_OF_IMAGE, header, at_least)
+    if words == _HARMLESS:
+        return _decode(data, header, at_least, strict=False)
+    # It is not told where the file ends before its first scan, either.
+    if "subsampling" in words and header.components > 1 and START_OF_SCAN in data:
+        raise UnsupportedFormat(
+            "A JPEG with this subsampling of its colours is not decoded here. Send it in gray."
+        )
+    raise CorruptImage("The JPEG is truncated or damaged.")
+
+
+def _repaired(
+    data: bytes, header: CodestreamHeader, at_least: tuple[int, int] | None
+) -> NDArray[np.uint8]:
+    try:
+        return _decode(data, header, at_least)
+    except ValueError as error:
+        raise CorruptImage("The JPEG is truncated or damaged.") from error
+
+
+def _decode(
+    data: bytes,
+    header: CodestreamHeader,
+    at_least: tuple[int, int] | None,
+    *,
+    strict: bool = True,
+) -> NDArray[np.uint8]:
+    height, width = at_least or (header.rows, header.columns)
+    fits = min(header.rows // height, header.columns // width)
+    scale = next((each for each in _SCALES if each <= fits), 1)
+    reduced = -(-header.rows // scale), -(-header.columns // scale)
+    grays: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+        data, "GRAY", min_height=reduced[0], min_width=reduced[1], strict=strict
+    )
+    return grays[..., 0]

@@ -1,0 +1,24 @@
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.inputs import CORPUS, mutated
+from tests.fuzz.run import Fault, check, run
+
+REGRESSIONS = sorted(CORPUS.iterdir())
+SEED, INPUTS = 2, 20_000
+
+
+def faults(inputs: Iterator[int | Fault]) -> list[Fault]:
+    return [each for each in inputs if isinstance(each, Fault)]
+
+
+def test_no_mutated_file_crashes_overruns_or_gives_a_foreign_error() -> None:
+    assert faults(run(partial(mutated, SEED), 0, INPUTS)) == []
+
+
+@pytest.mark.parametrize("file", REGRESSIONS, ids=lambda file: file.name)
+def test_what_once_failed_fails_no_more(file: Path) -> None:
+    assert check(file.read_bytes()) is None
