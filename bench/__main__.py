@@ -34,4 +34,5 @@ def main(
     typer.echo(page)
 
 
-typer.run(main)
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,14 +1,12 @@
 """The in-process limit: decode, resize and run on all cores, with no HTTP and no client.
 
-No server on the same machine can be faster. Run as ``python -m bench.limit BUNDLE FILE IMAGES
-SECONDS``, in a process of its own, whose threads are gone when a server is measured.
+No server on the same machine can be faster. It is measured in a process of its own, whose threads
+are gone when a server is measured.
 """
 
 import itertools
-import json
 import os
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,12 +15,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
+from onnxruntime import InferenceSession
 from pydantic import BaseModel, ConfigDict
 
 from contract.manifest import read_manifest
 from contract.preprocessing import preprocess
 from contract.radiograph import decode
+from export.session import open_session
 
 
 class Limit(BaseModel):
@@ -56,12 +55,13 @@ def measure(bundle: Path, file: str, images: Sequence[bytes], seconds: float) ->
         seconds: How long each of the parts takes.
     """
     spec = read_manifest(bundle).preprocessing
-    one, all_cores = (_session(bundle / file, threads) for threads in (1, cores()))
+    graph = (bundle / file).read_bytes()
+    one, all_cores = (open_session(graph, threads) for threads in (1, cores()))
 
     def read(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         return preprocess(decode(data, at_least=spec.size), spec)[np.newaxis]
 
-    def answer(data: bytes, session: onnxruntime.InferenceSession = one) -> list[float]:
+    def answer(data: bytes, session: InferenceSession = one) -> list[float]:
         row: list[float] = session.run(["probabilities"], {"image": read(data)})[0][0].tolist()
         return row
 
@@ -76,12 +76,6 @@ def measure(bundle: Path, file: str, images: Sequence[bytes], seconds: float) ->
         decode_ms=_median_ms(read, images, seconds / 2),
         probabilities=tuple(tuple(answer(data)) for data in images),
     )
-
-
-def _session(file: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
 def _rate(work: Callable[[int], object], seconds: float) -> tuple[float, float]:
@@ -116,10 +110,3 @@ def _median_ms(work: Callable[[bytes], object], images: Sequence[bytes], seconds
         if time.perf_counter() > deadline:
             return statistics.median(times_ms)
     raise ValueError("there are no images")
-
-
-if __name__ == "__main__":
-    folder, graph, pictures, duration = sys.argv[1:]
-    contents = [path.read_bytes() for path in sorted(Path(pictures).iterdir())]
-    found = measure(Path(folder), graph, contents, float(duration))
-    sys.stdout.write(json.dumps(found.model_dump()))

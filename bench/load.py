@@ -5,7 +5,7 @@ requests are due at a constant rate; a latency counts from the time at which a r
 server that stalls is charged for all whom it kept waiting (no coordinated omission).
 
 Requests are bytes that were encoded before the start, and httptools parses the answers in C. It
-talks to this machine alone, and ends by itself. Run as ``python -m bench.load LOAD.json FOLDER``.
+talks to this machine alone, and ends by itself.
 """
 
 import contextlib
@@ -14,26 +14,27 @@ import math
 import select
 import selectors
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from multiprocessing import get_context
+from typing import TypeVar
 
 import httptools
 import numpy as np
 from numpy.typing import NDArray
+from pebble import ProcessPool
 from pydantic import BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
 
 HOST = "127.0.0.1"
 OK, NO_ANSWER, NOT_SENT = 200, 0, -1
 # A server that is gone refuses every connection at once; that must not become a busy loop.
 MAX_FAILURES_IN_A_ROW = 1000
 LONGEST_WAIT_S = 0.5
-_REPOSITORY = Path(__file__).resolve().parents[1]
 _BOUNDARY = "radiograph-boundary"
 
 
@@ -129,23 +130,30 @@ def run(load: Load, requests: Sequence[bytes]) -> Figures:
     """Run a load in a process of its own.
 
     Raises:
-        LoadFailed: The generator failed, or did not end in time; then it is stopped.
+        LoadFailed: The server does not answer, or the generator did not end in time.
     """
-    with TemporaryDirectory(prefix="bench-load-") as folder:
-        for number, content in enumerate(requests):
-            Path(folder, f"{number:05d}.request").write_bytes(content)
-        command = (sys.executable, "-m", "bench.load", load.model_dump_json(), folder)
-        longest_s = load.warmup_s + load.seconds + 2 * load.timeout_s
-        try:
-            ended = subprocess.run(  # noqa: S603 - this project's own module
-                command, cwd=_REPOSITORY, capture_output=True, text=True, timeout=longest_s,
-                check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise LoadFailed("The load generator did not end in time.") from error
-    if ended.returncode:
-        raise LoadFailed((ended.stderr.strip().splitlines() or ["It ended without a word."])[-1])
-    return Figures.model_validate_json(ended.stdout)
+    longest_s = load.warmup_s + load.seconds + 2 * load.timeout_s
+    try:
+        return in_own_process(_figures, load, requests, timeout_s=longest_s)
+    except NotInTime as error:
+        raise LoadFailed("The load generator did not end in time.") from error
+
+
+def in_own_process(
+    function: Callable[..., T], *arguments: object, timeout_s: float | None = None
+) -> T:
+    """Call a function of a module in a process that is gone afterwards, threads and all.
+
+    Raises:
+        TimeoutError: It took longer, and was ended.
+        Exception: What the function raised.
+    """
+    with ProcessPool(max_workers=1, context=get_context("spawn")) as pool:
+        return pool.schedule(function, arguments, timeout=timeout_s).result()
+
+
+def _figures(load: Load, requests: Sequence[bytes]) -> Figures:
+    return generate(load, requests).figures()
 
 
 def generate(load: Load, requests: Sequence[bytes]) -> Samples:
@@ -336,11 +344,3 @@ class _Connection:
         self._selector.register(self._socket, selectors.EVENT_READ, self)
         self._parser = httptools.HttpResponseParser(self)
         return self._socket
-
-
-if __name__ == "__main__":
-    found = generate(
-        Load.model_validate_json(sys.argv[1]),
-        [file.read_bytes() for file in sorted(Path(sys.argv[2]).glob("*.request"))],
-    )
-    sys.stdout.write(found.figures().model_dump_json())

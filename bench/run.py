@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from bench.limit import Limit, cores
-from bench.load import HOST, OK, Figures, Load, LoadFailed, request, run
+from bench.limit import measure as measure_limit
+from bench.load import HOST, OK, Figures, Load, LoadFailed, in_own_process, request, run
 from bench.peers import VARIABLE, Decoder, Peer
 from bench.servers import Command, Server, ServerFailed, free_port
 from contract.manifest import PRECISION_FILES
@@ -158,7 +158,6 @@ def measure(plan: Plan, results_file: Path, say: Callable[[str], None]) -> Resul
 
     Raises:
         ServerFailed: This service does not start.
-        LoadFailed: The limit could not be measured.
     """
     images = load_images()
     requests = {
@@ -243,20 +242,16 @@ def _limits(
     results: Results, bundle: Path, images: Sequence[bytes], seconds: float
 ) -> dict[str, Limit]:
     """The limit of each precision that this service answered in."""
-    found = {}
-    with TemporaryDirectory(prefix="bench-limit-") as folder:
-        for number, image in enumerate(images):
-            Path(folder, f"{number:05d}").write_bytes(image)
-        for precision in sorted(set(results.precisions.values())):
-            file = PRECISION_FILES[precision]  # type: ignore[index]
-            command = (sys.executable, "-m", "bench.limit", str(bundle), file, folder, str(seconds))
-            ended = subprocess.run(  # noqa: S603 - this project's own module
-                command, cwd=REPOSITORY, capture_output=True, text=True, check=False
-            )
-            if ended.returncode:
-                raise LoadFailed(f"The limit was not measured: {ended.stderr[-500:]}")
-            found[precision] = Limit.model_validate_json(ended.stdout)
-    return found
+    return {
+        precision: in_own_process(
+            measure_limit,
+            bundle,
+            PRECISION_FILES[precision],
+            images,
+            seconds,  # type: ignore[index]
+        )
+        for precision in sorted(set(results.precisions.values()))
+    }
 
 
 def _expected(results: Results, number: int, target: Target) -> np.ndarray:

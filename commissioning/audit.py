@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
+from commissioning.bootstrap import Interval, draw, interval, macro_auroc
 from commissioning.labels import ATTRIBUTES, LabelledImages
 from commissioning.measure import Measured
-from commissioning.trial import Interval, interval, macro_auroc
 
 _FOLDS = 5
 
@@ -25,37 +25,28 @@ def audit_shortcuts(labelled: LabelledImages, measured: Measured) -> Mapping[str
         For "border pixels", "image size" and each attribute of the table that varies: the macro
         AUROC of a logistic regression on patients kept out. 0.5 is chance.
     """
-    clues: dict[str, NDArray[np.generic]] = {
-        "border pixels": measured.border,
-        "image size": np.log(np.maximum(measured.shape, 1)),
+    clues = {
+        "border pixels": pd.DataFrame(measured.border),
+        "image size": pd.DataFrame(np.log(np.maximum(measured.shape, 1))),
     }
     for name in ATTRIBUTES:
-        values = np.array(labelled.attributes[name])
-        if len(set(values.tolist())) > 1:
-            clues[name] = values[:, np.newaxis]
-    return {name: _predicts(clue, labelled) for name, clue in clues.items()}
-
-
-def _predicts(clue: NDArray[np.generic], labelled: LabelledImages) -> Interval:
-    numbers = _as_numbers(clue)
-    prepare = StandardScaler() if numbers is not None else OneHotEncoder(handle_unknown="ignore")
+        values = labelled.table[name]
+        if values.nunique() > 1:
+            numbers = pd.to_numeric(values, errors="coerce").to_frame()
+            numeric = np.isfinite(numbers).all(axis=None)
+            clues[name] = numbers if numeric else pd.get_dummies(values)
     model = make_pipeline(
-        prepare, LogisticRegression(class_weight="balanced", solver="newton-cholesky")
+        StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000)
     )
-    probabilities = cross_val_predict(
-        model,
-        clue if numbers is None else numbers,
-        labelled.classes,
-        groups=labelled.patients,
-        cv=StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0),
-        method="predict_proba",
-    )
-    classes = labelled.classes
-    return interval(lambda i: macro_auroc(classes[i], probabilities[i]), labelled.patients)
-
-
-def _as_numbers(clue: NDArray[np.generic]) -> NDArray[np.float64] | None:
-    try:
-        return clue.astype(np.float64)
-    except ValueError:
-        return None
+    weights, found = draw(labelled.patients), {}
+    for name, clue in clues.items():
+        probabilities = cross_val_predict(
+            model,
+            clue.to_numpy(np.float64),
+            labelled.classes,
+            groups=labelled.patients,
+            cv=StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0),
+            method="predict_proba",
+        )
+        found[name] = interval(macro_auroc(labelled.classes, probabilities, weights))
+    return found

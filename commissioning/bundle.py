@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
-from scipy.special import softmax
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 
-from commissioning.candidates import Fitted
 from commissioning.domain import fit_domain, shares
 from commissioning.errors import ParityFailed
 from commissioning.graph import Backbone, SiteDomain, site_graph
@@ -22,28 +22,32 @@ from contract.manifest import (
     GOLDEN_FILE,
     MANIFEST_FILE,
     MODEL_FILE,
+    OOD_EDGES,
+    PROBABILITY_EDGES,
     Finding,
     Metric,
     ModelManifest,
     OutOfDistribution,
     Parity,
+    Reference,
     Signature,
     Site,
-    TensorSpec,
     read_manifest,
     sha256_digest,
 )
+from export.graph import tensor_specs
+from export.session import open_session, run_in_batches
+from export.triton import newest_version, write_triton_config
 
 TOLERANCE = 1e-4
 _PARITY_IMAGES = 96
-_REPLACED = ("probabilities", "logits", "activation_map", "ood_score")
+_LEAST_ACTIVATION = 1e-3
 
 
 def write_bundle(
     base: Path,
     manifest: ModelManifest,
     backbone: Backbone,
-    backbone_name: str,
     trial: Trial,
     labelled: LabelledImages,
     measured: Measured,
@@ -55,7 +59,6 @@ def write_bundle(
         base: The commissioned bundle.
         manifest: Its manifest.
         backbone: The frozen features.
-        backbone_name: What they are called.
         trial: With a verdict that allows a bundle.
         labelled: The site's images.
         measured: What is known of each.
@@ -68,35 +71,25 @@ def write_bundle(
         ParityFailed: The graph answers otherwise than the candidate that was judged.
     """
     domain = fit_domain(measured, labelled.patients, manifest)
-    model = onnx.load(base / MODEL_FILE)
-    fitted = trial.fitted
-    graph = site_graph(model, backbone, fitted.head, domain, fitted.last_layer)
+    graph = site_graph(onnx.load(base / MODEL_FILE), backbone, trial.fitted.head, domain)
     content = graph.SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    parity, scales = _check(session, fitted, domain, labelled, measured, manifest)
-    golden = _golden(base, manifest, session)
-    version = 1 + max(int(v.name) for v in base.parent.iterdir() if v.name.isdigit())
-    result = trial.judged
-    site = Site(
-        name=name,
-        commissioned_at=datetime.now(UTC),
-        base_version=manifest.version,
-        features=backbone_name,
-        change=trial.chosen,
-        verdict=trial.verdict,
-        images=labelled.counts(),
-        patients=len(set(labelled.patients.tolist())),
-        auroc=result.auroc,
-        accuracy=result.accuracy if np.isfinite(result.accuracy).all() else None,
-        answered=result.answered,
-        labels_digest=labelled.digest,
-    )
+    session = open_session(content)
+    parity, scales = _check(session, trial, domain, labelled, measured, manifest)
+    shipped, golden = read_golden(base, manifest), None
+    if shipped is not None:
+        answers = run_in_batches(session, shipped.images)["probabilities"]
+        golden = golden_bytes(Golden(shipped.images, {"fp32": answers}))
+    newest = newest_version(base.parent)
+    version = 1 + int(newest.name if newest else base.name)
+    site = _site(name, manifest, backbone, trial, labelled)
     updated = manifest.model_copy(
         update={
             "version": version,
             "summary": f"{manifest.summary} Commissioned at {name}: {trial.verdict}.",
             "digest": sha256_digest(content),
-            "signature": _signature(graph, manifest),
+            "signature": Signature(
+                inputs=manifest.signature.inputs, outputs=tensor_specs(graph.graph.output)
+            ),
             "findings": tuple(
                 Finding(
                     label=label,
@@ -105,7 +98,7 @@ def write_bundle(
                     activation_scale=scale,
                 )
                 for label, point, scale in zip(
-                    labelled.findings, fitted.operating_points, scales, strict=True
+                    labelled.findings, trial.fitted.operating_points, scales, strict=True
                 )
             ),
             "temperature": 1.0,
@@ -114,7 +107,7 @@ def write_bundle(
             "out_of_distribution": OutOfDistribution(
                 limit=1.0,
                 method="the larger of the model's own score and the distance from the site's "
-                f"images among {backbone_name}'s features, each as a share of its limit",
+                f"images among {backbone.name}'s features, each as a share of its limit",
             ),
             "golden_digest": sha256_digest(golden) if golden else None,
             "variants": (),
@@ -129,57 +122,64 @@ def write_bundle(
         (draft / GOLDEN_FILE).write_bytes(golden)
     (draft / MANIFEST_FILE).write_text(updated.model_dump_json(indent=2) + "\n")
     # As the service will read it.
-    checked = read_manifest(draft)
-    (draft / CARD_FILE).write_text(_card(checked, site, trial))
-    return draft.rename(base.parent / str(version))
+    (draft / CARD_FILE).write_text(_card(read_manifest(draft), trial))
+    bundle = draft.rename(base.parent / str(version))
+    write_triton_config(bundle, updated.signature)
+    return bundle
 
 
 def _check(
-    session: onnxruntime.InferenceSession,
-    fitted: Fitted,
+    session: InferenceSession,
+    trial: Trial,
     domain: SiteDomain,
     labelled: LabelledImages,
     measured: Measured,
     manifest: ModelManifest,
 ) -> tuple[Parity, list[float]]:
     """Compare graph and candidate on real images; the activation that a heatmap draws in full."""
-    random = np.random.default_rng(0)
-    some = random.permutation(len(labelled.paths))[:_PARITY_IMAGES]
-    images = np.stack([read_image(labelled.paths[i], manifest)[1] for i in some])
-    probabilities, maps, scores = session.run(
-        ["probabilities", "activation_map", "ood_score"], {"image": images}
-    )
-    expected = softmax(fitted.logits(measured.take(some)), axis=1)
-    difference = float(np.abs(probabilities - expected).max())
+    some = np.random.default_rng(0).permutation(len(labelled))[:_PARITY_IMAGES]
+    paths = labelled.paths
+    found = run_in_batches(session, np.stack([read_image(paths[i], manifest)[1] for i in some]))
+    expected = trial.fitted.probabilities(measured.take(some))
+    difference = float(np.abs(found["probabilities"] - expected).max())
     if not difference <= TOLERANCE:
         raise ParityFailed(f"A probability of the graph differs by {difference:.2g}.")
-    if not np.allclose(scores, shares(domain, measured.take(some)), rtol=1e-3):
+    if not np.allclose(found["ood_score"], shares(domain, measured.take(some)), rtol=1e-3):
         raise ParityFailed("The graph's score of the unfamiliar differs from the judged one.")
-    strongest = np.quantile(maps.max(axis=(1, 2)), 0.9, axis=0)
+    strongest = np.quantile(found["activation_map"].max(axis=(1, 2)), 0.9, axis=0)
     parity = Parity(images=len(some), max_probability_difference=difference, tolerance=TOLERANCE)
-    return parity, [max(float(value), 1e-3) for value in strongest]
+    return parity, [max(float(value), _LEAST_ACTIVATION) for value in strongest]
 
 
-def _golden(
-    base: Path, manifest: ModelManifest, session: onnxruntime.InferenceSession
-) -> bytes | None:
-    shipped = read_golden(base, manifest)
-    if shipped is None:
-        return None
-    (answers,) = session.run(["probabilities"], {"image": shipped.images})
-    return golden_bytes(Golden(shipped.images, {"fp32": answers}))
+def _site(
+    name: str, manifest: ModelManifest, backbone: Backbone, trial: Trial, labelled: LabelledImages
+) -> Site:
+    judged = trial.judged
+    return Site(
+        name=name,
+        commissioned_at=datetime.now(UTC),
+        base_version=manifest.version,
+        features=backbone.name,
+        change=trial.fitted.name,
+        verdict=trial.verdict,
+        images=labelled.counts(),
+        patients=labelled.table["patient"].nunique(),
+        auroc=judged.auroc,
+        accuracy=judged.accuracy if np.isfinite(judged.accuracy).all() else None,
+        answered=judged.answered,
+        labels_digest=labelled.digest,
+        reference=Reference(
+            probability={
+                label: _at_most(column, PROBABILITY_EDGES)
+                for label, column in zip(labelled.findings, judged.probabilities.T, strict=True)
+            },
+            ood_share=_at_most(trial.ood_shares, OOD_EDGES),
+        ),
+    )
 
 
-def _signature(graph: onnx.ModelProto, manifest: ModelManifest) -> Signature:
-    made = {
-        output.name: tuple(
-            dim.dim_param or dim.dim_value for dim in output.type.tensor_type.shape.dim
-        )
-        for output in graph.graph.output
-    }
-    kept = [spec for spec in manifest.signature.outputs if spec.name not in _REPLACED]
-    new = [TensorSpec(name=n, dtype="float32", shape=made[n]) for n in _REPLACED]
-    return Signature(inputs=manifest.signature.inputs, outputs=(*new, *kept))
+def _at_most(values: NDArray[np.float64], edges: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(round(float((values <= edge).mean()), 4) for edge in edges)
 
 
 def _metrics(site: Site) -> tuple[Metric, ...]:
@@ -193,23 +193,10 @@ def _metrics(site: Site) -> tuple[Metric, ...]:
     )
 
 
-def _card(manifest: ModelManifest, site: Site, trial: Trial) -> str:
-    counts = ", ".join(f"{n} {label}" for label, n in site.images.items())
-    return "\n".join(
-        [
-            f"# {manifest.name} {manifest.version}, commissioned at {site.name}",
-            "",
-            f"**{manifest.intended_use}**",
-            "",
-            f"Verdict: **{site.verdict}**. {trial.why}",
-            "",
-            f"- Made from version {site.base_version}, whose card says how it was trained.",
-            f"- Change: {site.change}; features: {site.features}.",
-            f"- Site: {counts}, of {site.patients} patients, "
-            f"{site.commissioned_at:%d %B %Y}. Label table {site.labels_digest}.",
-            "- Figures come from patients outside every choice, that of the change included,",
-            "  95 % intervals from a bootstrap over patients. They speak of this site alone.",
-            "- Findings that the site did not show are not answered.",
-            "",
-        ]
+def _card(manifest: ModelManifest, trial: Trial) -> str:
+    environment = Environment(  # noqa: S701 - Markdown
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
+    return environment.get_template("model-card.md.j2").render(manifest=manifest, trial=trial)

@@ -1,53 +1,81 @@
 """What a site may make of a model, from the simplest to the least simple.
 
-All end in the same form, a linear layer before a softmax, so that each can be a graph. They know
-only the findings that the site has shown.
+All are a linear layer before a softmax, so that each can be a graph, and all are fitted alike:
+logistic regression, drawn towards where it starts. They know only the findings that the site has
+shown.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from commissioning.graph import Head
+from commissioning.graph import Head, Source
 from commissioning.measure import Measured
 from contract.manifest import ModelManifest
 
 Array = NDArray[np.float64]
 Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Weights (channels, classes) and bias (classes,)."""
 
-NAMES = ("as shipped", "recalibrated", "last layer refitted", "local head")
-"""In order of simplicity."""
+AS_SHIPPED = "as shipped"
+SOURCES: Mapping[str, Source] = {
+    AS_SHIPPED: "logits",
+    "recalibrated": "logits",
+    "last layer refitted": "pooled",
+    "local head": "embedding",
+}
+"""What each candidate is put on, in order of simplicity."""
 INNER_FOLDS = 4
-_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
-_DRAWS = (0.3, 3.0, 30.0, 300.0)
+# How strongly a fit is drawn towards its start; scikit-learn's C is one over it.
+_DRAWS = (1.0, 10.0, 100.0, 1000.0, 10000.0)
+_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A candidate that can answer; ``last_layer`` replaces the model's where it is not None."""
+    """A candidate that can answer."""
 
     name: str
     head: Head
     operating_points: tuple[float, ...]
-    last_layer: Weights | None = None
 
-    def logits(self, measured: Measured) -> Array:
-        """Calibrated logits, float64 (n, classes of the site)."""
-        if self.head.source == "embedding":
-            source = measured.embedding
-        elif self.last_layer is None:
-            source = measured.logits
-        else:
-            weights, bias = self.last_layer
-            source = measured.pooled @ weights.T + bias
-            source = source - source.mean(1, keepdims=True)
-        return np.asarray(source @ self.head.weights + self.head.bias, np.float64)
+    def probabilities(self, measured: Measured) -> Array:
+        """Calibrated, float64 (n, classes of the site)."""
+        source = getattr(measured, self.head.source)
+        return np.asarray(softmax(source @ self.head.weights + self.head.bias, axis=1), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """The model as it ships, and which of its classes the site has shown.
+
+    ``last_layer`` is None where its graph has none to refit.
+    """
+
+    manifest: ModelManifest
+    last_layer: Weights | None
+    columns: tuple[int, ...]
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Which candidates there are."""
+        return tuple(n for n, on in SOURCES.items() if on != "pooled" or self.last_layer)
+
+    def start(self, source: Source, channels: int) -> Weights:
+        """Where a fit on this source starts: at what the model says, or at nothing."""
+        columns, temperature = list(self.columns), np.float32(self.manifest.temperature)
+        nothing = np.zeros(len(columns), np.float32)
+        if source == "embedding":
+            return np.zeros((channels, len(columns)), np.float32), nothing
+        if source == "logits" or self.last_layer is None:
+            return np.eye(channels, dtype=np.float32)[:, columns] / temperature, nothing
+        weights, bias = self.last_layer
+        return weights[:, columns] / temperature, bias[columns] / temperature
 
 
 def fit(
@@ -55,48 +83,36 @@ def fit(
     measured: Measured,
     classes: NDArray[np.int64],
     patients: NDArray[np.str_],
-    columns: Sequence[int],
-    shipped: "Shipped",
+    shipped: Shipped,
     floor: float,
 ) -> Fitted:
     """Fit one candidate, with operating points from patients that its layer was not fitted on.
 
     Args:
-        name: One of ``NAMES``.
+        name: One of ``SOURCES``.
         measured: The images to fit it on.
-        classes: Their findings, indices into ``columns``.
+        classes: Their findings, indices into the columns of ``shipped``.
         patients: Their patients.
-        columns: Which of the model's classes the site has shown.
         shipped: What the model brings along.
         floor: How many of its calls shall be right, 0 to 1.
     """
-    manifest = shipped.manifest
-    select = np.zeros((len(manifest.labels), len(columns)), np.float32)
-    select[list(columns), range(len(columns))] = 1
-    identity = np.eye(len(columns), dtype=np.float32)
-    if name == "as shipped":
-        nothing = np.zeros(len(columns), np.float32)
-        head = Head("logits", select / np.float32(manifest.temperature), nothing)
-        return Fitted(name, head, tuple(manifest.operating_points[column] for column in columns))
-    layer = None
-    if name == "recalibrated":
-        source, weights, kept_out = "logits", select, measured.logits @ select
-    elif name == "last layer refitted" and shipped.last_layer is not None:
-        source, weights = "logits", select
-        layer, kept_out = _refitted(measured, classes, patients, select, shipped.last_layer)
-    else:
-        source = "embedding"
-        (rows, bias), kept_out = _local_head(measured.embedding, classes, patients)
-        weights = rows.T
-    calibration = _recalibrated(np.asarray(kept_out, np.float64), identity, classes)
-    offset = bias @ calibration.weights if source == "embedding" else 0
-    head = Head(
-        source,
-        np.asarray(weights @ calibration.weights, np.float32),
-        np.asarray(offset + calibration.bias, np.float32),
-    )
-    calibrated = softmax(kept_out @ calibration.weights + calibration.bias, axis=1)
-    return Fitted(name, head, choose_points(classes, calibrated, floor), layer)
+    on = SOURCES[name]
+    source = np.asarray(getattr(measured, on), np.float64)
+    start = shipped.start(on, source.shape[1])
+    if name == AS_SHIPPED:
+        points = tuple(shipped.manifest.operating_points[column] for column in shipped.columns)
+        return Fitted(name, Head(on, shipped.columns, *start), points)
+    folds = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
+    kept_out = np.zeros((len(_DRAWS), len(classes), len(shipped.columns)))
+    for train, test in folds.split(source, classes, patients):
+        for i, strength in enumerate(_DRAWS):
+            weights, bias = _drawn_regression(source[train], classes[train], start, strength)
+            kept_out[i, test] = log_softmax(source[test] @ weights + bias, axis=1)
+    likelihood = kept_out[:, np.arange(len(classes)), classes] @ _balance(classes)
+    best = int(likelihood.argmax())
+    weights, bias = _drawn_regression(source, classes, start, _DRAWS[best])
+    points = choose_points(classes, np.exp(kept_out[best]), floor)
+    return Fitted(name, Head(on, shipped.columns, weights, bias), points)
 
 
 def choose_points(
@@ -117,138 +133,36 @@ def choose_points(
     return tuple(points)
 
 
-@dataclass(frozen=True, slots=True)
-class Shipped:
-    """The model as it ships; ``last_layer`` is None where its graph has none to refit."""
-
-    manifest: ModelManifest
-    last_layer: Weights | None
-
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """Which candidates there are."""
-        return tuple(n for n in NAMES if n != NAMES[2] or self.last_layer is not None)
-
-
-def _recalibrated(logits: Array, select: NDArray[np.float32], classes: NDArray[np.int64]) -> Head:
-    """One scale and one bias for each class, by maximum likelihood with balanced classes."""
-    seen = logits @ select
-    weight = _balanced(classes, seen.shape[1])
-
-    def loss(parameters: Array) -> float:
-        scaled = np.exp(parameters[0]) * seen + parameters[1:]
-        likelihood = log_softmax(scaled, axis=1)[np.arange(len(classes)), classes]
-        return float(-(weight * likelihood).mean() + 1e-3 * (parameters**2).sum())
-
-    found = minimize(loss, np.zeros(1 + seen.shape[1]), method="L-BFGS-B").x
-    return Head(
-        "logits", np.asarray(np.exp(found[0]) * select, np.float32), found[1:].astype(np.float32)
-    )
-
-
-def _refitted(
-    measured: Measured,
-    classes: NDArray[np.int64],
-    patients: NDArray[np.str_],
-    select: NDArray[np.float32],
-    shipped: Weights,
-) -> tuple[Weights, Array]:
-    """The last layer, drawn towards the shipped one, and its logits of patients kept out."""
-    pooled = measured.pooled
-
-    def layer(index: NDArray[np.int64], draw: float) -> Weights:
-        return _towards(pooled[index], classes[index], select, shipped, draw)
-
-    def answer(weights: Weights, index: NDArray[np.int64]) -> Array:
-        return np.asarray((pooled[index] @ weights[0].T + weights[1]) @ select, np.float64)
-
-    return _choose(_DRAWS, layer, answer, classes, patients)
-
-
-def _choose(
-    settings: Sequence[float],
-    layer: Callable[[NDArray[np.int64], float], Weights],
-    answer: Callable[[Weights, NDArray[np.int64]], Array],
-    classes: NDArray[np.int64],
-    patients: NDArray[np.str_],
-) -> tuple[Weights, Array]:
-    """The layer with the best setting, and what it says of patients that it was not fitted on.
-
-    Returns:
-        The layer, fitted on all; logits float64 (n, classes), each from a fold kept out.
-    """
-    folds = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
-    kept_out: dict[float, Array] = {}
-    for setting in settings:
-        logits = np.zeros((len(classes), classes.max() + 1))
-        for train, test in folds.split(classes, classes, patients):
-            logits[test] = answer(layer(train, setting), test)
-        kept_out[setting] = logits
-    best = min(kept_out, key=lambda setting: _log_loss(kept_out[setting], classes))
-    return layer(np.arange(len(classes)), best), kept_out[best]
-
-
-def _towards(
-    pooled: NDArray[np.float32],
-    classes: NDArray[np.int64],
-    select: NDArray[np.float32],
-    shipped: Weights,
-    draw: float,
+def _drawn_regression(
+    source: Array, classes: NDArray[np.int64], start: Weights, strength: float
 ) -> Weights:
-    """Logistic regression whose penalty is the distance from the shipped weights."""
-    weights, bias = shipped
-    rows = select.argmax(0)
+    """Logistic regression, classes balanced, whose penalty is the distance from where it starts.
+
+    scikit-learn's draws towards zero alone.
+    """
+    count = len(start[1])
     # In the units of each feature's spread, so that one penalty suits all.
-    scale = pooled.std(0) + 1e-6
-    start = pooled @ weights[rows].T + bias[rows]
-    scaled = (pooled - pooled.mean(0)) / scale
-    weight = _balanced(classes, len(rows))
-    shape = (pooled.shape[1], len(rows))
-    onehot = np.eye(len(rows))[classes]
+    centre, spread = source.mean(0), source.std(0) + 1e-6
+    scaled, begin = (source - centre) / spread, source @ start[0] + start[1]
+    weight, truth = _balance(classes), np.eye(count)[classes]
 
     def loss(flat: Array) -> tuple[float, Array]:
-        moved = flat[: -len(rows)].reshape(shape)
-        logits = start + scaled @ moved + flat[-len(rows) :]
-        log = log_softmax(logits, axis=1)
-        gradient = weight[:, np.newaxis] * (np.exp(log) - onehot) / len(classes)
-        penalty = draw / len(classes)
-        value = -(weight * (log * onehot).sum(1)).mean() + penalty * (moved**2).sum() / 2
-        steps = scaled.T @ gradient + penalty * moved
-        return float(value), np.concatenate([steps.ravel(), gradient.sum(0)])
+        moved, bias = flat[:-count].reshape(-1, count), flat[-count:]
+        log = log_softmax(begin + scaled @ moved + bias, axis=1)
+        penalty = strength / len(classes) * moved
+        slope = weight[:, np.newaxis] * (np.exp(log) - truth) / len(classes)
+        value = -(weight * (log * truth).sum(1)).mean() + (penalty * moved).sum() / 2
+        steps = scaled.T @ slope + penalty
+        return float(value), np.concatenate([steps.ravel(), slope.sum(0)])
 
-    found = minimize(loss, np.zeros(shape[0] * shape[1] + len(rows)), jac=True, method="L-BFGS-B").x
-    moved = found[: -len(rows)].reshape(shape) / scale[:, np.newaxis]
-    new_weights, new_bias = weights.copy(), bias.copy()
-    new_weights[rows] += moved.T.astype(np.float32)
-    new_bias[rows] += (found[-len(rows) :] - pooled.mean(0) @ moved).astype(np.float32)
-    return new_weights, new_bias
+    nothing = np.zeros((source.shape[1] + 1) * count)
+    found = minimize(loss, nothing, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}).x
+    moved = found[:-count].reshape(-1, count) / spread[:, np.newaxis]
+    bias = start[1] + found[-count:] - centre @ moved
+    return (start[0] + moved).astype(np.float32), bias.astype(np.float32)
 
 
-def _local_head(
-    embedding: NDArray[np.float32], classes: NDArray[np.int64], patients: NDArray[np.str_]
-) -> tuple[Weights, Array]:
-    """Logistic regression on the frozen features, and its logits of patients kept out."""
-
-    def layer(index: NDArray[np.int64], penalty: float) -> Weights:
-        centre, scale = embedding[index].mean(0), embedding[index].std(0) + 1e-6
-        model = LogisticRegression(C=penalty, class_weight="balanced", solver="newton-cholesky")
-        model.fit((embedding[index] - centre) / scale, classes[index])
-        weights, bias = model.coef_ / scale, model.intercept_
-        if len(weights) == 1:  # One line for two classes.
-            weights, bias = np.vstack([-weights, weights]) / 2, np.hstack([-bias, bias]) / 2
-        return weights.astype(np.float32), (bias - weights @ centre).astype(np.float32)
-
-    def answer(weights: Weights, index: NDArray[np.int64]) -> Array:
-        return np.asarray(embedding[index] @ weights[0].T + weights[1], np.float64)
-
-    return _choose(_PENALTIES, layer, answer, classes, patients)
-
-
-def _balanced(classes: NDArray[np.int64], count: int) -> Array:
-    found = np.bincount(classes, minlength=count)
-    return np.asarray(len(classes) / (count * np.maximum(found, 1)))[classes]
-
-
-def _log_loss(logits: Array, classes: NDArray[np.int64]) -> float:
-    log = log_softmax(logits, axis=1)[np.arange(len(classes)), classes]
-    return float(-(_balanced(classes, logits.shape[1]) * log).mean())
+def _balance(classes: NDArray[np.int64]) -> Array:
+    """What each image counts for, so that all classes count for the same."""
+    found = np.bincount(classes)
+    return np.asarray(len(classes) / (len(found) * found[classes]))

@@ -8,14 +8,16 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from commissioning.commission import DEFAULT_BACKBONE, Plan, commission
+from commissioning.commission import Plan, commission
 from commissioning.errors import CommissioningError
 from commissioning.graph import Backbone
+from commissioning.report import describe_set_aside
 from contract.errors import ContractError
 from contract.manifest import INTENDED_USE
 
 app = typer.Typer(add_completion=False)
 NOT_FIT = 3
+DEFAULT_BACKBONE = Path(__file__).with_name("efficientnet-lite0-block11.onnx")
 
 
 @app.command()
@@ -42,12 +44,12 @@ def run(
     console = Console(stderr=True)
     features = Backbone(
         onnx.load(backbone or DEFAULT_BACKBONE),
+        (backbone or DEFAULT_BACKBONE).name,
         tuple(map(float, mean.split(","))),
         tuple(map(float, scale.split(","))),
     )
     plan = Plan(
-        models / model, version, images, labels, site, features,
-        backbone.name if backbone else DEFAULT_BACKBONE.name, (floor_auroc, floor),
+        models / model, version, images, labels, site, features, (floor_auroc, floor),
         workdir or Path("commissioning-reports") / site,
     )  # fmt: skip
     try:
@@ -61,6 +63,7 @@ def run(
     except (CommissioningError, ContractError, OSError) as error:
         console.print(f"[red]{error}[/red]")
         raise typer.Exit(1) from error
+    console.print(describe_set_aside(outcome.set_aside))
     console.print(f"{outcome.trial.verdict.upper()}. {outcome.trial.why}")
     console.print(f"Report: {outcome.report}, {outcome.pdf}")
     if outcome.bundle:

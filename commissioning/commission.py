@@ -1,23 +1,28 @@
 """The whole of it: check, measure, try, judge, report, and write what was earned."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
+from threadpoolctl import threadpool_limits
 
 from commissioning.audit import audit_shortcuts
 from commissioning.bundle import write_bundle
 from commissioning.candidates import Shipped
 from commissioning.errors import LabelsUnusable
 from commissioning.graph import Backbone, last_layer_weights, measurement_graph
-from commissioning.labels import read_labels, without_duplicates
-from commissioning.measure import measure
-from commissioning.report import Case, write_report
+from commissioning.labels import LabelledImages, read_labels, without_duplicates
+from commissioning.measure import Measured, measure
+from commissioning.report import Case, describe_set_aside, write_report
 from commissioning.trial import Trial, run_trial
-from contract.manifest import ModelManifest, Site, read_manifest, read_verified_model
+from contract.dicom_facts import says_lateral
+from contract.manifest import ModelManifest, read_manifest, read_verified_model
 
-DEFAULT_BACKBONE = Path(__file__).with_name("efficientnet-lite0-block11.onnx")
+_COPY = "It is a copy of another image."
+_LATERAL = "The view is lateral, as the label table says."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,6 @@ class Plan:
     labels: Path
     site: str
     backbone: Backbone
-    backbone_name: str
     floors: tuple[float, float]
     workdir: Path
 
@@ -40,6 +44,7 @@ class Outcome:
     """What came of it; ``bundle`` is None where the verdict allows none."""
 
     trial: Trial
+    set_aside: Counter[str]
     report: Path
     pdf: Path
     bundle: Path | None
@@ -59,51 +64,65 @@ def commission(
     """
     base, manifest = _base(plan)
     model = onnx.load_from_string(read_verified_model(base, manifest))
-    labelled = read_labels(plan.images, plan.labels, manifest.labels)
+    named = read_labels(plan.images, plan.labels, manifest.labels)
     graph = measurement_graph(model, plan.backbone)
-    measured = measure(labelled.paths, manifest, graph, plan.workdir / "measured", on_image)
-    named, unreadable = len(labelled.paths), int((measured.problem != "").sum())
-    digests = [digest or None for digest in measured.digest.tolist()]
-    labelled, kept = without_duplicates(labelled, digests)
+    measured = measure(named.paths, manifest, graph, plan.workdir / "measured", on_image)
+    problems = _problems(named, measured, manifest)
+    pixels = np.where(problems == "", measured.digest, "")
+    labelled, kept = without_duplicates(named, pixels.tolist())
+    set_aside = Counter(problems[problems != ""].tolist())
+    copies = len(named) - set_aside.total() - len(kept)
+    set_aside += Counter({_COPY: copies})
     measured = measured.take(kept)
     if len(labelled.findings) < 2 or labelled.missing():
+        found = ", ".join(f"{n} {name}" for name, n in labelled.counts().items())
         needs = ", ".join(f"{n} more {name}" for name, n in labelled.missing().items())
         raise LabelsUnusable(
-            f"{labelled.counts()} images are too few to judge by: "
-            f"{needs or 'images of another finding'} needed."
+            f"Too few images to judge by ({found or 'none'}): "
+            f"{needs or 'images of another finding'} needed. {describe_set_aside(set_aside)}"
         )
-    shipped = Shipped(manifest, last_layer_weights(model))
-    trial = run_trial(labelled, measured, shipped, plan.floors, on_candidate)
-    copies = named - unreadable - len(kept)
+    columns = tuple(manifest.labels.index(name) for name in labelled.findings)
+    shipped = Shipped(manifest, last_layer_weights(model), columns)
+    # The many small fits lose more by waiting for each other's threads than they gain.
+    with threadpool_limits(1):
+        trial = run_trial(labelled, measured, shipped, plan.floors, on_candidate)
+        shortcuts = audit_shortcuts(labelled, measured)
     case = Case(
-        plan.site, manifest, labelled, measured, trial, audit_shortcuts(labelled, measured),
-        unreadable, copies, _earlier(plan),
-    )  # fmt: skip
+        plan.site, manifest, labelled, measured, trial, shortcuts, set_aside, _earlier(plan)
+    )
     report, pdf = write_report(case, plan.workdir)
     bundle = None
     if trial.verdict != "not fit":
-        bundle = write_bundle(
-            base, manifest, plan.backbone, plan.backbone_name, trial, labelled, measured, plan.site
-        )
-    return Outcome(trial, report, pdf, bundle)
+        bundle = write_bundle(base, manifest, plan.backbone, trial, labelled, measured, plan.site)
+    return Outcome(trial, set_aside, report, pdf, bundle)
+
+
+def _problems(
+    labelled: LabelledImages, measured: Measured, manifest: ModelManifest
+) -> np.ndarray[tuple[int, ...], np.dtype[np.str_]]:
+    """Why each image is set aside, "" where it is not."""
+    lateral = labelled.table["view"].str.upper().map(says_lateral).to_numpy(np.bool_)
+    told = (measured.problem == "") & lateral & manifest.reads_radiographs
+    return np.where(told, _LATERAL, measured.problem)
 
 
 def _base(plan: Plan) -> tuple[Path, ModelManifest]:
     """The version asked for, or the latest that no site has made its own."""
-    if plan.version is not None:
-        folder = plan.model / str(plan.version)
-        return folder, read_manifest(folder)
-    for folder in _versions(plan.model):
+    folders = _versions(plan.model) if plan.version is None else [plan.model / str(plan.version)]
+    for folder in folders:
         manifest = read_manifest(folder)
         if manifest.site is None:
             return folder, manifest
-    raise LabelsUnusable(f"{plan.model} has no version that is nobody's: name one with --version.")
+    raise LabelsUnusable(
+        f"{plan.model.name} has no version here that no site has made its own. Commission the "
+        "version that those were made from."
+    )
 
 
 def _earlier(plan: Plan) -> str | None:
     """The site's last commissioning in a sentence, to compare with."""
     sites = (read_manifest(folder).site for folder in _versions(plan.model))
-    last: Site | None = next((site for site in sites if site and site.name == plan.site), None)
+    last = next((site for site in sites if site and site.name == plan.site), None)
     if last is None:
         return None
     return (
@@ -114,5 +133,6 @@ def _earlier(plan: Plan) -> str | None:
 
 
 def _versions(model: Path) -> list[Path]:
+    """The folders of its versions, the newest first."""
     numbered = [folder for folder in model.glob("*") if folder.name.isdigit()]
     return sorted(numbered, key=lambda folder: -int(folder.name))

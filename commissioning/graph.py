@@ -2,20 +2,57 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, compose, helper, numpy_helper
+from onnx import compose, numpy_helper
 
 from commissioning.errors import BackboneUnusable
+from export.graph import extend, image_size, without_unused
 
-PREFIX = "site/"
-EMBEDDING, POOLED = f"{PREFIX}embedding", f"{PREFIX}pooled"
-_SPATIAL = f"{PREFIX}features"
-_COLOURS = 3
-_MAP, _POOLED, _WITH_BIAS = 4, 2, 3
+EMBEDDING, POOLED = "site_embedding", "site_pooled"
+_PIXELS = "site_pixels"
+_COLOURS = {1, 3}
+_IMAGE_RANK, _WITH_BIAS = 4, 3
+Source = Literal["logits", "pooled", "embedding"]
+"""What a head is put on: the model's evidence, the input of its last layer, the frozen features."""
+# The embedding is the mean of a map, or a map of one pixel; the last layer's input is NCHW.
+_FEATURES = {
+    4: "features = Identity (backbone)",
+    2: "features = Unsqueeze (backbone, plane)",
+}
+_EMBEDDING = f"{EMBEDDING} = ReduceMean <keepdims = 0> (features, plane)"
+_LAST = f"\n{POOLED} = ReduceMean <keepdims = 0> (last, last_plane)"
+_PLANES = {"plane": [1, 2], "last_plane": [2, 3]}
+# From the model's image to what the feature graph takes: layout, size, colours, scale.
+_PREPARE = """
+values = Cast <to = 1> (image)
+plane = Reshape (values, plane_shape)
+sized = Resize <mode = "linear", axes = [2, 3]> (plane, "", "", size)
+centred = Sub (sized, mean)
+scaled = Div (centred, scale)
+laid_out = Transpose <perm = {order}> (scaled)
+site_pixels = Cast <to = {dtype}> (laid_out)
+"""
+_HEAD = """
+evidence = MatMul (map, weights)
+activation_map = Add (evidence, bias)
+logits = ReduceMean <keepdims = 0> (activation_map, plane)
+probabilities = Softmax <axis = -1> (logits)
+moved = Sub (embedding, centre)
+placed = MatMul (moved, whitening)
+squares = Mul (placed, placed)
+variance = ReduceMean <keepdims = 0> (squares, last)
+distance = Sqrt (variance)
+site_share = Div (distance, limit)
+"""
+_LARGER_SHARE = """
+model_share = Div (model_ood_score, model_limit)
+ood_score = Max (site_share, model_share)
+"""
+_SITE_SHARE = "ood_score = Identity (site_share)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +65,20 @@ class Backbone:
     """
 
     proto: onnx.ModelProto
+    name: str
     mean: tuple[float, ...] = (0.0,)
     scale: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A linear layer, float32 ``weights`` (channels, classes) and ``bias`` (classes,).
+    """A linear layer on ``source``, float32 ``weights`` (channels, classes), ``bias`` (classes,).
 
-    ``source`` is what it is applied to: "logits" (the model's own map of evidence) or "embedding".
+    ``columns`` says which classes of the model they stand for.
     """
 
-    source: str
+    source: Source
+    columns: tuple[int, ...]
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
 
@@ -58,87 +97,63 @@ class SiteDomain:
     model_limit: float
 
 
-class _Builder:
-    """Appends nodes and constants to a graph, all under the site's prefix where they are inner."""
-
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self.graph = graph
-
-    def constant(self, name: str, values: NDArray[np.generic]) -> str:
-        """Add a constant once and return its name."""
-        full = f"{PREFIX}{name}"
-        if all(tensor.name != full for tensor in self.graph.initializer):
-            self.graph.initializer.append(numpy_helper.from_array(np.asarray(values), full))
-        return full
-
-    def add(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:  # noqa: ANN401
-        """Add a node and return the name of its output."""
-        self.graph.node.append(helper.make_node(kind, list(inputs), [output], **attributes))
-        return output
-
-    def mean(self, source: str, output: str, axes: tuple[int, ...]) -> str:
-        """Add a mean over axes, which do not stay."""
-        name = "axes_" + "_".join(map(str, axes))
-        axes_name = self.constant(name, np.array(axes, np.int64))
-        return self.add("ReduceMean", [source, axes_name], output, keepdims=0)
-
-
 def measurement_graph(model: onnx.ModelProto, backbone: Backbone) -> onnx.ModelProto:
-    """The model with two more outputs: the pooled input of its last layer, and the embedding.
+    """The model with two more outputs: the embedding, and the pooled input of its last layer.
 
-    The first is missing where the model's map is not made by a convolution of one pixel.
+    The second is missing where the model's map is not made by a convolution of one pixel.
 
     Raises:
         BackboneUnusable: Its input or output is of another kind.
     """
     merged = _with_backbone(model, backbone)
-    wanted = [EMBEDDING]
+    target = merged.graph.output.pop()
+    rank = len(target.type.tensor_type.shape.dim)
+    if rank not in _FEATURES:
+        raise BackboneUnusable("The feature graph must give (batch, d) or (batch, h, w, channels).")
+    text = f"{_FEATURES[rank]}\n{_EMBEDDING}"
+    outputs, inputs = [f"float[batch, d] {EMBEDDING}"], {"backbone": target.name}
     conv = last_layer(model)
     if conv is not None:
-        wanted.append(_Builder(merged.graph).mean(conv.input[0], POOLED, (2, 3)))
-    for name in wanted:
-        merged.graph.output.append(
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", None])
-        )
-    return merged
+        text += _LAST
+        outputs.append(f"float[batch, channels] {POOLED}")
+        inputs["last"] = conv.input[0]
+    return extend(merged, "site-maps", text, outputs, _PLANES, inputs)
 
 
 def site_graph(
-    model: onnx.ModelProto,
-    backbone: Backbone,
-    head: Head,
-    domain: SiteDomain,
-    last_layer_weights: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    model: onnx.ModelProto, backbone: Backbone, head: Head, domain: SiteDomain
 ) -> onnx.ModelProto:
     """The model with the site's head and the site's score of the unfamiliar.
 
     Outputs keep their names. The score is the larger of the model's and the site's distance, each
     as a share of its limit: 1 is the limit.
-
-    Args:
-        model: The shipped graph.
-        backbone: The frozen features.
-        head: What makes the map of evidence, the logits and the probabilities.
-        domain: Of the site.
-        last_layer_weights: Replace the weights (classes, channels) and the bias (classes,) of the
-            model's own last layer; None leaves them.
     """
-    merged = _with_backbone(model, backbone)
-    if last_layer_weights is not None:
-        _replace_last_layer(merged, *last_layer_weights)
-    build, classes = _Builder(merged.graph), head.weights.shape[1]
-    _rename(merged.graph, {name: f"{PREFIX}model_{name}" for name in _replaced(merged.graph)})
-    source = f"{PREFIX}model_activation_map" if head.source == "logits" else _SPATIAL
-    weights, bias = build.constant("weights", head.weights), build.constant("bias", head.bias)
-    evidence = build.add("MatMul", [source, weights], f"{PREFIX}evidence")
-    build.add("Add", [evidence, bias], "activation_map")
-    build.mean("activation_map", "logits", (1, 2))
-    build.add("Softmax", ["logits"], "probabilities", axis=-1)
-    _add_domain(build, domain)
-    _retype(merged.graph, classes, _map_shape(head, merged, model))
-    _drop_unused(merged)
-    onnx.checker.check_model(merged)
-    return merged
+    if head.source == "pooled":
+        # In its own place, so that the map keeps what the model makes of it.
+        model, head = _refitted(model, head)
+    merged = measurement_graph(model, backbone)
+    source = "site-maps/features" if head.source == "embedding" else "activation_map"
+    height, width = _side_lengths(merged, source)
+    scored = any(output.name == "ood_score" for output in model.graph.output)
+    text = _HEAD + (_LARGER_SHARE if scored else _SITE_SHARE)
+    classes = len(head.bias)
+    outputs = [
+        f"float[batch, {classes}] probabilities",
+        f"float[batch, {classes}] logits",
+        f"float[batch, {height}, {width}, {classes}] activation_map",
+        "float[batch] ood_score",
+    ]
+    constants = {
+        "weights": head.weights, "bias": head.bias, "plane": [1, 2], "last": [1],
+        "centre": domain.centre, "whitening": domain.whitening, "limit": domain.limit,
+        "model_limit": domain.model_limit,
+    }  # fmt: skip
+    source = source.replace("activation_map", "site/model_activation_map")
+    inputs = {"map": source, "embedding": EMBEDDING}
+    graph = extend(merged, "site", text, outputs, constants, inputs)
+    for output in [o for o in graph.graph.output if o.name in (EMBEDDING, POOLED)]:
+        graph.graph.output.remove(output)
+    return without_unused(graph)
 
 
 def last_layer(model: onnx.ModelProto) -> onnx.NodeProto | None:
@@ -156,167 +171,89 @@ def last_layer(model: onnx.ModelProto) -> onnx.NodeProto | None:
 def last_layer_weights(
     model: onnx.ModelProto,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """The weights (classes, channels) and the bias (classes,) of ``last_layer``."""
+    """The weights (channels, classes) and the bias (classes,) of ``last_layer``."""
     conv = last_layer(model)
     if conv is None or len(conv.input) < _WITH_BIAS:
         return None
     weights, bias = (_initializer(model, name) for name in conv.input[1:3])
-    return None if weights is None or bias is None else (weights[:, :, 0, 0], bias)
+    return None if weights is None or bias is None else (weights[:, :, 0, 0].T, bias)
+
+
+def _refitted(model: onnx.ModelProto, head: Head) -> tuple[onnx.ModelProto, Head]:
+    """The model with another last layer, and the head that takes its logits as they are."""
+    refitted = onnx.ModelProto()
+    refitted.CopyFrom(model)
+    conv, layer = last_layer(refitted), last_layer_weights(refitted)
+    assert conv is not None and layer is not None, "it was fitted"  # noqa: S101, PT018
+    weights, bias = (values.copy() for values in layer)
+    columns = list(head.columns)
+    weights[:, columns], bias[columns] = head.weights, head.bias
+    new = dict(zip(conv.input[1:3], (weights.T[:, :, np.newaxis, np.newaxis], bias), strict=True))
+    for tensor in refitted.graph.initializer:
+        if tensor.name in new:
+            tensor.CopyFrom(
+                numpy_helper.from_array(np.ascontiguousarray(new[tensor.name]), tensor.name)
+            )
+    select = np.eye(len(bias), dtype=np.float32)[:, columns]
+    return refitted, Head("logits", head.columns, select, np.zeros(len(columns), np.float32))
 
 
 def _with_backbone(model: onnx.ModelProto, backbone: Backbone) -> onnx.ModelProto:
-    merged = onnx.ModelProto()
-    merged.CopyFrom(model)
-    del merged.graph.value_info[:]
-    inner = compose.add_prefix(backbone.proto, f"{PREFIX}backbone/")
+    """The model with the feature graph's output as its last one."""
+    inner = compose.add_prefix(backbone.proto, "site-backbone/")
     if len(inner.graph.input) != 1 or len(inner.graph.output) != 1:
         raise BackboneUnusable("The feature graph must have one input and one output.")
-    source, target = inner.graph.input[0], inner.graph.output[0]
-    build = _Builder(merged.graph)
-    _prepare(build, source, backbone)
-    merged.graph.node.extend(inner.graph.node)
-    merged.graph.initializer.extend(inner.graph.initializer)
-    _merge_opsets(merged, inner)
-    rank = len(target.type.tensor_type.shape.dim)
-    if rank == _MAP:
-        build.mean(build.add("Identity", [target.name], _SPATIAL), EMBEDDING, (1, 2))
-    elif rank == _POOLED:
-        embedding = build.add("Identity", [target.name], EMBEDDING)
-        axes = build.constant("one_pixel", np.array([1, 2], np.int64))
-        build.add("Unsqueeze", [embedding, axes], _SPATIAL)
-    else:
-        raise BackboneUnusable("The feature graph must give (batch, d) or (batch, h, w, channels).")
-    return merged
+    prepared = _with_pixels(model, inner.graph.input[0], backbone)
+    inner.ir_version = prepared.ir_version = max(inner.ir_version, prepared.ir_version)
+    outputs = [output.name for output in model.graph.output]
+    try:
+        return compose.merge_models(
+            prepared,
+            inner,
+            io_map=[(_PIXELS, inner.graph.input[0].name)],
+            outputs=[*outputs, inner.graph.output[0].name],
+        )
+    except ValueError as error:
+        raise BackboneUnusable(
+            f"The feature graph cannot be merged: {error}. Where the opset differs, convert it "
+            "with onnx.version_converter first."
+        ) from error
 
 
-def _prepare(build: _Builder, source: onnx.ValueInfoProto, backbone: Backbone) -> None:
-    """From the model's image to what the feature graph takes: size, layout, colours, scale."""
-    shape = [dim.dim_value for dim in source.type.tensor_type.shape.dim]
-    if len(shape) != _MAP or not {shape[1], shape[3]} & {1, _COLOURS}:
+def _with_pixels(
+    model: onnx.ModelProto, target: onnx.ValueInfoProto, backbone: Backbone
+) -> onnx.ModelProto:
+    """The model with one more output: its image as the feature graph takes it."""
+    shape = [dim.dim_value for dim in target.type.tensor_type.shape.dim]
+    if len(shape) != _IMAGE_RANK or not {shape[1], shape[3]} & _COLOURS:
         raise BackboneUnusable("The feature graph must take images, gray or of three colours.")
-    last = shape[3] in {1, _COLOURS}
+    last = shape[3] in _COLOURS
     colours, size = (shape[3], shape[1:3]) if last else (shape[1], shape[2:4])
     if not all(size):
         raise BackboneUnusable("The feature graph must take images of one fixed size.")
-    own = image_size(build.graph)
-    layout = build.constant("plane_shape", np.array([-1, 1, *own], np.int64))
-    plane = build.add("Cast", ["image"], f"{PREFIX}float", to=TensorProto.FLOAT)
-    plane = build.add("Reshape", [plane, layout], f"{PREFIX}plane")
-    if tuple(size) != own:
-        sizes = build.constant("size", np.array(size, np.int64))
-        plane = build.add(
-            "Resize", [plane, "", "", sizes], f"{PREFIX}resized", mode="linear", axes=[2, 3]
-        )
-    if colours > 1:
-        plane = build.add("Concat", [plane] * colours, f"{PREFIX}coloured", axis=1)
-    for kind, name in (("Sub", "mean"), ("Div", "scale")):
-        values = np.asarray(getattr(backbone, name), np.float32).reshape(1, -1, 1, 1)
-        plane = build.add(kind, [plane, build.constant(name, values)], f"{PREFIX}{kind}")
-    if last:
-        plane = build.add("Transpose", [plane], f"{PREFIX}laid_out", perm=[0, 2, 3, 1])
-    build.add("Cast", [plane], source.name, to=source.type.tensor_type.elem_type)
+
+    def by_colour(values: Sequence[float]) -> NDArray[np.float32]:
+        return np.broadcast_to(np.array(values, np.float32), colours).reshape(1, colours, 1, 1)
+
+    text = _PREPARE.format(
+        order=[0, 2, 3, 1] if last else [0, 1, 2, 3], dtype=target.type.tensor_type.elem_type
+    )
+    kind = onnx.helper.tensor_dtype_to_string(target.type.tensor_type.elem_type)
+    kind = kind.removeprefix("TensorProto.").lower()
+    sizes = ", ".join(map(str, shape[1:]))
+    constants = {
+        "plane_shape": [-1, 1, *image_size(model)], "size": size,
+        "mean": by_colour(backbone.mean), "scale": by_colour(backbone.scale),
+    }  # fmt: skip
+    return extend(model, "site-prepare", text, [f"{kind}[batch, {sizes}] {_PIXELS}"], constants)
 
 
-def _add_domain(build: _Builder, domain: SiteDomain) -> None:
-    centre = build.constant("centre", domain.centre)
-    whitening = build.constant("whitening", domain.whitening)
-    limit = build.constant("limit", np.array([domain.limit], np.float32))
-    moved = build.add("Sub", [EMBEDDING, centre], f"{PREFIX}moved")
-    placed = build.add("MatMul", [moved, whitening], f"{PREFIX}placed")
-    squares = build.add("Mul", [placed, placed], f"{PREFIX}squares")
-    variance = build.mean(squares, f"{PREFIX}variance", (1,))
-    distance = build.add("Sqrt", [variance], f"{PREFIX}distance")
-    shares = [build.add("Div", [distance, limit], f"{PREFIX}site_share")]
-    if any(f"{PREFIX}model_ood_score" in node.output for node in build.graph.node):
-        own = build.constant("model_limit", np.array([domain.model_limit], np.float32))
-        shares.append(build.add("Div", [f"{PREFIX}model_ood_score", own], f"{PREFIX}model_share"))
-    build.add("Max", shares, "ood_score")
-
-
-def _replaced(graph: onnx.GraphProto) -> list[str]:
-    names = {"probabilities", "logits", "activation_map", "ood_score"}
-    return [output.name for output in graph.output if output.name in names]
-
-
-def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-
-
-def _retype(graph: onnx.GraphProto, classes: int, map_shape: tuple[int, int]) -> None:
-    kept = [output for output in graph.output if output.name not in {*_replaced(graph)}]
-    shapes: dict[str, list[int | str]] = {
-        "probabilities": ["batch", classes],
-        "logits": ["batch", classes],
-        "activation_map": ["batch", *map_shape, classes],
-        "ood_score": ["batch"],
-    }
-    del graph.output[:]
-    graph.output.extend(kept)
-    for name, shape in shapes.items():
-        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-
-
-def _map_shape(head: Head, merged: onnx.ModelProto, model: onnx.ModelProto) -> tuple[int, int]:
-    if head.source == "logits":
-        (own,) = (o for o in model.graph.output if o.name == "activation_map")
-        height, width = (dim.dim_value for dim in own.type.tensor_type.shape.dim[1:3])
-        return height, width
-    trial = onnx.ModelProto()
-    trial.CopyFrom(merged)
-    shapes = onnx.shape_inference.infer_shapes(trial, data_prop=True).graph.value_info
-    (found,) = (value for value in shapes if value.name == _SPATIAL)
+def _side_lengths(proto: onnx.ModelProto, tensor: str) -> tuple[int, int]:
+    """Height and width of a map in the graph."""
+    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
+    [found] = (v for v in (*inferred.value_info, *inferred.output) if v.name == tensor)
     height, width = (dim.dim_value for dim in found.type.tensor_type.shape.dim[1:3])
     return height, width
-
-
-def _drop_unused(merged: onnx.ModelProto) -> None:
-    """Remove what no output needs any more, the model's own network where its head is gone."""
-    needed = {output.name for output in merged.graph.output}
-    kept: list[onnx.NodeProto] = []
-    for node in reversed(merged.graph.node):
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed.update(node.input)
-    del merged.graph.node[:]
-    merged.graph.node.extend(reversed(kept))
-    constants = [tensor for tensor in merged.graph.initializer if tensor.name in needed]
-    del merged.graph.initializer[:]
-    merged.graph.initializer.extend(constants)
-
-
-def _replace_last_layer(
-    model: onnx.ModelProto, weights: NDArray[np.float32], bias: NDArray[np.float32]
-) -> None:
-    conv = last_layer(model)
-    if conv is None:  # pragma: no cover - the candidate exists only where the layer does
-        raise BackboneUnusable("The model has no last layer to replace.")
-    for name, values in zip(
-        conv.input[1:3], (weights[:, :, np.newaxis, np.newaxis], bias), strict=True
-    ):
-        new = f"{PREFIX}{name}"
-        model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), new))
-    conv.input[1], conv.input[2] = f"{PREFIX}{conv.input[1]}", f"{PREFIX}{conv.input[2]}"
-
-
-def image_size(graph: onnx.GraphProto) -> tuple[int, int]:
-    """Height and width of the model's input."""
-    height, width = (dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim[1:3])
-    return height, width
-
-
-def _merge_opsets(merged: onnx.ModelProto, inner: onnx.ModelProto) -> None:
-    own = {entry.domain: entry.version for entry in merged.opset_import}
-    for entry in inner.opset_import:
-        if own.setdefault(entry.domain, entry.version) != entry.version:
-            raise BackboneUnusable(
-                f"The feature graph has opset {entry.version} of {entry.domain or 'ai.onnx'}, the "
-                f"model {own[entry.domain]}. Convert it with onnx.version_converter first."
-            )
-    del merged.opset_import[:]
-    merged.opset_import.extend(helper.make_opsetid(*item) for item in own.items())
-    merged.ir_version = max(merged.ir_version, inner.ir_version)
 
 
 def _initializer(model: onnx.ModelProto, name: str) -> NDArray[np.float32] | None:

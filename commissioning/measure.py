@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 
 from commissioning.graph import EMBEDDING, POOLED
 from contract.errors import ImageError
@@ -18,20 +18,21 @@ from contract.manifest import ModelManifest
 from contract.preprocessing import preprocess
 from contract.quality import judge
 from contract.radiograph import Radiograph, decode
+from contract.suitability import check_suitable
+from export.session import open_session, run_in_batches
 
 CHUNK = 64
-_WANTED = frozenset({"logits", "ood_score", "quality", POOLED, EMBEDDING})
 _BORDER_PARTS = 16
 _BORDER_SIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is known of n images; rows of images that cannot be read are zero.
+    """What is known of n images; rows of images that are set aside are zero.
 
-    ``digest`` (n,) is that of the pixels, "" where ``problem`` (n,) says what is wrong. ``logits``
-    float32 (n, classes of the model); ``ood_score`` (n,), zero where the model has none;
-    ``pooled`` (n, channels), the input of the last layer, no channels where it has none;
+    ``digest`` (n,) is that of the pixels, "" where ``problem`` (n,) says why the image is set
+    aside. ``logits`` float32 (n, classes of the model); ``ood_score`` (n,), zero where the model
+    has none; ``pooled`` (n, channels), the input of the last layer, no channels where it has none;
     ``embedding`` (n, d). ``border`` (n, 4 * 8) are gray means along the outer sixteenth, ``shape``
     (n, 2) rows and columns of the file. ``good`` (n,) says whether the quality gate lets the image
     through.
@@ -70,25 +71,38 @@ def measure(
     """
     content = graph.SerializeToString()
     folder.mkdir(parents=True, exist_ok=True)
-    session: onnxruntime.InferenceSession | None = None
+    session = open_session(content, threads=len(os.sched_getaffinity(0)))
     chunks = []
     for start in range(0, len(paths), CHUNK):
         some = paths[start : start + CHUNK]
         file = folder / f"{_key(content, some)}.npz"
         if not file.exists():
-            session = session or _session(content)
             draft = file.with_suffix(".part.npz")
             np.savez(draft, **_measure_chunk(some, manifest, session))  # type: ignore[arg-type]
             draft.replace(file)
         with np.load(file) as arrays:
-            chunks.append({name: arrays[name] for name in arrays.files})
-        progress(min(start + CHUNK, len(paths)), len(paths))
-    return Measured(
-        **{
-            field.name: np.concatenate([c[field.name] for c in chunks])
-            for field in fields(Measured)
-        }
-    )
+            chunks.append(dict(arrays))
+        progress(start + len(some), len(paths))
+    return Measured(**{name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]})
+
+
+def read_image(
+    path: Path, manifest: ModelManifest
+) -> tuple[str, NDArray[np.uint8], tuple[int, int]]:
+    """Read one image as the model sees it.
+
+    Returns:
+        Why the service would not answer it, or ""; uint8 (height, width, 1), 0 black to 255 white;
+        rows and columns of the file, 0 where it is set aside.
+    """
+    size = manifest.preprocessing.size
+    try:
+        radiograph: Radiograph = decode(path.read_bytes(), at_least=size)
+        check_suitable(radiograph.dicom, manifest)
+        image = preprocess(radiograph, manifest.preprocessing)
+    except (ImageError, OSError) as error:
+        return str(error), np.zeros((*size, 1), np.uint8), (0, 0)
+    return "", image, (radiograph.rows, radiograph.columns)
 
 
 def _key(content: bytes, paths: tuple[Path, ...]) -> str:
@@ -96,29 +110,27 @@ def _key(content: bytes, paths: tuple[Path, ...]) -> str:
     return hashlib.sha256(content + names.encode()).hexdigest()[:24]
 
 
-def _session(content: bytes) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
 def _measure_chunk(
-    paths: tuple[Path, ...], manifest: ModelManifest, session: onnxruntime.InferenceSession
+    paths: tuple[Path, ...], manifest: ModelManifest, session: InferenceSession
 ) -> dict[str, NDArray[np.generic]]:
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        read = list(pool.map(lambda path: read_image(path, manifest), paths))
-    images = np.stack([image for _, image, *_ in read])
-    names = [o.name for o in session.get_outputs() if o.name in _WANTED]
-    outputs = dict(zip(names, session.run(names, {"image": images}), strict=True))
-    n, shapes = len(paths), [shape for *_, shape in read]
+        problems, planes, shapes = zip(
+            *pool.map(lambda path: read_image(path, manifest), paths), strict=True
+        )
+    images, n = np.stack(planes), len(paths)
+    outputs = run_in_batches(session, images)
     good, limits = np.ones(n, np.bool_), manifest.quality
     if limits is not None:
         checked = zip(outputs["quality"], shapes, strict=True)
-        good = np.array([all(s) and judge(q, *s, limits).accepted for q, s in checked])
-    digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
-    problems = [problem for problem, *_ in read]
+        good = np.array(
+            [
+                rows > 0 and judge(q, rows, columns, limits).accepted
+                for q, (rows, columns) in checked
+            ]
+        )
+    read = zip(problems, planes, strict=True)
     return {
-        "digest": np.array([d if not p else "" for d, p in zip(digests, problems, strict=True)]),
+        "digest": np.array(["" if p else hashlib.sha256(i.tobytes()).hexdigest() for p, i in read]),
         "problem": np.array(problems),
         "logits": outputs["logits"],
         "ood_score": outputs.get("ood_score", np.zeros(n, np.float32)),
@@ -128,24 +140,6 @@ def _measure_chunk(
         "shape": np.array(shapes, np.float32),
         "good": good,
     }
-
-
-def read_image(
-    path: Path, manifest: ModelManifest
-) -> tuple[str, NDArray[np.uint8], tuple[int, int]]:
-    """Read one image as the model sees it.
-
-    Returns:
-        What is wrong with it or ""; uint8 (height, width, 1), 0 black to 255 white; rows and
-        columns of the file, 0 where it cannot be read.
-    """
-    size = manifest.preprocessing.size
-    try:
-        radiograph: Radiograph = decode(path.read_bytes(), at_least=size)
-        image = preprocess(radiograph, manifest.preprocessing)
-    except (ImageError, OSError) as error:
-        return str(error), np.zeros((*size, 1), np.uint8), (0, 0)
-    return "", image, (radiograph.rows, radiograph.columns)
 
 
 def _border(image: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -243,12 +243,12 @@ def _view(attributes: Dataset) -> tuple[str | None, str]:
     """
     text = _text(attributes, "ViewPosition")
     if text is not None and text not in _VIEW_POSITIONS:
-        text = LATERAL if _says_lateral(text) else OTHER
+        text = LATERAL if says_lateral(text) else OTHER
     if text in _LATERAL_VIEWS:
         return text, "View Position"
     for item in attributes.get("ViewCodeSequence") or ():
         meaning = _text(item, "CodeMeaning")
-        if _text(item, "CodeValue") in _LATERAL_CODES or _says_lateral(meaning or ""):
+        if _text(item, "CodeValue") in _LATERAL_CODES or says_lateral(meaning or ""):
             return LATERAL, "View Code Sequence"
     # An axis that runs to the front or to the back of the patient lies in no frontal image.
     if not {"A", "P"}.isdisjoint(_axes(attributes)):
@@ -256,7 +256,8 @@ def _view(attributes: Dataset) -> tuple[str | None, str]:
     return text, "View Position"
 
 
-def _says_lateral(text: str) -> bool:
+def says_lateral(text: str) -> bool:
+    """Whether a view, in capitals, is one from the side in the words of hospitals."""
     plain = _plain(text).replace("_", " ")
     return bool(_LATERAL_WORDS.search(plain)) and not _DECUBITUS.search(plain)
 

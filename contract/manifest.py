@@ -28,6 +28,9 @@ OOD_SCORE: Final = "ood_score"
 LUNG_MASK: Final = "lung_mask"
 INTENDED_USE: Final = "Research only. Not for diagnosis."
 RADIOGRAPHY = frozenset({"CR", "DX"})
+# Of the histograms in which a service's answers are compared with a site's own reference.
+PROBABILITY_EDGES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+OOD_EDGES = (0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
 
 ReducedPrecision = Literal["int8", "fp16"]
 Precision = Literal["fp32", "int8", "fp16"]
@@ -139,6 +142,25 @@ class Variant(_Frozen):
     runtime: str
 
 
+class Reference(_Frozen):
+    """What a site's own images looked like to the bundle at its commissioning, to see drift from.
+
+    Shares of images, 0 to 1: of each label those whose probability is at most each of
+    ``PROBABILITY_EDGES``, and those whose ``ood_score``, as a share of its limit, is at most each
+    of ``OOD_EDGES``. All from patients whom the bundle had not met.
+    """
+
+    probability: dict[Label, tuple[float, ...]]
+    ood_share: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _has_every_edge(self) -> Self:
+        wrong = len(self.ood_share) != len(OOD_EDGES)
+        if wrong or any(len(x) != len(PROBABILITY_EDGES) for x in self.probability.values()):
+            raise ValueError("a reference has one share for each edge")
+        return self
+
+
 class Site(_Frozen):
     """A hospital that the bundle was commissioned at, on its own labelled images.
 
@@ -146,7 +168,7 @@ class Site(_Frozen):
     ``images`` counts each finding. ``auroc`` and ``accuracy`` (of what is answered) are value,
     lower and upper end of a 95 % interval, from patients outside every choice; ``answered`` is the
     share that was not referred, and where that is none there is no accuracy. Where the verdict is
-    "refer only", every image is referred.
+    "refer only", every image is referred. ``reference`` is None in bundles of before it.
     """
 
     name: str
@@ -161,6 +183,7 @@ class Site(_Frozen):
     accuracy: tuple[float, float, float] | None
     answered: float
     labels_digest: str
+    reference: Reference | None = None
 
 
 class BundleManifest(_Frozen):

@@ -1,7 +1,6 @@
 """What can be read from an ONNX graph, set right in it, or added to it, without running it."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -11,7 +10,6 @@ from contract.manifest import Signature, TensorSpec
 from export.errors import ConversionError
 
 MAX_TRANSPOSES = 2
-_FRAGMENTS = Path(__file__).parent / "templates"
 
 
 def with_named_batch_axis(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -64,67 +62,51 @@ def check_graph(proto: onnx.ModelProto, signature: Signature) -> None:
         )
 
 
-def add_fragment(
+def extend(
     proto: onnx.ModelProto,
-    name: str,
-    output: str,
+    prefix: str,
+    text: str,
+    outputs: Sequence[str],
     constants: Mapping[str, object],
     inputs: Mapping[str, str] | None = None,
-    values: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
-    """A copy of a graph with more nodes at its end for a new output, or in place of an old one.
+    """A copy of a graph with more nodes at its end, for new outputs or in place of old ones.
 
     Args:
-        proto: A classifier with the input ``image``.
-        name: Of the fragment ``templates/<name>.onnxtxt``, which has its nodes in ONNX's own text
-            format; ``<name>/`` begins the names of its nodes and tensors.
-        output: Its output, such as ``float[batch] score``.
+        proto: In topological order. What an earlier call with this prefix added goes.
+        prefix: Begins the names of all that is added, but for the outputs.
+        text: The nodes in ONNX's own text format; a line that begins with # is a comment. An old
+            output ``x`` that gets another in its place goes by ``model_x``.
+        outputs: Of the nodes, such as ``float[batch] score``.
         constants: By the names that the nodes have for them: floats, or lists of whole numbers.
         inputs: Tensors of the graph, by the names that the nodes have for them.
-        values: What to put in place of words in capitals.
     """
-    text = (_FRAGMENTS / f"{name}.onnxtxt").read_text()
-    for word, replacement in (values or {}).items():
-        text = text.replace(word, replacement)
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    fragment = parser.parse_graph(f"{name} () => ({output}) {{ {' '.join(lines)} }}")
-    made = fragment.output[0].name
-    kept = {"image": "image", made: made, **(inputs or {})}
+    added = parser.parse_graph(f"added () => ({', '.join(outputs)}) {{ {' '.join(lines)} }}")
+    made = {output.name for output in added.output}
     extended = _copy(proto)
-    for old in [old for old in extended.graph.output if old.name == made]:
+    _forget(extended.graph, f"{prefix}/")
+    for old in [old for old in extended.graph.output if old.name in made]:
         extended.graph.output.remove(old)
-        _rename(extended.graph, old.name, f"{name}/converted")
-    _forget(extended.graph, f"{name}/")
-    for node in fragment.node:
-        node.name = f"{name}/{node.output[0]}"
-        node.input[:] = [kept.get(tensor, f"{name}/{tensor}") for tensor in node.input]
-        node.output[:] = [kept.get(tensor, f"{name}/{tensor}") for tensor in node.output]
-    extended.graph.node.extend(fragment.node)
-    extended.graph.output.extend(fragment.output)
+    replaced = {name: f"{prefix}/model_{name}" for name in made}
+    _rename(extended.graph.node, replaced)
+    inner = {tensor for node in added.node for tensor in node.output} - made
+    inner |= constants.keys() | {f"model_{name}" for name in made}
+    _rename(added.node, {name: f"{prefix}/{name}" for name in inner} | dict(inputs or {}))
+    for node in added.node:
+        node.name = f"{prefix}/{node.output[0]}"
+    extended.graph.node.extend(added.node)
+    extended.graph.output.extend(added.output)
     for constant, value in constants.items():
         array = np.array(value)
         array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
-        extended.graph.initializer.append(numpy_helper.from_array(array, f"{name}/{constant}"))
-    _without_unused(extended.graph)
-    onnx.checker.check_model(extended, full_check=True)
-    return extended
+        extended.graph.initializer.append(numpy_helper.from_array(array, f"{prefix}/{constant}"))
+    return without_unused(extended)
 
 
-def _forget(graph: onnx.GraphProto, prefix: str) -> None:
-    """Remove a fragment that was added before."""
-    for node in [node for node in graph.node if node.name.startswith(prefix)]:
-        graph.node.remove(node)
-    for constant in [tensor for tensor in graph.initializer if tensor.name.startswith(prefix)]:
-        graph.initializer.remove(constant)
-
-
-def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    for node in graph.node:
-        node.output[:] = [new if tensor == old else tensor for tensor in node.output]
-
-
-def _without_unused(graph: onnx.GraphProto) -> None:
-    """Remove the nodes and constants that no output needs."""
+def without_unused(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph less the nodes and constants that no output needs; it is changed in place."""
+    graph = proto.graph
     needed = {output.name for output in graph.output}
     for node in reversed(graph.node):
         if needed.intersection(node.output):
@@ -133,6 +115,22 @@ def _without_unused(graph: onnx.GraphProto) -> None:
         graph.node.remove(node)
     for constant in [tensor for tensor in graph.initializer if tensor.name not in needed]:
         graph.initializer.remove(constant)
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
+
+
+def _forget(graph: onnx.GraphProto, prefix: str) -> None:
+    """Remove what was added before."""
+    for node in [node for node in graph.node if node.name.startswith(prefix)]:
+        graph.node.remove(node)
+    for constant in [tensor for tensor in graph.initializer if tensor.name.startswith(prefix)]:
+        graph.initializer.remove(constant)
+
+
+def _rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
+    for node in nodes:
+        node.input[:] = [names.get(tensor, tensor) for tensor in node.input]
+        node.output[:] = [names.get(tensor, tensor) for tensor in node.output]
 
 
 def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -4,15 +4,18 @@ They are those of ``contract.quality_measures`` that need nothing but the image.
 take no time of Python's interpreter, and whoever runs the graph without this service has them too.
 """
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from contract.manifest import TensorSpec
 from contract.quality import MEASURES, Templates
-from export.graph import add_fragment, image_size
+from export.graph import extend, image_size
 
 QUALITY = "quality"
+_NODES = Path(__file__).parent / "templates" / "quality.onnxtxt"
 OUTPUT = TensorSpec(name=QUALITY, dtype="float32", shape=("batch", len(MEASURES)))
 # Largest difference to contract.quality. A thumbnail's pixel may be rounded otherwise, which moves
 # the probability of a fault by as much as the second.
@@ -39,7 +42,8 @@ def add_quality(proto: onnx.ModelProto, position: Templates | None = None) -> on
     """
     height, width = image_size(proto)
     constants = {**_constants(height, width), **_position(height, width, position)}
-    return add_fragment(proto, "quality", f"float[batch, {len(MEASURES)}] {QUALITY}", constants)
+    output = f"float[batch, {len(MEASURES)}] {QUALITY}"
+    return extend(proto, QUALITY, _NODES.read_text(), [output], constants)
 
 
 def _position(height: int, width: int, position: Templates | None) -> dict[str, object]:

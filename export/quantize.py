@@ -1,7 +1,7 @@
 """Faster files beside a bundle's model.onnx: made from it, compared with it, only then added."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -118,10 +118,7 @@ def quantize_bundle(
     variant = Variant(
         precision=precision,
         digest=sha256_digest(reduced),
-        images=found.images,
-        auroc=found.auroc,
-        auroc_fp32=found.auroc_fp32,
-        agreement=found.agreement,
+        **asdict(found),
         speedup=times_ms[0] / times_ms[1],
         runtime=f"onnxruntime {onnxruntime.__version__}",
     )

@@ -5,7 +5,7 @@ standardisation, the calibration, the quality measures and the score of unfamili
 little time, and their numbers reach too far for a small type.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +16,7 @@ from onnx.utils import Extractor
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from export.errors import VariantRefused
 
@@ -94,7 +95,8 @@ def to_fp16(model: bytes) -> bytes:
     )
     halved = convert_float_to_float16(part, keep_io_types=True).graph
     del proto.graph.node[:], proto.graph.value_info[:]
-    proto.graph.node.extend(_in_order([*outside, *halved.node], constants | {"image", ""}))
+    proto.graph.node.extend([*outside, *halved.node])
+    OnnxModel(proto).topological_sort()
     kept = {tensor for node in outside for tensor in node.input}
     for constant in [tensor for tensor in proto.graph.initializer if tensor.name not in kept]:
         proto.graph.initializer.remove(constant)
@@ -147,21 +149,6 @@ def _named(model: bytes) -> onnx.ModelProto:
     for node in proto.graph.node:
         node.name = node.name or node.output[0]
     return proto
-
-
-def _in_order(nodes: list[onnx.NodeProto], known: set[str]) -> Iterator[onnx.NodeProto]:
-    """Nodes after those that make their inputs, as ONNX demands."""
-    made = {tensor for node in nodes for tensor in node.output}
-    ready = set(known)
-    while nodes:
-        waiting = []
-        for node in nodes:
-            if all(tensor in ready or tensor not in made for tensor in node.input):
-                ready.update(node.output)
-                yield node
-            else:
-                waiting.append(node)
-        nodes = waiting
 
 
 def _gains(node: onnx.NodeProto, constants: set[str]) -> bool:

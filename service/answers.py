@@ -50,12 +50,14 @@ def write_answer(
 def model_reference(model: ServedModel) -> ModelReference:
     """Name a model."""
     manifest = model.manifest
-    return ModelReference(
-        name=manifest.name,
-        version=manifest.version,
-        digest=model.digest,
-        intended_use=manifest.intended_use,
-    )
+    body = {
+        "name": manifest.name,
+        "version": manifest.version,
+        "digest": model.digest,
+        "intended_use": manifest.intended_use,
+        "site": manifest.site and manifest.site.name,
+    }
+    return ModelReference.model_validate(_known(body))
 
 
 def _answer(result: ImageResult, *, uids: bool) -> ImageAnswer:

@@ -27,6 +27,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.process_collector import ProcessCollector
 
+from contract.manifest import OOD_EDGES, PROBABILITY_EDGES
 from service import __version__
 from service.domain import BATCH_SIZES, ImageResult, Prediction, ServedModel, StageTimes
 from service.errors import InferenceFailed, problem_type
@@ -36,7 +37,6 @@ STAGES = ("decode", "queue", "inference", "encode", "total")
 BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1, 2, 5, 10, 30,
 )  # fmt: skip
-SCORE_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 # The client library looks for the folder when it is imported, so later changes have no effect.
 _SHARED = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 
@@ -73,7 +73,16 @@ class Metrics:
             "batch_size", "Images run together.", [*model, "provider"], buckets=BATCH_SIZES
         )
         self._scores = histogram(
-            "probability", "Calibrated, to see drift.", [*model, "label"], buckets=SCORE_BUCKETS
+            "probability", "Calibrated, to see drift.", [*model, "label"], buckets=PROBABILITY_EDGES
+        )
+        self._ood = histogram(
+            "ood_share", "Score of the unfamiliar; 1 is its limit.", model, buckets=OOD_EDGES
+        )
+        self._reference = gauge(
+            "site_reference",
+            "Shares of a site's own images at its commissioning, as the buckets of the histograms.",
+            [*model, "histogram", "label", "le"],
+            multiprocess_mode="livemax",
         )
         self._failed = Summary(
             "failed_inference_seconds",
@@ -125,6 +134,9 @@ class Metrics:
                 decision = result.decision
                 said = result.probabilities.tolist()
                 self._answered(result.model, decision.label or "refer", result.times, said)
+                if result.out_of_distribution and result.out_of_distribution.limit > 0:
+                    found = result.out_of_distribution
+                    self._ood.labels(*_of(result.model)).observe(found.score / found.limit)
                 for reason in decision.reasons:
                     self._referred.labels(*_of(result.model), reason).inc()
             else:
@@ -167,11 +179,24 @@ class Metrics:
         if _SHARED is None:
             # A worker among several keeps the models that it started with.
             self._models.clear()
+            self._reference.clear()
         for model in models:
             provider = model.session.provider
             self._models.labels(*_of(model), model.digest, provider).set(1)
             for stage in STAGES:
                 self._stages.labels(stage, *_of(model), provider)
+            self._site(model)
+
+    def _site(self, model: ServedModel) -> None:
+        """Put a site's own reference beside the histograms that drift from it."""
+        reference = model.manifest.site and model.manifest.site.reference
+        if not reference:
+            return
+        for label, shares in reference.probability.items():
+            for edge, share in zip(PROBABILITY_EDGES, shares, strict=True):
+                self._reference.labels(*_of(model), "probability", label, str(edge)).set(share)
+        for edge, share in zip(OOD_EDGES, reference.ood_share, strict=True):
+            self._reference.labels(*_of(model), "ood_share", "", str(edge)).set(share)
 
     def reload(self, loaded: int, unloaded: int, refused: int) -> None:
         """Count what a reload did to the models."""

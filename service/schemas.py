@@ -136,6 +136,8 @@ class ModelReference(_Body):
     version: int
     digest: str
     intended_use: str
+    site: str | None = None
+    """Where the model was commissioned; absent where nowhere."""
 
 
 class ImageDescription(_Body):

@@ -18,6 +18,7 @@ router = APIRouter(prefix="/health", tags=["health"])
 @router.get(
     "",
     summary="Status, models and execution provider",
+    response_model_exclude_unset=True,
     responses={503: {"model": Health, "description": "Not ready"}, **problem_responses()},
 )
 async def health(request: Request, response: Response) -> Health:

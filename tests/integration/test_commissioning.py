@@ -13,12 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from commissioning.cli import NOT_FIT, app
-from commissioning.commission import DEFAULT_BACKBONE
+from commissioning.cli import DEFAULT_BACKBONE, NOT_FIT, app
 from commissioning.graph import EMBEDDING, Backbone, measurement_graph
 from contract.golden import read_golden
 from contract.manifest import MODEL_FILE, read_manifest, read_verified_model
+from service.settings import Settings
 from tests.bundles import SIZE, write_bundle
+from tests.integration.live import serving
+from tests.synthetic import as_dicom, as_png
 
 Draw = Callable[[np.random.Generator, bool], NDArray[np.uint8]]
 CELLS = 4
@@ -78,19 +80,17 @@ def backbone(tmp_path: Path) -> Path:
 
 
 def _commission(models: Path, site: Path, backbone: Path, *more: str) -> Result:
-    arguments = [
-        "--model",
-        "tiny",
-        "--models",
-        str(models),
-        "--images",
-        str(site),
-        "--site",
-        "Here",
-    ]
-    arguments += ["--labels", str(site / "labels.csv"), "--workdir", str(site / "report")]
-    arguments += ["--backbone", str(backbone), "--scale", "255", *more]
-    return CliRunner().invoke(app, arguments)
+    options = {
+        "model": "tiny", "models": models, "images": site, "labels": site / "labels.csv",
+        "site": "Here", "workdir": site / "report", "backbone": backbone, "scale": 255,
+    }  # fmt: skip
+    arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return CliRunner().invoke(app, [*arguments, *more])
+
+
+def _said(result: Result) -> str:
+    """The output without its line breaks."""
+    return " ".join(result.output.split())
 
 
 def test_a_site_that_the_model_reads_keeps_it_as_shipped(tmp_path: Path, backbone: Path) -> None:
@@ -135,6 +135,67 @@ def test_a_site_that_it_does_not_read_gets_a_head_of_its_own(
     assert (site / "report" / "report.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_what_the_service_would_refuse_is_set_aside_and_named(
+    tmp_path: Path, backbone: Path
+) -> None:
+    write_bundle(tmp_path / "models")
+    site = _site(tmp_path / "site", _by_brightness, patients=40)
+    (site / "side.dcm").write_bytes(as_dicom(np.full((64, 64), 200, np.uint8), ViewPosition="LL"))
+    (site / "torn.png").write_bytes((site / "0.png").read_bytes()[:60])
+    (site / "copy.png").write_bytes((site / "0.png").read_bytes())
+    (site / "told.png").write_bytes(as_png(np.full((SIZE, SIZE), 200, np.uint8)))
+    with (site / "labels.csv").open("a", newline="") as stream:
+        csv.writer(stream).writerows(
+            [
+                ["side.dcm", "pneumonia", "p90", ""],
+                ["torn.png", "normal", "p91", ""],
+                ["copy.png", "normal", "p0", ""],
+                ["told.png", "pneumonia", "p92", "lateral"],
+            ]
+        )
+
+    done = _commission(tmp_path / "models", site, backbone)
+
+    assert done.exit_code == 0, done.output
+    report = (site / "report" / "report.html").read_text()
+    for text in (_said(done), report):
+        assert "4 set aside" in text
+        assert "1: The view is lateral, as View Position says; tiny takes frontal ones" in text
+        assert "1: The view is lateral, as the label table says" in text
+        assert "1: It is a copy of another image" in text
+    site_block = read_manifest(tmp_path / "models" / "tiny" / "2").site
+    assert site_block is not None
+    assert site_block.images == {"normal": 40, "pneumonia": 40}
+
+
+def test_the_service_names_the_site_and_shows_its_reference_beside_what_it_sees(
+    tmp_path: Path, backbone: Path
+) -> None:
+    write_bundle(tmp_path / "models")
+    site = _site(tmp_path / "site", _by_brightness, patients=40)
+    _commission(tmp_path / "models", site, backbone)
+
+    with serving(Settings(models_dir=tmp_path / "models", port=0, provider="cpu")) as live:
+        answer = live.predict((site / "1.png").read_bytes()).json()
+        health = live.client.get("/health").json()
+        metrics = live.client.get("/metrics").text
+
+    assert answer["model"]["site"] == "Here"
+    assert [model.get("site") for model in health["models"]] == [None, "Here"]
+    of_model = 'model="tiny",version="2"'
+    assert f"pneumoscope_ood_share_count{{{of_model}}} 1.0" in metrics
+    reference = read_manifest(tmp_path / "models" / "tiny" / "2").site.reference  # type: ignore[union-attr]
+    assert reference is not None
+    assert reference.ood_share[-1] == reference.probability["normal"][-1] == 1
+    assert reference.ood_share == tuple(sorted(reference.ood_share))
+    shown = f'histogram="probability",label="normal",le="0.5",{of_model}'
+    assert f"pneumoscope_site_reference{{{shown}}} {reference.probability['normal'][6]}" in metrics
+    shown = f'histogram="ood_share",label="",le="1.0",{of_model}'
+    assert f"pneumoscope_site_reference{{{shown}}} {reference.ood_share[6]}" in metrics
+    assert f'pneumoscope_probability_bucket{{label="normal",le="0.5",{of_model}}}' in metrics
+    assert (tmp_path / "models" / "tiny" / "config.pbtxt").is_file()
+
+
 def test_random_labels_are_not_fit(tmp_path: Path, backbone: Path) -> None:
     write_bundle(tmp_path / "models")
     random = np.random.default_rng(3)
@@ -155,7 +216,7 @@ def test_swapped_labels_are_named_and_nothing_is_written(tmp_path: Path, backbon
     done = _commission(tmp_path / "models", site, backbone)
 
     assert done.exit_code == NOT_FIT, done.output
-    assert "swapped" in " ".join(done.output.split())
+    assert "swapped" in _said(done)
     assert not (tmp_path / "models" / "tiny" / "2").exists()
 
 
@@ -168,34 +229,24 @@ def test_twenty_images_are_too_few_and_it_says_how_many_more(
     done = _commission(tmp_path / "models", site, backbone)
 
     assert done.exit_code == 1
-    assert "20 more normal, 20 more pneumonia" in " ".join(done.output.split())
+    assert "20 more normal, 20 more pneumonia" in _said(done)
 
 
-def test_an_interrupted_run_measures_no_image_twice(tmp_path: Path, backbone: Path) -> None:
-    write_bundle(tmp_path / "models")
-    site = _site(tmp_path / "site", _by_brightness, patients=40)
-    _commission(tmp_path / "models", site, backbone)
-    chunks = {file: file.stat().st_mtime_ns for file in (site / "report" / "measured").iterdir()}
-
-    _commission(tmp_path / "models", site, backbone)
-
-    assert len(chunks) == 2
-    assert chunks == {
-        file: file.stat().st_mtime_ns for file in (site / "report" / "measured").iterdir()
-    }
-
-
-def test_a_second_commissioning_starts_from_the_shipped_version(
+def test_a_second_commissioning_starts_from_the_shipped_version_and_measures_nothing_again(
     tmp_path: Path, backbone: Path
 ) -> None:
     write_bundle(tmp_path / "models")
     site = _site(tmp_path / "site", _by_brightness, patients=40)
+    measured = site / "report" / "measured"
     _commission(tmp_path / "models", site, backbone)
+    chunks = {file: file.stat().st_mtime_ns for file in measured.iterdir()}
 
     done = _commission(tmp_path / "models", site, backbone)
 
+    assert done.exit_code == 0, done.output
+    assert len(chunks) == 2
+    assert chunks == {file: file.stat().st_mtime_ns for file in measured.iterdir()}
     third = read_manifest(tmp_path / "models" / "tiny" / "3")
-    assert done.exit_code == 0
     assert third.site is not None
     assert third.site.base_version == 1
     assert "Earlier commissioning" in (site / "report" / "report.html").read_text()
@@ -204,7 +255,9 @@ def test_a_second_commissioning_starts_from_the_shipped_version(
 def test_the_shipped_features_merge_into_a_shipped_model() -> None:
     bundle = Path("models/xray-infection/1")
     features = onnx.load(DEFAULT_BACKBONE)
-    merged = measurement_graph(onnx.load(bundle / MODEL_FILE), Backbone(features))
+    merged = measurement_graph(
+        onnx.load(bundle / MODEL_FILE), Backbone(features, DEFAULT_BACKBONE.name)
+    )
     golden = read_golden(bundle, read_manifest(bundle))
     assert golden is not None
     session = onnxruntime.InferenceSession(merged.SerializeToString())

@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 from typer.testing import CliRunner
 
-from commissioning.commission import DEFAULT_BACKBONE
+from commissioning.cli import DEFAULT_BACKBONE
 from export.cli import app
 
 pytestmark = pytest.mark.data

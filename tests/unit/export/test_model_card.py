@@ -38,8 +38,10 @@ def answer(card: str, item: str) -> str:
 
 
 def test_the_use_that_it_is_meant_for_comes_before_any_figure(manifest: ModelManifest) -> None:
-    card = model_card(manifest)
+    card = model_card(manifest.model_copy(update={"caveats": ("Mind the gap.",)}))
 
+    assert manifest.digest in card
+    assert "- Mind the gap." in card
     assert card.index("Research only. Not for diagnosis.") < card.index("## Intended use")
     assert card.index("## Intended use") < card.index("## Measured")
 

@@ -5,7 +5,6 @@ import pytest
 
 from contract.manifest import ModelManifest, read_manifest
 from export import store
-from export.cards import model_card
 from export.errors import BundleExists
 from export.store import next_version, write_bundle
 
@@ -13,21 +12,16 @@ from export.store import next_version, write_bundle
 def test_a_bundle_holds_the_model_its_manifest_and_its_card(
     tmp_path: Path, manifest: ModelManifest, graph: onnx.ModelProto
 ) -> None:
-    bundle = write_bundle(tmp_path, manifest, graph.SerializeToString())
+    bundle = write_bundle(tmp_path, manifest, graph.SerializeToString(), golden=b"answers")
 
     assert bundle == tmp_path / "tiny" / "1"
     assert sorted(file.name for file in bundle.iterdir()) == [
+        "golden.npz",
         "manifest.json",
         "model-card.md",
         "model.onnx",
     ]
     assert read_manifest(bundle) == manifest
-
-
-def test_golden_answers_lie_beside_the_model(tmp_path: Path, manifest: ModelManifest) -> None:
-    bundle = write_bundle(tmp_path, manifest, b"", golden=b"answers")
-
-    assert (bundle / "golden.npz").read_bytes() == b"answers"
 
 
 def test_figures_are_copied_and_shown_on_the_card(tmp_path: Path, manifest: ModelManifest) -> None:
@@ -71,19 +65,3 @@ def test_the_next_version_follows_the_highest(
         (tmp_path / "tiny" / version).mkdir(parents=True)
 
     assert next_version(tmp_path, "tiny") == expected
-
-
-def test_the_card_says_what_the_model_is_for_and_how_it_was_measured(
-    manifest: ModelManifest,
-) -> None:
-    card = model_card(manifest)
-
-    assert "Research only. Not for diagnosis." in card
-    assert "| test | auroc | 0.900 | 0.800 to 0.950 | 9 |" in card
-    assert manifest.digest in card
-
-
-def test_the_card_repeats_the_caveats(manifest: ModelManifest) -> None:
-    card = model_card(manifest.model_copy(update={"caveats": ("Mind the gap.",)}))
-
-    assert "- Mind the gap." in card

@@ -1,12 +1,9 @@
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import onnx
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from contract.errors import DigestMismatch, SignatureMismatch
 from contract.manifest import ModelManifest
@@ -31,14 +28,6 @@ def test_every_image_gets_an_answer_of_its_own_in_order(bundle: Path, tmp_path: 
     assert [item.file for item in answers] == ["b.png", "a.jpg"]
     for item in answers:
         assert sum(item.probabilities.values()) == pytest.approx(1)
-
-
-def test_a_bundle_can_be_verified_without_an_image(bundle: Path) -> None:
-    result = CliRunner().invoke(app, ["verify", str(bundle)])
-
-    assert result.exit_code == 0
-    assert result.stdout == ""
-    assert "digest and signature are right" in result.stderr
 
 
 def test_a_changed_model_file_is_found(bundle: Path) -> None:
@@ -71,31 +60,33 @@ def test_the_command_prints_one_json_line_per_image(bundle: Path, tmp_path: Path
     image = tmp_path / "a.jpg"
     image.write_bytes(as_jpeg(synthetic_radiograph(rows=64, columns=64)))
 
-    result = run("verify", str(bundle), str(image))
+    result = run("verify", bundle, image)
 
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["file"] == "a.jpg"
 
 
-def test_the_command_ends_with_one_clear_line_where_a_bundle_is_wrong(bundle: Path) -> None:
-    (bundle / "model.onnx").unlink()
-
-    result = run("verify", str(bundle))
-
-    assert result.returncode == 1
-    assert result.stderr.splitlines() == ["pneumo-export: tiny/1 has no model.onnx."]
-
-
 def test_the_command_names_an_image_that_is_not_there(bundle: Path, tmp_path: Path) -> None:
-    result = run("verify", str(bundle), str(tmp_path / "absent.jpg"))
+    result = run("verify", bundle, tmp_path / "absent.jpg")
 
-    assert result.returncode == 2
+    assert result.exit_code == 2
     assert "absent.jpg" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "export", *arguments]
+def test_the_command_verifies_without_an_image_and_ends_with_one_clear_line_where_it_cannot(
+    bundle: Path,
+) -> None:
+    right = run("verify", bundle)
+    (bundle / "model.onnx").unlink()
+    wrong = run("verify", bundle)
+
+    assert (right.exit_code, right.stdout) == (0, "")
+    assert "digest and signature are right" in right.stderr
+    assert wrong.exit_code == 1
+    assert wrong.stderr.splitlines() == ["pneumo-export: tiny/1 has no model.onnx."]
+
+
+def run(*arguments: object) -> Result:
     # Wide enough that no path is broken into lines.
-    environment = {**os.environ, "COLUMNS": "400"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return CliRunner(env={"COLUMNS": "400"}).invoke(app, [str(word) for word in arguments])

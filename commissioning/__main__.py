@@ -1,5 +1,0 @@
-"""``python -m commissioning``."""
-
-from commissioning.cli import app
-
-app()
