@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -63,9 +64,9 @@ def run(source: str, output: Path, *options: str, **environment: str) -> str:
     return ended.stdout
 
 
-def assert_whole(output: Path) -> list[dict[str, object]]:
+def assert_whole(output: Path) -> list[dict[str, Any]]:
     """Every file is there once, and those that cannot be read say why."""
-    rows = rows_of(output).to_pylist()
+    rows: list[dict[str, Any]] = rows_of(output).to_pylist()
     files = Counter(row["file"] for row in rows)
     assert len(files) == FILES
     assert set(files.values()) == {1}

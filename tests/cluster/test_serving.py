@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -29,12 +30,13 @@ def url() -> Iterator[str]:
     [deployment] = application["deployments"]
     from cluster.serving import Pneumoscope
 
+    deployed: Any = Pneumoscope
     environment = application["runtime_env"]["env_vars"] | {"PNEUMO_DECODERS": "1"}
     options = deployment["ray_actor_options"] | {
         "runtime_env": {"env_vars": environment, "working_dir": None}
     }
     options["runtime_env"].pop("working_dir")
-    served = Pneumoscope.options(
+    served = deployed.options(
         num_replicas=2, autoscaling_config=None, ray_actor_options=options
     ).bind()
     serve.start(http_options={"host": "127.0.0.1", "port": 8123})
