@@ -69,5 +69,13 @@ class SignatureMismatch(ManifestError):
     """The graph's inputs or outputs differ from the manifest."""
 
 
+class UntrustedBundle(ManifestError):
+    """The bundle is not signed by the key that is trusted."""
+
+
+class InvalidKey(ManifestError):
+    """A key to sign bundles with, or to trust, is none of Ed25519."""
+
+
 class GoldenMismatch(ManifestError):
     """The graph answers otherwise than when it was exported."""

@@ -62,6 +62,18 @@ def quantize(
 
 
 @app.command()
+def sign(
+    bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")],
+    key: Annotated[Path, typer.Option(help="An Ed25519 private key in PEM.")],
+) -> None:
+    """Sign a bundle, for services that load none but those of a key that they trust."""
+    from contract.trust import sign_bundle
+
+    with _one_clear_line():
+        typer.echo(sign_bundle(bundle, key.read_bytes()))
+
+
+@app.command()
 def refresh(bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")]) -> None:
     """Give a bundle the quality measures and the golden answers of an export of today."""
     from export.bundle import refresh_bundle

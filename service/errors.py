@@ -253,6 +253,8 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     contract.InvalidManifest: INTERNAL,
     contract.DigestMismatch: INTERNAL,
     contract.SignatureMismatch: INTERNAL,
+    contract.UntrustedBundle: INTERNAL,
+    contract.InvalidKey: INTERNAL,
     contract.GoldenMismatch: INTERNAL,
     StartError: NOT_READY,
     InvalidConfiguration: NOT_READY,

@@ -27,6 +27,7 @@ from contract.manifest import (
     read_segmenter,
     read_verified_model,
 )
+from contract.trust import check_trusted
 from service.domain import (
     BATCH_SIZES,
     PROBABILITIES,
@@ -69,7 +70,8 @@ class ModelLoader:
     """Loads the bundles of a folder.
 
     ``default`` is the configured default model, ``precision`` the wanted one. With more than one of
-    ``lone_threads``, a model on the CPU gets a second session for a lone image.
+    ``lone_threads``, a model on the CPU gets a second session for a lone image. With a
+    ``trusted_key``, bundles that it did not sign are refused.
     """
 
     folder: Path
@@ -77,6 +79,7 @@ class ModelLoader:
     precision: WantedPrecision = "fp32"
     default: str | None = None
     lone_threads: int = 1
+    trusted_key: Path | None = None
     open_session: Callable[[bytes, ModelManifest, SessionOptions], Session] = OnnxSession
 
     def load_all(self) -> ModelRepository:
@@ -106,6 +109,7 @@ class ModelLoader:
             InferenceFailed: The model did not run.
             DeviceLost: The accelerator does not run.
         """
+        self._check_trusted(bundle)
         manifest = read_manifest(bundle)
         _check(bundle, manifest)
         golden = read_golden(bundle, manifest)
@@ -142,6 +146,7 @@ class ModelLoader:
         if not bundles:
             return None
         chosen = min(bundles, key=lambda bundle: (bundle.parent.name, -int(bundle.name)))
+        self._check_trusted(chosen)
         manifest, file = read_segmenter(chosen)
         if current is not None and manifest == current.manifest:
             return current
@@ -150,6 +155,10 @@ class ModelLoader:
         segmenter = LungSegmenter(manifest, session)
         segmenter.find(np.zeros((*manifest.preprocessing.size, 1), np.uint8))
         return segmenter
+
+    def _check_trusted(self, bundle: Path) -> None:
+        if self.trusted_key is not None:
+            check_trusted(bundle, self.trusted_key.read_bytes())
 
     def sync(
         self, current: ModelRepository, disabled: Disabled

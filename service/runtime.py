@@ -277,6 +277,7 @@ def model_loader(settings: Settings) -> ModelLoader:
         settings.precision,
         settings.default_model,
         lone_threads=available_cpus(),
+        trusted_key=settings.trusted_key_file,
     )
 
 

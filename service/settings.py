@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     models_dir: Path = Path(__file__).resolve().parents[1] / "models"
     """The folder of model bundles, ``<name>/<version>/``; by default the one that is shipped."""
 
+    trusted_key_file: Path | None = None
+    """An Ed25519 public key in PEM; with it, bundles that are not signed by its holder are refused.
+    """
+
     default_model: str | None = None
     """The model for an image whose modality names no other; by default the one for radiographs
     with the most findings."""

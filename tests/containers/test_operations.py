@@ -23,6 +23,7 @@ ALL = (*CPU, "docker-compose.operations.yml")
 
 PATIENCE_S = 90
 TMP = "/tmp"  # noqa: S108 - of the container
+JPEG = {"Content-Type": "image/jpeg"}
 RADIOGRAPH = as_jpeg(synthetic_radiograph(rows=900, columns=1100))
 
 
@@ -160,11 +161,11 @@ def keys() -> tuple[str, str]:
 
 def read_one(url: str, key: str) -> None:
     eventually(f"{url}/health/ready")
-    assert httpx.post(f"{url}/predict", content=RADIOGRAPH).status_code == 401
+    assert httpx.post(f"{url}/predict", content=RADIOGRAPH, headers=JPEG).status_code == 401
     answer = httpx.post(
         f"{url}/predict",
         content=RADIOGRAPH,
-        headers={"content-type": "image/jpeg", "authorization": f"Bearer {key}"},
+        headers=JPEG | {"Authorization": f"Bearer {key}"},
         timeout=60,
     )
     assert answer.status_code == 200, answer.text
@@ -218,3 +219,22 @@ def sums_of(image: str) -> str:
     """The SHA-256 of every file that the build makes."""
     command = "find /app /opt/venv -type f -print0 | sort -z | xargs -0 sha256sum"
     return docker("run", "--rm", "--entrypoint", "sh", image, "-c", command)
+
+
+def test_the_audit_trail_lies_in_a_database_beside_the_service(
+    cpu_image: str, secrets: dict[str, str]
+) -> None:
+    url = "postgresql+psycopg://pneumoscope@database/pneumoscope"
+    with project(*ALL, PNEUMO_AUDIT_URL=url, **secrets) as compose:
+        compose("--profile", "audit", "up", "--detach", "--build", "--wait", "database")
+        compose("--profile", "audit", "up", "--detach", "--wait", "pneumoscope")
+        answer = httpx.post(f"{compose.url}/predict", content=RADIOGRAPH, headers=JPEG, timeout=60)
+        assert answer.status_code == 200, answer.text
+        identifier = answer.json()["id"]
+        query = f"SELECT count(*) FROM pneumoscope_audit WHERE answer_id = '{identifier}'"  # noqa: S608
+        psql = ["psql", "--host=/tmp", "--dbname=pneumoscope", "--tuples-only", "--command", query]
+        found = compose("--profile", "audit", "exec", "database", *psql)
+        assert found.stdout.strip() == "1"
+        command = ["python", "-m", "service", "audit", "verify"]
+        verified = compose("exec", "pneumoscope", *command)
+        assert verified.stdout.strip() == "The audit trail is whole."

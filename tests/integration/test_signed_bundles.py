@@ -1,0 +1,111 @@
+"""Bundles that a key has signed, by the command that signs and the service that trusts."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from contract.errors import InvalidKey, ManifestError, UntrustedBundle
+from contract.trust import SIGNATURE, check_trusted, sign_bundle
+from service.runtime import open_repository
+from service.settings import Settings
+from tests.bundles import write_bundle
+from tests.integration.live import problem, serving
+
+
+def private(key: object = None) -> bytes:
+    key = key or Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Path]:
+    """A private key and its public one, as files."""
+    key = Ed25519PrivateKey.generate()
+    secret, public = tmp_path / "private.pem", tmp_path / "trusted.pem"
+    secret.write_bytes(private(key))
+    form = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    public.write_bytes(key.public_key().public_bytes(*form))
+    return secret, public
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_bundle(folder, "tiny", 1)
+    return folder
+
+
+def test_a_bundle_that_the_command_has_signed_is_served(
+    models: Path, keys: tuple[Path, Path]
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "export",
+        "sign",
+        str(models / "tiny" / "1"),
+        "--key",
+        str(keys[0]),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    repository = open_repository(Settings(models_dir=models, trusted_key_file=keys[1]))
+    assert [model.bundle for model in repository.all()] == ["tiny/1"]
+
+
+def test_a_bundle_that_is_not_signed_stops_the_start(models: Path, keys: tuple[Path, Path]) -> None:
+    with pytest.raises(UntrustedBundle, match="tiny/1 is not signed"):
+        open_repository(Settings(models_dir=models, trusted_key_file=keys[1]))
+
+
+@pytest.mark.parametrize("what", ["manifest", "signature", "key"])
+def test_what_was_altered_since_is_refused(
+    models: Path, keys: tuple[Path, Path], what: str
+) -> None:
+    bundle = models / "tiny" / "1"
+    sign_bundle(bundle, private() if what == "key" else keys[0].read_bytes())
+    if what == "manifest":
+        manifest = json.loads((bundle / "manifest.json").read_text())
+        manifest["findings"][0]["operating_point"] = 0.01
+        (bundle / "manifest.json").write_text(json.dumps(manifest))
+    if what == "signature":
+        (bundle / SIGNATURE).write_bytes(b"AAAA" + (bundle / SIGNATURE).read_bytes()[4:])
+    with pytest.raises(ManifestError, match="the trusted key did not make"):
+        open_repository(Settings(models_dir=models, trusted_key_file=keys[1]))
+
+
+def test_a_new_bundle_without_a_signature_is_refused_while_the_old_one_serves(
+    models: Path, keys: tuple[Path, Path]
+) -> None:
+    sign_bundle(models / "tiny" / "1", keys[0].read_bytes())
+    held = {"sha256": hashlib.sha256(b"boss").hexdigest(), "scopes": ["admin", "read"]}
+    settings = Settings(
+        models_dir=models, port=0, trusted_key_file=keys[1], api_keys=json.dumps({"boss": held})
+    )
+    headers = {"Authorization": "Bearer boss"}
+    with serving(settings) as live:
+        write_bundle(models, "tiny", 2)
+        done = live.client.post("/models/reload", headers=headers).json()
+        assert [each["bundle"] for each in done["refused"]] == ["tiny/2"]
+        assert "is not signed" in done["refused"][0]["reason"]
+        assert problem(live.client.get("/models/tiny/versions/2", headers=headers))[0] == 404
+
+
+@pytest.mark.parametrize("key", [b"", b"no key", private(generate_private_key(65537, 2048))])
+def test_what_is_no_key_of_the_kind_is_refused(models: Path, key: bytes) -> None:
+    with pytest.raises(InvalidKey):
+        sign_bundle(models / "tiny" / "1", key)
+    with pytest.raises(InvalidKey):
+        check_trusted(models / "tiny" / "1", key)
