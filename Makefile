@@ -1,6 +1,6 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is for those who carry this on.
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz slow schemathesis gateway operations cluster lint types web browser clients containers bench gpu lock clean
+.PHONY: help serve test fuzz slow schemathesis gateway operations cluster soak lint types web browser clients containers bench gpu lock clean
 PORT ?= 8000
 SCHEMATHESIS_SECONDS ?= 600
 # What needs a database or an identity provider to be tested.
@@ -56,6 +56,9 @@ operations: .venv/ready  ## test audit, tokens, alerts and manifests with Postgr
 
 cluster: .venv-cluster/ready  ## test serving and archive scoring on Ray
 	.venv-cluster/bin/python -m pytest -W default tests/cluster
+
+soak: .venv/ready  ## half an hour of load with hostile files: memory, descriptors, latencies, every answer
+	.venv/bin/python -m tests.soak $(SOAK)
 
 lint: .venv/ready  ## style, import rules
 	.venv/bin/ruff check
