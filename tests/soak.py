@@ -164,7 +164,8 @@ def verdicts(run: Run, *, timing: bool) -> dict[str, tuple[str, bool]]:
     quarters = len(run.samples) // 4
     early, late = run.samples[quarters : 2 * quarters], run.samples[-quarters:]
     memory = [statistics.median(each.pss_bytes for each in part) for part in (early, late)]
-    files = [max(each.descriptors for each in part) for part in (early, late)]
+    # Connections come and go: what is left when there are few would be a leak.
+    files = [min(each.descriptors for each in part) for part in (early, late)]
     threads = [max(each.threads for each in part) for part in (early, late)]
     middle = run.latencies[len(run.latencies) // 2][0]
     p99 = [
