@@ -24,7 +24,6 @@ def route(
     sop_uid: str | None = None,
     calling: str = "",
     called: str = "",
-    has_sent: bool = False,
 ) -> Routed:
     """Ask the rules about a file.
 
@@ -34,7 +33,6 @@ def route(
         sop_uid: As the sender named it; None where it did not.
         calling: The title that sent it; empty where none did.
         called: The title that it was sent to.
-        has_sent: Whether a result of ours has this UID.
     """
     try:
         header = read_header(file, routing_only=True)
@@ -44,7 +42,7 @@ def route(
     series_uid = str(header.get("SeriesInstanceUID") or "")
     if reason := _objection(header, sop_uid, facts):
         return Routed("parked", reason)
-    if has_sent or is_own_result(header):
+    if is_own_result(header):
         return Routed("ignored", "It is a result of a gateway.", None, series_uid, facts)
     if "Rows" not in header:
         return Routed("ignored", "It holds no image.", None, series_uid, facts)

@@ -8,18 +8,19 @@ from collections.abc import Sequence
 from functools import partial
 
 import structlog
+from prometheus_client import REGISTRY
 
 from gateway.audit import Auditor
 from gateway.commitment import Commitments
 from gateway.config import Config, read_key
 from gateway.folder import WatchedFolders
 from gateway.intake import Intake, lock
-from gateway.metrics import register
+from gateway.metrics import QueueCollector
 from gateway.retention import Eraser
 from gateway.scp import Listener
 from gateway.service import Services
 from gateway.store import Store
-from gateway.web import WebServer
+from gateway.web import Site, WebServer
 from gateway.work import Courier, Reader, Router, Worker
 
 log = structlog.get_logger()
@@ -31,9 +32,7 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self._held = lock(config.state_dir)
         self._store = store = Store(config.database, config.state_dir)
-        if orphaned := store.park_all_but([d.name for d in config.destinations]):
-            log.warning("parked", queue="deliveries", count=orphaned, problem="no destination")
-        register(store)
+        REGISTRY.register(QueueCollector(store))
         self._services = Services(config.service)
         self._auditor = Auditor(config.audit, config.dicom.ae_titles[0])
         intake = Intake(config, store)
@@ -60,7 +59,8 @@ class Gateway:
             Worker("eraser", eraser.step),
         ]
         self._listener = Listener(config.dicom, intake, commitments)
-        self._web = WebServer(config, store, intake, self._services, self._auditor)
+        site = Site(config.http, store, intake, self._services, self._auditor)
+        self._web = WebServer(config.http, site)
 
     def start(self) -> None:
         """Begin with what is in the queue."""

@@ -1,6 +1,6 @@
 import errno
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -10,15 +10,17 @@ from gateway.commitment import Commitments
 from gateway.config import Config, Destination, Rule, Service
 from gateway.errors import Transient
 from gateway.intake import Intake
+from gateway.reading import in_order
 from gateway.service import Services
-from gateway.store import Arrival, Result, ResultObject, Routed, Store
-from gateway.work import Courier, Router, Worker, in_order
+from gateway.store import Routed, Store
+from gateway.tables import Instance, Job, Result, ResultObject
+from gateway.work import Courier, Router, Worker
 from tests.gateway.drawn import film
 from tests.gateway.stack import eventually, free_port
 
 
-def row(uid: str, position: float | None, number: int | None, frames: int = 1) -> dict[str, Any]:
-    return {"sop_uid": uid, "facts": {"position": position, "number": number, "frames": frames}}
+def row(uid: str, position: float | None, number: int | None, frames: int = 1) -> Instance:
+    return Instance(sop_uid=uid, facts={"position": position, "number": number, "frames": frames})
 
 
 @pytest.mark.parametrize(
@@ -30,13 +32,13 @@ def row(uid: str, position: float | None, number: int | None, frames: int = 1) -
     ],
 )
 def test_slices_are_in_order_by_the_best_that_all_of_them_have(
-    rows: list[Any], expected: list[str]
+    rows: list[Instance], expected: list[str]
 ) -> None:
-    assert [slice_["sop_uid"] for slice_, _ in in_order(rows)] == expected
+    assert [slice_.sop_uid for slice_, _ in in_order(rows)] == expected
 
 
 def test_the_frames_of_an_enhanced_image_are_slices() -> None:
-    assert [frame for _, frame in in_order([row("a", None, 1, 3)])] == [1, 2, 3]  # type: ignore[list-item]
+    assert [frame for _, frame in in_order([row("a", None, 1, 3)])] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("error", [OSError, ValueError])
@@ -70,7 +72,7 @@ def test_an_object_that_nobody_foresaw_is_parked_and_the_others_are_routed(
     for number in (1, 2):
         (intake.incoming / "film.dcm").write_bytes(film(number))
         intake.take(intake.incoming / "film.dcm", "folder")
-    first, second = (row["sop_uid"] for row in store.received(10))
+    first, second = (each.sop_uid for each in store.received(10))
 
     def unforeseen(header: Dataset) -> bool:
         if header.SOPInstanceUID == first:
@@ -116,13 +118,16 @@ def test_a_file_that_is_gone_parks_its_delivery_and_a_failing_disk_puts_it_off(
 def delivery_to(config: Config) -> Store:
     """A queue with a result that is to be sent to the destination ``d``."""
     store = Store(config.database, config.state_dir)
-    store.accept(Arrival("1", "d", "film.dcm", 1, "dimse"))
+    film = Instance(sop_uid="1", digest="d", path="film.dcm", size=1, source="dimse")
+    store.accept(film)
     rule = Rule(name="films", destinations=("d",))
-    [row] = store.received(10)
-    store.route([(row, Routed("routed", rule=rule, series_uid="s", facts={"frames": 1}))])
-    [job] = store.due("jobs", 10)
-    report = ResultObject("2", "1.2", "1.3", "1.4", "sr-k.dcm")
-    store.finish_job(job, Result("k", 1, "k.json", (report,)), ["d"])
+    store.route([(film, Routed("routed", rule=rule, series_uid="s", facts={"frames": 1}))])
+    [job] = store.due(Job, 10)
+    report = asdict(ResultObject("2", "1.2", "1.3", "1.4", "k.sr.dcm"))
+    result = Result(
+        key="k", job_id=job.id, version=1, last_arrival_at=0, bundle="k.json", described=[report]
+    )
+    store.finish_job(job, result, ["d"])
     return store
 
 
