@@ -16,6 +16,7 @@ from service.errors import (
     UnknownParameter,
     UnsupportedMediaType,
 )
+from service.fhir_answer import wants_fhir
 from service.headers import header_of
 from service.problems import error_response, request_id_of
 from service.routes.bodies import JSON
@@ -84,7 +85,8 @@ def _check(scope: Scope) -> None:
             f"A request may have {MAX_HEADERS} headers, of {MAX_HEADER_BYTES} bytes in all."
         )
     if scope["method"] == "POST" and scope["path"] in _IMAGE_ROUTES:
-        if not accepts(header_of(scope, b"accept") or "", JSON):
+        accept = header_of(scope, b"accept") or ""
+        if not (accepts(accept, JSON) or wants_fhir(accept)):
             raise NotAcceptable(f"The answer is {JSON}, which Accept rules out.")
         _check_body(header_of(scope, b"content-type") or "")
         _check_query(scope["query_string"].decode("latin-1"))

@@ -14,9 +14,11 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from contract.fhir import MEDIA_TYPE as FHIR
 from service.answers import write_answer
 from service.auth import Requires
 from service.errors import FileFailed, InferenceFailed
+from service.fhir_answer import DOCUMENTED, as_bundle, wants_fhir
 from service.logs import log_failure
 from service.openapi import IMAGE_BODY, PREDICT_BODY, problem_responses, query_parameters
 from service.prediction import ImageFailure, Prediction, PredictionOptions
@@ -35,7 +37,10 @@ _NO_QUERY = PredictQuery()
 _may_predict = Requires("predict")
 _documented: dict[str, Any] = {
     "response_model": PredictionBody,
-    "responses": problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    "responses": {
+        200: DOCUMENTED,
+        **problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    },
     "dependencies": [Depends(_may_predict)],
 }
 
@@ -84,6 +89,8 @@ async def predict(request: Request) -> Response:
     encode_s = time.perf_counter() - started
     options.trace.stage("encode", encode_s)
     runtime.metrics.prediction(prediction, encode_s)
+    if wants_fhir(request.headers.get("accept", "")):
+        return Response(as_bundle(content), media_type=FHIR)
     return Response(content, media_type=JSON)
 
 
