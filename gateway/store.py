@@ -204,7 +204,7 @@ class Store:
         counts = {}
         for name, kind in QUEUES.items():
             query = select(kind.state, func.count()).group_by(kind.state)
-            counts[name] = {state: count for state, count in self._rows(query)}
+            counts[name] = dict(self._rows(query))
         return counts
 
     def waiting_by(self, column: Literal["calling", "destination"]) -> list[tuple[str, int, float]]:

@@ -206,7 +206,7 @@ class Reader:
             raise Transient("the model was changed in the middle of the series", retry_after_s=1)
         model = readings[0].model
         described = self._services.model(model["name"], model["version"])
-        return combine(readings, len(slices), described["series_rule"]), read
+        return combine(readings, len(slices), described.get("series_rule", "mean")), read
 
     def _write(
         self,
@@ -315,7 +315,7 @@ def attempt(config: Config, store: Store, task: Job | Delivery, action: Callable
             RETRIES.labels(queue).inc()
             store.postpone(task, time.time() + _wait_s(config, task, problem), str(problem))
             return False
-        log.exception("parked", queue=queue, id=task.id, problem=str(problem))
+        log.warning("parked", queue=queue, id=task.id, problem=str(problem), exc_info=True)
         store.park(task, str(problem))
     return True
 
