@@ -19,6 +19,8 @@ from gateway.report import coded
 
 _EDITION = "dicomfields_2026c"
 _METHOD = ("113100", "DCM", "Basic Application Confidentiality Profile")
+# The library's, of the year 1, is refused by validators.
+_DUMMY_TIME = "19000101000000"
 _EMPTIED = (library.empty, library.delete_or_empty)
 Tag = tuple[int, int]
 
@@ -79,5 +81,7 @@ def _act(action: Callable[[Dataset, Tag], None], dataset: Dataset, tag: Tag) -> 
         element.value = None
     elif element.VR != "SQ":
         action(dataset, tag)
+        if element.VR == "DT":
+            element.value = _DUMMY_TIME
     elif action is not library.delete_or_empty_or_replace_UID:  # that one's items have other UIDs
         element.value = []
