@@ -1,11 +1,11 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is for those who carry this on.
 .DEFAULT_GOAL := help
-.PHONY: help serve test slow gateway lint types web browser clients containers bench gpu lock clean
+.PHONY: help serve test slow gateway gateway-bars lint types web browser clients containers bench gpu lock clean
 PORT ?= 8000
 SERVE_REQUIREMENTS := $(shell scripts/has-gpu.sh && echo requirements/serve-gpu.txt || echo requirements/serve.txt)
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
 
 .venv/ready: requirements/dev.txt pyproject.toml
 	scripts/venv.sh .venv requirements/dev.txt
@@ -36,6 +36,10 @@ slow: .venv/ready  ## every large network and the other recipes, some ten minute
 gateway: .venv/ready  ## test the gateway with Orthanc, DCMTK, dicom3tools and PostgreSQL
 	scripts/gateway-tools.sh
 	.venv/bin/pytest -m "not containers" tests/gateway tests/unit/gateway
+
+gateway-bars: .venv/ready  ## measure the gateway's rates and memory on a quiet machine, some half hour
+	scripts/gateway-tools.sh
+	.venv/bin/python -m tests.gateway.measure $(BARS)
 
 lint: .venv/ready  ## style, import rules
 	.venv/bin/ruff check

@@ -9,14 +9,17 @@ import queue
 import socket
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import structlog
 from pydicom.dataset import Dataset
 
 from gateway.config import Audit
+from gateway.errors import InvalidConfiguration, Unacceptable
+from gateway.headers import read_header
 from gateway.metrics import REFUSED
-from gateway.tls import Certificates
+from gateway.tls import client_context
 
 _HELD = 10_000
 _RETRY_S = 5.0
@@ -37,15 +40,9 @@ class Auditor:
         self._host = socket.gethostname()
         self._messages: queue.Queue[bytes] = queue.Queue(_HELD)
         self._closing = threading.Event()
-        self._tls = Certificates(config.tls, server=False) if config and config.tls else None
         self._thread = threading.Thread(target=self._send_all, name="audit", daemon=True)
         if config:
             self._thread.start()
-
-    @property
-    def wanted(self) -> bool:
-        """Whether there is a repository."""
-        return self._config is not None
 
     def close(self) -> None:
         """Send what is left, if the repository takes it now."""
@@ -63,17 +60,17 @@ class Auditor:
         kind = _code("EventTypeCode", "110121", "Application Stop")
         self._put("E", ("110100", "Application Activity"), kind, _user(self._own, _APPLICATION))
 
-    def transferred(self, peer: str, header: Dataset, *, outgoing: bool) -> None:
+    def transferred(self, peer: str, file: Path, *, outgoing: bool) -> None:
         """An instance came from a peer, or went to one."""
         source, destination = (self._own, peer) if outgoing else (peer, self._own)
         users = _user(source, _SOURCE) + _user(destination, _DESTINATION)
         action = "R" if outgoing else "C"
-        self._put(action, ("110104", "DICOM Instances Transferred"), "", users, header)
+        self._put(action, ("110104", "DICOM Instances Transferred"), "", users, file)
 
-    def accessed(self, by: str, header: Dataset) -> None:
+    def accessed(self, by: str, file: Path) -> None:
         """A person looked at the queue with the identifiers shown."""
         users = _user(self._own, _SOURCE) + _user(by, _DESTINATION)
-        self._put("R", ("110103", "DICOM Instances Accessed"), "", users, header)
+        self._put("R", ("110103", "DICOM Instances Accessed"), "", users, file)
 
     def _put(
         self,
@@ -81,9 +78,14 @@ class Auditor:
         event: tuple[str, str],
         kind: str,
         users: str,
-        about: Dataset | None = None,
+        about: Path | None = None,
     ) -> None:
         if not self._config:
+            return
+        try:
+            objects = _objects(read_header(about)) if about else ""
+        except Unacceptable as error:
+            log.warning("no audit message", problem=str(error))
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         body = (
@@ -92,7 +94,7 @@ class Auditor:
             f"{_code('EventID', *event)}{kind}</EventIdentification>{users}"
             f"<AuditSourceIdentification AuditSourceID={quoteattr(self._own)}>"
             '<AuditSourceTypeCode csd-code="4"/></AuditSourceIdentification>'
-            f"{_objects(about) if about is not None else ''}</AuditMessage>"
+            f"{objects}</AuditMessage>"
         )
         header = f"<{_PRIORITY}>1 {now} {self._host} pneumo-gateway {os.getpid()} IHE+RFC-3881 -"
         try:
@@ -111,7 +113,7 @@ class Auditor:
                 message = None
             except queue.Empty:
                 continue
-            except OSError as error:
+            except (OSError, InvalidConfiguration) as error:
                 log.warning("audit repository away", error=type(error).__name__)
                 connection = None
                 if self._closing.wait(_RETRY_S):
@@ -122,9 +124,9 @@ class Auditor:
     def _connect(self) -> socket.socket:
         config = self._config or Audit(host="")
         plain = socket.create_connection((config.host, config.port), timeout=_TIMEOUT_S)
-        if self._tls is None:
+        if config.tls is None:
             return plain
-        return self._tls.context().wrap_socket(plain, server_hostname=config.host)
+        return client_context(config.tls).wrap_socket(plain, server_hostname=config.host)
 
 
 def _user(name: str, role: tuple[str, str]) -> str:

@@ -14,9 +14,11 @@ from gateway.commitment import Commitments
 from gateway.config import read_config
 from gateway.destinations import DimseSender
 from gateway.errors import GatewayError, Unacceptable
+from gateway.intake import replay_instances
 from gateway.rules import route
 from gateway.service import Services
 from gateway.store import QueueName, Store
+from gateway.tables import Instance
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="DICOM in, a report back.")
 ConfigFile = Annotated[
@@ -44,7 +46,9 @@ def check(
         settings = read_config(config)
         files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder else []
     for file in files:
-        outcome = route(settings.rules, file, calling=calling, called=called)
+        # Under whatever UID, from these titles.
+        instance = Instance(sop_uid="", source="folder", calling=calling, called=called)
+        outcome = route(settings.rules, file, instance)
         what = outcome.rule.name if outcome.rule else f"{outcome.state}: {outcome.reason}"
         typer.echo(f"{file.name}: {what}")
 
@@ -73,8 +77,14 @@ def replay(
     config: ConfigFile = None,
 ) -> None:
     """Queue what is parked once more; of instances also what no rule took."""
-    with _errors_in_one_line(), closing(Store(read_config(config).database)) as store:
-        typer.echo(f"{store.replay(name, row)} replayed")
+    with _errors_in_one_line():
+        settings = read_config(config)
+        with closing(Store(settings.database, settings.state_dir)) as store:
+            if name == "instances":
+                count = replay_instances(settings.rules, store, row)
+            else:
+                count = store.replay(name, row)
+    typer.echo(f"{count} replayed")
 
 
 @app.command()

@@ -4,15 +4,17 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydicom.dataset import Dataset
 
-from gateway.config import Config
+from gateway.config import Config, Rule
 from gateway.errors import StateInUse, StorageFull, Unacceptable
 from gateway.headers import data_set_offset, is_uid, read_meta
+from gateway.rules import route
 from gateway.store import Store
 from gateway.tables import Instance
 
@@ -23,12 +25,11 @@ class Intake:
     """Takes files in. One process has a state folder, and this is the object that holds it."""
 
     def __init__(self, config: Config, store: Store) -> None:
-        self._min_free_bytes = config.min_free_bytes
+        self._config = config
         self._store = store
         self.incoming = config.state_dir / "incoming"
-        self._state_dir = config.state_dir
         self._kept = config.state_dir / "received"
-        self.on_arrival: Callable[[], None] = lambda: None
+        self.on_arrival: Callable[[Instance], None] = lambda _instance: None
         for number in range(256):
             (self._kept / f"{number:02x}").mkdir(parents=True, exist_ok=True)
         # What an earlier process left half done was never acknowledged.
@@ -41,7 +42,7 @@ class Intake:
         Raises:
             StorageFull: The disk is below its watermark.
         """
-        if shutil.disk_usage(self._kept).free < self._min_free_bytes:
+        if shutil.disk_usage(self._kept).free < self._config.min_free_bytes:
             raise StorageFull("The disk is below its watermark.")
 
     def take(
@@ -79,19 +80,27 @@ class Intake:
         name = hashlib.sha256(f"{sop_uid}/{digest}".encode()).hexdigest()
         kept = self._kept / name[:2] / f"{name}.dcm"
         size = _keep(file, kept)
-        outcome = self._store.accept(
-            Instance(
-                sop_uid=sop_uid,
-                digest=digest,
-                path=str(kept.relative_to(self._state_dir)),
-                size=size,
-                source=source,
-                calling=calling,
-                called=called,
-            )
+        instance = Instance(
+            sop_uid=sop_uid,
+            digest=digest,
+            path=str(kept.relative_to(self._config.state_dir)),
+            size=size,
+            source=source,
+            calling=calling,
+            called=called,
+            received_at=time.time(),
         )
-        self.on_arrival()
+        outcome = self._store.accept(instance, route(self._config.rules, kept, instance))
+        self.on_arrival(instance)
         return outcome
+
+
+def replay_instances(rules: Sequence[Rule], store: Store, row_id: int | None = None) -> int:
+    """Ask the rules once more about what none of them took; how many instances there were."""
+    instances = store.not_read(row_id)
+    for instance in instances:
+        store.route(instance, route(rules, store.file(instance.path), instance))
+    return len(instances)
 
 
 def lock(state_dir: Path) -> int:

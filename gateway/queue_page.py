@@ -1,13 +1,10 @@
 """A page of the queue: states, retries, replay; no pixel, no name, identifiers for a key."""
 
-import contextlib
 from collections.abc import Iterable
 from html import escape
 from typing import Any
 
 from gateway.audit import Auditor
-from gateway.errors import Unacceptable
-from gateway.headers import read_header
 from gateway.report import NOTICE
 from gateway.store import QueueName, Store
 
@@ -46,8 +43,9 @@ def page(store: Store, auditor: Auditor, shown_to: str | None) -> str:
         rows = store.listing(queue, state, _SHOWN)
         if rows:
             parts += [f"<h2>{queue}: {state}</h2>", _table(queue, state, rows, is_shown=is_shown)]
-        if shown_to is not None and queue == "instances" and auditor.wanted:
-            _tell_of_access(store, auditor, shown_to, rows)
+        for row in rows if shown_to is not None and queue == "instances" else ():
+            if row["size"]:
+                auditor.accessed(shown_to, store.file(row["path"]))
     return "".join(parts)
 
 
@@ -62,12 +60,3 @@ def _table(queue: QueueName, state: str, rows: Iterable[dict[str, Any]], *, is_s
             line += f"<td>{button}</td>"
         lines.append(line)
     return f"<table><tr>{'</tr><tr>'.join(lines)}</tr></table>"
-
-
-def _tell_of_access(
-    store: Store, auditor: Auditor, by: str, rows: Iterable[dict[str, Any]]
-) -> None:
-    for row in rows:
-        if row["size"]:
-            with contextlib.suppress(Unacceptable):
-                auditor.accessed(by, read_header(store.file(row["path"])))

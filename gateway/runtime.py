@@ -20,8 +20,9 @@ from gateway.retention import Eraser
 from gateway.scp import Listener
 from gateway.service import Services
 from gateway.store import Store
+from gateway.tables import Instance
 from gateway.web import Site, WebServer
-from gateway.work import Courier, Reader, Router, Worker
+from gateway.work import Courier, Reader, Worker
 
 log = structlog.get_logger()
 
@@ -42,24 +43,20 @@ class Gateway:
             d.name: Courier(config, d.name, store, self._auditor, commitments)
             for d in config.destinations
         }
-        router = Router(config, store, self._auditor)
-        reading = Worker("reader", self._reader.step)
+        self._reading = Worker("reader", self._reader.step)
         sending = [Worker(name, courier.step) for name, courier in self._couriers.items()]
-        router.on_routed = reading.wake.set
         self._reader.on_result = partial(_wake, sending)
-        routing = Worker("router", router.step)
-        intake.on_arrival = routing.wake.set
+        intake.on_arrival = self._on_arrival
         folders = WatchedFolders(config.watch_dirs, intake)
         eraser = Eraser(config.retention, store)
         self._workers = [
-            routing,
-            reading,
+            self._reading,
             *sending,
             *([Worker("folders", folders.step)] if config.watch_dirs else []),
             Worker("eraser", eraser.step),
         ]
         self._listener = Listener(config.dicom, intake, commitments)
-        site = Site(config.http, store, intake, self._services, self._auditor)
+        site = Site(config, store, intake, self._services, self._auditor)
         self._web = WebServer(config.http, site)
 
     def start(self) -> None:
@@ -86,6 +83,12 @@ class Gateway:
         self._services.close()
         self._store.close()
         os.close(self._held)
+
+    def _on_arrival(self, instance: Instance) -> None:
+        self._reading.wake.set()
+        if instance.state != "parked":
+            peer = instance.calling or instance.source
+            self._auditor.transferred(peer, self._store.file(instance.path), outgoing=False)
 
 
 def _wake(workers: Sequence[Worker]) -> None:

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -18,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from gateway import migrations
 from gateway.config import Rule
+from gateway.rules import Routed
 from gateway.tables import Delivery, Instance, Job, Result
 
 Task = TypeVar("Task", Job, Delivery)
@@ -27,17 +27,6 @@ QUEUES: dict[QueueName, type[Instance | Job | Delivery]] = {
     "jobs": Job,
     "deliveries": Delivery,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """What became of an instance: ``rule`` reads it, or ``state`` and ``reason`` say why none."""
-
-    state: Literal["routed", "ignored", "parked"]
-    reason: str | None = None
-    rule: Rule | None = None
-    series_uid: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -62,42 +51,51 @@ class Store:
 
     # What comes in
 
-    def accept(self, arrival: Instance) -> Literal["new", "repeated", "conflict"]:
-        """Queue what was received; the same UID with other bytes is kept beside the first, parked.
-
-        When this returns, the object is in the queue on the disk.
-        """
-        with self._writing() as session:
-            digests = select(Instance.digest).where(Instance.sop_uid == arrival.sop_uid)
-            known = set(session.scalars(digests))
-            if arrival.digest in known:
-                return "repeated"
-            if known:
-                arrival.state = "parked"
-                arrival.reason = "The SOP Instance UID is that of another object."
-            session.add(arrival)
-        return "conflict" if known else "new"
-
     def knows(self, sop_uid: str, digest: str) -> bool:
         """Whether these very bytes are in the queue already."""
         same = Instance.sop_uid == sop_uid, Instance.digest == digest
         return bool(self._all(select(Instance.id).where(*same)))
 
-    def received(self, limit: int) -> Sequence[Instance]:
-        """The instances that no rule has been asked about yet, oldest first."""
-        query = select(Instance).where(Instance.state == "received")
-        return self._all(query.order_by(Instance.id).limit(limit))
+    def accept(self, instance: Instance, outcome: Routed) -> Literal["new", "repeated", "conflict"]:
+        """Queue what was received and the jobs that follow from it.
 
-    def route(self, outcomes: Sequence[tuple[Instance, Routed]]) -> None:
-        """Write down what became of instances, and queue the jobs that follow from it."""
+        The same UID with other bytes is kept beside the first, parked. When this returns, the
+        object is in the queue on the disk.
+        """
         with self._writing() as session:
-            for instance, outcome in outcomes:
-                session.add(instance)
-                instance.state, instance.reason = outcome.state, outcome.reason
-                instance.series_uid, instance.facts = outcome.series_uid, outcome.facts
-                if outcome.rule:
-                    instance.rule = outcome.rule.name
-                    self._queue(session, instance, outcome, outcome.rule)
+            digests = select(Instance.digest).where(Instance.sop_uid == instance.sop_uid)
+            known = set(session.scalars(digests))
+            if instance.digest in known:
+                return "repeated"
+            if known:
+                outcome = Routed("parked", "The SOP Instance UID is that of another object.")
+            self._apply(session, instance, outcome)
+        return "conflict" if known else "new"
+
+    def not_read(self, row_id: int | None = None) -> Sequence[Instance]:
+        """The instances that no rule took, one of them or all.
+
+        An object whose SOP Instance UID is another's is none of them.
+        """
+        first = select(func.min(Instance.id)).group_by(Instance.sop_uid)
+        query = select(Instance).where(
+            Instance.state != "routed", Instance.id.in_(first), Instance.size > 0
+        )
+        return self._all(query if row_id is None else query.where(Instance.id == row_id))
+
+    def route(self, instance: Instance, outcome: Routed) -> None:
+        """Write down what became of an instance that is in the queue."""
+        with self._writing() as session:
+            self._apply(session, instance, outcome)
+
+    def _apply(self, session: Session, instance: Instance, outcome: Routed) -> None:
+        session.add(instance)
+        instance.state, instance.reason = outcome.state, outcome.reason
+        instance.series_uid, instance.facts = outcome.series_uid, outcome.facts
+        if outcome.rule:
+            instance.rule = outcome.rule.name
+            session.flush()
+            self._queue(session, instance, outcome, outcome.rule)
 
     def _queue(self, session: Session, instance: Instance, outcome: Routed, rule: Rule) -> None:
         is_series = rule.unit == "series"
@@ -181,23 +179,16 @@ class Store:
 
     # What a person sees and does
 
-    def replay(self, queue: QueueName, row_id: int | None = None) -> int:
-        """Queue what is parked once more, one of them or all; of instances also what was ignored.
-
-        An object whose SOP Instance UID is another's stays parked.
-        """
-        if queue == "instances":
-            first = select(func.min(Instance.id)).group_by(Instance.sop_uid)
-            chosen = Instance.state.in_(["parked", "ignored"]), Instance.id.in_(first)
-            statement = update(Instance).where(*chosen).values(state="received", reason=None)
-        else:
-            again = {"state": "waiting", "attempts": 0, "due_at": time.time()}
-            statement = update(QUEUES[queue]).where(QUEUES[queue].state == "parked")
-            statement = statement.values(**again, first_try_at=None, problem=None)
+    def replay(self, queue: Literal["jobs", "deliveries"], row_id: int | None = None) -> int:
+        """Queue what is parked once more, one of them or all; how many there were."""
+        kind = QUEUES[queue]
+        statement = update(kind).where(kind.state == "parked")
         if row_id is not None:
-            statement = statement.where(QUEUES[queue].id == row_id)
+            statement = statement.where(kind.id == row_id)
+        again = {"state": "waiting", "attempts": 0, "due_at": time.time()}
+        again |= {"first_try_at": None, "problem": None}
         with self._writing() as session:
-            return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+            return int(session.execute(statement.values(**again)).rowcount)  # type: ignore[attr-defined]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many rows each table has in each state."""
@@ -231,7 +222,6 @@ class Store:
         """Received files whose jobs are all done, oldest first."""
         unfinished = select(Job.uid).where(Job.state != "done")
         query = select(Instance).where(
-            Instance.state != "received",
             Instance.sop_uid.not_in(unfinished),
             func.coalesce(Instance.series_uid, "").not_in(unfinished),
             Instance.size > 0,

@@ -23,7 +23,7 @@ class Table(DeclarativeBase):
 
 
 class Instance(Table):
-    """What was received. ``state`` is received, routed, ignored or parked; ``size`` 0 is erased."""
+    """What was received. ``state`` is routed, ignored or parked; ``size`` 0 is erased."""
 
     __tablename__ = "instances"
     __table_args__ = (
@@ -42,8 +42,8 @@ class Instance(Table):
     """dimse, stow or folder."""
     calling: Mapped[str] = mapped_column(default="")
     called: Mapped[str] = mapped_column(default="")
-    received_at: Mapped[float] = mapped_column(default=time.time)
-    state: Mapped[str] = mapped_column(default="received")
+    received_at: Mapped[float]
+    state: Mapped[str]
     reason: Mapped[str | None] = mapped_column(Text)
     rule: Mapped[str | None]
     series_uid: Mapped[str | None]

@@ -19,12 +19,12 @@ from starlette.routing import Route
 
 from gateway import queue_page, stow
 from gateway.audit import Auditor
-from gateway.config import Http, Tls, read_key
+from gateway.config import Config, Http, Tls, read_key
 from gateway.errors import InvalidConfiguration, StorageFull
-from gateway.intake import Intake
+from gateway.intake import Intake, replay_instances
 from gateway.service import Services
 from gateway.store import QUEUES, Store
-from gateway.tls import Certificates
+from gateway.tls import server_context
 
 log = structlog.get_logger()
 
@@ -33,9 +33,10 @@ class Site:
     """What the listener answers. What is no coroutine runs in a thread."""
 
     def __init__(
-        self, config: Http, store: Store, intake: Intake, services: Services, auditor: Auditor
+        self, config: Config, store: Store, intake: Intake, services: Services, auditor: Auditor
     ) -> None:
-        self._config = config
+        self._config = config.http
+        self._rules = config.rules
         self._store = store
         self._intake = intake
         self._services = services
@@ -74,9 +75,12 @@ class Site:
     def _replay(self, request: Request) -> Response:
         check_key(self._config, request)
         queue, row_id = request.path_params["queue"], request.path_params["row_id"]
-        if queue not in QUEUES:
+        if queue == "instances":
+            replay_instances(self._rules, self._store, row_id)
+        elif queue in QUEUES:
+            self._store.replay(queue, row_id)
+        else:
             raise HTTPException(404, "there is no such queue")
-        self._store.replay(queue, row_id)
         return RedirectResponse("/", 303)
 
     async def _store_instances(self, request: Request) -> Response:
@@ -155,11 +159,10 @@ def _given_key(request: Request) -> str:
 
 def _reloading(tls: Tls) -> ssl.SSLContext:
     """A context that presents the certificate that is in the file at each handshake."""
-    certificates = Certificates(tls, server=True)
-    context = certificates.context()
+    context = server_context(tls)
 
     def present(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        connection.context = certificates.context()
+        connection.context = server_context(tls)
 
     context.sni_callback = present
     return context

@@ -32,9 +32,8 @@ from gateway.intake import write_durably
 from gateway.metrics import REPORTS, RETRIES, TIME_TO_REPORT
 from gateway.reading import Reading, combine, evenly_spaced, in_order, reading_of
 from gateway.report import Source, encoded, reference_of, structured_report
-from gateway.rules import route
 from gateway.service import Services
-from gateway.store import Routed, Store
+from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result
 
 log = structlog.get_logger()
@@ -80,41 +79,6 @@ class Worker:
             if not moved:
                 self.wake.wait(_IDLE_S)
                 self.wake.clear()
-
-
-class Router:
-    """Asks the rules about what has arrived."""
-
-    def __init__(self, config: Config, store: Store, auditor: Auditor) -> None:
-        self._config = config
-        self._store = store
-        self._auditor = auditor
-        self.on_routed: Callable[[], object] = lambda: None
-
-    def step(self) -> bool:
-        """Route some instances; whether there were any."""
-        outcomes = [(each, self._outcome(each)) for each in self._store.received(_BATCH)]
-        self._store.route(outcomes)
-        self.on_routed()
-        for instance, outcome in outcomes:
-            if outcome.state != "parked":
-                peer = instance.calling or instance.source
-                _audit(self._auditor, self._store.file(instance.path), peer, outgoing=False)
-        return bool(outcomes)
-
-    def _outcome(self, instance: Instance) -> Routed:
-        try:
-            return route(
-                self._config.rules,
-                self._store.file(instance.path),
-                sop_uid=instance.sop_uid,
-                calling=instance.calling,
-                called=instance.called,
-            )
-        except Exception as error:
-            # One object that nobody foresaw must not stop the others.
-            log.exception("unforeseen", queue="instances", id=instance.id)
-            return Routed("parked", f"unforeseen: {type(error).__name__}")
 
 
 class Reader:
@@ -298,7 +262,7 @@ class Courier:
         self._sender.send(result.objects, files, self._store.file(result.bundle))
         self._store.finish_delivery(delivery)
         TIME_TO_REPORT.labels(self._name).observe(time.time() - result.last_arrival_at)
-        _audit(self._auditor, files[0], self._name, outgoing=True)
+        self._auditor.transferred(self._name, files[0], outgoing=True)
 
 
 def attempt(config: Config, store: Store, task: Job | Delivery, action: Callable[[], None]) -> bool:
@@ -359,14 +323,3 @@ def _bundle(key: str, reading: Reading, source: Source) -> dict[str, Any]:
     return report_bundle(
         key, reading.model, reading.result, datetime.now(UTC), origin, reading.note
     )
-
-
-def _audit(auditor: Auditor, file: Path, peer: str, *, outgoing: bool) -> None:
-    if not auditor.wanted:
-        return
-    try:
-        header = read_header(file)
-    except Unacceptable as error:
-        log.warning("no audit message", problem=str(error))
-        return
-    auditor.transferred(peer, header, outgoing=outgoing)

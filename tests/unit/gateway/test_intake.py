@@ -53,7 +53,7 @@ def test_one_bad_file_does_not_keep_a_folder_from_the_others(
 
     WatchedFolders([watched], intake).step()
 
-    assert store.counts()["instances"] == {"received": 1}
+    assert store.counts()["instances"] == {"ignored": 1}
     left = {str(f.relative_to(watched)) for f in watched.rglob("*") if f.is_file()}
     assert left == {"refused/a", "b"}
     assert list(intake.incoming.iterdir()) == []
@@ -80,5 +80,5 @@ def test_one_bad_part_of_a_request_does_not_keep_out_the_others(
 
     assert answer.status_code == 202
     assert [len(answer.json()[tag]["Value"]) for tag in ("00081199", "00081198")] == [1, 1]
-    assert store.counts()["instances"] == {"received": 1}
+    assert store.counts()["instances"] == {"ignored": 1}
     assert list(intake.incoming.iterdir()) == []

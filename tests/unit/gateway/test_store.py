@@ -7,11 +7,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from gateway.config import Config, Retention, Rule
+from gateway.config import Config, Destination, Retention, Rule
 from gateway.identifiers import derived_uid, image_key, series_key
-from gateway.intake import Intake
+from gateway.intake import Intake, replay_instances
 from gateway.retention import Eraser
-from gateway.store import Routed, Store
+from gateway.rules import Routed
+from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result, ResultObject, Table
 from tests.gateway.drawn import film
 
@@ -26,13 +27,27 @@ def store(tmp_path: Path) -> Store:
     return Store(f"sqlite:///{tmp_path / 'queue.db'}", tmp_path)
 
 
-def arrival(uid: str, digest: str = "d", path: str = "p") -> Instance:
-    return Instance(sop_uid=uid, digest=digest, path=path, size=10, source="dimse", calling="ROOM1")
+def received(uid: str, digest: str = "d", path: str = "p") -> Instance:
+    return Instance(
+        sop_uid=uid,
+        digest=digest,
+        path=path,
+        size=10,
+        source="dimse",
+        calling="ROOM1",
+        received_at=time.time(),
+    )
 
 
-def arrived(store: Store, uid: str, digest: str = "d", path: str = "p") -> Instance:
-    store.accept(arrival(uid, digest, path))
-    return store.received(10)[-1]
+def routed(rule: Rule = FILMS, series_uid: str = "s") -> Routed:
+    return Routed("routed", rule=rule, series_uid=series_uid, facts=FACTS)
+
+
+def waiting_job(store: Store) -> Job:
+    """The job of a film that has come."""
+    store.accept(received("1"), routed())
+    [job] = store.due(Job, 10)
+    return job
 
 
 def made(job: Job, key: str, version: int = 1) -> Result:
@@ -45,6 +60,20 @@ def made(job: Job, key: str, version: int = 1) -> Result:
         bundle=f"{key}.json",
         described=[asdict(report)],
     )
+
+
+def config_in(folder: Path) -> Config:
+    destinations = tuple(Destination(name=n, kind="fhir", url="http://x") for n in "ab")
+    return Config(state_dir=folder, min_free_bytes=0, rules=(FILMS,), destinations=destinations)
+
+
+def taken(intake: Intake, number: int) -> Instance:
+    """A film that has come through the one way in."""
+    arrivals: list[Instance] = []
+    intake.on_arrival = arrivals.append
+    (intake.incoming / "film.dcm").write_bytes(film(number))
+    intake.take(intake.incoming / "film.dcm", "folder")
+    return arrivals[0]
 
 
 def test_the_database_has_the_form_that_the_tables_describe(tmp_path: Path) -> None:
@@ -62,17 +91,16 @@ def test_the_database_has_the_form_that_the_tables_describe(tmp_path: Path) -> N
 
 
 def test_an_instance_is_queued_once_and_other_bytes_are_parked(store: Store) -> None:
-    outcomes = [store.accept(arrival("1", digest)) for digest in "aab"]
+    outcomes = [store.accept(received("1", digest), routed()) for digest in "aab"]
 
     assert outcomes == ["new", "repeated", "conflict"]
-    assert store.counts()["instances"] == {"received": 1, "parked": 1}
-    assert store.replay("instances") == 0
+    assert store.counts()["instances"] == {"routed": 1, "parked": 1}
+    assert store.counts()["jobs"] == {"waiting": 1}
+    assert store.not_read() == []
 
 
 def test_a_result_is_kept_once_whoever_repeats_it(store: Store) -> None:
-    row = arrived(store, "1")
-    store.route([(row, Routed("routed", rule=FILMS, series_uid="s", facts=FACTS))])
-    [job] = store.due(Job, 10)
+    job = waiting_job(store)
 
     store.finish_job(job, made(job, "k"), FILMS.destinations)
     store.finish_job(job, made(job, "k"), FILMS.destinations)
@@ -83,10 +111,9 @@ def test_a_result_is_kept_once_whoever_repeats_it(store: Store) -> None:
 
 
 def test_a_slice_that_comes_while_its_series_is_read_opens_it_again(store: Store) -> None:
-    routed = Routed("routed", rule=SERIES, series_uid="s", facts=FACTS)
-    store.route([(arrived(store, "1"), routed)])
+    store.accept(received("1"), routed(SERIES))
     [job] = store.due(Job, 10)
-    store.route([(arrived(store, "2"), routed)])
+    store.accept(received("2"), routed(SERIES))
 
     store.finish_job(job, made(job, "k"), SERIES.destinations)
 
@@ -99,9 +126,7 @@ def test_a_slice_that_comes_while_its_series_is_read_opens_it_again(store: Store
 
 
 def test_what_is_parked_waits_for_a_replay(store: Store) -> None:
-    routed = Routed("routed", rule=FILMS, series_uid="s", facts=FACTS)
-    store.route([(arrived(store, "1"), routed)])
-    [job] = store.due(Job, 10)
+    job = waiting_job(store)
 
     store.postpone(job, time.time() + 60, "later")
     put_off = store.due(Job, 10)
@@ -127,17 +152,8 @@ def test_keys_and_uids_follow_from_what_they_are_of() -> None:
 def test_only_what_is_done_with_is_erased_and_never_done_again(
     tmp_path: Path, store: Store
 ) -> None:
-    config = Config(state_dir=tmp_path, min_free_bytes=0)
-    intake = Intake(config, store)
-    for number in (1, 2):
-        incoming = intake.incoming / "film.dcm"
-        incoming.write_bytes(film(number))
-        intake.take(incoming, "folder")
-    done, waiting = store.received(10)
-    routed = [
-        Routed("routed", rule=FILMS, series_uid=f"s{number}", facts=FACTS) for number in (1, 2)
-    ]
-    store.route(list(zip((done, waiting), routed, strict=True)))
+    intake = Intake(config_in(tmp_path), store)
+    done, waiting = taken(intake, 1), taken(intake, 2)
     job = next(each for each in store.due(Job, 10) if each.uid == done.sop_uid)
     report = tmp_path / "k.sr.dcm"
     report.write_bytes(b"report")
@@ -164,11 +180,9 @@ def test_only_what_is_done_with_is_erased_and_never_done_again(
 def test_what_is_half_done_goes_at_the_start_and_what_was_promised_stays(
     tmp_path: Path, store: Store
 ) -> None:
-    config = Config(state_dir=tmp_path, min_free_bytes=0)
+    config = config_in(tmp_path)
     intake = Intake(config, store)
-    (intake.incoming / "film.dcm").write_bytes(film(1))
-    intake.take(intake.incoming / "film.dcm", "folder")
-    [row] = store.received(10)
+    row = taken(intake, 1)
     (intake.incoming / "half.dcm").write_bytes(b"half")
 
     Intake(config, store)
@@ -179,26 +193,23 @@ def test_what_is_half_done_goes_at_the_start_and_what_was_promised_stays(
 
 def test_a_state_folder_that_was_moved_keeps_what_was_promised(tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
-    config = Config(state_dir=before, min_free_bytes=0)
+    config, moved = config_in(before), config_in(after)
     store = Store(config.database, before)
-    intake = Intake(config, store)
-    (intake.incoming / "film.dcm").write_bytes(film(1))
-    intake.take(intake.incoming / "film.dcm", "folder")
+    taken(Intake(config, store), 1)
     store.close()
     before.rename(after)
 
-    moved = Config(state_dir=after, min_free_bytes=0)
     store = Store(moved.database, after)
     Intake(moved, store)
 
-    [row] = store.received(10)
+    [job] = store.due(Job, 10)
+    [row] = store.instances_of(job)
     assert store.file(row.path).read_bytes() == film(1)
 
 
 def test_the_image_of_a_parked_job_is_kept_for_its_replay(tmp_path: Path, store: Store) -> None:
     (tmp_path / "film.dcm").write_bytes(b"film")
-    routed = Routed("routed", rule=FILMS, series_uid="s", facts=FACTS)
-    store.route([(arrived(store, "1", path="film.dcm"), routed)])
+    store.accept(received("1", path="film.dcm"), routed())
     [job] = store.due(Job, 10)
     store.park(job, "500: broken")
 
@@ -209,3 +220,18 @@ def test_the_image_of_a_parked_job_is_kept_for_its_replay(tmp_path: Path, store:
     Eraser(ALL, store).step()
 
     assert (parked, (tmp_path / "film.dcm").exists()) == (True, False)
+
+
+def test_what_no_rule_took_is_asked_again_with_the_rules_of_today(
+    tmp_path: Path, store: Store
+) -> None:
+    config = config_in(tmp_path)
+    ignored = taken(Intake(config.model_copy(update={"rules": ()}), store), 1)
+
+    before = (ignored.state, replay_instances((), store))
+    replayed = replay_instances(config.rules, store)
+
+    assert before == ("ignored", 1)
+    assert replayed == 1
+    assert [job.uid for job in store.due(Job, 10)] == [ignored.sop_uid]
+    assert store.not_read() == []

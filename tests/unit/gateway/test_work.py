@@ -3,19 +3,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import Dataset
 
 from gateway.audit import Auditor
 from gateway.commitment import Commitments
 from gateway.config import Config, Destination, Rule, Service
 from gateway.errors import Transient
-from gateway.intake import Intake
 from gateway.reading import in_order
+from gateway.rules import Routed
 from gateway.service import Services
-from gateway.store import Routed, Store
+from gateway.store import Store
 from gateway.tables import Instance, Job, Result, ResultObject
-from gateway.work import Courier, Router, Worker
-from tests.gateway.drawn import film
+from gateway.work import Courier, Worker
 from tests.gateway.stack import eventually, free_port
 
 
@@ -59,35 +57,6 @@ def test_a_step_that_fails_is_taken_again(error: type[Exception]) -> None:
     assert steps[:2] == [0, 1]
 
 
-def test_an_object_that_nobody_foresaw_is_parked_and_the_others_are_routed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rule = Rule(name="films", destinations=("d",))
-    destination = Destination(name="d", kind="fhir", url="http://127.0.0.1:1")
-    config = Config(
-        state_dir=tmp_path, min_free_bytes=0, rules=(rule,), destinations=(destination,)
-    )
-    store = Store(config.database, tmp_path)
-    intake = Intake(config, store)
-    for number in (1, 2):
-        (intake.incoming / "film.dcm").write_bytes(film(number))
-        intake.take(intake.incoming / "film.dcm", "folder")
-    first, second = (each.sop_uid for each in store.received(10))
-
-    def unforeseen(header: Dataset) -> bool:
-        if header.SOPInstanceUID == first:
-            raise ValueError("Nobody^Drawn")
-        return False
-
-    monkeypatch.setattr("gateway.rules.is_own_result", unforeseen)
-
-    Router(config, store, Auditor(None, "PNEUMO")).step()
-
-    [parked] = store.listing("instances", "parked", 10)
-    assert (parked["sop_uid"], parked["reason"]) == (first, "unforeseen: ValueError")
-    assert [row["sop_uid"] for row in store.listing("instances", "routed", 10)] == [second]
-
-
 @pytest.mark.parametrize(
     ("error", "state", "problem"),
     [
@@ -118,10 +87,9 @@ def test_a_file_that_is_gone_parks_its_delivery_and_a_failing_disk_puts_it_off(
 def delivery_to(config: Config) -> Store:
     """A queue with a result that is to be sent to the destination ``d``."""
     store = Store(config.database, config.state_dir)
-    film = Instance(sop_uid="1", digest="d", path="film.dcm", size=1, source="dimse")
-    store.accept(film)
+    film = Instance(sop_uid="1", digest="d", path="film.dcm", size=1, source="dimse", received_at=0)
     rule = Rule(name="films", destinations=("d",))
-    store.route([(film, Routed("routed", rule=rule, series_uid="s", facts={"frames": 1}))])
+    store.accept(film, Routed("routed", rule=rule, series_uid="s", facts={"frames": 1}))
     [job] = store.due(Job, 10)
     report = asdict(ResultObject("2", "1.2", "1.3", "1.4", "k.sr.dcm"))
     result = Result(
