@@ -24,6 +24,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from tests.gateway.drawn import film, slice_of
 from tests.gateway.stack import (
     FILMS,
+    REPOSITORY,
     SERIES,
     Archive,
     Gateway,
@@ -191,6 +192,47 @@ def test_a_commitment_is_waited_for_where_the_archive_offers_it(
             assert len(promising.reports(StudyInstanceUID=study)) == 1
     finally:
         promising.kill()
+
+
+def test_orthanc_sends_by_rest_and_each_stable_study_by_the_guides_line_of_lua(
+    running_service: Service, tmp_path: Path
+) -> None:
+    guide = (REPOSITORY / "docs" / "gateway.md").read_text()
+    script = tmp_path / "send.lua"
+    script.write_text(guide.partition("```lua\n")[2].partition("```")[0])
+    port = free_port()
+    by_lua = archive(tmp_path / "lua", gateway_port=port, LuaScripts=[str(script)], StableAge=1)
+    by_rest = archive(tmp_path / "rest", gateway_port=port)
+    rule = {**FILMS, "destinations": ["lua", "rest"]}
+    destinations = [to(by_lua, "lua"), to(by_rest, "rest")]
+    program = gateway(
+        tmp_path / "gw",
+        [running_service.url],
+        destinations,
+        rules=[rule],
+        dicom={"port": port},
+    )
+    (first, of_first), (second, of_second) = write(tmp_path, 116), write(tmp_path, 117)
+    try:
+        by_lua.start()
+        by_rest.start()
+        with started(program) as running:
+            dcmsend(by_lua.dicom_port, first, called="ARCHIVE")
+            dcmsend(by_rest.dicom_port, second, called="ARCHIVE")
+            [name] = by_rest.find("Study", StudyInstanceUID=of_second)
+            store = f"{by_rest.url}/modalities/gateway/store"
+            httpx.post(store, content=name, trust_env=False).raise_for_status()
+            eventually(lambda: by_lua.reports(StudyInstanceUID=of_first))
+            eventually(lambda: by_rest.reports(StudyInstanceUID=of_second))
+            time.sleep(3)  # with its report the study becomes stable once more, and is sent
+            eventually(running.is_idle)
+            counts = running.counts()
+    finally:
+        by_lua.kill()
+        by_rest.kill()
+
+    assert counts["jobs"] == {"done": 2}
+    assert counts["deliveries"] == {"done": 4}
 
 
 def test_a_series_waits_for_the_slices_that_the_archive_says_it_has(
