@@ -33,7 +33,10 @@ test: .venv/ready  ## set everything up and run the tests
 slow: .venv/ready  ## every large network and the other recipes, some ten minutes
 	.venv/bin/pytest -m slow tests
 
-gateway: .venv/ready  ## test the gateway with Orthanc, DCMTK, dicom3tools and PostgreSQL
+tests/gateway/fhir/node_modules: tests/gateway/fhir/package-lock.json
+	-command -v npm && cd tests/gateway/fhir && npm ci --ignore-scripts --no-audit --no-fund
+
+gateway: .venv/ready tests/gateway/fhir/node_modules  ## test the gateway with Orthanc, DCMTK, dicom3tools and PostgreSQL
 	scripts/gateway-tools.sh
 	.venv/bin/pytest -m "not containers" tests/gateway tests/unit/gateway
 
