@@ -1,6 +1,6 @@
 """Where the model saw what it saw: a picture for every viewer, a map for those that overlay it.
 
-Loaded where a rule wants one: highdicom takes more memory than all the rest of the gateway.
+Loaded where a rule wants one: highdicom and its tables of the Standard take some 90 MB.
 """
 
 import base64

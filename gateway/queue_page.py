@@ -43,8 +43,8 @@ def page(store: Store, auditor: Auditor, shown_to: str | None) -> str:
         rows = store.listing(queue, state, _SHOWN)
         if rows:
             parts += [f"<h2>{queue}: {state}</h2>", _table(queue, state, rows, is_shown=is_shown)]
-        for row in rows if shown_to is not None and queue == "instances" else ():
-            if row["size"]:
+        if shown_to is not None and queue == "instances":
+            for row in rows:
                 auditor.accessed(shown_to, store.file(row["path"]))
     return "".join(parts)
 

@@ -1,7 +1,7 @@
 """The report as a DICOM Comprehensive 3D SR, template TID 1500.
 
-Written with pydicom alone: highdicom's classes took twice the memory of all the rest of the
-gateway, and most of a report's time. The tests read the report back with highdicom.
+Written with pydicom alone: with highdicom's classes a report took half as long again, and the
+gateway 78 MiB more. The tests read it back with highdicom.
 
 Source: DICOM PS3.16 TID 1500, 1501, 1600 and 4019; IHE RAD AI Results (AIR).
 """

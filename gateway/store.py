@@ -131,7 +131,7 @@ class Store:
         query = select(kind).where(kind.state == "waiting", kind.due_at <= time.time())
         if to is not None:
             query = query.where(Delivery.destination == to)
-        return self._all(query.where(kind.id.not_in(busy)).order_by(kind.due_at).limit(limit))
+        return self._all(query.where(kind.id.not_in(list(busy))).order_by(kind.due_at).limit(limit))
 
     def instances_of(self, job: Job) -> Sequence[Instance]:
         """The instances that a job is about."""
@@ -192,7 +192,7 @@ class Store:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many rows each table has in each state."""
-        counts = {}
+        counts: dict[str, dict[str, int]] = {}
         for name, kind in QUEUES.items():
             query = select(kind.state, func.count()).group_by(kind.state)
             counts[name] = dict(self._rows(query))
@@ -255,11 +255,11 @@ class Store:
 
     # The database
 
-    def _all(self, query: Select[Any]) -> Sequence[Any]:
+    def _all(self, query: Select[*tuple[Any, ...]]) -> Sequence[Any]:
         with self._session() as session:
             return session.scalars(query).all()
 
-    def _rows(self, query: Select[Any]) -> Sequence[Any]:
+    def _rows(self, query: Select[*tuple[Any, ...]]) -> Sequence[Any]:
         with self._session() as session:
             return session.execute(query).all()
 

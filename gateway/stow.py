@@ -53,13 +53,15 @@ class _Parts:
         self._open: BinaryIO | None = None
         self.files: list[Path] = []
         self._is_whole = False
-        callbacks = {
-            "on_part_begin": self._begin,
-            "on_part_data": self._data,
-            "on_part_end": self.close,
-            "on_end": self._end,
-        }
-        self._parser = MultipartParser(boundary, callbacks)
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_part_data": self._data,
+                "on_part_end": self.close,
+                "on_end": self._end,
+            },
+        )
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body."""

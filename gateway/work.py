@@ -26,7 +26,7 @@ from gateway.commitment import Commitments
 from gateway.config import Config, Rule
 from gateway.destinations import DimseSender, sender
 from gateway.errors import InvalidConfiguration, Permanent, Transient, Unacceptable
-from gateway.headers import read_header
+from gateway.headers import frames_of, read_header
 from gateway.identifiers import image_key, series_key
 from gateway.intake import write_durably
 from gateway.metrics import REPORTS, RETRIES, TIME_TO_REPORT
@@ -211,13 +211,13 @@ class Reader:
         """What shows the activation, as far as the rule wants it and the model has one."""
         if "heatmap" not in reading.result:
             return {}
-        # Loaded where they are wanted: they double the memory that the gateway needs.
+        # Loaded where they are wanted, for the memory that they need.
         from gateway import activation
 
         pictures: dict[str, Dataset] = {}
         if rule.secondary_capture:
             pictures["sc"] = activation.secondary_capture(key, reading, source, file)
-        if rule.activation_map:
+        if rule.activation_map and frames_of(source.header) == 1:
             pictures["map"] = activation.activation_map(key, reading, source)
         return pictures
 

@@ -66,8 +66,9 @@ def test_the_report_calls_things_by_the_names_that_the_standard_has_for_them(
     tmp_path: Path, decision: str
 ) -> None:
     source, _ = film_in(tmp_path, PixelSpacing=[0.2, 0.2])
+    dictionaries: dict[str, Any] = concepts
     known: dict[tuple[str, str], set[str]] = {}
-    for scheme, named in concepts.items():
+    for scheme, named in dictionaries.items():
         for code, (meaning, _) in (pair for codes in named.values() for pair in codes.items()):
             # "Source (attribute)" is the terminology's full name of "Source".
             plain = meaning.lower().partition(" (")[0]
