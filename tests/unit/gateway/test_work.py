@@ -1,6 +1,8 @@
 import errno
+import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,12 +10,14 @@ from gateway.audit import Auditor
 from gateway.commitment import Commitments
 from gateway.config import Config, Destination, Rule, Service
 from gateway.errors import Transient
+from gateway.intake import Intake
 from gateway.reading import in_order
 from gateway.rules import Routed
 from gateway.service import Services
 from gateway.store import Store
-from gateway.tables import Instance, Job, Result, ResultObject
-from gateway.work import Courier, Worker
+from gateway.tables import Delivery, Instance, Job, Result, ResultObject
+from gateway.work import Courier, Reader, Worker
+from tests.gateway.drawn import slice_of
 from tests.gateway.stack import eventually, free_port
 
 
@@ -104,3 +108,60 @@ def test_a_model_that_no_service_tells_of_is_asked_for_again() -> None:
 
     with pytest.raises(Transient, match="none answers"):
         services.model("ct", 1)
+
+
+class Readers(Services):
+    """Services whose model finds more in each further slice, and states how a series is read."""
+
+    def __init__(self, series_rule: str) -> None:
+        self._series_rule = series_rule
+        self._probabilities = iter([0.2, 0.3, 0.7])
+
+    def predict(self, *_: object, **__: object) -> dict[str, Any]:
+        probability = next(self._probabilities)
+        findings = [
+            {
+                "label": label,
+                "code": {"system": "http://snomed.info/sct", "code": "1"},
+                "probability": p,
+                "operating_point": 0.5,
+                "present": p > 0.5,
+            }
+            for label, p in (("covid-19", probability), ("other", 0.1))
+        ]
+        model = {"name": "ct", "version": 1, "digest": "sha256:0"}
+        result = {"model": model, "decision": "refer", "reasons": [], "findings": findings}
+        return {"results": [result]}
+
+    def model(self, name: str, version: int) -> dict[str, Any]:
+        return {"name": name, "version": version, "series_rule": self._series_rule}
+
+
+@pytest.mark.parametrize(("series_rule", "probability"), [("mean", 0.4), ("max", 0.7)])
+def test_a_series_is_read_as_its_model_states(
+    tmp_path: Path, series_rule: str, probability: float
+) -> None:
+    rule = Rule(name="ct", unit="series", quiet_s=0, destinations=("d",))
+    destination = Destination(name="d", kind="fhir", url="http://127.0.0.1:1")
+    config = Config(
+        state_dir=tmp_path, min_free_bytes=0, rules=(rule,), destinations=(destination,)
+    )
+    store = Store(config.database, tmp_path)
+    intake = Intake(config, store)
+    for number in range(3):
+        (intake.incoming / "slice.dcm").write_bytes(slice_of(1, number))
+        intake.take(intake.incoming / "slice.dcm", "folder")
+    reader = Reader(config, store, Readers(series_rule))
+
+    reader.step()
+    reader.close()
+
+    [delivery] = store.due(Delivery, 10)
+    bundle = json.loads(store.file(delivery.result.bundle).read_bytes())
+    observations = [
+        entry["resource"]
+        for entry in bundle["entry"]
+        if entry["resource"]["resourceType"] == "Observation"
+    ]
+    assert observations[0]["component"][0]["valueQuantity"]["value"] == pytest.approx(probability)
+    assert f"{series_rule} of probabilities" in bundle["entry"][-1]["resource"]["conclusion"]
