@@ -39,12 +39,12 @@ class Gateway:
         intake = Intake(config, store)
         commitments = Commitments()
         self._reader = Reader(config, store, self._services)
-        self._couriers = {
-            d.name: Courier(config, d.name, store, self._auditor, commitments)
-            for d in config.destinations
-        }
+        self._couriers = [
+            Courier(config, destination, store, self._auditor, commitments)
+            for destination in config.destinations
+        ]
         self._reading = Worker("reader", self._reader.step)
-        sending = [Worker(name, courier.step) for name, courier in self._couriers.items()]
+        sending = [Worker("courier", courier.step) for courier in self._couriers]
         self._reader.on_result = partial(_wake, sending)
         intake.on_arrival = self._on_arrival
         folders = WatchedFolders(config.watch_dirs, intake)
@@ -76,7 +76,7 @@ class Gateway:
         for worker in self._workers:
             worker.close()
         self._reader.close()
-        for courier in self._couriers.values():
+        for courier in self._couriers:
             courier.close()
         self._auditor.stopped()
         self._auditor.close()

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contract.fhir import Origin, report_bundle
 from gateway.audit import Auditor
 from gateway.commitment import Commitments
-from gateway.config import Config, Rule
+from gateway.config import Config, Destination, Rule
 from gateway.destinations import DimseSender, sender
 from gateway.errors import InvalidConfiguration, Permanent, Transient, Unacceptable
 from gateway.headers import frames_of, read_header
@@ -226,13 +226,17 @@ class Courier:
     """Sends to one destination."""
 
     def __init__(
-        self, config: Config, name: str, store: Store, auditor: Auditor, commitments: Commitments
+        self,
+        config: Config,
+        destination: Destination,
+        store: Store,
+        auditor: Auditor,
+        commitments: Commitments,
     ) -> None:
         self._config = config
         self._store = store
         self._auditor = auditor
-        self._name = name
-        [destination] = [each for each in config.destinations if each.name == name]
+        self._name = destination.name
         self._used_at = time.monotonic()
         self._sender = sender(destination, config.dicom.ae_titles[0], commitments)
 

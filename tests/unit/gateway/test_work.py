@@ -81,7 +81,7 @@ def test_a_file_that_is_gone_parks_its_delivery_and_a_failing_disk_puts_it_off(
 
     monkeypatch.setattr(Path, "read_bytes", fails)
 
-    Courier(config, "d", store, Auditor(None, "PNEUMO"), Commitments()).step()
+    Courier(config, destination, store, Auditor(None, "PNEUMO"), Commitments()).step()
 
     [row] = store.listing("deliveries", state, 10)
     assert row["problem"].startswith(problem)
