@@ -6,6 +6,7 @@ gateway 78 MiB more. The tests read it back with highdicom.
 Source: DICOM PS3.16 TID 1500, 1501, 1600 and 4019; IHE RAD AI Results (AIR).
 """
 
+import functools
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -318,8 +319,9 @@ def _image(name: Code, header: Dataset, frame: int | None = None) -> Dataset:
     return _item("CONTAINS", "IMAGE", name, ReferencedSOPSequence=[reference])
 
 
+@functools.cache
 def coded(code: Code) -> Dataset:
-    """An item of a code sequence."""
+    """An item of a code sequence, shared by all that name this code: nobody changes it."""
     value, scheme, meaning = code
     return _dataset(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
 
