@@ -1,6 +1,6 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is for those who carry this on.
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz slow schemathesis gateway operations cluster soak lint types web browser clients containers bench gpu lock clean
+.PHONY: help serve test fuzz slow schemathesis gateway gateway-bars operations cluster soak lint types web browser clients containers bench gpu lock clean
 PORT ?= 8000
 SCHEMATHESIS_SECONDS ?= 600
 # What needs a database or an identity provider to be tested.
@@ -8,7 +8,7 @@ TRUST := service/audit.py,service/oidc.py,service/trail.py,service/routes/feedba
 SERVE_REQUIREMENTS := $(shell scripts/has-gpu.sh && echo requirements/serve-gpu.txt || echo requirements/serve.txt)
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
 
 .venv/ready: requirements/dev.txt pyproject.toml
 	scripts/venv.sh .venv requirements/dev.txt
@@ -42,10 +42,6 @@ slow: .venv/ready  ## every large network and the other recipes, some ten minute
 schemathesis: .venv/ready  ## draw requests from the OpenAPI document, for 10 minutes
 	SCHEMATHESIS_SECONDS=$(SCHEMATHESIS_SECONDS) .venv/bin/pytest tests/integration/test_schemathesis.py
 
-gateway: .venv/ready  ## test the gateway with Orthanc, DCMTK, dicom3tools and PostgreSQL
-	scripts/gateway-tools.sh
-	.venv/bin/pytest -m "not containers" tests/gateway tests/unit/gateway
-
 operations: .venv/ready  ## test audit, tokens, alerts and manifests with PostgreSQL, promtool, kubectl; needs Node 20
 	scripts/operations-tools.sh
 	.venv/bin/pytest tests/operations tests/trust --cov --cov-report=
@@ -59,6 +55,17 @@ cluster: .venv-cluster/ready  ## test serving and archive scoring on Ray
 
 soak: .venv/ready  ## half an hour of load with hostile files: memory, descriptors, latencies, every answer
 	.venv/bin/python -m tests.soak $(SOAK)
+
+tests/gateway/fhir/node_modules: tests/gateway/fhir/package-lock.json
+	-command -v npm && cd tests/gateway/fhir && npm ci --ignore-scripts --no-audit --no-fund
+
+gateway: .venv/ready tests/gateway/fhir/node_modules  ## test the gateway with Orthanc, DCMTK, dicom3tools and PostgreSQL
+	scripts/gateway-tools.sh
+	.venv/bin/pytest -m "not containers" tests/gateway tests/unit/gateway
+
+gateway-bars: .venv/ready  ## measure the gateway's rates and memory on a quiet machine, some half hour
+	scripts/gateway-tools.sh
+	.venv/bin/python -m tests.gateway.measure $(BARS)
 
 lint: .venv/ready  ## style, import rules
 	.venv/bin/ruff check

@@ -224,7 +224,8 @@ class ModelManifest(BundleManifest):
     """The whole of a classifier's manifest.json.
 
     ``golden_digest`` is that of golden.npz; a bundle of before that file has none. ``variants``
-    are the files beside model.onnx that answer alike and take less time.
+    are the files beside model.onnx that answer alike and take less time. ``series_rule`` says how
+    the probabilities of a series follow from those of its slices, at most 32 of equal distances.
     """
 
     modalities: tuple[str, ...] = Field(min_length=1)
@@ -235,6 +236,7 @@ class ModelManifest(BundleManifest):
     out_of_distribution: OutOfDistribution | None = None
     golden_digest: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
     variants: tuple[Variant, ...] = ()
+    series_rule: Literal["mean", "max"] = "mean"
     site: Site | None = None
 
     @model_validator(mode="after")

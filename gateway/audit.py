@@ -9,18 +9,24 @@ import queue
 import socket
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import structlog
+from pydicom.dataset import Dataset
 
 from gateway.config import Audit
+from gateway.errors import InvalidConfiguration, Unacceptable
+from gateway.headers import read_header
 from gateway.metrics import REFUSED
-from gateway.tls import Certificates
+from gateway.tls import client_context
 
 _HELD = 10_000
 _RETRY_S = 5.0
 _TIMEOUT_S = 10.0
 _PRIORITY = 10 * 8 + 5  # security and authorization messages, notice
+_APPLICATION = ("110150", "Application")
+_SOURCE, _DESTINATION = ("110153", "Source Role ID"), ("110152", "Destination Role ID")
 
 log = structlog.get_logger()
 
@@ -34,15 +40,9 @@ class Auditor:
         self._host = socket.gethostname()
         self._messages: queue.Queue[bytes] = queue.Queue(_HELD)
         self._closing = threading.Event()
-        self._tls = Certificates(config.tls, server=False) if config and config.tls else None
         self._thread = threading.Thread(target=self._send_all, name="audit", daemon=True)
         if config:
             self._thread.start()
-
-    @property
-    def wanted(self) -> bool:
-        """Whether there is a repository."""
-        return self._config is not None
 
     def close(self) -> None:
         """Send what is left, if the repository takes it now."""
@@ -52,58 +52,49 @@ class Auditor:
 
     def started(self) -> None:
         """The gateway takes instances from now on."""
-        self._put("E", "110100", "Application Activity", kind=("110120", "Application Start"))
+        kind = _code("EventTypeCode", "110120", "Application Start")
+        self._put("E", ("110100", "Application Activity"), kind, _user(self._own, _APPLICATION))
 
     def stopped(self) -> None:
         """The gateway takes no more."""
-        self._put("E", "110100", "Application Activity", kind=("110121", "Application Stop"))
+        kind = _code("EventTypeCode", "110121", "Application Stop")
+        self._put("E", ("110100", "Application Activity"), kind, _user(self._own, _APPLICATION))
 
-    def transferred(self, *, outgoing: bool, peer: str, study_uid: str, patient_id: str) -> None:
-        """Instances of a study came from a peer, or went to one."""
+    def transferred(self, peer: str, file: Path, *, outgoing: bool) -> None:
+        """An instance came from a peer, or went to one."""
+        source, destination = (self._own, peer) if outgoing else (peer, self._own)
+        users = _user(source, _SOURCE) + _user(destination, _DESTINATION)
         action = "R" if outgoing else "C"
-        ends = (self._own, peer) if outgoing else (peer, self._own)
-        about = (study_uid, patient_id)
-        self._put(action, "110104", "DICOM Instances Transferred", ends=ends, about=about)
+        self._put(action, ("110104", "DICOM Instances Transferred"), "", users, file)
 
-    def accessed(self, *, by: str, study_uid: str, patient_id: str) -> None:
+    def accessed(self, by: str, file: Path) -> None:
         """A person looked at the queue with the identifiers shown."""
-        about = (study_uid, patient_id)
-        self._put("R", "110103", "DICOM Instances Accessed", ends=(self._own, by), about=about)
+        users = _user(self._own, _SOURCE) + _user(by, _DESTINATION)
+        self._put("R", ("110103", "DICOM Instances Accessed"), "", users, file)
 
     def _put(
         self,
         action: str,
-        event: str,
-        name: str,
-        *,
-        kind: tuple[str, str] | None = None,
-        ends: tuple[str, str] | None = None,
-        about: tuple[str, str] | None = None,
+        event: tuple[str, str],
+        kind: str,
+        users: str,
+        about: Path | None = None,
     ) -> None:
         if not self._config:
             return
+        try:
+            objects = _objects(read_header(about)) if about else ""
+        except Unacceptable as error:
+            log.warning("no audit message", problem=str(error))
+            return
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        users = [(self._own, "110150", "Application")]
-        if ends:
-            roles = (("110153", "Source Role ID"), ("110152", "Destination Role ID"))
-            users = [(end, *role) for end, role in zip(ends, roles, strict=True)]
-        body = "".join(
-            (
-                f'<AuditMessage><EventIdentification EventActionCode="{action}" '
-                f'EventDateTime="{now}" EventOutcomeIndicator="0">',
-                _code("EventID", event, name),
-                _code("EventTypeCode", *kind) if kind else "",
-                "</EventIdentification>",
-                *(
-                    f'<ActiveParticipant UserID={quoteattr(user)} UserIsRequestor="false">'
-                    f"{_code('RoleIDCode', *role)}</ActiveParticipant>"
-                    for user, *role in users
-                ),
-                f"<AuditSourceIdentification AuditSourceID={quoteattr(self._own)}>"
-                '<AuditSourceTypeCode csd-code="4"/></AuditSourceIdentification>',
-                _objects(*about) if about else "",
-                "</AuditMessage>",
-            )
+        body = (
+            f'<AuditMessage><EventIdentification EventActionCode="{action}" '
+            f'EventDateTime="{now}" EventOutcomeIndicator="0">'
+            f"{_code('EventID', *event)}{kind}</EventIdentification>{users}"
+            f"<AuditSourceIdentification AuditSourceID={quoteattr(self._own)}>"
+            '<AuditSourceTypeCode csd-code="4"/></AuditSourceIdentification>'
+            f"{objects}</AuditMessage>"
         )
         header = f"<{_PRIORITY}>1 {now} {self._host} pneumo-gateway {os.getpid()} IHE+RFC-3881 -"
         try:
@@ -122,7 +113,7 @@ class Auditor:
                 message = None
             except queue.Empty:
                 continue
-            except OSError as error:
+            except (OSError, InvalidConfiguration) as error:
                 log.warning("audit repository away", error=type(error).__name__)
                 connection = None
                 if self._closing.wait(_RETRY_S):
@@ -133,21 +124,32 @@ class Auditor:
     def _connect(self) -> socket.socket:
         config = self._config or Audit(host="")
         plain = socket.create_connection((config.host, config.port), timeout=_TIMEOUT_S)
-        if self._tls is None:
+        if config.tls is None:
             return plain
-        return self._tls.context().wrap_socket(plain, server_hostname=config.host)
+        return client_context(config.tls).wrap_socket(plain, server_hostname=config.host)
 
 
-def _objects(study_uid: str, patient_id: str) -> str:
-    return (
-        f"<ParticipantObjectIdentification ParticipantObjectID={quoteattr(study_uid)} "
-        'ParticipantObjectTypeCode="2" ParticipantObjectTypeCodeRole="3">'
-        f"{_code('ParticipantObjectIDTypeCode', '110180', 'Study Instance UID')}"
+def _user(name: str, role: tuple[str, str]) -> str:
+    said = f'UserID={quoteattr(name)} UserIsRequestor="false"'
+    return f"<ActiveParticipant {said}>{_code('RoleIDCode', *role)}</ActiveParticipant>"
+
+
+def _objects(header: Dataset) -> str:
+    """The study and the patient that a message is about."""
+    study, patient = header.get("StudyInstanceUID"), header.get("PatientID")
+    return "".join(
+        f"<ParticipantObjectIdentification ParticipantObjectID={quoteattr(str(value or ''))} "
+        f'ParticipantObjectTypeCode="{kind}" ParticipantObjectTypeCodeRole="{role}">{code}'
         "</ParticipantObjectIdentification>"
-        f"<ParticipantObjectIdentification ParticipantObjectID={quoteattr(patient_id)} "
-        'ParticipantObjectTypeCode="1" ParticipantObjectTypeCodeRole="1">'
-        f"{_code('ParticipantObjectIDTypeCode', '2', 'Patient Number', 'RFC-3881')}"
-        "</ParticipantObjectIdentification>"
+        for value, kind, role, code in (
+            (study, 2, 3, _code("ParticipantObjectIDTypeCode", "110180", "Study Instance UID")),
+            (
+                patient,
+                1,
+                1,
+                _code("ParticipantObjectIDTypeCode", "2", "Patient Number", "RFC-3881"),
+            ),
+        )
     )
 
 

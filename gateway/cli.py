@@ -1,10 +1,10 @@
 """``pneumo-gateway``: runs the gateway, tries its rules, shows and replays its queue."""
 
-import contextlib
 import json
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,16 +13,17 @@ from gateway import logs, runtime
 from gateway.commitment import Commitments
 from gateway.config import read_config
 from gateway.destinations import DimseSender
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Unacceptable
+from gateway.intake import replay_instances
 from gateway.rules import route
 from gateway.service import Services
-from gateway.store import Store
+from gateway.store import QueueName, Store
+from gateway.tables import Instance
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="DICOM in, a report back.")
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="The settings; else PNEUMO_GATEWAY_CONFIG.")
 ]
-QueueName = Literal["instances", "jobs", "deliveries"]
 
 
 @app.command()
@@ -45,7 +46,9 @@ def check(
         settings = read_config(config)
         files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder else []
     for file in files:
-        outcome = route(settings.rules, file, calling=calling, called=called)
+        # Under whatever UID, from these titles.
+        instance = Instance(sop_uid="", source="folder", calling=calling, called=called)
+        outcome = route(settings.rules, file, instance)
         what = outcome.rule.name if outcome.rule else f"{outcome.state}: {outcome.reason}"
         typer.echo(f"{file.name}: {what}")
 
@@ -58,12 +61,13 @@ def queue(
     limit: Annotated[int, typer.Option(help="How many.")] = 20,
 ) -> None:
     """Count what waits, is done, is parked; or list it, one JSON object a line."""
-    with _errors_in_one_line(), _store(config) as store:
+    with _errors_in_one_line(), closing(Store(read_config(config).database)) as store:
         if name is None:
             typer.echo(json.dumps(store.counts(), indent=2))
             return
         for row in store.listing(name, state, limit):
-            typer.echo(json.dumps({k: v for k, v in row.items() if k not in ("facts", "path")}))
+            shown = {name: value for name, value in row.items() if name not in ("facts", "path")}
+            typer.echo(json.dumps(shown))
 
 
 @app.command()
@@ -73,8 +77,45 @@ def replay(
     config: ConfigFile = None,
 ) -> None:
     """Queue what is parked once more; of instances also what no rule took."""
-    with _errors_in_one_line(), _store(config) as store:
-        typer.echo(f"{store.replay(name, row)} replayed")
+    with _errors_in_one_line():
+        settings = read_config(config)
+        with closing(Store(settings.database, settings.state_dir)) as store:
+            if name == "instances":
+                count = replay_instances(settings.rules, store, row)
+            else:
+                count = store.replay(name, row)
+    typer.echo(f"{count} replayed")
+
+
+@app.command()
+def deidentify(
+    folder: Annotated[Path, typer.Argument(help="DICOM files; they stay as they are.")],
+    to: Annotated[Path, typer.Argument(help="Where the copies go.")],
+) -> None:
+    """Copy images without what identifies the patient, for export and debugging.
+
+    Attributes follow the Basic Profile of PS3.15. The pixels are not changed: text that is burnt in
+    stays, and so does a face that can be recognized.
+    """
+    # Loaded where it is wanted.
+    from gateway.deidentification import deidentify_file
+
+    with _errors_in_one_line():
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        to.mkdir(parents=True, exist_ok=True)
+    refused = 0
+    for file in files:
+        try:
+            copy = deidentify_file(file, to)
+            typer.echo(f"{file.name}: {copy.name}")
+        except Unacceptable as error:
+            refused += 1
+            typer.echo(f"{file.name}: refused: {error}", err=True)
+    typer.echo(
+        f"{len(files) - refused} copied, {refused} refused. Pixels are not changed: look "
+        "for burnt-in text before you pass them on."
+    )
+    raise typer.Exit(1 if refused else 0)
 
 
 @app.command()
@@ -86,8 +127,10 @@ def echo(config: ConfigFile = None) -> None:
     there = {"service": services.ready()}
     for destination in settings.destinations:
         if destination.kind == "dimse":
-            asked = DimseSender(destination, settings.dicom.ae_titles[0], Commitments())
-            there[destination.name] = _answers(asked)
+            with closing(
+                DimseSender(destination, settings.dicom.ae_titles[0], Commitments())
+            ) as it:
+                there[destination.name] = _answers(it)
     for who, is_there in there.items():
         typer.echo(f"{who}: {'there' if is_there else 'away'}")
     raise typer.Exit(0 if all(there.values()) else 1)
@@ -98,21 +141,10 @@ def _answers(asked: DimseSender) -> bool:
         asked.echo()
     except GatewayError:
         return False
-    finally:
-        asked.close()
     return True
 
 
-@contextlib.contextmanager
-def _store(config: Path | None) -> Iterator[Store]:
-    store = Store(read_config(config).database)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextlib.contextmanager
+@contextmanager
 def _errors_in_one_line() -> Iterator[None]:
     try:
         yield

@@ -131,6 +131,8 @@ class Rule(_Section):
     """A destination of kind ``dimse`` that is asked by C-FIND how many slices the series has."""
     secondary_capture: bool = False
     """A picture with the notice burnt in and the heatmap over it."""
+    activation_map: bool = False
+    """The heatmap as a fractional segmentation (SEG), for viewers that overlay it."""
 
 
 class Retention(_Section):

@@ -4,19 +4,20 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-import structlog
 from pydicom.dataset import Dataset
 
-from gateway.config import Config
+from gateway.config import Config, Rule
 from gateway.errors import StateInUse, StorageFull, Unacceptable
 from gateway.headers import data_set_offset, is_uid, read_meta
-from gateway.store import Arrival, Store
+from gateway.rules import route
+from gateway.store import Store
+from gateway.tables import Instance
 
-log = structlog.get_logger()
 _CHUNK = 1 << 20
 
 
@@ -24,16 +25,16 @@ class Intake:
     """Takes files in. One process has a state folder, and this is the object that holds it."""
 
     def __init__(self, config: Config, store: Store) -> None:
-        self._min_free_bytes = config.min_free_bytes
+        self._config = config
         self._store = store
         self.incoming = config.state_dir / "incoming"
-        self._state_dir = config.state_dir
         self._kept = config.state_dir / "received"
-        self.on_arrival: Callable[[], None] = lambda: None
+        self.on_arrival: Callable[[Instance], None] = lambda _instance: None
         for number in range(256):
             (self._kept / f"{number:02x}").mkdir(parents=True, exist_ok=True)
-        self.incoming.mkdir(exist_ok=True)
-        self._sweep()
+        # What an earlier process left half done was never acknowledged.
+        shutil.rmtree(self.incoming, ignore_errors=True)
+        self.incoming.mkdir()
 
     def check_space(self) -> None:
         """Refuse while there is still room to keep the promises that were made.
@@ -41,7 +42,7 @@ class Intake:
         Raises:
             StorageFull: The disk is below its watermark.
         """
-        if shutil.disk_usage(self._kept).free < self._min_free_bytes:
+        if shutil.disk_usage(self._kept).free < self._config.min_free_bytes:
             raise StorageFull("The disk is below its watermark.")
 
     def take(
@@ -79,32 +80,27 @@ class Intake:
         name = hashlib.sha256(f"{sop_uid}/{digest}".encode()).hexdigest()
         kept = self._kept / name[:2] / f"{name}.dcm"
         size = _keep(file, kept)
-        path = str(kept.relative_to(self._state_dir))
-        arrival = Arrival(sop_uid, digest, path, size, source, calling, called)
-        outcome = self._store.accept(arrival)
-        self.on_arrival()
+        instance = Instance(
+            sop_uid=sop_uid,
+            digest=digest,
+            path=str(kept.relative_to(self._config.state_dir)),
+            size=size,
+            source=source,
+            calling=calling,
+            called=called,
+            received_at=time.time(),
+        )
+        outcome = self._store.accept(instance, route(self._config.rules, kept, instance))
+        self.on_arrival(instance)
         return outcome
 
-    def _sweep(self) -> None:
-        """Remove what an earlier process left half done, and set aside what the queue lacks.
 
-        A whole file that this queue does not know may be another's, which promised to keep it;
-        when that one has the folder again, it has the file again.
-        """
-        for file in self.incoming.iterdir():
-            file.unlink()
-        # A name is a digest: it says which file it is, wherever the state folder was.
-        known = {Path(path).name for path in self._store.paths()}
-        unknown = [file for file in self._kept.glob("*/*.dcm") if file.name not in known]
-        aside = self._state_dir / "orphans"
-        for file in unknown:
-            aside.mkdir(exist_ok=True)
-            file.rename(aside / file.name)
-        for file in aside.glob("*.dcm"):
-            if file.name in known:
-                file.rename(self._kept / file.name[:2] / file.name)
-        if unknown:
-            log.warning("set aside", folder="orphans", files=len(unknown))
+def replay_instances(rules: Sequence[Rule], store: Store, row_id: int | None = None) -> int:
+    """Ask the rules once more about what none of them took; how many instances there were."""
+    instances = store.not_read(row_id)
+    for instance in instances:
+        store.route(instance, route(rules, store.file(instance.path), instance))
+    return len(instances)
 
 
 def lock(state_dir: Path) -> int:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from typing import Literal
 
-from prometheus_client import REGISTRY, Counter, Histogram
+from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -46,17 +46,12 @@ class QueueCollector(Collector):
         prefix = f"pneumo_gateway_waiting_by_{column}"
         number = GaugeMetricFamily(prefix, "What waits", labels=[column])
         age = GaugeMetricFamily(f"{prefix}_oldest_seconds", "The oldest", labels=[column])
-        for row in self._store.waiting_by(column):
-            number.add_metric([row["name"]], row["n"])
-            age.add_metric([row["name"]], max(0.0, time.time() - row["since"]))
+        for name, count, since in self._store.waiting_by(column):
+            number.add_metric([name], count)
+            age.add_metric([name], max(0.0, time.time() - since))
         yield number
         yield age
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Nothing in advance: the database is asked at a scrape alone."""
         return []
-
-
-def register(store: Store) -> None:
-    """Have the queue told about at each scrape."""
-    REGISTRY.register(QueueCollector(store))

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from gateway.tables import Instance
+
 MAX_SLICES = 32
 
 
@@ -26,12 +28,9 @@ class Reading:
 
 
 def reading_of(body: dict[str, Any]) -> Reading:
-    """The reading in the body of an answer for one file.
-
-    Newer services name the model in each result, older ones once for all.
-    """
-    result = dict(body["results"][0])
-    return Reading(result.get("model") or body["model"], result)
+    """The reading in the body of an answer for one file."""
+    [result] = body["results"]
+    return Reading(result["model"], result)
 
 
 def evenly_spaced(count: int, at_most: int = MAX_SLICES) -> list[int]:
@@ -39,6 +38,25 @@ def evenly_spaced(count: int, at_most: int = MAX_SLICES) -> list[int]:
     if count <= at_most:
         return list(range(count))
     return [round(i * (count - 1) / (at_most - 1)) for i in range(at_most)]
+
+
+def in_order(instances: Sequence[Instance]) -> list[tuple[Instance, int]]:
+    """The slices of a series from one end to the other: an instance and a frame each.
+
+    By their positions, where all have one; else by Instance Number; else by UID.
+    """
+    facts = {instance.sop_uid: instance.facts or {} for instance in instances}
+    by = "position" if all(f["position"] is not None for f in facts.values()) else "number"
+
+    def place(instance: Instance) -> tuple[Any, ...]:
+        value = facts[instance.sop_uid][by]
+        return (value is None, value or 0, instance.sop_uid)
+
+    return [
+        (instance, frame)
+        for instance in sorted(instances, key=place)
+        for frame in range(1, facts[instance.sop_uid]["frames"] + 1)
+    ]
 
 
 def combine(readings: Sequence[Reading], slices: int, rule: str = "mean") -> Reading:

@@ -1,7 +1,6 @@
 """Erases what is no longer needed: received files and sent results, by age and size."""
 
 import time
-from pathlib import Path
 
 import structlog
 
@@ -22,31 +21,24 @@ class Eraser:
         self._next_at = 0.0
 
     def step(self) -> bool:
-        """Erase what is due."""
+        """Erase what is due, first what is too old, then the oldest beyond the size."""
         if time.monotonic() < self._next_at:
             return False
         self._next_at = time.monotonic() + _EVERY_S
-        self.erase()
-        return False
-
-    def erase(self) -> int:
-        """Erase what is too old, then the oldest beyond the size; how many files went."""
         before = time.time() - self._config.max_age_h * 3600
-        aged = list(self._store.erasable(before))
-        excess = self._store.bytes_held() - sum(r["size"] for r in aged) - self._config.max_bytes
-        known = {row["id"] for row in aged}
-        for row in self._store.erasable(time.time()):
-            if excess > 0 and row["id"] not in known:
-                aged.append(row)
-                excess -= row["size"]
+        excess = self._store.bytes_held() - self._config.max_bytes
+        received = []
+        for instance in self._store.erasable():
+            if instance.received_at < before or excess > 0:
+                received.append(instance)
+                excess -= instance.size
         sent = self._store.sent_before(before)
-        for row in aged:
-            self._store.file(row["path"]).unlink(missing_ok=True)
-        for row in sent:
-            for made in self._store.objects_of(row["key"]):
-                Path(made.path).unlink(missing_ok=True)
-            self._store.file(row["bundle_path"]).unlink(missing_ok=True)
-        self._store.mark_erased([row["id"] for row in aged], [row["key"] for row in sent])
-        if aged or sent:
-            log.info("erased", received=len(aged), results=len(sent))
-        return len(aged) + len(sent)
+        paths = [instance.path for instance in received]
+        for result in sent:
+            paths += [result.bundle, *(made.path for made in result.objects)]
+        for path in paths:
+            self._store.file(path).unlink(missing_ok=True)
+        if paths:
+            self._store.mark_erased(received, sent)
+            log.info("erased", received=len(received), results=len(sent))
+        return False

@@ -1,54 +1,67 @@
 """Which rule reads an instance, or why none does."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import structlog
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from gateway.config import Rule
 from gateway.errors import Unacceptable
 from gateway.headers import facts_of, is_own_result, is_uid, read_header
-from gateway.store import Routed
+from gateway.tables import Instance
 
 MAX_FRAMES = 32
 MAX_SLICES = 10_000
 
+log = structlog.get_logger()
 
-def route(
-    rules: Sequence[Rule],
-    file: Path,
-    *,
-    sop_uid: str | None = None,
-    calling: str = "",
-    called: str = "",
-    has_sent: bool = False,
-) -> Routed:
-    """Ask the rules about a file.
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What became of an instance: ``rule`` reads it, or ``state`` and ``reason`` say why none."""
+
+    state: Literal["routed", "ignored", "parked"]
+    reason: str | None = None
+    rule: Rule | None = None
+    series_uid: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def route(rules: Sequence[Rule], file: Path, instance: Instance) -> Routed:
+    """Ask the rules about an instance.
 
     Args:
         rules: In their order; the first that holds counts.
         file: A DICOM file.
-        sop_uid: As the sender named it; None where it did not.
-        calling: The title that sent it; empty where none did.
-        called: The title that it was sent to.
-        has_sent: Whether a result of ours has this UID.
+        instance: Who sent it to whom, under which UID; an empty UID is not compared.
     """
     try:
         header = read_header(file, routing_only=True)
+        return _route(rules, header, instance)
     except Unacceptable as error:
         return Routed("parked", str(error))
+    except Exception as error:
+        # One object that nobody foresaw must not stop the others.
+        log.exception("unforeseen", source=instance.source)
+        return Routed("parked", f"unforeseen: {type(error).__name__}")
+
+
+def _route(rules: Sequence[Rule], header: Dataset, instance: Instance) -> Routed:
     facts = facts_of(header)
     series_uid = str(header.get("SeriesInstanceUID") or "")
-    if reason := _objection(header, sop_uid, facts):
+    if reason := _objection(header, instance.sop_uid, facts):
         return Routed("parked", reason)
-    if has_sent or is_own_result(header):
+    if is_own_result(header):
         return Routed("ignored", "It is a result of a gateway.", None, series_uid, facts)
     if "Rows" not in header:
         return Routed("ignored", "It holds no image.", None, series_uid, facts)
-    rule, reason = choose(rules, {**facts, "calling": calling, "called": called})
+    titles = {"calling": instance.calling, "called": instance.called}
+    rule, reason = choose(rules, {**facts, **titles})
     if rule is None:
         return Routed("ignored", reason, None, series_uid, facts)
     if rule.unit == "image" and facts["frames"] > MAX_FRAMES:
@@ -68,10 +81,10 @@ def choose(rules: Sequence[Rule], facts: dict[str, Any]) -> tuple[Rule | None, s
     return None, f"No rule takes it: {', '.join(misses) or 'there is none'}."
 
 
-def _objection(header: Dataset, sop_uid: str | None, facts: dict[str, Any]) -> str | None:
+def _objection(header: Dataset, sop_uid: str, facts: dict[str, Any]) -> str | None:
     """Why an object cannot be reported on, whatever the rules."""
     found = str(header.get("SOPInstanceUID") or "")
-    if not found or (sop_uid is not None and sop_uid != found):
+    if not found or sop_uid not in ("", found):
         return "Its SOP Instance UID is not the one under which it was sent."
     if not all(is_uid(uid) for uid in (facts["study_uid"], str(header.get("SeriesInstanceUID")))):
         return "It names no study or no series by a UID."

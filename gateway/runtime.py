@@ -8,19 +8,21 @@ from collections.abc import Sequence
 from functools import partial
 
 import structlog
+from prometheus_client import REGISTRY
 
 from gateway.audit import Auditor
 from gateway.commitment import Commitments
 from gateway.config import Config, read_key
 from gateway.folder import WatchedFolders
 from gateway.intake import Intake, lock
-from gateway.metrics import register
+from gateway.metrics import QueueCollector
 from gateway.retention import Eraser
 from gateway.scp import Listener
 from gateway.service import Services
 from gateway.store import Store
-from gateway.web import WebServer
-from gateway.work import Courier, Reader, Router, Worker
+from gateway.tables import Instance
+from gateway.web import Site, WebServer
+from gateway.work import Courier, Reader, Worker
 
 log = structlog.get_logger()
 
@@ -31,36 +33,31 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self._held = lock(config.state_dir)
         self._store = store = Store(config.database, config.state_dir)
-        if orphaned := store.park_all_but([d.name for d in config.destinations]):
-            log.warning("parked", queue="deliveries", count=orphaned, problem="no destination")
-        register(store)
+        REGISTRY.register(QueueCollector(store))
         self._services = Services(config.service)
         self._auditor = Auditor(config.audit, config.dicom.ae_titles[0])
         intake = Intake(config, store)
         commitments = Commitments()
         self._reader = Reader(config, store, self._services)
-        self._couriers = {
-            d.name: Courier(config, d.name, store, self._auditor, commitments)
-            for d in config.destinations
-        }
-        router = Router(config, store, self._auditor)
-        reading = Worker("reader", self._reader.step)
-        sending = [Worker(name, courier.step) for name, courier in self._couriers.items()]
-        router.on_routed = reading.wake.set
+        self._couriers = [
+            Courier(config, destination, store, self._auditor, commitments)
+            for destination in config.destinations
+        ]
+        self._reading = Worker("reader", self._reader.step)
+        sending = [Worker("courier", courier.step) for courier in self._couriers]
         self._reader.on_result = partial(_wake, sending)
-        routing = Worker("router", router.step)
-        intake.on_arrival = routing.wake.set
+        intake.on_arrival = self._on_arrival
         folders = WatchedFolders(config.watch_dirs, intake)
         eraser = Eraser(config.retention, store)
         self._workers = [
-            routing,
-            reading,
+            self._reading,
             *sending,
             *([Worker("folders", folders.step)] if config.watch_dirs else []),
             Worker("eraser", eraser.step),
         ]
         self._listener = Listener(config.dicom, intake, commitments)
-        self._web = WebServer(config, store, intake, self._services, self._auditor)
+        site = Site(config, store, intake, self._services, self._auditor)
+        self._web = WebServer(config.http, site)
 
     def start(self) -> None:
         """Begin with what is in the queue."""
@@ -79,13 +76,19 @@ class Gateway:
         for worker in self._workers:
             worker.close()
         self._reader.close()
-        for courier in self._couriers.values():
+        for courier in self._couriers:
             courier.close()
         self._auditor.stopped()
         self._auditor.close()
         self._services.close()
         self._store.close()
         os.close(self._held)
+
+    def _on_arrival(self, instance: Instance) -> None:
+        self._reading.wake.set()
+        if instance.state != "parked":
+            peer = instance.calling or instance.source
+            self._auditor.transferred(peer, self._store.file(instance.path), outgoing=False)
 
 
 def _wake(workers: Sequence[Worker]) -> None:

@@ -20,10 +20,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.commitment import Commitments
 from gateway.config import Dicom, Tls
-from gateway.errors import StorageFull, Unacceptable
+from gateway.errors import InvalidConfiguration, StorageFull, Unacceptable
 from gateway.intake import Intake
 from gateway.metrics import RECEIVED, REFUSED
-from gateway.tls import Certificates
+from gateway.tls import server_context
 
 # Source: DICOM PS3.4 B.2.3: the sender may try again later, or never.
 SUCCESS = 0x0000
@@ -136,11 +136,16 @@ class _LazyHandshake:
     """
 
     def __init__(self, tls: Tls) -> None:
-        self._certificates = Certificates(tls, server=True)
+        self._tls = tls
+        server_context(tls)
 
     def wrap_socket(self, connection: socket.socket, *, server_side: bool) -> ssl.SSLSocket:
         connection.settimeout(_HANDSHAKE_TIMEOUT_S)
-        return self._certificates.context().wrap_socket(
+        try:
+            context = server_context(self._tls)
+        except InvalidConfiguration as error:  # they are being replaced
+            raise ConnectionAbortedError from error
+        return context.wrap_socket(
             connection, server_side=server_side, do_handshake_on_connect=False
         )
 

@@ -1,9 +1,8 @@
 """A client of the services' `POST /predict`: several of them in turn, those that answer."""
 
 import itertools
-import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ class _Peer:
 
     client: httpx.Client
     away_until: float = 0.0
-    answered: bool = field(default=False)
 
 
 class Services:
@@ -36,21 +34,13 @@ class Services:
     def __init__(self, config: Service) -> None:
         self._config = config
         verify = client_context(config.tls)
-        limits = httpx.Limits(max_connections=config.workers + 2)
         self._peers = [
             _Peer(
-                httpx.Client(
-                    base_url=url,
-                    timeout=config.timeout_s,
-                    trust_env=False,
-                    verify=verify,
-                    limits=limits,
-                )
+                httpx.Client(base_url=url, timeout=config.timeout_s, trust_env=False, verify=verify)
             )
             for url in config.urls
         ]
         self._turn = itertools.count()
-        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Close all connections."""
@@ -58,7 +48,7 @@ class Services:
             peer.client.close()
 
     def predict(
-        self, file: Path, *, frame: int = 1, model: str | None = None, heatmap: bool = False
+        self, file: Path, frame: int = 1, *, model: str | None = None, heatmap: bool = False
     ) -> dict[str, Any]:
         """Have one frame of a DICOM file read; the body of the answer.
 
@@ -116,16 +106,14 @@ class Services:
 
     def _in_turn(self) -> list[_Peer]:
         """Those that are not left alone, each time beginning with another; else all of them."""
-        with self._lock:
-            start = next(self._turn) % len(self._peers)
+        start = next(self._turn) % len(self._peers)
         peers = self._peers[start:] + self._peers[:start]
         now = time.monotonic()
         return [peer for peer in peers if peer.away_until <= now] or peers[:1]
 
     def _leave(self, peer: _Peer, error: Transient) -> None:
         wait_s = _AWAY_S if error.retry_after_s is None else error.retry_after_s
-        with self._lock:
-            peer.away_until = time.monotonic() + min(wait_s, self._config.timeout_s)
+        peer.away_until = time.monotonic() + min(wait_s, self._config.timeout_s)
 
     def _ask(self, peer: _Peer, file: Path, query: dict[str, str | int]) -> dict[str, Any]:
         headers = {"Content-Type": "application/dicom", "Accept": "application/json"}
@@ -154,7 +142,7 @@ def _body(answer: httpx.Response) -> dict[str, Any]:
         raise Permanent(_problem(answer))
     try:
         body = dict(answer.json())
-        result = body["results"][0]
+        [result] = body["results"]
         problem = None if result["status"] == "ok" else str(result["problem"]["detail"])
     except (ValueError, TypeError, LookupError) as error:
         # Something else answers at this address, such as a page to log in at.

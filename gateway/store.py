@@ -9,92 +9,36 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    RowMapping,
-    Select,
-    Table,
-    create_engine,
-    event,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Engine, Select, create_engine, event, func, select, update
+from sqlalchemy.orm import Session, sessionmaker
 
 from gateway import migrations
 from gateway.config import Rule
-from gateway.tables import deliveries, instances, jobs, objects, results
+from gateway.rules import Routed
+from gateway.tables import Delivery, Instance, Job, Result
 
-Row = RowMapping
-Queue = Literal["jobs", "deliveries"]
-_QUEUES = {"jobs": jobs, "deliveries": deliveries}
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """An object that is on the disk and not yet in the queue; ``digest`` is of its data set.
-
-    Its path, like all that the queue keeps, is relative to the state folder.
-    """
-
-    sop_uid: str
-    digest: str
-    path: str
-    size: int
-    source: Literal["dimse", "stow", "folder"]
-    calling: str = ""
-    called: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """What became of an instance: ``rule`` reads it, or ``state`` and ``reason`` say why none."""
-
-    state: Literal["routed", "ignored", "parked"]
-    reason: str | None = None
-    rule: Rule | None = None
-    series_uid: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ResultObject:
-    """A DICOM object of a result, on the disk."""
-
-    sop_uid: str
-    sop_class: str
-    study_uid: str
-    series_uid: str
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What is handed over when a job is done."""
-
-    key: str
-    version: int
-    bundle_path: str
-    objects: tuple[ResultObject, ...]
+Task = TypeVar("Task", Job, Delivery)
+QueueName = Literal["instances", "jobs", "deliveries"]
+QUEUES: dict[QueueName, type[Instance | Job | Delivery]] = {
+    "instances": Instance,
+    "jobs": Job,
+    "deliveries": Delivery,
+}
 
 
 class Store:
-    """The queue in a database, SQLite or PostgreSQL."""
+    """The queue in a database, SQLite or PostgreSQL, that one gateway writes to."""
 
     def __init__(self, url: str, state_dir: Path = Path()) -> None:
         self._engine = _engine(url)
+        self._session = sessionmaker(self._engine, expire_on_commit=False)
         self._state_dir = state_dir
-        self._is_sqlite = self._engine.dialect.name == "sqlite"
         # SQLite has one writer: to wait here is quicker than to ask it again and again.
         self._one_writer = threading.Lock()
-        with self._writing() as connection:
+        with self._engine.begin() as connection:
             migrations.upgrade(connection)
 
     def close(self) -> None:
@@ -107,381 +51,235 @@ class Store:
 
     # What comes in
 
-    def accept(self, arrival: Arrival) -> Literal["new", "repeated", "conflict"]:
-        """Queue what was received; the same UID with other bytes is kept beside the first, parked.
-
-        When this returns, the object is in the queue on the disk.
-        """
-        with self._writing() as connection:
-            if not self._is_sqlite:  # SQLite has one writer; here one UID has one.
-                lock = func.pg_advisory_xact_lock(func.hashtext(arrival.sop_uid))
-                connection.execute(select(lock))
-            known = connection.execute(
-                select(instances.c.digest).where(instances.c.sop_uid == arrival.sop_uid)
-            ).scalars()
-            digests = set(known)
-            if arrival.digest in digests:
-                return "repeated"
-            conflicts = bool(digests)
-            row = {
-                **{name: getattr(arrival, name) for name in Arrival.__slots__},
-                "received_at": time.time(),
-                "state": "parked" if conflicts else "received",
-                "reason": "The SOP Instance UID is that of another object." if conflicts else None,
-            }
-            done = connection.execute(self._insert(instances).values(row).on_conflict_do_nothing())
-        if not done.rowcount:
-            return "repeated"
-        return "conflict" if conflicts else "new"
-
     def knows(self, sop_uid: str, digest: str) -> bool:
         """Whether these very bytes are in the queue already."""
-        query = select(instances.c.id).where(
-            instances.c.sop_uid == sop_uid, instances.c.digest == digest
+        same = Instance.sop_uid == sop_uid, Instance.digest == digest
+        return bool(self._all(select(Instance.id).where(*same)))
+
+    def accept(self, instance: Instance, outcome: Routed) -> Literal["new", "repeated", "conflict"]:
+        """Queue what was received and the jobs that follow from it.
+
+        The same UID with other bytes is kept beside the first, parked. When this returns, the
+        object is in the queue on the disk.
+        """
+        with self._writing() as session:
+            digests = select(Instance.digest).where(Instance.sop_uid == instance.sop_uid)
+            known = set(session.scalars(digests))
+            if instance.digest in known:
+                return "repeated"
+            if known:
+                outcome = Routed("parked", "The SOP Instance UID is that of another object.")
+            self._apply(session, instance, outcome)
+        return "conflict" if known else "new"
+
+    def not_read(self, row_id: int | None = None) -> Sequence[Instance]:
+        """The instances that no rule took, one of them or all.
+
+        An object whose SOP Instance UID is another's is none of them.
+        """
+        first = select(func.min(Instance.id)).group_by(Instance.sop_uid)
+        query = select(Instance).where(
+            Instance.state != "routed", Instance.id.in_(first), Instance.size > 0
         )
-        return bool(self._rows(query))
+        return self._all(query if row_id is None else query.where(Instance.id == row_id))
 
-    def has_sent(self, sop_uid: str) -> bool:
-        """Whether an object of this UID is a result of ours."""
-        return bool(self._rows(select(objects.c.sop_uid).where(objects.c.sop_uid == sop_uid)))
+    def route(self, instance: Instance, outcome: Routed) -> None:
+        """Write down what became of an instance that is in the queue."""
+        with self._writing() as session:
+            self._apply(session, instance, outcome)
 
-    def received(self, limit: int) -> Sequence[Row]:
-        """The instances that no rule has been asked about yet, oldest first."""
-        query = select(instances).where(instances.c.state == "received")
-        return self._rows(query.order_by(instances.c.id).limit(limit))
+    def _apply(self, session: Session, instance: Instance, outcome: Routed) -> None:
+        session.add(instance)
+        instance.state, instance.reason = outcome.state, outcome.reason
+        instance.series_uid, instance.facts = outcome.series_uid, outcome.facts
+        if outcome.rule:
+            instance.rule = outcome.rule.name
+            session.flush()
+            self._queue(session, instance, outcome, outcome.rule)
 
-    def route(self, outcomes: Sequence[tuple[Row, Routed]]) -> None:
-        """Write down what became of instances, and queue the jobs that follow from it."""
-        with self._writing() as connection:
-            for row, outcome in outcomes:
-                connection.execute(
-                    update(instances)
-                    .where(instances.c.id == row["id"])
-                    .values(
-                        state=outcome.state,
-                        reason=outcome.reason,
-                        rule=outcome.rule and outcome.rule.name,
-                        series_uid=outcome.series_uid,
-                        facts=outcome.facts,
-                    )
-                )
-                if outcome.rule:
-                    self._queue(connection, row, outcome, outcome.rule)
-
-    def _queue(self, connection: Connection, row: Row, outcome: Routed, rule: Rule) -> None:
-        now = time.time()
-        job = {
-            "rule": rule.name,
-            "unit": rule.unit,
-            "instance_id": row["id"],
-            "calling": row["calling"],
-            "arrivals": 1,
-            "last_arrival_at": row["received_at"],
-            "state": "waiting",
-            "attempts": 0,
-            "due_at": now,
-        }
-        if rule.unit == "image":
-            frames = range(1, int(outcome.facts["frames"]) + 1)
-            new = [{**job, "uid": row["sop_uid"], "frame": frame} for frame in frames]
-            connection.execute(self._insert(jobs).on_conflict_do_nothing(), new)
-            return
-        # Each slice puts the series off; one that is late opens it again.
-        statement = self._insert(jobs).values(
-            {**job, "uid": outcome.series_uid, "frame": 0, "due_at": now + rule.quiet_s}
-        )
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["unit", "uid", "frame", "rule"],
-                set_={
-                    "arrivals": jobs.c.arrivals + 1,
-                    "last_arrival_at": row["received_at"],
-                    "state": "waiting",
-                    "attempts": 0,
-                    "due_at": now + rule.quiet_s,
-                    "first_try_at": None,
-                    "problem": None,
-                },
+    def _queue(self, session: Session, instance: Instance, outcome: Routed, rule: Rule) -> None:
+        is_series = rule.unit == "series"
+        uid = outcome.series_uid if is_series else instance.sop_uid
+        frames = [0] if is_series else range(1, int(outcome.facts["frames"]) + 1)
+        same = select(Job).where(Job.unit == rule.unit, Job.uid == uid, Job.rule == rule.name)
+        known = {job.frame: job for job in session.scalars(same)}
+        for frame in frames:
+            job = known.get(frame) or Job(
+                unit=rule.unit,
+                uid=uid,
+                frame=frame,
+                rule=rule.name,
+                instance_id=instance.id,
+                calling=instance.calling,
+                arrivals=0,
+                last_arrival_at=instance.received_at,
             )
-        )
+            session.add(job)
+            if is_series:
+                # Each slice puts the series off; one that is late opens it again.
+                job.arrivals += 1
+                job.last_arrival_at = instance.received_at
+                job.state, job.attempts, job.due_at = "waiting", 0, time.time() + rule.quiet_s
+                job.first_try_at = job.problem = None
 
     # What is to be done
 
     def due(
-        self, queue: Queue, limit: int, busy: Collection[int] = (), destination: str | None = None
-    ) -> Sequence[Row]:
+        self, kind: type[Task], limit: int, busy: Collection[int] = (), to: str | None = None
+    ) -> Sequence[Task]:
         """What waits and may be tried now, longest first; without what is in work."""
-        table = _QUEUES[queue]
-        query = select(table).where(table.c.state == "waiting", table.c.due_at <= time.time())
-        if destination is not None:
-            query = query.where(deliveries.c.destination == destination)
-        if busy:
-            query = query.where(table.c.id.not_in(list(busy)))
-        return self._rows(query.order_by(table.c.due_at).limit(limit))
+        query = select(kind).where(kind.state == "waiting", kind.due_at <= time.time())
+        if to is not None:
+            query = query.where(Delivery.destination == to)
+        return self._all(query.where(kind.id.not_in(list(busy))).order_by(kind.due_at).limit(limit))
 
-    def instances_of(self, job: Row) -> Sequence[Row]:
+    def instances_of(self, job: Job) -> Sequence[Instance]:
         """The instances that a job is about."""
-        query = select(instances).where(instances.c.state == "routed")
-        if job["unit"] == "image":
-            return self._rows(query.where(instances.c.id == job["instance_id"]))
-        return self._rows(
-            query.where(
-                instances.c.series_uid == job["uid"], instances.c.rule == job["rule"]
-            ).order_by(instances.c.id)
-        )
+        query = select(Instance).where(Instance.state == "routed")
+        if job.unit == "image":
+            return self._all(query.where(Instance.id == job.instance_id))
+        same = query.where(Instance.series_uid == job.uid, Instance.rule == job.rule)
+        return self._all(same.order_by(Instance.id))
 
-    def result(self, key: str) -> Row | None:
-        """The result with this key."""
-        rows = self._rows(select(results).where(results.c.key == key))
-        return rows[0] if rows else None
+    def results_of(self, job: Job) -> Sequence[Result]:
+        """The versions of a job's result, oldest first."""
+        return self._all(select(Result).where(Result.job_id == job.id).order_by(Result.version))
 
-    def latest_result(self, job_id: int) -> tuple[int, ResultObject | None]:
-        """The number of the latest version of a job's result, 0 for none, and its report."""
-        query = (
-            select(results.c.key, results.c.version)
-            .where(results.c.job_id == job_id)
-            .order_by(results.c.version.desc())
-            .limit(1)
-        )
-        rows = self._rows(query)
-        if not rows:
-            return 0, None
-        report = next(iter(self.objects_of(rows[0]["key"])), None)
-        return rows[0]["version"], report
-
-    def objects_of(self, key: str) -> tuple[ResultObject, ...]:
-        """The DICOM objects of a result, the report first; their paths are whole."""
-        rows = self._rows(select(objects).where(objects.c.result_key == key))
-        found = [
-            ResultObject(
-                **{name: row[name] for name in ResultObject.__slots__}
-                | {"path": str(self.file(row["path"]))}
-            )
-            for row in rows
-        ]
-        return tuple(sorted(found, key=lambda o: "/sr-" not in o.path))
-
-    def finish_job(self, job: Row, result: Result | None, destinations: Sequence[str]) -> None:
+    def finish_job(self, job: Job, result: Result | None, destinations: Sequence[str]) -> None:
         """Keep a result and queue its deliveries, once; the job is done if nothing came since."""
-        with self._writing() as connection:
-            if result:
-                self._keep(connection, job, result, destinations)
-            connection.execute(
-                update(jobs)
-                .where(jobs.c.id == job["id"], jobs.c.arrivals == job["arrivals"])
-                .values(state="done", problem=None)
-            )
-
-    def _keep(
-        self, connection: Connection, job: Row, result: Result, destinations: Sequence[str]
-    ) -> None:
-        now = time.time()
-        kept = connection.execute(
-            self._insert(results)
-            .values(
-                key=result.key,
-                job_id=job["id"],
-                version=result.version,
-                created_at=now,
-                last_arrival_at=job["last_arrival_at"],
-                bundle_path=result.bundle_path,
-            )
-            .on_conflict_do_nothing()
-        )
-        if not kept.rowcount:
-            return
-        rows = [
-            {**{name: getattr(o, name) for name in o.__slots__}, "result_key": result.key}
-            for o in result.objects
-        ]
-        connection.execute(insert(objects), rows)
-        new = {"result_key": result.key, "state": "waiting", "attempts": 0, "due_at": now}
-        connection.execute(insert(deliveries), [{**new, "destination": d} for d in destinations])
-
-    def finish_delivery(self, delivery: Row) -> None:
-        """The destination has the result."""
-        self._set("deliveries", delivery["id"], state="done", done_at=time.time(), problem=None)
-
-    def postpone(self, queue: Queue, row: Row, due_at: float, problem: str) -> None:
-        """Try again later."""
-        first = row["first_try_at"] or time.time()
-        values = {"due_at": due_at, "problem": problem, "first_try_at": first}
-        self._set(queue, row["id"], attempts=row["attempts"] + 1, **values)
-
-    def park(self, queue: Queue, row: Row, problem: str) -> None:
-        """Keep for a person: no repetition will help."""
-        self._set(queue, row["id"], state="parked", problem=problem, attempts=row["attempts"] + 1)
-
-    def park_all_but(self, destinations: Collection[str]) -> int:
-        """Park the deliveries to other destinations, which nobody sends to; how many there are."""
-        with self._writing() as connection:
-            statement = (
-                update(deliveries)
-                .where(
-                    deliveries.c.state == "waiting",
-                    deliveries.c.destination.not_in(list(destinations)),
+        with self._writing() as session:
+            if result and session.get(Result, result.key) is None:
+                session.add(result)
+                session.add_all(
+                    Delivery(result_key=result.key, destination=name) for name in destinations
                 )
-                .values(state="parked", problem="Its destination is no longer configured.")
-            )
-            return connection.execute(statement).rowcount
+            is_complete = update(Job).where(Job.id == job.id, Job.arrivals == job.arrivals)
+            session.execute(is_complete.values(state="done", problem=None))
 
-    def _set(self, queue: Queue, row_id: int, **values: object) -> None:
-        table = _QUEUES[queue]
-        with self._writing() as connection:
+    def finish_delivery(self, delivery: Delivery) -> None:
+        """The destination has the result."""
+        self._set(delivery, state="done", done_at=time.time(), problem=None)
+
+    def postpone(self, task: Job | Delivery, due_at: float, problem: str) -> None:
+        """Try again later."""
+        first = task.first_try_at or time.time()
+        attempts = task.attempts + 1
+        self._set(task, due_at=due_at, problem=problem, first_try_at=first, attempts=attempts)
+
+    def park(self, task: Job | Delivery, problem: str) -> None:
+        """Keep for a person: no repetition will help."""
+        self._set(task, state="parked", problem=problem, attempts=task.attempts + 1)
+
+    def _set(self, task: Job | Delivery, **values: object) -> None:
+        kind = type(task)
+        with self._writing() as session:
             # Nothing that is done is undone by a worker that comes late.
-            connection.execute(
-                update(table)
-                .where(table.c.id == row_id, table.c.state == "waiting")
-                .values(**values)
-            )
+            same = update(kind).where(kind.id == task.id, kind.state == "waiting")
+            session.execute(same.values(**values))
 
     # What a person sees and does
 
-    def replay(self, queue: Queue | Literal["instances"], row_id: int | None = None) -> int:
-        """Queue what is parked once more, one of them or all; of instances also what was ignored.
-
-        An object whose SOP Instance UID is another's stays parked.
-        """
-        if queue == "instances":
-            first = select(func.min(instances.c.id)).group_by(instances.c.sop_uid)
-            statement = (
-                update(instances)
-                .where(instances.c.state.in_(["parked", "ignored"]), instances.c.id.in_(first))
-                .values(state="received", reason=None)
-            )
-            table = instances
-        else:
-            table = _QUEUES[queue]
-            values = {"state": "waiting", "attempts": 0, "due_at": time.time()}
-            statement = (
-                update(table)
-                .where(table.c.state == "parked")
-                .values(**values, first_try_at=None, problem=None)
-            )
+    def replay(self, queue: Literal["jobs", "deliveries"], row_id: int | None = None) -> int:
+        """Queue what is parked once more, one of them or all; how many there were."""
+        kind = QUEUES[queue]
+        statement = update(kind).where(kind.state == "parked")
         if row_id is not None:
-            statement = statement.where(table.c.id == row_id)
-        with self._writing() as connection:
-            return connection.execute(statement).rowcount
+            statement = statement.where(kind.id == row_id)
+        again = {"state": "waiting", "attempts": 0, "due_at": time.time()}
+        again |= {"first_try_at": None, "problem": None}
+        with self._writing() as session:
+            return int(session.execute(statement.values(**again)).rowcount)  # type: ignore[attr-defined]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many rows each table has in each state."""
-        return {
-            table.name: {
-                row["state"]: row["n"]
-                for row in self._rows(
-                    select(table.c.state, func.count().label("n")).group_by(table.c.state)
-                )
-            }
-            for table in (instances, jobs, deliveries)
-        }
+        counts: dict[str, dict[str, int]] = {}
+        for name, kind in QUEUES.items():
+            query = select(kind.state, func.count()).group_by(kind.state)
+            counts[name] = dict(self._rows(query))
+        return counts
 
-    def waiting_by(self, column: Literal["calling", "destination"]) -> Sequence[Row]:
-        """How much waits for each calling title or destination, and since when."""
-        table, since = {
-            "calling": (jobs, jobs.c.last_arrival_at),
-            "destination": (
-                deliveries,
-                select(results.c.created_at)
-                .where(results.c.key == deliveries.c.result_key)
-                .scalar_subquery(),
-            ),
-        }[column]
-        name = table.c[column]
-        return self._rows(
-            select(name.label("name"), func.count().label("n"), func.min(since).label("since"))
-            .where(table.c.state == "waiting")
-            .group_by(name)
-        )
+    def waiting_by(self, column: Literal["calling", "destination"]) -> list[tuple[str, int, float]]:
+        """For each calling title or destination how much waits, and since when."""
+        if column == "calling":
+            query = select(Job.calling, func.count(), func.min(Job.last_arrival_at))
+            query = query.where(Job.state == "waiting").group_by(Job.calling)
+        else:
+            query = select(Delivery.destination, func.count(), func.min(Result.created_at))
+            query = query.join(Delivery.result).where(Delivery.state == "waiting")
+            query = query.group_by(Delivery.destination)
+        return [(name, count, since) for name, count, since in self._rows(query)]
 
-    def listing(self, queue: Queue | Literal["instances"], state: str, limit: int) -> Sequence[Row]:
-        """The rows of one state, newest first."""
-        table = instances if queue == "instances" else _QUEUES[queue]
-        query = select(table).where(table.c.state == state)
-        return self._rows(query.order_by(table.c.id.desc()).limit(limit))
+    def listing(self, queue: QueueName, state: str, limit: int) -> list[dict[str, Any]]:
+        """The rows of one state, newest first, by the names of their columns."""
+        kind = QUEUES[queue]
+        query = select(kind).where(kind.state == state).order_by(kind.id.desc())
+        rows = self._all(query.limit(limit))
+        return [{c.key: getattr(row, c.key) for c in kind.__table__.columns} for row in rows]
 
     # What may go
 
-    def erasable(self, before: float) -> Iterator[Row]:
-        """Received files whose jobs are all done, oldest first, received before a time."""
-        unfinished = select(jobs.c.uid).where(jobs.c.state != "done")
-        query = select(instances.c.id, instances.c.path, instances.c.size).where(
-            instances.c.received_at < before,
-            instances.c.state.in_(["routed", "ignored", "parked"]),
-            instances.c.sop_uid.not_in(unfinished),
-            func.coalesce(instances.c.series_uid, "").not_in(unfinished),
-            instances.c.size > 0,
+    def erasable(self) -> Sequence[Instance]:
+        """Received files whose jobs are all done, oldest first."""
+        unfinished = select(Job.uid).where(Job.state != "done")
+        query = select(Instance).where(
+            Instance.sop_uid.not_in(unfinished),
+            func.coalesce(Instance.series_uid, "").not_in(unfinished),
+            Instance.size > 0,
         )
-        yield from self._rows(query.order_by(instances.c.id).limit(1000))
+        return self._all(query.order_by(Instance.id).limit(1000))
 
-    def sent_before(self, before: float) -> Sequence[Row]:
-        """The files of results that every destination has had since before a time."""
-        open_ = select(deliveries.c.result_key).where(
-            (deliveries.c.state != "done") | (deliveries.c.done_at >= before)
+    def sent_before(self, before: float) -> Sequence[Result]:
+        """Results that every destination has had since before a time."""
+        is_open = (Delivery.state != "done") | (Delivery.done_at >= before)
+        query = select(Result).where(
+            Result.key.not_in(select(Delivery.result_key).where(is_open)),
+            Result.created_at < before,
+            Result.is_erased.is_(False),
         )
-        keys = results.c.key.not_in(open_)
-        query = select(results.c.key, results.c.bundle_path).where(
-            keys, results.c.created_at < before, results.c.bundle_path != ""
-        )
-        return self._rows(query.limit(1000))
+        return self._all(query.limit(1000))
 
     def bytes_held(self) -> int:
         """The size of all received files together."""
-        with self._engine.connect().execution_options(readonly=True) as connection:
-            return int(connection.execute(select(func.sum(instances.c.size))).scalar() or 0)
+        with self._session() as session:
+            return int(session.scalar(select(func.sum(Instance.size))) or 0)
 
-    def mark_erased(self, ids: Sequence[int], keys: Sequence[str]) -> None:
+    def mark_erased(self, received: Sequence[Instance], sent: Sequence[Result]) -> None:
         """Remember the UIDs and keys alone, so that nothing erased is ever done twice."""
-        with self._writing() as connection:
-            erased = update(instances).where(instances.c.id.in_(ids))
-            connection.execute(erased.values(size=0, facts=None))
-            sent = update(results).where(results.c.key.in_(keys))
-            connection.execute(sent.values(bundle_path=""))
-
-    def paths(self) -> set[str]:
-        """All received files that are in the queue and have not been erased."""
-        query = select(instances.c.path).where(instances.c.size > 0)
-        return {row["path"] for row in self._rows(query)}
+        with self._writing() as session:
+            for instance in received:
+                session.add(instance)
+                instance.size, instance.facts = 0, None
+            for result in sent:
+                session.add(result)
+                result.is_erased = True
 
     # The database
 
-    def _rows(self, query: Select[Any]) -> Sequence[Row]:
-        with self._engine.connect().execution_options(readonly=True) as connection:
-            return connection.execute(query).mappings().all()
+    def _all(self, query: Select[*tuple[Any, ...]]) -> Sequence[Any]:
+        with self._session() as session:
+            return session.scalars(query).all()
+
+    def _rows(self, query: Select[*tuple[Any, ...]]) -> Sequence[Any]:
+        with self._session() as session:
+            return session.execute(query).all()
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        if not self._is_sqlite:
-            with self._engine.begin() as connection:
-                yield connection
-            return
-        with self._one_writer, self._engine.begin() as connection:
-            yield connection
-
-    def _insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
-        return sqlite.insert(table) if self._is_sqlite else postgresql.insert(table)
+    def _writing(self) -> Iterator[Session]:
+        with self._one_writer, self._session.begin() as session:
+            yield session
 
 
 def _engine(url: str) -> Engine:
     """Connect so that what is committed is on the disk, and a database that came back is used."""
+    pool: dict[str, Any] = {"pool_size": 20, "max_overflow": 20, "hide_parameters": True}
     if not url.startswith("sqlite"):
-        return create_engine(
-            url, pool_pre_ping=True, pool_size=20, max_overflow=20, hide_parameters=True
-        )
+        return create_engine(url, pool_pre_ping=True, **pool)
     Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(
-        url, connect_args={"timeout": 30}, pool_size=20, max_overflow=20, hide_parameters=True
-    )
+    engine = create_engine(url, connect_args={"timeout": 30}, **pool)
 
     @event.listens_for(engine, "connect")
     def _durable(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # To take the lock first is to never fail in the middle for want of it.
-        reads = connection.get_execution_options().get("readonly")
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine

@@ -4,17 +4,18 @@ Source: DICOM PS3.18 10.5.
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import structlog
-from fastapi import APIRouter, Depends, HTTPException, Request
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from gateway.errors import StorageFull, Unacceptable
 from gateway.headers import read_header, read_meta
@@ -29,21 +30,18 @@ _OUT_OF_RESOURCES = {"00081197": {"vr": "US", "Value": [0xA700]}}
 _CANNOT_UNDERSTAND = {"00081197": {"vr": "US", "Value": [0xC000]}}
 
 
-def router(intake: Intake, max_body_bytes: int, needs_key: Callable[..., None]) -> APIRouter:
-    """The routes of STOW-RS."""
-    routes = APIRouter(dependencies=[Depends(needs_key)])
+async def store_instances(request: Request, intake: Intake, max_body_bytes: int) -> Response:
+    """Take the instances of a request, and say of each what became of it.
 
-    @routes.post("/studies")
-    @routes.post("/studies/{study}")
-    async def store(request: Request, study: str | None = None) -> JSONResponse:
-        try:
-            intake.check_space()
-        except StorageFull as error:
-            raise HTTPException(503, str(error), RETRY_AFTER) from error
-        parts = await _receive(request, intake.incoming, max_body_bytes)
-        return await run_in_threadpool(_take, intake, parts, study)
-
-    return routes
+    Raises:
+        HTTPException: Nothing was taken.
+    """
+    try:
+        intake.check_space()
+    except StorageFull as error:
+        raise HTTPException(503, str(error), RETRY_AFTER) from error
+    parts = await _receive(request, intake.incoming, max_body_bytes)
+    return await run_in_threadpool(_take, intake, parts, request.path_params.get("study"))
 
 
 class _Parts:
@@ -54,12 +52,14 @@ class _Parts:
         self._limit = self._left = limit
         self._open: BinaryIO | None = None
         self.files: list[Path] = []
+        self._is_whole = False
         self._parser = MultipartParser(
             boundary,
             {
                 "on_part_begin": self._begin,
                 "on_part_data": self._data,
                 "on_part_end": self.close,
+                "on_end": self._end,
             },
         )
 
@@ -72,20 +72,14 @@ class _Parts:
 
     def finish(self) -> None:
         """Tell that there is no more."""
-        self._parser.finalize()
-        self.close()
+        if not self._is_whole:
+            raise HTTPException(400, "the multipart body breaks off before its last boundary")
 
     def close(self) -> None:
         """Close the file at hand."""
         if self._open:
             self._open.close()
             self._open = None
-
-    def discard(self) -> None:
-        """Remove what was written."""
-        self.close()
-        for file in self.files:
-            file.unlink(missing_ok=True)
 
     def _begin(self) -> None:
         self.files.append(self._folder / f"{uuid.uuid4().hex}.dcm")
@@ -94,6 +88,9 @@ class _Parts:
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._open:
             self._open.write(data[start:end])
+
+    def _end(self) -> None:
+        self._is_whole = True
 
 
 async def _receive(request: Request, folder: Path, limit: int) -> list[Path]:
@@ -108,12 +105,14 @@ async def _receive(request: Request, folder: Path, limit: int) -> list[Path]:
         async for chunk in request.stream():
             parts.feed(chunk)
         parts.finish()
-    except FormParserError as error:
-        parts.discard()
-        raise HTTPException(400, "the multipart body is malformed") from error
-    except BaseException:
-        parts.discard()
+    except BaseException as error:
+        for file in parts.files:
+            file.unlink()
+        if isinstance(error, FormParserError):
+            raise HTTPException(400, "the multipart body is malformed") from error
         raise
+    finally:
+        parts.close()
     return parts.files
 
 

@@ -1,117 +1,129 @@
-"""The durable queue's tables. `gateway.migrations` brings a database to this form."""
+"""The durable queue's tables. `gateway.migrations` brings a database to this form.
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Column,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+Times are seconds since 1970; paths are relative to the state folder.
+"""
 
-METADATA = MetaData()
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
-def _text(name: str, length: int = 64, *, needed: bool = True) -> Column[str]:
-    return Column(name, String(length), nullable=not needed)
+class Table(DeclarativeBase):
+    """A table of the queue."""
+
+    type_annotation_map = {  # noqa: RUF012 - as SQLAlchemy reads it
+        str: String(64),
+        float: Double,
+        dict[str, Any]: JSON,
+        list[dict[str, str]]: JSON,
+    }
 
 
-def _time(name: str, *, needed: bool = True) -> Column[float]:
-    """Seconds since 1970."""
-    return Column(name, Float(53), nullable=not needed)
+class Instance(Table):
+    """What was received. ``state`` is routed, ignored or parked; ``size`` 0 is erased."""
 
-
-def _attempts() -> tuple[Column[str], Column[int], Column[float], Column[float], Column[str]]:
-    """``state`` is waiting, done or parked."""
-    return (
-        _text("state", 16),
-        Column("attempts", Integer, nullable=False),
-        _time("due_at"),
-        _time("first_try_at", needed=False),
-        Column("problem", Text),
+    __tablename__ = "instances"
+    __table_args__ = (
+        UniqueConstraint("sop_uid", "digest"),
+        Index("instances_by_state", "state", "id"),
+        Index("instances_by_series", "series_uid"),
     )
 
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sop_uid: Mapped[str]
+    digest: Mapped[str]
+    """Of the data set and its encoding."""
+    path: Mapped[str] = mapped_column(Text)
+    size: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str]
+    """dimse, stow or folder."""
+    calling: Mapped[str] = mapped_column(default="")
+    called: Mapped[str] = mapped_column(default="")
+    received_at: Mapped[float]
+    state: Mapped[str]
+    reason: Mapped[str | None] = mapped_column(Text)
+    rule: Mapped[str | None]
+    series_uid: Mapped[str | None]
+    facts: Mapped[dict[str, Any] | None]
 
-# What was received. ``state`` is received, routed, ignored or parked; ``size`` 0 is erased.
-instances = Table(
-    "instances",
-    METADATA,
-    Column("id", Integer, primary_key=True),
-    _text("sop_uid"),
-    _text("digest"),
-    Column("path", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    _text("source", 16),
-    _text("calling", 16),
-    _text("called", 16),
-    _time("received_at"),
-    _text("state", 16),
-    Column("reason", Text),
-    _text("rule", needed=False),
-    _text("series_uid", needed=False),
-    Column("facts", JSON),
-    UniqueConstraint("sop_uid", "digest"),
-    Index("instances_by_state", "state", "id"),
-    Index("instances_by_series", "series_uid"),
-)
 
-# What a service is asked: one frame of an image, or a series.
-jobs = Table(
-    "jobs",
-    METADATA,
-    Column("id", Integer, primary_key=True),
-    _text("unit", 16),
-    _text("uid"),
-    Column("frame", Integer, nullable=False),
-    _text("rule"),
-    Column("instance_id", Integer, ForeignKey("instances.id"), nullable=False),
-    _text("calling", 16),
-    Column("arrivals", Integer, nullable=False),
-    _time("last_arrival_at"),
-    *_attempts(),
-    UniqueConstraint("unit", "uid", "frame", "rule"),
-    Index("jobs_by_due_time", "state", "due_at"),
-)
+class _Task:
+    """What is tried until it is done. ``state`` is waiting, done or parked."""
 
-# What was answered, once for each key. An empty ``bundle_path`` is erased.
-results = Table(
-    "results",
-    METADATA,
-    Column("key", String(64), primary_key=True),
-    Column("job_id", Integer, ForeignKey("jobs.id"), nullable=False),
-    Column("version", Integer, nullable=False),
-    _time("created_at"),
-    _time("last_arrival_at"),
-    Column("bundle_path", Text, nullable=False),
-    UniqueConstraint("job_id", "version"),
-)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(default="waiting")
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[float] = mapped_column(default=time.time)
+    first_try_at: Mapped[float | None]
+    problem: Mapped[str | None] = mapped_column(Text)
 
-# The DICOM objects of a result; the report comes first.
-objects = Table(
-    "objects",
-    METADATA,
-    Column("sop_uid", String(64), primary_key=True),
-    Column("result_key", String(64), ForeignKey("results.key"), nullable=False, index=True),
-    _text("sop_class"),
-    _text("study_uid"),
-    _text("series_uid"),
-    Column("path", Text, nullable=False),
-)
 
-deliveries = Table(
-    "deliveries",
-    METADATA,
-    Column("id", Integer, primary_key=True),
-    Column("result_key", String(64), ForeignKey("results.key"), nullable=False),
-    _text("destination"),
-    *_attempts(),
-    _time("done_at", needed=False),
-    UniqueConstraint("result_key", "destination"),
-    Index("deliveries_by_due_time", "destination", "state", "due_at"),
-)
+class Job(_Task, Table):
+    """What a service is asked: one frame of an image, or a series, whose ``frame`` is 0."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("unit", "uid", "frame", "rule"),
+        Index("jobs_by_due_time", "state", "due_at"),
+    )
+
+    unit: Mapped[str]
+    uid: Mapped[str]
+    frame: Mapped[int]
+    rule: Mapped[str]
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"))
+    calling: Mapped[str]
+    arrivals: Mapped[int] = mapped_column(default=0)
+    last_arrival_at: Mapped[float]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultObject:
+    """A DICOM object of a result, on the disk."""
+
+    sop_uid: str
+    sop_class: str
+    study_uid: str
+    series_uid: str
+    path: str
+
+
+class Result(Table):
+    """What was answered, once for each key. Of its objects the report comes first."""
+
+    __tablename__ = "results"
+    __table_args__ = (UniqueConstraint("job_id", "version"),)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    version: Mapped[int]
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    last_arrival_at: Mapped[float]
+    is_erased: Mapped[bool] = mapped_column(default=False)
+    bundle: Mapped[str] = mapped_column(Text)
+    """The path of the FHIR Bundle."""
+    described: Mapped[list[dict[str, str]]]
+    """The attributes of its objects."""
+
+    @property
+    def objects(self) -> list[ResultObject]:
+        """Its DICOM objects."""
+        return [ResultObject(**each) for each in self.described]
+
+
+class Delivery(_Task, Table):
+    """A result on its way to a destination."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("result_key", "destination"),
+        Index("deliveries_by_due_time", "destination", "state", "due_at"),
+    )
+
+    result_key: Mapped[str] = mapped_column(ForeignKey("results.key"))
+    destination: Mapped[str]
+    done_at: Mapped[float | None]
+    result: Mapped[Result] = relationship(lazy="joined")

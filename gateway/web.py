@@ -2,46 +2,106 @@
 
 import base64
 import binascii
-import contextlib
 import hmac
 import ssl
 import threading
 import time
-from collections.abc import Callable
 
 import structlog
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from gateway import queue_page, stow
 from gateway.audit import Auditor
 from gateway.config import Config, Http, Tls, read_key
 from gateway.errors import InvalidConfiguration, StorageFull
-from gateway.intake import Intake
+from gateway.intake import Intake, replay_instances
 from gateway.service import Services
-from gateway.store import Store
-from gateway.stow import RETRY_AFTER
-from gateway.tls import Certificates
+from gateway.store import QUEUES, Store
+from gateway.tls import server_context
 
 log = structlog.get_logger()
+
+
+class Site:
+    """What the listener answers. What is no coroutine runs in a thread."""
+
+    def __init__(
+        self, config: Config, store: Store, intake: Intake, services: Services, auditor: Auditor
+    ) -> None:
+        self._config = config.http
+        self._rules = config.rules
+        self._store = store
+        self._intake = intake
+        self._services = services
+        self._auditor = auditor
+        self.app = Starlette(
+            routes=[
+                Route("/health/live", lambda _request: JSONResponse({"status": "live"})),
+                Route("/health/ready", self._ready),
+                Route("/metrics", _metrics),
+                Route("/", self._page),
+                Route("/login", self._login),
+                Route("/replay/{queue}/{row_id:int}", self._replay, methods=["POST"]),
+                Route("/studies", self._store_instances, methods=["POST"]),
+                Route("/studies/{study}", self._store_instances, methods=["POST"]),
+            ]
+        )
+
+    def _ready(self, _request: Request) -> Response:
+        try:
+            self._intake.check_space()
+            self._store.counts()
+        except (StorageFull, SQLAlchemyError) as error:
+            detail = {"status": "not ready", "reason": type(error).__name__}
+            return JSONResponse(detail, 503, stow.RETRY_AFTER)
+        return JSONResponse({"status": "ready", "service": self._services.ready()})
+
+    def _page(self, request: Request) -> Response:
+        by = request.client.host if request.client else ""
+        shown_to = by if has_key(self._config, request) else None
+        return HTMLResponse(queue_page.page(self._store, self._auditor, shown_to))
+
+    def _login(self, request: Request) -> Response:
+        check_key(self._config, request)
+        return RedirectResponse("/", 303)
+
+    def _replay(self, request: Request) -> Response:
+        check_key(self._config, request)
+        queue, row_id = request.path_params["queue"], request.path_params["row_id"]
+        if queue == "instances":
+            replay_instances(self._rules, self._store, row_id)
+        elif queue in QUEUES:
+            self._store.replay(queue, row_id)
+        else:
+            raise HTTPException(404, "there is no such queue")
+        return RedirectResponse("/", 303)
+
+    async def _store_instances(self, request: Request) -> Response:
+        check_key(self._config, request)
+        return await stow.store_instances(request, self._intake, self._config.max_body_bytes)
+
+
+def _metrics(_request: Request) -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 class WebServer:
     """Serves in a thread of its own."""
 
-    def __init__(
-        self, config: Config, store: Store, intake: Intake, services: Services, auditor: Auditor
-    ) -> None:
-        app = create_app(config, store, intake, services, auditor)
+    def __init__(self, config: Http, site: Site) -> None:
         settings = uvicorn.Config(
-            app, host=config.http.host, port=config.http.port, log_config=None, access_log=False
+            site.app, host=config.host, port=config.port, log_config=None, access_log=False
         )
         settings.load()
-        if config.http.tls:
-            settings.ssl = _reloading(config.http.tls)
+        if config.tls:
+            settings.ssl = _reloading(config.tls)
         self._server = uvicorn.Server(settings)
         self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)
         self._thread.start()
@@ -59,75 +119,50 @@ class WebServer:
         self._thread.join()
 
 
-def create_app(
-    config: Config, store: Store, intake: Intake, services: Services, auditor: Auditor
-) -> FastAPI:
-    """All routes."""
-    app = FastAPI(title="Pneumoscope gateway", docs_url=None, redoc_url=None, openapi_url=None)
-
-    has_key, needs_key = _checks(config.http)
-
-    @app.get("/health/live")
-    def live() -> dict[str, str]:
-        return {"status": "live"}
-
-    @app.get("/health/ready")
-    def ready() -> JSONResponse:
-        try:
-            intake.check_space()
-            store.counts()
-        except (StorageFull, SQLAlchemyError) as error:
-            detail = {"status": "not ready", "reason": type(error).__name__}
-            return JSONResponse(detail, 503, RETRY_AFTER)
-        return JSONResponse({"status": "ready", "service": services.ready()})
-
-    @app.get("/metrics")
-    def metrics() -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-    app.include_router(stow.router(intake, config.http.max_body_bytes, needs_key))
-    app.include_router(queue_page.router(store, auditor, has_key, needs_key))
-    return app
+def has_key(config: Http, request: Request) -> bool:
+    """Whether a request has the key; an empty or missing one opens nothing."""
+    try:
+        key = read_key(config.key_file)
+    except (InvalidConfiguration, OSError, ValueError) as error:
+        log.warning("no key", error=type(error).__name__)
+        return False
+    given = _given_key(request)
+    return bool(key and given) and hmac.compare_digest(given.encode(), str(key).encode())
 
 
-def _checks(config: Http) -> tuple[Callable[[Request], bool], Callable[[Request], None]]:
-    """What tells whether a request has the key, and what refuses it where it needs one."""
+def check_key(config: Http, request: Request) -> None:
+    """Refuse a request that lacks the key, where there is one, or comes from another site's page.
 
-    def has_key(request: Request) -> bool:
-        try:
-            key = read_key(config.key_file)
-        except (InvalidConfiguration, OSError, ValueError) as error:
-            log.warning("no key", error=type(error).__name__)
-            return False
-        given = _given_key(request)
-        return bool(key and given) and hmac.compare_digest(given.encode(), str(key).encode())
-
-    def needs_key(request: Request) -> None:
-        if config.key_file and not has_key(request):
-            challenge = {"WWW-Authenticate": 'Basic realm="gateway"'}
-            raise HTTPException(401, "the key is missing or wrong", challenge)
-        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            raise HTTPException(403, "a page of another site may not ask for this")
-
-    return has_key, needs_key
+    Raises:
+        HTTPException: 401 or 403.
+    """
+    if config.key_file and not has_key(config, request):
+        challenge = {"WWW-Authenticate": 'Basic realm="gateway"'}
+        raise HTTPException(401, "the key is missing or wrong", challenge)
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        raise HTTPException(403, "a page of another site may not ask for this")
 
 
 def _given_key(request: Request) -> str:
     """The key of a client (Bearer), or of a browser (Basic, as the password)."""
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        with contextlib.suppress(binascii.Error, UnicodeDecodeError):
-            return base64.b64decode(value).decode().partition(":")[2]
-    return value if scheme.lower() == "bearer" else ""
+    match scheme.lower():
+        case "bearer":
+            return value
+        case "basic":
+            try:
+                return base64.b64decode(value).decode().partition(":")[2]
+            except (binascii.Error, UnicodeDecodeError):
+                return ""
+    return ""
 
 
 def _reloading(tls: Tls) -> ssl.SSLContext:
     """A context that presents the certificate that is in the file at each handshake."""
-    certificates = Certificates(tls, server=True)
-    context = certificates.context()
+    context = server_context(tls)
 
     def present(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        connection.context = certificates.context()
+        connection.context = server_context(tls)
 
     context.sni_callback = present
     return context

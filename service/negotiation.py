@@ -13,6 +13,7 @@ from service.errors import (
     RequestError,
     UnsupportedMediaType,
 )
+from service.fhir_answer import wants_fhir
 from service.headers import JSON, header_of
 from service.origins import check_host, check_origin
 from service.problems import error_response, request_id_of
@@ -84,7 +85,8 @@ def _check(scope: Scope) -> None:
     if len(headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
         raise HeadersTooLarge(TOO_LARGE)
     if scope["method"] == "POST" and scope["path"] in _IMAGE_ROUTES:
-        if not accepts(header_of(scope, b"accept") or "", JSON):
+        accept = header_of(scope, b"accept") or ""
+        if not (accepts(accept, JSON) or wants_fhir(accept)):
             raise NotAcceptable(f"The answer is {JSON}, which Accept rules out.")
         _check_body(header_of(scope, b"content-type") or "")
 

@@ -12,10 +12,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from contract.fhir import MEDIA_TYPE as FHIR
 from service.answers import write_answer
 from service.auth import Requires
 from service.domain import ImageFailure, Prediction, PredictionOptions, Priority
 from service.errors import FileFailed, InferenceFailed
+from service.fhir_answer import DOCUMENTED, as_bundle, wants_fhir
 from service.headers import JSON
 from service.identifiers import uuid7
 from service.logs import log_failure
@@ -34,7 +36,10 @@ _NO_QUERY = PredictQuery()
 _may_predict = Requires("predict")
 _documented: dict[str, Any] = {
     "response_model": PredictionBody,
-    "responses": problem_responses(400, 401, 403, 404, 413, 415, 422, 429, 503),
+    "responses": {
+        200: DOCUMENTED,
+        **problem_responses(400, 401, 403, 404, 413, 415, 422, 429, 503),
+    },
     "dependencies": [Depends(_may_predict)],
 }
 
@@ -88,6 +93,8 @@ async def predict(request: Request) -> Response:
     encode_s = time.perf_counter() - started
     trace.stage("encode", encode_s)
     runtime.metrics.prediction(prediction, encode_s)
+    if wants_fhir(request.headers.get("accept", "")):
+        return Response(as_bundle(content), media_type=FHIR)
     return Response(content, media_type=JSON)
 
 

@@ -250,6 +250,8 @@ class ModelDescription(_Body):
     """Of the input, in pixels."""
     findings: list[FindingDescription]
     """In output order."""
+    series_rule: Literal["mean", "max"]
+    """How the probabilities of a series follow from those of its slices."""
     metrics: list[Metric]
     dataset: str
     licence: str

@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, inspect
 
-from gateway.tables import METADATA, instances
+from gateway.tables import Instance, Table
 
 
 def upgrade(connection: Connection) -> None:
@@ -14,8 +14,8 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
-    if inspect(connection).has_table(instances.name):
+    if inspect(connection).has_table(Instance.__tablename__):
         command.upgrade(config, "head")
     else:
-        METADATA.create_all(connection)
+        Table.metadata.create_all(connection)
         command.stamp(config, "head")

@@ -2,7 +2,9 @@
 
 from alembic import context
 
-from gateway.tables import METADATA
+from gateway.tables import Table
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=Table.metadata
+)
 context.run_migrations()

@@ -50,6 +50,7 @@ def _describe(model: ServedModel) -> ModelDescription:
             FindingDescription.model_validate(finding, from_attributes=True)
             for finding in manifest.findings
         ],
+        series_rule=manifest.series_rule,
         metrics=list(manifest.metrics),
         dataset=manifest.provenance.dataset,
         licence=manifest.provenance.licence,

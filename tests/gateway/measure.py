@@ -1,16 +1,19 @@
-"""Measures the gateway with its real neighbours: ``python -m tests.gateway.measure [FILMS]``.
+"""Measures the gateway with its real neighbours: ``make gateway-bars``, which prints a table.
 
-Wall times mean something on a machine that does nothing else; CPU times nearly always.
+Wall times mean something on a machine that does nothing else; CPU times nearly always. The load of
+the machine is printed beside them.
 """
 
+import argparse
 import io
+import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pydicom
@@ -20,6 +23,7 @@ from tests.gateway.stack import Archive, Gateway, Service, archive, eventually, 
 
 SENDERS = 10
 MIB = 1 << 20
+NOBODY = "http://127.0.0.1:9"
 # As the image sets it: what threads allocate is shared out among few arenas.
 ARENAS = {"MALLOC_ARENA_MAX": "2"}
 
@@ -34,6 +38,11 @@ def running(program: Gateway) -> Iterator[Gateway]:
         program.kill()
 
 
+def say(what: str, measured: str, bar: str) -> None:
+    load = os.getloadavg()[0]
+    print(f"| {what} | {measured} | {bar} | {load:.1f} |", flush=True)  # noqa: T201
+
+
 def send_all(program: Gateway, files: list[Path]) -> float:
     """Send from ten associations at once; the seconds until all were acknowledged."""
     started = time.perf_counter()
@@ -43,20 +52,59 @@ def send_all(program: Gateway, files: list[Path]) -> float:
     return time.perf_counter() - started
 
 
-def acceptance(folder: Path, films: list[Path]) -> str:
-    with running(gateway(folder, ["http://127.0.0.1:9"], [], rules=[])) as program:
+def acceptance(folder: Path, films: list[Path]) -> None:
+    with running(gateway(folder, [NOBODY], [], rules=[])) as program:
         before = program.cpu_s()
         seconds = send_all(program, films)
         cpu_ms = (program.cpu_s() - before) / len(films) * 1000
-        peak = program.resident_bytes("VmHWM") / MIB
-    return (
-        f"acceptance: {len(films) / seconds:.0f} instances/s of {films[0].stat().st_size // 1000} "
-        f"KB, {cpu_ms:.1f} ms of CPU each, peak memory {peak:.0f} MiB"
+    size = f"{films[0].stat().st_size // 1000} KB"
+    rate = f"{len(films) / seconds:.0f}/s, {cpu_ms:.1f} ms of CPU each"
+    say(f"acceptance of {len(films)} instances of {size}, 10 associations", rate, "≥ 50/s")
+
+
+def memory(folder: Path, films: list[Path], instances: int) -> None:
+    """Big instances first, then small ones for long: what is kept must not grow."""
+    large = folder / "large"
+    large.mkdir(parents=True)
+    files = [large / f"{number}.dcm" for number in range(SENDERS)]
+    drawn = film(800_000, (5000, 6000))
+    for number, file in enumerate(files):
+        file.write_bytes(drawn.replace(b".800000", b".80000%d" % number))
+    with running(gateway(folder, [NOBODY], [], rules=[])) as program:
+        at_rest = program.resident_bytes() / 1e6
+        send_all(program, files)
+        peak = program.resident_bytes("VmHWM") / 1e6
+        sizes = []
+        for first in range(0, instances, len(films)):
+            rename(films, first)
+            send_all(program, films)
+            sizes.append(program.resident_bytes() / 1e6)
+        highest = program.resident_bytes("VmHWM") / 1e6
+    say(
+        "memory at rest, then at most with ten of 30 MB at once",
+        f"{at_rest:.0f}, {peak:.0f} MB",
+        "≤ 200 MB",
     )
+    quarters = [round(sizes[len(sizes) * n // 4 - 1]) for n in (1, 2, 3, 4)]
+    told = f"{' → '.join(map(str, quarters))} MB, at most {highest:.0f}"
+    say(f"memory after each quarter of {len(films) * len(sizes)} further instances", told, "flat")
 
 
-def end_to_end(folder: Path, films: list[Path], a_service: Service, an_archive: Archive) -> str:
+def rename(films: list[Path], round_: int) -> None:
+    """Give each film another identity, of the same length."""
+    for file in films:
+        image = file.read_bytes()
+        uid = str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID)
+        number = int(uid.rpartition(".")[2]) % 100_000
+        new = (
+            f"{uid.rpartition('.')[0]}.{20_000_000 + (round_ // len(films) + 1) * 100_000 + number}"
+        )
+        file.write_bytes(image.replace(uid.encode(), new.encode()))
+
+
+def end_to_end(folder: Path, films: list[Path], a_service: Service, an_archive: Archive) -> None:
     with running(gateway(folder, [a_service.url], [to(an_archive)])) as program:
+        latencies = [one_film(program, an_archive, 900_000 + number) for number in range(7)]
         parts = {"gateway": program, "service": a_service, "archive": an_archive}
         before = {name: part.cpu_s() for name, part in parts.items()}
         started = time.perf_counter()
@@ -66,14 +114,16 @@ def end_to_end(folder: Path, films: list[Path], a_service: Service, an_archive: 
         each = {
             name: (part.cpu_s() - before[name]) / len(films) * 1000 for name, part in parts.items()
         }
-        latencies = [one_film(program, an_archive, 900_000 + number) for number in range(7)]
-        peak = program.resident_bytes("VmHWM") / MIB
-    cpu = ", ".join(f"{name} {ms:.1f}" for name, ms in each.items())
-    return (
-        f"end to end: {len(films) / seconds:.1f} reports/s; ms of CPU each: {cpu}, "
-        f"together {sum(each.values()):.0f}; one film, C-STORE to report in the archive: median "
-        f"{statistics.median(latencies):.2f} s; peak memory {peak:.0f} MiB"
+        peak = program.resident_bytes("VmHWM") / 1e6
+    say(
+        "one film, C-STORE to the report in the archive, median of 7",
+        f"{statistics.median(latencies):.2f} s",
+        "≤ 1 s",
     )
+    cpu = ", ".join(f"{name} {ms:.0f}" for name, ms in each.items())
+    rate = f"{len(films) / seconds:.1f}/s; ms of CPU each: {cpu}, together {sum(each.values()):.0f}"
+    say(f"end to end, {len(films)} films", rate, "≥ 10/s")
+    say("memory, end to end", f"{peak:.0f} MB", "≤ 200 MB")
 
 
 def one_film(program: Gateway, an_archive: Archive, number: int) -> float:
@@ -87,43 +137,27 @@ def one_film(program: Gateway, an_archive: Archive, number: int) -> float:
     return time.perf_counter() - started
 
 
-def memory(folder: Path, films: list[Path], repeats: int) -> str:
-    """Big instances first, then the same small ones again and again: what is kept must not grow."""
-    large = folder / "large"
-    large.mkdir(parents=True)
-    files = [large / f"{number}.dcm" for number in range(SENDERS)]
-    drawn = film(800_000, (5000, 6000))
-    for number, file in enumerate(files):
-        file.write_bytes(drawn.replace(b".800000", b".80000%d" % number))
-    with running(gateway(folder, ["http://127.0.0.1:9"], [], rules=[])) as program:
-        at_rest = program.resident_bytes() / MIB
-        send_all(program, files)
-        after_large = program.resident_bytes("VmHWM") / MIB
-        sizes = []
-        for _ in range(repeats):
-            send_all(program, films)
-            sizes.append(program.resident_bytes() / MIB)
-    return (
-        f"memory: {at_rest:.0f} MiB at rest, {after_large:.0f} at most with {SENDERS} instances of "
-        f"30 MB at once; after each further {len(films)}: {[round(size) for size in sizes]}"
-    )
-
-
-def main(count: int) -> None:
+def main() -> None:
+    asked = argparse.ArgumentParser(prog="python -m tests.gateway.measure")
+    asked.add_argument("--films", type=int, default=500, help="for each rate")
+    asked.add_argument("--instances", type=int, default=20_000, help="for the memory's growth")
+    count = asked.parse_args()
+    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores\n")  # noqa: T201
+    print("| What | Measured | Bar | Load |\n|---|---|---|---|")  # noqa: T201
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         folder = Path(name)
-        films = write_films(folder / "films", count)
-        print(acceptance(folder / "acceptance", films), flush=True)  # noqa: T201
-        print(memory(folder / "memory", films, 4), flush=True)  # noqa: T201
+        films = write_films(folder / "films", count.films)
         a_service, an_archive = service(folder), archive(folder / "archive")
+        acceptance(folder / "acceptance", films)
         try:
             a_service.start()
             an_archive.start()
-            print(end_to_end(folder / "all", films, a_service, an_archive), flush=True)  # noqa: T201
+            end_to_end(folder / "all", films, a_service, an_archive)
         finally:
             a_service.kill()
             an_archive.kill()
+        memory(folder / "memory", films, count.instances)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
+    main()

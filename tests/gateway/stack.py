@@ -245,11 +245,7 @@ class Gateway(Program):
     def is_idle(self) -> bool:
         """Whether all that was taken is done with, and something was."""
         counts = self.counts()
-        open_ = (
-            counts["instances"].get("received", 0)
-            + counts["jobs"].get("waiting", 0)
-            + counts["deliveries"].get("waiting", 0)
-        )
+        open_ = counts["jobs"].get("waiting", 0) + counts["deliveries"].get("waiting", 0)
         return bool(counts["instances"]) and not open_
 
 

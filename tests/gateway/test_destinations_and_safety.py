@@ -1,6 +1,8 @@
 import io
 import json
+import re
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -16,10 +18,13 @@ import httpx
 import pydicom
 import pytest
 from fhir.resources.R4B.bundle import Bundle
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from tests.gateway.drawn import film, slice_of
 from tests.gateway.stack import (
     FILMS,
+    REPOSITORY,
     SERIES,
     Archive,
     Gateway,
@@ -36,6 +41,10 @@ pytestmark = pytest.mark.gateway
 _REQUEST = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
 _SOME = "2 of 3 slices have arrived"
 _ABOUT = "ParticipantObjectIdentification"
+# RFC 5424: priority, version, time, host, application, process, kind of message, no data.
+SYSLOG = re.compile(
+    r"<85>1 \d{4}-\d\d-\d\dT[\d:.]+Z \S+ pneumo-gateway \d+ IHE\+RFC-3881 - \ufeff<"
+)
 
 
 @contextmanager
@@ -58,8 +67,10 @@ def write(folder: Path, number: int, **attributes: Any) -> tuple[Path, str]:
 class FhirServer(ThreadingHTTPServer):
     """A FHIR server as far as conditional creates in transactions go; fails when told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None) -> None:
         super().__init__(("127.0.0.1", 0), _FhirRequest)
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.resources: dict[str, dict[str, Any]] = {}
         self.bundles: list[dict[str, Any]] = []
         self.failures = 0
@@ -86,8 +97,8 @@ class _FhirRequest(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def fhir_server(failures: int) -> Iterator[FhirServer]:
-    with FhirServer() as server:
+def fhir_server(failures: int, context: ssl.SSLContext | None = None) -> Iterator[FhirServer]:
+    with FhirServer(context) as server:
         server.failures = failures
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -101,7 +112,8 @@ def test_each_destination_has_a_queue_of_its_own(
 ) -> None:
     away = archive(tmp_path / "away")
     dicomweb = {"name": "web", "kind": "stow", "url": f"{running_archive.url}/dicom-web"}
-    rule = {**FILMS, "destinations": ["pacs", "web", "fhir"], "secondary_capture": True}
+    pictures = {"secondary_capture": True, "activation_map": True}
+    rule = {**FILMS, "destinations": ["pacs", "web", "fhir"], **pictures}
     file, study = write(tmp_path, 101, StudyDate="20260102", StudyTime="101010", StudyID="1")
     with fhir_server(failures=1) as fhir:
         clinic = {"name": "fhir", "kind": "fhir", "url": f"http://127.0.0.1:{fhir.server_port}/"}
@@ -121,27 +133,43 @@ def test_each_destination_has_a_queue_of_its_own(
             finally:
                 away.kill()
 
-    # By C-STORE and by STOW-RS, a report and a picture each.
-    assert len(there) == len(running_archive.find(StudyInstanceUID=study)) == 2
+    # By C-STORE and by STOW-RS, a report, a picture and a map each.
+    assert len(there) == len(running_archive.find(StudyInstanceUID=study)) == 3
     first, second = fhir.bundles
     assert first == second
     assert len(fhir.resources) == len(first["entry"]) == 6
     Bundle.model_validate(first)
     kinds = sorted(entry["resource"]["resourceType"] for entry in first["entry"])
     assert kinds == ["Device", "DiagnosticReport", *["Observation"] * 4]
-    captured = tmp_path / "picture.dcm"
-    names = running_archive.find(StudyInstanceUID=study, Modality="OT")
-    captured.write_bytes(running_archive.file(names[0]))
-    checked = subprocess.run(
-        ["dciodvfy", captured], capture_output=True, text=True, check=False
-    ).stderr
-    assert "Error" not in checked, checked
-    dataset = pydicom.dcmread(captured)
-    assert dataset.BurnedInAnnotation == "YES"
-    assert "RESEARCH ONLY" in dataset.SeriesDescription
+    picture = valid(running_archive, tmp_path, StudyInstanceUID=study, Modality="OT")
+    assert picture.BurnedInAnnotation == "YES"
+    assert "RESEARCH ONLY" in picture.SeriesDescription
     # Red is only where the heatmap is.
-    red = dataset.pixel_array[..., 0].astype(int) - dataset.pixel_array[..., 2]
+    red = picture.pixel_array[..., 0].astype(int) - picture.pixel_array[..., 2]
     assert red.max() > 50
+    drawn = valid(running_archive, tmp_path, StudyInstanceUID=study, Modality="SEG")
+    film = pydicom.dcmread(file)
+    assert (drawn.SegmentationType, drawn.pixel_array.shape) == (
+        "FRACTIONAL",
+        (film.Rows, film.Columns),
+    )
+    assert drawn.pixel_array.max() > 128
+    [segment] = drawn.SegmentSequence
+    assert segment.SegmentedPropertyTypeCodeSequence[0].CodingSchemeDesignator == "SCT"
+    # It lies over the film that it was made of.
+    [series] = drawn.ReferencedSeriesSequence
+    [reference] = series.ReferencedInstanceSequence
+    assert reference.ReferencedSOPInstanceUID == film.SOPInstanceUID
+
+
+def valid(archive: Archive, folder: Path, **query: str) -> pydicom.Dataset:
+    """The one object that the archive has of a kind, in which dciodvfy finds no error."""
+    file = folder / "valid.dcm"
+    [name] = archive.find(**query)
+    file.write_bytes(archive.file(name))
+    checked = subprocess.run(["dciodvfy", file], capture_output=True, text=True, check=False)
+    assert "Error" not in checked.stderr, checked.stderr
+    return pydicom.dcmread(file)
 
 
 def test_a_commitment_is_waited_for_where_the_archive_offers_it(
@@ -164,6 +192,47 @@ def test_a_commitment_is_waited_for_where_the_archive_offers_it(
             assert len(promising.reports(StudyInstanceUID=study)) == 1
     finally:
         promising.kill()
+
+
+def test_orthanc_sends_by_rest_and_each_stable_study_by_the_guides_line_of_lua(
+    running_service: Service, tmp_path: Path
+) -> None:
+    guide = (REPOSITORY / "docs" / "gateway.md").read_text()
+    script = tmp_path / "send.lua"
+    script.write_text(guide.partition("```lua\n")[2].partition("```")[0])
+    port = free_port()
+    by_lua = archive(tmp_path / "lua", gateway_port=port, LuaScripts=[str(script)], StableAge=1)
+    by_rest = archive(tmp_path / "rest", gateway_port=port)
+    rule = {**FILMS, "destinations": ["lua", "rest"]}
+    destinations = [to(by_lua, "lua"), to(by_rest, "rest")]
+    program = gateway(
+        tmp_path / "gw",
+        [running_service.url],
+        destinations,
+        rules=[rule],
+        dicom={"port": port},
+    )
+    (first, of_first), (second, of_second) = write(tmp_path, 116), write(tmp_path, 117)
+    try:
+        by_lua.start()
+        by_rest.start()
+        with started(program) as running:
+            dcmsend(by_lua.dicom_port, first, called="ARCHIVE")
+            dcmsend(by_rest.dicom_port, second, called="ARCHIVE")
+            [name] = by_rest.find("Study", StudyInstanceUID=of_second)
+            store = f"{by_rest.url}/modalities/gateway/store"
+            httpx.post(store, content=name, trust_env=False).raise_for_status()
+            eventually(lambda: by_lua.reports(StudyInstanceUID=of_first))
+            eventually(lambda: by_rest.reports(StudyInstanceUID=of_second))
+            time.sleep(3)  # with its report the study becomes stable once more, and is sent
+            eventually(running.is_idle)
+            counts = running.counts()
+    finally:
+        by_lua.kill()
+        by_rest.kill()
+
+    assert counts["jobs"] == {"done": 2}
+    assert counts["deliveries"] == {"done": 4}
 
 
 def test_a_series_waits_for_the_slices_that_the_archive_says_it_has(
@@ -283,6 +352,29 @@ def certificate(folder: Path, name: str, issuer: str | None = None) -> None:
     )
 
 
+def certificates(folder: Path) -> None:
+    """An authority, whom it certifies, and a stranger."""
+    for name, issuer in (("ca", None), ("gateway", "ca"), ("peer", "ca"), ("stranger", None)):
+        certificate(folder, name, issuer)
+
+
+def tls_of(folder: Path, name: str, authority: str = "ca") -> dict[str, str]:
+    """The gateway's settings for one of these."""
+    return {
+        "certificate": str(folder / f"{name}.pem"),
+        "key": str(folder / f"{name}.key"),
+        "authorities": str(folder / f"{authority}.pem"),
+    }
+
+
+def server_context(folder: Path) -> ssl.SSLContext:
+    """A peer that asks for a certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder / "ca.pem")
+    context.load_cert_chain(folder / "peer.pem", folder / "peer.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
 def handshake(port: int, *arguments: str) -> str:
     """What OpenSSL says of a handshake."""
     ended = subprocess.run(
@@ -298,13 +390,8 @@ def handshake(port: int, *arguments: str) -> str:
 def test_tls_is_mutual_refuses_what_is_old_and_takes_a_new_certificate_without_a_restart(
     running_service: Service, tmp_path: Path
 ) -> None:
-    for name, issuer in (("ca", None), ("gateway", "ca"), ("room", "ca"), ("stranger", None)):
-        certificate(tmp_path, name, issuer)
-    tls = {
-        "certificate": str(tmp_path / "gateway.pem"),
-        "key": str(tmp_path / "gateway.key"),
-        "authorities": str(tmp_path / "ca.pem"),
-    }
+    certificates(tmp_path)
+    tls = tls_of(tmp_path, "gateway")
     program = gateway(
         tmp_path / "gw",
         [running_service.url],
@@ -325,7 +412,7 @@ def test_tls_is_mutual_refuses_what_is_old_and_takes_a_new_certificate_without_a
     with started(program) as running:
         # A peer that never speaks keeps nobody out.
         with socket.create_connection(("127.0.0.1", running.dicom_port)):
-            assert store("room")
+            assert store("peer")
         assert not store("stranger")
         for old in ("-tls1", "-tls1_1"):
             assert "Cipher is (NONE)" in handshake(running.dicom_port, old)
@@ -337,18 +424,91 @@ def test_tls_is_mutual_refuses_what_is_old_and_takes_a_new_certificate_without_a
         (tmp_path / "renewed.pem").rename(tmp_path / "gateway.pem")
         (tmp_path / "renewed.key").rename(tmp_path / "gateway.key")
         after = handshake(running.dicom_port, "-tls1_2"), handshake(running.http_port)
-        assert store("room")
+        assert store("peer")
 
     assert all("CN=gateway" in text.replace(" ", "") for text in before)
     assert all("CN=renewed" in text.replace(" ", "") for text in after)
 
 
+def test_results_go_out_over_tls_to_whom_the_authority_certifies_and_to_nobody_else(
+    running_service: Service, tmp_path: Path
+) -> None:
+    certificates(tmp_path)
+    secured = archive(
+        tmp_path / "secured",
+        DicomTlsEnabled=True,
+        DicomTlsCertificate=str(tmp_path / "peer.pem"),
+        DicomTlsPrivateKey=str(tmp_path / "peer.key"),
+        DicomTlsTrustedCertificates=str(tmp_path / "ca.pem"),
+        DicomTlsRemoteCertificateRequired=True,
+    )
+    file, study = write(tmp_path, 108)
+    with fhir_server(failures=0, context=server_context(tmp_path)) as fhir:
+        clinic = {"kind": "fhir", "url": f"https://127.0.0.1:{fhir.server_port}/"}
+        trusting, doubting = tls_of(tmp_path, "gateway"), tls_of(tmp_path, "gateway", "stranger")
+        destinations = [
+            to(secured, "pacs", tls=trusting),
+            to(secured, "doubted-pacs", tls=doubting),
+            to(secured, "plain-pacs"),
+            {"name": "fhir", **clinic, "tls": trusting},
+            {"name": "doubted-fhir", **clinic, "tls": doubting},
+        ]
+        names = [destination["name"] for destination in destinations]
+        rule = {**FILMS, "destinations": names}
+        program = gateway(tmp_path / "gw", [running_service.url], destinations, rules=[rule])
+        try:
+            secured.start()
+            with started(program) as running:
+                assert running.send(file)
+                eventually(lambda: running.counts()["deliveries"].get("done") == 2)
+                # Each of the others has been tried.
+                eventually(
+                    lambda: all(r["attempts"] for r in running.rows("deliveries", "waiting"))
+                )
+                waiting = {r["destination"] for r in running.rows("deliveries", "waiting")}
+                reports = secured.reports(StudyInstanceUID=study)
+        finally:
+            secured.kill()
+
+    assert waiting == {"doubted-pacs", "plain-pacs", "doubted-fhir"}
+    assert (len(reports), len(fhir.bundles)) == (1, 1)
+
+
+def test_associations_pdus_idle_peers_and_rates_have_limits(tmp_path: Path) -> None:
+    limits = {
+        "max_associations": 2,
+        "max_pdu_bytes": 16384,
+        "idle_timeout_s": 1.5,
+        "max_instances_per_s": 4,
+    }
+    program = gateway(tmp_path / "gw", ["http://127.0.0.1:9"], [], rules=[], dicom=limits)
+    files = [write(tmp_path, number)[0] for number in range(110, 116)]
+    room = AE("ROOM1")
+    room.add_requested_context(Verification)
+    with started(program) as running:
+        open_ = [room.associate("127.0.0.1", running.dicom_port, ae_title="PNEUMO") for _ in "abc"]
+        established = [each.is_established for each in open_]
+        offered = open_[0].acceptor.maximum_length
+        eventually(lambda: not any(each.is_established for each in open_))
+        before = time.monotonic()
+        assert running.send(*files)
+        spent = time.monotonic() - before
+
+    assert established == [True, True, False]
+    assert offered == 16384
+    # Six at four a second: the last one waits for five quarters.
+    assert spent > 5 / 4
+
+
 class _Repository(ThreadingTCPServer):
+    """Takes messages over TLS from those whom its authority certifies."""
+
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _SyslogConnection)
+        self.socket = server_context(folder).wrap_socket(self.socket, server_side=True)
         self.messages: list[str] = []
 
 
@@ -369,10 +529,12 @@ class _SyslogConnection(StreamRequestHandler):
 def test_the_audit_repository_learns_of_starts_transfers_and_stops(
     running_service: Service, running_archive: Archive, tmp_path: Path
 ) -> None:
-    with _Repository() as repository:
+    certificates(tmp_path)
+    with _Repository(tmp_path) as repository:
         thread = threading.Thread(target=repository.serve_forever)
         thread.start()
-        audit = {"host": "127.0.0.1", "port": repository.server_address[1]}
+        port = repository.server_address[1]
+        audit = {"host": "127.0.0.1", "port": port, "tls": tls_of(tmp_path, "gateway")}
         program = gateway(
             tmp_path / "gw", [running_service.url], [to(running_archive)], audit=audit
         )
@@ -384,7 +546,7 @@ def test_the_audit_repository_learns_of_starts_transfers_and_stops(
         repository.shutdown()
         thread.join()
 
-    assert all(message.startswith("<85>1 ") for message in repository.messages)
+    assert all(SYSLOG.match(message) for message in repository.messages), repository.messages
     bodies = [
         fromstring(message.partition("\ufeff")[2])  # noqa: S314 - its own
         for message in repository.messages

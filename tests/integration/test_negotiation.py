@@ -14,7 +14,7 @@ RELATED = 'multipart/related; type="application/dicom"; boundary=b'
 @pytest.mark.parametrize(
     ("method", "path", "accept"),
     [
-        ("POST", "/predict", "application/fhir+json"),
+        ("POST", "/predict", "application/fhir+xml"),
         ("POST", "/predict/image/", "application/json;q=0, text/plain"),
         ("GET", "/health", "text/xml"),
         ("GET", "/", "application/json"),

@@ -1,4 +1,7 @@
+import json
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +10,7 @@ from fhir.resources.R4B.bundle import Bundle
 from contract.fhir import Origin, report_bundle
 
 MODEL = {"name": "xray-four-class", "version": 2, "digest": "sha256:00"}
+NPM = Path(__file__).resolve().parents[2] / "gateway" / "fhir"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
@@ -22,6 +26,27 @@ def result(decision: str, *reasons: str) -> dict[str, Any]:
 def of_kind(bundle: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     resources = [entry["resource"] for entry in bundle["entry"]]
     return [resource for resource in resources if resource["resourceType"] == kind]
+
+
+@pytest.mark.skipif(not (NPM / "node_modules").exists(), reason="npm's fhir is not installed")
+@pytest.mark.parametrize(
+    ("status", "wrong"), [("preliminary", ""), ("none", 'DiagnosticReport.status: Code "none"')]
+)
+def test_a_second_validator_finds_nothing_wrong(status: str, wrong: str) -> None:
+    origin = Origin("1.2.3", "A1", {"value": "P1"})
+    bundle = report_bundle("k", MODEL, result("refer", "uncertain"), NOW, origin, note="In words.")
+    of_kind(bundle, "DiagnosticReport")[0]["status"] = status
+
+    ended = subprocess.run(
+        ["node", NPM / "validate.js"],
+        input=json.dumps(bundle),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ended.stdout.startswith(wrong)
+    assert bool(ended.stdout) == bool(wrong)
 
 
 @pytest.mark.parametrize("origin", [None, Origin("1.2.3", "A1", {"value": "P1"})])

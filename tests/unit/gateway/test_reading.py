@@ -1,9 +1,8 @@
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
-from gateway.reading import Reading, combine, evenly_spaced, reading_of
+from gateway.reading import Reading, combine, evenly_spaced
 
 MODEL = {"name": "ct", "version": 1, "digest": "sha256:0"}
 
@@ -56,11 +55,3 @@ def test_a_series_is_referred_where_most_of_its_slices_are(doubtful: int, decisi
     combined = combine([*doubts, *clear], slices=3)
 
     assert combined.result["decision"] == decision
-
-
-def test_the_model_is_that_of_the_result_where_it_has_one() -> None:
-    result: dict[str, Any] = {"status": "ok"}
-    own = {"name": "other", "version": 2, "digest": "sha256:1"}
-
-    assert reading_of({"model": MODEL, "results": [result]}).model == MODEL
-    assert reading_of({"model": MODEL, "results": [{**result, "model": own}]}).model == own

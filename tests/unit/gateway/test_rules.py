@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from gateway.config import Rule
 from gateway.rules import choose, route
+from gateway.tables import Instance
 from tests.gateway.drawn import film
 
 FACTS: dict[str, Any] = {
@@ -19,6 +21,10 @@ FACTS: dict[str, Any] = {
     "calling": "ROOM1",
     "called": "PNEUMO",
 }
+
+
+def sent(uid: str = "") -> Instance:
+    return Instance(sop_uid=uid, source="dimse", calling="ROOM1", called="PNEUMO")
 
 
 def rule(**conditions: Any) -> Rule:
@@ -85,7 +91,7 @@ def test_what_is_not_read_has_its_reason(
     file.write_bytes(film(1, **attributes))
     films = Rule(name="films", modality=("DX",), destinations=("pacs",))
 
-    outcome = route([films], file, sop_uid="1.2.826.0.1.3680043.10.1.1.1")
+    outcome = route([films], file, sent("1.2.826.0.1.3680043.10.1.1.1"))
 
     assert outcome.state == state
     assert reason in str(outcome.reason)
@@ -97,7 +103,7 @@ def test_more_frames_than_any_image_has_are_parked_before_they_are_counted(tmp_p
     file = tmp_path / "film.dcm"
     dataset.save_as(file)
 
-    outcome = route([rule(unit="series")], file)
+    outcome = route([rule(unit="series")], file, sent())
 
     assert (outcome.state, outcome.reason) == ("parked", "It claims more than 10000 frames.")
 
@@ -106,4 +112,19 @@ def test_a_file_that_cannot_be_read_is_parked(tmp_path: Path) -> None:
     file = tmp_path / "film.dcm"
     file.write_bytes(film(1)[:400])
 
-    assert route([], file).state == "parked"
+    assert route([], file, sent()).state == "parked"
+
+
+def test_an_object_that_nobody_foresaw_is_parked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unforeseen(_header: Dataset) -> bool:
+        raise ValueError("Nobody^Drawn")
+
+    monkeypatch.setattr("gateway.rules.is_own_result", unforeseen)
+    file = tmp_path / "film.dcm"
+    file.write_bytes(film(1))
+
+    outcome = route([rule()], file, sent())
+
+    assert (outcome.state, outcome.reason) == ("parked", "unforeseen: ValueError")

@@ -3,12 +3,13 @@ import logging
 from pathlib import Path
 
 import pytest
-from fastapi import HTTPException, Request
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from gateway.config import Http, read_key
 from gateway.errors import InvalidConfiguration
 from gateway.logs import _WithoutTexts
-from gateway.web import _checks
+from gateway.web import check_key, has_key
 
 
 def request(authorization: str = "") -> Request:
@@ -24,11 +25,11 @@ def test_an_empty_or_missing_key_opens_nothing(
     file = tmp_path / "key"
     if written is not None:
         file.write_text(written)
-    has_key, needs_key = _checks(Http(key_file=file))
+    config = Http(key_file=file)
 
-    assert not has_key(request(given))
+    assert not has_key(config, request(given))
     with pytest.raises(HTTPException) as refused:
-        needs_key(request(given))
+        check_key(config, request(given))
     assert refused.value.status_code == 401
     with pytest.raises((InvalidConfiguration, FileNotFoundError)):
         read_key(file)
@@ -36,10 +37,11 @@ def test_an_empty_or_missing_key_opens_nothing(
 
 def test_the_right_key_opens_whatever_its_characters(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("schlüssel\n")
-    has_key, _ = _checks(Http(key_file=tmp_path / "key"))
+    config = Http(key_file=tmp_path / "key")
+    given = "Basic " + base64.b64encode("u:schlüssel".encode()).decode()
 
-    assert has_key(request("Basic " + base64.b64encode("u:schlüssel".encode()).decode()))
-    assert not has_key(request("Bearer schlussel"))
+    assert has_key(config, request(given))
+    assert not has_key(config, request("Bearer schlussel"))
 
 
 def test_of_an_exception_the_log_has_type_and_place_and_no_text() -> None:

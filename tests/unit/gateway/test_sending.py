@@ -15,7 +15,7 @@ from gateway.config import Destination, Service
 from gateway.destinations import DimseSender, FhirSender, StowSender
 from gateway.errors import Permanent, Transient
 from gateway.service import Services
-from gateway.store import ResultObject
+from gateway.tables import ResultObject
 from tests.gateway.drawn import ROOT, film
 
 STORED, FAILED = "00081199", "00081198"
@@ -137,7 +137,8 @@ def test_an_archive_has_an_object_when_it_names_it(
 def outcome(sender: FhirSender | StowSender, sent: ResultObject) -> type[Exception] | None:
     """The kind of error that sending ends in."""
     try:
-        sender.send([sent], Path(sent.path).with_suffix(".json"))
+        file = Path(sent.path)
+        sender.send([sent], [file], file.with_suffix(".json"))
     except (Transient, Permanent) as error:
         return type(error)
     finally:

@@ -1,4 +1,5 @@
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -6,17 +7,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from gateway.config import Config, Retention, Rule
+from gateway.config import Config, Destination, Retention, Rule
 from gateway.identifiers import derived_uid, image_key, series_key
-from gateway.intake import Intake
+from gateway.intake import Intake, replay_instances
 from gateway.retention import Eraser
-from gateway.store import Arrival, Result, ResultObject, Routed, Row, Store
-from gateway.tables import METADATA
+from gateway.rules import Routed
+from gateway.store import Store
+from gateway.tables import Delivery, Instance, Job, Result, ResultObject, Table
 from tests.gateway.drawn import film
 
 FILMS = Rule(name="films", destinations=("a", "b"))
 SERIES = Rule(name="ct", unit="series", quiet_s=0, destinations=("a",))
 FACTS = {"frames": 1}
+ALL = Retention(max_age_h=1e-9, max_bytes=0)
 
 
 @pytest.fixture
@@ -24,14 +27,53 @@ def store(tmp_path: Path) -> Store:
     return Store(f"sqlite:///{tmp_path / 'queue.db'}", tmp_path)
 
 
-def arrived(store: Store, uid: str, digest: str = "d", path: str = "p") -> Row:
-    store.accept(Arrival(uid, digest, path, 10, "dimse", "ROOM1", "PNEUMO"))
-    return store.received(10)[-1]
+def received(uid: str, digest: str = "d", path: str = "p") -> Instance:
+    return Instance(
+        sop_uid=uid,
+        digest=digest,
+        path=path,
+        size=10,
+        source="dimse",
+        calling="ROOM1",
+        received_at=time.time(),
+    )
 
 
-def made(key: str, version: int = 1, path: str = "results/sr-k.dcm") -> Result:
-    report = ResultObject(derived_uid(key, "sr"), "1.2", "1.3", "1.4", path)
-    return Result(key, version, f"{path}.json", (report,))
+def routed(rule: Rule = FILMS, series_uid: str = "s") -> Routed:
+    return Routed("routed", rule=rule, series_uid=series_uid, facts=FACTS)
+
+
+def waiting_job(store: Store) -> Job:
+    """The job of a film that has come."""
+    store.accept(received("1"), routed())
+    [job] = store.due(Job, 10)
+    return job
+
+
+def made(job: Job, key: str, version: int = 1) -> Result:
+    report = ResultObject(derived_uid(key, "sr"), "1.2", "1.3", "1.4", f"{key}.sr.dcm")
+    return Result(
+        key=key,
+        job_id=job.id,
+        version=version,
+        last_arrival_at=job.last_arrival_at,
+        bundle=f"{key}.json",
+        described=[asdict(report)],
+    )
+
+
+def config_in(folder: Path) -> Config:
+    destinations = tuple(Destination(name=n, kind="fhir", url="http://x") for n in "ab")
+    return Config(state_dir=folder, min_free_bytes=0, rules=(FILMS,), destinations=destinations)
+
+
+def taken(intake: Intake, number: int) -> Instance:
+    """A film that has come through the one way in."""
+    arrivals: list[Instance] = []
+    intake.on_arrival = arrivals.append
+    (intake.incoming / "film.dcm").write_bytes(film(number))
+    intake.take(intake.incoming / "film.dcm", "folder")
+    return arrivals[0]
 
 
 def test_the_database_has_the_form_that_the_tables_describe(tmp_path: Path) -> None:
@@ -41,7 +83,7 @@ def test_the_database_has_the_form_that_the_tables_describe(tmp_path: Path) -> N
 
     with create_engine(url).connect() as connection:
         context = MigrationContext.configure(connection)
-        differences = compare_metadata(context, METADATA)
+        differences = compare_metadata(context, Table.metadata)
         revision = context.get_current_revision()
 
     assert differences == []
@@ -49,57 +91,51 @@ def test_the_database_has_the_form_that_the_tables_describe(tmp_path: Path) -> N
 
 
 def test_an_instance_is_queued_once_and_other_bytes_are_parked(store: Store) -> None:
-    outcomes = [store.accept(Arrival("1", digest, "p", 1, "dimse")) for digest in "aab"]
+    outcomes = [store.accept(received("1", digest), routed()) for digest in "aab"]
 
     assert outcomes == ["new", "repeated", "conflict"]
-    assert store.counts()["instances"] == {"received": 1, "parked": 1}
-    assert store.replay("instances") == 0
+    assert store.counts()["instances"] == {"routed": 1, "parked": 1}
+    assert store.counts()["jobs"] == {"waiting": 1}
+    assert store.not_read() == []
 
 
 def test_a_result_is_kept_once_whoever_repeats_it(store: Store) -> None:
-    row = arrived(store, "1")
-    store.route([(row, Routed("routed", rule=FILMS, series_uid="s", facts=FACTS))])
-    [job] = store.due("jobs", 10)
+    job = waiting_job(store)
 
-    store.finish_job(job, made("k"), FILMS.destinations)
-    store.finish_job(job, made("k"), FILMS.destinations)
+    store.finish_job(job, made(job, "k"), FILMS.destinations)
+    store.finish_job(job, made(job, "k"), FILMS.destinations)
 
     assert store.counts()["jobs"] == {"done": 1}
     assert store.counts()["deliveries"] == {"waiting": 2}
-    assert store.has_sent(derived_uid("k", "sr"))
-    assert [d["destination"] for d in store.due("deliveries", 10, destination="b")] == ["b"]
+    assert [d.destination for d in store.due(Delivery, 10, to="b")] == ["b"]
 
 
 def test_a_slice_that_comes_while_its_series_is_read_opens_it_again(store: Store) -> None:
-    routed = Routed("routed", rule=SERIES, series_uid="s", facts=FACTS)
-    store.route([(arrived(store, "1"), routed)])
-    [job] = store.due("jobs", 10)
-    store.route([(arrived(store, "2"), routed)])
+    store.accept(received("1"), routed(SERIES))
+    [job] = store.due(Job, 10)
+    store.accept(received("2"), routed(SERIES))
 
-    store.finish_job(job, made("k"), SERIES.destinations)
+    store.finish_job(job, made(job, "k"), SERIES.destinations)
 
-    [again] = store.due("jobs", 10)
-    assert again["arrivals"] == 2
-    assert [row["sop_uid"] for row in store.instances_of(again)] == ["1", "2"]
-    version, predecessor = store.latest_result(again["id"])
-    assert version == 1
-    assert predecessor is not None
-    assert predecessor.sop_uid == derived_uid("k", "sr")
+    [again] = store.due(Job, 10)
+    assert again.arrivals == 2
+    assert [each.sop_uid for each in store.instances_of(again)] == ["1", "2"]
+    [predecessor] = store.results_of(again)
+    assert predecessor.version == 1
+    assert predecessor.objects[0].sop_uid == derived_uid("k", "sr")
 
 
 def test_what_is_parked_waits_for_a_replay(store: Store) -> None:
-    routed = Routed("routed", rule=FILMS, series_uid="s", facts=FACTS)
-    store.route([(arrived(store, "1"), routed)])
-    [job] = store.due("jobs", 10)
+    job = waiting_job(store)
 
-    store.postpone("jobs", job, time.time() + 60, "later")
-    put_off = store.due("jobs", 10)
-    store.park("jobs", job, "never")
-    replayed = store.replay("jobs", job["id"])
+    store.postpone(job, time.time() + 60, "later")
+    put_off = store.due(Job, 10)
+    store.park(job, "never")
+    replayed = store.replay("jobs", job.id)
 
     assert list(put_off) == []
     assert replayed == 1
-    assert [row["problem"] for row in store.due("jobs", 10)] == [None]
+    assert [each.problem for each in store.due(Job, 10)] == [None]
 
 
 def test_keys_and_uids_follow_from_what_they_are_of() -> None:
@@ -116,34 +152,23 @@ def test_keys_and_uids_follow_from_what_they_are_of() -> None:
 def test_only_what_is_done_with_is_erased_and_never_done_again(
     tmp_path: Path, store: Store
 ) -> None:
-    config = Config(state_dir=tmp_path, min_free_bytes=0)
-    intake = Intake(config, store)
-    for number in (1, 2):
-        incoming = intake.incoming / "film.dcm"
-        incoming.write_bytes(film(number))
-        intake.take(incoming, "folder")
-    done, waiting = store.received(10)
-    routed = [
-        Routed("routed", rule=FILMS, series_uid=f"s{number}", facts=FACTS) for number in (1, 2)
-    ]
-    store.route(list(zip((done, waiting), routed, strict=True)))
-    job = next(j for j in store.due("jobs", 10) if j["uid"] == done["sop_uid"])
-    report = tmp_path / "results" / "sr-k.dcm"
-    report.parent.mkdir()
+    intake = Intake(config_in(tmp_path), store)
+    done, waiting = taken(intake, 1), taken(intake, 2)
+    job = next(each for each in store.due(Job, 10) if each.uid == done.sop_uid)
+    report = tmp_path / "k.sr.dcm"
     report.write_bytes(b"report")
-    store.finish_job(job, made("k", path=str(report)), ["a"])
-    eraser = Eraser(Retention(max_age_h=1e-9, max_bytes=0), store)
+    store.finish_job(job, made(job, "k"), ["a"])
 
-    eraser.erase()
+    Eraser(ALL, store).step()
     unsent = report.exists()
-    [delivery] = store.due("deliveries", 10)
+    [delivery] = store.due(Delivery, 10)
     store.finish_delivery(delivery)
     time.sleep(0.01)
-    eraser.erase()
+    Eraser(ALL, store).step()
 
     assert unsent
     assert not report.exists()
-    assert (store.file(done["path"]).exists(), store.file(waiting["path"]).exists()) == (
+    assert (store.file(done.path).exists(), store.file(waiting.path).exists()) == (
         False,
         True,
     )
@@ -152,87 +177,61 @@ def test_only_what_is_done_with_is_erased_and_never_done_again(
     assert intake.take(again, "folder") == "repeated"
 
 
-def test_what_is_half_done_goes_at_the_start_and_what_is_unknown_is_set_aside(
+def test_what_is_half_done_goes_at_the_start_and_what_was_promised_stays(
     tmp_path: Path, store: Store
 ) -> None:
-    config = Config(state_dir=tmp_path, min_free_bytes=0)
+    config = config_in(tmp_path)
     intake = Intake(config, store)
-    (intake.incoming / "film.dcm").write_bytes(film(1))
-    intake.take(intake.incoming / "film.dcm", "folder")
-    [row] = store.received(10)
-    half = intake.incoming / "half.dcm"
-    orphan = store.file(row["path"]).with_name("orphan.dcm")
-    for file in (half, orphan):
-        file.write_bytes(b"half")
+    row = taken(intake, 1)
+    (intake.incoming / "half.dcm").write_bytes(b"half")
 
     Intake(config, store)
 
-    assert (half.exists(), orphan.exists()) == (False, False)
-    assert (tmp_path / "orphans" / "orphan.dcm").read_bytes() == b"half"
-    assert store.file(row["path"]).read_bytes() == film(1)
+    assert list(intake.incoming.iterdir()) == []
+    assert store.file(row.path).read_bytes() == film(1)
 
 
 def test_a_state_folder_that_was_moved_keeps_what_was_promised(tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
-    config = Config(state_dir=before, min_free_bytes=0)
+    config, moved = config_in(before), config_in(after)
     store = Store(config.database, before)
-    intake = Intake(config, store)
-    (intake.incoming / "film.dcm").write_bytes(film(1))
-    intake.take(intake.incoming / "film.dcm", "folder")
+    taken(Intake(config, store), 1)
     store.close()
     before.rename(after)
 
-    moved = Config(state_dir=after, min_free_bytes=0)
     store = Store(moved.database, after)
     Intake(moved, store)
 
-    [row] = store.received(10)
-    assert store.file(row["path"]).read_bytes() == film(1)
-
-
-def test_what_another_database_promised_is_set_aside_until_it_is_back(
-    tmp_path: Path, store: Store
-) -> None:
-    config = Config(state_dir=tmp_path, min_free_bytes=0)
-    intake = Intake(config, store)
-    (intake.incoming / "film.dcm").write_bytes(film(1))
-    intake.take(intake.incoming / "film.dcm", "folder")
-    [row] = store.received(10)
-
-    Intake(config, Store(f"sqlite:///{tmp_path / 'other.db'}", tmp_path))
-    aside = list((tmp_path / "orphans").iterdir())
-    Intake(config, store)
-
-    assert [file.exists() for file in aside] == [False]
-    assert store.file(row["path"]).read_bytes() == film(1)
+    [job] = store.due(Job, 10)
+    [row] = store.instances_of(job)
+    assert store.file(row.path).read_bytes() == film(1)
 
 
 def test_the_image_of_a_parked_job_is_kept_for_its_replay(tmp_path: Path, store: Store) -> None:
     (tmp_path / "film.dcm").write_bytes(b"film")
-    routed = Routed("routed", rule=FILMS, series_uid="s", facts=FACTS)
-    store.route([(arrived(store, "1", path="film.dcm"), routed)])
-    [job] = store.due("jobs", 10)
-    store.park("jobs", job, "500: broken")
+    store.accept(received("1", path="film.dcm"), routed())
+    [job] = store.due(Job, 10)
+    store.park(job, "500: broken")
 
-    Eraser(Retention(max_age_h=1e-9, max_bytes=0), store).erase()
+    Eraser(ALL, store).step()
     parked = (tmp_path / "film.dcm").exists()
     store.replay("jobs")
     store.finish_job(job, None, ())
-    Eraser(Retention(max_age_h=1e-9, max_bytes=0), store).erase()
+    Eraser(ALL, store).step()
 
     assert (parked, (tmp_path / "film.dcm").exists()) == (True, False)
 
 
-def test_a_delivery_to_a_destination_that_is_gone_is_parked_with_the_reason(store: Store) -> None:
-    routed = Routed("routed", rule=FILMS, series_uid="s", facts=FACTS)
-    store.route([(arrived(store, "1"), routed)])
-    [job] = store.due("jobs", 10)
-    store.finish_job(job, made("k"), FILMS.destinations)
+def test_what_no_rule_took_is_asked_again_with_the_rules_of_today(
+    tmp_path: Path, store: Store
+) -> None:
+    config = config_in(tmp_path)
+    ignored = taken(Intake(config.model_copy(update={"rules": ()}), store), 1)
 
-    assert store.park_all_but(["a"]) == 1
+    before = (ignored.state, replay_instances((), store))
+    replayed = replay_instances(config.rules, store)
 
-    [parked] = store.listing("deliveries", "parked", 10)
-    assert (parked["destination"], parked["problem"]) == (
-        "b",
-        "Its destination is no longer configured.",
-    )
+    assert before == ("ignored", 1)
+    assert replayed == 1
+    assert [job.uid for job in store.due(Job, 10)] == [ignored.sop_uid]
+    assert store.not_read() == []

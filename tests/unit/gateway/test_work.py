@@ -1,24 +1,28 @@
 import errno
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset
 
 from gateway.audit import Auditor
 from gateway.commitment import Commitments
 from gateway.config import Config, Destination, Rule, Service
 from gateway.errors import Transient
 from gateway.intake import Intake
+from gateway.reading import in_order
+from gateway.rules import Routed
 from gateway.service import Services
-from gateway.store import Arrival, Result, ResultObject, Routed, Store
-from gateway.work import Courier, Router, Worker, in_order
-from tests.gateway.drawn import film
+from gateway.store import Store
+from gateway.tables import Delivery, Instance, Job, Result, ResultObject
+from gateway.work import Courier, Reader, Worker
+from tests.gateway.drawn import slice_of
 from tests.gateway.stack import eventually, free_port
 
 
-def row(uid: str, position: float | None, number: int | None, frames: int = 1) -> dict[str, Any]:
-    return {"sop_uid": uid, "facts": {"position": position, "number": number, "frames": frames}}
+def row(uid: str, position: float | None, number: int | None, frames: int = 1) -> Instance:
+    return Instance(sop_uid=uid, facts={"position": position, "number": number, "frames": frames})
 
 
 @pytest.mark.parametrize(
@@ -30,13 +34,13 @@ def row(uid: str, position: float | None, number: int | None, frames: int = 1) -
     ],
 )
 def test_slices_are_in_order_by_the_best_that_all_of_them_have(
-    rows: list[Any], expected: list[str]
+    rows: list[Instance], expected: list[str]
 ) -> None:
-    assert [slice_["sop_uid"] for slice_, _ in in_order(rows)] == expected
+    assert [slice_.sop_uid for slice_, _ in in_order(rows)] == expected
 
 
 def test_the_frames_of_an_enhanced_image_are_slices() -> None:
-    assert [frame for _, frame in in_order([row("a", None, 1, 3)])] == [1, 2, 3]  # type: ignore[list-item]
+    assert [frame for _, frame in in_order([row("a", None, 1, 3)])] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("error", [OSError, ValueError])
@@ -55,35 +59,6 @@ def test_a_step_that_fails_is_taken_again(error: type[Exception]) -> None:
     worker.close()
 
     assert steps[:2] == [0, 1]
-
-
-def test_an_object_that_nobody_foresaw_is_parked_and_the_others_are_routed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rule = Rule(name="films", destinations=("d",))
-    destination = Destination(name="d", kind="fhir", url="http://127.0.0.1:1")
-    config = Config(
-        state_dir=tmp_path, min_free_bytes=0, rules=(rule,), destinations=(destination,)
-    )
-    store = Store(config.database, tmp_path)
-    intake = Intake(config, store)
-    for number in (1, 2):
-        (intake.incoming / "film.dcm").write_bytes(film(number))
-        intake.take(intake.incoming / "film.dcm", "folder")
-    first, second = (row["sop_uid"] for row in store.received(10))
-
-    def unforeseen(header: Dataset) -> bool:
-        if header.SOPInstanceUID == first:
-            raise ValueError("Nobody^Drawn")
-        return False
-
-    monkeypatch.setattr("gateway.rules.is_own_result", unforeseen)
-
-    Router(config, store, Auditor(None, "PNEUMO")).step()
-
-    [parked] = store.listing("instances", "parked", 10)
-    assert (parked["sop_uid"], parked["reason"]) == (first, "unforeseen: ValueError")
-    assert [row["sop_uid"] for row in store.listing("instances", "routed", 10)] == [second]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +81,7 @@ def test_a_file_that_is_gone_parks_its_delivery_and_a_failing_disk_puts_it_off(
 
     monkeypatch.setattr(Path, "read_bytes", fails)
 
-    Courier(config, "d", store, Auditor(None, "PNEUMO"), Commitments()).step()
+    Courier(config, destination, store, Auditor(None, "PNEUMO"), Commitments()).step()
 
     [row] = store.listing("deliveries", state, 10)
     assert row["problem"].startswith(problem)
@@ -116,13 +91,15 @@ def test_a_file_that_is_gone_parks_its_delivery_and_a_failing_disk_puts_it_off(
 def delivery_to(config: Config) -> Store:
     """A queue with a result that is to be sent to the destination ``d``."""
     store = Store(config.database, config.state_dir)
-    store.accept(Arrival("1", "d", "film.dcm", 1, "dimse"))
+    film = Instance(sop_uid="1", digest="d", path="film.dcm", size=1, source="dimse", received_at=0)
     rule = Rule(name="films", destinations=("d",))
-    [row] = store.received(10)
-    store.route([(row, Routed("routed", rule=rule, series_uid="s", facts={"frames": 1}))])
-    [job] = store.due("jobs", 10)
-    report = ResultObject("2", "1.2", "1.3", "1.4", "sr-k.dcm")
-    store.finish_job(job, Result("k", 1, "k.json", (report,)), ["d"])
+    store.accept(film, Routed("routed", rule=rule, series_uid="s", facts={"frames": 1}))
+    [job] = store.due(Job, 10)
+    report = asdict(ResultObject("2", "1.2", "1.3", "1.4", "k.sr.dcm"))
+    result = Result(
+        key="k", job_id=job.id, version=1, last_arrival_at=0, bundle="k.json", described=[report]
+    )
+    store.finish_job(job, result, ["d"])
     return store
 
 
@@ -131,3 +108,60 @@ def test_a_model_that_no_service_tells_of_is_asked_for_again() -> None:
 
     with pytest.raises(Transient, match="none answers"):
         services.model("ct", 1)
+
+
+class Readers(Services):
+    """Services whose model finds more in each further slice, and states how a series is read."""
+
+    def __init__(self, series_rule: str) -> None:
+        self._series_rule = series_rule
+        self._probabilities = iter([0.2, 0.3, 0.7])
+
+    def predict(self, *_: object, **__: object) -> dict[str, Any]:
+        probability = next(self._probabilities)
+        findings = [
+            {
+                "label": label,
+                "code": {"system": "http://snomed.info/sct", "code": "1"},
+                "probability": p,
+                "operating_point": 0.5,
+                "present": p > 0.5,
+            }
+            for label, p in (("covid-19", probability), ("other", 0.1))
+        ]
+        model = {"name": "ct", "version": 1, "digest": "sha256:0"}
+        result = {"model": model, "decision": "refer", "reasons": [], "findings": findings}
+        return {"results": [result]}
+
+    def model(self, name: str, version: int) -> dict[str, Any]:
+        return {"name": name, "version": version, "series_rule": self._series_rule}
+
+
+@pytest.mark.parametrize(("series_rule", "probability"), [("mean", 0.4), ("max", 0.7)])
+def test_a_series_is_read_as_its_model_states(
+    tmp_path: Path, series_rule: str, probability: float
+) -> None:
+    rule = Rule(name="ct", unit="series", quiet_s=0, destinations=("d",))
+    destination = Destination(name="d", kind="fhir", url="http://127.0.0.1:1")
+    config = Config(
+        state_dir=tmp_path, min_free_bytes=0, rules=(rule,), destinations=(destination,)
+    )
+    store = Store(config.database, tmp_path)
+    intake = Intake(config, store)
+    for number in range(3):
+        (intake.incoming / "slice.dcm").write_bytes(slice_of(1, number))
+        intake.take(intake.incoming / "slice.dcm", "folder")
+    reader = Reader(config, store, Readers(series_rule))
+
+    reader.step()
+    reader.close()
+
+    [delivery] = store.due(Delivery, 10)
+    bundle = json.loads(store.file(delivery.result.bundle).read_bytes())
+    observations = [
+        entry["resource"]
+        for entry in bundle["entry"]
+        if entry["resource"]["resourceType"] == "Observation"
+    ]
+    assert observations[0]["component"][0]["valueQuantity"]["value"] == pytest.approx(probability)
+    assert f"{series_rule} of probabilities" in bundle["entry"][-1]["resource"]["conclusion"]

@@ -1,27 +1,42 @@
-"""A picture of a reading, for viewers that show nothing else: a secondary capture."""
+"""Where the model saw what it saw: a picture for every viewer, a map for those that overlay it.
+
+Loaded where a rule wants one: highdicom and its tables of the Standard take some 90 MB.
+"""
 
 import base64
 import io
 from pathlib import Path
 
 import numpy as np
+from highdicom import AlgorithmIdentificationSequence
 from highdicom.sc import SCImage
+from highdicom.seg import (
+    SegmentAlgorithmTypeValues,
+    Segmentation,
+    SegmentationFractionalTypeValues,
+    SegmentationTypeValues,
+    SegmentDescription,
+)
+from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
 from contract.errors import ContractError
 from contract.radiograph import decode
+from gateway import __version__
 from gateway.errors import Permanent
 from gateway.headers import MANUFACTURER, MODEL_NAME
 from gateway.identifiers import derived_uid
 from gateway.reading import Reading
-from gateway.report import NOTICE, SERIES_NUMBER, Source, with_patient
+from gateway.report import NOTICE, SERIES_NUMBER, Source, concept_of, with_patient
 
 _LONGEST_SIDE = 1024
 _OPACITY = 0.45
 _RED = np.array([255.0, 40.0, 0.0])
 _BAND = 1 / 28
+_ABNORMAL = CodedConcept("49755003", "SCT", "Morphologically abnormal structure")
 
 
 def secondary_capture(key: str, reading: Reading, source: Source, file: Path) -> SCImage:
@@ -37,9 +52,11 @@ def secondary_capture(key: str, reading: Reading, source: Source, file: Path) ->
         Permanent: The image cannot be decoded.
     """
     try:
-        pixels = decode(file.read_bytes(), frame=source.frame).pixels
+        image = decode(file.read_bytes(), frame=source.frame)
     except ContractError as error:
         raise Permanent(f"A secondary capture cannot be drawn: {error}") from error
+    # The heatmap lies over the image as it was sent, and not as it was turned upright.
+    pixels = image.turned.undo(image.pixels)
     gray = Image.fromarray((pixels / (np.iinfo(pixels.dtype).max / 255)).astype(np.uint8))
     gray.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
     shown = np.stack([np.asarray(gray, dtype=np.float64)] * 3, axis=-1)
@@ -67,6 +84,61 @@ def secondary_capture(key: str, reading: Reading, source: Source, file: Path) ->
     picture.BurnedInAnnotation = "YES"
     picture.ImageComments = NOTICE
     return picture
+
+
+def activation_map(key: str, reading: Reading, source: Source) -> Segmentation:
+    """The activation over the pixels of the radiograph: a fractional segmentation.
+
+    Of 255, a pixel has the share of the full strength that the model's heatmaps are drawn with.
+    A parametric map would need a frame of reference, which a radiograph has not.
+
+    Args:
+        key: From which its UIDs follow.
+        reading: With a heatmap.
+        source: The image that was read.
+    """
+    header = with_patient(source.header)
+    label = reading.result["heatmap"]["label"]
+    named = {finding["label"]: finding for finding in reading.result["findings"]}
+    version = str(reading.model["version"])
+    described = SegmentDescription(
+        segment_number=1,
+        segment_label=label,
+        segmented_property_category=_ABNORMAL,
+        segmented_property_type=CodedConcept(*concept_of(named[label])),
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=AlgorithmIdentificationSequence(
+            name=reading.model["name"],
+            family=codes.DCM.ArtificialIntelligence,
+            version=version,
+            parameters={"digest": reading.digest},
+        ),
+        tracking_id=label,
+        tracking_uid=derived_uid(key, f"finding/{label}"),
+    )
+    strength = _heatmap(reading, (header.Columns, header.Rows)) / 255
+    segmentation = Segmentation(
+        [header],
+        strength[None, :, :, None].clip(0, 1),
+        SegmentationTypeValues.FRACTIONAL,
+        [described],
+        fractional_type=SegmentationFractionalTypeValues.OCCUPANCY,
+        omit_empty_frames=False,
+        content_label="ACTIVATION",
+        content_description="Activation, as a share of full strength",
+        series_description=f"{NOTICE}: {reading.model['name']}"[:64],
+        series_instance_uid=derived_uid(key, "series/map"),
+        series_number=SERIES_NUMBER + 2,
+        sop_instance_uid=derived_uid(key, "map"),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
+        software_versions=__version__,
+        device_serial_number=reading.digest.removeprefix("sha256:")[:16],
+    )
+    if "FrameOfReferenceUID" not in header:
+        segmentation.PatientOrientation = None
+    return segmentation
 
 
 def _heatmap(reading: Reading, size: tuple[int, int]) -> NDArray[np.float64]:
