@@ -1,4 +1,6 @@
-from playwright.sync_api import Locator, expect
+import re
+
+from playwright.sync_api import Locator, Route, expect
 
 from tests.e2e.desk import Desk
 
@@ -56,6 +58,25 @@ def test_the_queue_goes_on_behind_the_models_page(desk: Desk) -> None:
     desk.page.go_back()
 
     expect(desk.page.get_by_role("heading", name="Drop a chest image here")).to_be_visible()
+
+
+def test_a_page_that_arrives_just_after_its_first_drawing_is_shown(desk: Desk) -> None:
+    held: list[Route] = []
+    desk.page.route(re.compile(r"/assets/ModelsPage-.*\.js$"), lambda route: held.append(route))
+    desk.page.clock.install()
+    desk.open()
+
+    with desk.page.expect_request(re.compile("/assets/ModelsPage-")):
+        desk.page.clock.fast_forward("00:05")
+    desk.page.clock.pause_at(desk.page.evaluate("Date.now() + 1000"))
+    desk.page.get_by_role("link", name="Models").click()
+    expect(desk.page.get_by_text("Loading")).to_be_visible()
+    held[0].continue_()
+    # The clock stands, and with it the effects of what was drawn, until the part is here.
+    desk.page.evaluate("address => import(address)", held[0].request.url)
+    desk.page.clock.resume()
+
+    expect(desk.page.get_by_role("article", name="bright-chest")).to_be_visible()
 
 
 def unfold(article: Locator, *titles: str) -> None:
