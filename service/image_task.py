@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.cost import DecodeCost, estimate_cost
-from contract.decision import Decision, OodResult, decide
+from contract.decision import OodResult, decide
 from contract.errors import ImageError
+from contract.findings import Label
 from contract.lungs import lung_mask, share_inside
 from contract.manifest import ModelManifest
 from contract.preprocessing import PreprocessingSpec, preprocess
@@ -18,7 +19,7 @@ from contract.quality import judge
 from contract.radiograph import Radiograph, decode
 from contract.suitability import check_suitable
 from service.decoders import DecodedImage
-from service.errors import DeviceLost, ServiceError
+from service.errors import DeviceLost, ServiceError, UnknownParameter
 from service.heatmap import Heatmap, draw_heatmap
 from service.logs import file_failed
 from service.lungs import LungMap, draw_lungs, look_for_lungs
@@ -143,6 +144,7 @@ class ImageTask:
             modality = facts.modality if facts else None
             self.model = self.repository.for_modality(modality, self.options.version)
         check_suitable(facts, self.model.manifest)
+        _check_finding(self.options.finding, self.model.manifest)
         wanted = self.model.manifest.preprocessing
         fitted = decoded.fit(wanted)
         image = fitted[np.newaxis]
@@ -187,7 +189,8 @@ class ImageTask:
             out_of_distribution=out_of_distribution,
             evidenced=manifest.answers,
         )
-        heatmap = _heatmap(manifest, output, decision, lungs, image) if drawn else None
+        label = self.options.finding or decision.label
+        heatmap = _heatmap(manifest, output, label, lungs, image) if drawn else None
         picture = draw_lungs(lungs, image) if drawn and lungs is not None else None
         self.decoded = None
         self._spent(started)
@@ -209,17 +212,25 @@ class ImageTask:
         self.times += StageTimes(decode_s=time.perf_counter() - started)
 
 
+def _check_finding(finding: Label | None, manifest: ModelManifest) -> None:
+    if finding is not None and finding not in manifest.labels:
+        known = ", ".join(manifest.labels)
+        raise UnknownParameter(
+            f"explain: the model {manifest.name} has no finding {finding}. It has: {known}."
+        )
+
+
 def _heatmap(
     manifest: ModelManifest,
     output: ModelOutput,
-    decision: Decision,
+    label: Label | None,
     lungs: LungMap | None,
     image: Radiograph,
 ) -> Heatmap | None:
-    """Draw the decided finding, or the most probable one where the image is referred."""
+    """Draw where the model saw a finding; by default the most probable one."""
     if output.activation_map is None:
         return None
-    label = decision.label or manifest.labels[int(np.argmax(output.probabilities[0]))]
+    label = label or manifest.labels[int(np.argmax(output.probabilities[0]))]
     index = manifest.labels.index(label)
     activation = np.ascontiguousarray(output.activation_map[0, ..., index])
     heatmap = draw_heatmap(activation, manifest.findings[index].activation_scale, label, image)

@@ -133,7 +133,8 @@ def _options(request: Request) -> PredictionOptions:
     return PredictionOptions(
         model=query.model,
         version=query.version,
-        heatmap=query.explain == "heatmap",
+        heatmap=query.explain != "none",
+        finding=None if query.explain in {"none", "heatmap"} else query.explain,
         frame=query.frame,
         priority=Priority[query.priority.upper()],
         trace=trace_of(request.scope),

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.decision import Decision, OodResult
+from contract.findings import Label
 from contract.quality import Quality
 from contract.radiograph import Radiograph
 from service.heatmap import Heatmap, LungPicture
@@ -42,12 +43,14 @@ class Upload:
 class PredictionOptions:
     """What a request asks for, beside the images. ``frame`` counts from 1.
 
-    ``trace`` is where the stages of the request are recorded.
+    ``finding`` is what the heatmap is of; None leaves it to the decision. ``trace`` is where the
+    stages of the request are recorded.
     """
 
     model: str | None = None
     version: int | None = None
     heatmap: bool = False
+    finding: Label | None = None
     frame: int = 1
     priority: Priority = Priority.ROUTINE
     trace: RequestTrace = NO_TRACE

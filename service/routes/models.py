@@ -8,7 +8,13 @@ from service.auth import Requires
 from service.openapi import problem_responses
 from service.repository import ModelRepository
 from service.runtime import runtime_of
-from service.schemas import FindingDescription, ModelDescription, ModelList, ModelVersions
+from service.schemas import (
+    FindingDescription,
+    ModelDescription,
+    ModelList,
+    ModelVersions,
+    SiteDescription,
+)
 from service.session import ServedModel
 
 router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(Requires("read"))])
@@ -58,6 +64,8 @@ def _describe(model: ServedModel) -> ModelDescription:
             for finding in manifest.findings
         ],
         metrics=list(manifest.metrics),
+        site=manifest.site and SiteDescription.model_validate(manifest.site),
+        ages=manifest.ages and list(manifest.ages),
         dataset=manifest.provenance.dataset,
         licence=manifest.provenance.licence,
         trained_at=manifest.provenance.trained_at,
