@@ -15,6 +15,7 @@ import { models, prove } from "./app/parts";
 import { createPreferences } from "./app/preferences";
 import { createRoute } from "./app/route";
 import { ImageWorker } from "./images/client";
+import { Keeping } from "./session/keeping";
 import { Session } from "./session/session";
 import { LANGUAGES } from "./strings";
 import { ViewerModel } from "./viewer/model";
@@ -29,8 +30,10 @@ const session = new Session({
   viewing: new ImageWorker(),
   sketching: new ImageWorker(),
 });
+const keeping = new Keeping(session);
 const page: Page = {
   session,
+  keeping,
   preferences,
   viewer: new ViewerModel(preferences.opacity),
   key,
@@ -54,12 +57,14 @@ if (target) {
     target,
   );
   session.start();
+  void keeping.start();
   // A service that goes away later leaves the other pages here. What fails now is asked for again.
   setTimeout(() => {
     for (const part of [models, prove]) void part.fetch().catch(() => {});
   }, IDLE_MS);
   // Results live in this tab alone, so that leaving it must not happen by a slip.
   window.addEventListener("beforeunload", (event) => {
-    if (session.studies.peek().length > 0) event.preventDefault();
+    const isKept = keeping.isOn.peek() && session.openCount.peek() === 0;
+    if (session.studies.peek().length > 0 && !isKept) event.preventDefault();
   });
 }

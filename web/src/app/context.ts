@@ -1,6 +1,7 @@
 import { type Signal, signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
+import type { Keeping } from "../session/keeping";
 import type { Session } from "../session/session";
 import { LANGUAGES, type Language, type Strings } from "../strings";
 import type { Incoming } from "../tray/incoming";
@@ -10,6 +11,7 @@ import type { Preferences } from "./preferences";
 /** What every part of the page may need; made once in `main.tsx`. */
 export interface Page {
   readonly session: Session;
+  readonly keeping: Keeping;
   readonly preferences: Preferences;
   readonly viewer: ViewerModel;
   readonly key: Signal<string | null>;

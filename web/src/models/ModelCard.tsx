@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import type { Metric, ModelDescription } from "../api/types";
 import { useLanguage, useStrings } from "../app/context";
 import { Dialog } from "../app/Dialog";
-import { decimal, metricValue, percent, shortDigest } from "../app/format";
+import { day, decimal, metricValue, percent, shortDigest } from "../app/format";
 import { providerName } from "../app/StatusStrip";
 import { kindOf } from "../result/offers";
 import { soughtOf } from "../result/verdict";
@@ -14,6 +14,7 @@ import { type Figure, useCard } from "./useCard";
 /** One version of one model: what it says, how good it is, and its own card. */
 export function ModelCard({ model }: { readonly model: ModelDescription }) {
   const strings = useStrings();
+  const language = useLanguage();
   const id = `model-${model.name}-${model.version}`;
   return (
     <article class="model panel" aria-labelledby={id}>
@@ -21,6 +22,12 @@ export function ModelCard({ model }: { readonly model: ModelDescription }) {
         {model.name} <span class="quiet">{strings.models.version(model.version)}</span>
       </h2>
       <p>{ownWords(model, strings)}</p>
+      {model.site && (
+        <p>
+          {strings.result.commissioned(model.site.name, day(model.site.commissioned_at, language))}{" "}
+          {strings.result.siteVerdicts[model.site.verdict] ?? model.site.verdict}
+        </p>
+      )}
       <p class="research inline">{strings.research}</p>
       <Fold title={strings.models.facts}>
         <p lang="en">{model.summary}</p>
@@ -67,12 +74,15 @@ function Fold({
 function Facts({ model }: { readonly model: ModelDescription }) {
   const strings = useStrings();
   const { models } = strings;
-  const trained = new Intl.DateTimeFormat(useLanguage(), { dateStyle: "medium" });
+  const language = useLanguage();
+  const { site, ages } = model;
   const rows: readonly (readonly [string, ComponentChild, string?])[] = [
     [models.takes, `${model.modalities.join(", ")} · ${model.body_parts.join(", ")}`],
     [models.trainedOn, english(model.dataset)],
     [models.licence, english(model.licence)],
-    [models.trainedAt, trained.format(new Date(model.trained_at))],
+    [models.trainedAt, day(model.trained_at, language)],
+    ...(ages ? ([[models.ages, models.agesOf(ages[0] ?? 0, ages[1] ?? 0)]] as const) : []),
+    ...(site ? ([[models.sitePatients, decimal(site.patients, language)]] as const) : []),
     [strings.result.provider, providerName(model.execution_provider, strings)],
     [strings.result.digest, shortDigest(model.digest), model.digest],
   ];

@@ -40,6 +40,7 @@ export function StudyRow({ study, index, count, top, isSelected }: StudyRowProps
           <span class="study-line">
             <span class={`study-state ${toneOf(state)}`}>{summary}</span>
             {state.kind === "done" && <span class="study-model">{state.answer.model.name}</span>}
+            <PlaceInSeries study={study} />
           </span>
           {state.kind === "sending" && <progress max={1} value={state.share} aria-hidden="true" />}
           {state.kind === "reading" && <progress max={1} aria-hidden="true" />}
@@ -80,7 +81,8 @@ function RowActions({ study, index, state, isSelected }: RowActionProps) {
     act: () => session.retry([study]),
   } as const;
   const isOver = state.kind === "failed" || state.kind === "cancelled";
-  const canRetry = isOver && (state.kind !== "failed" || mayPass(state.problem));
+  const mayHelp = state.kind !== "failed" || mayPass(state.problem);
+  const canRetry = isOver && mayHelp && study.file !== null;
   const first = canRetry ? retry : isOver || state.kind === "done" ? remove : cancel;
   return (
     <>
@@ -122,6 +124,15 @@ function StudyName({ study }: { readonly study: Study }) {
       <span class="study-file">{study.name}</span>
     </span>
   );
+}
+
+/** Which image of its series it is. */
+function PlaceInSeries({ study }: { readonly study: Study }) {
+  const { series } = useSession();
+  const { tray } = useStrings();
+  const images = series.value.get(study.facts.value?.seriesUid ?? "");
+  if (!images) return null;
+  return <span class="study-model">{tray.inSeries(images.indexOf(study) + 1, images.length)}</span>;
 }
 
 function Thumbnail({ study }: { readonly study: Study }) {
