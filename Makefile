@@ -30,7 +30,7 @@ test: .venv/ready  ## set everything up and run the tests
 	.venv/bin/coverage report --skip-covered --include 'export/*' --omit '*/__main__.py' --fail-under 95
 	.venv/bin/coverage report --skip-covered --include 'service/*' --omit '*/__main__.py' --fail-under 95
 
-slow: .venv/ready  ## every large network and the other recipes, some ten minutes
+slow: .venv/ready  ## every large network, the other recipes and how quick the page is, some ten minutes
 	.venv/bin/pytest -m slow tests
 
 gateway: .venv/ready  ## test the gateway with Orthanc, DCMTK, dicom3tools and PostgreSQL
@@ -50,7 +50,7 @@ web: web/node_modules  ## build the page again; needs Node 20
 
 browser: .venv/ready web/node_modules  ## check and test the page in a real Chromium
 	cd web && npm run check && npm test && npm run verify
-	.venv/bin/pytest tests/e2e
+	.venv/bin/pytest -m "not slow" tests/e2e
 
 .venv-clients/ready: tests/clients/requirements.txt
 	scripts/venv.sh .venv-clients $<

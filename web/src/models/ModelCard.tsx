@@ -199,6 +199,29 @@ function Documents({ model }: { readonly model: ModelDescription }) {
   );
 }
 
+/** The figures that a plot is read with: of the ROC curve the areas, of reliability the counts. */
+function Legend({ figure, model }: { readonly figure: string; readonly model: ModelDescription }) {
+  const { models, labels } = useStrings();
+  const language = useLanguage();
+  const names = LEGENDS.find(([kind]) => figure.split("-").includes(kind))?.[1] ?? [];
+  const all = model.metrics.filter(({ name, source }) => names.includes(name) && source === null);
+  const own = all.filter(({ label }) => label !== null);
+  const shown = own.length > 0 ? own : all.slice(0, 1);
+  return shown.map(({ name, label, value, images }) => (
+    <span key={`${name} ${label}`} class="quiet legend-line">
+      {label && `${labels[label] ?? label}: `}
+      {models.metricNames[name] ?? name} {metricValue(name, value, language)},{" "}
+      {models.imagesOf(images, decimal(images, language))}
+    </span>
+  ));
+}
+
+/** Of a plot, by a word of its name, the measured figures. */
+const LEGENDS: readonly (readonly [string, readonly string[]])[] = [
+  ["roc", ["auroc", "macro_auroc"]],
+  ["reliability", ["ece"]],
+];
+
 function Plots({ model }: { readonly model: ModelDescription }) {
   const { models, keys } = useStrings();
   const { card, figures } = useCard(model);
@@ -217,7 +240,10 @@ function Plots({ model }: { readonly model: ModelDescription }) {
                 loading="lazy"
               />
             </button>
-            <figcaption>{figureName(figure.name, models)}</figcaption>
+            <figcaption>
+              {figureName(figure.name, models)}
+              <Legend figure={figure.name} model={model} />
+            </figcaption>
           </figure>
         ))}
       </div>

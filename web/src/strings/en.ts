@@ -454,6 +454,7 @@ export const en = {
     interval: "95 % interval",
     images: "Images",
     figures: "Plots",
+    imagesOf: (count: number, shown: string) => `${shown} ${count === 1 ? "image" : "images"}`,
     noFigures: "This model came without plots.",
     figure: (name: string) => `Plot: ${name}`,
     plots: {

@@ -156,7 +156,7 @@ export const es: Strings = {
     commissioned: (site, when) => `Puesto en servicio en ${site}, ${when}:`,
     siteVerdicts: {
       "fit to answer here": "apto para responder aquí.",
-      "refer only": "remite todas las imágenes.",
+      "refer only": "deriva todas las imágenes.",
     },
     trainedOn: "Entrenado con",
     mutedFindings: "Ver de todos modos las probabilidades",
@@ -464,6 +464,7 @@ export const es: Strings = {
     interval: "Intervalo del 95 %",
     images: "Imágenes",
     figures: "Gráficas",
+    imagesOf: (count, shown) => `${shown} ${count === 1 ? "imagen" : "imágenes"}`,
     noFigures: "Este modelo no trae gráficas.",
     figure: (name) => `Gráfica: ${name}`,
     plots: {
