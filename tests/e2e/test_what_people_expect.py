@@ -446,6 +446,15 @@ def test_a_batch_is_printed_as_one_list(mixed: Desk) -> None:
     expect(page.locator("canvas.picture")).to_be_hidden()
 
 
+def test_an_image_is_printed_on_one_page(desk: Desk) -> None:
+    desk.open()
+    desk.read({"chest.dcm": chest_dicom()})
+
+    printed = desk.page.pdf(format="A4")
+
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
+
+
 def test_models_are_compared_on_one_screen_and_the_rest_is_folded(desk: Desk) -> None:
     desk.open("#models")
     table = desk.page.locator(".comparison")

@@ -16,11 +16,10 @@ const IDLE_MS = 3_000;
 
 /** What stands before the pixels; of a file whose head is long, or deflated, all of it is read. */
 async function headOf(file: Blob): Promise<DataSet> {
-  try {
-    return parse(new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer()), TAG.PixelData);
-  } catch {
-    return parse(new Uint8Array(await file.arrayBuffer()), TAG.PixelData);
-  }
+  const before = async (part: Blob) =>
+    parse(new Uint8Array(await part.arrayBuffer()), TAG.PixelData);
+  const head = await before(file.slice(0, HEAD_BYTES)).catch(() => null);
+  return head && TAG.PixelData in head.elements ? head : before(file);
 }
 
 async function answer(request: Request): Promise<unknown> {
