@@ -6,7 +6,6 @@ const either = (names: readonly string[]): string =>
 
 /** Every word of the page. `Strings` is its shape; each other language must have all of it. */
 export const en = {
-  name: "English",
   research: "Research only. Not for diagnosis.",
   skip: "Skip to the content",
   nav: { label: "Pages", read: "Read", prove: "Prove it", models: "Models" },

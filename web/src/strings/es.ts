@@ -14,7 +14,6 @@ const either = (names: readonly string[]): string => {
 };
 
 export const es: Strings = {
-  name: "Español",
   research: "Solo para investigación. No apto para diagnóstico.",
   skip: "Ir al contenido",
   nav: { label: "Páginas", read: "Leer", prove: "Comprobar", models: "Modelos" },
