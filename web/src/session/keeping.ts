@@ -1,7 +1,7 @@
 import { effect, type Signal, signal } from "@preact/signals";
 import { openStore, type Store } from "../app/store";
 import type { Session } from "./session";
-import { type KeptStudy, keptOf, studyOf } from "./study";
+import { bare, type KeptStudy, keptOf, studyOf } from "./study";
 
 const DATABASE = "pneumoscope-results";
 
@@ -13,8 +13,8 @@ export class Keeping {
   readonly isOn: Signal<boolean> = signal(false);
   readonly #session: Session;
   #store: Store | null = null;
-  /** What is kept of each study, by its id. */
-  readonly #written = new Map<number, unknown>();
+  /** What was written of each study, by its id. */
+  readonly #written = new Map<number, KeptStudy>();
 
   constructor(session: Session) {
     this.#session = session;
@@ -30,10 +30,7 @@ export class Keeping {
     this.#session.restore(kept.map(([id, study]) => studyOf(id, study)));
     this.isOn.value = this.#store !== null;
     effect(() => {
-      // Whatever settles a study or takes it away changes one of these.
-      const { studies, doneCount, failedCount } = this.#session;
-      if (this.isOn.value && studies.value && doneCount.value + failedCount.value >= 0)
-        this.#sync();
+      if (this.isOn.value) this.#follow();
     });
   }
 
@@ -52,15 +49,16 @@ export class Keeping {
     this.#store = null;
   }
 
-  #sync(): void {
-    const studies = this.#session.studies.peek();
+  /** Write what has changed. Whatever settles a study, or takes it away, calls this again. */
+  #follow(): void {
+    const studies = this.#session.studies.value;
     const ids = new Set(studies.map(({ id }) => id));
     for (const study of studies) {
-      const state = study.state.peek();
       const kept = keptOf(study);
-      if (!kept || this.#written.get(study.id) === state) continue;
-      this.#written.set(study.id, state);
-      void this.#try((store) => store.put(String(study.id), kept));
+      const before = this.#written.get(study.id);
+      if (!kept || (before?.state === kept.state && before.facts === kept.facts)) continue;
+      this.#written.set(study.id, kept);
+      void this.#try((store) => store.put(String(study.id), bare(kept)));
     }
     for (const id of this.#written.keys()) {
       if (ids.has(id)) continue;

@@ -74,7 +74,7 @@ export function heatmapOf(study: Study, label: string | null): AskedHeatmap | nu
   return study.heatmaps.value.get(heatmapKey(answer, label)) ?? null;
 }
 
-/** A study as a browser may keep it: what was answered, and no picture. */
+/** What a browser may keep of a study, once it is without pictures. */
 export interface KeptStudy extends Named {
   readonly facts: DicomFacts | null;
   readonly frame: number;
@@ -84,20 +84,25 @@ export interface KeptStudy extends Named {
 
 /** @returns null while there is nothing to keep. */
 export function keptOf(study: Study): KeptStudy | null {
-  const state = study.state.peek();
+  const state = study.state.value;
   if (state.kind !== "done" && state.kind !== "failed") return null;
   return {
     name: study.name,
     path: study.path,
     format: study.format,
-    facts: study.facts.peek(),
+    facts: study.facts.value,
     frame: study.frame.peek(),
     model: study.model.peek(),
-    state: state.kind === "done" ? { kind: "done", answer: bare(state.answer) } : state,
+    state,
   };
 }
 
-const bare = (answer: Answer): Answer => ({ ...answer, heatmap: null, lungs: null });
+/** The same without any picture. */
+export function bare(kept: KeptStudy): KeptStudy {
+  if (kept.state.kind !== "done") return kept;
+  const answer = { ...kept.state.answer, heatmap: null, lungs: null };
+  return { ...kept, state: { kind: "done", answer } };
+}
 
 export function studyOf(id: number, kept: KeptStudy): Study {
   const study = made(id, kept, null, kept.state);
