@@ -43,7 +43,10 @@ export function seriesOf<R extends Row>(rows: readonly R[]): ReadonlyMap<string,
   const series = new Map<string, R[]>();
   for (const row of rows) {
     const uid = row.facts.value?.seriesUid;
-    if (uid) series.set(uid, [...(series.get(uid) ?? []), row]);
+    if (!uid) continue;
+    const members = series.get(uid);
+    if (members) members.push(row);
+    else series.set(uid, [row]);
   }
   const number = ({ facts }: R) => facts.value?.instanceNumber ?? Number.MAX_SAFE_INTEGER;
   return new Map(
