@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from contract.findings import Label
 from service.answers import write_answer
 from service.auth import Requires
 from service.errors import FileFailed, InferenceFailed
@@ -134,7 +135,7 @@ def _options(request: Request) -> PredictionOptions:
         model=query.model,
         version=query.version,
         heatmap=query.explain != "none",
-        finding=None if query.explain in {"none", "heatmap"} else query.explain,
+        finding=None if query.explain in {"none", "heatmap"} else cast("Label", query.explain),
         frame=query.frame,
         priority=Priority[query.priority.upper()],
         trace=trace_of(request.scope),
