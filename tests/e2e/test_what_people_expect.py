@@ -214,7 +214,7 @@ def test_the_files_of_a_series_stand_together_and_the_wheel_turns_them(desk: Des
     }
     desk.open()
     desk.read({"film.jpg": normal_jpeg(), **series})
-    expect(desk.row("c.dcm")).to_contain_text("2 of 3 in its series")
+    expect(desk.row("c.dcm")).to_contain_text("bright-slice · 2 of 3")
     assert list(desk.names()) == ["film.jpg", "b.dcm", "c.dcm", "a.dcm"]
     desk.select("b.dcm")
     desk.wait_for_picture()

@@ -93,7 +93,7 @@ export const en = {
     order: "Order",
     orders: { added: "As added", refer: "Refer first", name: "By name" },
     failedWhy: (read: number, failed: number) => `${read} read, ${failed} failed: why`,
-    inSeries: (at: number, all: number) => `${at} of ${all} in its series`,
+    inSeries: (at: number, all: number) => `${at} of ${all}`,
     keep: "Keep results in this browser",
     kept: "Results and file names are kept in this browser, images are not.",
     eraseKept: "Erase what is kept",

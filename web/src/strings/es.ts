@@ -102,7 +102,7 @@ export const es: Strings = {
     orders: { added: "Según llegaron", refer: "Derivadas primero", name: "Por nombre" },
     failedWhy: (read, failed) =>
       `${read} ${read === 1 ? "leída" : "leídas"}, ${failed} ${failed === 1 ? "fallida" : "fallidas"}: por qué`,
-    inSeries: (at, all) => `${at} de ${all} de su serie`,
+    inSeries: (at, all) => `${at} de ${all}`,
     keep: "Conservar resultados en este navegador",
     kept: "Los resultados y los nombres de archivo se conservan en este navegador, las imágenes no.",
     eraseKept: "Borrar lo conservado",

@@ -39,8 +39,7 @@ export function StudyRow({ study, index, count, top, isSelected }: StudyRowProps
           <StudyName study={study} />
           <span class="study-line">
             <span class={`study-state ${toneOf(state)}`}>{summary}</span>
-            {state.kind === "done" && <span class="study-model">{state.answer.model.name}</span>}
-            <PlaceInSeries study={study} />
+            <Model study={study} state={state} />
           </span>
           {state.kind === "sending" && <progress max={1} value={state.share} aria-hidden="true" />}
           {state.kind === "reading" && <progress max={1} aria-hidden="true" />}
@@ -126,13 +125,21 @@ function StudyName({ study }: { readonly study: Study }) {
   );
 }
 
-/** Which image of its series it is. */
-function PlaceInSeries({ study }: { readonly study: Study }) {
+interface ModelProps {
+  readonly study: Study;
+  readonly state: ReadingState<Answer>;
+}
+
+/** The model that answered, and which image of its series it is. */
+function Model({ study, state }: ModelProps) {
   const { series } = useSession();
   const { tray } = useStrings();
   const images = series.value.get(study.facts.value?.seriesUid ?? "");
-  if (!images) return null;
-  return <span class="study-model">{tray.inSeries(images.indexOf(study) + 1, images.length)}</span>;
+  const words = [
+    state.kind === "done" && state.answer.model.name,
+    images && tray.inSeries(images.indexOf(study) + 1, images.length),
+  ].filter(Boolean);
+  return words.length > 0 ? <span class="study-model">{words.join(" · ")}</span> : null;
 }
 
 function Thumbnail({ study }: { readonly study: Study }) {
