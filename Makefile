@@ -36,7 +36,7 @@ test: .venv/ready  ## set everything up and run the tests
 fuzz: .venv/ready  ## decode a million mutated files, an hour on a free core; FUZZ="--first 20000" goes on
 	.venv/bin/python -m tests.fuzz $(FUZZ)
 
-slow: .venv/ready  ## every large network and the other recipes, some ten minutes
+slow: .venv/ready  ## every large network, the other recipes and how quick the page is, some ten minutes
 	.venv/bin/pytest -m slow tests
 
 schemathesis: .venv/ready  ## draw requests from the OpenAPI document, for 10 minutes
@@ -80,7 +80,7 @@ web: web/node_modules  ## build the page again; needs Node 20
 
 browser: .venv/ready web/node_modules  ## check and test the page in a real Chromium
 	cd web && npm run check && npm test && npm run verify
-	.venv/bin/pytest tests/e2e
+	.venv/bin/pytest -m "not slow" tests/e2e
 
 .venv-clients/ready: tests/clients/requirements.txt
 	scripts/venv.sh .venv-clients $<

@@ -102,6 +102,8 @@ def write_bundle(
                 )
             ),
             "temperature": 1.0,
+            # What the base version learned from says little of a site's own calls.
+            "ages": None,
             "metrics": _metrics(site),
             "parity": parity,
             "out_of_distribution": OutOfDistribution(

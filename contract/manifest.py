@@ -223,15 +223,18 @@ class BundleManifest(_Frozen):
 class ModelManifest(BundleManifest):
     """The whole of a classifier's manifest.json.
 
-    ``golden_digest`` is that of golden.npz; a bundle of before that file has none. ``variants``
-    are the files beside model.onnx that answer alike and take less time. ``series_rule`` says how
-    the probabilities of a series follow from those of its slices, at most 32 of equal distances.
+    ``ages`` are those of the youngest and the oldest patient in the training data, in years, where
+    its makers say them. ``golden_digest`` is that of golden.npz; a bundle of before that file has
+    none. ``variants`` are the files beside model.onnx that answer alike and take less time.
+    ``series_rule`` says how the probabilities of a series follow from those of its slices, at most
+    32 of equal distances.
     """
 
     modalities: tuple[str, ...] = Field(min_length=1)
     body_parts: tuple[str, ...] = Field(min_length=1)
     findings: tuple[Finding, ...] = Field(min_length=2)
     temperature: float = Field(gt=0)
+    ages: tuple[int, int] | None = None
     quality: QualityLimits | None = None
     out_of_distribution: OutOfDistribution | None = None
     golden_digest: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")

@@ -80,6 +80,7 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
         body_parts=_CHEST,
         findings=trained.calibration.findings,
         temperature=trained.calibration.temperature,
+        ages=trained.config.ages,
         metrics=trained.evaluation.metrics,
         provenance=trained.provenance,
         parity=parity,

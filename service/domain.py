@@ -168,12 +168,14 @@ class Upload:
 class PredictionOptions:
     """What a request asks for, beside the images. ``frame`` counts from 1.
 
-    ``record`` hears of every stage that is over: its name, how long it ran, how long ago it ended.
+    ``finding`` is what the heatmap is of; None leaves it to the decision. ``record`` hears of every
+    stage that is over: its name, how long it ran, how long ago it ended.
     """
 
     model: str | None = None
     version: int | None = None
     heatmap: bool = False
+    finding: Label | None = None
     frame: int = 1
     priority: Priority = Priority.ROUTINE
     record: Record = ignore

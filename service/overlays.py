@@ -66,12 +66,13 @@ def draw_finding(
     decision: Decision,
     lungs: LungMap | None,
     image: Radiograph,
+    asked: Label | None = None,
 ) -> Picture:
-    """Draw the decided finding, or the most probable one where the image is referred.
+    """Draw where the model saw a finding: the one that was asked for, or decided.
 
-    ``outputs`` are of this image alone, with the activation map.
+    It is the most probable one where the image is referred and none was asked for. ``outputs`` are of this image alone, with the activation map.
     """
-    label = decision.label or manifest.labels[int(np.argmax(outputs[PROBABILITIES][0]))]
+    label = asked or decision.label or manifest.labels[int(np.argmax(outputs[PROBABILITIES][0]))]
     index = manifest.labels.index(label)
     activation = np.ascontiguousarray(outputs[ACTIVATION_MAP][0, ..., index])
     heatmap = draw_heatmap(activation, manifest.findings[index].activation_scale, label, image)

@@ -6,13 +6,14 @@ use for. It is a route of FastAPI all the same, which documents it and answers e
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.fhir import MEDIA_TYPE as FHIR
+from contract.findings import Label
 from service.answers import write_answer
 from service.auth import Requires
 from service.domain import ImageFailure, Prediction, PredictionOptions, Priority
@@ -141,7 +142,8 @@ def _options(request: Request, fields: tuple[tuple[str, str], ...] = ()) -> Pred
     return PredictionOptions(
         model=asked.model,
         version=asked.version,
-        heatmap=asked.explain == "heatmap",
+        heatmap=asked.explain != "none",
+        finding=None if asked.explain in {"none", "heatmap"} else cast("Label", asked.explain),
         frame=asked.frame,
         priority=Priority[asked.priority.upper()],
         record=trace_of(request.scope).stage,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from contract.cost import DecodeCost, estimate_cost
 from contract.decision import OodResult, decide
 from contract.errors import ImageError
+from contract.findings import Label
 from contract.manifest import OOD_SCORE, ModelManifest
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.quality import judge
@@ -34,7 +35,13 @@ from service.domain import (
     Timed,
     Upload,
 )
-from service.errors import DeviceLost, InferenceFailed, ServiceError, file_failed
+from service.errors import (
+    DeviceLost,
+    InferenceFailed,
+    ServiceError,
+    UnknownParameter,
+    file_failed,
+)
 from service.overlays import draw_finding, draw_lungs, look_for_lungs
 from service.priorities import PriorityThreads
 from service.repository import ModelRepository
@@ -246,6 +253,7 @@ class _Task:
             modality = facts.modality if facts else None
             self.model = self.repository.for_modality(modality, self.options.version)
         check_suitable(facts, self.model.manifest)
+        _check_finding(self.options.finding, self.model.manifest)
         wanted = self.model.manifest.preprocessing
         fitted = decoded.fit(wanted)
         image = fitted[np.newaxis]
@@ -289,6 +297,10 @@ class _Task:
             out_of_distribution=out_of_distribution,
             evidenced=manifest.answers,
         )
+        heatmap = None
+        if drawn:
+            asked = self.options.finding
+            heatmap = draw_finding(manifest, outputs, decision, lungs, image, asked)
         self.decoded = None
         return ImageResult(
             name=self.upload.name,
@@ -300,7 +312,7 @@ class _Task:
             decision=decision,
             quality=quality,
             out_of_distribution=out_of_distribution,
-            heatmap=draw_finding(manifest, outputs, decision, lungs, image) if drawn else None,
+            heatmap=heatmap,
             lungs=draw_lungs(lungs, image) if drawn and lungs is not None else None,
         )
 
@@ -338,3 +350,11 @@ class _Task:
         if self.repository.segmenter is not None:
             found.append(self.repository.segmenter.manifest.preprocessing)
         return tuple(dict.fromkeys(found))
+
+
+def _check_finding(finding: Label | None, manifest: ModelManifest) -> None:
+    if finding is not None and finding not in manifest.labels:
+        known = ", ".join(manifest.labels)
+        raise UnknownParameter(
+            f"explain: the model {manifest.name} has no finding {finding}. It has: {known}."
+        )

@@ -29,8 +29,9 @@ class PredictQuery(_Body):
     """The model; by default the one that takes the image's DICOM modality, else the default one."""
     version: Annotated[int, Field(ge=1)] | SkipJsonSchema[None] = None
     """The version of the model; by default the latest."""
-    explain: Literal["none", "heatmap"] = "none"
-    """`heatmap` adds pictures of where the model saw the finding and of where the lungs are."""
+    explain: Literal["none", "heatmap", Label] = "none"
+    """`heatmap` adds pictures of where the model saw the decided finding, or else the most probable
+    one, and of where the lungs are. The label of a finding adds the picture of that one."""
     frame: int = Field(default=1, ge=1)
     """The frame of a multi-frame image, counted from 1."""
     priority: Literal["routine", "stat"] = "routine"
@@ -185,9 +186,9 @@ class ImageAnswer(_Body):
     out_of_distribution: OutOfDistributionResult | None = None
     """Absent where the model does not measure it."""
     heatmap: HeatmapResult | None = None
-    """Only with `explain=heatmap`: of the decision, or of the most probable finding."""
+    """Only with `explain`: of the finding that it names, else the decided or most probable one."""
     lungs: LungsResult | None = None
-    """Only with `explain=heatmap`, on a radiograph, where the service has a segmenter."""
+    """Only with `explain`, on a radiograph, where the service has a segmenter."""
 
 
 class ImageRejection(_Body):
@@ -234,6 +235,17 @@ class FindingDescription(_Body):
     operating_point_rule: str
 
 
+class SiteDescription(_Body):
+    """A hospital that a version was commissioned at; its figures are the version's metrics."""
+
+    name: str
+    commissioned_at: datetime
+    verdict: Literal["fit to answer here", "refer only"]
+    """Where it is `refer only`, every image is referred."""
+    patients: int
+    """Whose images it was commissioned on."""
+
+
 class ModelDescription(_Body):
     """One version of one model."""
 
@@ -253,6 +265,10 @@ class ModelDescription(_Body):
     series_rule: Literal["mean", "max"]
     """How the probabilities of a series follow from those of its slices."""
     metrics: list[Metric]
+    site: SiteDescription | None
+    """Where the version was commissioned; null where it answers as it was trained."""
+    ages: Annotated[list[int], Field(min_length=2, max_length=2)] | None
+    """Of the youngest and the oldest patient that it learned from, in years; null where unknown."""
     dataset: str
     licence: str
     trained_at: datetime

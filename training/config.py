@@ -237,7 +237,9 @@ class OperatingPointConfig(_Frozen):
 class Recipe(_Frozen):
     """One TOML file of ``training/recipes``, or a user's own.
 
-    ``caveats`` are sentences for whoever reads the model's figures; they end on its card.
+    ``ages`` are those of the youngest and the oldest patient in the data, in years, where its
+    makers say them. ``caveats`` are sentences for whoever reads the model's figures; they end on
+    its card.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
@@ -250,6 +252,7 @@ class Recipe(_Frozen):
     training: TrainingConfig
     calibration: CalibrationConfig = CalibrationConfig()
     operating_points: tuple[OperatingPointConfig, ...]
+    ages: tuple[int, int] | None = None
     caveats: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -275,6 +278,7 @@ class Recipe(_Frozen):
         later = {
             "calibration": other.calibration,
             "operating_points": other.operating_points,
+            "ages": other.ages,
             "caveats": other.caveats,
         }
         return self.model_copy(update=later) == other

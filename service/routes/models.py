@@ -7,7 +7,13 @@ from service.domain import ServedModel
 from service.openapi import ONE_MODEL, Name, Version, problem_responses
 from service.repository import ModelRepository
 from service.runtime import runtime_of
-from service.schemas import FindingDescription, ModelDescription, ModelList, ModelVersions
+from service.schemas import (
+    FindingDescription,
+    ModelDescription,
+    ModelList,
+    ModelVersions,
+    SiteDescription,
+)
 
 router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(Requires("read"))])
 
@@ -52,6 +58,8 @@ def _describe(model: ServedModel) -> ModelDescription:
         ],
         series_rule=manifest.series_rule,
         metrics=list(manifest.metrics),
+        site=manifest.site and SiteDescription.model_validate(manifest.site),
+        ages=manifest.ages and list(manifest.ages),
         dataset=manifest.provenance.dataset,
         licence=manifest.provenance.licence,
         trained_at=manifest.provenance.trained_at,

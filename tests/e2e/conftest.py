@@ -44,6 +44,8 @@ It tells **bright** images from dark ones.
 |---|---|
 | synthetic | 1.0 |
 
+- Not a medical device. Nobody has shown that using it
+  helps a patient.
 - Never for patients
 - `fixed` for tests, as [its page](https://example.org/tests) and [a file](../other.md) say
 

@@ -81,7 +81,7 @@ def chest_dicom(**attributes: object) -> bytes:
     return as_dicom(deep_radiograph(), **described)
 
 
-def ct_dicom(frames: int = 1) -> bytes:
+def ct_dicom(frames: int = 1, **attributes: object) -> bytes:
     """A CT slice in Hounsfield units: air, and a soft disc that grows from frame to frame."""
     y, x = np.ogrid[-1:1:128j, -1:1:128j]
     stack = [
@@ -95,4 +95,5 @@ def ct_dicom(frames: int = 1) -> bytes:
         RescaleIntercept=0,
         RescaleSlope=1,
         NumberOfFrames=frames if frames > 1 else 1,
+        **attributes,
     )

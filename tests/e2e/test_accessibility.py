@@ -3,7 +3,14 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import FilePayload, Page, expect
 
 from tests.e2e.desk import Desk
-from tests.e2e.images import chest_dicom, corrupt_jpeg, ct_dicom, normal_jpeg, pneumonia_png
+from tests.e2e.images import (
+    chest_dicom,
+    corrupt_jpeg,
+    ct_dicom,
+    normal_jpeg,
+    pneumonia_png,
+    undecided_png,
+)
 
 WIDTHS = {"phone": (320, 640), "desk": (1280, 800), "wall": (3840, 2160)}
 WCAG = {
@@ -38,8 +45,27 @@ def test_no_view_breaks_an_accessibility_rule(desk: Desk, theme: str, width: str
     desk.page.get_by_role("button", name="Show name and ID").click()
     desk.page.get_by_role("button", name="What do these numbers mean?").focus()
     found["result"] = violations(desk.page)
+    desk.page.keyboard.press("Escape")
+    desk.result.locator(".bar-heat").first.click()
+    desk.stage.press("d")
+    desk.stage.press("ArrowRight")
+    desk.page.get_by_role("button", name="Keep results in this browser").click()
+    expect(desk.page.get_by_role("button", name="Erase what is kept")).to_be_visible()
+    expect(desk.page.locator(".heat")).to_be_visible()
+    found["measured"] = violations(desk.page)
+    desk.page.get_by_role("button", name="Keep beside the next image").click()
+    desk.pick({"undecided.png": undecided_png()})
+    desk.result.get_by_text("Probabilities all the same").click()
+    expect(desk.page.locator(".prior")).to_be_visible()
+    found["referred beside a prior"] = violations(desk.page)
+    desk.page.get_by_role("button", name="Close the prior").click()
+    slices = (ct_dicom(SeriesInstanceUID="1.2", InstanceNumber=number) for number in (1, 2))
+    desk.read({f"{number}.dcm": data for number, data in enumerate(slices)})
+    desk.select("1.dcm")
+    expect(desk.page.get_by_text("Slice 2 of 2")).to_be_visible()
+    found["slices"] = violations(desk.page)
     desk.read({"series.dcm": ct_dicom(frames=2)})
-    found["series"] = violations(desk.page)
+    found["frames"] = violations(desk.page)
     desk.pick({"broken.jpg": corrupt_jpeg()})
     expect(desk.result).to_contain_text("damaged")
     found["problem"] = violations(desk.page)

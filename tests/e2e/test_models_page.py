@@ -1,4 +1,6 @@
-from playwright.sync_api import Locator, expect
+import re
+
+from playwright.sync_api import Locator, Route, expect
 
 from tests.e2e.desk import Desk
 
@@ -12,10 +14,10 @@ def test_each_model_shows_its_figures_plots_and_card(desk: Desk) -> None:
     expect(article).to_contain_text("0.900 \u2013 1.000")
     expect(article).to_contain_text("fixed, for tests")
     expect(article.get_by_role("img", name="Plot: ROC curve")).to_be_visible()
-    expect(article.locator("figcaption")).to_have_text("ROC curve")
+    expect(article.locator("figcaption")).to_have_text("ROC curveAUROC 1.000, 10 images")
     article.get_by_text("Model card").click()
     expect(article.get_by_role("heading", name="A model for tests")).to_be_visible()
-    expect(article.get_by_role("listitem").first).to_have_text("Never for patients")
+    expect(article.get_by_role("listitem").nth(1)).to_have_text("Never for patients")
 
 
 def test_a_card_cannot_bring_a_script(desk: Desk) -> None:
@@ -44,8 +46,23 @@ def test_figures_are_named_in_spanish_too(desk: Desk) -> None:
     article = desk.page.get_by_role("article", name="bright-chest")
     unfold(article, "Medido", "Gráficas")
 
-    expect(article.locator("figcaption")).to_have_text("Curva ROC")
+    expect(article.locator("figcaption")).to_contain_text("Curva ROC")
     expect(article.locator("td [lang=en]").first).to_be_visible()
+
+
+def test_a_cards_own_sentences_are_in_spanish_and_the_rest_says_that_it_is_english(
+    desk: Desk,
+) -> None:
+    desk.open("#models")
+    desk.page.get_by_label("Language").select_option("es")
+    article = desk.page.get_by_role("article", name="bright-chest")
+    unfold(article, "Gráficas", "Ficha del modelo")
+
+    expect(article.get_by_role("listitem").first).to_have_text(
+        "No es un producto sanitario. Nadie ha demostrado que usarlo ayude a un paciente."
+    )
+    expect(article.locator(".markdown [lang=es]").first).to_be_visible()
+    expect(article.locator("[lang=en] .markdown")).to_contain_text("Never for patients")
 
 
 def test_the_queue_goes_on_behind_the_models_page(desk: Desk) -> None:
@@ -56,6 +73,25 @@ def test_the_queue_goes_on_behind_the_models_page(desk: Desk) -> None:
     desk.page.go_back()
 
     expect(desk.page.get_by_role("heading", name="Drop a chest image here")).to_be_visible()
+
+
+def test_a_page_that_arrives_just_after_its_first_drawing_is_shown(desk: Desk) -> None:
+    held: list[Route] = []
+    desk.page.route(re.compile(r"/assets/ModelsPage-.*\.js$"), lambda route: held.append(route))
+    desk.page.clock.install()
+    desk.open()
+
+    with desk.page.expect_request(re.compile("/assets/ModelsPage-")):
+        desk.page.clock.fast_forward("00:05")
+    desk.page.clock.pause_at(desk.page.evaluate("Date.now() + 1000"))
+    desk.page.get_by_role("link", name="Models").click()
+    expect(desk.page.get_by_text("Loading")).to_be_visible()
+    held[0].continue_()
+    # The clock stands, and with it the effects of what was drawn, until the part is here.
+    desk.page.evaluate("address => import(address)", held[0].request.url)
+    desk.page.clock.resume()
+
+    expect(desk.page.get_by_role("article", name="bright-chest")).to_be_visible()
 
 
 def unfold(article: Locator, *titles: str) -> None:

@@ -137,6 +137,21 @@ def test_the_model_is_nowhere_in_the_page_before_the_call(
     expect(page.locator(".prove-revealed")).to_contain_text("You disagree")
 
 
+def test_an_answer_that_comes_after_the_call_is_shown(
+    desk: Desk, folder: Callable[[int, int], Path]
+) -> None:
+    held: list[Route] = []
+    desk.page.route("**/predict?*", lambda route: held.append(route))
+    page = begin(desk, folder(1, 1))
+    page.keyboard.press(UNDECIDED)
+    expect(page.locator(".prove-model")).to_have_text("The model's answer is not here yet.")
+
+    for route in held:
+        route.continue_()
+
+    expect(page.locator(".prove-model")).to_have_text(re.compile("Normal|Pneumonia"))
+
+
 def test_a_trial_goes_on_after_a_reload_with_the_same_films(
     desk: Desk, folder: Callable[[int, int], Path]
 ) -> None:

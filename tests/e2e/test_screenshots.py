@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.conftest import Watch
 from tests.e2e.desk import Desk
-from tests.e2e.images import chest_dicom, corrupt_jpeg, pneumonia_png, undecided_png
+from tests.e2e.images import chest_dicom, corrupt_jpeg, ct_dicom, pneumonia_png, undecided_png
 from tests.e2e.services import REPOSITORY, Service
 from tests.synthetic import as_jpeg, as_png, synthetic_radiograph
 
@@ -29,7 +29,8 @@ LEAST_BYTES = 5_000
 # What the documentation shows; a repository is no place for all of them.
 DOCUMENTED = {
     *(f"{view}-desk-dark.png" for view in ("models", "problem", "refer", "result", "welcome")),
-    *("result-desk-light.png", "result-phone-dark.png", "viewer-desk-dark.png"),
+    *("result-desk-light.png", "result-phone-dark.png"),
+    *("series-desk-dark.png", "viewer-desk-dark.png"),
     *("prove-blind-desk-dark.png", "prove-revealed-phone-dark.png", "prove-report-desk-light.png"),
 }
 SHIPPED = REPOSITORY / "models"
@@ -152,6 +153,36 @@ def test_the_viewer_is_pictured_as_it_opens(desk: Desk, place: Callable[[str], P
     desk.settle()
 
     file = place("viewer-desk-dark.png")
+    desk.page.screenshot(path=file)
+
+    assert file.stat().st_size > LEAST_BYTES
+
+
+def test_a_series_and_a_length_are_pictured(desk: Desk, place: Callable[[str], Path]) -> None:
+    desk.open()
+    desk.read(
+        {
+            f"slice-{number}.dcm": ct_dicom(
+                SeriesInstanceUID="1.2", InstanceNumber=number, PixelSpacing=[0.7, 0.7]
+            )
+            for number in range(1, 6)
+        }
+    )
+    expect(desk.page.locator(".tray-count")).to_contain_text("5 of 5 read")
+    desk.select("slice-3.dcm")
+    desk.wait_for_picture()
+    expect(desk.page.get_by_text("Slice 3 of 5")).to_be_visible()
+    box = desk.stage.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    desk.page.get_by_role("button", name="Ruler").click()
+    desk.page.mouse.move(x - box["height"] * 0.15, y)
+    desk.page.mouse.down()
+    desk.page.mouse.move(x + box["height"] * 0.15, y, steps=4)
+    desk.page.mouse.up()
+    desk.settle()
+
+    file = place("series-desk-dark.png")
     desk.page.screenshot(path=file)
 
     assert file.stat().st_size > LEAST_BYTES

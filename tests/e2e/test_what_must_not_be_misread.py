@@ -1,14 +1,20 @@
 """What a clinician could take for something else, and how the page says it."""
 
 import base64
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Page, Route, expect
 
+from contract.manifest import MANIFEST_FILE, Metric, Site, read_manifest
+from tests.bundles import write_bundle
 from tests.e2e.answers import change_answers, findings
+from tests.e2e.conftest import Watch
 from tests.e2e.desk import Desk
 from tests.e2e.images import chest_dicom, ct_dicom, normal_jpeg, pneumonia_png, undecided_png
+from tests.e2e.services import Service
 from tests.synthetic import as_png
 
 QUALITY = {
@@ -147,6 +153,140 @@ def test_a_heatmap_that_looks_elsewhere_says_so_first(desk: Desk) -> None:
     assert desk.colours() == 0
     warning.get_by_role("button", name="Show it all the same").click()
     assert desk.colours() > 1000
+
+
+def half_white() -> bytes:
+    """What both findings of the tests' model have a part of."""
+    pixels = np.full((200, 200), 250, np.uint8)
+    pixels[140:] = 0
+    return as_png(pixels)
+
+
+def test_each_bar_shows_the_heatmap_of_its_finding(desk: Desk) -> None:
+    asked: list[str] = []
+    desk.page.on("request", lambda request: asked.append(request.url.partition("/predict?")[2]))
+    desk.open()
+    desk.read({"half.png": half_white()})
+    normal, pneumonia = (
+        desk.result.get_by_role("button", name=f"Show or hide the heatmap of {finding}")
+        for finding in ("Normal", "Pneumonia")
+    )
+
+    pneumonia.click()
+    decided = desk.colours()
+    normal.click()
+    expect(desk.page.locator(".legend")).to_contain_text("What speaks for Normal")
+    expect(pneumonia).to_have_attribute("aria-pressed", "false")
+    other = desk.colours()
+    normal.click()
+    hidden = desk.colours()
+    normal.click()
+
+    expect(desk.page.locator(".legend")).to_contain_text("What speaks for Normal")
+    assert decided > other > 1000
+    assert hidden == 0
+    assert [query for query in asked if query] == [
+        "explain=heatmap",
+        "explain=normal&model=bright-chest&version=1",
+    ]
+
+
+def test_a_finding_that_nothing_speaks_for_has_no_heatmap(desk: Desk) -> None:
+    desk.open()
+    desk.read({"white.png": pneumonia_png()})
+
+    desk.result.get_by_role("button", name="Show or hide the heatmap of Normal").click()
+
+    expect(desk.page.locator(".heat")).to_have_text("Nothing on this image speaks for Normal.")
+    assert desk.colours() == 0
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_a_heatmap_that_could_not_be_had_can_be_asked_for_again(desk: Desk) -> None:
+    desk.open()
+    desk.read({"half.png": half_white()})
+    desk.page.route("**/predict?explain=normal*", lambda route: route.abort())
+    bar = desk.result.get_by_role("button", name="Show or hide the heatmap of Normal")
+    bar.click()
+    expect(desk.page.locator(".heat")).to_contain_text("could not be had")
+    desk.page.unroute("**/predict?explain=normal*")
+
+    bar.click()
+
+    expect(desk.page.locator(".legend")).to_contain_text("What speaks for Normal")
+    assert desk.colours() > 1000
+
+
+@pytest.fixture(scope="module")
+def site_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("site")
+    bundle = write_bundle(folder / "models")
+    site = Site(
+        name="Example Hospital",
+        commissioned_at=datetime(2026, 3, 4, tzinfo=UTC),
+        base_version=1,
+        features="none",
+        change="none",
+        verdict="fit to answer here",
+        images={"normal": 150, "pneumonia": 120},
+        patients=200,
+        auroc=(0.9, 0.85, 0.95),
+        accuracy=(0.88, 0.83, 0.92),
+        answered=0.8,
+        labels_digest="none",
+    )
+    accuracy = Metric(
+        dataset=site.name, name="accuracy_answered", value=0.88, lower=0.83, upper=0.92, images=270
+    )
+    manifest = read_manifest(bundle).model_copy(
+        update={"site": site, "ages": (1, 5), "metrics": (accuracy,)}
+    )
+    (bundle / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2))
+    running = Service(folder / "models", folder / "log", {})
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def site_desk(tab: Page, watch: Watch, site_service: Service) -> Desk:
+    watch.origin = site_service.url
+    return Desk(tab, site_service.url)
+
+
+def test_a_commissioned_model_says_where_and_how_often_it_is_right_there(site_desk: Desk) -> None:
+    site_desk.open()
+
+    site_desk.read({"white.png": pneumonia_png()})
+
+    card = site_desk.result.locator(".decision")
+    expect(card.locator(".site-note")).to_have_text(
+        "Commissioned at Example Hospital, Mar 4, 2026: fit to answer here."
+    )
+    expect(card.locator(".grounds-share")).to_have_text(
+        "88% How often an answer was right at this site"
+    )
+    site_desk.page.get_by_role("link", name="Models").click()
+    expect(site_desk.page.get_by_role("article")).to_contain_text(
+        "Commissioned at Example Hospital, Mar 4, 2026: fit to answer here."
+    )
+
+
+@pytest.mark.parametrize(("age", "warned"), [("061Y", 1), ("003Y", 0), ("", 0)])
+def test_an_age_outside_the_training_data_is_warned_of(
+    site_desk: Desk, age: str, warned: int
+) -> None:
+    site_desk.open()
+
+    site_desk.read({"chest.dcm": chest_dicom(PatientAge=age)})
+
+    note = site_desk.result.locator(".age-note")
+    expect(site_desk.result.locator(".provenance").first).to_contain_text("Body part")
+    expect(note).to_have_count(warned)
+    if warned:
+        expect(note).to_have_text(
+            "The patient is 61 years old. The model learned from patients of 1 to 5 years."
+        )
 
 
 def test_an_image_of_the_other_kind_is_one_click_from_its_model(desk: Desk) -> None:

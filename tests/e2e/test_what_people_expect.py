@@ -13,7 +13,14 @@ from playwright.sync_api import Dialog, Page, Route, expect
 from tests.e2e.answers import change_answers
 from tests.e2e.conftest import KEY, Watch
 from tests.e2e.desk import Desk
-from tests.e2e.images import corrupt_jpeg, ct_dicom, normal_jpeg, pneumonia_png, undecided_png
+from tests.e2e.images import (
+    chest_dicom,
+    corrupt_jpeg,
+    ct_dicom,
+    normal_jpeg,
+    pneumonia_png,
+    undecided_png,
+)
 from tests.e2e.services import Service
 from tests.synthetic import as_jpeg, synthetic_radiograph
 
@@ -200,6 +207,124 @@ def test_the_wheel_turns_the_slices_of_a_stack(desk: Desk) -> None:
     assert desk.page.locator(".readout").inner_text() == zoom
 
 
+def test_the_files_of_a_series_stand_together_and_the_wheel_turns_them(desk: Desk) -> None:
+    series = {
+        f"{letter}.dcm": ct_dicom(SeriesInstanceUID="1.2.3", InstanceNumber=number)
+        for letter, number in (("a", 3), ("b", 1), ("c", 2))
+    }
+    desk.open()
+    desk.read({"film.jpg": normal_jpeg(), **series})
+    expect(desk.row("c.dcm")).to_contain_text("bright-slice · 2 of 3")
+    assert list(desk.names()) == ["film.jpg", "b.dcm", "c.dcm", "a.dcm"]
+    desk.select("b.dcm")
+    desk.wait_for_picture()
+    expect(desk.page.get_by_text("Slice 1 of 3")).to_be_visible()
+    desk.stage.press("Shift+ArrowRight")
+    desk.stage.press("1")
+    readout = desk.page.locator(".readout")
+    as_set = readout.inner_text()
+
+    desk.stage.hover()
+    for _ in range(2):
+        desk.page.mouse.wheel(0, 120)
+    expect(desk.page.get_by_text("Slice 3 of 3")).to_be_visible()
+    expect(desk.row("a.dcm").locator(".study-select")).to_have_attribute("aria-current", "true")
+    expect(desk.page.locator(".stage[aria-busy=false]")).to_be_visible()
+
+    assert readout.inner_text() == as_set
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({}, "20 mm"),
+        ({"ImagerPixelSpacing": [0.2, 0.2]}, "20 mm at the detector"),
+        ({"PixelSpacing": []}, "100 px"),
+    ],
+)
+def test_the_ruler_measures_in_the_unit_that_the_file_gives(
+    desk: Desk, attributes: dict[str, object], words: str
+) -> None:
+    desk.open()
+    desk.read({"chest.dcm": chest_dicom(**attributes)})
+    desk.stage.press("1")
+    desk.page.get_by_role("button", name="Ruler").click()
+    box = desk.stage.bounding_box()
+    assert box is not None
+    x, y = box["x"] + 200, box["y"] + 200
+
+    desk.page.mouse.move(x, y)
+    desk.page.mouse.down()
+    desk.page.mouse.move(x + 60, y + 80, steps=4)
+    desk.page.mouse.up()
+
+    expect(desk.page.locator("svg.ruler text")).to_have_text(words)
+
+
+def test_two_clicks_or_the_keyboard_measure_as_well_as_a_drag(desk: Desk) -> None:
+    desk.open()
+    desk.read({"chest.dcm": chest_dicom()})
+    length = desk.page.locator("svg.ruler text")
+    desk.stage.press("1")
+    desk.stage.press("d")
+
+    desk.stage.click(position={"x": 100, "y": 100})
+    desk.stage.click(position={"x": 160, "y": 180})
+    expect(length).to_have_text("20 mm")
+    desk.stage.press("r")
+    desk.stage.press("1")
+    expect(length).to_have_count(0)
+    for _ in range(10):
+        desk.stage.press("ArrowRight")
+
+    expect(length).to_have_text("12 mm")
+
+
+def kept_databases(page: Page) -> list[str]:
+    names: list[str] = page.evaluate(
+        "async () => (await indexedDB.databases()).map(each => each.name)"
+    )
+    return names
+
+
+def test_results_are_kept_on_request_and_one_button_erases_them(desk: Desk) -> None:
+    page = desk.page
+    desk.open()
+    desk.read({"white.png": pneumonia_png(), "chest.jpg": normal_jpeg()})
+    expect(page.locator(".tray-count")).to_contain_text("2 of 2 read")
+    assert kept_databases(page) == []
+
+    page.get_by_role("button", name="Keep results in this browser").click()
+    expect(page.locator(".kept-results")).to_contain_text("images are not")
+    page.reload()
+
+    expect(page.locator(".tray-count")).to_contain_text("2 of 2 read")
+    expect(desk.row("white.png")).to_contain_text("Pneumonia > 99.9%")
+    expect(desk.decision).to_have_text("Pneumonia")
+    expect(desk.stage).to_contain_text("Only the result of this image was kept.")
+    expect(desk.result.locator(".bar-heat")).to_have_count(0)
+    desk.pick({"white.png": pneumonia_png()})
+    desk.wait_for_picture()
+    expect(page.locator(".study")).to_have_count(2)
+    page.get_by_role("button", name="Erase what is kept").click()
+    expect(page.get_by_role("button", name="Keep results in this browser")).to_be_visible()
+    assert kept_databases(page) == []
+
+
+def test_what_is_removed_is_kept_no_longer(desk: Desk) -> None:
+    page = desk.page
+    desk.open()
+    desk.read({"white.png": pneumonia_png()})
+    page.get_by_role("button", name="Keep results in this browser").click()
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.get_by_role("button", name="Erase what is kept")).to_be_visible()
+
+    page.reload()
+
+    expect(page.get_by_role("button", name="Erase what is kept")).to_be_visible()
+    expect(page.locator(".study")).to_have_count(0)
+
+
 def test_f_shows_the_viewer_alone_and_f_brings_the_page_back(desk: Desk) -> None:
     desk.open()
     desk.read({"chest.jpg": normal_jpeg()})
@@ -319,6 +444,15 @@ def test_a_batch_is_printed_as_one_list(mixed: Desk) -> None:
     expect(rows.nth(1)).to_contain_text("Pneumonia > 99.9%")
     expect(page.locator(".print-list .print-research")).to_be_visible()
     expect(page.locator("canvas.picture")).to_be_hidden()
+
+
+def test_an_image_is_printed_on_one_page(desk: Desk) -> None:
+    desk.open()
+    desk.read({"chest.dcm": chest_dicom()})
+
+    printed = desk.page.pdf(format="A4")
+
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
 
 
 def test_models_are_compared_on_one_screen_and_the_rest_is_folded(desk: Desk) -> None:

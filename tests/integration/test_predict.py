@@ -191,6 +191,33 @@ def test_a_heatmap_is_a_gray_png_over_the_radiograph(
     assert dark.max() == 0
 
 
+@pytest.mark.parametrize(("finding", "is_above"), [("pneumonia", True), ("normal", False)])
+def test_a_heatmap_is_of_the_finding_that_is_asked_for(
+    live: Live, finding: str, *, is_above: bool
+) -> None:
+    image = np.zeros((200, 200), np.uint8)
+    image[:100] = 255
+
+    heatmap = answers(live.predict(as_png(image), explain=finding).json())[0].heatmap
+
+    assert heatmap is not None
+    assert heatmap.label == finding
+    with Image.open(io.BytesIO(base64.b64decode(heatmap.data))) as png:
+        pixels = np.asarray(png)
+    assert (int(pixels[:50].min()) > int(pixels[-50:].max())) is is_above
+
+
+def test_a_heatmap_of_a_finding_that_the_model_lacks_is_refused_with_those_it_has(
+    live: Live,
+) -> None:
+    response = live.predict(as_png(np.zeros((64, 64), np.uint8)), explain="tuberculosis")
+
+    assert response.status_code == 422
+    assert response.json()["detail"] == (
+        "explain: the model tiny has no finding tuberculosis. It has: normal, pneumonia."
+    )
+
+
 def test_a_heatmap_of_a_jpeg_has_the_size_of_the_original_and_not_of_the_reduced_decode(
     live: Live,
 ) -> None:

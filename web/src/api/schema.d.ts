@@ -476,10 +476,10 @@ export interface components {
              * @description Every class of the model, in output order.
              */
             findings: components["schemas"]["FindingResult"][];
-            /** @description Only with `explain=heatmap`: of the decision, or of the most probable finding. */
+            /** @description Only with `explain`: of the finding that it names, else the decided or most probable one. */
             heatmap?: components["schemas"]["HeatmapResult"] | null;
             image: components["schemas"]["ImageDescription"];
-            /** @description Only with `explain=heatmap`, on a radiograph, where the service has a segmenter. */
+            /** @description Only with `explain`, on a radiograph, where the service has a segmenter. */
             lungs?: components["schemas"]["LungsResult"] | null;
             /** @description The one that answered this file. */
             model: components["schemas"]["ModelReference"];
@@ -644,6 +644,11 @@ export interface components {
         };
         /** @description One version of one model. */
         ModelDescription: {
+            /**
+             * Ages
+             * @description Of the youngest and the oldest patient that it learned from, in years; null where unknown.
+             */
+            ages: number[] | null;
             /** Body Parts */
             body_parts: string[];
             /** Dataset */
@@ -677,6 +682,8 @@ export interface components {
              * @description Of the file that runs, whose digest this is. Known values: `fp32`, `int8`, `fp16`; there may be more.
              */
             precision: string;
+            /** @description Where the version was commissioned; null where it answers as it was trained. */
+            site: components["schemas"]["SiteDescription"] | null;
             /** Summary */
             summary: string;
             /**
@@ -852,6 +859,26 @@ export interface components {
             bundle: string;
             /** Reason */
             reason: string;
+        };
+        /** @description A hospital that a version was commissioned at; its figures are the version's metrics. */
+        SiteDescription: {
+            /**
+             * Commissioned At
+             * Format: date-time
+             */
+            commissioned_at: string;
+            /** Name */
+            name: string;
+            /**
+             * Patients
+             * @description Whose images it was commissioned on.
+             */
+            patients: number;
+            /**
+             * Verdict
+             * @description Where it is `refer only`, every image is referred. Known values: `fit to answer here`, `refer only`; there may be more.
+             */
+            verdict: string;
         };
         /** @description Milliseconds. The stages are summed over the files of a request; the total is wall time. */
         Timing: {
@@ -1398,8 +1425,11 @@ export interface operations {
     predict: {
         parameters: {
             query?: {
-                /** @description `heatmap` adds pictures of where the model saw the finding and of where the lungs are. */
-                explain?: "none" | "heatmap";
+                /**
+                 * @description `heatmap` adds pictures of where the model saw the decided finding, or else the most probable
+                 *     one, and of where the lungs are. The label of a finding adds the picture of that one.
+                 */
+                explain?: "none" | "heatmap" | "normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other";
                 /** @description The frame of a multi-frame image, counted from 1. */
                 frame?: number;
                 /** @description The model; by default the one that takes the image's DICOM modality, else the default one. */
@@ -1549,8 +1579,11 @@ export interface operations {
     predict_image: {
         parameters: {
             query?: {
-                /** @description `heatmap` adds pictures of where the model saw the finding and of where the lungs are. */
-                explain?: "none" | "heatmap";
+                /**
+                 * @description `heatmap` adds pictures of where the model saw the decided finding, or else the most probable
+                 *     one, and of where the lungs are. The label of a finding adds the picture of that one.
+                 */
+                explain?: "none" | "heatmap" | "normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other";
                 /** @description The frame of a multi-frame image, counted from 1. */
                 frame?: number;
                 /** @description The model; by default the one that takes the image's DICOM modality, else the default one. */

@@ -1,4 +1,4 @@
-import { LANGUAGES, type Language } from "../strings";
+import { type Language, NAMES } from "../strings";
 import { usePage, useStrings } from "./context";
 import icon from "./icon.svg";
 import { THEMES, type Theme } from "./preferences";
@@ -57,7 +57,7 @@ function Choices() {
           language.value = event.currentTarget.value as Language;
         }}
       >
-        {Object.entries(LANGUAGES).map(([code, { name }]) => (
+        {Object.entries(NAMES).map(([code, name]) => (
           <option key={code} value={code} lang={code}>
             {name}
           </option>

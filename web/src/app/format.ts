@@ -46,3 +46,6 @@ export function fileSize(bytes: number, language: Language): string {
 /** A digest's first characters: enough to compare by eye. */
 export const shortDigest = (digest: string): string =>
   `${digest.replace("sha256:", "").slice(0, 12)}…`;
+
+export const day = (iso: string, language: Language): string =>
+  new Intl.DateTimeFormat(language, { dateStyle: "medium" }).format(new Date(iso));

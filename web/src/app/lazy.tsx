@@ -18,7 +18,7 @@ export function lazy<P extends object>(load: () => Promise<ComponentType<P>>): L
     const { models, preview } = useStrings();
     const [state, setState] = useState(Loaded ? "there" : "coming");
     useEffect(() => {
-      if (Loaded) return;
+      // Also where it came between the drawing and this effect: the state still says that it is coming.
       void fetch().then(
         () => setState("there"),
         () => setState("absent"),

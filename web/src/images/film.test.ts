@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
+import { years } from "./dicom/facts";
 import { dimensions } from "./dimensions";
-import { filmRecord, years } from "./film";
+import { filmRecord } from "./film";
 
 it.each([
   ["061Y", 61],

@@ -1,4 +1,5 @@
 import type { DataSet } from "dicom-parser";
+import { years } from "./dicom/facts";
 import { parse } from "./dicom/parse";
 import { TAG } from "./dicom/tags";
 import { dimensions } from "./dimensions";
@@ -54,13 +55,4 @@ function factsOf(dataSet: DataSet): FilmFacts {
     device: device.length > 0 ? device.join(" ") : null,
     size: rows && columns ? `${columns} × ${rows}` : null,
   };
-}
-
-const PER_YEAR: Readonly<Record<string, number>> = { Y: 1, M: 12, W: 52.18, D: 365.25 };
-
-/** Source: PS3.5 6.2, AS: three digits and D, W, M or Y. */
-export function years(age: string | null): number | null {
-  const [, digits, unit] = /^(\d{1,3})([DWMY])$/i.exec(age ?? "") ?? [];
-  const per = PER_YEAR[unit?.toUpperCase() ?? ""];
-  return digits && per ? Math.floor(Number(digits) / per) : null;
 }

@@ -42,7 +42,13 @@ export interface DicomFacts {
   readonly columns: number | null;
   /** Row then column, in millimetres. */
   readonly spacingMm: readonly [number, number] | null;
+  /** The spacing is that at the detector: what lies before it is smaller than it measures. */
+  readonly isAtDetector: boolean;
   readonly frames: number;
+  readonly seriesUid: string | null;
+  readonly instanceNumber: number | null;
+  /** The patient's, in years. */
+  readonly age: number | null;
 }
 
 /** How a film was taken; nothing here names a person. */
@@ -98,6 +104,8 @@ export type PreviewReason =
   | "no-image"
   | "damaged"
   | "too-large"
+  /** Of an earlier visit only the result was kept. */
+  | "not-kept"
   /** A part of the page did not arrive; it is asked for again. */
   | "not-loaded";
 

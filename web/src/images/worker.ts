@@ -1,16 +1,26 @@
+import type { DataSet } from "dicom-parser";
 import { decode, loadFormats } from "./decode";
 import { loadDecoders } from "./dicom/codecs";
 import { facts, patient } from "./dicom/facts";
 import { parse } from "./dicom/parse";
+import { TAG } from "./dicom/tags";
 import { filmRecord } from "./film";
 import { type Request, type Response, STARTED } from "./protocol";
-import { sniff } from "./sniff";
 import { thumbnail } from "./thumbnail";
 import { PreviewError } from "./types";
 
 const THUMBNAIL_EDGE = 96;
+const HEAD_BYTES = 64 * 1024;
 /** By then the page has what it needs to be seen. */
 const IDLE_MS = 3_000;
+
+/** What stands before the pixels; of a file whose head is long, or deflated, all of it is read. */
+async function headOf(file: Blob): Promise<DataSet> {
+  const before = async (part: Blob) =>
+    parse(new Uint8Array(await part.arrayBuffer()), TAG.PixelData);
+  const head = await before(file.slice(0, HEAD_BYTES)).catch(() => null);
+  return head && TAG.PixelData in head.elements ? head : before(file);
+}
 
 async function answer(request: Request): Promise<unknown> {
   switch (request.kind) {
@@ -22,9 +32,7 @@ async function answer(request: Request): Promise<unknown> {
       return filmRecord(new Uint8Array(await request.file.arrayBuffer()), request.salt);
     case "facts":
     case "patient": {
-      const bytes = new Uint8Array(await request.file.arrayBuffer());
-      if (sniff(bytes) !== "dicom") return null;
-      const dataSet = parse(bytes);
+      const dataSet = await headOf(request.file);
       return request.kind === "facts" ? facts(dataSet) : patient(dataSet);
     }
   }

@@ -1,5 +1,7 @@
-import { lexer, type Token, type Tokens } from "marked";
+import { Lexer, lexer, type Token, type Tokens } from "marked";
 import type { ComponentChild } from "preact";
+import { useLanguage } from "../app/context";
+import { CARD_IN_SPANISH } from "./cardProse";
 
 /**
  * Draw Markdown as elements. No HTML is ever taken from the text, so a card can bring neither
@@ -77,8 +79,19 @@ function Table({ token }: { readonly token: Tokens.Table }) {
   );
 }
 
-function inline(token: { readonly tokens?: Token[]; readonly text: string }): ComponentChild {
-  return token.tokens ? token.tokens.map(span) : token.text;
+interface Inline {
+  readonly tokens?: Token[];
+  readonly text: string;
+}
+
+const inline = (token: Inline): ComponentChild => <Words token={token} />;
+
+/** What every card says is in the reader's language, the rest in the card's own. */
+function Words({ token }: { readonly token: Inline }) {
+  const isSpanish = useLanguage() === "es";
+  const known = isSpanish ? CARD_IN_SPANISH[token.text.replace(/\s+/g, " ").trim()] : undefined;
+  if (known) return <span lang="es">{Lexer.lexInline(known).map(span)}</span>;
+  return <>{token.tokens ? token.tokens.map(span) : token.text}</>;
 }
 
 function span(token: Token, index: number): ComponentChild {

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import type { Metric, ModelDescription } from "../api/types";
 import { useLanguage, useStrings } from "../app/context";
 import { Dialog } from "../app/Dialog";
-import { decimal, metricValue, percent, shortDigest } from "../app/format";
+import { day, decimal, metricValue, percent, shortDigest } from "../app/format";
 import { providerName } from "../app/StatusStrip";
 import { kindOf } from "../result/offers";
 import { soughtOf } from "../result/verdict";
@@ -14,6 +14,7 @@ import { type Figure, useCard } from "./useCard";
 /** One version of one model: what it says, how good it is, and its own card. */
 export function ModelCard({ model }: { readonly model: ModelDescription }) {
   const strings = useStrings();
+  const language = useLanguage();
   const id = `model-${model.name}-${model.version}`;
   return (
     <article class="model panel" aria-labelledby={id}>
@@ -21,6 +22,12 @@ export function ModelCard({ model }: { readonly model: ModelDescription }) {
         {model.name} <span class="quiet">{strings.models.version(model.version)}</span>
       </h2>
       <p>{ownWords(model, strings)}</p>
+      {model.site && (
+        <p>
+          {strings.result.commissioned(model.site.name, day(model.site.commissioned_at, language))}{" "}
+          {strings.result.siteVerdicts[model.site.verdict] ?? model.site.verdict}
+        </p>
+      )}
       <p class="research inline">{strings.research}</p>
       <Fold title={strings.models.facts}>
         <p lang="en">{model.summary}</p>
@@ -67,12 +74,15 @@ function Fold({
 function Facts({ model }: { readonly model: ModelDescription }) {
   const strings = useStrings();
   const { models } = strings;
-  const trained = new Intl.DateTimeFormat(useLanguage(), { dateStyle: "medium" });
+  const language = useLanguage();
+  const { site, ages } = model;
   const rows: readonly (readonly [string, ComponentChild, string?])[] = [
     [models.takes, `${model.modalities.join(", ")} · ${model.body_parts.join(", ")}`],
     [models.trainedOn, english(model.dataset)],
     [models.licence, english(model.licence)],
-    [models.trainedAt, trained.format(new Date(model.trained_at))],
+    [models.trainedAt, day(model.trained_at, language)],
+    ...(ages ? ([[models.ages, models.agesOf(ages[0] ?? 0, ages[1] ?? 0)]] as const) : []),
+    ...(site ? ([[models.sitePatients, decimal(site.patients, language)]] as const) : []),
     [strings.result.provider, providerName(model.execution_provider, strings)],
     [strings.result.digest, shortDigest(model.digest), model.digest],
   ];
@@ -189,6 +199,29 @@ function Documents({ model }: { readonly model: ModelDescription }) {
   );
 }
 
+/** The figures that a plot is read with: of the ROC curve the areas, of reliability the counts. */
+function Legend({ figure, model }: { readonly figure: string; readonly model: ModelDescription }) {
+  const { models, labels } = useStrings();
+  const language = useLanguage();
+  const names = LEGENDS.find(([kind]) => figure.split("-").includes(kind))?.[1] ?? [];
+  const all = model.metrics.filter(({ name, source }) => names.includes(name) && source === null);
+  const own = all.filter(({ label }) => label !== null);
+  const shown = own.length > 0 ? own : all.slice(0, 1);
+  return shown.map(({ name, label, value, images }) => (
+    <span key={`${name} ${label}`} class="quiet legend-line">
+      {label && `${labels[label] ?? label}: `}
+      {models.metricNames[name] ?? name} {metricValue(name, value, language)},{" "}
+      {models.imagesOf(images, decimal(images, language))}
+    </span>
+  ));
+}
+
+/** Of a plot, by a word of its name, the measured figures. */
+const LEGENDS: readonly (readonly [string, readonly string[]])[] = [
+  ["roc", ["auroc", "macro_auroc"]],
+  ["reliability", ["ece"]],
+];
+
 function Plots({ model }: { readonly model: ModelDescription }) {
   const { models, keys } = useStrings();
   const { card, figures } = useCard(model);
@@ -207,7 +240,10 @@ function Plots({ model }: { readonly model: ModelDescription }) {
                 loading="lazy"
               />
             </button>
-            <figcaption>{figureName(figure.name, models)}</figcaption>
+            <figcaption>
+              {figureName(figure.name, models)}
+              <Legend figure={figure.name} model={model} />
+            </figcaption>
           </figure>
         ))}
       </div>

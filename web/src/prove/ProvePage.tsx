@@ -1,20 +1,22 @@
 import "./prove.css";
 import { useEffect, useState } from "preact/hooks";
 import { usePage } from "../app/context";
+import { openStore } from "../app/store";
 import type { Session } from "../session/session";
 import { useProveStrings } from "./context";
 import { Reading } from "./Reading";
 import { Report } from "./Report";
 import { Setup } from "./Setup";
-import { openStore } from "./store";
 import { Trial } from "./trial";
+
+const DATABASE = "pneumoscope-trial";
 
 /** One trial for a session, so that going to another page and back loses nothing. */
 const trials = new WeakMap<Session, Promise<Trial>>();
 
 async function begun(session: Session): Promise<Trial> {
   const trial = new Trial(session);
-  await trial.resume(await openStore());
+  await trial.resume(await openStore(DATABASE));
   return trial;
 }
 

@@ -184,6 +184,8 @@ function Revealed({ trial, call, labels }: RevealedProps) {
   const said = useSaid(labels);
   const next = useRef<HTMLButtonElement>(null);
   useLayoutEffect(() => next.current?.focus(), []);
+  // The model's answer may come after the reader's.
+  void trial.revision.value;
   const given = trial.givenAt(trial.at.value);
   return (
     <>

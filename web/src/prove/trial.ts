@@ -1,4 +1,5 @@
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import type { Store } from "../app/store";
 import type { FilmRecord } from "../images/types";
 import { ReadingQueue } from "../reading/queue";
 import { type Answer, sendImage } from "../reading/send";
@@ -7,7 +8,6 @@ import type { Session } from "../session/session";
 import type { Incoming, IncomingFile } from "../tray/incoming";
 import { type Case, UNDECIDED } from "./cases";
 import { type Place, planOf } from "./plan";
-import type { Store } from "./store";
 import { asModels, folderLabel, type TruthTable } from "./truth";
 
 /** Answers are fetched so far ahead of the reader, and no further: a trial may be left. */
@@ -82,7 +82,7 @@ export class Trial {
       send: (sha256, abort, onProgress) => {
         const file = this.#files.get(sha256)?.file ?? new File([], "");
         const model = this.beginning.peek()?.model ?? null;
-        const request = { file, model, frame: 1, explain: false };
+        const request = { file, model, frame: 1, explain: "none" as const };
         return sendImage(session.parts.api, request, abort, onProgress);
       },
       onState: (sha256, state) => {

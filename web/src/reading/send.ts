@@ -1,5 +1,5 @@
 import type { Api } from "../api/client";
-import type { HeatmapResult, ImageAnswer, Prediction, ProblemBody } from "../api/types";
+import type { Finding, HeatmapResult, ImageAnswer, Prediction, ProblemBody } from "../api/types";
 import type { Outcome, Problem } from "./outcome";
 import { retryAfterMs } from "./retryAfter";
 import { fetchWithProgress } from "./xhr";
@@ -8,9 +8,10 @@ import { fetchWithProgress } from "./xhr";
 export interface ReadingRequest {
   readonly file: Blob;
   readonly model: string | null;
+  readonly version?: number;
   readonly frame: number;
-  /** Whether heatmap and lungs are asked for; they are unless it says no. */
-  readonly explain?: boolean;
+  /** What a heatmap is asked of: "heatmap", as by default, leaves it to the decision. */
+  readonly explain?: "none" | "heatmap" | (Finding["label"] & {});
 }
 
 export interface Heatmap {
@@ -67,10 +68,12 @@ export async function sendImage(
   }
 }
 
-function query({ model, frame, explain = true }: ReadingRequest) {
+function query({ model, version, frame, explain = "heatmap" }: ReadingRequest) {
   return {
-    ...(explain && { explain: "heatmap" as const }),
+    // A later service may have findings that this page does not know.
+    ...(explain !== "none" && { explain: explain as "heatmap" }),
     ...(model && { model }),
+    ...(version !== undefined && { version }),
     ...(frame > 1 && { frame }),
   };
 }

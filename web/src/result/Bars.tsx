@@ -2,12 +2,26 @@ import type { Finding } from "../api/types";
 import { useLanguage, usePage, useStrings } from "../app/context";
 import { percent } from "../app/format";
 import type { Answer } from "../reading/send";
+import { heatmapOf, type Study } from "../session/study";
 import { findingName } from "./words";
 
+interface BarsProps {
+  readonly study: Study;
+  readonly answer: Answer;
+}
+
 /** One bar for each finding of the model, in its own order, with the threshold for calling marked. */
-export function Bars({ answer }: { readonly answer: Answer }) {
+export function Bars({ study, answer }: BarsProps) {
   const strings = useStrings();
+  const { session, viewer } = usePage();
   const { findings } = answer.image;
+  const own = answer.heatmap?.label;
+  const shown = viewer.heatOn.value ? (viewer.heatLabel.value ?? own) : null;
+  const toggle = (label: string) => {
+    const isAgain = shown === label && heatmapOf(study, label) === "absent";
+    if (!isAgain) viewer.toggleHeat(label, own);
+    if (viewer.heatOn.peek() && label !== own) void session.explain(study, answer, label);
+  };
   return (
     <ul class="bars">
       {findings.map((finding) => (
@@ -15,7 +29,9 @@ export function Bars({ answer }: { readonly answer: Answer }) {
           key={finding.label}
           finding={finding}
           name={findingName(finding.label, findings, strings)}
-          hasHeat={answer.heatmap?.label === finding.label}
+          isShown={shown === finding.label}
+          // What came without one has none of the others either.
+          {...(own && { onHeat: () => toggle(finding.label) })}
         />
       ))}
     </ul>
@@ -25,11 +41,13 @@ export function Bars({ answer }: { readonly answer: Answer }) {
 interface BarProps {
   readonly finding: Finding;
   readonly name: string;
-  readonly hasHeat: boolean;
+  /** Its heatmap is over the radiograph. */
+  readonly isShown: boolean;
+  /** Shows or hides its heatmap; absent where there is none. */
+  readonly onHeat?: () => void;
 }
 
-function Bar({ finding, name, hasHeat }: BarProps) {
-  const { viewer } = usePage();
+function Bar({ finding, name, isShown, onHeat }: BarProps) {
   const { result } = useStrings();
   const language = useLanguage();
   const probability = percent(finding.probability, language);
@@ -53,16 +71,14 @@ function Bar({ finding, name, hasHeat }: BarProps) {
       <span class="bar-note" aria-hidden="true">
         {result.operatingPoint} <span class="number">{point}</span>
       </span>
-      {hasHeat && (
+      {onHeat && (
         <button
           type="button"
           class="bar-heat"
           aria-label={result.heatFor(name)}
           title={result.heatFor(name)}
-          aria-pressed={viewer.heatOn.value}
-          onClick={() => {
-            viewer.heatOn.value = !viewer.heatOn.value;
-          }}
+          aria-pressed={isShown}
+          onClick={onHeat}
         />
       )}
     </li>

@@ -1,9 +1,10 @@
+import type { ModelDescription } from "../api/types";
 import { useLanguage, useSession, useStrings } from "../app/context";
-import { percent } from "../app/format";
+import { day, percent } from "../app/format";
 import { Icon, type IconName } from "../app/icons";
 import type { Answer } from "../reading/send";
 import type { Study } from "../session/study";
-import { evidenceOf } from "./evidence";
+import { evidenceOf, siteAccuracy } from "./evidence";
 import { OtherKind } from "./OtherKind";
 import { failureOf } from "./reasons";
 import { type Verdict, verdictOf } from "./verdict";
@@ -21,6 +22,7 @@ export function Decision({ study, answer }: DecisionProps) {
   const verdict = verdictOf(answer.image);
   const [tone, icon] = APPEARANCE[verdict.kind];
   const view = answer.additions.image?.view ?? study.facts.value?.view;
+  const model = useModel(answer);
   return (
     <div class={`decision ${tone}`}>
       <p class="decision-kicker">{strings.result.decision}</p>
@@ -33,9 +35,12 @@ export function Decision({ study, answer }: DecisionProps) {
       ) : (
         <>
           <p class="decision-lead">{leadOf(verdict, strings)}</p>
-          <Grounds answer={answer} label={verdict.label} word={verdictWord(verdict, strings)} />
+          {model && (
+            <Grounds model={model} label={verdict.label} word={verdictWord(verdict, strings)} />
+          )}
         </>
       )}
+      {model && <Limits model={model} age={study.facts.value?.age ?? null} />}
       <OtherKind study={study} answer={answer} />
       <Disagreement study={study} answer={answer} />
     </div>
@@ -80,26 +85,42 @@ function Failures({ codes, answer }: FailuresProps) {
   );
 }
 
+/** What the service says of the model that answered; null while it is not known. */
+function useModel({ model }: Answer): ModelDescription | null {
+  const models = useSession().models.value ?? [];
+  const isIt = ({ name, version }: ModelDescription) =>
+    name === model.name && String(version) === String(model.version);
+  return models.find(isIt) ?? null;
+}
+
 interface GroundsProps {
-  readonly answer: Answer;
+  readonly model: ModelDescription;
   readonly label: string;
   readonly word: string;
 }
 
 /** How often such a call was right on held-out images, and what the model learned from. */
-function Grounds({ answer, label, word }: GroundsProps) {
+function Grounds({ model, label, word }: GroundsProps) {
   const { result } = useStrings();
   const language = useLanguage();
-  const session = useSession();
-  const { name, version } = answer.model;
-  const model = session.models.value?.find(
-    (one) => one.name === name && String(one.version) === String(version),
-  );
-  if (!model) return null;
   const evidence = evidenceOf(model.metrics, label);
+  const here = model.site ? siteAccuracy(model) : null;
   return (
     <div class="grounds">
-      {evidence ? (
+      {here ? (
+        <>
+          <p class="grounds-share">
+            <span class="number">{percent(here.value, language, 0)}</span> {result.rightHere}
+          </p>
+          <p>
+            {result.rightHereOf(
+              here.images,
+              percent(here.lower, language, 0),
+              percent(here.upper, language, 0),
+            )}
+          </p>
+        </>
+      ) : evidence ? (
         <>
           <p class="grounds-share">
             <span class="number">{percent(evidence.right / evidence.called, language, 0)}</span>{" "}
@@ -116,6 +137,40 @@ function Grounds({ answer, label, word }: GroundsProps) {
         {result.trainedOn} <span lang="en">{model.dataset}</span>
       </p>
     </div>
+  );
+}
+
+interface LimitsProps {
+  readonly model: ModelDescription;
+  /** The patient's, in years; null where nobody says it. */
+  readonly age: number | null;
+}
+
+/** Where the model was commissioned, and whom it did not learn from. */
+function Limits({ model, age }: LimitsProps) {
+  const { result } = useStrings();
+  const language = useLanguage();
+  const { site, ages } = model;
+  const [youngest, oldest] = ages ?? [];
+  const isOutside =
+    age !== null &&
+    youngest !== undefined &&
+    oldest !== undefined &&
+    (age < youngest || age > oldest);
+  return (
+    <>
+      {isOutside && (
+        <p class="age-note">
+          <Icon name="alert" /> {result.ageOutside(age, youngest, oldest)}
+        </p>
+      )}
+      {site && (
+        <p class="site-note">
+          {result.commissioned(site.name, day(site.commissioned_at, language))}{" "}
+          {result.siteVerdicts[site.verdict] ?? site.verdict}
+        </p>
+      )}
+    </>
   );
 }
 

@@ -25,7 +25,7 @@ export function KindOffer({ study, asked, modality }: KindOfferProps) {
   const session = useSession();
   const models = session.models.value ?? [];
   const offer = offerOf(models, asked, modality, session.defaultModel.value);
-  if (!offer) return null;
+  if (!offer || !study.file) return null;
   return (
     <div class="other-kind">
       <p>{result.isOther}</p>

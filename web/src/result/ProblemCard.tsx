@@ -35,7 +35,7 @@ export function ProblemCard({
         <KindOffer study={study} asked={asked} modality={study.facts.value?.modality ?? null} />
       )}
       <div class="row">
-        {mayPass(problem) && (
+        {mayPass(problem) && study.file && (
           <button type="button" class="button" onClick={() => session.retry([study])}>
             <Icon name="retry" /> {strings.retry}
           </button>

@@ -49,7 +49,7 @@ function StudyResult({ study }: { readonly study: Study }) {
         )}
       </div>
       <div class="result-rest">
-        {state.kind === "done" && <Seen key={study.id} answer={state.answer} />}
+        {state.kind === "done" && <Seen key={study.id} study={study} answer={state.answer} />}
         <Facts key={study.id} study={study} />
         {state.kind === "done" && <Origin answer={state.answer} />}
       </div>
@@ -57,10 +57,15 @@ function StudyResult({ study }: { readonly study: Study }) {
   );
 }
 
-function Seen({ answer }: { readonly answer: Answer }) {
+interface SeenProps {
+  readonly study: Study;
+  readonly answer: Answer;
+}
+
+function Seen({ study, answer }: SeenProps) {
   const { result } = useStrings();
   const { quality, out_of_distribution: ood } = answer.image;
-  if (verdictOf(answer.image).kind === "refer") return <Muted answer={answer} />;
+  if (verdictOf(answer.image).kind === "refer") return <Muted study={study} answer={answer} />;
   return (
     <>
       <section class="block">
@@ -74,7 +79,7 @@ function Seen({ answer }: { readonly answer: Answer }) {
             ))}
           </Tip>
         </h3>
-        <Bars answer={answer} />
+        <Bars study={study} answer={answer} />
       </section>
       {quality && <QualityChecks quality={quality} />}
       {ood && <Likeness ood={ood} />}
@@ -83,7 +88,7 @@ function Seen({ answer }: { readonly answer: Answer }) {
 }
 
 /** Of a referred image the numbers are closed until asked for, and never look like an answer. */
-function Muted({ answer }: { readonly answer: Answer }) {
+function Muted({ study, answer }: SeenProps) {
   const { result } = useStrings();
   const { quality, out_of_distribution: ood } = answer.image;
   return (
@@ -91,7 +96,7 @@ function Muted({ answer }: { readonly answer: Answer }) {
       <details class="block fold muted">
         <summary>{result.mutedFindings}</summary>
         <p class="quiet">{result.mutedNote}</p>
-        <Bars answer={answer} />
+        <Bars study={study} answer={answer} />
       </details>
       {quality && <QualityChecks quality={quality} />}
       {ood && <Likeness ood={ood} />}

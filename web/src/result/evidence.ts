@@ -1,4 +1,4 @@
-import type { Metric } from "../api/types";
+import type { Metric, ModelDescription } from "../api/types";
 
 /** Of `called` held-out images that a model called a finding, `right` had it. */
 export interface Evidence {
@@ -35,3 +35,8 @@ function checked(called: number, right: number): Evidence | null {
   const whole = Math.round(called);
   return whole > 0 && right <= whole ? { called: whole, right: Math.round(right) } : null;
 }
+
+/** How often the answered were right at the site that the model was commissioned at. */
+export const siteAccuracy = ({ metrics, site }: ModelDescription): Metric | null =>
+  metrics.find(({ name, dataset }) => name === "accuracy_answered" && dataset === site?.name) ??
+  null;

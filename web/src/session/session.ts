@@ -7,9 +7,9 @@ import { type Pause, ReadingQueue } from "../reading/queue";
 import { type Answer, refused, sendImage } from "../reading/send";
 import type { IncomingFile } from "../tray/incoming";
 import { ServerWatch } from "./server";
-import { createStudy, type Study } from "./study";
+import { type AskedHeatmap, answerOf, createStudy, heatmapKey, type Study } from "./study";
 import { Thumbnails } from "./thumbnails";
-import { arranged, counted, mayPass, type Order } from "./worklist";
+import { arranged, counted, mayPass, type Order, seriesOf } from "./worklist";
 
 /** A few at a time: enough to keep the service's batcher busy, few enough to cancel quickly. */
 const CONCURRENCY = 4;
@@ -24,7 +24,7 @@ export interface SessionParts {
   readonly sketching: ImageWorker;
 }
 
-/** All that the page knows. Nothing of it outlives the tab. */
+/** All that the page knows. Nothing of it outlives the tab, but results that a reader has kept. */
 export class Session {
   readonly studies: Signal<readonly Study[]> = signal([]);
   readonly selected: Signal<Study | null> = signal<Study | null>(null);
@@ -36,11 +36,15 @@ export class Session {
   readonly printed: Signal<"image" | "list"> = signal<"image" | "list">("image");
   /** The rows of the tray: filtered and ordered. */
   readonly shown: ReadonlySignal<readonly Study[]> = computed(() =>
-    arranged(this.studies.value, this.filter.value, this.order.value),
+    arranged(this.studies.value, this.filter.value, this.order.value, this.series.value),
   );
   readonly counts = computed(() => counted(this.studies.value));
   /** What "Remove all" has removed and can bring back. */
   readonly removed: Signal<readonly Study[]> = signal<readonly Study[]>([]);
+  /** The images of each DICOM series that has several, in their order. */
+  readonly series: ReadonlySignal<ReadonlyMap<string, readonly Study[]>> = computed(() =>
+    seriesOf(this.studies.value),
+  );
   readonly models: Signal<readonly ModelDescription[] | null> = signal(null);
   readonly modelChoice: Signal<string | null> = signal<string | null>(null);
   /** The service's model for an image that names no modality. */
@@ -65,7 +69,8 @@ export class Session {
   readonly parts: SessionParts;
   readonly thumbnails: Thumbnails;
   readonly #queue: ReadingQueue<Study, Answer>;
-  #nextId = 1;
+  /** Two tabs that keep their results never take the same one. */
+  #nextId = Date.now() * 1000;
 
   constructor(parts: SessionParts) {
     this.parts = parts;
@@ -76,7 +81,7 @@ export class Session {
         sendImage(parts.api, this.#requestFor(study), signal, onProgress),
       onState: (study, state) => {
         study.state.value = state;
-        if (state.kind === "done") this.#remember(study, state.answer);
+        if (state.kind === "done") this.#settle(study, state.answer);
       },
       onPause: (pause) => {
         this.pause.value = pause;
@@ -125,7 +130,31 @@ export class Session {
       if (first && this.selected.value === null) this.select(first);
     });
     this.#queue.add(added);
+    for (const study of added) void this.readFacts(study);
     return added;
+  }
+
+  /** Add results that an earlier visit kept. */
+  restore(studies: readonly Study[]): void {
+    batch(() => {
+      this.studies.value = [...studies, ...this.studies.value];
+      this.selected.value ??= studies[0] ?? null;
+    });
+  }
+
+  /** Read what a DICOM file says of itself, once. */
+  async readFacts(study: Study): Promise<void> {
+    if (study.format !== "dicom" || !study.file || study.facts.peek()) return;
+    // A damaged file has no facts; the viewer says that it is damaged.
+    const facts = await this.parts.sketching.facts(study.file).catch(() => null);
+    study.facts.value ??= facts;
+  }
+
+  /** The slices that an image is one of; empty where it is none. */
+  slicesOf(study: Study): readonly Study[] {
+    const facts = study.facts.value;
+    const isSlice = facts !== null && CROSS_SECTIONAL.has(facts.modality ?? "");
+    return (isSlice && facts.seriesUid && this.series.value.get(facts.seriesUid)) || [];
   }
 
   select(study: Study): void {
@@ -221,6 +250,32 @@ export class Session {
     this.#read(study);
   }
 
+  /** Ask for the heatmap of a finding, of the very model and frame that answered. */
+  async explain(study: Study, answer: Answer, label: string): Promise<void> {
+    const key = heatmapKey(answer, label);
+    const known = study.heatmaps.peek().get(key);
+    if (known !== undefined && known !== "absent") return;
+    const put = (heatmap: AskedHeatmap) => {
+      study.heatmaps.value = new Map(study.heatmaps.peek()).set(key, heatmap);
+    };
+    put("coming");
+    const { model, asked } = answer;
+    const outcome = await sendImage(
+      this.parts.api,
+      {
+        file: study.file ?? NO_FILE,
+        model: model.name,
+        version: model.version,
+        frame: asked.frame,
+        explain: label,
+      },
+      new AbortController().signal,
+      () => {},
+    );
+    const heatmap = outcome.kind === "answer" ? outcome.answer.heatmap : null;
+    put(heatmap?.label === label ? heatmap : "absent");
+  }
+
   readFrame(study: Study, frame: number): void {
     study.frame.value = frame;
     this.#read(study);
@@ -229,11 +284,13 @@ export class Session {
   /** Whether a study's answer comes from another model than the chosen one. */
   isStale(study: Study): boolean {
     const state = study.state.value;
-    return state.kind === "done" && state.answer.asked.model !== this.#modelFor(study);
+    const isDone = study.file !== null && state.kind === "done";
+    return isDone && state.answer.asked.model !== this.#modelFor(study);
   }
 
   #read(study: Study): void {
     const known = study.answers.get(this.#key(study));
+    if (!known && !study.file) return;
     this.#queue.cancel(study);
     if (known) study.state.value = { kind: "done", answer: known };
     else this.#queue.add([study]);
@@ -241,7 +298,8 @@ export class Session {
   }
 
   #requestFor(study: Study) {
-    return { file: study.file, model: this.#modelFor(study), frame: study.frame.value };
+    const file = study.file ?? NO_FILE;
+    return { file, model: this.#modelFor(study), frame: study.frame.value };
   }
 
   #modelFor(study: Study): string | null {
@@ -252,8 +310,13 @@ export class Session {
     return answerKey(this.#modelFor(study), study.frame.value);
   }
 
-  #remember(study: Study, answer: Answer): void {
+  #settle(study: Study, answer: Answer): void {
     study.answers.set(answerKey(answer.asked.model, answer.asked.frame), answer);
+    // The image of a kept result has come again.
+    const kept = this.studies.value.find(
+      (other) => !other.file && answerOf(other)?.image.sha256 === answer.image.sha256,
+    );
+    if (kept) this.remove(kept);
   }
 
   #count(kind: string): number {
@@ -262,9 +325,16 @@ export class Session {
 }
 
 /** Why a study failed, where to try again may help. */
-function problemOf({ state }: Study): Problem | null {
-  return state.value.kind === "failed" && mayPass(state.value.problem) ? state.value.problem : null;
+function problemOf({ state, file }: Study): Problem | null {
+  if (!file || state.value.kind !== "failed") return null;
+  return mayPass(state.value.problem) ? state.value.problem : null;
 }
+
+/** Never sent: what has no file is not read again. */
+const NO_FILE = new Blob();
+
+/** DICOM modalities whose series is a stack of slices. */
+const CROSS_SECTIONAL: ReadonlySet<string> = new Set(["CT", "MR"]);
 
 const UNREACHED: Problem = { type: "page:unreached", status: 0 };
 

@@ -44,6 +44,7 @@ export class Thumbnails {
   }
 
   async #made(study: Study): Promise<string> {
+    if (!study.file) return "none";
     try {
       return URL.createObjectURL(await this.#worker.thumbnail(study.file));
     } catch {

@@ -1,7 +1,12 @@
 import { expect, it } from "vitest";
-import { arranged, counted, mayPass } from "./worklist";
+import { arranged, counted, mayPass, seriesOf } from "./worklist";
 
-const row = (path: string, group: string) => ({ path, group: { value: group } });
+const row = (path: string, group: string, seriesUid: string | null = null, number = 0) => ({
+  path,
+  group: { value: group },
+  facts: { value: seriesUid ? { seriesUid, instanceNumber: number } : null },
+});
+const NO_SERIES = new Map();
 const ROWS = [
   row("b/10.png", "normal"),
   row("b/9.png", "refer"),
@@ -13,7 +18,7 @@ const ROWS = [
 const paths = (rows: readonly { readonly path: string }[]) => rows.map(({ path }) => path);
 
 it("what needs a person comes first, and equals stay as they came", () => {
-  expect(paths(arranged(ROWS, null, "refer"))).toEqual([
+  expect(paths(arranged(ROWS, null, "refer", NO_SERIES))).toEqual([
     "b/9.png",
     "d.png",
     "c.png",
@@ -24,12 +29,38 @@ it("what needs a person comes first, and equals stay as they came", () => {
 });
 
 it("file names are ordered as people count", () => {
-  expect(paths(arranged(ROWS, null, "name")).slice(0, 3)).toEqual(["a.png", "b/9.png", "b/10.png"]);
+  expect(paths(arranged(ROWS, null, "name", NO_SERIES)).slice(0, 3)).toEqual([
+    "a.png",
+    "b/9.png",
+    "b/10.png",
+  ]);
 });
 
 it("a filter leaves one decision", () => {
-  expect(paths(arranged(ROWS, "refer", "added"))).toEqual(["b/9.png", "d.png"]);
+  expect(paths(arranged(ROWS, "refer", "added", NO_SERIES))).toEqual(["b/9.png", "d.png"]);
   expect(counted(ROWS)[0]).toEqual(["refer", 2]);
+});
+
+it("a series stands together where its first image came, in the order of its numbers", () => {
+  const rows = [
+    row("3.dcm", "normal", "1.2", 3),
+    row("film.png", "normal"),
+    row("1.dcm", "refer", "1.2", 1),
+    row("other.dcm", "normal", "1.9", 1),
+    row("2.dcm", "normal", "1.2", 2),
+  ];
+
+  const series = seriesOf(rows);
+
+  expect([...series.keys()]).toEqual(["1.2"]);
+  expect(paths(arranged(rows, null, "added", series))).toEqual([
+    "1.dcm",
+    "2.dcm",
+    "3.dcm",
+    "film.png",
+    "other.dcm",
+  ]);
+  expect(paths(arranged(rows, "normal", "added", series))[0]).toEqual("2.dcm");
 });
 
 it.each([

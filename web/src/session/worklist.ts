@@ -30,6 +30,39 @@ const urgency = (group: string): number => URGENCY[group] ?? FOUND;
 interface Row {
   readonly path: string;
   readonly group: { readonly value: string };
+  readonly facts: {
+    readonly value: {
+      readonly seriesUid: string | null;
+      readonly instanceNumber: number | null;
+    } | null;
+  };
+}
+
+/** The rows of each DICOM series that has several, by Series UID and in Instance Number. */
+export function seriesOf<R extends Row>(rows: readonly R[]): ReadonlyMap<string, readonly R[]> {
+  const series = new Map<string, R[]>();
+  for (const row of rows) {
+    const uid = row.facts.value?.seriesUid;
+    if (!uid) continue;
+    const members = series.get(uid);
+    if (members) members.push(row);
+    else series.set(uid, [row]);
+  }
+  const number = ({ facts }: R) => facts.value?.instanceNumber ?? Number.MAX_SAFE_INTEGER;
+  return new Map(
+    [...series]
+      .filter(([, members]) => members.length > 1)
+      .map(([uid, members]) => [uid, members.toSorted((a, b) => number(a) - number(b))]),
+  );
+}
+
+/** The same rows, each series together where its first one stands. */
+function together<R extends Row>(
+  rows: readonly R[],
+  series: ReadonlyMap<string, readonly R[]>,
+): readonly R[] {
+  if (series.size === 0) return rows;
+  return [...new Set(rows.flatMap((row) => series.get(row.facts.value?.seriesUid ?? "") ?? [row]))];
 }
 
 const byName = new Intl.Collator(undefined, { numeric: true });
@@ -39,8 +72,10 @@ export function arranged<R extends Row>(
   rows: readonly R[],
   filter: string | null,
   order: Order,
+  series: ReadonlyMap<string, readonly R[]>,
 ): readonly R[] {
-  const shown = filter === null ? rows : rows.filter(({ group }) => group.value === filter);
+  const all = together(rows, series);
+  const shown = filter === null ? all : all.filter(({ group }) => group.value === filter);
   if (order === "name") return shown.toSorted((a, b) => byName.compare(a.path, b.path));
   if (order === "added") return shown;
   return shown.toSorted((a, b) => urgency(a.group.value) - urgency(b.group.value));

@@ -6,7 +6,6 @@ const either = (names: readonly string[]): string =>
 
 /** Every word of the page. `Strings` is its shape; each other language must have all of it. */
 export const en = {
-  name: "English",
   research: "Research only. Not for diagnosis.",
   skip: "Skip to the content",
   nav: { label: "Pages", read: "Read", prove: "Prove it", models: "Models" },
@@ -94,6 +93,12 @@ export const en = {
     order: "Order",
     orders: { added: "As added", refer: "Refer first", name: "By name" },
     failedWhy: (read: number, failed: number) => `${read} read, ${failed} failed: why`,
+    inSeries: (at: number, all: number) => `${at} of ${all}`,
+    keep: "Keep results in this browser",
+    kept: "Results and file names are kept in this browser, images are not.",
+    eraseKept: "Erase what is kept",
+    erased: "Nothing is kept any more.",
+    cannotKeep: "This browser keeps nothing here.",
     bringBack: (count: number) => `Undo: bring ${plural(count, "image", "images")} back`,
   },
   state: {
@@ -133,6 +138,16 @@ export const en = {
       `Of ${plural(called, "held-out image", "held-out images")} called “${label}”, ${right} ${right === 1 ? "was" : "were"}.`,
     rightUnknown: "Not measured: the model's card does not say how often such a call was right.",
     rightElsewhere: "Elsewhere it may be right less often.",
+    rightHere: "How often an answer was right at this site",
+    rightHereOf: (images: number, lower: string, upper: string) =>
+      `Of ${plural(images, "image", "images")} of the site; ${lower} to ${upper} by the 95 % interval.`,
+    ageOutside: (age: number, youngest: number, oldest: number) =>
+      `The patient is ${age} years old. The model learned from patients of ${youngest} to ${oldest} years.`,
+    commissioned: (site: string, when: string) => `Commissioned at ${site}, ${when}:`,
+    siteVerdicts: {
+      "fit to answer here": "fit to answer here.",
+      "refer only": "it refers every image.",
+    } as Readonly<Record<string, string>>,
     trainedOn: "Trained on",
     mutedFindings: "Probabilities all the same",
     mutedNote: "The image was referred: do not rely on these numbers.",
@@ -258,6 +273,8 @@ export const en = {
     tools: "Viewer tools",
     window: "Window",
     pan: "Move",
+    ruler: "Ruler",
+    rulerUnits: { mm: "mm", detector: "mm at the detector", px: "px" },
     zoomIn: "Zoom in",
     zoomOut: "Zoom out",
     fit: "Fit",
@@ -292,6 +309,12 @@ export const en = {
     heatOutside: (share: string) =>
       `Only ${share} of this heatmap lies inside the lungs: the model looked elsewhere. It explains no disease.`,
     heatAnyway: "Show it all the same",
+    heatStates: {
+      coming: (label: string) => `The heatmap of ${label} is being drawn…`,
+      absent: (label: string) =>
+        `The heatmap of ${label} could not be had. Click its bar to try again.`,
+      blank: (label: string) => `Nothing on this image speaks for ${label}.`,
+    },
     lungs: "Lungs",
     lungsNote: "Blue line: the lungs as a small model sees them, perhaps wrongly.",
     insideLungs: (share: string) => `${share} of the heatmap lies inside.`,
@@ -305,6 +328,7 @@ export const en = {
     legendHigh: "strong",
     frame: "Frame",
     frameOf: (frame: number, frames: number) => `Frame ${frame} of ${frames}`,
+    sliceOf: (slice: number, slices: number) => `Slice ${slice} of ${slices}`,
     readFrame: "Read this frame",
     frameRead: (frame: number) => `Frame ${frame} was read`,
     decoding: "Opening…",
@@ -322,6 +346,7 @@ export const en = {
       "no-image": () => "This DICOM file holds no image.",
       damaged: () => "The file seems to be damaged: it cannot be drawn here.",
       "too-large": () => "The image is too large to be drawn in a browser tab.",
+      "not-kept": () => "Only the result of this image was kept. Add the image again to see it.",
       "not-loaded": () =>
         "A part of this page could not be loaded. It is tried again when the service is back.",
     },
@@ -332,6 +357,8 @@ export const en = {
     bodyPart: "Body part",
     view: "View",
     laterality: "Laterality",
+    age: "Age",
+    years: (years: number) => `${years} years`,
     size: "Size",
     spacing: "Spacing",
     depth: "Depth",
@@ -373,6 +400,7 @@ export const en = {
       ["L", "Outline of the lungs on, off"],
       ["C", "Local contrast on, off, for the eye only"],
       ["W / M", "Drag changes the window / moves the image"],
+      ["D", "Ruler: drag, or click both ends; the arrow keys move its end"],
       ["R", "Reset"],
       ["Page Up / Page Down", "Previous, next image"],
       ["?", "This list"],
@@ -425,6 +453,7 @@ export const en = {
     interval: "95 % interval",
     images: "Images",
     figures: "Plots",
+    imagesOf: (count: number, shown: string) => `${shown} ${count === 1 ? "image" : "images"}`,
     noFigures: "This model came without plots.",
     figure: (name: string) => `Plot: ${name}`,
     plots: {
@@ -458,6 +487,9 @@ export const en = {
     card: "Model card",
     noCard: "This model came without a card.",
     trainedOn: "Trained on",
+    ages: "Ages of the patients",
+    agesOf: (youngest: number, oldest: number) => `${youngest} to ${oldest} years`,
+    sitePatients: "Patients of the site",
     licence: "Licence of the data",
     trainedAt: "Trained at",
     code: "SNOMED CT",

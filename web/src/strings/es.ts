@@ -14,7 +14,6 @@ const either = (names: readonly string[]): string => {
 };
 
 export const es: Strings = {
-  name: "Español",
   research: "Solo para investigación. No apto para diagnóstico.",
   skip: "Ir al contenido",
   nav: { label: "Páginas", read: "Leer", prove: "Comprobar", models: "Modelos" },
@@ -103,6 +102,12 @@ export const es: Strings = {
     orders: { added: "Según llegaron", refer: "Derivadas primero", name: "Por nombre" },
     failedWhy: (read, failed) =>
       `${read} ${read === 1 ? "leída" : "leídas"}, ${failed} ${failed === 1 ? "fallida" : "fallidas"}: por qué`,
+    inSeries: (at, all) => `${at} de ${all}`,
+    keep: "Conservar resultados en este navegador",
+    kept: "Los resultados y los nombres de archivo se conservan en este navegador, las imágenes no.",
+    eraseKept: "Borrar lo conservado",
+    erased: "Ya no se conserva nada.",
+    cannotKeep: "Este navegador no conserva nada aquí.",
     bringBack: (count) => `Deshacer: recuperar ${plural(count, "imagen", "imágenes")}`,
   },
   state: {
@@ -142,6 +147,16 @@ export const es: Strings = {
       `De ${plural(called, "imagen reservada señalada", "imágenes reservadas señaladas")} como «${label}», ${right} lo ${right === 1 ? "era" : "eran"}.`,
     rightUnknown: "Sin medir: la ficha del modelo no dice cuántas veces acertó una respuesta así.",
     rightElsewhere: "En otro lugar puede acertar menos.",
+    rightHere: "Frecuencia con que una respuesta fue correcta en este centro",
+    rightHereOf: (images, lower, upper) =>
+      `De ${plural(images, "imagen", "imágenes")} del centro; de ${lower} a ${upper} según el intervalo del 95 %.`,
+    ageOutside: (age, youngest, oldest) =>
+      `El paciente tiene ${age} años. El modelo aprendió de pacientes de ${youngest} a ${oldest} años.`,
+    commissioned: (site, when) => `Puesto en servicio en ${site}, ${when}:`,
+    siteVerdicts: {
+      "fit to answer here": "apto para responder aquí.",
+      "refer only": "deriva todas las imágenes.",
+    },
     trainedOn: "Entrenado con",
     mutedFindings: "Ver de todos modos las probabilidades",
     mutedNote: "La imagen se derivó: no se fíe de estos números.",
@@ -268,6 +283,8 @@ export const es: Strings = {
     tools: "Herramientas del visor",
     window: "Ventana",
     pan: "Mover",
+    ruler: "Regla",
+    rulerUnits: { mm: "mm", detector: "mm en el detector", px: "px" },
     zoomIn: "Acercar",
     zoomOut: "Alejar",
     fit: "Ajustar",
@@ -301,6 +318,12 @@ export const es: Strings = {
     heatOutside: (share) =>
       `Solo el ${share} de este mapa queda dentro de los pulmones: el modelo miró a otra parte. No explica ninguna enfermedad.`,
     heatAnyway: "Mostrarlo de todos modos",
+    heatStates: {
+      coming: (label) => `Se está dibujando el mapa de calor de ${withinText(label)}…`,
+      absent: (label) =>
+        `No se pudo obtener el mapa de calor de ${withinText(label)}. Haga clic en su barra para reintentar.`,
+      blank: (label) => `Nada en esta imagen habla a favor de ${withinText(label)}.`,
+    },
     lungs: "Pulmones",
     lungsNote: "Línea azul: los pulmones según un modelo pequeño, que puede equivocarse.",
     insideLungs: (share) => `El ${share} del mapa de calor queda dentro.`,
@@ -314,6 +337,7 @@ export const es: Strings = {
     legendHigh: "fuerte",
     frame: "Fotograma",
     frameOf: (frame, frames) => `Fotograma ${frame} de ${frames}`,
+    sliceOf: (slice, slices) => `Corte ${slice} de ${slices}`,
     readFrame: "Leer este fotograma",
     frameRead: (frame) => `Se leyó el fotograma ${frame}`,
     decoding: "Abriendo…",
@@ -331,6 +355,8 @@ export const es: Strings = {
       "no-image": () => "Este archivo DICOM no contiene ninguna imagen.",
       damaged: () => "El archivo parece dañado: no se puede dibujar aquí.",
       "too-large": () => "La imagen es demasiado grande para dibujarla en una pestaña.",
+      "not-kept": () =>
+        "De esta imagen solo se conservó el resultado. Añádala de nuevo para verla.",
       "not-loaded": () =>
         "No se pudo cargar una parte de esta página. Se intentará de nuevo cuando vuelva el servicio.",
     },
@@ -341,6 +367,8 @@ export const es: Strings = {
     bodyPart: "Parte del cuerpo",
     view: "Proyección",
     laterality: "Lateralidad",
+    age: "Edad",
+    years: (years) => `${years} años`,
     size: "Tamaño",
     spacing: "Espaciado",
     depth: "Profundidad",
@@ -382,6 +410,7 @@ export const es: Strings = {
       ["L", "Contorno de los pulmones sí, no"],
       ["C", "Contraste local sí, no, solo para la vista"],
       ["W / M", "Arrastrar cambia la ventana / mueve la imagen"],
+      ["D", "Regla: arrastrar, o clic en ambos extremos; las flechas mueven su fin"],
       ["R", "Restablecer"],
       ["Re Pág / Av Pág", "Imagen anterior, siguiente"],
       ["?", "Esta lista"],
@@ -434,6 +463,7 @@ export const es: Strings = {
     interval: "Intervalo del 95 %",
     images: "Imágenes",
     figures: "Gráficas",
+    imagesOf: (count, shown) => `${shown} ${count === 1 ? "imagen" : "imágenes"}`,
     noFigures: "Este modelo no trae gráficas.",
     figure: (name) => `Gráfica: ${name}`,
     plots: {
@@ -467,6 +497,9 @@ export const es: Strings = {
     card: "Ficha del modelo",
     noCard: "Este modelo no trae ficha.",
     trainedOn: "Entrenado con",
+    ages: "Edades de los pacientes",
+    agesOf: (youngest, oldest) => `de ${youngest} a ${oldest} años`,
+    sitePatients: "Pacientes del centro",
     licence: "Licencia de los datos",
     trainedAt: "Entrenado el",
     code: "SNOMED CT",

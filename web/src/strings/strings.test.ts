@@ -30,7 +30,7 @@ it("no string is empty, and hardly one is the same in both languages", () => {
 
 /** Groups that are looked up by a name that the service gives. */
 const BY_NAME =
-  /^(labels|checks|advice|reasons|result\.kinds|facts\.modalities|viewer\.presets|preview\.reasons)\./;
+  /^(labels|checks|advice|reasons|result\.(kinds|siteVerdicts)|facts\.modalities|viewer\.(presets|rulerUnits|heatStates)|preview\.reasons)\./;
 const LOOKED_UP =
   /^(problem\.types|banner\.pauses|models\.(plots|metricNames|problems)|settings\.themes|tray\.orders|state|keys\.(list|mouse))\./;
 const SOURCES = import.meta.glob<string>(["../**/*.{ts,tsx}", "!./**", "!../**/*.test.ts"], {

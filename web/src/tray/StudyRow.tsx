@@ -39,7 +39,7 @@ export function StudyRow({ study, index, count, top, isSelected }: StudyRowProps
           <StudyName study={study} />
           <span class="study-line">
             <span class={`study-state ${toneOf(state)}`}>{summary}</span>
-            {state.kind === "done" && <span class="study-model">{state.answer.model.name}</span>}
+            <Model study={study} state={state} />
           </span>
           {state.kind === "sending" && <progress max={1} value={state.share} aria-hidden="true" />}
           {state.kind === "reading" && <progress max={1} aria-hidden="true" />}
@@ -80,7 +80,8 @@ function RowActions({ study, index, state, isSelected }: RowActionProps) {
     act: () => session.retry([study]),
   } as const;
   const isOver = state.kind === "failed" || state.kind === "cancelled";
-  const canRetry = isOver && (state.kind !== "failed" || mayPass(state.problem));
+  const mayHelp = state.kind !== "failed" || mayPass(state.problem);
+  const canRetry = isOver && mayHelp && study.file !== null;
   const first = canRetry ? retry : isOver || state.kind === "done" ? remove : cancel;
   return (
     <>
@@ -122,6 +123,23 @@ function StudyName({ study }: { readonly study: Study }) {
       <span class="study-file">{study.name}</span>
     </span>
   );
+}
+
+interface ModelProps {
+  readonly study: Study;
+  readonly state: ReadingState<Answer>;
+}
+
+/** The model that answered, and which image of its series it is. */
+function Model({ study, state }: ModelProps) {
+  const { series } = useSession();
+  const { tray } = useStrings();
+  const images = series.value.get(study.facts.value?.seriesUid ?? "");
+  const words = [
+    state.kind === "done" && state.answer.model.name,
+    images && tray.inSeries(images.indexOf(study) + 1, images.length),
+  ].filter(Boolean);
+  return words.length > 0 ? <span class="study-model">{words.join(" · ")}</span> : null;
 }
 
 function Thumbnail({ study }: { readonly study: Study }) {

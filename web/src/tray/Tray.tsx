@@ -1,6 +1,7 @@
 import { useSession, useStrings } from "../app/context";
 import { Icon } from "../app/icons";
 import { focusSelected } from "./focus";
+import { KeepResults } from "./KeepResults";
 import { ModelChoice } from "./ModelChoice";
 import { Pickers } from "./Pickers";
 import { StudyList } from "./StudyList";
@@ -47,6 +48,7 @@ export function Tray() {
         <button type="button" class="button small" onClick={() => leave(() => session.clear())}>
           <Icon name="close" /> {tray.clear}
         </button>
+        <KeepResults />
       </div>
     </section>
   );

@@ -1,7 +1,8 @@
-import { useSession, useStrings } from "../app/context";
+import { usePage, useStrings } from "../app/context";
 import { Icon } from "../app/icons";
 import example from "./example.jpg";
 import { takeFiles } from "./intake";
+import { KeepResults } from "./KeepResults";
 import { Pickers } from "./Pickers";
 import { BringBack } from "./Tray";
 
@@ -9,7 +10,7 @@ import { BringBack } from "./Tray";
 export function Welcome() {
   const strings = useStrings();
   const { intake } = strings;
-  const session = useSession();
+  const { session, keeping } = usePage();
   const tryExample = async () => {
     const response = await fetch(example).catch(() => null);
     if (!response?.ok) return;
@@ -27,6 +28,7 @@ export function Welcome() {
           {intake.example}
         </button>
         <BringBack />
+        {keeping.isOn.value && <KeepResults />}
         <p class="quiet">{intake.formats}</p>
         <p class="quiet">{intake.privacy}</p>
         <p class="quiet">

@@ -37,9 +37,11 @@ export function Facts({ study }: { readonly study: Study }) {
             value={dicom?.transferSyntax ?? (study.format as string).toUpperCase()}
           />
         )}
-        <Row name={strings.facts.fileSize} value={fileSize(study.file.size, language)} />
+        {study.file && (
+          <Row name={strings.facts.fileSize} value={fileSize(study.file.size, language)} />
+        )}
       </dl>
-      {study.format === "dicom" && <PatientFacts study={study} />}
+      {study.format === "dicom" && study.file && <PatientFacts file={study.file} />}
     </section>
   );
 }
@@ -54,6 +56,9 @@ function DicomRows({ facts }: { readonly facts: DicomFacts }) {
       {facts.bodyPart && <Row name={strings.facts.bodyPart} value={facts.bodyPart} />}
       <Row name={strings.facts.view} value={facts.view ?? strings.facts.absent} />
       <Row name={strings.facts.laterality} value={facts.laterality ?? strings.facts.absent} />
+      {facts.age !== null && (
+        <Row name={strings.facts.age} value={strings.facts.years(facts.age)} />
+      )}
     </>
   );
 }
@@ -68,13 +73,13 @@ function Row({ name, value }: { readonly name: string; readonly value: string })
 }
 
 /** Name and ID are read from the file only when asked for, and forgotten when hidden. */
-function PatientFacts({ study }: { readonly study: Study }) {
+function PatientFacts({ file }: { readonly file: File }) {
   const { session } = usePage();
   const { facts: strings } = useStrings();
   const [patient, setPatient] = useState<Patient | null>(null);
   const ask = async () => {
     const none = { name: null, id: null };
-    setPatient((await session.parts.sketching.patient(study.file).catch(() => none)) ?? none);
+    setPatient((await session.parts.sketching.patient(file).catch(() => none)) ?? none);
   };
   return (
     <div class="patient">

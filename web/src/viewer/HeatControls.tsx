@@ -2,20 +2,30 @@ import { useEffect, useRef } from "preact/hooks";
 import { useLanguage, usePage, useStrings } from "../app/context";
 import { percent } from "../app/format";
 import { Icon } from "../app/icons";
-import type { Answer } from "../reading/send";
+import { answerOf, heatmapOf, type Study } from "../session/study";
 import { heatAlpha, heatColour, isOutside } from "./heat";
 
 const LEGEND_WIDTH = 128;
 
 /** Strength, legend and what to make of it, while the heatmap is asked for. */
-export function HeatControls({ answer }: { readonly answer: Answer | null }) {
+export function HeatControls({ study }: { readonly study: Study }) {
   const { viewer } = usePage();
   const strings = useStrings();
   const language = useLanguage();
-  const heatmap = answer?.heatmap;
-  const hasNote = answer?.lungs && viewer.lungsOn.value;
+  const heatmap = heatmapOf(study, viewer.heatLabel.value);
+  const hasNote = answerOf(study)?.lungs && viewer.lungsOn.value;
   if (viewer.image.value === null || !(heatmap && viewer.heatOn.value)) {
     return hasNote ? <p class="heat quiet">{strings.viewer.lungsNote}</p> : null;
+  }
+  const label = typeof heatmap === "object" ? heatmap.label : viewer.heatLabel.value;
+  const finding = strings.labels[label ?? ""] ?? label ?? "";
+  if (typeof heatmap === "string" || viewer.heatIsBlank.value) {
+    const state = typeof heatmap === "string" ? heatmap : "blank";
+    return (
+      <p class="heat" role="status">
+        {strings.viewer.heatStates[state](finding)}
+      </p>
+    );
   }
   const inside = heatmap.insideLungs;
   if (inside !== null && isOutside(heatmap) && !viewer.heatAnyway.value) {
@@ -36,7 +46,6 @@ export function HeatControls({ answer }: { readonly answer: Answer | null }) {
       </div>
     );
   }
-  const finding = strings.labels[heatmap.label] ?? heatmap.label;
   return (
     <div class="heat">
       <label class="opacity">

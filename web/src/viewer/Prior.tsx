@@ -18,6 +18,11 @@ export function Prior({ study }: { readonly study: Study }) {
     const selected = signal<Study | null>(study);
     const shown = Object.create(page.session, {
       selected: { value: selected },
+      select: {
+        value: (slice: Study) => {
+          selected.value = slice;
+        },
+      },
       step: { value: NO_STEP },
     });
     const viewer = new ViewerModel(page.preferences.opacity);

@@ -2,17 +2,18 @@ import { useSignalEffect } from "@preact/signals";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { usePage, useStrings } from "../app/context";
 import type { PreviewError } from "../images/types";
-import type { Answer } from "../reading/send";
-import { answerOf, type Study } from "../session/study";
+import { answerOf, heatmapOf } from "../session/study";
 import { AidMark } from "./AidControls";
 import { toggleFullScreen } from "./fullScreen";
 import { origin } from "./geometry";
 import { colourise, isOutside } from "./heat";
 import { onViewerKey } from "./keyboard";
-import { overlay, type Redraw } from "./layer";
+import { type Layer, overlay, type Redraw } from "./layer";
 import { outline } from "./lungs";
 import type { ViewerModel } from "./model";
 import { PointerControl } from "./pointer";
+import { Ruler } from "./Ruler";
+import { Stack } from "./stack";
 
 /** A reader who holds a key down hears where it ended, not every step. */
 const REST_MS = 700;
@@ -25,26 +26,27 @@ export function Stage() {
   const stage = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const answer = session.selected.value && answerOf(session.selected.value);
+  const asked = session.selected.value && heatmapOf(session.selected.value, viewer.heatLabel.value);
+  const heatmap = typeof asked === "object" ? asked : null;
+  const isThisFrame = answer?.asked.frame === session.selected.value?.frame.value;
+  const heat = useLayer((isThisFrame && heatmap?.picture) || null, colourise);
   const layers = {
-    isOutside: answer?.heatmap ? isOutside(answer.heatmap) : false,
-    heat: useLayer(({ heatmap }) => heatmap?.picture, colourise),
-    lungs: useLayer(({ lungs }) => lungs, outline),
+    isOutside: heatmap ? isOutside(heatmap) : false,
+    heat: heat?.canvas ?? null,
+    lungs: useLayer((isThisFrame && answer?.lungs) || null, outline)?.canvas ?? null,
   };
+  useEffect(() => {
+    viewer.heatIsBlank.value = heat?.isBlank ?? false;
+  }, [viewer, heat]);
   useSize(stage.current, canvas.current, viewer);
   useEffect(
     () =>
       stage.current
-        ? new PointerControl(stage.current, viewer, (by) =>
-            turn(session.selected.peek(), by),
-          ).attach()
+        ? new PointerControl(stage.current, viewer, new Stack(session, viewer)).attach()
         : undefined,
     [viewer, session],
   );
   useDrawing(canvas.current, viewer, layers);
-  const turn = (study: Study | null, by: number) => {
-    if (!study) return;
-    study.frame.value = Math.min(viewer.frames.peek(), Math.max(1, study.frame.peek() + by));
-  };
   const shown = viewer.shown.value;
   const study = session.selected.value;
   const onKeyDown = (event: KeyboardEvent) => {
@@ -79,6 +81,7 @@ export function Stage() {
         {shown.kind === "impossible" && <NoPreview error={shown.error} />}
         {shown.kind === "picture" && <AidMark />}
         {shown.kind === "picture" && <Readout />}
+        {shown.kind === "picture" && <Ruler />}
       </div>
       <Spoken />
       {/* biome-ignore-end lint/a11y/noNoninteractiveTabindex: an application takes keys. */}
@@ -92,7 +95,7 @@ function NoPreview({ error }: { readonly error: PreviewError }) {
     <div class="stage-note">
       <p class="stage-note-title">{preview.title}</p>
       <p>{preview.reasons[error.reason](error.subject)}</p>
-      <p>{preview.sent}</p>
+      {error.reason !== "not-kept" && <p>{preview.sent}</p>}
     </div>
   );
 }
@@ -148,14 +151,9 @@ function Spoken() {
   );
 }
 
-/** A picture of the selected study's answer, ready to be drawn once the service has sent it. */
-function useLayer(of: (answer: Answer) => Blob | null | undefined, redraw: Redraw) {
-  const { session } = usePage();
-  const [layer, setLayer] = useState<HTMLCanvasElement | null>(null);
-  const study = session.selected.value;
-  const answer = study && answerOf(study);
-  const isThisFrame = answer?.asked.frame === study?.frame.value;
-  const picture = (isThisFrame && answer && of(answer)) || null;
+/** A picture of the selected study's answer, ready to be drawn once it is there. */
+function useLayer(picture: Blob | null, redraw: Redraw) {
+  const [layer, setLayer] = useState<Layer | null>(null);
   useEffect(() => {
     let isCurrent = true;
     setLayer(null);

@@ -24,6 +24,7 @@ export function Toolbar({ answer, isAlone = false }: ToolbarProps) {
       <div class="tools">
         <ToolButton tool="window" icon="contrast" label={strings.window} current={viewer.tool} />
         <ToolButton tool="move" icon="move" label={strings.pan} current={viewer.tool} />
+        <ToolButton tool="ruler" icon="ruler" label={strings.ruler} current={viewer.tool} />
       </div>
       <div class="tools">
         <Button icon="plus" label={strings.zoomIn} act={() => viewer.zoom(ZOOM)} off={off} />

@@ -7,6 +7,7 @@ import { HeatControls } from "./HeatControls";
 import { Opening } from "./opening";
 import { Prior } from "./Prior";
 import { Stage } from "./Stage";
+import { Stack } from "./stack";
 import { Toolbar } from "./Toolbar";
 
 /** The radiograph with its tools. */
@@ -29,8 +30,31 @@ export function Viewer() {
       </div>
       {viewer.aidsOpen.value && <AidControls />}
       {study && <FrameChoice />}
-      <HeatControls answer={answer} />
+      <SliceChoice />
+      {study && <HeatControls study={study} />}
     </section>
+  );
+}
+
+/** Turns the slices of a series whose files have one each. */
+function SliceChoice() {
+  const { session, viewer } = usePage();
+  const { viewer: strings } = useStrings();
+  const stack = new Stack(session, viewer);
+  if (stack.count === 1 || viewer.frames.value > 1) return null;
+  return (
+    <div class="frames">
+      <label>
+        <span>{strings.sliceOf(stack.at, stack.count)}</span>
+        <input
+          type="range"
+          min={1}
+          max={stack.count}
+          value={stack.at}
+          onInput={(event) => stack.turnTo(event.currentTarget.valueAsNumber)}
+        />
+      </label>
+    </div>
   );
 }
 

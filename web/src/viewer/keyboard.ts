@@ -8,13 +8,18 @@ export interface KeyActions {
 }
 
 const PAN = 60;
+/** Of the ruler's end, as a share of the image's. */
+const RULER_STEP = 0.1;
 const ZOOM = 1.25;
 const OPACITY = 0.1;
 
+/** The arrow keys move the image; with the ruler they move its end, the other way round. */
 const pan =
   (x: number, y: number) =>
-  ({ model }: KeyActions) =>
-    model.pan({ x, y });
+  ({ model }: KeyActions) => {
+    if (model.tool.peek() !== "ruler") model.pan({ x, y });
+    else model.stretchRuler({ x: -x * RULER_STEP, y: -y * RULER_STEP });
+  };
 const nudge =
   (x: number, y: number) =>
   ({ model }: KeyActions) =>
@@ -45,6 +50,9 @@ const ACTIONS: Readonly<Record<string, (actions: KeyActions) => void>> = {
   },
   m: ({ model }) => {
     model.tool.value = "move";
+  },
+  d: ({ model }) => {
+    model.tool.value = "ruler";
   },
   r: ({ model }) => model.reset(),
   PageUp: ({ step }) => step(-1),

@@ -4,7 +4,13 @@ import type { DecodedImage, DisplayWindow, PreviewError, WindowPreset } from "..
 import { fitted, imagePoint, type Point, panned, type Size, type View, zoomed } from "./geometry";
 import { Picture } from "./picture";
 
-export type Tool = "window" | "move";
+export type Tool = "window" | "move" | "ruler";
+
+/** A line over the image, in its pixels. */
+export interface Line {
+  readonly from: Point;
+  readonly to: Point;
+}
 
 export type Shown =
   | { readonly kind: "nothing" }
@@ -31,12 +37,17 @@ export class ViewerModel {
   readonly tool: Signal<Tool> = signal<Tool>("window");
   /** Off until the reader asks, with each answer anew. */
   readonly heatOn: Signal<boolean> = signal(false);
+  /** The finding whose heatmap is shown; null is the one that came with the answer. */
+  readonly heatLabel: Signal<string | null> = signal<string | null>(null);
+  /** The heatmap is there, and nothing is on it. */
+  readonly heatIsBlank: Signal<boolean> = signal(false);
   /** A heatmap that looks elsewhere than at the lungs is asked for twice. */
   readonly heatAnyway: Signal<boolean> = signal(false);
   /** The panels beside the image, where there is room for them. */
   readonly trayHidden: Signal<boolean> = signal(false);
   readonly resultHidden: Signal<boolean> = signal(false);
   readonly aidsOpen: Signal<boolean> = signal(false);
+  readonly ruler: Signal<Line | null> = signal<Line | null>(null);
   readonly lungsOn: Signal<boolean> = signal(true);
   readonly localContrast: Signal<boolean> = signal(NO_AIDS.localContrast);
   readonly gamma: Signal<number> = signal(NO_AIDS.gamma);
@@ -57,7 +68,8 @@ export class ViewerModel {
   show(image: DecodedImage, keep: boolean): void {
     batch(() => {
       this.shown.value = { kind: "picture", picture: new Picture(image) };
-      if (!keep) this.reset();
+      if (keep) this.ruler.value = null;
+      else this.reset();
     });
   }
 
@@ -65,8 +77,19 @@ export class ViewerModel {
   meetAnswer(isReferred: boolean): void {
     batch(() => {
       this.heatOn.value = false;
+      this.heatLabel.value = null;
       this.heatAnyway.value = false;
       this.lungsOn.value = !isReferred;
+    });
+  }
+
+  /** Show the heatmap of a finding, or none where it is shown already. */
+  toggleHeat(label: string, own: string | undefined): void {
+    const isShown = this.heatOn.peek() && (this.heatLabel.peek() ?? own) === label;
+    batch(() => {
+      this.heatOn.value = !isShown;
+      this.heatLabel.value = label;
+      this.heatAnyway.value = false;
     });
   }
 
@@ -78,6 +101,7 @@ export class ViewerModel {
       this.invert.value = false;
       this.localContrast.value = NO_AIDS.localContrast;
       this.gamma.value = NO_AIDS.gamma;
+      this.ruler.value = null;
       this.fit();
     });
   }
@@ -123,6 +147,32 @@ export class ViewerModel {
     const view = this.view.peek();
     this.view.value = { ...view, ...imagePoint(view, this.screen.peek(), at) };
     this.#isFitted = false;
+  }
+
+  /** Measure between two points of the screen. */
+  measure(from: Point, to: Point): void {
+    if (!this.image.peek()) return;
+    const [view, screen] = [this.view.peek(), this.screen.peek()];
+    this.ruler.value = { from: imagePoint(view, screen, from), to: imagePoint(view, screen, to) };
+  }
+
+  /** Begin the ruler at a point of the screen, or end there the one that has only begun. */
+  placeRuler(at: Point): void {
+    const begun = this.ruler.peek();
+    this.measure(at, at);
+    const placed = this.ruler.peek();
+    if (begun && placed && same(begun.from, begun.to)) {
+      this.ruler.value = { from: begun.from, to: placed.to };
+    }
+  }
+
+  /** Move the ruler's end by pixels of the screen; without one, begin it in the middle. */
+  stretchRuler(by: Point): void {
+    const { scale, x, y } = this.view.peek();
+    const { from, to } = this.ruler.peek() ?? { from: { x, y }, to: { x, y } };
+    if (this.image.peek()) {
+      this.ruler.value = { from, to: { x: to.x + by.x / scale, y: to.y + by.y / scale } };
+    }
   }
 
   usePreset({ name: _, ...window }: WindowPreset): void {
@@ -176,3 +226,5 @@ export class ViewerModel {
     return { x: width / 2, y: height / 2 };
   }
 }
+
+const same = (a: Point, b: Point): boolean => a.x === b.x && a.y === b.y;

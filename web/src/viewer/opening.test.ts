@@ -27,7 +27,13 @@ function bench() {
     new Promise<DecodedImage>((resolve, reject) => asked.push({ file, frame, resolve, reject }));
   const selected = signal<Study | null>(null);
   const state = signal<ServerState>({ kind: "away", looks: 1 });
-  const desk = { selected, server: { state }, parts: { viewing: { decode } } };
+  const desk = {
+    selected,
+    server: { state },
+    parts: { viewing: { decode } },
+    readFacts: async () => {},
+    slicesOf: (): readonly Study[] => [],
+  };
   const viewer = new ViewerModel(signal(0.5));
   new Opening(desk as unknown as Desk, viewer).follow();
   const turn = () => new Promise((resolve) => setTimeout(resolve));

@@ -9,7 +9,7 @@ import type { ViewerModel } from "./model";
 const KEPT = 3;
 
 /** What of the session the viewer needs. */
-export type Desk = Pick<Session, "selected" | "server" | "parts">;
+export type Desk = Pick<Session, "selected" | "server" | "parts" | "readFacts" | "slicesOf">;
 
 /** Opens what is selected in the viewer, and the next frame when the reader turns to it. */
 export class Opening {
@@ -71,13 +71,14 @@ export class Opening {
       this.#show(study, key, known);
       return;
     }
-    if (this.#shown !== study) this.#viewer.shown.value = { kind: "opening" };
+    if (!this.#goesOn(study)) this.#viewer.shown.value = { kind: "opening" };
     this.#decoding.want(() => this.#decode(study, frame, key));
   }
 
   async #decode(study: Study, frame: number, key: string): Promise<void> {
-    void this.#readFacts(study);
+    void this.#session.readFacts(study);
     try {
+      if (!study.file) throw new PreviewError("not-kept");
       const image = await this.#session.parts.viewing.decode(study.file, frame);
       this.#frames.set(study, image.frames);
       this.#keep(key, image);
@@ -93,15 +94,14 @@ export class Opening {
   #show(study: Study, key: string, image: DecodedImage): void {
     this.#keep(key, image);
     this.#viewer.frames.value = image.frames;
-    this.#viewer.show(image, this.#shown === study);
+    this.#viewer.show(image, this.#goesOn(study));
     this.#shown = study;
   }
 
-  async #readFacts(study: Study): Promise<void> {
-    if (study.format !== "dicom" || study.facts.peek()) return;
-    // A damaged file has no facts; the viewer says that it is damaged.
-    const facts = await this.#session.parts.sketching.facts(study.file).catch(() => null);
-    study.facts.value = facts;
+  /** Whether it is another frame of what is shown, or another slice of its stack. */
+  #goesOn(study: Study): boolean {
+    const shown = this.#shown;
+    return shown === study || (shown !== null && this.#session.slicesOf(study).includes(shown));
   }
 
   #keep(key: string, image: DecodedImage): void {

@@ -1,9 +1,10 @@
 import type { DisplayWindow } from "../images/types";
 import type { Point } from "./geometry";
-import type { ViewerModel } from "./model";
+import type { Tool, ViewerModel } from "./model";
+import type { Stack } from "./stack";
 
 interface Drag {
-  readonly kind: "window" | "move";
+  readonly kind: Tool;
   readonly start: Point;
   readonly window: DisplayWindow;
   last: Point;
@@ -35,17 +36,16 @@ export class PointerControl {
   readonly #model: ViewerModel;
   readonly #element: HTMLElement;
   readonly #pointers = new Map<number, Point>();
-  readonly #turn: (by: -1 | 1) => void;
+  readonly #stack: Stack;
   #drag: Drag | null = null;
   #two: TwoFingers | null = null;
   #turned = 0;
   #frame = 0;
 
-  /** @param turn Go to the frame before or after, in a file that has several. */
-  constructor(element: HTMLElement, model: ViewerModel, turn: (by: -1 | 1) => void) {
+  constructor(element: HTMLElement, model: ViewerModel, stack: Stack) {
     this.#element = element;
     this.#model = model;
-    this.#turn = turn;
+    this.#stack = stack;
   }
 
   attach(): () => void {
@@ -81,7 +81,8 @@ export class PointerControl {
     const kind = moves ? "move" : this.#model.tool.peek();
     this.#two = this.#pointers.size === 2 ? this.#began() : null;
     // What the first of two fingers began is over, and one alone scrolls the page.
-    const scrolls = event.pointerType === "touch" && document.fullscreenElement === null;
+    const isFinger = event.pointerType === "touch" && kind !== "ruler";
+    const scrolls = isFinger && document.fullscreenElement === null;
     this.#drag =
       this.#pointers.size > 1 || scrolls
         ? null
@@ -101,6 +102,8 @@ export class PointerControl {
     if (!drag.moved) return;
     if (drag.kind === "window") {
       this.#model.dragWindow(drag.window, { x: at.x - drag.start.x, y: at.y - drag.start.y });
+    } else if (drag.kind === "ruler") {
+      this.#model.measure(this.#devicePoint(drag.start), this.#devicePoint(at));
     } else {
       this.#model.pan(scaled({ x: at.x - drag.last.x, y: at.y - drag.last.y }));
     }
@@ -144,27 +147,28 @@ export class PointerControl {
     this.#two = null;
     const drag = this.#drag;
     this.#drag = null;
-    if (event.type !== "pointerup" || !drag || drag.moved || drag.kind !== "move") return;
-    // A click is the way to move the image without dragging.
-    this.#model.centreOn(this.#devicePoint(drag.start));
+    if (event.type !== "pointerup" || !drag || drag.moved) return;
+    // A click is the way to move the image, and to measure, without dragging.
+    if (drag.kind === "move") this.#model.centreOn(this.#devicePoint(drag.start));
+    if (drag.kind === "ruler") this.#model.placeRuler(this.#devicePoint(drag.start));
   }
 
   #wheel(event: WheelEvent): void {
     event.preventDefault();
     const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
-    if (this.#model.frames.peek() > 1 && !event.ctrlKey) {
-      this.#scrollFrames(event.deltaY * lines);
+    if (this.#stack.count > 1 && !event.ctrlKey) {
+      this.#scroll(event.deltaY * lines);
       return;
     }
     const factor = Math.exp(-event.deltaY * lines * WHEEL_SPEED);
     this.#model.zoom(factor, this.#devicePoint(pointOf(event)));
   }
 
-  /** A notch of a wheel is a frame; a trackpad's small steps add up to one. */
-  #scrollFrames(by: number): void {
+  /** A notch of a wheel is a frame or slice; a trackpad's small steps add up to one. */
+  #scroll(by: number): void {
     this.#turned += by;
     if (Math.abs(this.#turned) < NOTCH) return;
-    this.#turn(this.#turned > 0 ? 1 : -1);
+    this.#stack.turnTo(this.#stack.at + Math.sign(this.#turned));
     this.#turned = 0;
   }
 

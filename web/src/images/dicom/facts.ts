@@ -4,7 +4,7 @@ import { decodeText } from "./charset";
 import { numbers, transferSyntax } from "./parse";
 import { syntaxName, TAG } from "./tags";
 
-/** What a DICOM file says of itself, without a word about the patient. */
+/** What a DICOM file says of itself; of the patient the age alone. */
 export function facts(dataSet: DataSet): DicomFacts {
   return {
     modality: text(dataSet, TAG.Modality),
@@ -17,7 +17,11 @@ export function facts(dataSet: DataSet): DicomFacts {
     rows: dataSet.uint16(TAG.Rows) ?? null,
     columns: dataSet.uint16(TAG.Columns) ?? null,
     spacingMm: spacing(dataSet),
+    isAtDetector: isAtDetector(dataSet),
     frames: frameCount(dataSet),
+    seriesUid: text(dataSet, TAG.SeriesInstanceUID),
+    instanceNumber: dataSet.intString(TAG.InstanceNumber) ?? null,
+    age: years(text(dataSet, TAG.PatientAge)),
   };
 }
 
@@ -51,4 +55,23 @@ function spacing(dataSet: DataSet): readonly [number, number] | null {
     if (row && column) return [row, column];
   }
   return null;
+}
+
+/**
+ * Whether lengths are those of the shadow on the detector: nothing, or the same, is said of the
+ * patient. Source: DICOM PS3.3 10.7.1.3.
+ */
+function isAtDetector(dataSet: DataSet): boolean {
+  const imager = numbers(dataSet, TAG.ImagerPixelSpacing);
+  const patient = numbers(dataSet, TAG.PixelSpacing);
+  return imager.length > 0 && imager.every((mm, at) => (patient[at] ?? mm) === mm);
+}
+
+const PER_YEAR: Readonly<Record<string, number>> = { Y: 1, M: 12, W: 52.18, D: 365.25 };
+
+/** Source: PS3.5 6.2, AS: three digits and D, W, M or Y. */
+export function years(age: string | null): number | null {
+  const [, digits, unit] = /^(\d{1,3})([DWMY])$/i.exec(age ?? "") ?? [];
+  const per = PER_YEAR[unit?.toUpperCase() ?? ""];
+  return digits && per ? Math.floor(Number(digits) / per) : null;
 }

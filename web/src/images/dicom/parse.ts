@@ -7,11 +7,12 @@ import { SYNTAX, TAG } from "./tags";
 /**
  * Parse a DICOM file.
  *
+ * @param until The last element to look at; all where it is absent.
  * @throws PreviewError where the file is damaged.
  */
-export function parse(bytes: Uint8Array): DataSet {
+export function parse(bytes: Uint8Array, until?: string): DataSet {
   try {
-    return parseDicom(asFile(bytes), { inflater: inflated });
+    return parseDicom(asFile(bytes), { inflater: inflated, ...(until && { untilTag: until }) });
   } catch {
     throw new PreviewError("damaged");
   }

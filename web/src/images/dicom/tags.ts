@@ -12,6 +12,8 @@ export const TAG = {
   ImagerPixelSpacing: "x00181164",
   ViewPosition: "x00185101",
   TransferSyntaxUID: "x00020010",
+  SeriesInstanceUID: "x0020000e",
+  InstanceNumber: "x00200013",
   Laterality: "x00200060",
   ImageLaterality: "x00200062",
   SamplesPerPixel: "x00280002",
