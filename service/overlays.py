@@ -70,7 +70,8 @@ def draw_finding(
 ) -> Picture:
     """Draw where the model saw a finding: the one that was asked for, or decided.
 
-    It is the most probable one where the image is referred and none was asked for. ``outputs`` are of this image alone, with the activation map.
+    It is the most probable one where the image is referred and none was asked for. ``outputs`` are
+    of this image alone, with the activation map.
     """
     label = asked or decision.label or manifest.labels[int(np.argmax(outputs[PROBABILITIES][0]))]
     index = manifest.labels.index(label)

@@ -4,6 +4,28 @@
  */
 
 export interface paths {
+    "/feedback/{answer_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Agree with an answer, or correct it
+         * @description Put down in the audit trail what a reader says of one image of an answer, by code alone.
+         *
+         *     Needs an audit trail, which knows what was answered.
+         */
+        post: operations["give_feedback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -358,6 +380,38 @@ export interface components {
             /** System */
             system: string;
         };
+        /** @description What a reader says of one image of an answer. */
+        Feedback: {
+            /**
+             * Finding
+             * @description The finding that it should have been, by its label; without it the reader agrees.
+             */
+            finding?: string | null;
+            /**
+             * Image
+             * @description Which image of the answer, counted from 0.
+             * @default 0
+             */
+            image: number;
+        };
+        /** @description What the feedback was taken for. */
+        FeedbackTaken: {
+            /**
+             * Decision
+             * @description What was answered.
+             */
+            decision: string;
+            /**
+             * Model
+             * @description The model that was asked, as `<name>/<version>`.
+             */
+            model: string;
+            /**
+             * Verdict
+             * @description Known values: `agree`, `correct`; there may be more.
+             */
+            verdict: string;
+        };
         /** @description The plots of one version of one model. */
         FigureList: {
             /** Figures */
@@ -682,6 +736,11 @@ export interface components {
              * @description Of the file that runs, whose digest this is. Known values: `fp32`, `int8`, `fp16`; there may be more.
              */
             precision: string;
+            /**
+             * Series Rule
+             * @description How the probabilities of a series follow from those of its slices. Known values: `mean`, `max`; there may be more.
+             */
+            series_rule: string;
             /** @description Where the version was commissioned; null where it answers as it was trained. */
             site: components["schemas"]["SiteDescription"] | null;
             /** Summary */
@@ -717,6 +776,11 @@ export interface components {
             intended_use: string;
             /** Name */
             name: string;
+            /**
+             * Site
+             * @description Where the model was commissioned; absent where nowhere.
+             */
+            site?: string | null;
             /** Version */
             version: number;
         };
@@ -911,7 +975,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The API key does not allow this. */
+        /** @description Pages of other origins may not ask for this. The API key does not allow this. */
         Problem403: {
             headers: {
                 [name: string]: unknown;
@@ -920,7 +984,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description There is nothing at this address. There is no such model. */
+        /** @description There is nothing at this address. There is no such model. There is no such answer. */
         Problem404: {
             headers: {
                 [name: string]: unknown;
@@ -938,7 +1002,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The request body did not arrive in time. */
+        /** @description The request did not arrive in time. The request body did not arrive in time. */
         Problem408: {
             headers: {
                 [name: string]: unknown;
@@ -947,7 +1011,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The served models stay as they are. */
+        /** @description The service keeps no audit trail. The served models stay as they are. */
         Problem409: {
             headers: {
                 [name: string]: unknown;
@@ -974,6 +1038,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description This is another host. */
+        Problem421: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description A parameter has an unknown value. The image cannot be used. The file is not an image. The image is damaged. The pixel data does not match its header. The DICOM object holds no image. There is no such frame. The model does not take such an image. The request cannot be answered. The request has no file. The multipart body cannot be taken apart. */
         Problem422: {
             headers: {
@@ -983,7 +1056,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The service has too much work. The queue is full. The service is receiving as much as it can. The request was not served before its deadline. */
+        /** @description The service has too much work. The queue is full. The caller has asked too often. The service is receiving as much as it can. The request was not served before its deadline. */
         Problem429: {
             headers: {
                 /** @description Seconds after which to try again. */
@@ -1012,7 +1085,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The models are not loaded. The service is not available. The service is stopping. The accelerator does not run any more. There is not enough memory for the image. */
+        /** @description The models are not loaded. The service is not available. The service is stopping. The accelerator does not run any more. The audit trail cannot be written. There is not enough memory for the image. */
         Problem503: {
             headers: {
                 /** @description Seconds after which to try again. */
@@ -1031,6 +1104,45 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    give_feedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The answer's `id`. */
+                answer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Feedback"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeedbackTaken"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409"];
+            421: components["responses"]["Problem421"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            431: components["responses"]["Problem431"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     health: {
         parameters: {
             query?: never;
@@ -1050,6 +1162,8 @@ export interface operations {
                 };
             };
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            421: components["responses"]["Problem421"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             /** @description Not ready */
@@ -1082,6 +1196,8 @@ export interface operations {
                 };
             };
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            421: components["responses"]["Problem421"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -1106,6 +1222,8 @@ export interface operations {
                 };
             };
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            421: components["responses"]["Problem421"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -1132,6 +1250,8 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            421: components["responses"]["Problem421"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
         };
@@ -1157,6 +1277,8 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            421: components["responses"]["Problem421"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -1187,6 +1309,8 @@ export interface operations {
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            421: components["responses"]["Problem421"];
             422: components["responses"]["Problem422"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
@@ -1220,6 +1344,8 @@ export interface operations {
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            421: components["responses"]["Problem421"];
             422: components["responses"]["Problem422"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
@@ -1253,6 +1379,8 @@ export interface operations {
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            421: components["responses"]["Problem421"];
             422: components["responses"]["Problem422"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
@@ -1286,6 +1414,8 @@ export interface operations {
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            421: components["responses"]["Problem421"];
             422: components["responses"]["Problem422"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
@@ -1321,6 +1451,8 @@ export interface operations {
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            421: components["responses"]["Problem421"];
             422: components["responses"]["Problem422"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
@@ -1354,7 +1486,9 @@ export interface operations {
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409"];
+            421: components["responses"]["Problem421"];
             422: components["responses"]["Problem422"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
@@ -1388,7 +1522,9 @@ export interface operations {
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409"];
+            421: components["responses"]["Problem421"];
             422: components["responses"]["Problem422"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
@@ -1416,7 +1552,9 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409"];
+            421: components["responses"]["Problem421"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -1446,17 +1584,35 @@ export interface operations {
         requestBody: {
             content: {
                 "multipart/form-data": {
+                    /**
+                     * @description `heatmap` adds pictures of where the model saw the decided finding, or else the most probable
+                     *     one, and of where the lungs are. The label of a finding adds the picture of that one.
+                     * @enum {string}
+                     */
+                    explain?: "none" | "heatmap" | "normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other";
                     file: string[];
+                    /** @description The frame of a multi-frame image, counted from 1. */
+                    frame?: number;
+                    /** @description The model; by default the one that takes the image's DICOM modality, else the default one. */
+                    model?: string;
+                    /**
+                     * @description `stat` images go ahead of all waiting `routine` ones.
+                     * @enum {string}
+                     */
+                    priority?: "routine" | "stat";
+                    /** @description The version of the model; by default the latest. */
+                    version?: number;
                 };
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description What the model says of each image; of one image, as a FHIR R4 transaction Bundle, where Accept names application/fhir+json and not application/json. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    "application/fhir+json": Record<string, never>;
                     /**
                      * @example {
                      *       "id": "0199a3c4-5f1e-7c3b-9d2a-6b8f0e1d2c3b",
@@ -1569,6 +1725,7 @@ export interface operations {
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
+            421: components["responses"]["Problem421"];
             422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             431: components["responses"]["Problem431"];
@@ -1604,12 +1761,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description What the model says of each image; of one image, as a FHIR R4 transaction Bundle, where Accept names application/fhir+json and not application/json. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    "application/fhir+json": Record<string, never>;
                     /**
                      * @example {
                      *       "id": "0199a3c4-5f1e-7c3b-9d2a-6b8f0e1d2c3b",
@@ -1722,6 +1880,7 @@ export interface operations {
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
+            421: components["responses"]["Problem421"];
             422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             431: components["responses"]["Problem431"];
@@ -1752,6 +1911,8 @@ export interface operations {
             };
             404: components["responses"]["Problem404"];
             406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            421: components["responses"]["Problem421"];
             422: components["responses"]["Problem422"];
             431: components["responses"]["Problem431"];
             500: components["responses"]["Problem500"];

@@ -61,7 +61,8 @@ export async function sendImage(
       fetch: fetchWithProgress(onProgress),
       signal,
     });
-    return data ? answered(data, request, response) : refused(error, response);
+    // Of the media types that the document names, JSON was asked for.
+    return data ? answered(data as Prediction, request, response) : refused(error, response);
   } catch (error) {
     // A body that is no JSON: a proxy's page, or an older or newer service.
     return error instanceof SyntaxError ? unexpected(0) : { kind: "broken" };
