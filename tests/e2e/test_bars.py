@@ -21,6 +21,7 @@ FIRST_ANSWER_S = 0.5
 FILMS = 100
 FILMS_S = 10.0
 TRIES = 5
+KINDS = 10
 ROWS, COLUMNS = 2048, 1792
 # From the moment at which the page has the files until something is to be read there.
 STOPWATCH = """
@@ -86,10 +87,10 @@ def test_the_first_answer_comes_within_half_a_second(
 def test_a_hundred_films_are_read_within_ten_seconds(
     context: BrowserContext, shipped: Service
 ) -> None:
-    films = {
-        f"{seed:03}.jpg": as_jpeg(synthetic_radiograph(ROWS // 2, COLUMNS // 2, seed=seed))
-        for seed in range(FILMS)
-    }
+    kinds = [
+        as_jpeg(synthetic_radiograph(ROWS // 2, COLUMNS // 2, seed=seed)) for seed in range(KINDS)
+    ]
+    films = {f"{number:03}.jpg": kinds[number % KINDS] for number in range(FILMS)}
 
     took = timed(context, shipped, films, ".tray-count", f"{FILMS} of {FILMS} read")
 
