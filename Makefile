@@ -1,6 +1,6 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is for those who carry this on.
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz slow schemathesis gateway gateway-bars operations cluster soak lint types web browser clients containers bench gpu lock clean
+.PHONY: help serve test fuzz slow schemathesis gateway gateway-bars operations cluster soak lint types web browser clients containers faults bench gpu lock clean
 PORT ?= 8000
 SCHEMATHESIS_SECONDS ?= 600
 # What needs a database or an identity provider to be tested.
@@ -37,7 +37,7 @@ fuzz: .venv/ready  ## decode a million mutated files, an hour on a free core; FU
 	.venv/bin/python -m tests.fuzz $(FUZZ)
 
 slow: .venv/ready  ## every large network, the other recipes and how quick the page is, some ten minutes
-	.venv/bin/pytest -m slow tests
+	.venv/bin/pytest -m "slow and not containers" tests --ignore tests/e2e
 
 schemathesis: .venv/ready  ## draw requests from the OpenAPI document, for 10 minutes
 	SCHEMATHESIS_SECONDS=$(SCHEMATHESIS_SECONDS) .venv/bin/pytest tests/integration/test_schemathesis.py
@@ -93,7 +93,10 @@ clients: .venv/ready .venv-clients/ready tests/clients/node_modules  ## upload w
 	.venv/bin/pytest -m clients tests/clients
 
 containers: .venv/ready  ## build the images and run the compose files; needs a Docker engine
-	.venv/bin/pytest -m containers tests/containers tests/gateway/test_compose.py
+	.venv/bin/pytest -m "containers and not slow" tests/containers tests/gateway/test_compose.py
+
+faults: .venv/ready  ## put faults to a real container, and build the image twice; needs a Docker engine
+	.venv/bin/pytest -m "containers and slow" tests/containers
 
 bench: .venv-bench/ready  ## measure the service and its peers, some 15 minutes; write docs/benchmark.md
 	.venv-bench/bin/python -m bench $(BENCH)

@@ -17,7 +17,7 @@ from tests.containers.test_operations import CPU, JPEG, PATIENCE_S, RADIOGRAPH, 
 from tests.synthetic import as_dicom, synthetic_radiograph
 
 __all__ = ["cpu_image"]
-pytestmark = pytest.mark.containers
+pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
 CLIENTS = 3
 NOT_PLAIN = as_dicom(synthetic_radiograph(600, 800), TransferSyntaxUID=JPEG2000Lossless)

@@ -202,6 +202,7 @@ def test_the_bundle_for_elastic_beanstalk_runs(cpu_image: str, keys: tuple[str, 
         read_one(compose.url, key)
 
 
+@pytest.mark.slow
 def test_the_image_is_the_same_when_it_is_built_again(cpu_image: str, tmp_path: Path) -> None:
     """Equal file contents; the archives differ in times, which the builder sets."""
     build = ["build", "--no-cache", "--quiet", "--file", "Dockerfile.gpu"]
