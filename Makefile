@@ -37,7 +37,7 @@ fuzz: .venv/ready  ## decode a million mutated files, an hour on a free core; FU
 	.venv/bin/python -m tests.fuzz $(FUZZ)
 
 slow: .venv/ready  ## every large network, the other recipes and how quick the page is, some ten minutes
-	.venv/bin/pytest -m "slow and not containers" tests --ignore tests/e2e
+	.venv/bin/pytest -m "slow and not containers" tests --ignore tests/cluster
 
 schemathesis: .venv/ready  ## draw requests from the OpenAPI document, for 10 minutes
 	SCHEMATHESIS_SECONDS=$(SCHEMATHESIS_SECONDS) .venv/bin/pytest tests/integration/test_schemathesis.py
