@@ -86,6 +86,7 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
         quality=trained.calibration.quality,
         out_of_distribution=trained.calibration.out_of_distribution,
         caveats=trained.config.caveats,
+        evidence=trained.evaluation.evidence,
         golden_digest=sha256_digest(golden),
     )
     return write_bundle(models, manifest, model, (workdir / "figures").glob("*.png"), golden)

@@ -16,7 +16,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from contract.manifest import OOD_SCORE, Parity, Signature, classifier_signature
+from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, Parity, Signature, classifier_signature
 from contract.quality import Templates
 from export.errors import ConversionError, ParityError
 from export.graph import check_graph, with_named_batch_axis
@@ -69,6 +69,7 @@ def promised_signature(trained: TrainedModel, serving: keras.Model) -> Signature
         len(trained.calibration.findings),
         serving.output["activation_map"].shape[1:3],
         ood_score=trained.scorer is not None,
+        sources=len(trained.calibration.sources),
     )
     return signature.model_copy(update={"outputs": (*signature.outputs, OUTPUT)})
 
@@ -97,9 +98,9 @@ def measure_parity(
         raise ParityError(f"The graph lacks the outputs {missing}, which Keras has.")
     apart = {name: np.abs(found[name] - expected[name]) for name in expected}
     differences = {output: (float(apart[output].max()), TOLERANCE)}
-    if OOD_SCORE in expected:
-        share = apart[OOD_SCORE] / np.maximum(expected[OOD_SCORE], 1)
-        differences[OOD_SCORE] = float(share.max()), SCORE_TOLERANCE
+    for name in {OOD_SCORE, SOURCE_DISTANCE}.intersection(expected):
+        share = apart[name] / np.maximum(expected[name], 1)
+        differences[name] = float(share.max()), SCORE_TOLERANCE
     for name, (difference, allowed) in differences.items():
         # Not-a-number compares false with everything, so the accepted case is the one spelt out.
         if not difference <= allowed:

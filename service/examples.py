@@ -64,6 +64,13 @@ PREDICTION: dict[str, Any] = {
                 ],
             },
             "out_of_distribution": {"score": 1.3, "limit": 4.2, "accepted": True},
+            "evidence": {
+                "source": "kermany_224",
+                "distance": 0.62,
+                "findings": ["normal", "pneumonia"],
+                "sentence": "Like images of kermany_224: of 390 held-out images called pneumonia, "
+                "381 were.",
+            },
             "heatmap": {
                 "label": "pneumonia",
                 "media_type": "image/png",

@@ -179,12 +179,16 @@ class ImageTask:
         if manifest.out_of_distribution is not None and output.ood_scores is not None:
             score = float(output.ood_scores[0])
             out_of_distribution = OodResult(score=score, limit=manifest.out_of_distribution.limit)
+        evidence = None
+        if output.source_distances is not None:
+            evidence = manifest.nearest_source(output.source_distances[0].tolist())
         decision = decide(
             manifest.labels,
             output.probabilities[0].tolist(),
             manifest.operating_points,
             quality=quality,
             out_of_distribution=out_of_distribution,
+            evidence=evidence,
             evidenced=manifest.answers,
         )
         heatmap = _heatmap(manifest, output, decision, lungs, image) if drawn else None
@@ -201,6 +205,7 @@ class ImageTask:
             decision=decision,
             quality=quality,
             out_of_distribution=out_of_distribution,
+            evidence=evidence,
             heatmap=heatmap,
             lungs=picture,
         )

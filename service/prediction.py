@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.decision import Decision, OodResult
+from contract.decision import Decision, Evidence, OodResult
 from contract.quality import Quality
 from contract.radiograph import Radiograph
 from service.heatmap import Heatmap, LungPicture
@@ -74,8 +74,9 @@ class ImageResult:
     """What the model says of one file. ``probabilities`` is float32 (classes,), 0 to 1.
 
     ``image`` is the file's, without its pixels. ``quality`` and ``out_of_distribution`` are None
-    where the model has no limits for them, ``heatmap`` and ``lungs`` where nobody asked for them;
-    ``lungs`` also where there is no segmenter.
+    where the model has no limits for them, ``evidence`` where it does not tell its sources apart,
+    ``heatmap`` and ``lungs`` where nobody asked for them; ``lungs`` also where there is no
+    segmenter.
     """
 
     name: str | None
@@ -89,6 +90,7 @@ class ImageResult:
     out_of_distribution: OodResult | None
     heatmap: Heatmap | None
     lungs: LungPicture | None = None
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

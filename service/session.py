@@ -18,7 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import SignatureMismatch
-from contract.manifest import OOD_SCORE, ModelManifest, Precision, SegmenterManifest, TensorSpec
+from contract.manifest import (
+    OOD_SCORE,
+    SOURCE_DISTANCE,
+    ModelManifest,
+    Precision,
+    SegmenterManifest,
+    TensorSpec,
+)
 from service.errors import DeviceLost, InferenceFailed, ProviderUnavailable
 from service.settings import Provider
 
@@ -32,6 +39,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 QUALITY = "quality"
+_MEASURED = {OOD_SCORE, QUALITY, SOURCE_DISTANCE}
 _LOG_FATAL, _LOG_ERROR = 4, 3
 # ONNX Runtime's exceptions have no base of their own.
 _ERRORS: tuple[type[Exception], ...] = (
@@ -54,7 +62,7 @@ class ModelOutput:
     ``probabilities`` (batch, classes), calibrated, 0 to 1; ``activation_map`` (batch, height,
     width, classes), positive where a place speaks for a class; ``ood_scores`` (batch,), larger for
     what is less like the training images; ``logits`` (batch, classes); ``quality`` (batch,
-    measures).
+    measures); ``source_distances`` (batch, sources), as shares of each source's limit.
     """
 
     probabilities: NDArray[np.float32]
@@ -62,6 +70,7 @@ class ModelOutput:
     ood_scores: NDArray[np.float32] | None = None
     logits: NDArray[np.float32] | None = None
     quality: NDArray[np.float32] | None = None
+    source_distances: NDArray[np.float32] | None = None
 
     def of(self, index: int) -> "ModelOutput":
         """What the model says of one image of the batch: the same arrays, of batch size 1."""
@@ -169,7 +178,7 @@ class OnnxSession:
         self.provider = self._graph.provider
         given = {output.name for output in manifest.signature.outputs}
         # The logits are computed in any case; to hand them out takes a few microseconds.
-        self._outputs = ("probabilities", "logits", *sorted(given & {OOD_SCORE, QUALITY}))
+        self._outputs = ("probabilities", "logits", *sorted(given & _MEASURED))
 
     def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> ModelOutput:
         """Run a batch, as the protocol says."""
@@ -181,6 +190,7 @@ class OnnxSession:
             outputs.get(OOD_SCORE),
             outputs["logits"],
             outputs.get(QUALITY),
+            outputs.get(SOURCE_DISTANCE),
         )
 
 

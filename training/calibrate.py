@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from contract.findings import Label
 from contract.manifest import OOD_SCORE, Finding, OutOfDistribution
 from contract.quality import QualityLimits
 from training.batches import PREDICTED_AT_ONCE
 from training.config import OperatingPointConfig, Recipe
 from training.errors import CalibrationError
+from training.evidence import Border
 from training.models import with_serving_outputs
 from training.ood import OodScorer
 from training.transforms import shifted
@@ -31,6 +33,7 @@ ACCEPTED_SHARE = 0.99
 _RULES = {
     "sensitivity": "the highest with a validation sensitivity",
     "specificity": "the lowest with a validation specificity",
+    "precision": "the lowest with a validation precision",
 }
 
 
@@ -41,6 +44,8 @@ class Calibration(BaseModel):
     log likelihood of the validation images, under all shifts, before and after temperature scaling.
     ``out_of_distribution`` has the limit of an accepted image's score; None where there is no
     score. ``quality`` is what the model accepts of an image's quality; None accepts everything.
+    ``sources`` are those that the model tells apart, with the findings that it was shown to tell
+    apart in each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +58,7 @@ class Calibration(BaseModel):
     findings: tuple[Finding, ...]
     out_of_distribution: OutOfDistribution | None = None
     quality: QualityLimits | None = None
+    sources: dict[str, tuple[Label, ...]] = {}
 
 
 def calibrate(
@@ -62,6 +68,7 @@ def calibrate(
     recipe: Recipe,
     scorer: OodScorer | None = None,
     quality: QualityLimits | None = None,
+    border: Border | None = None,
 ) -> Calibration:
     """Calibrate a trained classifier on its validation images.
 
@@ -72,11 +79,12 @@ def calibrate(
         recipe: The rules, and the acquisition shifts under which they must hold.
         scorer: Gives the score whose limit is chosen; None where there is none.
         quality: What the model accepts, which is passed on.
+        border: The sources that the model tells apart, and the validation images' own.
 
     Raises:
         CalibrationError: No operating point follows a rule.
     """
-    serving = with_serving_outputs(model, 1.0, scorer)
+    serving = with_serving_outputs(model, 1.0, scorer, border.heads if border else None)
     shifts = recipe.calibration.shifts
     predict = partial(serving.predict, batch_size=PREDICTED_AT_ONCE, verbose=0)
     outputs = [predict(shifted(images, name)) for name in shifts]
@@ -95,9 +103,10 @@ def calibrate(
         loss_after=mean_loss(everything / temperature, truth),
         validation_images=len(images),
         shifts=shifts,
-        findings=_findings(calibrated(logits, temperature), maps, classes, recipe),
+        findings=_findings(calibrated(logits, temperature), maps, classes, recipe, border),
         out_of_distribution=ood,
         quality=quality,
+        sources=border.findings(recipe.data.classes) if border else {},
     )
 
 
@@ -171,10 +180,42 @@ def operating_point(
 def describe(config: OperatingPointConfig, shifts: int) -> str:
     """The rule in words, as the manifest gives it, for so many acquisition shifts."""
     rule = f"{_RULES[config.rule]} of at least {config.target:g}"
+    if config.rule == "precision":
+        return f"{rule} in each source that shows the finding"
     if shifts == 1:
         return rule
     over = "over all of" if config.over == "pooled" else "under each of"
     return f"{rule} {over} {shifts} acquisition shifts"
+
+
+def precision_point(
+    probabilities: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    number: int,
+    target: float,
+    border: Border | None,
+) -> float:
+    """The least probability from which calls of a class are right often enough in each source.
+
+    Args:
+        probabilities: Calibrated, shape (images, classes), of images as they are.
+        classes: Shape (images,).
+        number: The class.
+        target: The share of the calls that must be right.
+        border: The sources; one alone where None.
+    """
+    called = probabilities.argmax(axis=1) == number
+    groups = [called]
+    if border is not None:
+        shows = np.flatnonzero(border.heads.shown[:, number])
+        groups = [called & (border.owners == source) for source in shows]
+    points = [1 / probabilities.shape[1]]
+    for group in groups:
+        order = np.flatnonzero(group)[np.argsort(-probabilities[group, number], kind="stable")]
+        right = np.cumsum(classes[order] == number) / np.arange(1, len(order) + 1)
+        good = np.flatnonzero(right >= target)
+        points.append(float(probabilities[order[good[-1]], number]) if len(good) else 1.0)
+    return max(points)
 
 
 def _findings(
@@ -182,14 +223,20 @@ def _findings(
     maps: NDArray[np.float32],
     classes: NDArray[np.int64],
     recipe: Recipe,
+    border: Border | None,
 ) -> tuple[Finding, ...]:
     rules = {rule.label: rule for rule in recipe.operating_points}
+    plain = probabilities[recipe.calibration.shifts.index("none")]
+
+    def point(number: int, rule: OperatingPointConfig) -> float:
+        if rule.rule == "precision":
+            return precision_point(plain, classes, number, rule.target, border)
+        return operating_point(probabilities[..., number], classes == number, rule)
+
     return tuple(
         Finding(
             label=label,
-            operating_point=operating_point(
-                probabilities[..., number], classes == number, rules[label]
-            ),
+            operating_point=point(number, rules[label]),
             operating_point_rule=describe(rules[label], shifts=len(probabilities)),
             activation_scale=activation_scale(maps[classes == number, ..., number]),
         )

@@ -9,14 +9,15 @@ import pandas as pd
 from keras import ops
 from rich.console import Console
 
-from training.backbones import load_backbone_weights
-from training.batches import LabelledImages, TrainingBatches
+from training.backbones import BACKBONE, GENERAL, load_backbone_weights
+from training.batches import PREDICTED_AT_ONCE, LabelledImages, TrainingBatches
 from training.calibrate import calibrate
 from training.config import Recipe
 from training.datasets import check_labels
+from training.evidence import OTHERS, Border, Embedded, Layer, fit_border
 from training.fit import Network, fit
-from training.models import build_classifier, feature_model
-from training.ood import fit_scorer
+from training.models import EVIDENCE, build_classifier, feature_model
+from training.ood import Description, OodScorer, Rows, fit_scorer
 from training.provenance import provenance
 from training.quality import fit_quality_limits, quality_sample
 from training.source import Source, load_source, read_development
@@ -24,6 +25,8 @@ from training.splits import drawn_splits
 from training.workdir import Workdir
 
 AUROC_THRESHOLDS = 1000
+# A source with fewer images is not described surely enough to be told from the others.
+LEAST_TRAINING, LEAST_VALIDATION = 60, 20
 
 
 def train(config: Recipe, workdir: Path, data: Path, console: Console) -> None:
@@ -55,12 +58,16 @@ def train(config: Recipe, workdir: Path, data: Path, console: Console) -> None:
         verbose = 1 if console.is_terminal else 2
         model, _ = fit_classifier(config, source, work.root, verbose=verbose)
     console.print("choosing the temperature, the operating points and the limits of an answer")
-    scorer = fit_scorer(feature_model(model), source.images, source.rows("train"), config)
-    quality = fit_quality_limits(quality_sample(source), config.calibration.shifts, config.seed)
     rows = source.rows("validation")
     images, classes = np.asarray(source.images[rows]), source.classes[rows]
+    scorer, border = describe_sources(model, source, config)
     scorer.save(work.scorer)
-    work.write_calibration(calibrate(model, images, classes, config, scorer, quality))
+    work.heads.unlink(missing_ok=True)
+    if border is not None:
+        border.heads.save(work.heads)
+    quality = fit_quality_limits(quality_sample(source), config.calibration.shifts, config.seed)
+    calibration = calibrate(model, images, classes, config, scorer, quality, border)
+    work.write_calibration(calibration)
     if not finished:
         work.finish(model, provenance(config.name, source.dataset, source.table, source.digest))
 
@@ -129,6 +136,85 @@ def fit_classifier(
         seed=config.seed,
         verbose=verbose,
     )
+
+
+def describe_sources(
+    model: keras.Model, source: Source, recipe: Recipe
+) -> tuple[OodScorer, Border | None]:
+    """Fit the score of the unfamiliar and, where the recipe asks for it, what each source has.
+
+    Sources with few images count together, and nothing is shown of them.
+    """
+    if not recipe.calibration.by_source:
+        owners = np.zeros_like(source.sources)
+        return fit_scorer(
+            feature_model(model), source.images, source.rows("train"), owners, recipe
+        ), None
+    names, owners = named_sources(source.table, len(source.images))
+    rows = np.random.default_rng(recipe.seed).permutation(source.rows("train"))
+    changed = LabelledImages(
+        source.images, rows, source.classes, owners, len(recipe.data.classes), recipe.augmentation
+    )
+    plain, validation = (
+        embedded(model, source, part, owners) for part in (rows, source.rows("validation"))
+    )
+    copies = embedded(model, source, rows, owners, changed)
+    scorer, heads = fit_border(plain, copies, validation, *last_layer(model, recipe), recipe)
+    return scorer, Border(names, heads, validation.owners)
+
+
+def embedded(
+    model: keras.Model,
+    source: Source,
+    rows: Rows,
+    owners: Rows,
+    changed: LabelledImages | None = None,
+) -> Embedded:
+    """Some images as the last layer and the score see them.
+
+    Args:
+        model: The classifier.
+        source: Has the images.
+        rows: Which of them.
+        owners: The source of every image of the cache.
+        changed: Gives the same images changed at random; None takes them as they are.
+    """
+    network = feature_model(model)
+    both = {"features": network.output, "described": Description()(network.input)}
+    images = source.images[rows]
+    if changed is not None:
+        random = np.random.default_rng(0)
+        planes = [changed.example(number, random)[0] for number in range(len(rows))]
+        images = np.stack(planes)[..., np.newaxis]
+    model = keras.Model(network.input, both)
+    found = model.predict(images, batch_size=PREDICTED_AT_ONCE, verbose=0)
+    patients = source.table.loc[rows, "patient"].to_numpy(np.str_)
+    return Embedded(**found, classes=source.classes[rows], owners=owners[rows], patients=patients)
+
+
+def last_layer(model: keras.Model, recipe: Recipe) -> tuple[Layer, int]:
+    """The weights of a classifier's last layer, and how many of its features are general ones."""
+    kernel, bias = model.get_layer(EVIDENCE).get_weights()
+    found = [layer for layer in model.get_layer(BACKBONE).layers if layer.name == GENERAL]
+    general = found[0].output.shape[-1] if found else 0
+    tuning = recipe.training.fine_tuning
+    return (kernel[0, 0], bias), len(kernel[0, 0]) if tuning and not tuning.share else general
+
+
+def named_sources(table: pd.DataFrame, images: int) -> tuple[tuple[str, ...], Rows]:
+    """The sources with enough images to be told apart, and the number of each image's.
+
+    Args:
+        table: The images with ``source`` and ``split``; its index numbers rows of the cache.
+        images: How many rows the cache has.
+    """
+    counts = pd.crosstab(table["source"], table["split"])
+    enough = (counts["train"] >= LEAST_TRAINING) & (counts["validation"] >= LEAST_VALIDATION)
+    names = sorted(counts.index[enough])
+    numbers = {name: number for number, name in enumerate(names)}
+    owners = np.zeros(images, np.int64)
+    owners[table.index] = table["source"].map(numbers).fillna(len(names)).astype(np.int64)
+    return (*names, *(() if enough.all() else (OTHERS,))), owners
 
 
 class Auroc(keras.metrics.AUC):

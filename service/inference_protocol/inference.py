@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import ImageError
-from contract.manifest import OOD_SCORE
+from contract.manifest import OOD_SCORE, SOURCE_DISTANCE
 from service.inference_protocol.requests import IMAGE, InferenceRequest
 from service.prediction import StageTimes
 from service.predictor import Predictor
@@ -25,6 +25,7 @@ _FIELDS = {
     ACTIVATION_MAP: "activation_map",
     OOD_SCORE: "ood_scores",
     QUALITY: "quality",
+    SOURCE_DISTANCE: "source_distances",
 }
 Answer = tuple[ModelOutput, StageTimes]
 
