@@ -143,38 +143,33 @@ def load_heads(path: Path) -> SourceHeads | None:
         return SourceHeads(**{field.name: file[field.name] for field in fields(SourceHeads)})
 
 
-def fit_border(
-    train: Embedded,
-    changed: Embedded,
-    validation: Embedded,
-    pooled: Layer,
-    general: int,
-    recipe: Recipe,
-) -> tuple[OodScorer, SourceHeads]:
-    """Fit how far an image is from each source, and the last layer of each.
+def numbered(sources: NDArray[np.str_], names: Sequence[str]) -> NDArray[np.int64]:
+    """The number of each image's source; one without a name counts to the last, the others."""
+    known = {name: number for number, name in enumerate(names)}
+    return np.array([known.get(source, len(names) - 1) for source in sources.tolist()], np.int64)
+
+
+def place_sources(train: Embedded, validation: Embedded, recipe: Recipe) -> OodScorer:
+    """Fit how far an image is from each source.
 
     Args:
-        train: The training images; each source has some.
-        changed: The same, changed at random.
-        validation: The images that choose, calibrate and set the limits.
-        pooled: The layer that the network was trained with.
-        general: How many features, the last ones, the training has left as they were.
+        train: The training images in a random order; each source has some.
+        validation: The images that set the limits.
         recipe: Its numbers of components and groups, and its seed.
     """
-    rules, sources = recipe.calibration, train.owners.max() + 1
+    rules, some = recipe.calibration, slice(FIT_IMAGES)
     scorer = scorer_of(
-        train.features[:FIT_IMAGES],
-        train.described[:FIT_IMAGES],
-        train.owners[:FIT_IMAGES],
+        train.features[some],
+        train.described[some],
+        train.owners[some],
         rules.ood_groups,
         recipe.seed,
         rules.ood_components,
     )
-    heads = fit_heads(train.and_also(changed), validation, pooled, sources, general, recipe.seed)
     found = distances(scorer, validation)
-    own = [found[validation.owners == number, number] for number in range(sources)]
+    own = [found[validation.owners == number, number] for number in range(found.shape[1])]
     limits = [np.quantile(values, FAMILIAR) if len(values) else 1 for values in own]
-    return replace(scorer, limits=np.array(limits, np.float32)), heads
+    return replace(scorer, limits=np.array(limits, np.float32))
 
 
 def distances(scorer: OodScorer, images: Embedded) -> Floats:

@@ -1,5 +1,6 @@
 """Train a recipe's network into a workdir."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,15 @@ from training.batches import PREDICTED_AT_ONCE, LabelledImages, TrainingBatches
 from training.calibrate import calibrate
 from training.config import Recipe
 from training.datasets import check_labels
-from training.evidence import OTHERS, Border, Embedded, Layer, fit_border
+from training.evidence import (
+    OTHERS,
+    Border,
+    Embedded,
+    Layer,
+    fit_heads,
+    numbered,
+    place_sources,
+)
 from training.fit import Network, fit
 from training.models import EVIDENCE, build_classifier, feature_model
 from training.ood import Description, OodScorer, Rows, fit_scorer
@@ -150,24 +159,30 @@ def describe_sources(
         return fit_scorer(
             feature_model(model), source.images, source.rows("train"), owners, recipe
         ), None
-    names, owners = named_sources(source.table, len(source.images))
+    names = named_sources(source.table)
     rows = np.random.default_rng(recipe.seed).permutation(source.rows("train"))
     changed = LabelledImages(
-        source.images, rows, source.classes, owners, len(recipe.data.classes), recipe.augmentation
+        source.images,
+        rows,
+        source.classes,
+        source.sources,
+        len(recipe.data.classes),
+        recipe.augmentation,
     )
     plain, validation = (
-        embedded(model, source, part, owners) for part in (rows, source.rows("validation"))
+        embedded(model, source, part, names) for part in (rows, source.rows("validation"))
     )
-    copies = embedded(model, source, rows, owners, changed)
-    scorer, heads = fit_border(plain, copies, validation, *last_layer(model, recipe), recipe)
-    return scorer, Border(names, heads, validation.owners)
+    both = plain.and_also(embedded(model, source, rows, names, changed))
+    pooled, general = last_layer(model, recipe)
+    heads = fit_heads(both, validation, pooled, len(names), general, recipe.seed)
+    return place_sources(plain, validation, recipe), Border(names, heads, validation.owners)
 
 
 def embedded(
     model: keras.Model,
     source: Source,
     rows: Rows,
-    owners: Rows,
+    names: Sequence[str],
     changed: LabelledImages | None = None,
 ) -> Embedded:
     """Some images as the last layer and the score see them.
@@ -176,7 +191,7 @@ def embedded(
         model: The classifier.
         source: Has the images.
         rows: Which of them.
-        owners: The source of every image of the cache.
+        names: Of the sources that are told apart.
         changed: Gives the same images changed at random; None takes them as they are.
     """
     network = feature_model(model)
@@ -188,8 +203,11 @@ def embedded(
         images = np.stack(planes)[..., np.newaxis]
     model = keras.Model(network.input, both)
     found = model.predict(images, batch_size=PREDICTED_AT_ONCE, verbose=0)
-    patients = source.table.loc[rows, "patient"].to_numpy(np.str_)
-    return Embedded(**found, classes=source.classes[rows], owners=owners[rows], patients=patients)
+    patients, origins = (
+        source.table.loc[rows, of].to_numpy(np.str_) for of in ("patient", "source")
+    )
+    owners = numbered(origins, names)
+    return Embedded(**found, classes=source.classes[rows], owners=owners, patients=patients)
 
 
 def last_layer(model: keras.Model, recipe: Recipe) -> tuple[Layer, int]:
@@ -201,20 +219,15 @@ def last_layer(model: keras.Model, recipe: Recipe) -> tuple[Layer, int]:
     return (kernel[0, 0], bias), len(kernel[0, 0]) if tuning and not tuning.share else general
 
 
-def named_sources(table: pd.DataFrame, images: int) -> tuple[tuple[str, ...], Rows]:
-    """The sources with enough images to be told apart, and the number of each image's.
+def named_sources(table: pd.DataFrame) -> tuple[str, ...]:
+    """The sources with enough images to be told apart, and the name of the others if there are any.
 
     Args:
-        table: The images with ``source`` and ``split``; its index numbers rows of the cache.
-        images: How many rows the cache has.
+        table: The images with ``source`` and ``split``.
     """
     counts = pd.crosstab(table["source"], table["split"])
     enough = (counts["train"] >= LEAST_TRAINING) & (counts["validation"] >= LEAST_VALIDATION)
-    names = sorted(counts.index[enough])
-    numbers = {name: number for number, name in enumerate(names)}
-    owners = np.zeros(images, np.int64)
-    owners[table.index] = table["source"].map(numbers).fillna(len(names)).astype(np.int64)
-    return (*names, *(() if enough.all() else (OTHERS,))), owners
+    return (*sorted(counts.index[enough]), *(() if enough.all() else (OTHERS,)))
 
 
 class Auroc(keras.metrics.AUC):
