@@ -22,6 +22,7 @@ from contract.manifest import (
     GOLDEN_FILE,
     MANIFEST_FILE,
     MODEL_FILE,
+    SOURCE_DISTANCE,
     Finding,
     Metric,
     ModelManifest,
@@ -118,6 +119,8 @@ def write_bundle(
             ),
             "golden_digest": sha256_digest(golden) if golden else None,
             "variants": (),
+            # What the site showed stands in place of what the training's sources did.
+            "evidence": (),
             "site": site,
         }
     )
@@ -177,7 +180,8 @@ def _signature(graph: onnx.ModelProto, manifest: ModelManifest) -> Signature:
         )
         for output in graph.graph.output
     }
-    kept = [spec for spec in manifest.signature.outputs if spec.name not in _REPLACED]
+    gone = {*_REPLACED, SOURCE_DISTANCE}
+    kept = [spec for spec in manifest.signature.outputs if spec.name not in gone]
     new = [TensorSpec(name=n, dtype="float32", shape=made[n]) for n in _REPLACED]
     return Signature(inputs=manifest.signature.inputs, outputs=(*new, *kept))
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from commissioning.errors import BackboneUnusable
+from contract.manifest import SOURCE_DISTANCE
 
 PREFIX = "site/"
 EMBEDDING, POOLED = f"{PREFIX}embedding", f"{PREFIX}pooled"
@@ -143,12 +144,15 @@ def site_graph(
 
 def last_layer(model: onnx.ModelProto) -> onnx.NodeProto | None:
     """The convolution of one pixel that makes the model's evidence; None where there is none."""
+    (evidence,) = (output for output in model.graph.output if output.name == "activation_map")
+    classes = evidence.type.tensor_type.shape.dim[-1].dim_value
     made = {output: node for node in model.graph.node for output in node.output}
     tensor = "activation_map"
     while (node := made.get(tensor)) is not None:
         if node.op_type == "Conv":
             weights = _initializer(model, node.input[1])
-            return node if weights is not None and weights.shape[2:] == (1, 1) else None
+            found = weights is not None and weights.shape[2:] == (1, 1) and len(weights) == classes
+            return node if found else None
         tensor = node.input[0]
     return None
 
@@ -245,7 +249,8 @@ def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
 
 
 def _retype(graph: onnx.GraphProto, classes: int, map_shape: tuple[int, int]) -> None:
-    kept = [output for output in graph.output if output.name not in {*_replaced(graph)}]
+    gone = {*_replaced(graph), SOURCE_DISTANCE}
+    kept = [output for output in graph.output if output.name not in gone]
     shapes: dict[str, list[int | str]] = {
         "probabilities": ["batch", classes],
         "logits": ["batch", classes],
