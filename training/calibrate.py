@@ -90,7 +90,12 @@ def calibrate(
     outputs = [predict(shifted(images, name)) for name in shifts]
     maps = predict(images)["activation_map"]
     logits = np.stack([output["logits"] for output in outputs])
-    everything, truth = np.concatenate(logits), np.tile(classes, len(logits))
+    # Images of a source that shows nothing are referred, whatever their probabilities.
+    chosen = np.ones(len(images), np.bool_)
+    if border is not None and border.heads.shown.any():
+        chosen = border.heads.shown.any(axis=1)[border.owners]
+    everything = np.concatenate(logits[:, chosen])
+    truth = np.tile(classes[chosen], len(logits))
     temperature = fit_temperature(everything, truth)
     ood = None
     if scorer is not None:

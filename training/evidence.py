@@ -1,8 +1,8 @@
 """A last layer for each source that shows several findings, chosen inside the graph by likeness.
 
 One pooled layer averages the sources away: what tells two findings apart at one hospital is not
-what tells them apart at another. An image gets the layer of the source that it is most like. A
-source of one finding has the pooled layer, and no evidence.
+what tells them apart at another. An image gets the layer of the source that it is most like, among
+those that show several findings. A source of one finding has no evidence.
 """
 
 from collections.abc import Sequence
@@ -40,6 +40,7 @@ SIMPLER = 0.01
 CALIBRATION_PENALTY = 0.01
 FAMILIAR = 0.98
 """The share of a source's own validation images that its limit lets through."""
+NEVER = 1e6
 ABSENT = -5.0
 """The logit of a finding that a source's own layer has never seen."""
 
@@ -85,6 +86,19 @@ class SourceHeads:
         chosen = np.einsum("if,ifc->ic", features, self.weights[owners], optimize=True)
         return chosen + self.bias[owners]
 
+    @property
+    def handicap(self) -> Floats:
+        """What is added to the distances, float32 (sources,): no source without evidence is taken.
+
+        Where there is no evidence at all, any is.
+        """
+        none = ~self.shown.any(axis=1)
+        return np.where(none & ~none.all(), NEVER, 0).astype(np.float32)
+
+    def nearest(self, distances: Floats) -> NDArray[np.int64]:
+        """The source whose layer each image gets, from distances (images, sources)."""
+        return np.asarray((distances + self.handicap).argmin(axis=1), np.int64)
+
     def save(self, path: Path) -> None:
         """Write the layers into a file ``*.npz``, whole or not at all.
 
@@ -125,8 +139,8 @@ class SourceEvidence(keras.layers.Layer):
         sources, depth, classes = self.heads.weights.shape
         rows, columns = features.shape[1:3]
         # The position of a minimum would leave ONNX an operation that it does not know.
-        nearest = ops.min(distances, axis=-1, keepdims=True)
-        chosen = ops.cast(ops.equal(distances, nearest), "float32")
+        shown = distances + self.heads.handicap
+        chosen = ops.cast(ops.equal(shown, ops.min(shown, axis=-1, keepdims=True)), "float32")
         flat = self.heads.weights.reshape(sources, depth * classes)
         weights = ops.reshape(ops.matmul(chosen, flat), (-1, depth, classes))
         bias = ops.expand_dims(ops.matmul(chosen, self.heads.bias), 1)

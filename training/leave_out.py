@@ -102,7 +102,8 @@ def _answers(
     ]
     far = distances(scorer, asked)
     nearest = far.argmin(axis=1)
-    probabilities = calibrated(border.heads.logits(asked.features, nearest), temperature)
+    layer = border.heads.nearest(far)
+    probabilities = calibrated(border.heads.logits(asked.features, layer), temperature)
     called, rows = probabilities.argmax(axis=1), np.arange(len(far))
     answered = (far.min(axis=1) <= 1) & border.heads.shown[nearest, called]
     answered &= probabilities[rows, called] >= np.array(points)[called]
