@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from contract.findings import Label
-from contract.manifest import OOD_SCORE, Finding, OutOfDistribution
+from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, Finding, OutOfDistribution
 from contract.quality import QualityLimits
 from training.batches import PREDICTED_AT_ONCE
 from training.config import OperatingPointConfig, Recipe
@@ -90,10 +90,11 @@ def calibrate(
     outputs = [predict(shifted(images, name)) for name in shifts]
     maps = predict(images)["activation_map"]
     logits = np.stack([output["logits"] for output in outputs])
-    # Images of a source that shows nothing are referred, whatever their probabilities.
+    # What is referred for want of evidence says nothing of the answers.
     chosen = np.ones(len(images), np.bool_)
-    if border is not None and border.heads.shown.any():
-        chosen = border.heads.shown.any(axis=1)[border.owners]
+    if border is not None:
+        border = border.as_answered(outputs[shifts.index("none")][SOURCE_DISTANCE])
+        chosen = border.owners >= 0 if (border.owners >= 0).any() else chosen
     everything = np.concatenate(logits[:, chosen])
     truth = np.tile(classes[chosen], len(logits))
     temperature = fit_temperature(everything, truth)

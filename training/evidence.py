@@ -113,12 +113,23 @@ class SourceHeads:
 class Border:
     """What a calibration knows of sources.
 
-    ``names`` (sources,); their ``heads``; ``owners``, int (validation images,), the source of each.
+    ``names`` (sources,); their ``heads``; ``owners``, int (validation images,), the source of each,
+    or -1.
     """
 
     names: tuple[str, ...]
     heads: SourceHeads
     owners: NDArray[np.int64]
+
+    def as_answered(self, distances: Floats) -> "Border":
+        """With the source that each image is answered by; -1 where it is referred for want of one.
+
+        Args:
+            distances: Of the images from each source, shape (images, sources).
+        """
+        nearest = distances.argmin(axis=1)
+        answered = (distances.min(axis=1) <= 1) & self.heads.shown.any(axis=1)[nearest]
+        return replace(self, owners=np.where(answered, nearest, -1))
 
     def findings(self, classes: Sequence[Label]) -> dict[str, tuple[Label, ...]]:
         """The findings that the model was shown to tell apart, by source."""

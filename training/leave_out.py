@@ -95,7 +95,10 @@ def _answers(
     scorer: OodScorer,
 ) -> dict[str, object]:
     temperature = trained.calibration.temperature
-    said = calibrated(border.heads.logits(validation.features, validation.owners), temperature)
+    near = distances(scorer, validation)
+    border = border.as_answered(near)
+    layer = border.heads.nearest(near)
+    said = calibrated(border.heads.logits(validation.features, layer), temperature)
     points = [
         precision_point(said, validation.classes, number, rule.target, border)
         for number, rule in enumerate(_in_order(trained.config))

@@ -322,7 +322,8 @@ def fit_scorer(
             order.append(owners[rows])
     known, seen = (np.concatenate([part[name] for part in parts]) for name in outputs)
     owner = np.concatenate(order)
-    return scorer_of(known, seen, owner, rules.ood_groups, recipe.seed, rules.ood_components)
+    groups = min(rules.ood_groups, max(1, len(positions) // IMAGES_PER_GROUP))
+    return scorer_of(known, seen, owner, groups, recipe.seed, rules.ood_components)
 
 
 def scorer_of(
@@ -347,7 +348,7 @@ def scorer_of(
     group, owner = np.zeros(len(placed), np.int64), []
     for source in np.unique(owners):
         members = np.flatnonzero(owners == source)
-        count = min(groups, max(1, len(members) // IMAGES_PER_GROUP))
+        count = min(groups, len(members))
         group[members] = len(owner) + _grouped(placed[members], count, seed)
         owner += [source] * count
     means, whitening = _gaussians(placed, group)
