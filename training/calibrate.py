@@ -1,5 +1,6 @@
 """What turns logits into answers: the temperature, the operating points and the heatmap's scale."""
 
+from dataclasses import replace
 from functools import partial
 
 import keras
@@ -98,6 +99,9 @@ def calibrate(
     everything = np.concatenate(logits[:, chosen])
     truth = np.tile(classes[chosen], len(logits))
     temperature = fit_temperature(everything, truth)
+    if border is not None:
+        plain = calibrated(logits[shifts.index("none")], temperature)
+        border = without_wrong_calls(border, plain, classes, recipe)
     ood = None
     if scorer is not None:
         # One limit for all shifts: another hospital's images are to be accepted too.
@@ -208,20 +212,47 @@ def precision_point(
         classes: Shape (images,).
         number: The class.
         target: The share of the calls that must be right.
-        border: The sources; one alone where None.
+        border: The sources, whose calls may be right often enough; one alone where None.
     """
-    called = probabilities.argmax(axis=1) == number
-    groups = [called]
+    groups = [np.ones(len(classes), np.bool_)]
     if border is not None:
-        shows = np.flatnonzero(border.heads.shown[:, number])
-        groups = [called & (border.owners == source) for source in shows]
-    points = [1 / probabilities.shape[1]]
-    for group in groups:
-        order = np.flatnonzero(group)[np.argsort(-probabilities[group, number], kind="stable")]
-        right = np.cumsum(classes[order] == number) / np.arange(1, len(order) + 1)
-        good = np.flatnonzero(right >= target)
-        points.append(float(probabilities[order[good[-1]], number]) if len(good) else 1.0)
-    return max(points)
+        groups = [border.owners == n for n in np.flatnonzero(border.heads.shown[:, number])]
+    points = [_point(probabilities, classes, number, target, group) for group in groups]
+    return max((1.0 if point is None else point for point in points), default=1.0)
+
+
+def without_wrong_calls(
+    border: Border,
+    probabilities: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    recipe: Recipe,
+) -> Border:
+    """The border without the findings whose calls in a source are at no probability right enough.
+
+    Shapes as for ``precision_point``.
+    """
+    shown = border.heads.shown.copy()
+    for rule in recipe.operating_points:
+        number = recipe.data.classes.index(rule.label)
+        for source in np.flatnonzero(shown[:, number]) if rule.rule == "precision" else ():
+            group = border.owners == source
+            point = _point(probabilities, classes, number, rule.target, group)
+            shown[source, number] = point is not None
+    return replace(border, heads=replace(border.heads, shown=shown))
+
+
+def _point(
+    probabilities: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    number: int,
+    target: float,
+    group: NDArray[np.bool_],
+) -> float | None:
+    called = np.flatnonzero(group & (probabilities.argmax(axis=1) == number))
+    order = called[np.argsort(-probabilities[called, number], kind="stable")]
+    right = np.cumsum(classes[order] == number) / np.arange(1, len(order) + 1)
+    good = np.flatnonzero(right >= target)
+    return float(probabilities[order[good[-1]], number]) if len(good) else None
 
 
 def _findings(

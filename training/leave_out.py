@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from training.calibrate import calibrated, precision_point
+from training.calibrate import calibrated, precision_point, without_wrong_calls
 from training.config import OperatingPointConfig, Recipe
 from training.errors import WorkdirIncomplete
 from training.evidence import (
@@ -99,6 +99,7 @@ def _answers(
     border = border.as_answered(near)
     layer = border.heads.nearest(near)
     said = calibrated(border.heads.logits(validation.features, layer), temperature)
+    border = without_wrong_calls(border, said, validation.classes, trained.config)
     points = [
         precision_point(said, validation.classes, number, rule.target, border)
         for number, rule in enumerate(_in_order(trained.config))
