@@ -57,14 +57,17 @@ def test_probabilities_are_calibrated_within_each_source(heads: SourceHeads) -> 
         assert abs(probability[here].mean() - asked.classes[here].mean()) < 0.05
 
 
-def test_the_graph_takes_the_layer_of_the_nearest_source(heads: SourceHeads) -> None:
+def test_the_graph_takes_the_layer_of_the_nearest_source_that_shows_something(
+    heads: SourceHeads,
+) -> None:
     asked = images(6, seed=4)
-    nearest = np.where(np.arange(3) == asked.owners[:, np.newaxis], 0.5, 2).astype(np.float32)
+    far = np.array([1.5, 2.0, 2.5], np.float32)
+    distances = np.where(np.arange(3) == asked.owners[:, np.newaxis], 0.5, far).astype(np.float32)
     places = np.repeat(asked.features[:, np.newaxis, np.newaxis], 2, axis=1)
 
-    found = SourceEvidence(heads)(places, nearest)
+    found = SourceEvidence(heads)(places, distances)
 
     evidence = np.asarray(keras.ops.convert_to_numpy(found))
     assert evidence.shape == (6, 2, 1, 2)
-    expected = heads.logits(asked.features, asked.owners)
+    expected = heads.logits(asked.features, np.array([0, 1, 0] * 2))
     np.testing.assert_allclose(evidence.mean(axis=(1, 2)), expected, rtol=1e-4, atol=1e-5)
