@@ -35,7 +35,7 @@ from contract.manifest import (
     read_manifest,
     sha256_digest,
 )
-from export.graph import tensor_specs
+from export.graph import tensor_specs, with_whole_weights
 from export.session import open_session, run_in_batches
 from export.triton import newest_version, write_triton_config
 
@@ -71,7 +71,8 @@ def write_bundle(
         ParityFailed: The graph answers otherwise than the candidate that was judged.
     """
     domain = fit_domain(measured, labelled.patients, manifest)
-    graph = site_graph(onnx.load(base / MODEL_FILE), backbone, trial.fitted.head, domain)
+    model = with_whole_weights(onnx.load(base / MODEL_FILE))
+    graph = site_graph(model, backbone, trial.fitted.head, domain)
     content = graph.SerializeToString()
     session = open_session(content)
     parity, scales = _check(session, trial, domain, labelled, measured, manifest)
@@ -113,6 +114,8 @@ def write_bundle(
             ),
             "golden_digest": sha256_digest(golden) if golden else None,
             "variants": (),
+            # What the site showed stands in place of what the training's sources did.
+            "evidence": (),
             "site": site,
         }
     )

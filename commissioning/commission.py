@@ -20,6 +20,7 @@ from commissioning.report import Case, describe_set_aside, write_report
 from commissioning.trial import Trial, run_trial
 from contract.dicom_facts import says_lateral
 from contract.manifest import ModelManifest, read_manifest, read_verified_model
+from export.graph import with_whole_weights
 
 _COPY = "It is a copy of another image."
 _LATERAL = "The view is lateral, as the label table says."
@@ -63,7 +64,7 @@ def commission(
         DigestMismatch: Its graph is not the manifest's.
     """
     base, manifest = _base(plan)
-    model = onnx.load_from_string(read_verified_model(base, manifest))
+    model = with_whole_weights(onnx.load_from_string(read_verified_model(base, manifest)))
     named = read_labels(plan.images, plan.labels, manifest.labels)
     graph = measurement_graph(model, plan.backbone)
     measured = measure(named.paths, manifest, graph, plan.workdir / "measured", on_image)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import compose, numpy_helper
 
 from commissioning.errors import BackboneUnusable
+from contract.manifest import SOURCE_DISTANCE
 from export.graph import extend, image_size, without_unused
 
 EMBEDDING, POOLED = "site_embedding", "site_pooled"
@@ -151,19 +152,24 @@ def site_graph(
     source = source.replace("activation_map", "site/model_activation_map")
     inputs = {"map": source, "embedding": EMBEDDING}
     graph = extend(merged, "site", text, outputs, constants, inputs)
-    for output in [o for o in graph.graph.output if o.name in (EMBEDDING, POOLED)]:
+    # What the site showed stands in place of what the training's sources did.
+    gone = {EMBEDDING, POOLED, SOURCE_DISTANCE}
+    for output in [o for o in graph.graph.output if o.name in gone]:
         graph.graph.output.remove(output)
     return without_unused(graph)
 
 
 def last_layer(model: onnx.ModelProto) -> onnx.NodeProto | None:
     """The convolution of one pixel that makes the model's evidence; None where there is none."""
+    (evidence,) = (output for output in model.graph.output if output.name == "activation_map")
+    classes = evidence.type.tensor_type.shape.dim[-1].dim_value
     made = {output: node for node in model.graph.node for output in node.output}
     tensor = "activation_map"
     while (node := made.get(tensor)) is not None:
         if node.op_type == "Conv":
             weights = _initializer(model, node.input[1])
-            return node if weights is not None and weights.shape[2:] == (1, 1) else None
+            found = weights is not None and weights.shape[2:] == (1, 1) and len(weights) == classes
+            return node if found else None
         tensor = node.input[0]
     return None
 

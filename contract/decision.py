@@ -42,6 +42,41 @@ class OodResult(BaseModel):
         return self.score <= self.limit
 
 
+class Evidence(BaseModel):
+    """Which source of the training an image is most like, and what the model was shown to do there.
+
+    ``distance`` is a share of the source's limit. ``findings`` are those that the model was shown
+    to tell apart in the source; ``calls`` counts the held-out images of it that were answered with
+    a finding, and how many of them had it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    distance: float
+    findings: tuple[Label, ...]
+    calls: dict[Label, tuple[int, int]]
+
+    def supports(self, label: Label) -> bool:
+        """Whether the image lies within the source, and the finding is told apart there."""
+        return self.distance <= 1 and label in self.findings
+
+    def sentence(self, label: Label) -> str:
+        """What an answer with this finding would rest on, or why there is none."""
+        if not self.distance <= 1:
+            return f"Like no images that the model was measured on; nearest are {self.source}'s."
+        if not self.findings:
+            return f"Like images of {self.source}: not shown to tell its findings apart there."
+        if label not in self.findings:
+            shown = " and ".join(self.findings)
+            return f"Like images of {self.source}: shown to tell {shown} apart there, not {label}."
+        called, right = self.calls[label]
+        return (
+            f"Like images of {self.source}: of {called} held-out images called {label}, "
+            f"{right} were."
+        )
+
+
 class Decision(BaseModel):
     """What the model says of one image.
 
@@ -62,11 +97,13 @@ def decide(
     *,
     quality: Quality | None = None,
     out_of_distribution: OodResult | None = None,
+    evidence: Evidence | None = None,
     evidenced: bool = True,
 ) -> Decision:
     """Answer with the most probable finding where it, and no other, reaches its operating point.
 
-    Everything else is referred, and so is every image that is poor or unlike the training images.
+    Everything else is referred, and so is every image that is poor, unlike the training images, or
+    like images among which the model was not shown to tell that finding.
 
     The operating points may leave a gap between two findings (neither is met) or overlap (both
     are met); either way the model has not made up its mind, and a person should. On an image that
@@ -84,7 +121,8 @@ def decide(
     reasons = tuple(cast("Reason", f"quality.{check.name}") for check in failed)
     if out_of_distribution and not out_of_distribution.accepted:
         reasons += ("out_of_distribution",)
-    if not evidenced:
+    most_probable = labels[int(np.argmax(probabilities))]
+    if not evidenced or not (evidence is None or evidence.supports(most_probable)):
         reasons += ("no_evidence",)
     if sum(present) != 1 or probabilities[present.index(True)] < max(probabilities):
         reasons += ("uncertain",)

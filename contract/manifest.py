@@ -6,13 +6,15 @@ A bundle is a folder ``models/<name>/<version>/`` with ``model.onnx``, ``manifes
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, Self, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from contract.decision import Evidence
 from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
 from contract.findings import CODES, Code, Label
 from contract.lungs import LungFieldLimits
@@ -25,6 +27,7 @@ CARD_FILE = "model-card.md"
 FIGURES = "figures"
 GOLDEN_FILE = "golden.npz"
 OOD_SCORE: Final = "ood_score"
+SOURCE_DISTANCE: Final = "source_distance"
 LUNG_MASK: Final = "lung_mask"
 INTENDED_USE: Final = "Research only. Not for diagnosis."
 RADIOGRAPHY = frozenset({"CR", "DX"})
@@ -186,6 +189,25 @@ class Site(_Frozen):
     reference: Reference | None = None
 
 
+class SourceEvidence(_Frozen):
+    """What images of one source, which no training has seen, show of the model.
+
+    ``findings`` are those that it was shown to tell apart there; an image most like a source is
+    answered with no other. ``images`` counts the held-out images of each finding, ``calls`` the
+    answers with it, and how many of them were right. ``auroc`` (macro) and ``accuracy`` (of what
+    is answered) are value, lower and upper end of a 95 % interval, None where there is none;
+    ``answered`` is the share that is not referred.
+    """
+
+    name: str
+    findings: tuple[Label, ...]
+    images: dict[Label, int]
+    calls: dict[Label, tuple[int, int]]
+    auroc: tuple[float, float, float] | None
+    accuracy: tuple[float, float, float] | None
+    answered: float
+
+
 class BundleManifest(_Frozen):
     """What the manifests of all kinds of bundle have. ``caveats`` are for who reads its figures."""
 
@@ -227,7 +249,8 @@ class ModelManifest(BundleManifest):
     its makers say them. ``golden_digest`` is that of golden.npz; a bundle of before that file has
     none. ``variants`` are the files beside model.onnx that answer alike and take less time.
     ``series_rule`` says how the probabilities of a series follow from those of its slices, at most
-    32 of equal distances.
+    32 of equal distances. ``evidence`` has the sources in the order of ``source_distance``; a
+    bundle that does not tell its sources apart has none.
     """
 
     modalities: tuple[str, ...] = Field(min_length=1)
@@ -241,6 +264,7 @@ class ModelManifest(BundleManifest):
     variants: tuple[Variant, ...] = ()
     series_rule: Literal["mean", "max"] = "mean"
     site: Site | None = None
+    evidence: tuple[SourceEvidence, ...] = ()
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -251,6 +275,8 @@ class ModelManifest(BundleManifest):
         outputs = {output.name for output in self.signature.outputs}
         if (OOD_SCORE in outputs) != (self.out_of_distribution is not None):
             raise ValueError(f"{OOD_SCORE} and out_of_distribution need each other")
+        if (SOURCE_DISTANCE in outputs) != bool(self.evidence):
+            raise ValueError(f"{SOURCE_DISTANCE} and evidence need each other")
         return self
 
     @property
@@ -262,6 +288,22 @@ class ModelManifest(BundleManifest):
     def answers(self) -> bool:
         """Whether the model may answer where it is used; else it refers every image."""
         return self.site is None or self.site.verdict != "refer only"
+
+    @property
+    def sources(self) -> dict[str, tuple[Label, ...]]:
+        """The findings that the model was shown to tell apart, by source, in output order."""
+        return {source.name: source.findings for source in self.evidence}
+
+    def nearest_source(self, distances: Sequence[float]) -> Evidence:
+        """What stands behind an answer for an image, from its row of ``source_distance``."""
+        number = int(np.argmin(distances))
+        source = self.evidence[number]
+        return Evidence(
+            source=source.name,
+            distance=float(distances[number]),
+            findings=source.findings,
+            calls=source.calls,
+        )
 
     @property
     def operating_points(self) -> tuple[float, ...]:
@@ -294,11 +336,20 @@ Manifest = TypeVar("Manifest", bound=BundleManifest)
 
 
 def classifier_signature(
-    spec: PreprocessingSpec, classes: int, map_size: tuple[int, int], *, ood_score: bool = False
+    spec: PreprocessingSpec,
+    classes: int,
+    map_size: tuple[int, int],
+    *,
+    ood_score: bool = False,
+    sources: int = 0,
 ) -> Signature:
-    """The signature of every classifier that this project exports."""
+    """The signature of every classifier that this project exports.
+
+    With ``sources`` it has the distance from each as a share of its limit.
+    """
     image = TensorSpec(name="image", dtype="uint8", shape=("batch", spec.height, spec.width, 1))
     score = TensorSpec(name=OOD_SCORE, dtype="float32", shape=("batch",))
+    distance = TensorSpec(name=SOURCE_DISTANCE, dtype="float32", shape=("batch", sources))
     return Signature(
         inputs=(image,),
         outputs=(
@@ -306,6 +357,7 @@ def classifier_signature(
             TensorSpec(name="logits", dtype="float32", shape=("batch", classes)),
             TensorSpec(name="activation_map", dtype="float32", shape=("batch", *map_size, classes)),
             *((score,) if ood_score else ()),
+            *((distance,) if sources else ()),
         ),
     )
 

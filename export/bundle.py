@@ -20,6 +20,7 @@ from contract.manifest import (
 from contract.quality import Templates, measure_pixels
 from export.convert import convert, measure_parity, promised_signature
 from export.errors import ExportError, ParityError
+from export.graph import with_half_weights
 from export.quality_graph import OUTPUT, QUALITY, TOLERANCES, add_quality
 from export.session import open_session, run_in_batches
 from export.store import (
@@ -34,6 +35,8 @@ from training.source import read_training_data
 from training.workdir import TrainedModel, Workdir, load_trained
 
 PARITY_IMAGES = 64
+# Of a graph in bytes; the weights of a larger one are stored as 16-bit floats.
+LARGEST = 10_000_000
 # What a PACS calls each kind of image; OT is what many secondary captures say.
 _MODALITIES = {"radiograph": ("CR", "DX", "RG", "OT"), "ct-slice": ("CT",)}
 _KINDS = {"radiograph": "a frontal chest radiograph", "ct-slice": "one slice of a chest CT"}
@@ -64,10 +67,12 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
     spec, name = trained.config.preprocessing, trained.config.name
     signature = promised_signature(trained, serving)
     position = trained.calibration.quality.position if trained.calibration.quality else None
-    model = convert(serving, signature, position).SerializeToString()
+    proto = convert(serving, signature, position)
+    halved = proto.ByteSize() > LARGEST
+    model = (with_half_weights(proto) if halved else proto).SerializeToString()
     files = spread(used_images(trained, workdir, data), "validation", PARITY_IMAGES)
     session = open_session(model)
-    parity = measure_parity(serving, session, read_images(files, spec))
+    parity = measure_parity(serving, session, read_images(files, spec), halved=halved)
     golden = golden_answers({"fp32": session}, draw_phantoms(*spec.size))
     manifest = ModelManifest(
         name=name,
@@ -87,6 +92,7 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
         quality=trained.calibration.quality,
         out_of_distribution=trained.calibration.out_of_distribution,
         caveats=trained.config.caveats,
+        evidence=trained.evaluation.evidence,
         golden_digest=sha256_digest(golden),
     )
     return write_bundle(models, manifest, model, (workdir / "figures").glob("*.png"), golden)

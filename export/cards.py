@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from contract.manifest import ModelManifest, SegmenterManifest
+from contract.manifest import ModelManifest, SegmenterManifest, SourceEvidence
 from contract.quality import MEASURES
 from export.quality_graph import OUTPUT
 from training.report import tables
@@ -34,10 +34,28 @@ def model_card(manifest: ModelManifest, figures: Sequence[str] = ()) -> str:
             "By source": tables.by_source(metrics),
             "By source and finding": tables.by_class_and_source(metrics),
         },
+        evidence=[_evidence(source) for source in manifest.evidence],
         honesty=honesty,
         honesty_tables=(tables.checks_table(honesty), tables.coverage_table(honesty)),
         has=lambda prefix: any(metric.name.startswith(prefix) for metric in metrics),
     )
+
+
+def _evidence(source: SourceEvidence) -> tuple[str, ...]:
+    calls = (f"{label} {right} of {n}" for label, (n, right) in source.calls.items() if n)
+    return (
+        source.name,
+        ", ".join(source.findings) or "nothing: referred",
+        ", ".join(f"{count} {label}" for label, count in source.images.items() if count),
+        _interval(source.auroc),
+        f"{source.answered:.0%}",
+        _interval(source.accuracy),
+        ", ".join(calls) or "none",
+    )
+
+
+def _interval(figure: tuple[float, float, float] | None) -> str:
+    return "none" if figure is None else "{:.3f} ({:.3f} to {:.3f})".format(*figure)
 
 
 def segmenter_card(manifest: SegmenterManifest) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 import onnx
+from keras import layers
 
 from contract.manifest import Signature, TensorSpec
 from export.convert import convert
@@ -29,9 +30,11 @@ def export_features(weights: Path, output: Path) -> None:
         OSError: The weights cannot be read.
     """
     image = keras.Input((SIDE, SIDE, 1), name="image")
-    network = efficientnet_lite0(image)
+    level = layers.Rescaling(1 / 128, offset=-127 / 128)(image)
+    network = efficientnet_lite0(keras.Input((SIDE, SIDE, 3)))
     load_imagenet_weights(network, weights)
-    features = network.get_layer(COMMISSIONING_LAYER).output
+    trunk = keras.Model(network.input, network.get_layer(COMMISSIONING_LAYER).output)
+    features = trunk(layers.Concatenate()([level] * 3))
     shape = ("batch", *features.shape[1:])
     signature = Signature(
         inputs=(TensorSpec(name="image", dtype="float32", shape=("batch", SIDE, SIDE, 1)),),

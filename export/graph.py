@@ -10,6 +10,8 @@ from contract.manifest import Signature, TensorSpec
 from export.errors import ConversionError
 
 MAX_TRANSPOSES = 2
+# Smaller weights gain nothing that anyone would notice.
+LARGE = 1024
 
 
 def with_named_batch_axis(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -137,3 +139,40 @@ def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     return copy
+
+
+def with_half_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a graph whose large convolution weights lie in the file as 16-bit floats.
+
+    It computes in 32 bits all the same: the runtime widens them once, when it loads the graph.
+    """
+    smaller = _copy(proto)
+    graph = smaller.graph
+    weights = {node.input[1] for node in graph.node if node.op_type == "Conv"}
+    for tensor in [t for t in graph.initializer if t.name in weights]:
+        values = numpy_helper.to_array(tensor)
+        if values.size < LARGE:
+            continue
+        name = f"{tensor.name}/half"
+        graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), name))
+        graph.initializer.remove(tensor)
+        widen = onnx.helper.make_node(
+            "Cast", [name], [tensor.name], name, to=onnx.TensorProto.FLOAT
+        )
+        graph.node.insert(0, widen)
+    onnx.checker.check_model(smaller)
+    return smaller
+
+
+def with_whole_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The inverse of ``with_half_weights``, so that a layer's weights lie where it reads them."""
+    proto = _copy(proto)
+    kind = onnx.TensorProto.FLOAT16
+    halves = {each.name: each for each in proto.graph.initializer if each.data_type == kind}
+    for node in [n for n in proto.graph.node if n.op_type == "Cast" and n.input[0] in halves]:
+        half = halves[node.input[0]]
+        values = numpy_helper.to_array(half).astype(np.float32)
+        proto.graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+        proto.graph.initializer.remove(half)
+        proto.graph.node.remove(node)
+    return proto

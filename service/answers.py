@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, fields
 
+from contract.decision import Evidence
 from contract.radiograph import Radiograph
 from service.domain import ImageFailure, ImageResult, Picture, Prediction, ServedModel, StageTimes
 from service.overlays import MEDIA_TYPE, size_as_sent
@@ -86,10 +87,21 @@ def _answer(result: ImageResult, *, uids: bool) -> ImageAnswer:
         ],
         "quality": result.quality,
         "out_of_distribution": result.out_of_distribution,
+        "evidence": result.evidence and _evidence(result, result.evidence),
         "heatmap": result.heatmap and _picture(result.heatmap),
         "lungs": result.lungs and _picture(result.lungs),
     }
     return ImageAnswer.model_validate(_known(body) | {"file": result.name})
+
+
+def _evidence(result: ImageResult, evidence: Evidence) -> dict[str, object]:
+    label = result.model.manifest.labels[int(result.probabilities.argmax())]
+    return {
+        "source": evidence.source,
+        "distance": evidence.distance,
+        "findings": evidence.findings,
+        "sentence": evidence.sentence(label),
+    }
 
 
 def _rejection(failure: ImageFailure, request_id: str) -> ImageRejection:

@@ -12,7 +12,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.decision import Decision, OodResult
+from contract.decision import Decision, Evidence, OodResult
 from contract.findings import Label
 from contract.manifest import LUNG_MASK, ModelManifest, Precision, SegmenterManifest
 from contract.quality import Quality
@@ -211,8 +211,9 @@ class ImageResult:
     """What the model says of one file. ``probabilities`` is float32 (classes,), 0 to 1.
 
     ``image`` is the file's, without its pixels. ``quality`` and ``out_of_distribution`` are None
-    where the model has no limits for them, ``heatmap`` and ``lungs`` where nobody asked for them;
-    ``lungs`` also where there is no segmenter.
+    where the model has no limits for them, ``evidence`` where it does not tell its sources apart,
+    ``heatmap`` and ``lungs`` where nobody asked for them; ``lungs`` also where there is no
+    segmenter.
     """
 
     name: str | None
@@ -224,6 +225,7 @@ class ImageResult:
     decision: Decision
     quality: Quality | None = None
     out_of_distribution: OodResult | None = None
+    evidence: Evidence | None = None
     heatmap: Picture | None = None
     lungs: Picture | None = None
 

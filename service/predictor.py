@@ -14,7 +14,7 @@ from contract.cost import DecodeCost, estimate_cost
 from contract.decision import OodResult, decide
 from contract.errors import ImageError
 from contract.findings import Label
-from contract.manifest import OOD_SCORE, ModelManifest
+from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, ModelManifest
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.quality import judge
 from contract.radiograph import decode
@@ -289,12 +289,16 @@ class _Task:
         if manifest.out_of_distribution is not None:
             score = float(outputs[OOD_SCORE][0])
             out_of_distribution = OodResult(score=score, limit=manifest.out_of_distribution.limit)
+        evidence = None
+        if SOURCE_DISTANCE in outputs:
+            evidence = manifest.nearest_source(outputs[SOURCE_DISTANCE][0].tolist())
         decision = decide(
             manifest.labels,
             outputs[PROBABILITIES][0].tolist(),
             manifest.operating_points,
             quality=quality,
             out_of_distribution=out_of_distribution,
+            evidence=evidence,
             evidenced=manifest.answers,
         )
         heatmap = None
@@ -312,6 +316,7 @@ class _Task:
             decision=decision,
             quality=quality,
             out_of_distribution=out_of_distribution,
+            evidence=evidence,
             heatmap=heatmap,
             lungs=draw_lungs(lungs, image) if drawn and lungs is not None else None,
         )

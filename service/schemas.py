@@ -141,6 +141,18 @@ class ModelReference(_Body):
     """Where the model was commissioned; absent where nowhere."""
 
 
+class EvidenceResult(_Body):
+    """What an answer rests on: the source of the training that the image is most like."""
+
+    source: str
+    distance: float
+    """As a share of the source's limit: above 1 the image is like none."""
+    findings: list[Label]
+    """Those that the model was shown to tell apart in the source; it answers no other there."""
+    sentence: str
+    """In words, for the most probable finding."""
+
+
 class ImageDescription(_Body):
     """What was read. What only DICOM says is absent where it is not known or not DICOM."""
 
@@ -185,6 +197,8 @@ class ImageAnswer(_Body):
     """Absent where the model has no limits of quality."""
     out_of_distribution: OutOfDistributionResult | None = None
     """Absent where the model does not measure it."""
+    evidence: EvidenceResult | None = None
+    """Absent where the model does not tell its sources apart."""
     heatmap: HeatmapResult | None = None
     """Only with `explain`: of the finding that it names, else the decided or most probable one."""
     lungs: LungsResult | None = None

@@ -17,12 +17,14 @@ from keras import applications, layers
 from numpy.typing import NDArray
 
 from training.config import ModelConfig
+from training.efficientnet_lite import efficientnet_lite0, load_imagenet_weights
 from training.errors import RecipeError
 from training.standardisation import Mode, Standardisation
 
 Weights = list[NDArray[Any]]
 
 BACKBONE = "backbone"
+GENERAL = "general"
 RGB = 3
 GIVE_A_FILE = "give it with pneumo-train fit --weights PATH, or as model.weights in the recipe"
 REASON_LENGTH = 300
@@ -106,41 +108,61 @@ class Application:
     standardisation: Mode
 
     def build(
-        self, size: tuple[int, int], last_layer: str | None = None, weights: str | None = None
+        self, size: tuple[int, int], config: ModelConfig, weights: str | None = None
     ) -> keras.Model:
         """The network from three standardised channels to a feature map.
 
         Args:
             size: Height and width.
-            last_layer: Whose output the feature map is; the network's own last one where None.
+            config: Names the layers whose outputs the feature map is.
             weights: ``imagenet`` downloads those; None draws fresh ones.
 
         Raises:
-            ValueError: The network takes no images of that size, or has no such layer.
+            ValueError: The network takes no images of that size, or has no such layer, or has no
+                weights to download.
         """
-        return self._backbone(self._whole(size, weights), last_layer)
+        return self._backbone(self._whole(size, weights), config)
 
-    def weights_from(self, file: Path, last_layer: str | None = None) -> keras.Model:
-        """The network with the weights of a file in Keras's format: ``.weights.h5`` or ``.h5``.
+    def weights_from(self, file: Path, config: ModelConfig) -> keras.Model:
+        """The network with the weights of a file.
 
         Args:
-            file: Weights of the whole network without its top.
-            last_layer: Whose output the feature map is; the network's own last one where None.
+            file: Weights of the whole network without its top, in Keras's format (``.weights.h5``
+                or ``.h5``), or as ``load_imagenet_weights`` takes them (``.npz``).
+            config: As for ``build``.
 
         Raises:
             OSError: The file cannot be read.
-            ValueError: The file is of another network.
+            KeyError, ValueError: The file is of another network.
         """
         whole = self._whole(DONOR_SIZE, None)
-        whole.load_weights(file)
-        return self._backbone(whole, last_layer)
+        if file.suffix == ".npz":
+            load_imagenet_weights(whole, file)
+        else:
+            whole.load_weights(file)
+        return self._backbone(whole, config)
 
     def _whole(self, size: tuple[int, int], weights: str | None) -> keras.Model:
         return self.constructor(include_top=False, weights=weights, input_shape=(*size, 3))
 
-    def _backbone(self, whole: keras.Model, last_layer: str | None) -> keras.Model:
-        end = whole.get_layer(last_layer).output if last_layer else whole.output
+    def _backbone(self, whole: keras.Model, config: ModelConfig) -> keras.Model:
+        end = whole.get_layer(config.last_layer).output if config.last_layer else whole.output
+        if config.general_layer:
+            general = whole.get_layer(config.general_layer).output
+            # Means of equal blocks leave the mean over the image as it is.
+            blocks = general.shape[1] // end.shape[1], general.shape[2] // end.shape[2]
+            general = layers.AveragePooling2D(blocks, name=GENERAL)(general)
+            end = layers.Concatenate()([end, general])
         return keras.Model(whole.input, end, name=BACKBONE)
+
+
+def _efficientnet_lite0(
+    *, include_top: bool, weights: str | None, input_shape: tuple[int, int, int]
+) -> keras.Model:
+    """As the constructors of ``keras.applications``, which has no such network."""
+    if include_top or weights:
+        raise ValueError("there is no place to download them from")
+    return efficientnet_lite0(layers.Input(input_shape))
 
 
 APPLICATIONS: dict[str, Application] = {
@@ -148,6 +170,7 @@ APPLICATIONS: dict[str, Application] = {
     "resnet50": Application(applications.ResNet50, "caffe"),
     "xception": Application(applications.Xception, "fixed"),
     "inceptionv3": Application(applications.InceptionV3, "fixed"),
+    "efficientnetlite0": Application(_efficientnet_lite0, "fixed"),
     "mobilenetv2": Application(applications.MobileNetV2, "fixed"),
     "densenet121": Application(applications.DenseNet121, "torch"),
 }
@@ -177,7 +200,7 @@ def build_backbone(shape: tuple[int, int, int], config: ModelConfig) -> keras.Mo
         standardised = layers.Input(shape)
         return keras.Model(standardised, OWN[config.backbone](standardised, config), name=BACKBONE)
     try:
-        return APPLICATIONS[config.backbone].build(shape[:2], config.last_layer)
+        return APPLICATIONS[config.backbone].build(shape[:2], config)
     except ValueError as error:
         raise RecipeError(
             f"{config.backbone} cannot take images of {shape[0]} by {shape[1]} pixels: {error}"
@@ -240,7 +263,7 @@ def _of_imagenet(config: ModelConfig) -> Weights:
             "model.keras of an earlier training with it."
         )
     try:
-        donor = APPLICATIONS[name].build(DONOR_SIZE, config.last_layer, weights="imagenet")
+        donor = APPLICATIONS[name].build(DONOR_SIZE, config, weights="imagenet")
         return donor.get_weights()
     # Keras raises a plain Exception where a download fails; its words name the address.
     except Exception as error:
@@ -279,7 +302,7 @@ def _of_application(path: Path, config: ModelConfig) -> Weights:
     with warnings.catch_warnings():
         # Keras warns of every missing layer before its error says the same once.
         warnings.simplefilter("ignore", UserWarning)
-        return APPLICATIONS[name].weights_from(path, config.last_layer).get_weights()
+        return APPLICATIONS[name].weights_from(path, config).get_weights()
 
 
 def _check_shapes(

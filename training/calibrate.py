@@ -1,5 +1,6 @@
 """What turns logits into answers: the temperature, the operating points and the heatmap's scale."""
 
+from dataclasses import replace
 from functools import partial
 
 import keras
@@ -9,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from contract.manifest import OOD_SCORE, Finding, OutOfDistribution
+from contract.findings import Label
+from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, Finding, OutOfDistribution
 from contract.quality import QualityLimits
 from training.batches import PREDICTED_AT_ONCE
 from training.config import OperatingPointConfig, Recipe
 from training.errors import CalibrationError
+from training.evidence import Border
 from training.models import with_serving_outputs
 from training.ood import OodScorer
 from training.transforms import shifted
@@ -31,6 +34,7 @@ ACCEPTED_SHARE = 0.99
 _RULES = {
     "sensitivity": "the highest with a validation sensitivity",
     "specificity": "the lowest with a validation specificity",
+    "precision": "the lowest with a validation precision",
 }
 
 
@@ -41,6 +45,8 @@ class Calibration(BaseModel):
     log likelihood of the validation images, under all shifts, before and after temperature scaling.
     ``out_of_distribution`` has the limit of an accepted image's score; None where there is no
     score. ``quality`` is what the model accepts of an image's quality; None accepts everything.
+    ``sources`` are those that the model tells apart, with the findings that it was shown to tell
+    apart in each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +59,7 @@ class Calibration(BaseModel):
     findings: tuple[Finding, ...]
     out_of_distribution: OutOfDistribution | None = None
     quality: QualityLimits | None = None
+    sources: dict[str, tuple[Label, ...]] = {}
 
 
 def calibrate(
@@ -62,6 +69,7 @@ def calibrate(
     recipe: Recipe,
     scorer: OodScorer | None = None,
     quality: QualityLimits | None = None,
+    border: Border | None = None,
 ) -> Calibration:
     """Calibrate a trained classifier on its validation images.
 
@@ -72,18 +80,28 @@ def calibrate(
         recipe: The rules, and the acquisition shifts under which they must hold.
         scorer: Gives the score whose limit is chosen; None where there is none.
         quality: What the model accepts, which is passed on.
+        border: The sources that the model tells apart, and the validation images' own.
 
     Raises:
         CalibrationError: No operating point follows a rule.
     """
-    serving = with_serving_outputs(model, 1.0, scorer)
+    serving = with_serving_outputs(model, 1.0, scorer, border.heads if border else None)
     shifts = recipe.calibration.shifts
     predict = partial(serving.predict, batch_size=PREDICTED_AT_ONCE, verbose=0)
     outputs = [predict(shifted(images, name)) for name in shifts]
     maps = predict(images)["activation_map"]
     logits = np.stack([output["logits"] for output in outputs])
-    everything, truth = np.concatenate(logits), np.tile(classes, len(logits))
+    # What is referred for want of evidence says nothing of the answers.
+    chosen = np.ones(len(images), np.bool_)
+    if border is not None:
+        border = border.as_answered(outputs[shifts.index("none")][SOURCE_DISTANCE])
+        chosen = border.owners >= 0 if (border.owners >= 0).any() else chosen
+    everything = np.concatenate(logits[:, chosen])
+    truth = np.tile(classes[chosen], len(logits))
     temperature = fit_temperature(everything, truth)
+    if border is not None:
+        plain = calibrated(logits[shifts.index("none")], temperature)
+        border = without_wrong_calls(border, plain, classes, recipe)
     ood = None
     if scorer is not None:
         # One limit for all shifts: another hospital's images are to be accepted too.
@@ -95,9 +113,10 @@ def calibrate(
         loss_after=mean_loss(everything / temperature, truth),
         validation_images=len(images),
         shifts=shifts,
-        findings=_findings(calibrated(logits, temperature), maps, classes, recipe),
+        findings=_findings(calibrated(logits, temperature), maps, classes, recipe, border),
         out_of_distribution=ood,
         quality=quality,
+        sources=border.findings(recipe.data.classes) if border else {},
     )
 
 
@@ -171,10 +190,69 @@ def operating_point(
 def describe(config: OperatingPointConfig, shifts: int) -> str:
     """The rule in words, as the manifest gives it, for so many acquisition shifts."""
     rule = f"{_RULES[config.rule]} of at least {config.target:g}"
+    if config.rule == "precision":
+        return f"{rule} in each source that shows the finding"
     if shifts == 1:
         return rule
     over = "over all of" if config.over == "pooled" else "under each of"
     return f"{rule} {over} {shifts} acquisition shifts"
+
+
+def precision_point(
+    probabilities: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    number: int,
+    target: float,
+    border: Border | None,
+) -> float:
+    """The least probability from which calls of a class are right often enough in each source.
+
+    Args:
+        probabilities: Calibrated, shape (images, classes), of images as they are.
+        classes: Shape (images,).
+        number: The class.
+        target: The share of the calls that must be right.
+        border: The sources, whose calls may be right often enough; one alone where None.
+    """
+    groups = [np.ones(len(classes), np.bool_)]
+    if border is not None:
+        groups = [border.owners == n for n in np.flatnonzero(border.heads.shown[:, number])]
+    points = [_point(probabilities, classes, number, target, group) for group in groups]
+    return max((1.0 if point is None else point for point in points), default=1.0)
+
+
+def without_wrong_calls(
+    border: Border,
+    probabilities: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    recipe: Recipe,
+) -> Border:
+    """The border without the findings whose calls in a source are at no probability right enough.
+
+    Shapes as for ``precision_point``.
+    """
+    shown = border.heads.shown.copy()
+    for rule in recipe.operating_points:
+        number = recipe.data.classes.index(rule.label)
+        for source in np.flatnonzero(shown[:, number]) if rule.rule == "precision" else ():
+            group = border.owners == source
+            point = _point(probabilities, classes, number, rule.target, group)
+            shown[source, number] = point is not None
+    return replace(border, heads=replace(border.heads, shown=shown))
+
+
+def _point(
+    probabilities: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    number: int,
+    target: float,
+    group: NDArray[np.bool_],
+) -> float | None:
+    called = np.flatnonzero(group & (probabilities.argmax(axis=1) == number))
+    order = called[np.argsort(-probabilities[called, number], kind="stable")]
+    right = np.cumsum(classes[order] == number) / np.arange(1, len(order) + 1)
+    good = np.flatnonzero(right >= target)
+    return float(probabilities[order[good[-1]], number]) if len(good) else None
 
 
 def _findings(
@@ -182,14 +260,20 @@ def _findings(
     maps: NDArray[np.float32],
     classes: NDArray[np.int64],
     recipe: Recipe,
+    border: Border | None,
 ) -> tuple[Finding, ...]:
     rules = {rule.label: rule for rule in recipe.operating_points}
+    plain = probabilities[recipe.calibration.shifts.index("none")]
+
+    def point(number: int, rule: OperatingPointConfig) -> float:
+        if rule.rule == "precision":
+            return precision_point(plain, classes, number, rule.target, border)
+        return operating_point(probabilities[..., number], classes == number, rule)
+
     return tuple(
         Finding(
             label=label,
-            operating_point=operating_point(
-                probabilities[..., number], classes == number, rules[label]
-            ),
+            operating_point=point(number, rules[label]),
             operating_point_rule=describe(rules[label], shifts=len(probabilities)),
             activation_scale=activation_scale(maps[classes == number, ..., number]),
         )

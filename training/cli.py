@@ -146,6 +146,17 @@ def evaluate(
         Console().print(table)
 
 
+@app.command("leave-out")
+def leave_out(workdir: WorkdirOption, data: DataOption) -> None:
+    """Ask a model for each of its sources as if it did not know that source."""
+    with _for_people():
+        from training.leave_out import leave_out as run
+
+        found = run(workdir, data, Console())
+        found.to_csv(workdir / "leave-out.csv", index=False)
+        typer.echo(found.round(3).to_string(index=False))
+
+
 @app.command()
 def fit_lungs(data: DataOption, workdir: WorkdirOption) -> None:
     """Train the segmenter of the lungs; start it again after a kill, and it carries on."""

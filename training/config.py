@@ -49,6 +49,7 @@ BackboneName = Literal[
     "resnet50",
     "xception",
     "inceptionv3",
+    "efficientnetlite0",
     "mobilenetv2",
     "densenet121",
 ]
@@ -59,7 +60,8 @@ class SourceConfig(_Frozen):
 
     ``folder`` lies below the folder that ``--data`` names. ``labels`` gives the recipe's class for
     a label of the adapter that is called otherwise; images with a label of ``ignore`` are left out.
-    ``only`` keeps the images of the named sources, for an adapter that pools several.
+    ``only`` keeps the images of the named sources, for an adapter that pools several; ``rename``
+    gives one name to sources that are one collection.
     """
 
     adapter: str
@@ -67,6 +69,7 @@ class SourceConfig(_Frozen):
     labels: dict[str, Label] = {}
     ignore: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    rename: dict[str, str] = {}
 
 
 class DataConfig(_Frozen):
@@ -96,14 +99,15 @@ class DataConfig(_Frozen):
 class SplitConfig(_Frozen):
     """How much is held out for validation, and where asked for as the test split.
 
-    Whole groups are drawn: patients, joined where they have near-duplicate images.
+    Whole groups are drawn: patients, joined where they have near-duplicate images. Without
+    ``validation_share`` the data sets say what validates, so that all recipes of one pool agree.
     ``test_share`` pools what the data sets offer for training and for testing, and draws a test
     split from it; without it the official one stands.
     ``near_duplicate_bits`` is the largest Hamming distance, of 256 bits, between the difference
     hashes of two images that count as the same.
     """
 
-    validation_share: float = Field(gt=0, lt=0.5)
+    validation_share: float | None = Field(default=None, gt=0, lt=0.5)
     test_share: float | None = Field(default=None, gt=0, lt=0.5)
     near_duplicate_bits: int = Field(ge=0, le=128)
 
@@ -115,6 +119,8 @@ class ModelConfig(_Frozen):
     ``weights`` is ``none`` for fresh ones, ``imagenet``, or the path of a file.
     ``last_layer`` ends a backbone of keras.applications early: earlier features are finer, fewer
     and less bound to the photographs that they were learned on.
+    ``general_layer`` names a layer that, with all before it, keeps the weights that it came with;
+    its features stand behind those of the last layer. They know less of the training's hospitals.
     ``local_window`` is a share of the image's height.
     ``border`` pixels are cut from each side before anything else: markers, tubes and collimation
     lie there. It must be a whole number of cells of the feature map.
@@ -123,6 +129,7 @@ class ModelConfig(_Frozen):
     backbone: BackboneName
     weights: str = "none"
     last_layer: str | None = None
+    general_layer: str | None = None
     width: int = Field(default=24, ge=1)
     border: int = Field(default=0, ge=0)
     dropout: float = Field(ge=0, lt=1)
@@ -211,12 +218,14 @@ class CalibrationConfig(_Frozen):
     Of the out-of-distribution score, ``ood_components`` is how many main directions of the features
     it looks at, at most, and ``ood_groups`` how many groups of images it knows. In the last
     directions a network's new images stray most, and of many groups one may hold all that is odd:
-    where few validation images set the limit, less of both catches more.
+    where few validation images set the limit, less of both catches more. ``by_source`` tells the
+    sources apart: each has groups, a limit, a last layer and evidence of its own.
     """
 
     shifts: tuple[ShiftName, ...] = Field(default=("none",), min_length=1)
     ood_components: int = Field(default=160, ge=1)
     ood_groups: int = Field(default=8, ge=1)
+    by_source: bool = False
 
 
 class OperatingPointConfig(_Frozen):
@@ -224,12 +233,14 @@ class OperatingPointConfig(_Frozen):
 
     ``sensitivity``: the highest threshold at which at least ``target`` of the images of the class
     are found. ``specificity``: the lowest threshold at which at least ``target`` of the images of
-    the other classes are not taken for it. Over several shifts, ``pooled`` holds the target for all
-    images together, ``worst`` for each shift alone.
+    the other classes are not taken for it. ``precision``: the lowest at which, in each source that
+    shows the class, at least ``target`` of the images that are called so have it, as they are. Over
+    several shifts, ``pooled`` holds the target for all images together, ``worst`` for each shift
+    alone.
     """
 
     label: Label
-    rule: Literal["sensitivity", "specificity"]
+    rule: Literal["sensitivity", "specificity", "precision"]
     target: float = Field(gt=0, le=1)
     over: Literal["pooled", "worst"] = "pooled"
 

@@ -41,26 +41,25 @@ patients the best AUROC; later layers know more of ImageNet and less of gray.
 """
 
 
-def efficientnet_lite0(image: keras.KerasTensor) -> keras.Model:
+def efficientnet_lite0(standardised: keras.KerasTensor) -> keras.Model:
     """Build the network without its classifier.
 
     Args:
-        image: float32, shape (batch, height, width, 1), gray from 0 to 255. All three colours of
-            the ImageNet weights see the same gray.
+        standardised: float, shape (batch, height, width, 3), -1 to 1. Of a gray image all three
+            colours are the same.
 
     Returns:
-        From ``image`` to float32 (batch, height / 32, width / 32, 1280).
+        From ``standardised`` to float, shape (batch, height / 32, width / 32, 1280).
     """
-    x = layers.Rescaling(1 / 128, offset=-127 / 128)(image)
-    x = layers.Concatenate()([x, x, x])
-    x = _norm(layers.Conv2D(32, 3, 2, "same", use_bias=False, name="stem_conv")(x), "stem_bn")
+    stem = layers.Conv2D(32, 3, 2, "same", use_bias=False, name="stem_conv")
+    x = _norm(stem(standardised), "stem_bn")
     number = 0
     for repeats, kernel, stride, expansion, filters in _STAGES:
         for repeat in range(repeats):
             x = _block(x, number, kernel, stride if repeat == 0 else 1, expansion, filters)
             number += 1
     x = layers.Conv2D(_HEAD_FILTERS, 1, use_bias=False, name="head_conv")(x)
-    return keras.Model(image, _norm(x, "head_bn"), name="efficientnet_lite0")
+    return keras.Model(standardised, _norm(x, "head_bn"), name="efficientnet_lite0")
 
 
 def load_imagenet_weights(model: keras.Model, path: Path) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from training.batches import PREDICTED_AT_ONCE
 from training.config import Recipe
-from training.evaluation import Evaluation, measure
+from training.evaluation import Evaluation, measure, source_evidence
 from training.figures import draw_evaluation
 from training.predictions import Predictions, count_answers, count_most_probable, refused_by_gates
 from training.report.context import Segment, gather_context
@@ -69,6 +69,7 @@ def evaluate(
     predictions = _predict(trained, source)
     findings, positive = trained.calibration.findings, trained.config.data.positive
     name = _name(source, split, trained.config)
+    metrics = measure(predictions, findings, positive, dataset=name, seed=trained.config.seed)
     evaluation = Evaluation(
         dataset=source.dataset.name,
         split=split,
@@ -77,10 +78,11 @@ def evaluate(
         patients=source.table["patient"].nunique(),
         unreadable=source.unreadable,
         positive=positive,
-        metrics=measure(predictions, findings, positive, dataset=name, seed=trained.config.seed),
+        metrics=metrics,
         classes=trained.config.data.classes,
         confusion=count_most_probable(predictions),
         answers=count_answers(predictions, findings),
+        evidence=source_evidence(predictions, trained.calibration, metrics),
     )
     table = source.table[["path", "patient", "source", "label"]].copy()
     for number, finding in enumerate(findings):

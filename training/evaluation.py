@@ -4,7 +4,7 @@ With a ``positive`` finding the figures of the whole are two-sided: that finding
 at its operating point. Without one they speak of the most probable class.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from contract.findings import Label
-from contract.manifest import Finding, Metric
-from training.calibrate import calibrated
+from contract.manifest import Finding, Metric, SourceEvidence
+from training.calibrate import Calibration, calibrated
+from training.evidence import OTHERS
 from training.metrics import (
     Floats,
     Weights,
@@ -50,8 +51,9 @@ class Evaluation(BaseModel):
     ``metrics`` holds the measured figures, and behind them those of the report's checks, as soon as
     there is a report. ``confusion`` counts images by their true class (rows) and their most
     probable one (columns), both in output order; ``answers`` by their true class and the answer,
-    with "refer" as the last column. The operating points are those of calibration.json, read,
-    never chosen.
+    with "refer" as the last column. ``evidence`` is by source, in the order of the graph's output,
+    where the model tells its sources apart. The operating points are those of calibration.json,
+    read, never chosen.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +69,7 @@ class Evaluation(BaseModel):
     classes: tuple[Label, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
     answers: tuple[tuple[int, ...], ...] = ()
+    evidence: tuple[SourceEvidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,47 @@ def measure(
         for name, values in figures.items()
         if not np.isnan(values[0])
     )
+
+
+def source_evidence(
+    predictions: Predictions, calibration: Calibration, metrics: Sequence[Metric]
+) -> tuple[SourceEvidence, ...]:
+    """What the images of each source show, of those that the model tells apart.
+
+    Args:
+        predictions: Of the images to measure on.
+        calibration: Names the sources, and the findings that were shown in each.
+        metrics: From ``measure``, of these images.
+    """
+    # Of two classes, the AUROC of the positive one is the whole's.
+    names = {"auroc": "macro_auroc"}
+    measured = {
+        (m.source, names.get(m.name, m.name)): (m.value, m.lower, m.upper)
+        for m in sorted(metrics, key=lambda m: m.label is None)
+    }
+    labels = [finding.label for finding in calibration.findings]
+    answers = answered_outputs(predictions, calibration.findings)
+    named = np.isin(predictions.sources, list(calibration.sources))
+    owners = np.where(named, predictions.sources, OTHERS)
+    found = []
+    for name, findings in calibration.sources.items():
+        here, truth = answers[owners == name], predictions.classes[owners == name]
+        called = {label: here == number for number, label in enumerate(labels)}
+        found.append(
+            SourceEvidence(
+                name=name,
+                findings=findings,
+                images={label: int((truth == n).sum()) for n, label in enumerate(labels)},
+                calls={
+                    label: (int(rows.sum()), int((rows & (truth == here)).sum()))
+                    for label, rows in called.items()
+                },
+                auroc=measured.get((name, "macro_auroc")),
+                accuracy=measured.get((name, "accuracy_answered")),
+                answered=float((here >= 0).mean()) if len(here) else 0.0,
+            )
+        )
+    return tuple(found)
 
 
 def _by_class(case: _Case, labels: list[Label]) -> Iterator[_Part]:

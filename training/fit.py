@@ -20,7 +20,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from training.atomic import atomic_path, write_errors
-from training.backbones import BACKBONE
+from training.backbones import BACKBONE, GENERAL
 from training.batches import PREDICTED_AT_ONCE, TrainingBatches
 from training.config import TrainingConfig
 from training.errors import TrainingDiverged, WorkdirIncomplete
@@ -325,14 +325,16 @@ def learning_rate(
 
 
 def _choose_learning_layers(backbone: keras.Model, share: float, *, with_weights: bool) -> None:
-    """Let the last layers of a backbone learn.
+    """Let the last layers of a backbone learn, but none that its general features come from.
 
     Batch normalisation that came with weights keeps its statistics, and with them its scale and
     offset: a small data set would spoil them. Calling the backbone with ``training=False`` does
     not do it, as Keras lets the outer model's argument win.
     """
     weighted = [layer for layer in backbone.layers if layer.weights]
+    general = [layer.output for layer in backbone.layers if layer.name == GENERAL]
+    fixed = keras.Model(backbone.input, general).layers if general else []
     learning = weighted[len(weighted) - round(share * len(weighted)) :]
     for layer in weighted:
         kept = with_weights and isinstance(layer, layers.BatchNormalization)
-        layer.trainable = layer in learning and not kept
+        layer.trainable = layer in learning and layer not in fixed and not kept

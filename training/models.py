@@ -9,10 +9,11 @@ Source: Zhou 2016, Learning Deep Features for Discriminative Localization (CAM).
 import keras
 from keras import layers, ops
 
-from contract.manifest import OOD_SCORE
+from contract.manifest import OOD_SCORE, SOURCE_DISTANCE
 from training.backbones import build_backbone, build_standardisation
 from training.config import Recipe
 from training.errors import RecipeError
+from training.evidence import SourceEvidence, SourceHeads
 from training.ood import OodScore, OodScorer
 
 EVIDENCE = "evidence"
@@ -44,7 +45,10 @@ def build_classifier(recipe: Recipe) -> keras.Model:
 
 
 def with_serving_outputs(
-    model: keras.Model, temperature: float, scorer: OodScorer | None = None
+    model: keras.Model,
+    temperature: float,
+    scorer: OodScorer | None = None,
+    heads: SourceHeads | None = None,
 ) -> keras.Model:
     """Give a trained classifier the outputs that the service relies on; the weights are shared.
 
@@ -52,24 +56,32 @@ def with_serving_outputs(
         model: A training form.
         temperature: Above 0; the logits are divided by it before the softmax.
         scorer: Says how unlike the training images an image is; None where that is not known.
+        heads: Replace the last layer by that of the source which an image is most like; they need
+            the scorer. None leaves it.
 
     Returns:
         From ``image`` to a dict of float32: ``probabilities``, shape (batch, classes), calibrated;
         ``logits``, shape (batch, classes), centred over the classes, which leaves the softmax as it
         is, and not divided by the temperature; ``activation_map``, shape (batch, rows, columns,
         classes), centred too: the evidence for a class against the others, whose mean over rows and
-        columns is ``logits``; and with a scorer ``ood_score``, shape (batch,), higher is stranger.
+        columns is ``logits``; with a scorer ``ood_score``, shape (batch,), higher is stranger; and
+        with heads ``source_distance``, shape (batch, sources), as a share of each source's limit.
     """
-    evidence = model.get_layer(EVIDENCE).output
+    evidence, scores = model.get_layer(EVIDENCE).output, {}
+    if scorer is not None:
+        score, distances = OodScore(scorer)(feature_model(model).output, model.input)
+        scores[OOD_SCORE] = score
+        if heads is not None:
+            scores[SOURCE_DISTANCE] = distances
+            evidence = SourceEvidence(heads)(last_features(model), distances)
     activation_map = evidence - ops.mean(evidence, axis=-1, keepdims=True)
     logits = ops.mean(activation_map, axis=(1, 2))
     outputs = {
         "probabilities": ops.softmax(logits / temperature, axis=-1),
         "logits": logits,
         "activation_map": activation_map,
+        **scores,
     }
-    if scorer is not None:
-        outputs[OOD_SCORE] = OodScore(scorer)(feature_model(model).output, model.input)
     return keras.Model(model.input, outputs, name="serving")
 
 
@@ -80,10 +92,15 @@ def feature_model(model: keras.Model) -> keras.Model:
         From ``image``, uint8, shape (batch, height, width, 1), to pooled features, float32, shape
         (batch, features).
     """
-    [dropout] = [layer for layer in model.layers if isinstance(layer, layers.SpatialDropout2D)]
     # A mean that keeps its axes leaves ONNX no change of the data layout between convolutions.
-    mean = layers.GlobalAveragePooling2D(keepdims=True, dtype="float32")(dropout.input)
+    mean = layers.GlobalAveragePooling2D(keepdims=True, dtype="float32")(last_features(model))
     return keras.Model(model.input, layers.Flatten(dtype="float32")(mean), name="features")
+
+
+def last_features(model: keras.Model) -> keras.KerasTensor:
+    """The map of features that a classifier's last layer sees, before the dropout."""
+    [dropout] = [layer for layer in model.layers if isinstance(layer, layers.SpatialDropout2D)]
+    return dropout.input
 
 
 def _head(features: keras.KerasTensor, classes: int, border: float) -> keras.KerasTensor:

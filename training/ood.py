@@ -1,4 +1,6 @@
-"""How unlike its training images an image is: ``ood_score``, an output of the served graph.
+"""How unlike its training images an image is, and which source it is most like.
+
+The outputs ``ood_score`` and ``source_distance`` of the served graph.
 
 A network that has seen nothing but chest images keeps what tells their classes apart, and little of
 what tells a chest from a photograph. The score therefore also looks at the image: at its coarse
@@ -27,6 +29,7 @@ several hospitals: what lies between them would pass as one of them.
 """
 
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -37,6 +40,7 @@ from keras import ops
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
 
 from training.atomic import atomic_path
 from training.batches import PREDICTED_AT_ONCE
@@ -68,6 +72,8 @@ GROUPING_COMPONENTS = 20
 SHARED_COVARIANCE = 0.3
 COVARIANCE_FLOOR = 1e-3
 SCALE_FLOOR = 1e-3
+# The inverse strength of the penalty of the classifier that names the source.
+NAMING_PENALTY = 1e-2
 
 
 def haar_basis(side: int) -> tuple[Floats, NDArray[np.int64]]:
@@ -182,7 +188,10 @@ class OodScorer:
     (features + numbers,), are the ``numbers`` of the description behind the features' projection on
     ``components``, shape (features, components). ``means``, shape (groups, values), and
     ``whitening``, shape (groups, values, values), are each group's: in its whitened values the
-    training images of a group lie around zero with variance one in every direction.
+    training images of a group lie around zero with variance one in every direction. ``owners``,
+    shape (groups,), is the number of the source that each group is of; ``limits``, shape
+    (sources,), the largest distance of a familiar image of each source. ``names``, shape (features
+    + numbers + 1, sources), is a linear classifier that names the source, its bias last.
     """
 
     centre: Floats
@@ -190,6 +199,9 @@ class OodScorer:
     components: Floats
     means: Floats
     whitening: Floats
+    owners: Floats
+    limits: Floats
+    names: Floats
 
     @property
     def method(self) -> str:
@@ -200,23 +212,21 @@ class OodScorer:
             "thumbnail, and the detail at each scale"
         )
 
-    def score(self, features: keras.KerasTensor, image: keras.KerasTensor) -> keras.KerasTensor:
+    def score(
+        self, features: keras.KerasTensor, numbers: keras.KerasTensor
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         """Score images, inside a graph or outside.
 
         Args:
             features: The network's pooled features, float32, shape (batch, features).
-            image: uint8, shape (batch, height, width, 1).
+            numbers: The images' descriptions, float32, shape (batch, numbers).
 
         Returns:
-            float32, shape (batch,), not negative: the distance per value in standard deviations.
-            Images of the training lie around 1, stranger ones higher.
+            float32, not negative: the distance to the nearest group per value in standard
+            deviations, shape (batch,), around 1 for training images and higher for stranger ones;
+            and that to each source as a share of its limit, shape (batch, sources), with the nats
+            by which the source is less likely than the likeliest one on top.
         """
-        return self.distance(features, describe_image(image))
-
-    def distance(
-        self, features: keras.KerasTensor, numbers: keras.KerasTensor
-    ) -> keras.KerasTensor:
-        """The score of images that are described already; see ``score``."""
         count = len(self.components)
         known = (features - self.centre[:count]) / self.scale[:count]
         seen = (numbers - self.centre[count:]) / self.scale[count:]
@@ -226,7 +236,15 @@ class OodScorer:
         joint = np.concatenate(list(self.whitening), axis=1)
         origin = np.einsum("gv,gvw->gw", self.means, self.whitening).ravel()
         whitened = ops.reshape(ops.matmul(placed, joint) - origin, (-1, groups, values))
-        return ops.sqrt(ops.min(ops.mean(ops.square(whitened), axis=-1), axis=-1))
+        distances = ops.sqrt(ops.mean(ops.square(whitened), axis=-1))
+        # The groups of a source stand side by side.
+        ends = np.searchsorted(self.owners, np.arange(len(self.limits) + 1)).tolist()
+        parts = [distances[:, start:end] for start, end in pairwise(ends)]
+        nearest = ops.concatenate([ops.min(part, axis=-1, keepdims=True) for part in parts], -1)
+        both = ops.concatenate([known, seen], axis=-1)
+        likely = ops.log_softmax(ops.matmul(both, self.names[:-1]) + self.names[-1], axis=-1)
+        behind = ops.max(likely, axis=-1, keepdims=True) - likely
+        return ops.min(distances, axis=-1), nearest / self.limits + behind
 
     def save(self, path: Path) -> None:
         """Write the constants into a file ``*.npz``, whole or not at all.
@@ -245,9 +263,11 @@ class OodScore(keras.layers.Layer):
         super().__init__(dtype="float32", **kwargs)
         self.scorer = scorer
 
-    def call(self, features: keras.KerasTensor, image: keras.KerasTensor) -> keras.KerasTensor:
+    def call(
+        self, features: keras.KerasTensor, image: keras.KerasTensor
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         """Score images; see ``OodScorer.score``."""
-        return self.scorer.score(features, image)
+        return self.scorer.score(features, describe_image(image))
 
 
 def load_scorer(path: Path) -> OodScorer:
@@ -265,19 +285,27 @@ def load_scorer(path: Path) -> OodScorer:
         ) from error
 
 
-def fit_scorer(features: keras.Model, images: Images, positions: Rows, recipe: Recipe) -> OodScorer:
+def fit_scorer(
+    features: keras.Model, images: Images, positions: Rows, owners: Rows, recipe: Recipe
+) -> OodScorer:
     """Fit the score on a draw of the training images, each under one of the recipe's shifts.
 
-    Another hospital's chest images count as known too, which is what the shifts stand for. Of a
-    small training set an image comes more than once, at most once under each shift.
+    Another hospital's chest images count as known too, which is what the shifts stand for; where
+    the recipe tells its sources apart, images are known as they are. Of a small training set an
+    image comes more than once, at most once under each shift.
 
     Args:
         features: From ``training.models.feature_model``.
         images: uint8, shape (cached images, height, width, 1).
         positions: int, shape (training images,): rows of ``images``.
+        owners: int, shape (cached images,): the number of the source that each image counts to.
         recipe: Its shifts, its numbers of components and groups, and its seed.
+
+    Returns:
+        With limits of 1.
     """
-    random, shifts = np.random.default_rng(recipe.seed), recipe.calibration.shifts
+    random, rules = np.random.default_rng(recipe.seed), recipe.calibration
+    shifts = ("none",) if rules.by_source else rules.shifts
     count = min(FIT_IMAGES, len(positions) * len(shifts))
     drawn = np.resize(random.permutation(positions), count)
     # In each further round through the images, each comes under its next shift.
@@ -285,35 +313,61 @@ def fit_scorer(features: keras.Model, images: Images, positions: Rows, recipe: R
     chosen = (first + np.arange(count) // len(positions)) % len(shifts)
     outputs = {"known": features.output, "seen": Description()(features.input)}
     model = keras.Model(features.input, outputs, name="embedding")
-    parts = []
+    parts, order = [], []
     for number, name in enumerate(shifts):
-        seen = shifted(np.asarray(images[drawn[chosen == number]]), name)
-        if len(seen):
+        rows = drawn[chosen == number]
+        if len(rows):
+            seen = shifted(np.asarray(images[rows]), name)
             parts.append(model.predict(seen, batch_size=PREDICTED_AT_ONCE, verbose=0))
+            order.append(owners[rows])
     known, seen = (np.concatenate([part[name] for part in parts]) for name in outputs)
-    rules = recipe.calibration
+    owner = np.concatenate(order)
     groups = min(rules.ood_groups, max(1, len(positions) // IMAGES_PER_GROUP))
-    return scorer_of(known, seen, groups, recipe.seed, rules.ood_components)
+    return scorer_of(known, seen, owner, groups, recipe.seed, rules.ood_components)
 
 
-def scorer_of(known: Floats, seen: Floats, groups: int, seed: int, components: int) -> OodScorer:
+def scorer_of(
+    known: Floats, seen: Floats, owners: Rows, groups: int, seed: int, components: int
+) -> OodScorer:
     """Fit the score on embedded training images.
 
     Args:
         known: The network's features, float32, shape (images, features), of at least two images.
         seen: The images' descriptions, float32, shape (images, numbers).
-        groups: How many Gaussians.
+        owners: int, shape (images,): the source of each, none without an image.
+        groups: How many Gaussians, at most, of each source.
         seed: Of the grouping.
         components: How many main directions of the features, at most.
     """
     values = np.concatenate([known, seen], axis=1).astype(np.float64)
     centre, scale = values.mean(axis=0), values.std(axis=0) + SCALE_FLOOR
-    known, seen = np.split((values - centre) / scale, [known.shape[1]], axis=1)
+    standard = (values - centre) / scale
+    known, seen = np.split(standard, [known.shape[1]], axis=1)
     main = PCA(min(components, *known.shape), svd_solver="full").fit(known).components_.T
     placed = np.concatenate([known @ main, seen], axis=1)
-    means, whitening = _gaussians(placed, _grouped(placed, groups, seed))
-    constants = (centre, scale, main, means, whitening)
+    group, owner = np.zeros(len(placed), np.int64), []
+    for source in np.unique(owners):
+        members = np.flatnonzero(owners == source)
+        count = min(groups, len(members))
+        group[members] = len(owner) + _grouped(placed[members], count, seed)
+        owner += [source] * count
+    means, whitening = _gaussians(placed, group)
+    limits, names = np.ones(len(np.unique(owners))), _names(standard, owners)
+    constants = (centre, scale, main, means, whitening, np.array(owner), limits, names)
     return OodScorer(*(constant.astype(np.float32) for constant in constants))
+
+
+def _names(standard: Floats, owners: Rows) -> Floats:
+    """A classifier of the sources, each with the same say; all zeros where there is one."""
+    sources = len(np.unique(owners))
+    if sources == 1:
+        return np.zeros((standard.shape[1] + 1, 1))
+    model = LogisticRegression(C=NAMING_PENALTY, class_weight="balanced", max_iter=300)
+    model.fit(standard, owners)
+    weights, bias = model.coef_.T, model.intercept_[np.newaxis]
+    if sources == 2:  # One line for two.
+        weights, bias = np.hstack([-weights, weights]) / 2, np.hstack([-bias, bias]) / 2
+    return np.vstack([weights, bias])
 
 
 def _grouped(placed: Floats, groups: int, seed: int) -> Rows:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.decision import decide
-from contract.manifest import OOD_SCORE, Finding
+from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, Finding
 from contract.quality import assess
 from training.calibrate import Calibration
 
@@ -69,7 +69,19 @@ def refused_by_gates(
         refused |= [not assess(image, *image.shape[:2], quality).accepted for image in images]
     if ood is not None:
         refused |= outputs[OOD_SCORE] > np.float32(ood.limit)
+    if calibration.sources:
+        refused |= ~_evidenced(outputs, calibration)
     return refused
+
+
+def _evidenced(
+    outputs: Mapping[str, NDArray[np.float32]], calibration: Calibration
+) -> NDArray[np.bool_]:
+    """Whether each image's most probable finding was shown in the source that it is most like."""
+    distances, labels = outputs[SOURCE_DISTANCE], [f.label for f in calibration.findings]
+    shown = np.array([np.isin(labels, found) for found in calibration.sources.values()])
+    most_probable = outputs["probabilities"].argmax(axis=1)
+    return shown[distances.argmin(axis=1), most_probable] & (distances.min(axis=1) <= 1)
 
 
 def count_most_probable(predictions: Predictions) -> Counts:

@@ -26,12 +26,16 @@ def drawn_splits(
     """
     hashes = difference_hashes(images, table.index.to_numpy())
     pairs = near_duplicate_pairs(hashes, config.near_duplicate_bits)
-    table = table.assign(group=joined_groups(list(table["group"]), pairs), split="train")
+    groups = pd.Series(joined_groups(list(table["group"]), pairs), table.index)
+    trained = table["split"].ne("validation").groupby(groups).transform("any")
+    table = table.assign(group=groups, split=np.where(trained, "train", "validation"))
     if config.test_share is not None:
         table.loc[_held_out(table, config.test_share, seed), "split"] = "test"
-    development = table[table["split"] == "train"]
-    held_out = _held_out(development, config.validation_share, seed)
-    table.loc[development.index[held_out], "split"] = "validation"
+    if config.validation_share is not None:
+        table.loc[table["split"] == "validation", "split"] = "train"
+        development = table[table["split"] == "train"]
+        held_out = _held_out(development, config.validation_share, seed)
+        table.loc[development.index[held_out], "split"] = "validation"
     return table
 
 

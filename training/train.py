@@ -1,5 +1,6 @@
 """Train a recipe's network into a workdir."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +10,23 @@ import pandas as pd
 from keras import ops
 from rich.console import Console
 
-from training.backbones import load_backbone_weights
-from training.batches import LabelledImages, TrainingBatches
+from training.backbones import BACKBONE, GENERAL, load_backbone_weights
+from training.batches import PREDICTED_AT_ONCE, LabelledImages, TrainingBatches
 from training.calibrate import calibrate
 from training.config import Recipe
 from training.datasets import check_labels
+from training.evidence import (
+    OTHERS,
+    Border,
+    Embedded,
+    Layer,
+    fit_heads,
+    numbered,
+    place_sources,
+)
 from training.fit import Network, fit
-from training.models import build_classifier, feature_model
-from training.ood import fit_scorer
+from training.models import EVIDENCE, build_classifier, feature_model
+from training.ood import Description, OodScorer, Rows, fit_scorer
 from training.provenance import provenance
 from training.quality import fit_quality_limits, quality_sample
 from training.source import Source, load_source, read_development
@@ -24,6 +34,8 @@ from training.splits import drawn_splits
 from training.workdir import Workdir
 
 AUROC_THRESHOLDS = 1000
+# A source with fewer images is not described surely enough to be told from the others.
+LEAST_TRAINING, LEAST_VALIDATION = 60, 20
 
 
 def train(config: Recipe, workdir: Path, data: Path, console: Console) -> None:
@@ -55,12 +67,16 @@ def train(config: Recipe, workdir: Path, data: Path, console: Console) -> None:
         verbose = 1 if console.is_terminal else 2
         model, _ = fit_classifier(config, source, work.root, verbose=verbose)
     console.print("choosing the temperature, the operating points and the limits of an answer")
-    scorer = fit_scorer(feature_model(model), source.images, source.rows("train"), config)
-    quality = fit_quality_limits(quality_sample(source), config.calibration.shifts, config.seed)
     rows = source.rows("validation")
     images, classes = np.asarray(source.images[rows]), source.classes[rows]
+    scorer, border = describe_sources(model, source, config)
     scorer.save(work.scorer)
-    work.write_calibration(calibrate(model, images, classes, config, scorer, quality))
+    work.heads.unlink(missing_ok=True)
+    if border is not None:
+        border.heads.save(work.heads)
+    quality = fit_quality_limits(quality_sample(source), config.calibration.shifts, config.seed)
+    calibration = calibrate(model, images, classes, config, scorer, quality, border)
+    work.write_calibration(calibration)
     if not finished:
         work.finish(model, provenance(config.name, source.dataset, source.table, source.digest))
 
@@ -129,6 +145,91 @@ def fit_classifier(
         seed=config.seed,
         verbose=verbose,
     )
+
+
+def describe_sources(
+    model: keras.Model, source: Source, recipe: Recipe
+) -> tuple[OodScorer, Border | None]:
+    """Fit the score of the unfamiliar and, where the recipe asks for it, what each source has.
+
+    Sources with few images count together, and nothing is shown of them.
+    """
+    if not recipe.calibration.by_source:
+        owners = np.zeros_like(source.sources)
+        return fit_scorer(
+            feature_model(model), source.images, source.rows("train"), owners, recipe
+        ), None
+    names = named_sources(source.table)
+    rows = np.random.default_rng(recipe.seed).permutation(source.rows("train"))
+    changed = LabelledImages(
+        source.images,
+        rows,
+        source.classes,
+        source.sources,
+        len(recipe.data.classes),
+        recipe.augmentation,
+    )
+    plain, validation = (
+        embedded(model, source, part, names) for part in (rows, source.rows("validation"))
+    )
+    both = plain.and_also(embedded(model, source, rows, names, changed))
+    pooled, general = last_layer(model, recipe)
+    heads = fit_heads(both, validation, pooled, len(names), general, recipe.seed)
+    if names[-1] == OTHERS:
+        heads.shown[-1] = False
+    return place_sources(plain, validation, recipe), Border(names, heads, validation.owners)
+
+
+def embedded(
+    model: keras.Model,
+    source: Source,
+    rows: Rows,
+    names: Sequence[str],
+    changed: LabelledImages | None = None,
+) -> Embedded:
+    """Some images as the last layer and the score see them.
+
+    Args:
+        model: The classifier.
+        source: Has the images.
+        rows: Which of them.
+        names: Of the sources that are told apart.
+        changed: Gives the same images changed at random; None takes them as they are.
+    """
+    network = feature_model(model)
+    both = {"features": network.output, "described": Description()(network.input)}
+    images = source.images[rows]
+    if changed is not None:
+        random = np.random.default_rng(0)
+        planes = [changed.example(number, random)[0] for number in range(len(rows))]
+        images = np.stack(planes)[..., np.newaxis]
+    model = keras.Model(network.input, both)
+    found = model.predict(images, batch_size=PREDICTED_AT_ONCE, verbose=0)
+    patients, origins = (
+        source.table.loc[rows, of].to_numpy(np.str_) for of in ("patient", "source")
+    )
+    owners = numbered(origins, names)
+    return Embedded(**found, classes=source.classes[rows], owners=owners, patients=patients)
+
+
+def last_layer(model: keras.Model, recipe: Recipe) -> tuple[Layer, int]:
+    """The weights of a classifier's last layer, and how many of its features are general ones."""
+    kernel, bias = model.get_layer(EVIDENCE).get_weights()
+    found = [layer for layer in model.get_layer(BACKBONE).layers if layer.name == GENERAL]
+    general = found[0].output.shape[-1] if found else 0
+    tuning = recipe.training.fine_tuning
+    return (kernel[0, 0], bias), len(kernel[0, 0]) if tuning and not tuning.share else general
+
+
+def named_sources(table: pd.DataFrame) -> tuple[str, ...]:
+    """The sources with enough images to be told apart, and the name of the others if there are any.
+
+    Args:
+        table: The images with ``source`` and ``split``.
+    """
+    counts = pd.crosstab(table["source"], table["split"])
+    enough = (counts["train"] >= LEAST_TRAINING) & (counts["validation"] >= LEAST_VALIDATION)
+    return (*sorted(counts.index[enough]), *(() if enough.all() else (OTHERS,)))
 
 
 class Auroc(keras.metrics.AUC):

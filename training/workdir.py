@@ -15,6 +15,7 @@ from training.calibrate import Calibration
 from training.config import AnyRecipe, Recipe
 from training.errors import WorkdirIncomplete, WorkdirMismatch
 from training.evaluation import Evaluation
+from training.evidence import SourceHeads, load_heads
 from training.models import with_serving_outputs
 from training.ood import OodScorer, load_scorer
 
@@ -48,10 +49,13 @@ class TrainedModel:
     provenance: Provenance
     evaluation: Evaluation | None
     scorer: OodScorer | None = None
+    heads: SourceHeads | None = None
 
     def serving_model(self) -> keras.Model:
         """The model with the calibrated outputs of the service; see ``with_serving_outputs``."""
-        return with_serving_outputs(self.model, self.calibration.temperature, self.scorer)
+        return with_serving_outputs(
+            self.model, self.calibration.temperature, self.scorer, self.heads
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,11 @@ class Workdir:
     def scorer(self) -> Path:
         """The constants of the out-of-distribution score."""
         return self.root / "ood.npz"
+
+    @property
+    def heads(self) -> Path:
+        """The last layers of the sources; missing where they are not told apart."""
+        return self.root / "heads.npz"
 
     @property
     def split_table(self) -> Path:
@@ -174,6 +183,7 @@ class Workdir:
             provenance=self.read(self.provenance, Provenance),
             evaluation=self.read(evaluation, Evaluation) if evaluation.is_file() else None,
             scorer=load_scorer(self.scorer) if self.scorer.is_file() else None,
+            heads=load_heads(self.heads),
         )
 
     def load_model(self) -> keras.Model:

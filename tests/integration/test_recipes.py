@@ -33,21 +33,22 @@ MANIFEST_HEADER = "path,modality,label,source,patient_id,group,split,licence"
 RADIOGRAPHY = {"covid-19": "COVID", "normal": "Normal", "pneumonia": "Viral Pneumonia"}
 
 
-def write_manifest(root: Path, recipe: Recipe) -> None:
+def write_manifests(root: Path, recipe: Recipe) -> None:
     """Every source that the recipe pools, with every label; a third of the images to test."""
-    [source] = recipe.data.sources
     modality = "ct" if recipe.data.kind == "ct-slice" else "xray"
-    labels = {*source.labels, *recipe.data.classes} - set(source.labels.values())
-    rows = [MANIFEST_HEADER]
-    for number, (name, label) in enumerate(product(source.only, sorted(map(str, labels)))):
-        for image in range(IMAGES):
-            path = f"{name}-{label}-{image}.png"
-            (root / path).write_bytes(
-                as_png(drawn(IMAGES * number + image, diseased=label != "normal"))
-            )
-            split = "test" if image % 3 == 0 else "train"
-            rows.append(f"{path},{modality},{label},{name},{path},,{split},CC0")
-    (root / "manifest.csv").write_text("\n".join(rows) + "\n")
+    seed = 0
+    for source in recipe.data.sources:
+        folder = root / source.folder
+        folder.mkdir(exist_ok=True)
+        labels = {*source.labels, *recipe.data.classes} - set(source.labels.values())
+        rows = [MANIFEST_HEADER]
+        for name, label in product(source.only, sorted(map(str, labels))):
+            for image in range(IMAGES):
+                path, seed = f"{name}-{label}-{image}.png", seed + 1
+                (folder / path).write_bytes(as_png(drawn(seed, diseased=label != "normal")))
+                split = "test" if image % 3 == 0 else "train"
+                rows.append(f"{path},{modality},{label},{name},{path},,{split},CC0")
+        (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
 
 
 def write_radiography(root: Path, _recipe: Recipe) -> None:
@@ -65,7 +66,7 @@ def write_both_kermany_splits(root: Path, _recipe: Recipe) -> None:
 
 
 LAYOUTS: dict[str, Callable[[Path, Recipe], None]] = {
-    "manifest": write_manifest,
+    "manifest": write_manifests,
     "covid-radiography": write_radiography,
     "kermany": write_both_kermany_splits,
 }
@@ -137,3 +138,7 @@ def test_a_recipe_goes_all_the_way_to_an_answer(recipe: Recipe, tmp_path: Path) 
         assert [finding["label"] for finding in result["findings"]] == list(recipe.data.classes)
         assert result["quality"]["checks"]
         assert result["out_of_distribution"]["limit"] > 0
+        if recipe.calibration.by_source:
+            # So few images show nothing.
+            assert "not shown to tell its findings apart" in result["evidence"]["sentence"]
+            assert "no_evidence" in result["reasons"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,6 +12,10 @@ import pandas as pd
 from training.errors import EmptyClass, LayoutMismatch, UnknownLabel
 
 OfficialSplit = Literal["train", "test"]
+_PARTS: Mapping[OfficialSplit, tuple[str, ...]] = {
+    "train": ("train", "validation"),
+    "test": ("test",),
+}
 SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
 
 
@@ -19,7 +23,8 @@ class ImageRow(NamedTuple):
     """One image of a data set.
 
     ``path`` and ``mask`` are relative to the data set's root, with slashes; ``mask`` is empty where
-    there is no lung mask. ``source`` is where the image was gathered, finer than the data set where
+    there is no lung mask. ``split`` is an official one, or ``validation``, which belongs to
+    ``train``. ``source`` is where the image was gathered, finer than the data set where
     that pools several.
     """
 
@@ -146,7 +151,7 @@ def as_dataset(
     name: str, licence: str, home: Path, rows: Iterable[ImageRow], split: OfficialSplit
 ) -> Dataset:
     """Make a data set of the rows that belong to one official split."""
-    kept = [row for row in rows if row.split == split]
+    kept = [row for row in rows if row.split in _PARTS[split]]
     return Dataset(name, licence, home, pd.DataFrame(kept, columns=list(COLUMNS), dtype="str"))
 
 

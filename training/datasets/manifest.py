@@ -22,7 +22,7 @@ LICENCE = "of each image as manifest.csv says"
 COLUMNS = ("path", "modality", "label", "source", "patient_id", "group", "split", "licence")
 MODALITIES = ("xray", "ct")
 MASKS = "xray-mask"
-SPLITS: dict[str, OfficialSplit] = {"train": "train", "val": "train", "test": "test"}
+SPLITS = {"train": "train", "val": "validation", "test": "test"}
 # Every other label stays as it is.
 LABELS = {"covid19": "covid-19", "covid": "covid-19", "noncovid": "other"}
 
@@ -53,9 +53,8 @@ def read_manifest(root: Path, split: OfficialSplit) -> Dataset:
         )
     listed = _listed_once(listed)
     masks = _masks(sheet.loc[sheet["modality"] == MASKS, "path"])
-    rows = [row for row in _rows(listed, masks) if row.split == split]
-    _check_files(home, rows, split)
-    dataset = as_dataset(NAME, LICENCE, home, rows, split)
+    dataset = as_dataset(NAME, LICENCE, home, _rows(listed, masks), split)
+    _check_files(dataset, split)
     terms = listed.set_index("path")["licence"].map(_without_remarks)
     return replace(dataset, table=dataset.table.assign(licence=dataset.table["path"].map(terms)))
 
@@ -71,10 +70,11 @@ def _listed_once(sheet: pd.DataFrame) -> pd.DataFrame:
     return distinct
 
 
-def _check_files(home: Path, rows: list[ImageRow], split: OfficialSplit) -> None:
-    if not rows:
+def _check_files(dataset: Dataset, split: OfficialSplit) -> None:
+    home, table = dataset.root, dataset.table
+    if table.empty:
         raise LayoutMismatch(f"manifest.csv lists no image to {split}. Expected {EXPECTED}.")
-    paths = [path for row in rows for path in (row.path, row.mask) if path]
+    paths = [path for path in (*table["path"], *table["mask"]) if path]
     if missing := [path for path in paths if not (home / path).is_file()]:
         raise LayoutMismatch(
             f"{len(missing)} of the {len(paths)} files that manifest.csv lists to {split} are not "

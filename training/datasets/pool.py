@@ -59,10 +59,12 @@ def _read(source: SourceConfig, root: Path, splits: Sequence[OfficialSplit]) -> 
     kept = ~table["label"].isin(source.ignore)
     if source.only:
         kept &= table["source"].isin(source.only)
-    chosen = _rows(_with_table(parts[0], table), kept)
-    return _with_table(
-        chosen, chosen.table.assign(label=chosen.table["label"].replace(source.labels))
+    chosen = _rows(_with_table(parts[0], table), kept).table
+    renamed = chosen.assign(
+        label=chosen["label"].replace(source.labels),
+        source=chosen["source"].replace(source.rename),
     )
+    return _with_table(parts[0], renamed)
 
 
 def _described(dataset: Dataset) -> Dataset:

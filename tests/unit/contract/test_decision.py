@@ -3,7 +3,7 @@ from typing import cast, get_args
 import numpy as np
 import pytest
 
-from contract.decision import OodResult, Reason, decide
+from contract.decision import Evidence, OodResult, Reason, decide
 from contract.findings import Label
 from contract.quality import Check, CheckName, Quality
 
@@ -110,3 +110,35 @@ def test_every_check_has_a_reason_of_its_own() -> None:
     checks = {f"quality.{name}" for name in get_args(CheckName)}
 
     assert set(get_args(Reason)) == {"uncertain", "out_of_distribution", "no_evidence"} | checks
+
+
+def evidence(distance: float = 0.5, findings: tuple[Label, ...] = LABELS) -> Evidence:
+    return Evidence(
+        source="hospital",
+        distance=distance,
+        findings=findings,
+        calls={"normal": (50, 48), "pneumonia": (68, 46)},
+    )
+
+
+def test_an_answer_rests_on_the_source_that_the_image_is_like() -> None:
+    decision = decide(LABELS, [0.1, 0.9], [0.6, 0.8], evidence=evidence())
+
+    assert decision.label == "pneumonia"
+    assert "of 68 held-out images called pneumonia, 46 were" in evidence().sentence("pneumonia")
+
+
+@pytest.mark.parametrize(
+    ("resting_on", "said"),
+    [
+        (evidence(distance=1.01), "Like no images that the model was measured on"),
+        (evidence(distance=float("nan")), "Like no images that the model was measured on"),
+        (evidence(findings=()), "not shown to tell its findings apart"),
+        (evidence(findings=("normal",)), "not pneumonia"),
+    ],
+)
+def test_an_answer_without_evidence_is_referred(resting_on: Evidence, said: str) -> None:
+    decision = decide(LABELS, [0.1, 0.9], [0.6, 0.8], evidence=resting_on)
+
+    assert (decision.label, decision.reasons) == (None, ("no_evidence",))
+    assert said in resting_on.sentence("pneumonia")

@@ -10,6 +10,7 @@ from contract.manifest import (
     MODEL_FILE,
     ModelManifest,
     OutOfDistribution,
+    SourceEvidence,
     TensorSpec,
     classifier_signature,
     is_segmenter,
@@ -129,6 +130,29 @@ def test_a_score_and_its_limit_need_each_other(manifest: ModelManifest) -> None:
     for changes in ({"out_of_distribution": limit}, {"signature": signature}):
         with pytest.raises(ValidationError, match="need each other"):
             ModelManifest(**content | changes)
+
+
+def test_evidence_and_the_distance_from_its_sources_need_each_other(
+    manifest: ModelManifest,
+) -> None:
+    signature = classifier_signature(manifest.preprocessing, 2, (4, 4), sources=1)
+    source = SourceEvidence(
+        name="hospital",
+        findings=manifest.labels,
+        images=dict.fromkeys(manifest.labels, 40),
+        calls=dict.fromkeys(manifest.labels, (30, 27)),
+        auroc=(0.9, 0.8, 0.95),
+        accuracy=(0.9, 0.8, 0.95),
+        answered=0.75,
+    )
+    content = manifest.model_dump()
+
+    for changes in ({"evidence": (source,)}, {"signature": signature}):
+        with pytest.raises(ValidationError, match="need each other"):
+            ModelManifest(**content | changes)
+    known = ModelManifest(**content | {"evidence": (source,), "signature": signature})
+    assert known.nearest_source([0.4]).supports(manifest.labels[0])
+    assert not known.nearest_source([1.2]).supports(manifest.labels[0])
 
 
 def test_a_manifest_from_before_there_were_limits_has_none(bundle: Path) -> None:

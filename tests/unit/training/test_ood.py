@@ -44,11 +44,12 @@ def embedded(values: NDArray[np.float64]) -> Parts:
 
 
 def fitted(values: NDArray[np.float64], groups: int) -> OodScorer:
-    return scorer_of(*embedded(values), groups=groups, seed=0, components=160)
+    one = np.zeros(len(values), np.int64)
+    return scorer_of(*embedded(values), one, groups=groups, seed=0, components=160)
 
 
 def distances(scorer: OodScorer, values: NDArray[np.float64]) -> NDArray[np.float32]:
-    return np.asarray(keras.ops.convert_to_numpy(scorer.distance(*embedded(values))))
+    return np.asarray(keras.ops.convert_to_numpy(scorer.score(*embedded(values))[0]))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,9 @@ def model() -> keras.Model:
 @pytest.fixture(scope="module")
 def scorer(model: keras.Model) -> OodScorer:
     images = radiographs(80, seed=0)
-    return fit_scorer(feature_model(model), images, np.arange(80), tiny_recipe())
+    return fit_scorer(
+        feature_model(model), images, np.arange(80), np.zeros(80, np.int64), tiny_recipe()
+    )
 
 
 def test_the_thumbnail_has_the_means_of_equal_parts() -> None:
@@ -197,7 +200,7 @@ def seen_by_the_fit(
 
     monkeypatch.setattr(ood, "shifted", watched)
     recipe = tiny_recipe(calibration={"shifts": shifts})
-    fit_scorer(feature_model(model), images, positions, recipe)
+    fit_scorer(feature_model(model), images, positions, np.zeros(len(images), np.int64), recipe)
     return sorted(seen)
 
 
@@ -285,8 +288,23 @@ def test_a_recipe_decides_how_many_directions_and_groups_the_score_knows(
         feature_model(model),
         radiographs(130, seed=0),
         np.arange(130),
+        np.zeros(130, np.int64),
         tiny_recipe(calibration=rules),
     )
 
     assert scorer.components.shape[1] == 2
     assert scorer.means.shape[0] == 1
+
+
+def test_an_image_is_named_after_its_source_and_far_from_the_others() -> None:
+    random = np.random.default_rng(0)
+    owners = np.arange(300) % 3
+    values = random.normal(size=(300, 6)) + 6 * np.eye(6)[owners]
+    scorer = scorer_of(*embedded(values), owners, groups=1, seed=0, components=160)
+
+    _, found = scorer.score(*embedded(random.normal(size=(60, 6)) + 6 * np.eye(6)[owners[:60]]))
+
+    distances = np.asarray(keras.ops.convert_to_numpy(found))
+    assert distances.shape == (60, 3)
+    assert (distances.argmin(axis=1) == owners[:60]).all()
+    assert (np.sort(distances)[:, 1] > 3).all()

@@ -23,6 +23,7 @@ def table_of(patients: list[tuple[str, int]]) -> pd.DataFrame:
             "patient": names,
             "group": names,
             "source": "hospital",
+            "split": "train",
         }
     )
 
