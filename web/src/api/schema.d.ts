@@ -380,6 +380,26 @@ export interface components {
             /** System */
             system: string;
         };
+        /** @description What an answer rests on: the source of the training that the image is most like. */
+        EvidenceResult: {
+            /**
+             * Distance
+             * @description As a share of the source's limit: above 1 the image is like none.
+             */
+            distance: number;
+            /**
+             * Findings
+             * @description Those that the model was shown to tell apart in the source; it answers no other there.
+             */
+            findings: string[];
+            /**
+             * Sentence
+             * @description In words, for the most probable finding.
+             */
+            sentence: string;
+            /** Source */
+            source: string;
+        };
         /** @description What a reader says of one image of an answer. */
         Feedback: {
             /**
@@ -520,6 +540,8 @@ export interface components {
              * @description The one finding that is present, or `refer`: a person should look. Known values: `normal`, `infection`, `pneumonia`, `covid-19`, `tuberculosis`, `other`, `refer`; there may be more.
              */
             decision: string;
+            /** @description Absent where the model does not tell its sources apart. */
+            evidence?: components["schemas"]["EvidenceResult"] | null;
             /**
              * File
              * @description The last component of the client's file name; null for a raw body.
@@ -1690,6 +1712,15 @@ export interface operations {
                      *             "limit": 4.2,
                      *             "accepted": true
                      *           },
+                     *           "evidence": {
+                     *             "source": "kermany_224",
+                     *             "distance": 0.62,
+                     *             "findings": [
+                     *               "normal",
+                     *               "pneumonia"
+                     *             ],
+                     *             "sentence": "Like images of kermany_224: of 390 held-out images called pneumonia, 381 were."
+                     *           },
                      *           "heatmap": {
                      *             "label": "pneumonia",
                      *             "media_type": "image/png",
@@ -1844,6 +1875,15 @@ export interface operations {
                      *             "score": 1.3,
                      *             "limit": 4.2,
                      *             "accepted": true
+                     *           },
+                     *           "evidence": {
+                     *             "source": "kermany_224",
+                     *             "distance": 0.62,
+                     *             "findings": [
+                     *               "normal",
+                     *               "pneumonia"
+                     *             ],
+                     *             "sentence": "Like images of kermany_224: of 390 held-out images called pneumonia, 381 were."
                      *           },
                      *           "heatmap": {
                      *             "label": "pneumonia",

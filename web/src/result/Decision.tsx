@@ -38,6 +38,11 @@ export function Decision({ study, answer }: DecisionProps) {
           {model && (
             <Grounds model={model} label={verdict.label} word={verdictWord(verdict, strings)} />
           )}
+          {answer.image.evidence && (
+            <p class="quiet" lang="en">
+              {answer.image.evidence.sentence}
+            </p>
+          )}
         </>
       )}
       {model && <Limits model={model} age={study.facts.value?.age ?? null} />}

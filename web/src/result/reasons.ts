@@ -15,8 +15,11 @@ export interface Failure {
 export function failureOf(code: string, image: ImageAnswer, strings: Strings): Failure {
   const plain = (what: string): Failure => ({ what, advice: null, isForeign: false });
   if (code === NOT_MOST_PROBABLE) return plain(strings.reasons.not_most_probable);
-  if (code === "uncertain" || code === "out_of_distribution" || code === "no_evidence")
-    return plain(strings.reasons[code]);
+  if (code === "no_evidence") {
+    const advice = image.evidence?.sentence ?? null;
+    return { what: strings.reasons.no_evidence, advice, isForeign: true };
+  }
+  if (code === "uncertain" || code === "out_of_distribution") return plain(strings.reasons[code]);
   if (!code.startsWith(QUALITY)) return plain(strings.reasons.other(code));
   const name = code.slice(QUALITY.length);
   const check = image.quality?.checks.find((one) => one.name === name);

@@ -208,7 +208,7 @@ export const en = {
     uncertain:
       "No finding clearly stands alone: none or several reach their threshold for calling.",
     out_of_distribution: "The image is unlike those that the model was trained on.",
-    no_evidence: "The model was not shown to tell its findings apart at this site.",
+    no_evidence: "The model was not shown to tell its findings apart on images like this one.",
     not_most_probable:
       "The service called a finding, but another one is more probable. That is no decision.",
     quality: (check: string) => `The image quality is doubtful: ${check}.`,

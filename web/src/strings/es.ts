@@ -216,7 +216,7 @@ export const es: Strings = {
   reasons: {
     uncertain: "Ningún hallazgo destaca con claridad: ninguno o varios alcanzan su umbral.",
     out_of_distribution: "La imagen es distinta de aquellas de las que el modelo aprendió.",
-    no_evidence: "No se demostró que el modelo distinga sus hallazgos en este centro.",
+    no_evidence: "No se demostró que el modelo distinga sus hallazgos en imágenes como esta.",
     not_most_probable:
       "El servicio señaló un hallazgo, pero otro es más probable. Eso no es una decisión.",
     quality: (check) => `La calidad de la imagen es dudosa: ${check}.`,
