@@ -78,6 +78,7 @@ export const CARD_IN_SPANISH: Readonly<Record<string, string>> = {
     "`strange`: la parte de imágenes extrañas de cada tipo que detecta la puntuación de fuera de distribución en el límite del manifiesto.",
   "`under_<change>_<level>`: the level of each change at which the AUROC is lowest, out of those tried.":
     "`under_<change>_<level>`: el nivel de cada cambio en que el AUROC es más bajo, entre los probados.",
+  Evidence: "Evidencia",
   Limits: "Límites",
   "Not a medical device. Nobody has shown that using it helps a patient.":
     "No es un producto sanitario. Nadie ha demostrado que usarlo ayude a un paciente.",
@@ -136,6 +137,8 @@ export const CARD_IN_SPANISH: Readonly<Record<string, string>> = {
   "Under Facts: the recipe at that git revision has every value.":
     "En Datos básicos: la receta de esa revisión de Git tiene todos los valores.",
   "Choice of the final model": "Elección del modelo final",
+  "Images are answered only where they are like a source within which the model was shown to tell the finding from others, and as that source's own last layer has it. Held-out images of each:":
+    "Solo se responde a las imágenes que se parecen a una fuente en la que se demostró que el modelo distingue el hallazgo de otros, y según la última capa propia de esa fuente. Imágenes reservadas de cada una:",
   "By the validation split; see Limits.": "Con la parte de validación; véase Límites.",
   "Imbalanced classes": "Clases desequilibradas",
   "By the recipe's sampling; calibrated after.":
