@@ -12,8 +12,16 @@ from service.settings import read_settings
 
 
 def _service() -> FastAPI:
-    """Make the application in the replica, with the environment of the replica."""
-    return create_app(read_settings())
+    """Make the application in the replica, with the environment of the replica.
+
+    Ray listens for it, and not on the loopback alone.
+
+    Raises:
+        InvalidConfiguration: It asks for no keys, and nobody said that something else guards it.
+    """
+    settings = read_settings(host="0.0.0.0")  # noqa: S104 - where Ray listens
+    settings.check_exposure()
+    return create_app(settings)
 
 
 @serve.deployment(

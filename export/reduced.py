@@ -19,6 +19,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from export.errors import VariantRefused
+from export.graph import with_whole_weights
 
 BATCH = 16
 # What ONNX Runtime computes in 8 bits without going back to floats between two convolutions.
@@ -144,8 +145,11 @@ def _feeding(nodes: Sequence[onnx.NodeProto], ends: Iterable[onnx.NodeProto]) ->
 
 
 def _named(model: bytes) -> onnx.ModelProto:
-    """A graph whose nodes all have a name, that of their first output where they had none."""
-    proto = onnx.load_from_string(model)
+    """A graph whose nodes all have a name, that of their first output where they had none.
+
+    Its weights are whole: a cast before a layer would hide that they are constant.
+    """
+    proto = with_whole_weights(onnx.load_from_string(model))
     for node in proto.graph.node:
         node.name = node.name or node.output[0]
     return proto

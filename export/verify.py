@@ -9,9 +9,15 @@ import onnxruntime
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from contract.decision import Decision, OodResult, decide
+from contract.decision import Decision, Evidence, OodResult, decide
 from contract.findings import Label
-from contract.manifest import OOD_SCORE, ModelManifest, read_manifest, read_verified_model
+from contract.manifest import (
+    OOD_SCORE,
+    SOURCE_DISTANCE,
+    ModelManifest,
+    read_manifest,
+    read_verified_model,
+)
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.quality import Quality, assess
 from contract.radiograph import decode
@@ -85,6 +91,9 @@ def decide_all(
     gate = manifest.out_of_distribution
     rows = outputs["probabilities"].tolist()
     scores = outputs[OOD_SCORE].tolist() if gate else [0.0] * len(rows)
+    nearest: list[Evidence | None] = [None] * len(rows)
+    if SOURCE_DISTANCE in outputs:
+        nearest = [manifest.nearest_source(each) for each in outputs[SOURCE_DISTANCE].tolist()]
     return [
         decide(
             manifest.labels,
@@ -92,8 +101,10 @@ def decide_all(
             manifest.operating_points,
             quality=quality,
             out_of_distribution=OodResult(score=score, limit=gate.limit) if gate else None,
+            evidence=evidence,
+            evidenced=manifest.answers,
         )
-        for row, score, quality in zip(rows, scores, qualities, strict=True)
+        for row, score, quality, evidence in zip(rows, scores, qualities, nearest, strict=True)
     ]
 
 

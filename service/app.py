@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,11 +12,13 @@ from operator import attrgetter
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from uvicorn.config import STARTUP_FAILURE
 
 from contract.manifest import INTENDED_USE
 from service import __version__, predict_endpoint, problems
 from service.decode_worker import die_with_parent
 from service.decompression import Decompression
+from service.errors import ServiceError
 from service.limits import BodyLimit
 from service.logs import Logger, log_start_failure, make_logger, silence_quoting_libraries
 from service.methods import Methods
@@ -99,8 +102,13 @@ def worker_app() -> FastAPI:
     """Make the service of one of several processes, with the settings of the environment."""
     die_with_parent(signal.SIGTERM)
     silence_quoting_libraries()
-    settings = read_settings()
-    return create_app(settings, log=make_logger(settings.log_level).bind(pid=os.getpid()))
+    try:
+        settings = read_settings()
+        return create_app(settings, log=make_logger(settings.log_level).bind(pid=os.getpid()))
+    except ServiceError as error:
+        log_start_failure(make_logger("info").bind(pid=os.getpid()), error)
+        # At this exit code uvicorn stops all workers, and starts this one no more.
+        sys.exit(STARTUP_FAILURE)
 
 
 @asynccontextmanager

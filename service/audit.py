@@ -6,13 +6,13 @@ so one that was altered, taken out or put in is found. Records never hold anythi
 
 import asyncio
 import hashlib
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import asdict
-from typing import TypeAlias
+from dataclasses import asdict, dataclass
+from itertools import islice
 
 import orjson
 from sqlalchemy import (
@@ -28,6 +28,7 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
+    inspect,
     select,
 )
 from sqlalchemy.exc import SQLAlchemyError
@@ -40,8 +41,9 @@ from service.logs import Logger
 # Records of one transaction, and those that wait in memory while the database is away.
 BATCH, MOST_WAITING = 500, 10_000
 CONNECT_S = 5
+# How long an answer waits for its record, and a stop for the last ones.
+ANSWER_S = 12.0
 RETRY_S = 2.0
-_Waiting: TypeAlias = tuple[AuditRecord, "Future[None]"]
 _GENESIS = "0" * 64
 
 METADATA = MetaData()
@@ -69,6 +71,23 @@ TRAIL = Table(
 )
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A record, and whoever waits until it is durable."""
+
+    record: AuditRecord
+    future: "Future[None]"
+
+    def release(self, error: Exception | None = None) -> None:
+        """Let whoever waits go on, once, unless he has gone away."""
+        if self.future.done() or not self.future.set_running_or_notify_cancel():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+
+
 class AuditTrail:
     """Writes the records of one process from a thread of its own, as many at once as wait.
 
@@ -85,11 +104,9 @@ class AuditTrail:
         self._engine = _engine(url)
         self._log = log
         self._must_write = must_write
-        self._waiting: queue.SimpleQueue[tuple[AuditRecord, Future[None]] | None] = (
-            queue.SimpleQueue()
-        )
-        self._away = False
-        self._closing = threading.Event()
+        self._waiting: deque[_Waiting] = deque()
+        self._changed = threading.Condition()
+        self._away = self._closing = False
         try:
             self._begin_chain()
         except SQLAlchemyError as error:
@@ -105,12 +122,17 @@ class AuditTrail:
         Raises:
             AuditUnavailable: The database does not take them, and nothing is answered without.
         """
+        waiting = [self._put(record) for record in records]
         if not self._must_write and self._away:
-            for record in records:
-                self._put(record)
             return
-        written = [asyncio.wrap_future(self._put(record)) for record in records]
-        await asyncio.gather(*written)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await asyncio.gather(*(asyncio.wrap_future(each.future) for each in waiting))
+        except TimeoutError as error:
+            # The database holds the connection and says nothing.
+            if self._must_write:
+                raise AuditUnavailable(_UNAVAILABLE) from error
+            self._note_away(error)
 
     def find(self, answer_id: str, number: int) -> AuditRecord | None:
         """The record of one image of an answer, counted from 0; None where there is none.
@@ -133,49 +155,56 @@ class AuditTrail:
         return None if row is None else AuditRecord(**{name: row[name] for name in _FIELDS})
 
     def close(self) -> None:
-        """Write what waits, and stop."""
-        self._closing.set()
-        self._waiting.put(None)
-        self._thread.join(CONNECT_S + RETRY_S)
+        """Write what waits, and stop; what cannot be written goes to the log."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(ANSWER_S)
+        with self._changed:
+            for each in self._waiting:
+                self._lose(each.record)
+                each.release()
+            self._waiting.clear()
         self._engine.dispose()
 
-    def _put(self, record: AuditRecord) -> Future[None]:
-        future: Future[None] = Future()
-        if self._waiting.qsize() < MOST_WAITING:
-            self._waiting.put((record, future))
-        elif self._must_write:
-            future.set_exception(AuditUnavailable(_UNAVAILABLE))
+    def _put(self, record: AuditRecord) -> _Waiting:
+        waiting = _Waiting(record, Future())
+        with self._changed:
+            if len(self._waiting) < MOST_WAITING and not self._closing:
+                self._waiting.append(waiting)
+                self._changed.notify()
+                return waiting
+        if self._must_write:
+            waiting.release(AuditUnavailable(_UNAVAILABLE))
         else:
-            self._log.error("audit record lost", **asdict(record))
-            future.set_result(None)
-        return future
+            self._lose(record)
+            waiting.release()
+        return waiting
+
+    def _lose(self, record: AuditRecord) -> None:
+        self._log.error("audit record lost", **asdict(record))
 
     def _write_all(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            batch = [first]
-            while len(batch) < BATCH and not self._waiting.empty():
-                following = self._waiting.get()
-                if following is None:
-                    # It stands at the end again.
-                    self._waiting.put(None)
-                    break
-                batch.append(following)
-            self._settle(batch)
+        while (batch := self._next_batch()) is not None:
+            is_last = self._closing
+            error = self._try([each.record for each in batch])
+            with self._changed:
+                if error is None or self._must_write:
+                    for _ in batch:
+                        self._waiting.popleft().release(error)
+                    continue
+                # Nobody waits for a database that is away; the records do.
+                for each in self._waiting:
+                    each.release()
+                if is_last:
+                    return
+                self._changed.wait_for(lambda: self._closing, RETRY_S)
 
-    def _settle(self, batch: list[_Waiting]) -> None:
-        """Write a batch, and let those who wait for it go on."""
-        records = [record for record, _ in batch]
-        error = self._try(records)
-        _release(batch, error if self._must_write else None)
-        if self._must_write:
-            return
-        while error is not None:
-            is_last = self._closing.wait(RETRY_S)
-            error = self._try(records)
-            if error is not None and is_last:
-                for record in records:
-                    self._log.error("audit record lost", **asdict(record))
-                return
+    def _next_batch(self) -> list[_Waiting] | None:
+        """The records that waited longest, which stay in their places; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            return list(islice(self._waiting, BATCH)) or None
 
     def _try(self, records: list[AuditRecord]) -> AuditUnavailable | None:
         try:
@@ -198,7 +227,12 @@ class AuditTrail:
 
     def _begin_chain(self) -> None:
         """Begin a chain that names the newest record of all, so that a whole chain is missed."""
-        METADATA.create_all(self._engine)
+        try:
+            METADATA.create_all(self._engine)
+        except SQLAlchemyError:
+            # Another process has made it in the same moment, or it cannot be had.
+            if not inspect(self._engine).has_table(TRAIL.name):
+                raise
         newest = select(TRAIL.c.hash).order_by(TRAIL.c.at.desc(), TRAIL.c.number.desc()).limit(1)
         with self._engine.connect() as connection:
             previous = connection.execute(newest).scalar()
@@ -262,7 +296,11 @@ def _broken(connection: Connection) -> Iterator[str]:
 def _engine(url: str) -> Engine:
     try:
         postgresql = url.startswith("postgresql")
-        limits = {"connect_timeout": CONNECT_S, "options": f"-c statement_timeout={CONNECT_S}s"}
+        limits = {
+            "connect_timeout": CONNECT_S,
+            "tcp_user_timeout": CONNECT_S * 1000,
+            "options": f"-c statement_timeout={CONNECT_S}s",
+        }
         engine = create_engine(
             url, pool_pre_ping=postgresql, connect_args=limits if postgresql else {}
         )
@@ -278,14 +316,6 @@ def _make_durable(connection: object, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute(f"PRAGMA busy_timeout={CONNECT_S * 1000}")
-
-
-def _release(batch: list[_Waiting], error: Exception | None) -> None:
-    for _, future in batch:
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
 
 
 def _reason(error: Exception) -> str:

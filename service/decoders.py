@@ -235,7 +235,7 @@ class _Decoder:
         while True:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=os.environ | _MODULES
+                    *_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=_environment()
                 )
                 try:
                     async with asyncio.timeout(START_S):
@@ -243,7 +243,7 @@ class _Decoder:
                 except BaseException:
                     await _kill(process)
                     raise
-            except (EOFError, OSError):
+            except Exception:  # noqa: BLE001 - whatever it is, the next try may succeed
                 self.starts = False
                 await asyncio.sleep(RETRY_S)
             else:
@@ -295,3 +295,9 @@ async def _in_memory_file(chunks: Sequence[bytes | memoryview]) -> AsyncIterator
         yield f"/proc/{os.getpid()}/fd/{file}"
     finally:
         os.close(file)
+
+
+def _environment() -> dict[str, str]:
+    """What a decoder needs of the environment: no setting, some of which are secrets."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PNEUMO_")}
+    return kept | _MODULES

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -26,6 +27,8 @@ SKEW_S = 60
 KEYS_AGE_S, LEAST_AGE_S = 300.0, 10.0
 FETCH_S = 5
 SCOPE_PREFIX = "pneumoscope/"
+# What may be wrong with an answer of the provider, or with its way here.
+_UNUSABLE = (OSError, HTTPException, AttributeError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +78,29 @@ class TokenVerifier:
         return Subject(_subject(claims), _scopes(claims))
 
     def _key(self, name: str) -> jwt.PyJWK:
-        with self._lock:
-            now = time.monotonic()
-            wanted = now > self._due or name not in self._keys
-            if wanted and now - self._tried > LEAST_AGE_S:
-                self._tried = now
-                self._fetch()
-            if not self._keys:
-                raise Unavailable("The keys of the token's issuer cannot be had just now.")
-            if name not in self._keys:
-                raise Unauthenticated("The token does not count: its key is not known.")
+        if name in self._keys and time.monotonic() <= self._due:
             return self._keys[name]
+        # One asks the provider; who knows the key meanwhile does not wait for that.
+        if self._lock.acquire(blocking=name not in self._keys):
+            try:
+                now = time.monotonic()
+                wanted = now > self._due or name not in self._keys
+                if wanted and now - self._tried > LEAST_AGE_S:
+                    self._tried = now
+                    self._fetch()
+            finally:
+                self._lock.release()
+        if not self._keys:
+            raise Unavailable("The keys of the token's issuer cannot be had just now.")
+        if name not in self._keys:
+            raise Unauthenticated("The token does not count: its key is not known.")
+        return self._keys[name]
 
     def _fetch(self) -> None:
         """Fetch the keys; where that fails, those of before go on."""
         try:
             offered = _keys_of(self._issuer)
-        except (OSError, KeyError, TypeError, ValueError, jwt.PyJWTError) as error:
+        except (*_UNUSABLE, jwt.PyJWTError) as error:
             self._report(str(error)[:200])
             return
         self._due = time.monotonic() + KEYS_AGE_S
@@ -123,7 +132,7 @@ def _subject(claims: Mapping[str, Any]) -> str:
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     """Of ``pneumoscope/predict`` the ``predict``; ``scope`` is a string or, with some, a list."""
-    given = claims.get("scope", claims.get("scp", ""))
+    given = claims.get("scope") or claims.get("scp") or ""
     words = given.split() if isinstance(given, str) else map(str, given)
     return frozenset(
         word.removeprefix(SCOPE_PREFIX) for word in words if word.startswith(SCOPE_PREFIX)

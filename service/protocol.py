@@ -27,7 +27,7 @@ class Protocol(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle | None = None
     _unfinished_bytes = 0
-    """What has come since the last whole request."""
+    """What has come since the last whole request or piece of a body."""
     _in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -52,12 +52,25 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         is_large = self._unfinished_bytes > MAX_HEAD_BYTES or len(self.headers or ()) > MAX_HEADERS
-        if not self._unfinished_bytes or (self._in_body and self.is_busy):
+        if self._in_body and self._unfinished_bytes > MAX_HEAD_BYTES + len(data):
+            # Framing and trailers without end, of which no byte is the body's.
+            self.transport.close()
+        elif not self._unfinished_bytes or (self._in_body and self.is_busy):
             self._stop_waiting()
         elif is_large and not self._in_body:
             self._refuse(HeadersTooLarge(TOO_LARGE))
         elif self._timer is None:
             self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head; one behind the body (a trailer) is nobody's here."""
+        if not self._in_body:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Pass a piece of the body on; what comes without any is counted from here."""
+        self._unfinished_bytes = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Begin with a request, unless its head is read again."""

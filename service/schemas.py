@@ -332,7 +332,7 @@ class Feedback(_Body):
 
     image: int = Field(default=0, ge=0)
     """Which image of the answer, counted from 0."""
-    finding: Annotated[str, Field(max_length=64)] | None = None
+    finding: Label | SkipJsonSchema[None] = None
     """The finding that it should have been, by its label; without it the reader agrees."""
 
 

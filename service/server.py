@@ -67,9 +67,10 @@ class Server(uvicorn.Server):
             return
         self._certificate = changed
         try:
+            # Half of a pair that is being replaced must not get into the context that serves.
+            check_certificate(settings)
             context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-        except (OSError, ssl.SSLError) as error:
-            # Half of a pair that is being replaced: the old one serves until the other half comes.
+        except (OSError, StartError) as error:
             self.runtime.log.warning("certificate not renewed", reason=str(error))
         else:
             self.runtime.log.info("certificate renewed")
@@ -104,6 +105,7 @@ def serve(app: FastAPI) -> None:
         ServiceError: The service cannot start.
     """
     silence_quoting_libraries()
+    check_certificate(app.state.runtime.settings)
     server = make_server(app)
     with bound(server.runtime.settings) as sock:
         server.run([sock])
@@ -118,8 +120,9 @@ def serve_with_workers(settings: Settings, app: str, log: Logger) -> int:
     worker cannot start.
 
     Raises:
-        StartError: The port cannot be had.
+        StartError: The port cannot be had, or the certificate not be used.
     """
+    check_certificate(settings)
     metrics = os.environ[MULTIPROC_DIR] = tempfile.mkdtemp(prefix="pneumoscope-metrics-")
     try:
         with bound(settings) as sock:
@@ -151,6 +154,23 @@ def bound(settings: Settings) -> Iterator[socket.socket]:
         ) from error
     with sock:
         yield sock
+
+
+def check_certificate(settings: Settings) -> None:
+    """See that certificate, key and authorities can be used, where there are any.
+
+    Raises:
+        StartError: They cannot.
+    """
+    if settings.tls_certificate is None:
+        return
+    trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        trial.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        if settings.tls_client_authorities:
+            trial.load_verify_locations(settings.tls_client_authorities)
+    except OSError as error:
+        raise StartError(f"PNEUMO_TLS_CERTIFICATE and PNEUMO_TLS_KEY: {error}.") from error
 
 
 def _changed(settings: Settings) -> tuple[float, ...]:

@@ -36,7 +36,7 @@ RETIRED: Mapping[str, str] = {
 }
 # What the compose files and the gateway read, and what Kubernetes tells of services in the pod.
 _OTHERS = re.compile(
-    r"PNEUMO_(MEMORY|PUBLISHED_PORT|DATA|GATEWAY_.*|(.+_)?SERVICE_(HOST|PORT)(_.*)?|.+_PORT(_.*)?"
+    r"PNEUMO_(MEMORY|PUBLISHED_PORT|DATA|IMAGE|HTTPS_ADDRESS|GRAFANA_PASSWORD|GATEWAY_.*|(.+_)?SERVICE_(HOST|PORT)(_.*)?|.+_PORT(_.*)?"
     r"|PORT_\d+_.+)"
 )
 _LINK = re.compile(r"[a-z]+://")

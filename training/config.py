@@ -227,6 +227,12 @@ class CalibrationConfig(_Frozen):
     ood_groups: int = Field(default=8, ge=1)
     by_source: bool = False
 
+    @model_validator(mode="after")
+    def _looks_at_the_images_as_they_are(self) -> Self:
+        if "none" not in self.shifts:
+            raise ValueError("shifts must name none, the images as they are")
+        return self
+
 
 class OperatingPointConfig(_Frozen):
     """How one finding's operating point is chosen on the validation split.

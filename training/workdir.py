@@ -22,7 +22,13 @@ from training.ood import OodScorer, load_scorer
 Model = TypeVar("Model", bound=BaseModel)
 
 CALIBRATION = "calibration.json"
-EVALUATED = ("evaluation*.json", "predictions-*.csv", "figures/*.png", "report-*.html")
+EVALUATED = (
+    "evaluation*.json",
+    "predictions-*.csv",
+    "figures/*.png",
+    "report-*.html",
+    "leave-out.csv",
+)
 
 
 class Binding(BaseModel, Generic[AnyRecipe]):

@@ -1,25 +1,35 @@
 """Changes which models are served. Each route answers when the change is done, or refused."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from fastapi import APIRouter, Depends, Request
 
 from service.auth import Requires
 from service.domain import OUTCOME_LENGTH, Action
-from service.errors import ReloadRefused
+from service.errors import ReloadRefused, problem_type
 from service.openapi import Name, Version, problem_responses
 from service.runtime import runtime_of
 from service.schemas import ModelChanges
 from service.trail import record
 
 
-async def _done(request: Request, action: Action, change: Awaitable[ModelChanges]) -> ModelChanges:
-    """Make a change, and put it down in the audit trail."""
-    changes, trail = await change, runtime_of(request).trail
-    if trail is not None:
-        said = [f"+{name}" for name in changes.loaded] + [f"-{name}" for name in changes.unloaded]
-        said += [f"!{each.bundle}" for each in changes.refused]
-        await trail.write(record(request, action, outcome=" ".join(said)[:OUTCOME_LENGTH]))
+async def _done(
+    request: Request, action: Action, change: Callable[[], Awaitable[ModelChanges]]
+) -> ModelChanges:
+    """Put a change down in the audit trail, as it is asked for and as it is done."""
+    trail = runtime_of(request).trail
+    if trail is None:
+        return await change()
+    await trail.write(record(request, action, outcome="asked"))
+    try:
+        changes = await change()
+    except Exception as error:
+        await trail.write(record(request, action, outcome=problem_type(error).slug))
+        raise
+    said = [f"+{name}" for name in changes.loaded] + [f"-{name}" for name in changes.unloaded]
+    said += [f"!{each.bundle}" for each in changes.refused]
+    await trail.write(record(request, action, outcome=" ".join(said)[:OUTCOME_LENGTH]))
     return changes
 
 
@@ -55,7 +65,7 @@ async def reload_models(request: Request) -> ModelChanges:
     A bundle that fails a check is named with its reason and changes nothing. What was unloaded by
     name stays so.
     """
-    return await _done(request, "reload", runtime_of(request).reloader().reload("request"))
+    return await _done(request, "reload", partial(runtime_of(request).reloader().reload, "request"))
 
 
 @router.post(
@@ -65,7 +75,9 @@ async def reload_models(request: Request) -> ModelChanges:
 )
 async def load_version(request: Request, name: Name, version: Version) -> ModelChanges:
     """Load one bundle of the models folder, also one that was unloaded by name."""
-    return await _done(request, "load", runtime_of(request).reloader().load(f"{name}/{version}"))
+    return await _done(
+        request, "load", partial(runtime_of(request).reloader().load, f"{name}/{version}")
+    )
 
 
 @router.post(
@@ -80,5 +92,5 @@ async def unload_version(request: Request, name: Name, version: Version) -> Mode
     default model cannot be unloaded.
     """
     return await _done(
-        request, "unload", runtime_of(request).reloader().unload(f"{name}/{version}")
+        request, "unload", partial(runtime_of(request).reloader().unload, f"{name}/{version}")
     )

@@ -102,8 +102,9 @@ def test_each_image_of_an_answer_is_in_the_trail_with_who_asked(audited: Audited
 def test_a_file_that_cannot_be_read_and_a_reload_are_in_the_trail(audited: Audited) -> None:
     assert problem(predict(audited.live, b"no image"))[0] == 422
     audited.live.client.post("/models/reload", headers=bearer("boss"))
-    refused, reloaded = audited.new_records()
+    refused, asked, reloaded = audited.new_records()
     assert refused["outcome"] == "not-an-image"
+    assert (asked["action"], asked["outcome"]) == ("reload", "asked")
     assert (reloaded["action"], reloaded["caller"]) == ("reload", "boss")
 
 

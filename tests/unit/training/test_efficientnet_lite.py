@@ -13,7 +13,7 @@ from training.efficientnet_lite import (
 
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
-    return efficientnet_lite0(keras.Input((64, 64, 1)))
+    return efficientnet_lite0(keras.Input((64, 64, 3)))
 
 
 def test_the_network_has_the_size_of_the_published_one(network: keras.Model) -> None:

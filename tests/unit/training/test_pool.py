@@ -59,7 +59,7 @@ def test_both_official_splits_together_are_one_pool(pooled: Path) -> None:
 
     dataset = read_pool(config(source), pooled, ("train", "test"))
 
-    assert list(dataset.table["split"]) == ["train", "train", "test"]
+    assert list(dataset.table["split"]) == ["train", "validation", "test"]
     assert dataset.licence == "CC BY 4.0; CC0"
 
 

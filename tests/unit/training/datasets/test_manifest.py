@@ -37,7 +37,11 @@ def test_train_and_val_are_there_to_train(tmp_path: Path) -> None:
     }
     assert by_path(test, "label") == {"a/3.png": "tuberculosis", "b/5.jpg": "other"}
     assert by_path(train, "source") == {"a/1.png": "here", "a/2.png": "here", "b/4.jpg": "there"}
-    assert set(train["split"]) == {"train"}
+    assert by_path(train, "split") == {
+        "a/1.png": "train",
+        "a/2.png": "validation",
+        "b/4.jpg": "train",
+    }
     assert set(test["split"]) == {"test"}
 
 
