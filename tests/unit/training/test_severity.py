@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -140,6 +141,7 @@ def test_a_trained_classifier_is_held_against_the_scores(tmp_path: Path) -> None
     recipe = tiny_recipe()
     work.bind(recipe, "sha256:1")
     work.write_calibration(CALIBRATION)
+    keras.utils.set_random_seed(1)
     work.finish(build_classifier(recipe), PROVENANCE)
     seen = []
 

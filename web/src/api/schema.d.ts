@@ -404,9 +404,9 @@ export interface components {
         Feedback: {
             /**
              * Finding
-             * @description The finding that it should have been, by its label; without it the reader agrees.
+             * @description The finding that it should have been, by its label; without it the reader agrees. Known values: `normal`, `infection`, `pneumonia`, `covid-19`, `tuberculosis`, `other`; there may be more.
              */
-            finding?: string | null;
+            finding?: string;
             /**
              * Image
              * @description Which image of the answer, counted from 0.
