@@ -4,6 +4,7 @@ from tests.e2e.services import REPOSITORY
 STRINGS = REPOSITORY / "web" / "src" / "strings"
 # The page waits on these, cannot cause them, or nobody is there to read them.
 NOT_SHOWN = {
+    "audit-unavailable",
     "client-disconnected",
     "cross-origin",
     "deadline-exceeded",
@@ -16,16 +17,19 @@ NOT_SHOWN = {
     "malformed-multipart",
     "method-not-allowed",
     "misdirected-request",
+    "no-audit-trail",
     "no-file",
     "not-acceptable",
     "not-found",
     "overloaded",
     "queue-full",
+    "rate-exceeded",
     "reload-refused",
     "shutting-down",
     "too-many-files",
     "too-many-uploads",
     "unavailable",
+    "unknown-answer",
     "unsupported-encoding",
     "unsupported-media-type",
 }

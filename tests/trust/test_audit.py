@@ -2,11 +2,16 @@
 
 import asyncio
 import io
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, delete, func, select, update
 
+from service import audit
 from service.audit import TRAIL, AuditTrail, verify
 from service.domain import AuditRecord
 from service.errors import AuditUnavailable, InvalidConfiguration
@@ -218,3 +223,61 @@ def test_a_server_killed_in_mid_write_has_all_that_was_acknowledged(postgres: Da
     assert set(acknowledged) <= kept
     assert number
     assert list(verify(url)) == []
+
+
+@pytest.mark.parametrize("must_write", [True, False])
+def test_records_for_which_there_is_no_room_are_refused_or_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, must_write: bool
+) -> None:
+    log = io.BytesIO()
+    trail = open_trail(f"sqlite:///{tmp_path / 'a.db'}", must_write=must_write, log=log)
+    monkeypatch.setattr(audit, "MOST_WAITING", 0)
+    with pytest.raises(AuditUnavailable) if must_write else nullcontext():
+        asyncio.run(trail.write(predicted(1)))
+    trail.close()
+    assert (b"audit record lost" in log.getvalue()) != must_write
+
+
+@pytest.mark.parametrize("must_write", [True, False])
+def test_a_database_that_says_nothing_holds_nobody_up_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, must_write: bool
+) -> None:
+    trail = open_trail(f"sqlite:///{tmp_path / 'a.db'}", must_write=must_write)
+    speaks = threading.Event()
+    append = trail._append
+
+    def silent(records: list[AuditRecord]) -> None:
+        speaks.wait()
+        append(records)
+
+    monkeypatch.setattr(trail, "_append", silent)
+    monkeypatch.setattr(audit, "ANSWER_S", 0.2)
+    with pytest.raises(AuditUnavailable) if must_write else nullcontext():
+        asyncio.run(trail.write(predicted(1)))
+    speaks.set()
+    monkeypatch.setattr(audit, "ANSWER_S", 12.0)
+    trail.close()
+    # Who waited has gone away, and the record is there all the same.
+    assert answers(f"sqlite:///{tmp_path / 'a.db'}") == ["answer-1"]
+
+
+def test_many_processes_may_make_the_table_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    with ThreadPoolExecutor(8) as pool:
+        for trail in list(pool.map(lambda _: open_trail(url), range(8))):
+            trail.close()
+    assert list(verify(url)) == []
+
+
+def test_a_trail_that_may_go_on_starts_without_its_database(postgres: Database) -> None:
+    url = fresh_database(postgres)
+    postgres.kill()
+    try:
+        trail = open_trail(url, must_write=False)
+        asyncio.run(trail.write(predicted(1)))
+        with pytest.raises(AuditUnavailable):
+            trail.find("answer-1", 0)
+    finally:
+        postgres.start()
+    trail.close()
+    assert answers(url) == ["answer-1"]
