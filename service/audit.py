@@ -297,6 +297,8 @@ def _engine(url: str) -> Engine:
     try:
         postgresql = url.startswith("postgresql")
         limits = {
+            # A server whose databases have no encoding would answer with bytes.
+            "client_encoding": "utf8",
             "connect_timeout": CONNECT_S,
             "tcp_user_timeout": CONNECT_S * 1000,
             "options": f"-c statement_timeout={CONNECT_S}s",

@@ -478,7 +478,7 @@ def test_associations_pdus_idle_peers_and_rates_have_limits(tmp_path: Path) -> N
     limits = {
         "max_associations": 2,
         "max_pdu_bytes": 16384,
-        "idle_timeout_s": 1.5,
+        "idle_timeout_s": 4,
         "max_instances_per_s": 4,
     }
     program = gateway(tmp_path / "gw", ["http://127.0.0.1:9"], [], rules=[], dicom=limits)
