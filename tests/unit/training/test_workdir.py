@@ -89,7 +89,7 @@ def test_a_workdir_belongs_to_one_recipe_and_one_data_set(tmp_path: Path) -> Non
 def test_the_rules_of_calibration_may_change(tmp_path: Path) -> None:
     work = Workdir(tmp_path)
     work.bind(tiny_recipe(), "sha256:1")
-    darker = tiny_recipe(calibration={"shifts": ["darker"]})
+    darker = tiny_recipe(calibration={"shifts": ["none", "darker"]})
     work.bind(darker, "sha256:1")
     work.write_calibration(CALIBRATION)
     work.finish(build_classifier(darker), PROVENANCE)
@@ -120,7 +120,7 @@ def test_what_older_rules_gave_is_gone_before_new_rules_stand(tmp_path: Path) ->
     for file in left:
         file.write_text("{}")
 
-    work.bind(tiny_recipe(calibration={"shifts": ["darker"]}), "sha256:1")
+    work.bind(tiny_recipe(calibration={"shifts": ["none", "darker"]}), "sha256:1")
 
     assert not any(file.exists() for file in left)
     with pytest.raises(WorkdirIncomplete, match=r"calibration\.json"):
