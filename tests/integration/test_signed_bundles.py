@@ -109,3 +109,11 @@ def test_what_is_no_key_of_the_kind_is_refused(models: Path, key: bytes) -> None
         sign_bundle(models / "tiny" / "1", key)
     with pytest.raises(InvalidKey):
         check_trusted(models / "tiny" / "1", key)
+
+
+def test_a_public_key_of_another_kind_is_refused(models: Path) -> None:
+    form = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    key = generate_private_key(65537, 2048).public_key().public_bytes(*form)
+
+    with pytest.raises(InvalidKey, match="not one of Ed25519"):
+        check_trusted(models / "tiny" / "1", key)

@@ -10,6 +10,7 @@ from contract.manifest import (
     MODEL_FILE,
     ModelManifest,
     OutOfDistribution,
+    Reference,
     SourceEvidence,
     TensorSpec,
     classifier_signature,
@@ -304,3 +305,8 @@ def test_a_graph_with_another_signature_is_refused() -> None:
 
     with pytest.raises(SignatureMismatch, match="lungs version 1"):
         SEGMENTER.check_signature(inputs, (other,))
+
+
+def test_a_reference_has_a_share_for_each_edge() -> None:
+    with pytest.raises(ValidationError, match="one share for each edge"):
+        Reference(probability={}, ood_share=(0.5,))
