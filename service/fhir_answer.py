@@ -6,12 +6,12 @@ import orjson
 
 from contract.fhir import MEDIA_TYPE, Origin, report_bundle
 from service.errors import TooManyFiles
+from service.headers import JSON
 
-_JSON = "application/json"
 DOCUMENTED = {
     "description": (
         f"What the model says of each image; of one image, as a FHIR R4 transaction Bundle, where "
-        f"Accept names {MEDIA_TYPE} and not {_JSON}."
+        f"Accept names {MEDIA_TYPE} and not {JSON}."
     ),
     "content": {MEDIA_TYPE: {"schema": {"type": "object"}}},
 }
@@ -20,7 +20,7 @@ DOCUMENTED = {
 def wants_fhir(accept: str) -> bool:
     """Whether an Accept header names FHIR, and JSON not."""
     named = accept.lower()
-    return MEDIA_TYPE in named and _JSON not in named
+    return MEDIA_TYPE in named and JSON not in named
 
 
 def as_bundle(answer: bytes) -> bytes:

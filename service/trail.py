@@ -4,7 +4,7 @@ import time
 
 from starlette.requests import Request
 
-from service.domain import Action, AuditRecord, ImageResult, Prediction
+from service.domain import Action, AuditRecord, ImageFailure, ImageResult, Prediction
 from service.errors import problem_type
 from service.problems import request_id_of
 
@@ -23,26 +23,22 @@ def record(request: Request, action: Action, **facts: str | float) -> AuditRecor
 
 def predictions(request: Request, prediction: Prediction, answer_id: str) -> list[AuditRecord]:
     """A record for each image of an answer."""
-    latency_ms = round(prediction.total_s * 1000, 3)
-    records = []
-    for result in prediction.results:
-        is_answered = isinstance(result, ImageResult)
-        model = result.model if isinstance(result, ImageResult) else prediction.model
-        outcome = (
-            result.decision.label or "refer"
-            if isinstance(result, ImageResult)
-            else problem_type(result.error).slug
-        )
-        records.append(
-            record(
-                request,
-                "predict",
-                answer_id=answer_id,
-                input=result.sha256,
-                model=model.bundle,
-                digest=model.digest if is_answered else "",
-                outcome=outcome,
-                latency_ms=latency_ms,
-            )
-        )
-    return records
+    shared: dict[str, str | float] = {
+        "answer_id": answer_id,
+        "latency_ms": round(prediction.total_s * 1000, 3),
+    }
+    return [
+        record(request, "predict", input=result.sha256, **shared, **_outcome(prediction, result))
+        for result in prediction.results
+    ]
+
+
+def _outcome(prediction: Prediction, result: ImageResult | ImageFailure) -> dict[str, str]:
+    """Which model was asked, and what came of it; a digest only of one that answered."""
+    if isinstance(result, ImageFailure):
+        return {"model": prediction.model.bundle, "outcome": problem_type(result.error).slug}
+    return {
+        "model": result.model.bundle,
+        "digest": result.model.digest,
+        "outcome": result.decision.label or "refer",
+    }

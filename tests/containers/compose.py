@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# The files that serve without a GPU.
+CPU = ("docker-compose.yml", "docker-compose.cpu.yml")
 
 
 @dataclass(frozen=True)

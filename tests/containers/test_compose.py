@@ -11,13 +11,12 @@ import pytest
 
 from contract.manifest import read_manifest
 from export.verify import answer
-from tests.containers.compose import ROOT, Compose, docker, project
+from tests.containers.compose import CPU, ROOT, Compose, docker, project
 from tests.synthetic import as_jpeg, synthetic_radiograph
 
 pytestmark = pytest.mark.containers
 
 GPU = ("docker-compose.yml",)
-CPU = ("docker-compose.yml", "docker-compose.cpu.yml")
 BUNDLE = max((ROOT / "models" / "xray-four-class").glob("[0-9]*"), key=lambda path: int(path.name))
 
 MISSING_LIBRARIES = """
@@ -36,13 +35,6 @@ def gpu_image() -> str:
     with project(*GPU) as compose:
         compose("build")
     return "pneumoscope:gpu"
-
-
-@pytest.fixture(scope="module")
-def cpu_image() -> str:
-    with project(*CPU) as compose:
-        compose("build")
-    return "pneumoscope:cpu"
 
 
 @pytest.fixture(scope="module")

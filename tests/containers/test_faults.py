@@ -12,11 +12,10 @@ import httpx
 import pytest
 from pydicom.uid import JPEG2000Lossless
 
-from tests.containers.compose import Compose, docker, project
-from tests.containers.test_operations import CPU, JPEG, PATIENCE_S, RADIOGRAPH, cpu_image
+from tests.containers.compose import CPU, Compose, docker, project
+from tests.containers.test_operations import JPEG, PATIENCE_S, RADIOGRAPH
 from tests.synthetic import as_dicom, synthetic_radiograph
 
-__all__ = ["cpu_image"]
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
 CLIENTS = 3

@@ -13,25 +13,17 @@ import httpx
 import pytest
 import yaml
 
-from tests.containers.compose import ROOT, Compose, docker, project
+from tests.containers.compose import CPU, ROOT, Compose, docker, project
 from tests.synthetic import as_jpeg, synthetic_radiograph
 
 pytestmark = pytest.mark.containers
 
-CPU = ("docker-compose.yml", "docker-compose.cpu.yml")
 ALL = (*CPU, "docker-compose.operations.yml")
 
 PATIENCE_S = 90
 TMP = "/tmp"  # noqa: S108 - of the container
 JPEG = {"Content-Type": "image/jpeg"}
 RADIOGRAPH = as_jpeg(synthetic_radiograph(rows=900, columns=1100))
-
-
-@pytest.fixture(scope="module")
-def cpu_image() -> str:
-    with project(*CPU) as compose:
-        compose("build")
-    return "pneumoscope:cpu"
 
 
 @pytest.fixture(scope="module")
