@@ -89,9 +89,21 @@ class Desk:
         self.settle()
 
     def settle(self) -> None:
-        """Wait for two screen refreshes, by when what was changed is drawn."""
+        """Wait until the picture, where there is one, is the same for five screen refreshes.
+
+        A panel that opens narrows the stage, which is drawn again a few refreshes later.
+        """
         self.page.evaluate(
-            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+            """async () => {
+                const refresh = () => new Promise(done => requestAnimationFrame(done));
+                const look = () => document.querySelector('canvas.picture')?.toDataURL();
+                for (let same = 0, seen = look(); same < 5;) {
+                    await refresh();
+                    const now = look();
+                    same = now === seen ? same + 1 : 0;
+                    seen = now;
+                }
+            }"""
         )
 
     def grays(self) -> list[int]:
