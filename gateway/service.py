@@ -48,7 +48,13 @@ class Services:
             peer.client.close()
 
     def predict(
-        self, file: Path, frame: int = 1, *, model: str | None = None, heatmap: bool = False
+        self,
+        file: Path,
+        frame: int = 1,
+        *,
+        model: str | None = None,
+        heatmap: bool = False,
+        key: dict[str, str] | None = None,
     ) -> dict[str, Any]:
         """Have one frame of a DICOM file read; the body of the answer.
 
@@ -57,6 +63,7 @@ class Services:
             frame: Counted from 1.
             model: By default the one that the service chooses.
             heatmap: Whether the answer is to hold one.
+            key: The header with the key of whoever asks; by default the gateway's own.
 
         Raises:
             Transient: No service can answer now.
@@ -70,7 +77,7 @@ class Services:
         refusal: Transient | None = None
         for peer in self._in_turn():
             try:
-                return self._ask(peer, file, query)
+                return self._ask(peer, file, query, self._headers() if key is None else key)
             except Transient as error:
                 self._leave(peer, error)
                 refusal = error
@@ -115,12 +122,14 @@ class Services:
         wait_s = _AWAY_S if error.retry_after_s is None else error.retry_after_s
         peer.away_until = time.monotonic() + min(wait_s, self._config.timeout_s)
 
-    def _ask(self, peer: _Peer, file: Path, query: dict[str, str | int]) -> dict[str, Any]:
+    def _ask(
+        self, peer: _Peer, file: Path, query: dict[str, str | int], key: dict[str, str]
+    ) -> dict[str, Any]:
         headers = {"Content-Type": "application/dicom", "Accept": "application/json"}
         try:
             with file.open("rb") as body:
                 answer = peer.client.post(
-                    "/predict", content=body, params=query, headers=headers | self._headers()
+                    "/predict", content=body, params=query, headers=headers | key
                 )
         except httpx.HTTPError as error:
             raise Transient(f"the service does not answer ({type(error).__name__})") from error

@@ -132,7 +132,9 @@ def _reliability(predictions: Predictions) -> Figure:
         CalibrationDisplay.from_predictions(
             right, sure, pos_label=True, n_bins=ECE_BINS, name=name, ax=axes
         )
-    counts, _, bars = below.hist(sure, bins=ECE_BINS, range=(0, 1), color=axes.lines[-1].get_color())
+    counts, _, bars = below.hist(
+        sure, bins=ECE_BINS, range=(0, 1), color=axes.lines[-1].get_color()
+    )
     below.bar_label(bars, [f"{count:.0f}" if count else "" for count in counts], fontsize=8)
     below.margins(y=0.3)
     axes.set(xlabel="", ylabel="Accuracy")
