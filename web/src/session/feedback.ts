@@ -13,6 +13,7 @@ export class Feedback {
   /** What was said in this tab, by the ids of the answers. */
   readonly said: Signal<ReadonlyMap<string, Word>> = signal(new Map());
   readonly #api: Api;
+  #looks = 0;
 
   constructor(api: Api) {
     this.#api = api;
@@ -20,9 +21,11 @@ export class Feedback {
 
   /** Ask for the agreement, and with it whether this reader may say anything. */
   async look(): Promise<void> {
+    const look = ++this.#looks;
     try {
       const { data } = await this.#api.GET("/feedback");
-      this.agreement.value = data?.models ?? null;
+      // An answer from before the key was given may come last.
+      if (look === this.#looks) this.agreement.value = data?.models ?? null;
     } catch {
       // The banner says that the service is away; this runs again when it is back.
     }
