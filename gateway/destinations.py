@@ -3,6 +3,7 @@
 What is sent twice is one object still: its UIDs and identifiers follow from its key.
 """
 
+import socket
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,7 +141,10 @@ class DimseSender:
             peer.port,
             ae_title=peer.ae_title,
             tls_args=(client_context(peer.tls), peer.host) if peer.tls else None,
-            evt_handlers=[(evt.EVT_N_EVENT_REPORT, self._commitments.on_report)],
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, _send_at_once),
+                (evt.EVT_N_EVENT_REPORT, self._commitments.on_report),
+            ],
         )
         if not self._association.is_established:
             raise Transient("the peer opens no association")
@@ -163,6 +167,14 @@ class DimseSender:
         if any(status in kind for kind in _CANNOT_BE_UNDERSTOOD):
             raise Permanent(problem)
         raise Transient(problem)
+
+
+def _send_at_once(event: evt.Event) -> None:
+    """Send small packets without waiting for the peer to acknowledge those before.
+
+    An object goes out in several, and peers put their acknowledgement off by 40 ms.
+    """
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class _HttpSender:
