@@ -27,12 +27,6 @@ class Reading:
         return str(self.model["digest"])
 
 
-def reading_of(body: dict[str, Any]) -> Reading:
-    """The reading in the body of an answer for one file."""
-    [result] = body["results"]
-    return Reading(result["model"], result)
-
-
 def evenly_spaced(count: int, at_most: int = MAX_SLICES) -> list[int]:
     """Indices into a series, from the first slice to the last, at equal distances."""
     if count <= at_most:

@@ -33,12 +33,12 @@ class Eraser:
                 received.append(instance)
                 excess -= instance.size
         sent = self._store.sent_before(before)
-        paths = [instance.path for instance in received]
+        files = [self._store.file(instance.path) for instance in received]
         for result in sent:
-            paths += [result.bundle, *(made.path for made in result.objects)]
-        for path in paths:
-            self._store.file(path).unlink(missing_ok=True)
-        if paths:
+            files += [made.file for made in result.objects(self._store.state_dir)]
+        for file in files:
+            file.unlink(missing_ok=True)
+        if files:
             self._store.mark_erased(received, sent)
             log.info("erased", received=len(received), results=len(sent))
         return False

@@ -35,7 +35,7 @@ class Store:
     def __init__(self, url: str, state_dir: Path = Path()) -> None:
         self._engine = _engine(url)
         self._session = sessionmaker(self._engine, expire_on_commit=False)
-        self._state_dir = state_dir
+        self.state_dir = state_dir
         # SQLite has one writer: to wait here is quicker than to ask it again and again.
         self._one_writer = threading.Lock()
         with self._engine.begin() as connection:
@@ -47,7 +47,7 @@ class Store:
 
     def file(self, path: str) -> Path:
         """Where a file of the queue is, given its path relative to the state folder."""
-        return self._state_dir / path
+        return self.state_dir / path
 
     # What comes in
 
@@ -251,7 +251,7 @@ class Store:
                 instance.size, instance.facts = 0, None
             for result in sent:
                 session.add(result)
-                result.is_erased = True
+                result.is_erased, result.bundle = True, ""
 
     # The database
 

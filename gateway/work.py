@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,8 +29,8 @@ from gateway.headers import frames_of, read_header
 from gateway.identifiers import image_key, series_key
 from gateway.intake import write_durably
 from gateway.metrics import REPORTS, RETRIES, TIME_TO_REPORT
-from gateway.reading import Reading, combine, evenly_spaced, in_order, reading_of
-from gateway.report import Source, encoded, reference_of, structured_report
+from gateway.reading import Reading, combine, evenly_spaced, in_order
+from gateway.report import Source, encoded, structured_report
 from gateway.service import Services
 from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result
@@ -138,7 +137,7 @@ class Reader:
     def _ask(self, instance: Instance, frame: int, rule: Rule) -> Reading:
         heatmap = rule.unit == "image" and (rule.secondary_capture or rule.activation_map)
         file = self._store.file(instance.path)
-        return reading_of(self._services.predict(file, frame, model=rule.model, heatmap=heatmap))
+        return self._services.predict(file, frame, model=rule.model, heatmap=heatmap)
 
     def _wait_for_all(self, job: Job, rule: Rule, instances: Sequence[Instance]) -> None:
         """Ask the archive how many slices there are, where the rule wants it and for a while."""
@@ -185,25 +184,21 @@ class Reader:
         sources = [
             Source(read_header(file), frame) for file, (_, frame) in zip(files, read, strict=True)
         ]
-        predecessor = versions[-1].objects[0] if versions else None
+        predecessor = versions[-1].key if versions else None
         documents = {"sr": structured_report(key, reading, sources, predecessor)}
         documents |= self._pictures(key, reading, sources[0], files[0], self._rules[job.rule])
-        stem = f"results/{key[:2]}/{key}"
-        for kind, document in documents.items():
-            write_durably(self._store.file(f"{stem}.{kind}.dcm"), encoded(document))
-        bundle = json.dumps(_bundle(key, reading, sources[0])).encode()
-        write_durably(self._store.file(f"{stem}.json"), bundle)
-        return Result(
+        result = Result(
             key=key,
             job_id=job.id,
             version=len(versions) + 1,
             last_arrival_at=job.last_arrival_at,
-            bundle=f"{stem}.json",
-            described=[
-                asdict(reference_of(document, f"{stem}.{kind}.dcm"))
-                for kind, document in documents.items()
-            ],
+            kinds=[*documents],
+            bundle=json.dumps(_bundle(key, reading, sources[0])),
         )
+        made = result.objects(self._config.state_dir)
+        for each, document in zip(made, documents.values(), strict=True):
+            write_durably(each.file, encoded(document))
+        return result
 
     def _pictures(
         self, key: str, reading: Reading, source: Source, file: Path, rule: Rule
@@ -262,11 +257,11 @@ class Courier:
         result = delivery.result
         if result.is_erased:
             raise Permanent("The result has been erased.")
-        files = [self._store.file(sent.path) for sent in result.objects]
-        self._sender.send(result.objects, files, self._store.file(result.bundle))
+        objects = result.objects(self._config.state_dir)
+        self._sender.send(objects, result.bundle)
         self._store.finish_delivery(delivery)
         TIME_TO_REPORT.labels(self._name).observe(time.time() - result.last_arrival_at)
-        self._auditor.transferred(self._name, files[0], outgoing=True)
+        self._auditor.transferred(self._name, objects[0].file, outgoing=True)
 
 
 def attempt(config: Config, store: Store, task: Job | Delivery, action: Callable[[], None]) -> bool:

@@ -1,5 +1,4 @@
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from gateway.intake import Intake, replay_instances
 from gateway.retention import Eraser
 from gateway.rules import Routed
 from gateway.store import Store
-from gateway.tables import Delivery, Instance, Job, Result, ResultObject, Table
+from gateway.tables import Delivery, Instance, Job, Result, Table
 from tests.gateway.drawn import film
 
 FILMS = Rule(name="films", destinations=("a", "b"))
@@ -51,14 +50,13 @@ def waiting_job(store: Store) -> Job:
 
 
 def made(job: Job, key: str, version: int = 1) -> Result:
-    report = ResultObject(derived_uid(key, "sr"), "1.2", "1.3", "1.4", f"{key}.sr.dcm")
     return Result(
         key=key,
         job_id=job.id,
         version=version,
         last_arrival_at=job.last_arrival_at,
-        bundle=f"{key}.json",
-        described=[asdict(report)],
+        bundle="{}",
+        kinds=["sr"],
     )
 
 
@@ -122,7 +120,7 @@ def test_a_slice_that_comes_while_its_series_is_read_opens_it_again(store: Store
     assert [each.sop_uid for each in store.instances_of(again)] == ["1", "2"]
     [predecessor] = store.results_of(again)
     assert predecessor.version == 1
-    assert predecessor.objects[0].sop_uid == derived_uid("k", "sr")
+    assert predecessor.objects(Path())[0].sop_uid == derived_uid("k", "sr")
 
 
 def test_what_is_parked_waits_for_a_replay(store: Store) -> None:
@@ -155,9 +153,11 @@ def test_only_what_is_done_with_is_erased_and_never_done_again(
     intake = Intake(config_in(tmp_path), store)
     done, waiting = taken(intake, 1), taken(intake, 2)
     job = next(each for each in store.due(Job, 10) if each.uid == done.sop_uid)
-    report = tmp_path / "k.sr.dcm"
+    result = made(job, "k")
+    [report] = [each.file for each in result.objects(tmp_path)]
+    report.parent.mkdir(parents=True)
     report.write_bytes(b"report")
-    store.finish_job(job, made(job, "k"), ["a"])
+    store.finish_job(job, result, ["a"])
 
     Eraser(ALL, store).step()
     unsent = report.exists()
