@@ -10,7 +10,7 @@ import structlog
 
 from gateway.errors import StorageFull, Unacceptable
 from gateway.intake import Intake
-from gateway.metrics import RECEIVED, REFUSED
+from gateway.metrics import REFUSED
 
 log = structlog.get_logger()
 # A file that has not changed for this long is whole.
@@ -49,8 +49,7 @@ class WatchedFolders:
         try:
             self._intake.check_space()
             shutil.copyfile(file, copy)
-            outcome = self._intake.take(copy, "folder")
-            RECEIVED.labels("folder", outcome).inc()
+            self._intake.take(copy, "folder")
             file.unlink()
         except Unacceptable as error:
             REFUSED.labels("unacceptable").inc()

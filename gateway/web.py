@@ -3,9 +3,9 @@
 import base64
 import binascii
 import hmac
+import signal
 import ssl
-import threading
-import time
+from collections.abc import Callable
 
 import structlog
 import uvicorn
@@ -92,31 +92,21 @@ def _metrics(_request: Request) -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-class WebServer:
-    """Serves in a thread of its own."""
-
-    def __init__(self, config: Http, site: Site) -> None:
-        settings = uvicorn.Config(
-            site.app, host=config.host, port=config.port, log_config=None, access_log=False
-        )
-        settings.load()
-        if config.tls:
-            settings.ssl = _reloading(config.tls)
-        self._server = uvicorn.Server(settings)
-        self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)
-        self._thread.start()
-        while not self._server.started and self._thread.is_alive():
-            time.sleep(0.01)
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return int(self._server.servers[0].sockets[0].getsockname()[1])
-
-    def close(self) -> None:
-        """Answer what has begun, and stop."""
-        self._server.should_exit = True
-        self._thread.join()
+def serve(config: Http, app: Starlette, on_listening: Callable[..., object]) -> None:
+    """Answer until SIGTERM or SIGINT, then finish what has begun."""
+    settings = uvicorn.Config(
+        app, host=config.host, port=config.port, log_config=None, access_log=False
+    )
+    settings.load()
+    if config.tls:
+        settings.ssl = _reloading(config.tls)
+    listening = settings.bind_socket()
+    listening.listen()
+    on_listening(http=listening.getsockname()[1])
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn stops at them, and then raises them once more.
+        signal.signal(number, lambda *_: None)
+    uvicorn.Server(settings).run(sockets=[listening])
 
 
 def has_key(config: Http, request: Request) -> bool:

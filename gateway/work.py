@@ -83,7 +83,9 @@ class Worker:
 class Reader:
     """Has jobs read by the services, several at once."""
 
-    def __init__(self, config: Config, store: Store, services: Services) -> None:
+    def __init__(
+        self, config: Config, store: Store, services: Services, on_result: Callable[[], None]
+    ) -> None:
         self._config = config
         self._store = store
         self._services = services
@@ -91,7 +93,7 @@ class Reader:
         self._destinations = {each.name: each for each in config.destinations}
         self._pool = ThreadPoolExecutor(config.service.workers, thread_name_prefix="reader")
         self._reading: dict[Future[None], int] = {}
-        self.on_result: Callable[[], object] = lambda: None
+        self._on_result = on_result
 
     def step(self) -> bool:
         """Give some jobs to the pool; whether there were any."""
@@ -111,7 +113,7 @@ class Reader:
     def _read(self, job: Job) -> None:
         if not attempt(self._config, self._store, job, partial(self._finish, job)):
             time.sleep(_IDLE_S)  # the others need the same service
-        self.on_result()
+        self._on_result()
 
     def _finish(self, job: Job) -> None:
         rule = self._rules.get(job.rule)

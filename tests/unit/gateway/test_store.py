@@ -65,10 +65,10 @@ def config_in(folder: Path) -> Config:
     return Config(state_dir=folder, min_free_bytes=0, rules=(FILMS,), destinations=destinations)
 
 
-def taken(intake: Intake, number: int) -> Instance:
+def taken(config: Config, store: Store, number: int) -> Instance:
     """A film that has come through the one way in."""
     arrivals: list[Instance] = []
-    intake.on_arrival = arrivals.append
+    intake = Intake(config, store, arrivals.append)
     (intake.incoming / "film.dcm").write_bytes(film(number))
     intake.take(intake.incoming / "film.dcm", "folder")
     return arrivals[0]
@@ -150,8 +150,8 @@ def test_keys_and_uids_follow_from_what_they_are_of() -> None:
 def test_only_what_is_done_with_is_erased_and_never_done_again(
     tmp_path: Path, store: Store
 ) -> None:
-    intake = Intake(config_in(tmp_path), store)
-    done, waiting = taken(intake, 1), taken(intake, 2)
+    config = config_in(tmp_path)
+    done, waiting = taken(config, store, 1), taken(config, store, 2)
     job = next(each for each in store.due(Job, 10) if each.uid == done.sop_uid)
     result = made(job, "k")
     [report] = [each.file for each in result.objects(tmp_path)]
@@ -172,6 +172,7 @@ def test_only_what_is_done_with_is_erased_and_never_done_again(
         False,
         True,
     )
+    intake = Intake(config, store, lambda _: None)
     again = intake.incoming / "film.dcm"
     again.write_bytes(film(1))
     assert intake.take(again, "folder") == "repeated"
@@ -181,11 +182,11 @@ def test_what_is_half_done_goes_at_the_start_and_what_was_promised_stays(
     tmp_path: Path, store: Store
 ) -> None:
     config = config_in(tmp_path)
-    intake = Intake(config, store)
-    row = taken(intake, 1)
+    row = taken(config, store, 1)
+    intake = Intake(config, store, lambda _: None)
     (intake.incoming / "half.dcm").write_bytes(b"half")
 
-    Intake(config, store)
+    Intake(config, store, lambda _: None)
 
     assert list(intake.incoming.iterdir()) == []
     assert store.file(row.path).read_bytes() == film(1)
@@ -195,12 +196,12 @@ def test_a_state_folder_that_was_moved_keeps_what_was_promised(tmp_path: Path) -
     before, after = tmp_path / "before", tmp_path / "after"
     config, moved = config_in(before), config_in(after)
     store = Store(config.database, before)
-    taken(Intake(config, store), 1)
+    taken(config, store, 1)
     store.close()
     before.rename(after)
 
     store = Store(moved.database, after)
-    Intake(moved, store)
+    Intake(moved, store, lambda _: None)
 
     [job] = store.due(Job, 10)
     [row] = store.instances_of(job)
@@ -226,7 +227,7 @@ def test_what_no_rule_took_is_asked_again_with_the_rules_of_today(
     tmp_path: Path, store: Store
 ) -> None:
     config = config_in(tmp_path)
-    ignored = taken(Intake(config.model_copy(update={"rules": ()}), store), 1)
+    ignored = taken(config.model_copy(update={"rules": ()}), store, 1)
 
     before = (ignored.state, replay_instances((), store))
     replayed = replay_instances(config.rules, store)

@@ -143,11 +143,11 @@ def test_a_series_is_read_as_its_model_states(
         state_dir=tmp_path, min_free_bytes=0, rules=(rule,), destinations=(destination,)
     )
     store = Store(config.database, tmp_path)
-    intake = Intake(config, store)
+    intake = Intake(config, store, lambda _: None)
     for number in range(3):
         (intake.incoming / "slice.dcm").write_bytes(slice_of(1, number))
         intake.take(intake.incoming / "slice.dcm", "folder")
-    reader = Reader(config, store, Readers(series_rule))
+    reader = Reader(config, store, Readers(series_rule), lambda: None)
 
     reader.step()
     reader.close()
