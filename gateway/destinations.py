@@ -24,7 +24,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from contract.fhir import MEDIA_TYPE
 from gateway.commitment import Commitments
 from gateway.config import Destination
-from gateway.errors import Permanent, Transient
+from gateway.errors import InvalidConfiguration, Permanent, Transient
 from gateway.headers import dataset
 from gateway.http_peer import HttpPeer
 from gateway.tables import SOP_CLASSES, ResultObject
@@ -65,11 +65,13 @@ class DimseSender:
         if self._destination.storage_commitment:
             self._commitments.ask(association, objects)
 
-    def echo(self) -> None:
+    def echo(self) -> bool:
         """Ask whether somebody is there."""
-        status = self._connected().send_c_echo()
-        if not status or status.Status != 0:
-            raise Transient("the peer does not answer C-ECHO")
+        try:
+            status = self._connected().send_c_echo()
+        except (Transient, RuntimeError, InvalidConfiguration):
+            return False
+        return bool(status) and status.Status == 0
 
     def count(self, study_uid: str, series_uid: str) -> int | None:
         """How many instances the peer says a series has; None where it does not say.

@@ -11,6 +11,7 @@ import structlog
 from gateway.errors import StorageFull, Unacceptable
 from gateway.intake import Intake
 from gateway.metrics import REFUSED
+from gateway.worker import Worker
 
 log = structlog.get_logger()
 # A file that has not changed for this long is whole.
@@ -18,10 +19,11 @@ _SETTLED_S = 2.0
 _REFUSED_FOLDER = "refused"
 
 
-class WatchedFolders:
+class WatchedFolders(Worker):
     """Looks into folders again and again; a network share tells nobody of its changes."""
 
     def __init__(self, folders: Sequence[Path], intake: Intake) -> None:
+        super().__init__("folders")
         self._folders = folders
         self._intake = intake
         # Told of once, and tried each time.

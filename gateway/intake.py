@@ -18,7 +18,7 @@ from gateway.errors import StateInUse, StorageFull, Unacceptable
 from gateway.headers import data_set_offset, is_uid, read_meta
 from gateway.metrics import RECEIVED, REFUSED
 from gateway.rules import route
-from gateway.store import Store
+from gateway.store import QueueName, Store
 from gateway.tables import Instance
 
 Source = Literal["dimse", "stow", "folder"]
@@ -126,8 +126,10 @@ class Intake:
         return SUCCESS
 
 
-def replay_instances(rules: Sequence[Rule], store: Store, row_id: int | None = None) -> int:
-    """Ask the rules once more about what none of them took; how many instances there were."""
+def replay(rules: Sequence[Rule], store: Store, queue: QueueName, row_id: int | None = None) -> int:
+    """Queue once more what is parked, of instances what no rule took; how many there were."""
+    if queue != "instances":
+        return store.replay(queue, row_id)
     instances = store.not_read(row_id)
     for instance in instances:
         store.route(instance, route(rules, store.file(instance.path), instance))

@@ -6,16 +6,18 @@ import structlog
 
 from gateway.config import Retention
 from gateway.store import Store
+from gateway.worker import Worker
 
 _EVERY_S = 60.0
 
 log = structlog.get_logger()
 
 
-class Eraser:
+class Eraser(Worker):
     """Looks once a minute. UIDs and keys stay, so that nothing is done twice."""
 
     def __init__(self, config: Retention, store: Store) -> None:
+        super().__init__("eraser")
         self._config = config
         self._store = store
         self._next_at = 0.0

@@ -21,7 +21,7 @@ from gateway.service import Services
 from gateway.store import Store
 from gateway.tables import Instance
 from gateway.tls import client_context
-from gateway.work import Courier, Reader, Worker
+from gateway.work import Courier, Reader
 
 log = structlog.get_logger()
 
@@ -48,38 +48,31 @@ def run(config: Config) -> None:
         services = opened.enter_context(closing(Services(config.service)))
         auditor = opened.enter_context(closing(Auditor(config.audit, config.dicom.ae_titles[0])))
         commitments = Commitments()
-        sending = []
-        for destination in config.destinations:
-            courier = Courier(config, destination, store, auditor, commitments)
-            opened.callback(courier.close)
-            sending.append(Worker("courier", courier.step))
+        couriers = [
+            Courier(config, destination, store, auditor, commitments)
+            for destination in config.destinations
+        ]
 
         def on_result() -> None:
-            for worker in sending:
-                worker.wake.set()
+            for courier in couriers:
+                courier.wake.set()
 
-        reader = opened.enter_context(closing(Reader(config, store, services, on_result)))
-        reading = Worker("reader", reader.step)
+        reader = Reader(config, store, services, on_result)
 
         def on_arrival(instance: Instance) -> None:
-            reading.wake.set()
+            reader.wake.set()
             if instance.state != "parked":
                 peer = instance.calling or instance.source
                 auditor.transferred(peer, store.file(instance.path), outgoing=False)
 
         intake = Intake(config, store, on_arrival)
-        eraser = Eraser(config.retention, store)
-        folders = WatchedFolders(config.watch_dirs, intake)
+        eraser, folders = Eraser(config.retention, store), WatchedFolders(config.watch_dirs, intake)
         # The dictionaries of DICOM stay as they are: no collection need look at them again.
         gc.collect()
         gc.freeze()
-        for worker in (
-            *sending,
-            reading,
-            Worker("eraser", eraser.step),
-            Worker("folders", folders.step),
-        ):
-            opened.enter_context(closing(worker)).start()
+        for worker in (*couriers, reader, eraser, folders):
+            worker.start()
+            opened.callback(worker.close)
         listener = opened.enter_context(closing(Listener(config.dicom, intake, commitments)))
         auditor.started()
         opened.callback(auditor.stopped)

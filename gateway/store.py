@@ -234,7 +234,7 @@ class Store:
         query = select(Result).where(
             Result.key.not_in(select(Delivery.result_key).where(is_open)),
             Result.created_at < before,
-            Result.is_erased.is_(False),
+            Result.bundle != "",
         )
         return self._all(query.limit(1000))
 
@@ -251,7 +251,7 @@ class Store:
                 instance.size, instance.facts = 0, None
             for result in sent:
                 session.add(result)
-                result.is_erased, result.bundle = True, ""
+                result.bundle = ""
 
     # The database
 

@@ -115,11 +115,10 @@ class Result(Table):
     version: Mapped[int]
     created_at: Mapped[float] = mapped_column(default=time.time)
     last_arrival_at: Mapped[float]
-    is_erased: Mapped[bool] = mapped_column(default=False)
     kinds: Mapped[list[str]]
     """Of its DICOM objects; the report comes first."""
     bundle: Mapped[str] = mapped_column(Text)
-    """The FHIR Bundle, as JSON."""
+    """The FHIR Bundle, as JSON; empty where the result is erased."""
 
     def objects(self, state_dir: Path) -> list[ResultObject]:
         """Its DICOM objects, and where they are."""

@@ -21,7 +21,7 @@ from gateway import queue_page, stow
 from gateway.audit import Auditor
 from gateway.config import Config, Http, Tls, read_key
 from gateway.errors import InvalidConfiguration, StorageFull
-from gateway.intake import Intake, replay_instances
+from gateway.intake import Intake, replay
 from gateway.service import Services
 from gateway.store import QUEUES, Store
 from gateway.tls import server_context
@@ -75,12 +75,9 @@ class Site:
     def _replay(self, request: Request) -> Response:
         check_key(self._config, request)
         queue, row_id = request.path_params["queue"], request.path_params["row_id"]
-        if queue == "instances":
-            replay_instances(self._rules, self._store, row_id)
-        elif queue in QUEUES:
-            self._store.replay(queue, row_id)
-        else:
+        if queue not in QUEUES:
             raise HTTPException(404, "there is no such queue")
+        replay(self._rules, self._store, queue, row_id)
         return RedirectResponse("/", 303)
 
     async def _store_instances(self, request: Request) -> Response:

@@ -8,7 +8,7 @@ from sqlalchemy import create_engine
 
 from gateway.config import Config, Destination, Retention, Rule
 from gateway.identifiers import derived_uid, image_key, series_key
-from gateway.intake import Intake, replay_instances
+from gateway.intake import Intake, replay
 from gateway.retention import Eraser
 from gateway.rules import Routed
 from gateway.store import Store
@@ -229,8 +229,8 @@ def test_what_no_rule_took_is_asked_again_with_the_rules_of_today(
     config = config_in(tmp_path)
     ignored = taken(config.model_copy(update={"rules": ()}), store, 1)
 
-    before = (ignored.state, replay_instances((), store))
-    replayed = replay_instances(config.rules, store)
+    before = (ignored.state, replay((), store, "instances"))
+    replayed = replay(config.rules, store, "instances")
 
     assert before == ("ignored", 1)
     assert replayed == 1

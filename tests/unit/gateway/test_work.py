@@ -15,7 +15,8 @@ from gateway.rules import Routed
 from gateway.service import Services
 from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result
-from gateway.work import Courier, Reader, Worker
+from gateway.work import Courier, Reader
+from gateway.worker import Worker
 from tests.gateway.drawn import slice_of
 from tests.gateway.stack import eventually, free_port
 
@@ -46,13 +47,14 @@ def test_the_frames_of_an_enhanced_image_are_slices() -> None:
 def test_a_step_that_fails_is_taken_again(error: type[Exception]) -> None:
     steps: list[int] = []
 
-    def step() -> bool:
-        steps.append(len(steps))
-        if len(steps) == 1:
-            raise error
-        return False
+    class Failing(Worker):
+        def step(self) -> bool:
+            steps.append(len(steps))
+            if len(steps) == 1:
+                raise error
+            return False
 
-    worker = Worker("worker", step)
+    worker = Failing("worker")
     worker.start()
     eventually(lambda: len(steps) > 1)
     worker.close()
