@@ -86,6 +86,12 @@ def structured_report(
     header, now = evidence[0], datetime.now()
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     study, series = str(header.StudyInstanceUID), str(header.SeriesInstanceUID)
+    replaced = {}
+    if predecessor:
+        of_predecessor = _reference(Comprehensive3DSRStorage, derived_uid(predecessor, "sr"))
+        replaced["PredecessorDocumentsSequence"] = _references_to(
+            study, derived_uid(predecessor, "series/sr"), [of_predecessor]
+        )
     document = dataset(
         StudyInstanceUID=study,
         SOPClassUID=Comprehensive3DSRStorage,
@@ -111,17 +117,9 @@ def structured_report(
         CurrentRequestedProcedureEvidenceSequence=_references_to(
             study, series, map(_reference_to, evidence)
         ),
+        **replaced,
         **_container(_TITLE, _content(key, reading, sources, evidence), "1500"),
     )
-    if predecessor:
-        reference = _reference(Comprehensive3DSRStorage, derived_uid(predecessor, "sr"))
-        document.update(
-            dataset(
-                PredecessorDocumentsSequence=_references_to(
-                    study, derived_uid(predecessor, "series/sr"), [reference]
-                )
-            )
-        )
     for keyword in (*_PATIENT_AND_STUDY, *_OPTIONAL):
         if keyword in header:
             document.add(header[keyword])

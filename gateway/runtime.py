@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from gateway import web
 from gateway.audit import Auditor
 from gateway.commitment import Commitments
-from gateway.config import Config, Destination, Service, read_key
+from gateway.config import Config, read_key
 from gateway.folder import WatchedFolders
 from gateway.intake import Intake, lock
 from gateway.metrics import QueueCollector
@@ -36,11 +36,10 @@ def run(config: Config) -> None:
         InvalidConfiguration: A certificate cannot be read, or a key is empty.
         StateInUse: Another gateway has the state folder open.
     """
-    peers: list[Service | Destination] = [config.service, *config.destinations]
-    for asked in peers:
-        read_key(asked.key_file)
-        client_context(asked.tls)
-    read_key(config.http.key_file)
+    client_context(config.service.tls)
+    key_files = [config.http.key_file, config.service.key_file]
+    for file in (*key_files, *(destination.key_file for destination in config.destinations)):
+        read_key(file)
     with ExitStack() as opened:
         opened.callback(os.close, lock(config.state_dir))
         store = opened.enter_context(closing(Store(config.database, config.state_dir)))

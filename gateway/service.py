@@ -102,7 +102,7 @@ class Services:
             try:
                 if peer.ask("GET", "/health/ready", timeout_s=2).is_success:
                     return True
-            except GatewayError:
+            except (GatewayError, OSError):
                 continue
         return False
 

@@ -88,7 +88,7 @@ def _take(intake: Intake, files: Sequence[Path], study: str | None) -> JSONRespo
         try:
             reference = _reference(file, study)
             status = intake.answer(file, "stow")
-        except Unacceptable:
+        except Exception:  # noqa: BLE001 - pydicom raises whatever the bytes lead it to
             REFUSED.labels("unacceptable").inc()
             status = CANNOT_UNDERSTAND
         finally:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hmac
 import signal
+import socket
 import ssl
 from collections.abc import Callable
 
@@ -91,14 +92,12 @@ def _metrics(_request: Request) -> Response:
 
 def serve(config: Http, app: Starlette, on_listening: Callable[..., object]) -> None:
     """Answer until SIGTERM or SIGINT, then finish what has begun."""
-    settings = uvicorn.Config(
-        app, host=config.host, port=config.port, log_config=None, access_log=False
-    )
+    settings = uvicorn.Config(app, log_config=None, access_log=False)
     settings.load()
     if config.tls:
         settings.ssl = _reloading(config.tls)
-    listening = settings.bind_socket()
-    listening.listen()
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listening = socket.create_server((config.host, config.port), family=family)
     on_listening(http=listening.getsockname()[1])
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn stops at them, and then raises them once more.
