@@ -60,7 +60,7 @@ class HttpPeer:
                 params=params,
                 timeout=timeout_s or self._timeout_s,
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Transient(f"the peer does not answer ({type(error).__name__})") from error
         status = answer.status_code
         if status in _TOO_BUSY or status >= 500:

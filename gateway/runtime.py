@@ -46,6 +46,8 @@ def run(config: Config) -> None:
         REGISTRY.register(QueueCollector(store))
         services = opened.enter_context(closing(Services(config.service)))
         auditor = opened.enter_context(closing(Auditor(config.audit, config.dicom.ae_titles[0])))
+        auditor.started()
+        opened.callback(auditor.stopped)
         commitments = Commitments()
         couriers = [
             Courier(config, destination, store, auditor, commitments)
@@ -73,8 +75,6 @@ def run(config: Config) -> None:
             worker.start()
             opened.callback(worker.close)
         listener = opened.enter_context(closing(Listener(config.dicom, intake, commitments)))
-        auditor.started()
-        opened.callback(auditor.stopped)
         site = web.Site(config, store, intake, services, auditor)
         listening = partial(log.info, "listening", dicom=listener.port, pid=os.getpid())
         web.serve(config.http, site.app, listening)
