@@ -156,25 +156,27 @@ class Store:
             is_complete = update(Job).where(Job.id == job.id, Job.arrivals == job.arrivals)
             session.execute(is_complete.values(state="done", problem=None))
 
-    def finish_delivery(self, delivery: Delivery) -> None:
-        """The destination has the result."""
-        self._set(delivery, state="done", done_at=time.time(), problem=None)
+    def finish_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """The destination has the results, except those that were parked."""
+        self._set(deliveries, state="done", done_at=time.time(), problem=None)
 
     def postpone(self, task: Job | Delivery, due_at: float, problem: str) -> None:
         """Try again later."""
         first = task.first_try_at or time.time()
         attempts = task.attempts + 1
-        self._set(task, due_at=due_at, problem=problem, first_try_at=first, attempts=attempts)
+        self._set([task], due_at=due_at, problem=problem, first_try_at=first, attempts=attempts)
 
     def park(self, task: Job | Delivery, problem: str) -> None:
         """Keep for a person: no repetition will help."""
-        self._set(task, state="parked", problem=problem, attempts=task.attempts + 1)
+        self._set([task], state="parked", problem=problem, attempts=task.attempts + 1)
 
-    def _set(self, task: Job | Delivery, **values: object) -> None:
-        kind = type(task)
+    def _set(self, tasks: Sequence[Job | Delivery], **values: object) -> None:
+        if not tasks:
+            return
+        kind, ids = type(tasks[0]), [task.id for task in tasks]
         with self._writing() as session:
             # Nothing that is done is undone by a worker that comes late.
-            same = update(kind).where(kind.id == task.id, kind.state == "waiting")
+            same = update(kind).where(kind.id.in_(ids), kind.state == "waiting")
             session.execute(same.values(**values))
 
     # What a person sees and does

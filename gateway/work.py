@@ -29,7 +29,7 @@ from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result
 from gateway.worker import REST_S, TaskWorker
 
-_BATCH = 32
+_BATCH = 8
 _COUNT_PATIENCE_S = 600.0
 _COUNT_AGAIN_S = 5.0
 _LINGER_S = 5.0
@@ -194,12 +194,15 @@ class Courier(TaskWorker):
     def step(self) -> bool:
         """Send some results; whether there were any."""
         deliveries = self._store.due(Delivery, _BATCH, to=self._destination)
-        went = bool(deliveries)
+        went, tried = bool(deliveries), []
         for delivery in deliveries:
             went = self.attempt(delivery, partial(self._send, delivery))
             if not went:
                 break  # the destination is away; the others are tried in a while
+            tried.append(delivery)
             self._used_at = time.monotonic()
+        # What is not written down any more is sent again, and is the same object.
+        self._store.finish_deliveries(tried)
         if not deliveries and time.monotonic() - self._used_at > _LINGER_S:
             self._sender.close()
         return went
@@ -215,7 +218,6 @@ class Courier(TaskWorker):
             raise Permanent("The result has been erased.")
         objects = result.objects(self._config.state_dir)
         self._sender.send(objects, result.bundle)
-        self._store.finish_delivery(delivery)
         TIME_TO_REPORT.labels(self._destination).observe(time.time() - result.last_arrival_at)
         self._auditor.transferred(self._destination, objects[0].file, outgoing=True)
 

@@ -162,7 +162,7 @@ def test_only_what_is_done_with_is_erased_and_never_done_again(
     Eraser(ALL, store).step()
     unsent = report.exists()
     [delivery] = store.due(Delivery, 10)
-    store.finish_delivery(delivery)
+    store.finish_deliveries([delivery])
     time.sleep(0.01)
     Eraser(ALL, store).step()
 
