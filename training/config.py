@@ -45,13 +45,8 @@ class _Frozen(BaseModel):
 BackboneName = Literal[
     "compact",
     "cnn3",
-    "vgg16",
-    "resnet50",
-    "xception",
-    "inceptionv3",
     "efficientnetlite0",
     "mobilenetv2",
-    "densenet121",
 ]
 
 
@@ -117,7 +112,7 @@ class ModelConfig(_Frozen):
 
     ``width`` is the number of channels of the first convolutions, for the backbones of our own.
     ``weights`` is ``none`` for fresh ones, ``imagenet``, or the path of a file.
-    ``last_layer`` ends a backbone of keras.applications early: earlier features are finer, fewer
+    ``last_layer`` ends a backbone that comes with weights early: earlier features are finer, fewer
     and less bound to the photographs that they were learned on.
     ``general_layer`` names a layer that, with all before it, keeps the weights that it came with;
     its features stand behind those of the last layer. They know less of the training's hospitals.
@@ -133,7 +128,7 @@ class ModelConfig(_Frozen):
     width: int = Field(default=24, ge=1)
     border: int = Field(default=0, ge=0)
     dropout: float = Field(ge=0, lt=1)
-    standardisation: Literal["fixed", "image", "local", "image+local", "imagenet"]
+    standardisation: Literal["fixed", "image", "local", "imagenet"]
     local_window: float = Field(default=0.17, gt=0, le=1)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from keras import ops
 from rich.console import Console
 
-from training.backbones import BACKBONE, GENERAL, load_backbone_weights
+from training.backbones import BACKBONE, GENERAL
 from training.batches import PREDICTED_AT_ONCE, LabelledImages, TrainingBatches
 from training.calibrate import calibrate
 from training.config import Recipe
@@ -135,8 +135,9 @@ def fit_classifier(
             metric=lambda: Auroc(
                 AUROC_THRESHOLDS, name="auroc", multi_label=True, num_labels=classes
             ),
-            start=lambda model: load_backbone_weights(model, config.model),
-            with_weights=config.model.weights != "none",
+            start=None
+            if config.model.weights == "none"
+            else lambda: build_classifier(config, with_weights=True),
         ),
         TrainingBatches(examples, len(train), rules, config.seed),
         (source.images[validation], targets),

@@ -28,7 +28,7 @@ from contract.radiograph import Radiograph, decode
 from training.atomic import atomic_path, write_text
 from training.datasets.base import Dataset
 from training.errors import DataError
-from training.html import Table, embedded, render
+from training.html import embedded, render
 from training.metrics import (
     Floats,
     Weights,
@@ -99,25 +99,24 @@ def explore(dataset: Dataset, folder: Path, console: Console) -> list[str]:
         table.to_csv(draft, index=False)
     properties = measure_properties(table)
     pictured = table.assign(picture=joined_copies(table, thumbnails))
-    copies = pictured[pictured["picture"].duplicated(keep=False)]
+    copies = pictured[pictured["picture"].duplicated(keep=False)].sort_values("picture")
     findings = [
         *_shortcut_findings(properties),
         *_source_findings(table),
-        *_copy_findings(copies),
-        *_patient_findings(table),
+        *_crossing_findings(pictured),
         *_unreadable_findings(unreadable, len(dataset.table)),
     ]
     page = render(
         "lab/explore.html.j2",
         dataset=dataset,
         findings=findings,
-        counts=_as_table(_counts(table, unreadable)),
-        properties=_as_table(properties.round(2)) if len(properties) else None,
+        counts=_counts(table, unreadable),
+        properties=properties.round(2),
         limit=LIMIT,
         means=embedded(_draw_means(table, thumbnails)),
         samples=embedded(_draw_samples(table, thumbnails)),
-        copies=_as_table(copies.sort_values("picture")[["path", "label", "split", "source"]]),
-        unreadable=_as_table(unreadable[["path", "label", "split", "reason"]]),
+        copies=copies[["path", "label", "split", "source"]].head(LISTED),
+        unreadable=unreadable[["path", "label", "split", "reason"]].head(LISTED),
         listed=LISTED,
     )
     write_text(folder / "index.html", page)
@@ -306,32 +305,23 @@ def _source_findings(table: pd.DataFrame) -> Iterator[str]:
             yield f"{', '.join(alone)}: nothing but {label}, so there the source tells the class."
 
 
-def _copy_findings(copies: pd.DataFrame) -> Iterator[str]:
-    ends = {
-        "label": "look which label is right.",
-        "split": "figures on one split then count what another has shown.",
-        "source": "one of these sources is no independent test of the other.",
-    }
-    for field, end in ends.items():
-        crossing = copies[copies.groupby("picture")[field].transform("nunique") > 1]
+def _crossing_findings(pictured: pd.DataFrame) -> Iterator[str]:
+    """Pictures and patients that stand on two sides, named by an image of each side."""
+    named = pictured[pictured["patient"] != ""]
+    for table, one, field, end in (
+        (pictured, "picture", "label", "look which label is right."),
+        (pictured, "picture", "split", "figures on one split count what another has shown."),
+        (pictured, "picture", "source", "one source is no independent test of the other."),
+        (named, "patient", "split", "no image may tell the other its patient."),
+    ):
+        crossing = table[table.groupby(one)[field].transform("nunique") > 1]
         if len(crossing):
-            first = crossing[crossing["picture"] == crossing["picture"].iloc[0]]
+            first = crossing[crossing[one] == crossing[one].iloc[0]]
             example = " and ".join(first.groupby(field)["path"].first())
             yield (
-                f"{crossing['picture'].nunique()} pictures stand under more than one {field}, "
-                f"such as {example}: {end}"
+                f"{crossing[one].nunique()} {one}s stand under more than one {field}, such as "
+                f"{example}: {end}"
             )
-
-
-def _patient_findings(table: pd.DataFrame) -> Iterator[str]:
-    """Patients in several splits, named by an image of each and not by name."""
-    named = table[table["patient"] != ""]
-    crossing = named[named.groupby("patient")["split"].transform("nunique") > 1]
-    if len(crossing):
-        first = crossing[crossing["patient"] == crossing["patient"].iloc[0]]
-        example = " and ".join(first.groupby("split")["path"].first())
-        count = crossing["patient"].nunique()
-        yield f"{count} patients are in more than one split, such as the one of {example}."
 
 
 def _unreadable_findings(unreadable: pd.DataFrame, images: int) -> Iterator[str]:
@@ -350,11 +340,6 @@ def _counts(table: pd.DataFrame, unreadable: pd.DataFrame) -> pd.DataFrame:
         "unreadable": unreadable.groupby(cell).size(),
     }
     return pd.DataFrame(counts).fillna(0).astype(int).reset_index()
-
-
-def _as_table(frame: pd.DataFrame) -> Table:
-    rows = frame.head(LISTED).itertuples(index=False, name=None)
-    return Table(tuple(map(str, frame.columns)), tuple(tuple(map(str, row)) for row in rows))
 
 
 def _draw_means(table: pd.DataFrame, thumbnails: Thumbnails) -> Figure:

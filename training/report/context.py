@@ -1,8 +1,8 @@
 """What the checks of a report look at: the evaluated images, and the model that answers on them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +18,18 @@ from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
 from contract.radiograph import decode
 from training.batches import PREDICTED_AT_ONCE
-from training.evaluation import measure
 from training.figures import Curve
-from training.metrics import Floats, Weights, estimate, patient_bootstrap, whole
+from training.lungs import Segment
+from training.metrics import (
+    Floats,
+    Weights,
+    auroc,
+    estimate,
+    macro_auroc,
+    patient_bootstrap,
+    ratio,
+    whole,
+)
 from training.models import feature_model
 from training.predictions import Predictions
 from training.source import Source
@@ -32,8 +41,6 @@ Images = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 Masks = NDArray[np.bool_]
 Outputs = dict[str, NDArray[np.float32]]
-Segment = Callable[[Images], Masks]
-"""From images to lung masks, bool, shape (images, height, width)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,36 +107,33 @@ class EvaluationContext:
             place[members] = (np.arange(len(members)) + 0.5) / len(members)
         return np.sort(np.argsort(place, kind="stable")[:limit])
 
-    def answers_to(self, images: Images, rows: Rows) -> Predictions:
-        """Predict changed images.
+    def auroc(self, images: Images, rows: Rows, prefix: str) -> tuple[Metric, ...]:
+        """The main figure of changed images; none where the images are of one class.
 
         Args:
             images: uint8, shape (rows, height, width, 1).
             rows: The rows of the originals, whose truth they keep.
+            prefix: Stands with ``_`` before the figure's name.
         """
-        outputs = self.predict(images)
-        return replace(
-            self.predictions.of(rows),
-            logits=outputs["logits"],
-            probabilities=outputs["probabilities"],
-            gated=None,
-        )
+        truth = self.predictions.classes[rows]
+        scores = self.predict(images)["probabilities"].astype(np.float64)
+        labels = [finding.label for finding in self.findings]
+        return self.separation(prefix, rows, scores, truth, labels)
 
-    def auroc(self, predictions: Predictions, prefix: str) -> tuple[Metric, ...]:
-        """The AUROC, with ``prefix_`` before its name; none where the images are of one class."""
-        measured = measure(
-            predictions,
-            self.findings,
-            self.positive,
-            dataset=self.dataset,
-            seed=self.seed,
-            whole_only=True,
-        )
-        return tuple(
-            metric.model_copy(update={"name": f"{prefix}_{metric.name}"})
-            for metric in measured
-            if metric.name == self.headline
-        )
+    def separation(
+        self, prefix: str, rows: Rows, scores: Floats, truth: Rows, labels: Sequence[Label]
+    ) -> tuple[Metric, ...]:
+        """The main figure of probabilities, shape (rows, labels), whose true labels are ``truth``.
+
+        None where there are fewer than two classes, or none of them is the positive one.
+        """
+        if len(np.unique(truth)) < 2 or self.positive not in {None, *labels}:
+            return ()
+        figure = partial(macro_auroc, scores, truth)
+        if self.positive is not None:
+            number = labels.index(self.positive)
+            figure = partial(auroc, scores[:, number], truth == number)
+        return (self.estimated(f"{prefix}_{self.headline}", rows, figure),)
 
     def estimated(
         self, name: str, rows: Rows, figure: Callable[[Weights], Floats], label: Label | None = None
@@ -144,7 +148,15 @@ class EvaluationContext:
         """
         drawn = patient_bootstrap(self.predictions.patients[rows], self.seed)
         found = estimate(figure(whole(len(rows))), figure(drawn))
-        return found.metric(self.dataset, name, len(rows), label)
+        return Metric(
+            dataset=self.dataset, name=name, images=len(rows), label=label, **found._asdict()
+        )
+
+    def mean(
+        self, name: str, rows: Rows, values: NDArray[Any], label: Label | None = None
+    ) -> Metric:
+        """The mean of what was measured of each image, as ``estimated``; shape (rows,)."""
+        return self.estimated(name, rows, lambda w: ratio(w @ values, w.sum(axis=1)), label)
 
 
 def gather_context(

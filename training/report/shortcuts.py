@@ -20,7 +20,7 @@ from contract.lungs import fit_map
 from contract.manifest import Metric
 from contract.pixels import resize
 from training.evaluation import LEAST_IMAGES
-from training.metrics import Floats, auroc, balanced_accuracy, macro_auroc, ratio
+from training.metrics import Floats, balanced_accuracy, ratio
 from training.report.context import CheckResult, EvaluationContext, Images, Masks, Rows
 
 FOLDS = 5
@@ -69,7 +69,7 @@ def border_only(context: EvaluationContext) -> CheckResult:
     rows = context.sample(MAX_IMAGES)
     images = np.asarray(context.images[rows])
     inside = np.broadcast_to(_inside(*images.shape[1:3])[..., np.newaxis], images.shape)
-    seen = context.auroc(context.answers_to(covered(images, inside), rows), "border_only")
+    seen = context.auroc(covered(images, inside), rows, "border_only")
     return CheckResult(
         "What does the border give away?",
         "All but the outer tenth of each side is covered with the mean gray. Hardly any lung "
@@ -88,7 +88,7 @@ def lung_masked(context: EvaluationContext) -> CheckResult:
         return CheckResult(title, "There is no lung mask for any of these images: not done.")
     images, masks = np.asarray(context.images[lungs.rows]), lungs.masks[..., np.newaxis]
     removed, alone = (
-        context.auroc(context.answers_to(covered(images, hidden), lungs.rows), f"lungs_{name}")
+        context.auroc(covered(images, hidden), lungs.rows, f"lungs_{name}")
         for name, hidden in (("removed", masks), ("only", ~masks))
     )
     return CheckResult(
@@ -212,21 +212,13 @@ def _learnt_from_border(
     classes, groups = context.predictions.classes[rows], context.groups[rows]
     used = with_enough_groups(classes, groups)
     labels, truth = np.unique(classes[used], return_inverse=True)
-    names = [context.findings[number].label for number in labels]
-    if len(names) < 2 or context.positive not in {None, *names}:
+    if len(labels) < 2:
         return ()
     small = np.stack([resize(image[..., 0], THUMBNAIL) for image in images[used]])
     pixels = small[:, ~_inside(*THUMBNAIL)].astype(np.float32)
     scores = cross_validated(pixels, truth, groups[used], context.seed)
-    name = f"border_pixels_{context.headline}"
-    if context.positive is None:
-        return (context.estimated(name, rows[used], lambda w: macro_auroc(scores, truth, w)),)
-    positive = names.index(context.positive)
-    return (
-        context.estimated(
-            name, rows[used], lambda w: auroc(scores[:, positive], truth == positive, w)
-        ),
-    )
+    names = [context.findings[number].label for number in labels]
+    return context.separation("border_pixels", rows[used], scores, truth, names)
 
 
 def _in_the_lungs(context: EvaluationContext) -> Iterator[Metric]:
@@ -249,10 +241,6 @@ def _in_the_lungs(context: EvaluationContext) -> Iterator[Metric]:
         for name, measured in values.items():
             usable = np.isfinite(measured)
             if usable.any():
-                known = measured[usable]
-                yield context.estimated(
-                    f"heatmap_{name}",
-                    chosen[usable],
-                    lambda w, known=known: ratio(w @ known, w.sum(axis=1)),
-                    finding.label,
+                yield context.mean(
+                    f"heatmap_{name}", chosen[usable], measured[usable], finding.label
                 )

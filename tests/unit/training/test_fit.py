@@ -237,7 +237,7 @@ def learning(recipe: Recipe, stage: Stage) -> list[str]:
         build=lambda: model,
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metric=lambda: keras.metrics.AUC(name="auroc"),
-        with_weights=recipe.model.weights != "none",
+        start=None if recipe.model.weights == "none" else lambda: model,
     )
     compile_for_training(model, network, recipe.training, stage, steps_per_epoch=5)
     layers = [layer for layer in model.get_layer("backbone").layers if layer.weights]

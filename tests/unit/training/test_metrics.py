@@ -14,7 +14,6 @@ from training.metrics import (
     auroc,
     balanced_accuracy,
     brier,
-    brier_over_classes,
     confusion,
     estimate,
     expected_calibration_error,
@@ -37,11 +36,14 @@ def test_areas_agree_with_scikit_learn_ties_and_weights_included(
     scores, truth, weights = (np.array(column) for column in zip(*rows, strict=True))
     weighting = weights[np.newaxis].astype(float)
 
-    areas = [f(scores, truth, weighting)[0] for f in (auroc, auprc, brier)]
+    areas = [f(scores, truth, weighting)[0] for f in (auroc, auprc)]
+    both = np.stack([1 - scores, scores], axis=1)
 
     assert areas[0] == pytest.approx(roc_auc_score(truth, scores, sample_weight=weights))
     assert areas[1] == pytest.approx(average_precision_score(truth, scores, sample_weight=weights))
-    assert areas[2] == pytest.approx(brier_score_loss(truth, scores, sample_weight=weights))
+    assert brier(both, truth.astype(int), weighting)[0] == pytest.approx(
+        brier_score_loss(truth, scores, sample_weight=weights)
+    )
 
 
 def test_figures_over_several_classes_agree_with_scikit_learn_weights_included() -> None:
@@ -68,16 +70,6 @@ def test_a_class_that_no_image_has_has_no_say_in_the_macro_auroc() -> None:
 
     assert macro_auroc(scores, np.array([0, 1, 0]), whole(3)) == [1]
     assert np.isnan(macro_auroc(scores, np.array([0, 0, 0]), whole(3)))
-
-
-def test_of_two_classes_both_brier_scores_are_the_same() -> None:
-    probability = np.array([0.9, 0.2, 0.6])
-    both = np.stack([1 - probability, probability], axis=1)
-    classes = np.array([1, 0, 0])
-
-    assert brier_over_classes(both, classes, whole(3)) == pytest.approx(
-        brier(probability, classes == 1, whole(3))
-    )
 
 
 def test_the_confusion_and_its_figures() -> None:

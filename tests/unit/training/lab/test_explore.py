@@ -61,7 +61,7 @@ def test_a_data_set_without_a_fault_has_no_finding(tmp_path: Path) -> None:
         r"pictures stand under more than one label, such as train/normal/76\.png and train",
         r"pictures stand under more than one split, such as test/normal/73\.png and",
         r"pictures stand under more than one source",
-        r"1 patients are in more than one split, such as the one of test/normal/79\.png and",
+        r"1 patients stand under more than one split, such as test/normal/79\.png and",
         r"1 of 81 images cannot be read: 1 of pneumonia",
     ],
 )

@@ -29,17 +29,6 @@ def test_a_sample_that_may_be_larger_than_the_set_is_the_set(context_of: Context
     assert context_of("inside", "inside").sample(1000).tolist() == list(range(IMAGES))
 
 
-def test_answers_to_changed_images_keep_the_truth(context_of: ContextOf) -> None:
-    context = context_of("inside", "inside")
-    rows = np.array([1, 5])
-
-    answers = context.answers_to(np.zeros_like(context.images[rows]), rows)
-
-    assert answers.classes.tolist() == [1, 1]
-    assert answers.patients.tolist() == ["patient-1", "patient-5"]
-    assert (answers.probabilities.argmax(axis=1) == 0).all()
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     left_half = np.zeros((64, 64), np.uint8)
