@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from training.calibrate import calibrated, precision_point, without_wrong_calls
-from training.config import OperatingPointConfig, Recipe
+from training.calibrate import calibrated, operating_points, without_wrong_calls
 from training.errors import WorkdirIncomplete
 from training.evidence import (
     OTHERS,
@@ -100,10 +99,7 @@ def _answers(
     layer = border.heads.nearest(near)
     said = calibrated(border.heads.logits(validation.features, layer), temperature)
     border = without_wrong_calls(border, said, validation.classes, trained.config)
-    points = [
-        precision_point(said, validation.classes, number, rule.target, border)
-        for number, rule in enumerate(_in_order(trained.config))
-    ]
+    points = operating_points(said[np.newaxis], 0, validation.classes, trained.config, border)
     far = distances(scorer, asked)
     nearest = far.argmin(axis=1)
     layer = border.heads.nearest(far)
@@ -119,8 +115,3 @@ def _answers(
         "accuracy": float(right.mean()) if len(right) else float("nan"),
         "taken_for": ", ".join(f"{n} {c}" for n, c in zip(names, counts, strict=True)),
     }
-
-
-def _in_order(recipe: Recipe) -> list[OperatingPointConfig]:
-    rules = {rule.label: rule for rule in recipe.operating_points}
-    return [rules[label] for label in recipe.data.classes]
