@@ -96,14 +96,12 @@ def _answers(
     temperature = trained.calibration.temperature
     near = distances(scorer, validation)
     border = border.as_answered(near)
-    layer = border.heads.nearest(near)
-    said = calibrated(border.heads.logits(validation.features, layer), temperature)
+    said = calibrated(border.heads.logits(validation.features, near.argmin(axis=1)), temperature)
     border = without_wrong_calls(border, said, validation.classes, trained.config)
     points = operating_points(said[np.newaxis], 0, validation.classes, trained.config, border)
     far = distances(scorer, asked)
     nearest = far.argmin(axis=1)
-    layer = border.heads.nearest(far)
-    probabilities = calibrated(border.heads.logits(asked.features, layer), temperature)
+    probabilities = calibrated(border.heads.logits(asked.features, nearest), temperature)
     called, rows = probabilities.argmax(axis=1), np.arange(len(far))
     answered = (far.min(axis=1) <= 1) & border.heads.shown[nearest, called]
     answered &= probabilities[rows, called] >= np.array(points)[called]
