@@ -260,6 +260,35 @@ def _point(
     return float(probabilities[order[good[-1]], number]) if len(good) else None
 
 
+def operating_points(
+    probabilities: NDArray[np.float32],
+    plain: int,
+    classes: NDArray[np.int64],
+    recipe: Recipe,
+    border: Border | None,
+) -> tuple[float, ...]:
+    """Choose the operating point of each finding, in output order, as its rule says.
+
+    Args:
+        probabilities: Calibrated, shape (shifts, images, classes).
+        plain: Which of the shifts is the images as they are.
+        classes: Shape (images,).
+        recipe: Has the rules.
+        border: As for ``precision_point``.
+
+    Raises:
+        CalibrationError: No operating point follows a rule.
+    """
+    rules = {rule.label: rule for rule in recipe.operating_points}
+
+    def point(number: int, rule: OperatingPointConfig) -> float:
+        if rule.rule == "precision":
+            return precision_point(probabilities[plain], classes, number, rule.target, border)
+        return operating_point(probabilities[..., number], classes == number, rule)
+
+    return tuple(point(n, rules[label]) for n, label in enumerate(recipe.data.classes))
+
+
 def _findings(
     probabilities: NDArray[np.float32],
     maps: NDArray[np.float32],
@@ -268,17 +297,12 @@ def _findings(
     border: Border | None,
 ) -> tuple[Finding, ...]:
     rules = {rule.label: rule for rule in recipe.operating_points}
-    plain = probabilities[recipe.calibration.shifts.index("none")]
-
-    def point(number: int, rule: OperatingPointConfig) -> float:
-        if rule.rule == "precision":
-            return precision_point(plain, classes, number, rule.target, border)
-        return operating_point(probabilities[..., number], classes == number, rule)
-
+    plain = recipe.calibration.shifts.index("none")
+    points = operating_points(probabilities, plain, classes, recipe, border)
     return tuple(
         Finding(
             label=label,
-            operating_point=point(number, rules[label]),
+            operating_point=points[number],
             operating_point_rule=describe(rules[label], shifts=len(probabilities)),
             activation_scale=activation_scale(maps[classes == number, ..., number]),
         )

@@ -1,8 +1,8 @@
 """A last layer for each source that shows several findings, chosen inside the graph by likeness.
 
 One pooled layer averages the sources away: what tells two findings apart at one hospital is not
-what tells them apart at another. An image gets the layer of the source that it is most like, among
-those that show several findings. A source of one finding has no evidence.
+what tells them apart at another. An image gets the layer of the source that it is most like. A
+source of one finding has no evidence, and the pooled layer.
 """
 
 from collections.abc import Sequence
@@ -40,9 +40,6 @@ SIMPLER = 0.01
 CALIBRATION_PENALTY = 0.01
 FAMILIAR = 0.98
 """The share of a source's own validation images that its limit lets through."""
-NEVER = 1e6
-ABSENT = -5.0
-"""The logit of a finding that a source's own layer has never seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +82,6 @@ class SourceHeads:
         """Logits (images, classes) of pooled features by the layer of each image's source."""
         chosen = np.einsum("if,ifc->ic", features, self.weights[owners], optimize=True)
         return chosen + self.bias[owners]
-
-    @property
-    def handicap(self) -> Floats:
-        """What is added to the distances, float32 (sources,): no source without evidence is taken.
-
-        Where there is no evidence at all, any is.
-        """
-        none = ~self.shown.any(axis=1)
-        return np.where(none & ~none.all(), NEVER, 0).astype(np.float32)
-
-    def nearest(self, distances: Floats) -> NDArray[np.int64]:
-        """The source whose layer each image gets, from distances (images, sources)."""
-        return np.asarray((distances + self.handicap).argmin(axis=1), np.int64)
 
     def save(self, path: Path) -> None:
         """Write the layers into a file ``*.npz``, whole or not at all.
@@ -150,8 +134,8 @@ class SourceEvidence(keras.layers.Layer):
         sources, depth, classes = self.heads.weights.shape
         rows, columns = features.shape[1:3]
         # The position of a minimum would leave ONNX an operation that it does not know.
-        shown = distances + self.heads.handicap
-        chosen = ops.cast(ops.equal(shown, ops.min(shown, axis=-1, keepdims=True)), "float32")
+        least = ops.min(distances, axis=-1, keepdims=True)
+        chosen = ops.cast(ops.equal(distances, least), "float32")
         flat = self.heads.weights.reshape(sources, depth * classes)
         weights = ops.reshape(ops.matmul(chosen, flat), (-1, depth, classes))
         bias = ops.expand_dims(ops.matmul(chosen, self.heads.bias), 1)
@@ -209,7 +193,8 @@ def fit_heads(
     """Fit and calibrate the layer of each source.
 
     A source has the pooled layer, or one of its own on the general features where the validation
-    images prefer it. Either is calibrated on them: one scale, and one bias for each finding.
+    images prefer it. Either is calibrated on them: one scale, and one bias for each finding. Where
+    a source shows nothing, its images have the pooled layer as all validation images calibrate it.
 
     Args:
         train: The training images.
@@ -220,18 +205,19 @@ def fit_heads(
         seed: Of the bootstrap over patients that says what was shown.
     """
     layers, shown = [], []
+    everywhere, _ = _calibrated(pooled, validation, np.arange(len(pooled[1])))
     for source in range(sources):
         seen, known = validation.of(validation.owners == source), train.of(train.owners == source)
         classes = len(pooled[1])
         counts = np.bincount(seen.classes, minlength=classes)
         there = np.flatnonzero((counts >= LEAST_IMAGES) & np.isin(range(classes), known.classes))
         if len(there) < 2:
-            layers.append(pooled)
+            layers.append(everywhere)
             shown.append(np.zeros(classes, bool))
             continue
         best, loss = _calibrated(pooled, seen, there)
         for penalty in PENALTIES if general else ():
-            own = _own_layer(known, there, classes, general, penalty)
+            own = _own_layer(known, there, pooled, general, penalty)
             layer, found = _calibrated(own, seen, there)
             if found < loss * (1 - SIMPLER):
                 best, loss = layer, found
@@ -244,9 +230,13 @@ def fit_heads(
 
 
 def _own_layer(
-    known: Embedded, there: NDArray[np.int64], classes: int, general: int, penalty: float
+    known: Embedded, there: NDArray[np.int64], pooled: Layer, general: int, penalty: float
 ) -> Layer:
-    """Logistic regression on the general features, between the findings that the source shows."""
+    """Logistic regression on the general features, between the findings that the source shows.
+
+    A finding that it does not show is as far from the mean of those as in the pooled layer: where
+    it is the most probable one, the image is referred, and not given one of the others.
+    """
     rows = np.isin(known.classes, there)
     features = known.features[rows, -general:].astype(np.float64)
     centre, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
@@ -255,7 +245,8 @@ def _own_layer(
     found, offset = model.coef_ / scale, model.intercept_
     if len(found) == 1:  # One line for two classes.
         found, offset = np.vstack([-found, found]) / 2, np.hstack([-offset, offset]) / 2
-    weights, bias = np.zeros((known.features.shape[1], classes)), np.full(classes, ABSENT)
+    weights, bias = (part - part[..., there].mean(axis=-1, keepdims=True) for part in pooled)
+    weights[:, there] = 0
     weights[-general:, there] = found.T
     bias[there] = offset - found @ centre
     return weights, bias

@@ -29,7 +29,7 @@ from training.datasets import Dataset, data_digest, read_dataset
 from training.errors import CalibrationError, DataError, LayoutMismatch, WorkdirMismatch
 from training.fit import Network, fit
 from training.metrics import estimate, patient_bootstrap
-from training.provenance import provenance
+from training.provenance import git_revision, provenance
 from training.source import read_development
 from training.splits import drawn_splits
 from training.standardisation import Standardisation
@@ -129,7 +129,7 @@ def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Con
         WorkdirError: The workdir belongs to another training, or cannot be written.
         TrainingDiverged: The loss is no longer a number.
     """
-    work = Workdir(workdir)
+    work, revision = Workdir(workdir), git_revision()
     dataset = list_lung_images(data)
     digest = mask_digest(dataset)
     work.bind(recipe, digest)
@@ -157,7 +157,7 @@ def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Con
         seed=recipe.seed,
         verbose=1 if console.is_terminal else 2,
     )
-    work.finish(model, provenance(recipe.name, source.dataset, table, digest))
+    work.finish(model, provenance(recipe.name, source.dataset, table, digest, revision))
 
 
 def evaluate_lungs(data: Path, workdir: Path) -> LungEvaluation:

@@ -10,6 +10,7 @@ import pandas as pd
 from keras import ops
 from rich.console import Console
 
+from contract.manifest import Provenance
 from training.backbones import BACKBONE, GENERAL
 from training.batches import PREDICTED_AT_ONCE, LabelledImages, TrainingBatches
 from training.calibrate import calibrate
@@ -27,7 +28,7 @@ from training.evidence import (
 from training.fit import Network, fit
 from training.models import EVIDENCE, build_classifier, feature_model
 from training.ood import Description, OodScorer, Rows, fit_scorer
-from training.provenance import provenance
+from training.provenance import git_revision, provenance
 from training.quality import fit_quality_limits, quality_sample
 from training.source import Source, load_source, read_development
 from training.splits import drawn_splits
@@ -58,7 +59,7 @@ def train(config: Recipe, workdir: Path, data: Path, console: Console) -> None:
         TrainingDiverged: The loss is no longer a number.
         CalibrationError: No operating point follows a rule.
     """
-    work = Workdir(workdir)
+    work, revision = Workdir(workdir), git_revision()
     source = prepare(config, data, work, console)
     finished = work.model.is_file()
     if finished:
@@ -77,8 +78,13 @@ def train(config: Recipe, workdir: Path, data: Path, console: Console) -> None:
     quality = fit_quality_limits(quality_sample(source), config.calibration.shifts, config.seed)
     calibration = calibrate(model, images, classes, config, scorer, quality, border)
     work.write_calibration(calibration)
-    if not finished:
-        work.finish(model, provenance(config.name, source.dataset, source.table, source.digest))
+    if finished:
+        trained = work.read(work.provenance, Provenance)
+        later = trained.model_copy(update={"calibrated_at_revision": revision})
+        work.write_json(work.provenance, later)
+    else:
+        made_from = source.dataset, source.table, source.digest, revision
+        work.finish(model, provenance(config.name, *made_from))
 
 
 def prepare(config: Recipe, data: Path, work: Workdir, console: Console) -> Source:

@@ -155,6 +155,13 @@ def as_dataset(
     return Dataset(name, licence, home, pd.DataFrame(kept, columns=list(COLUMNS), dtype="str"))
 
 
+def of_splits(dataset: Dataset, splits: Iterable[OfficialSplit]) -> Dataset:
+    """The images of some official splits, numbered anew."""
+    names = [name for split in splits for name in _PARTS[split]]
+    table = dataset.table[dataset.table["split"].isin(names)].reset_index(drop=True)
+    return Dataset(dataset.name, dataset.licence, dataset.root, table)
+
+
 def read_sheet(path: Path, columns: Sequence[str], expected: str) -> pd.DataFrame:
     """Read some columns of a CSV file.
 

@@ -23,6 +23,7 @@ COLUMNS = ("path", "modality", "label", "source", "patient_id", "group", "split"
 MODALITIES = ("xray", "ct")
 MASKS = "xray-mask"
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
+SEPARATORS = re.compile(r"[-_\s]+")
 # Every other label stays as it is.
 LABELS = {"covid19": "covid-19", "covid": "covid-19", "noncovid": "other"}
 
@@ -84,7 +85,8 @@ def _check_files(dataset: Dataset, split: OfficialSplit) -> None:
 
 def _rows(sheet: pd.DataFrame, masks: dict[tuple[str, str], str]) -> Iterator[ImageRow]:
     for entry in sheet.itertuples():
-        patient = entry.patient_id or entry.group or entry.path
+        # Sheets of one hospital write nih_00001250 and nih-00001250 for one patient.
+        patient = SEPARATORS.sub("-", entry.patient_id) or entry.group or entry.path
         yield ImageRow(
             path=entry.path,
             label=LABELS.get(entry.label, entry.label),

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from training.config import DataConfig, SourceConfig
-from training.datasets import Dataset, OfficialSplit, read_dataset
+from training.datasets import Dataset, OfficialSplit, of_splits, read_dataset
 from training.errors import RecipeError
+from training.near_duplicates import joined_groups
 
 
 def read_pool(config: DataConfig, root: Path, splits: Sequence[OfficialSplit]) -> Dataset:
@@ -40,7 +41,10 @@ def read_left_out(config: DataConfig, root: Path) -> Dataset:
 def _read_all(
     config: DataConfig, root: Path, splits: Sequence[OfficialSplit], *, left_out: bool
 ) -> Dataset:
-    parts = [_read(source, root, splits) for source in config.sources]
+    several = len(config.sources) > 1
+    # Of several folders one may test a patient whom another one trains on.
+    listed: Sequence[OfficialSplit] = ("train", "test") if several and "test" in splits else splits
+    parts = [_read(source, root, listed) for source in config.sources]
     known = sorted({name for part in parts for name in part.table["source"]})
     if unknown := sorted(set(config.leave_out) - set(known)):
         raise RecipeError(
@@ -50,7 +54,9 @@ def _read_all(
         _described(_rows(part, part.table["source"].isin(config.leave_out) == left_out))
         for part in parts
     ]
-    return chosen[0] if len(chosen) == 1 else _joined(config.sources, chosen, root)
+    if not several:
+        return chosen[0]
+    return of_splits(_joined(config.sources, chosen, root), splits)
 
 
 def _read(source: SourceConfig, root: Path, splits: Sequence[OfficialSplit]) -> Dataset:
@@ -81,16 +87,25 @@ def _described(dataset: Dataset) -> Dataset:
 
 
 def _joined(sources: Sequence[SourceConfig], parts: Sequence[Dataset], root: Path) -> Dataset:
-    """One data set with paths below one root, in which no two patients share a name."""
+    """One data set with paths below one root, in which a patient of a source has one group.
+
+    A patient whom one folder trains on is tested by none.
+    """
     tables = [
         _below(part, root, f"{source.adapter} in {source.folder}: ")
         for source, part in zip(sources, parts, strict=True)
     ]
+    table = pd.concat(tables, ignore_index=True)
+    rows = pd.Series(table.index).groupby(table["patient"])
+    table["group"] = joined_groups(
+        list(table["group"]), zip(rows.transform("first"), table.index, strict=True)
+    )
+    trained = table["split"].ne("test").groupby(table["patient"]).transform("any")
     return Dataset(
         name=_listed(part.name for part in parts),
         licence=_listed(part.licence for part in parts),
         root=root,
-        table=pd.concat(tables, ignore_index=True),
+        table=table[~trained | table["split"].ne("test")],
     )
 
 
@@ -98,8 +113,9 @@ def _below(part: Dataset, root: Path, owner: str) -> pd.DataFrame:
     folder = part.root.relative_to(root)
     prefix = "" if folder == Path() else f"{folder.as_posix()}/"
     moved = {key: _prefixed(part.table[key], prefix) for key in ("path", "mask")}
-    named = {key: _prefixed(part.table[key], owner) for key in ("patient", "group")}
-    return part.table.assign(**moved, **named)
+    # Two folders may have images of one patient of one source; all else is an owner's own.
+    patient = part.table["source"] + ": " + part.table["patient"]
+    return part.table.assign(**moved, patient=patient, group=_prefixed(part.table["group"], owner))
 
 
 def _prefixed(names: pd.Series, prefix: str) -> pd.Series:

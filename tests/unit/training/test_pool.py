@@ -105,12 +105,45 @@ def test_several_data_sets_lie_below_one_root_and_share_no_patient(pooled: Path)
         "kermany/chest_xray/train/NORMAL/IM-0001-0002.jpeg",
     ]
     assert list(dataset.table["mask"]) == ["a/masks/1.png", "", "", ""]
-    assert dataset.table["patient"][0] == "manifest in .: g1"
+    assert dataset.table["patient"][0] == "north: g1"
+    assert dataset.table["group"][0] == "manifest in .: g1"
     assert dataset.name.startswith("pooled images: north; Kermany 2018")
     assert dataset.root == pooled
 
 
-def test_two_folders_with_a_manifest_are_one_pool_whose_groups_stay_apart(tmp_path: Path) -> None:
+def test_a_patient_of_one_source_is_one_patient_whichever_folder_lists_him(tmp_path: Path) -> None:
+    rows = {
+        "here": [
+            "1.png,,xray,normal,north,nih-0001250,g1,val,,CC0",
+            "2.png,,xray,covid19,north,nih-0007735,g2,test,,CC0",
+            "3.png,,xray,normal,south,nih-0009999,g3,test,,CC0",
+        ],
+        "there": [
+            "4.png,,xray,normal,north,nih_0001250,g4,train,,CC0",
+            "5.png,,xray,covid19,north,nih_0007735,g5,train,,CC0",
+            "6.png,,xray,normal,north,nih_0009999,g6,train,,CC0",
+            "7.png,,xray,normal,north,,g7,test,,CC0",
+        ],
+    }
+    for folder, lines in rows.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "manifest.csv").write_text("\n".join([HEADER, *lines]) + "\n")
+        for line in lines:
+            (tmp_path / folder / line.partition(",")[0]).touch()
+    recipe = config(*({"adapter": "manifest", "folder": folder} for folder in rows))
+
+    groups = read_pool(recipe, tmp_path, ("train",)).table.set_index("path")["group"]
+    tested = read_pool(recipe, tmp_path, ("test",)).table
+
+    assert groups["here/1.png"] == groups["there/4.png"]
+    assert groups.nunique() == 3
+    # Trained on there, so tested nowhere; the same number at another source is another patient.
+    assert list(tested["path"]) == ["here/3.png", "there/7.png"]
+
+
+def test_two_folders_with_a_manifest_are_one_pool_whose_patients_stay_together(
+    tmp_path: Path,
+) -> None:
     for folder in ("data", "more-data"):
         write_pooled(tmp_path / folder)
     source = {"adapter": "manifest", "only": ["north"]}
@@ -122,4 +155,4 @@ def test_two_folders_with_a_manifest_are_one_pool_whose_groups_stay_apart(tmp_pa
         *("data/a/1.png", "data/a/2.png"),
         *("more-data/a/1.png", "more-data/a/2.png"),
     ]
-    assert table["group"].nunique() == 4
+    assert table["group"].nunique() == 2
