@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from contract.findings import Label
 from contract.manifest import Finding, Metric, SourceEvidence
 from training.calibrate import Calibration, calibrated
+from training.config import Frozen
 from training.evidence import OTHERS
 from training.metrics import (
     Floats,
@@ -44,7 +44,7 @@ _Part = tuple[Label | None, str | None, int, Figures]
 """A finding, a source, the number of their images, and what was computed of them."""
 
 
-class Evaluation(BaseModel):
+class Evaluation(Frozen):
     """The figures of one split; the two-sided ones speak of ``positive`` against the rest.
 
     ``metrics`` holds the measured figures, and behind them those of the report's checks, as soon as
@@ -54,8 +54,6 @@ class Evaluation(BaseModel):
     where the model tells its sources apart. The operating points are those of calibration.json,
     read, never chosen.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str
     split: str

@@ -16,10 +16,9 @@ from scipy.stats import ConstantInputWarning, spearmanr
 from contract.findings import Label
 from contract.lungs import involvement
 from contract.manifest import Metric
-from contract.preprocessing import preprocess
-from contract.radiograph import decode
 from training.datasets import read_dataset
 from training.errors import LayoutMismatch, RecipeError
+from training.image_cache import read_input
 from training.lungs import Segment
 from training.metrics import Floats, estimate, patient_bootstrap
 from training.workdir import load_trained
@@ -55,8 +54,8 @@ def severity_correlations(
             warnings.simplefilter("ignore", ConstantInputWarning)
             value = spearmanr(shares, expert).statistic
             drawn = [spearmanr(shares[row], expert[row]).statistic for row in rows]
-        figure = estimate(np.array([value]), np.array(drawn))
-        found.append(figure.metric("scored radiographs", name, len(shares)))
+        figure = estimate(np.array([value]), np.array(drawn))._asdict()
+        found.append(Metric(dataset="scored radiographs", name=name, images=len(shares), **figure))
     return tuple(found)
 
 
@@ -110,9 +109,7 @@ def measure_severity(
     if label not in findings:
         raise RecipeError(f"The model has no finding {label}. It has {', '.join(findings)}.")
     table, spec = read_severity_scores(data), trained.config.preprocessing
-    images = np.stack(
-        [preprocess(decode(path.read_bytes(), at_least=spec.size), spec) for path in table["path"]]
-    )
+    images = np.stack([read_input(path, spec) for path in table["path"]])
     maps = trained.serving_model().predict(images, verbose=0)["activation_map"]
     maps = maps[..., list(findings).index(label)]
     threshold = SHARE_OF_SCALE * findings[label].activation_scale

@@ -16,7 +16,6 @@ _PARTS: Mapping[OfficialSplit, tuple[str, ...]] = {
     "train": ("train", "validation"),
     "test": ("test",),
 }
-SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
 
 
 class ImageRow(NamedTuple):
@@ -103,11 +102,6 @@ def visible(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "__")))
 
 
-def images_in(folder: Path) -> list[Path]:
-    """List the JPEG and PNG files of a folder in order."""
-    return [file for file in visible(folder) if file.suffix.lower() in SUFFIXES]
-
-
 def find_home(
     root: Path, names: Iterable[str], fits: Callable[[Path], bool], expected: str
 ) -> Path:
@@ -135,16 +129,14 @@ def image_row(
     label: str,
     source: str,
     *,
-    patient: str = "",
+    patient: str,
     split: OfficialSplit = "train",
     mask: Path | None = None,
 ) -> ImageRow:
-    """Describe one image. Without a known patient it stands for one; ``mask`` may be missing."""
-    path = file.relative_to(home)
-    patient = patient or path.with_suffix("").as_posix().replace("(", "").replace(")", "")
-    found = mask is not None and mask.is_file()
+    """Describe one image; ``mask`` may be missing."""
+    path, found = file.relative_to(home).as_posix(), mask is not None and mask.is_file()
     where = mask.relative_to(home).as_posix() if found else ""
-    return ImageRow(path.as_posix(), label, patient, patient, split, source, where)
+    return ImageRow(path, label, patient, patient, split, source, where)
 
 
 def as_dataset(

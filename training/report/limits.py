@@ -98,8 +98,8 @@ def _kinds(folder: Path, spec: PreprocessingSpec) -> Iterator[tuple[str, Images]
     found: dict[str, list[Images]] = {}
     for file in sorted(file for file in folder.glob("*/**/*") if file.is_file()):
         with suppress(ImageError):
-            kind = file.relative_to(folder).parts[0]
-            found.setdefault(kind, []).append(read_input(file, spec))
+            image = read_input(file, spec)
+            found.setdefault(file.relative_to(folder).parts[0], []).append(image)
     if not found:
         raise DataError(f"{folder} has no images. Give a folder with one folder for each kind.")
     return ((kind, np.stack(images)) for kind, images in found.items())

@@ -79,9 +79,7 @@ def test_a_score_gets_the_limit_that_the_shifted_validation_images_keep() -> Non
     recipe = tiny_recipe(calibration={"shifts": ["none", "brighter"]})
     images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 1), dtype=np.uint8)
     model = build_classifier(recipe)
-    scorer = fit_scorer(
-        feature_model(model), images, np.arange(20), np.zeros(len(images), np.int64), recipe
-    )
+    scorer = fit_scorer(feature_model(model), images[:20], recipe)
 
     calibration = calibrate(model, images[20:], np.array([0, 1] * 10), recipe, scorer)
 

@@ -32,7 +32,6 @@ from training.lungs import (
     load_lung_images,
     load_segment,
     load_segmenter,
-    mask_digest,
     overlap_loss,
     read_mask,
     train_lungs,
@@ -245,7 +244,7 @@ def test_every_radiograph_with_a_mask_is_listed(tmp_path: Path) -> None:
     home = write_covid_chestxray(tmp_path, patients=3)
     (home / "lung_masks" / "chest-1.png").unlink()
 
-    table = list_lung_images(tmp_path).table
+    table = list_lung_images(tmp_path)[0].table
 
     assert list(table["path"]) == ["images/chest-0.png", "images/chest-2.png"]
     assert list(table["mask"]) == ["lung_masks/chest-0.png", "lung_masks/chest-2.png"]
@@ -260,12 +259,16 @@ def test_a_copy_without_masks_says_where_they_are(tmp_path: Path) -> None:
         list_lung_images(home)
 
 
-def test_images_and_masks_are_fitted_to_the_network(tmp_path: Path) -> None:
-    source = load_lung_images(list_lung_images(write_covid_chestxray(tmp_path, 2)), SPEC, quiet())
+def loaded(home: Path, console: Console) -> tuple[pd.DataFrame, Any, Any]:
+    return load_lung_images(list_lung_images(home)[0], SPEC, console)
 
-    assert source.images.shape == source.masks.shape == (2, 32, 32, 1)
-    assert source.images.dtype == source.masks.dtype == np.uint8
-    assert (source.masks / 255).mean() == pytest.approx(synthetic_lungs().mean(), abs=0.02)
+
+def test_images_and_masks_are_fitted_to_the_network(tmp_path: Path) -> None:
+    _, images, masks = loaded(write_covid_chestxray(tmp_path, 2), quiet())
+
+    assert images.shape == masks.shape == (2, 32, 32, 1)
+    assert images.dtype == masks.dtype == np.uint8
+    assert (masks / 255).mean() == pytest.approx(synthetic_lungs().mean(), abs=0.02)
 
 
 def test_what_is_marked_beside_the_lungs_is_no_lung(tmp_path: Path) -> None:
@@ -282,12 +285,12 @@ def test_what_cannot_be_read_is_left_out_with_its_reason(tmp_path: Path) -> None
     (home / "images" / "chest-0.png").write_bytes(b"not an image")
 
     told = io.StringIO()
-    source = load_lung_images(list_lung_images(home), SPEC, Console(file=told, width=200))
+    table, images, masks = loaded(home, Console(file=told, width=200))
 
     assert "images/chest-0.png is left out: " in told.getvalue()
-    assert list(source.dataset.table["path"]) == ["images/chest-1.png", "images/chest-2.png"]
-    assert list(source.dataset.table.index) == [0, 1]
-    assert len(source.images) == len(source.masks) == 2
+    assert list(table["path"]) == ["images/chest-1.png", "images/chest-2.png"]
+    assert list(table.index) == [0, 1]
+    assert len(images) == len(masks) == 2
 
 
 def test_masks_none_of_which_can_be_read_are_refused(tmp_path: Path) -> None:
@@ -296,20 +299,20 @@ def test_masks_none_of_which_can_be_read_are_refused(tmp_path: Path) -> None:
         mask.write_bytes(b"not an image")
 
     with pytest.raises(DataError, match="None of the 2"):
-        load_lung_images(list_lung_images(home), SPEC, quiet())
+        loaded(home, quiet())
 
 
 def test_another_mask_is_another_data_set(tmp_path: Path) -> None:
     home = write_covid_chestxray(tmp_path, patients=2)
-    before = mask_digest(list_lung_images(home))
+    _, before = list_lung_images(home)
     shutil.copy(home / "images" / "chest-0.png", home / "lung_masks" / "chest-0.png")
 
-    assert mask_digest(list_lung_images(home)) != before
+    assert list_lung_images(home)[1] != before
 
 
 @pytest.mark.data
 def test_the_real_masks_are_of_adults_seen_from_the_front(data_dir: Path) -> None:
-    dataset = list_lung_images(data_dir)
+    dataset, _ = list_lung_images(data_dir)
 
     assert len(dataset.table) == 116
     shares = [read_mask(dataset.root / mask).mean() for mask in dataset.table["mask"][:20]]
