@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from commissioning.commission import Plan, commission
+from commissioning.commission import commission, find_base
 from commissioning.errors import CommissioningError
 from commissioning.graph import Backbone
 from commissioning.report import describe_set_aside
@@ -48,18 +48,16 @@ def run(
         tuple(map(float, mean.split(","))),
         tuple(map(float, scale.split(","))),
     )
-    plan = Plan(
-        models / model, version, images, labels, site, features, (floor_auroc, floor),
-        workdir or Path("commissioning-reports") / site,
-    )  # fmt: skip
     try:
+        base = find_base(models / model, version)
         with Progress(console=console) as bar:
             task = bar.add_task("images", total=None)
             outcome = commission(
-                plan,
+                base, images, labels, site, features, (floor_auroc, floor),
+                workdir or Path("commissioning-reports") / site,
                 lambda done, total: bar.update(task, completed=done, total=total),
                 lambda name: bar.console.print(f"trying: {name}"),
-            )
+            )  # fmt: skip
     except (CommissioningError, ContractError, OSError) as error:
         console.print(f"[red]{error}[/red]")
         raise typer.Exit(1) from error

@@ -14,30 +14,16 @@ from commissioning.bundle import write_bundle
 from commissioning.candidates import Shipped
 from commissioning.errors import LabelsUnusable
 from commissioning.graph import Backbone, last_layer_weights, measurement_graph
-from commissioning.labels import LabelledImages, read_labels, without_duplicates
-from commissioning.measure import Measured, measure
+from commissioning.labels import read_labels, without_duplicates
+from commissioning.measure import measure
 from commissioning.report import Case, describe_set_aside, write_report
 from commissioning.trial import Trial, run_trial
 from contract.dicom_facts import says_lateral
-from contract.manifest import ModelManifest, read_manifest, read_verified_model
+from contract.manifest import read_manifest, read_verified_model
 from export.graph import with_whole_weights
 
 _COPY = "It is a copy of another image."
 _LATERAL = "The view is lateral, as the label table says."
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is asked for. ``model`` is the folder of all versions of the model."""
-
-    model: Path
-    version: int | None
-    images: Path
-    labels: Path
-    site: str
-    backbone: Backbone
-    floors: tuple[float, float]
-    workdir: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +38,44 @@ class Outcome:
 
 
 def commission(
-    plan: Plan, on_image: Callable[[int, int], None], on_candidate: Callable[[str], None]
+    base: Path,
+    images: Path,
+    labels: Path,
+    site: str,
+    backbone: Backbone,
+    floors: tuple[float, float],
+    workdir: Path,
+    on_image: Callable[[int, int], None],
+    on_candidate: Callable[[str], None],
 ) -> Outcome:
     """Commission a model at a site. Interrupted, the next call goes on behind the last images.
+
+    Args:
+        base: The bundle, from ``find_base``.
+        images: What the paths of the labels are relative to.
+        labels: See ``read_labels``.
+        site: Its name.
+        backbone: The frozen features.
+        floors: See ``run_trial``.
+        workdir: For measurements and the report.
+        on_image: Is told how many images are measured, and how many there are.
+        on_candidate: Is told which candidate is tried.
 
     Raises:
         LabelsUnusable: The labels cannot be used, or are too few.
         BackboneUnusable: The feature graph cannot be merged.
         ParityFailed: The new graph does not compute what was judged.
-        InvalidManifest: The model has no such version, or its bundle is damaged.
+        InvalidManifest: The bundle is damaged.
         DigestMismatch: Its graph is not the manifest's.
     """
-    base, manifest = _base(plan)
+    manifest = read_manifest(base)
     model = with_whole_weights(onnx.load_from_string(read_verified_model(base, manifest)))
-    named = read_labels(plan.images, plan.labels, manifest.labels)
-    graph = measurement_graph(model, plan.backbone)
-    measured = measure(named.paths, manifest, graph, plan.workdir / "measured", on_image)
-    problems = _problems(named, measured, manifest)
+    named = read_labels(images, labels, manifest.labels)
+    graph = measurement_graph(model, backbone)
+    measured = measure(named.paths, manifest, graph, workdir / "measured", on_image)
+    lateral = named.table["view"].str.upper().map(says_lateral).to_numpy(np.bool_)
+    told = (measured.problem == "") & lateral & manifest.reads_radiographs
+    problems = np.where(told, _LATERAL, measured.problem)
     pixels = np.where(problems == "", measured.digest, "")
     labelled, kept = without_duplicates(named, pixels.tolist())
     set_aside = Counter(problems[problems != ""].tolist())
@@ -86,44 +93,41 @@ def commission(
     shipped = Shipped(manifest, last_layer_weights(model), columns)
     # The many small fits lose more by waiting for each other's threads than they gain.
     with threadpool_limits(1):
-        trial = run_trial(labelled, measured, shipped, plan.floors, on_candidate)
+        trial = run_trial(labelled, measured, shipped, floors, on_candidate)
         shortcuts = audit_shortcuts(labelled, measured)
-    case = Case(
-        plan.site, manifest, labelled, measured, trial, shortcuts, set_aside, _earlier(plan)
-    )
-    report, pdf = write_report(case, plan.workdir)
+    earlier = _earlier(base.parent, site)
+    case = Case(site, manifest, labelled, measured, trial, shortcuts, set_aside, earlier)
+    report, pdf = write_report(case, workdir)
     bundle = None
     if trial.verdict != "not fit":
-        bundle = write_bundle(base, manifest, plan.backbone, trial, labelled, measured, plan.site)
+        bundle = write_bundle(base, manifest, backbone, trial, labelled, measured, site)
     return Outcome(trial, set_aside, report, pdf, bundle)
 
 
-def _problems(
-    labelled: LabelledImages, measured: Measured, manifest: ModelManifest
-) -> np.ndarray[tuple[int, ...], np.dtype[np.str_]]:
-    """Why each image is set aside, "" where it is not."""
-    lateral = labelled.table["view"].str.upper().map(says_lateral).to_numpy(np.bool_)
-    told = (measured.problem == "") & lateral & manifest.reads_radiographs
-    return np.where(told, _LATERAL, measured.problem)
+def find_base(model: Path, version: int | None) -> Path:
+    """The bundle of a version, or of the latest that no site has made its own.
 
+    Args:
+        model: The folder of all versions of the model.
+        version: None for the latest.
 
-def _base(plan: Plan) -> tuple[Path, ModelManifest]:
-    """The version asked for, or the latest that no site has made its own."""
-    folders = _versions(plan.model) if plan.version is None else [plan.model / str(plan.version)]
-    for folder in folders:
-        manifest = read_manifest(folder)
-        if manifest.site is None:
-            return folder, manifest
+    Raises:
+        LabelsUnusable: There is none.
+        InvalidManifest: There is no such version, or its bundle is damaged.
+    """
+    for folder in _versions(model) if version is None else [model / str(version)]:
+        if read_manifest(folder).site is None:
+            return folder
     raise LabelsUnusable(
-        f"{plan.model.name} has no version here that no site has made its own. Commission the "
+        f"{model.name} has no version here that no site has made its own. Commission the "
         "version that those were made from."
     )
 
 
-def _earlier(plan: Plan) -> str | None:
+def _earlier(model: Path, site: str) -> str | None:
     """The site's last commissioning in a sentence, to compare with."""
-    sites = (read_manifest(folder).site for folder in _versions(plan.model))
-    last = next((site for site in sites if site and site.name == plan.site), None)
+    found = (read_manifest(folder).site for folder in _versions(model))
+    last = next((one for one in found if one and one.name == site), None)
     if last is None:
         return None
     return (

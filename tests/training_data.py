@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 from tests.synthetic import as_jpeg, synthetic_radiograph
+from training.calibrate import Calibration
 from training.config import Recipe
 
 SIDE = 40
@@ -58,6 +59,25 @@ label = "normal"
 rule = "specificity"
 target = 0.9
 """
+
+CALIBRATION = Calibration.model_validate(
+    {
+        "temperature": 1.5,
+        "loss_before": 0.3,
+        "loss_after": 0.2,
+        "validation_images": 4,
+        "shifts": ["none"],
+        "findings": [
+            {
+                "label": label,
+                "operating_point": 0.5,
+                "operating_point_rule": "for the test",
+                "activation_scale": 1e-3,
+            }
+            for label in ("normal", "pneumonia")
+        ],
+    }
+)
 
 
 def tiny_recipe(**parts: dict[str, object]) -> Recipe:

@@ -30,7 +30,7 @@ from training.fit import Network, fit
 from training.image_cache import read_input
 from training.metrics import estimate, patient_bootstrap
 from training.provenance import git_revision, provenance
-from training.source import read_development
+from training.source import list_images
 from training.splits import drawn_splits
 from training.standardisation import Standardisation
 from training.transforms import cornered
@@ -193,7 +193,7 @@ def fit_lung_field(recipe: Recipe, data: Path, workdir: Path) -> LungFieldFit:
     """
     work, random = Workdir(workdir), np.random.default_rng(recipe.seed)
     spec, segment = load_segmenter(workdir).recipe.preprocessing, load_segment(workdir)
-    dataset, _ = read_development(recipe, data)
+    dataset, _ = list_images(recipe, data, "development")
     table = dataset.table.groupby("source").sample(frac=1, random_state=recipe.seed)
     table = table.groupby("source").head(IMAGES_PER_SOURCE)
     names = random.permutation(table["group"].unique())
@@ -279,7 +279,9 @@ def list_lung_images(root: Path) -> tuple[Dataset, str]:
         LayoutMismatch: It is laid out otherwise, or has no masks.
     """
     dataset = read_dataset("covid-chestxray", root, "train")
-    masked = dataset.table[dataset.table["mask"] != ""].reset_index(drop=True)
+    table = dataset.table.assign(mask="lung_masks/" + dataset.table["path"].str.rpartition("/")[2])
+    there = [(dataset.root / mask).is_file() for mask in table["mask"]]
+    masked = table[there].reset_index(drop=True)
     if masked.empty:
         raise LayoutMismatch(
             f"{dataset.root} has no lung masks. Put those of v7labs/covid-19-xray-dataset into "

@@ -31,7 +31,7 @@ from training.models import EVIDENCE, build_classifier, feature_model
 from training.ood import OodScorer, Rows, embed, fit_scorer
 from training.provenance import git_revision, provenance
 from training.quality import quality_limits
-from training.source import Source, load_source, read_development
+from training.source import Source, list_images, load_source
 from training.splits import drawn_splits
 from training.workdir import Workdir
 
@@ -95,7 +95,7 @@ def prepare(config: Recipe, data: Path, work: Workdir, console: Console) -> Sour
         DataError: The data set cannot be used.
         WorkdirError: The workdir belongs to another training, or cannot be written.
     """
-    dataset, digest = read_development(config, data)
+    dataset, digest = list_images(config, data, "development")
     work.bind(config, digest)
     source = load_source(dataset, digest, config, work, "development", console)
     if work.split_table.is_file():

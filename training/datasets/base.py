@@ -21,10 +21,9 @@ _PARTS: Mapping[OfficialSplit, tuple[str, ...]] = {
 class ImageRow(NamedTuple):
     """One image of a data set.
 
-    ``path`` and ``mask`` are relative to the data set's root, with slashes; ``mask`` is empty where
-    there is no lung mask. ``split`` is an official one, or ``validation``, which belongs to
-    ``train``. ``source`` is where the image was gathered, finer than the data set where
-    that pools several.
+    ``path`` is relative to the data set's root, with slashes. ``split`` is an official one, or
+    ``validation``, which belongs to ``train``. ``source`` is where the image was gathered, finer
+    than the data set where that pools several.
     """
 
     path: str
@@ -33,7 +32,6 @@ class ImageRow(NamedTuple):
     group: str
     split: str
     source: str
-    mask: str = ""
 
 
 COLUMNS = ImageRow._fields
@@ -121,22 +119,6 @@ def find_home(
             return home
     found = ", ".join(entry.name for entry in visible(root)[:8]) or "nothing"
     raise LayoutMismatch(f"Found {found} in {root}, expected {expected}.")
-
-
-def image_row(
-    home: Path,
-    file: Path,
-    label: str,
-    source: str,
-    *,
-    patient: str,
-    split: OfficialSplit = "train",
-    mask: Path | None = None,
-) -> ImageRow:
-    """Describe one image; ``mask`` may be missing."""
-    path, found = file.relative_to(home).as_posix(), mask is not None and mask.is_file()
-    where = mask.relative_to(home).as_posix() if found else ""
-    return ImageRow(path, label, patient, patient, split, source, where)
 
 
 def as_dataset(

@@ -10,7 +10,6 @@ from training.datasets.base import (
     OfficialSplit,
     as_dataset,
     find_home,
-    image_row,
     visible,
 )
 from training.errors import EmptyClass, LayoutMismatch, UnknownLabel
@@ -59,10 +58,8 @@ def _rows(home: Path, part: Path, split: OfficialSplit) -> Iterator[ImageRow]:
         if not files:
             raise EmptyClass(f"{folder} holds no image. Expected {EXPECTED}.")
         for file in files:
-            patient = _patient(file, split)
-            yield image_row(
-                home, file, LABELS[folder.name], "kermany", patient=patient, split=split
-            )
+            patient, path = _patient(file, split), file.relative_to(home).as_posix()
+            yield ImageRow(path, LABELS[folder.name], patient, patient, split, "kermany")
 
 
 def _patient(file: Path, split: OfficialSplit) -> str:

@@ -11,36 +11,23 @@ from training.errors import RecipeError
 from training.near_duplicates import joined_groups
 
 
-def read_pool(config: DataConfig, root: Path, splits: Sequence[OfficialSplit]) -> Dataset:
-    """List the images of a recipe, without those of the sources that it leaves out.
+def read_pool(
+    config: DataConfig, root: Path, splits: Sequence[OfficialSplit], *, left_out: bool = False
+) -> Dataset:
+    """List the images of a recipe.
 
     Args:
         config: The data sets, and what their labels are called here.
         root: The folder that holds them; for a single data set its own folder will do.
         splits: Which official splits to list.
+        left_out: Whether of the sources that the recipe leaves out, or of all others.
 
     Raises:
-        RecipeError: There is no such adapter, or no such source.
+        RecipeError: There is no such adapter, or no such source to leave out.
         DataError: A folder is missing, or not laid out as its adapter expects.
     """
-    return _read_all(config, root, splits, left_out=False)
-
-
-def read_left_out(config: DataConfig, root: Path) -> Dataset:
-    """List the images of the sources that a recipe leaves out, of every official split.
-
-    Raises:
-        RecipeError: The recipe leaves none out, or there is no such adapter or source.
-        DataError: A folder is missing, or not laid out as its adapter expects.
-    """
-    if not config.leave_out:
+    if left_out and not config.leave_out:
         raise RecipeError("The recipe leaves no source out: there is nothing to evaluate.")
-    return _read_all(config, root, ("train", "test"), left_out=True)
-
-
-def _read_all(
-    config: DataConfig, root: Path, splits: Sequence[OfficialSplit], *, left_out: bool
-) -> Dataset:
     several = len(config.sources) > 1
     # Of several folders one may test a patient whom another one trains on.
     listed: Sequence[OfficialSplit] = ("train", "test") if several and "test" in splits else splits
@@ -112,10 +99,10 @@ def _joined(sources: Sequence[SourceConfig], parts: Sequence[Dataset], root: Pat
 def _below(part: Dataset, root: Path, owner: str) -> pd.DataFrame:
     folder = part.root.relative_to(root)
     prefix = "" if folder == Path() else f"{folder.as_posix()}/"
-    moved = {key: _prefixed(part.table[key], prefix) for key in ("path", "mask")}
+    path, group = _prefixed(part.table["path"], prefix), _prefixed(part.table["group"], owner)
     # Two folders may have images of one patient of one source; all else is an owner's own.
     patient = part.table["source"] + ": " + part.table["patient"]
-    return part.table.assign(**moved, patient=patient, group=_prefixed(part.table["group"], owner))
+    return part.table.assign(path=path, patient=patient, group=group)
 
 
 def _prefixed(names: pd.Series, prefix: str) -> pd.Series:

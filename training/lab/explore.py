@@ -52,8 +52,7 @@ BORDER_SHARE = 0.05
 LIMIT = 0.60
 FOLDS = 5
 RESAMPLES = 400
-SAMPLES = 8
-SOURCES = 6
+SAMPLES = 7
 LISTED = 50
 
 # By name the columns that carry a property.
@@ -113,8 +112,7 @@ def explore(dataset: Dataset, folder: Path, console: Console) -> list[str]:
         counts=_counts(table, unreadable),
         properties=properties.round(2),
         limit=LIMIT,
-        means=embedded(_draw_means(table, thumbnails)),
-        samples=embedded(_draw_samples(table, thumbnails)),
+        pictures=embedded(_draw_classes(table, thumbnails)),
         copies=copies[["path", "label", "split", "source"]].head(LISTED),
         unreadable=unreadable[["path", "label", "split", "reason"]].head(LISTED),
         listed=LISTED,
@@ -342,39 +340,19 @@ def _counts(table: pd.DataFrame, unreadable: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(counts).fillna(0).astype(int).reset_index()
 
 
-def _draw_means(table: pd.DataFrame, thumbnails: Thumbnails) -> Figure:
-    """The mean image of each class: over all images, and over those of the largest sources."""
-    labels, source = sorted(set(table["label"])), table["source"]
-    rows = {"all images": source.notna()}
-    rows |= {name: source == name for name in source.value_counts().index[:SOURCES]}
-    figure, grid = _grid(len(rows), labels)
-    for cells, (title, members) in zip(grid, rows.items(), strict=True):
-        cells[0].set_ylabel(title, fontsize=8)
-        for cell, label in zip(cells, labels, strict=True):
-            chosen = thumbnails[members & (table["label"] == label)]
-            if len(chosen):
-                cell.imshow(chosen.mean(axis=0), cmap="gray", vmin=0, vmax=255)
-    return figure
-
-
-def _draw_samples(table: pd.DataFrame, thumbnails: Thumbnails) -> Figure:
-    """Some images of each class, a class to a column."""
+def _draw_classes(table: pd.DataFrame, thumbnails: Thumbnails) -> Figure:
+    """The mean image of each class, and some of its images; a class to a row."""
     labels = sorted(set(table["label"]))
-    figure, grid = _grid(SAMPLES, labels)
-    for cells, label in zip(grid.T, labels, strict=True):
-        members = table[table["label"] == label]
-        drawn = members.sample(min(SAMPLES, len(members)), random_state=SEED).index
-        for cell, row in zip(cells, drawn, strict=False):
-            cell.imshow(thumbnails[row], cmap="gray", vmin=0, vmax=255)
-    return figure
-
-
-def _grid(rows: int, labels: Sequence[str]) -> tuple[Figure, NDArray[np.object_]]:
-    size = 1 + 1.5 * len(labels), 0.4 + 1.5 * rows
+    size = 1.5 * (1 + SAMPLES), 0.4 + 1.6 * len(labels)
     figure = Figure(figsize=size, dpi=120, layout="constrained")
-    grid = figure.subplots(rows, len(labels), squeeze=False)
+    grid = figure.subplots(len(labels), 1 + SAMPLES, squeeze=False)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
-    for axes, label in zip(grid[0], labels, strict=True):
-        axes.set_title(label, fontsize=9)
-    return figure, grid
+    for cells, label in zip(grid, labels, strict=True):
+        members = table[table["label"] == label]
+        drawn = members.sample(min(SAMPLES, len(members)), random_state=SEED).index
+        pictures = [thumbnails[members.index].mean(axis=0), *thumbnails[drawn]]
+        cells[0].set_ylabel(label, fontsize=9)
+        for cell, picture in zip(cells, pictures, strict=False):
+            cell.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    return figure

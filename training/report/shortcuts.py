@@ -83,19 +83,20 @@ def border_only(context: EvaluationContext) -> CheckResult:
 def lung_masked(context: EvaluationContext) -> CheckResult:
     """Cover the lungs, and then all but the lungs, with the mean gray of what is covered."""
     title = "What is left without the lungs, and without all else?"
-    lungs = context.lungs()
-    if not len(lungs.rows):
-        return CheckResult(title, "There is no lung mask for any of these images: not done.")
-    images, masks = np.asarray(context.images[lungs.rows]), lungs.masks[..., np.newaxis]
+    if context.segment is None:
+        return CheckResult(title, "There is no segmenter to find the lungs: not done.")
+    rows = context.sample(MAX_IMAGES)
+    images = np.asarray(context.images[rows])
+    masks = context.segment(images)[..., np.newaxis]
     removed, alone = (
-        context.auroc(covered(images, hidden), lungs.rows, f"lungs_{name}")
+        context.auroc(covered(images, hidden), rows, f"lungs_{name}")
         for name, hidden in (("removed", masks), ("only", ~masks))
     )
     return CheckResult(
         title,
-        f"On {len(lungs.rows)} images with lung masks, of the data set or of a segmenter. "
-        "Without the lungs little should be left of the AUROC, though their outline stays "
-        "visible; with the lungs alone little should be lost.",
+        f"On {len(rows)} images, whose lungs a segmenter has found. Without the lungs little "
+        "should be left of the AUROC, though their outline stays visible; with the lungs alone "
+        "little should be lost.",
         (*removed, *alone),
     )
 
@@ -105,7 +106,7 @@ def heatmaps(context: EvaluationContext) -> CheckResult:
     title = "Do heatmaps point into the lungs?"
     metrics = tuple(_in_the_lungs(context))
     if not metrics:
-        return CheckResult(title, "There are too few lung masks: not done.")
+        return CheckResult(title, "There is no segmenter, or there are too few images: not done.")
     return CheckResult(
         title,
         "Of images that truly have the finding: the share of the activation inside the lungs "
@@ -222,9 +223,12 @@ def _learnt_from_border(
 
 
 def _in_the_lungs(context: EvaluationContext) -> Iterator[Metric]:
-    lungs = context.lungs()
-    found = lungs.masks.any(axis=(1, 2))
-    rows, masks = lungs.rows[found], lungs.masks[found]
+    if context.segment is None:
+        return
+    rows = context.sample(MAX_IMAGES)
+    masks = context.segment(np.asarray(context.images[rows]))
+    found = masks.any(axis=(1, 2))
+    rows, masks = rows[found], masks[found]
     for number, finding in enumerate(context.findings):
         members = np.flatnonzero(context.predictions.classes[rows] == number)
         if context.positive not in {None, finding.label} or len(members) < LEAST_IMAGES:

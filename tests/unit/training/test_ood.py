@@ -212,14 +212,6 @@ def test_a_small_set_is_seen_under_every_shift(
     assert seen == sorted((name, row) for name in shifts for row in range(2))
 
 
-def test_without_shifts_every_training_image_is_seen_once(
-    model: keras.Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = seen_by_the_fit(model, 7, ["none"], monkeypatch)
-
-    assert seen == [("none", row) for row in range(7)]
-
-
 @pytest.mark.parametrize("side", [2, 4, 8])
 def test_the_haar_basis_keeps_all_power(side: int) -> None:
     basis, scales = haar_basis(side)

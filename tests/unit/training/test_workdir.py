@@ -5,46 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contract.manifest import Provenance
-from tests.training_data import tiny_recipe
+from tests.bundles import PROVENANCE
+from tests.training_data import CALIBRATION, tiny_recipe
 from training.atomic import atomic_path, write_text
-from training.calibrate import Calibration
 from training.errors import WorkdirIncomplete, WorkdirMismatch, WriteFailed
 from training.models import build_classifier
 from training.provenance import framework, git_revision
 from training.workdir import Workdir, load_trained
-
-CALIBRATION = Calibration.model_validate(
-    {
-        "temperature": 1.5,
-        "loss_before": 0.3,
-        "loss_after": 0.2,
-        "validation_images": 4,
-        "shifts": ["none"],
-        "findings": [
-            {
-                "label": label,
-                "operating_point": 0.5,
-                "operating_point_rule": "for the test",
-                "activation_scale": 1,
-            }
-            for label in ("normal", "pneumonia")
-        ],
-    }
-)
-PROVENANCE = Provenance.model_validate(
-    {
-        "recipe": "tiny",
-        "dataset": "synthetic",
-        "licence": "none",
-        "training_images": 8,
-        "validation_images": 4,
-        "data_digest": "sha256:1",
-        "git_revision": "unknown",
-        "framework": "keras",
-        "trained_at": "2026-11-20T00:00:00Z",
-    }
-)
 
 
 def write_half(target: Path) -> None:

@@ -53,19 +53,17 @@ def test_only_frontal_radiographs_are_listed(tmp_path: Path) -> None:
     assert table["path"].tolist() == [f"images/{number}.png" for number in range(4)]
 
 
-def test_patients_and_masks_are_known(tmp_path: Path) -> None:
-    home = write(
+def test_patients_are_known(tmp_path: Path) -> None:
+    write(
         tmp_path / "covid-chestxray-dataset",
         ("324b", COVID, "PA", "X-ray", "a.jpg"),
         ("4", COVID, "PA", "X-ray", "b.png"),
         ("4", COVID, "AP", "X-ray", "c.png"),
     )
-    touch(home, "lung_masks/b.png", "lung_masks_generated/c_mask.png")
 
     table = read_dataset("covid-chestxray", tmp_path, "train").table
 
     assert table["patient"].tolist() == table["group"].tolist() == ["324b", "4", "4"]
-    assert table["mask"].tolist() == ["", "lung_masks/b.png", ""]
     assert set(table["source"]) == {"covid-chestxray"}
 
 
@@ -113,4 +111,3 @@ def test_the_real_files_are_read_as_their_list_says(data_dir: Path) -> None:
         "normal": 6,
         "other": 1,
     }
-    assert (table["mask"] != "").sum() == 116

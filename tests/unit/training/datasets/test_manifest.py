@@ -56,22 +56,6 @@ def test_patient_and_group_stand_in_for_each_other_and_the_path_for_both(tmp_pat
     assert test["patient"].tolist() == ["g3", "g1"]
 
 
-def test_a_mask_drawn_by_hand_goes_before_one_that_a_model_drew(tmp_path: Path) -> None:
-    home = write(
-        tmp_path,
-        ("a/by_a_model/1_mask.png", "xray-mask", "lung-mask", "model", "", "", "", ""),
-        ("a/by_hand/1.png", "xray-mask", "lung-mask", "hand", "", "", "", ""),
-        ("a/by_a_model/2_mask.png", "xray-mask", "lung-mask", "model", "", "", "", ""),
-        ("b/by_hand/3.png", "xray-mask", "lung-mask", "hand", "", "", "", ""),
-    )
-
-    train = read_dataset("manifest", home, "train").table
-    test = read_dataset("manifest", home, "test").table
-
-    assert train["mask"].tolist() == ["a/by_hand/1.png", "a/by_a_model/2_mask.png", ""]
-    assert test["mask"].tolist() == ["", ""]
-
-
 def test_each_image_has_its_licence_in_short(tmp_path: Path) -> None:
     home = write(tmp_path)
 
@@ -142,4 +126,3 @@ def test_the_real_manifest_is_read_and_no_group_crosses_its_splits(data_dir: Pat
         "other": 27,
     }
     assert set(train["group"]).isdisjoint(test["group"])
-    assert train.loc[train["mask"] != "", "source"].value_counts().to_dict() == {"ieee8023": 122}

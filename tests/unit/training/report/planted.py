@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.manifest import Finding
-from training.report.context import EvaluationContext, Images, LungMasks, Outputs
+from training.report.context import EvaluationContext, Images, Outputs
 
 IMAGES = 60
 SIDE = 32
@@ -70,7 +70,3 @@ def looking_at(place: str) -> Callable[[Images], Outputs]:
 def every_eighth_pixel(images: Images) -> NDArray[np.float32]:
     """Features, float32, shape (images, 16)."""
     return images[:, ::8, ::8, 0].reshape(len(images), -1).astype(np.float32)
-
-
-def no_lungs() -> LungMasks:
-    return LungMasks(np.zeros(0, np.int64), np.zeros((0, SIDE, SIDE), dtype=bool))
