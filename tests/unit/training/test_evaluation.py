@@ -172,12 +172,6 @@ def test_a_class_says_how_many_of_its_own_images_are_referred() -> None:
     assert found["accuracy_answered", "normal", None].value == pytest.approx(2 / 3)
 
 
-def test_one_source_alone_gets_no_figures_of_its_own() -> None:
-    found = measured(predictions(), FINDINGS, "pneumonia")
-
-    assert {source for _, _, source in found} == {None}
-
-
 def test_each_source_has_its_own_figures() -> None:
     predicted = three_class_predictions()
     here = predicted.sources == "here"

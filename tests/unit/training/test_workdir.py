@@ -53,17 +53,6 @@ def test_a_workdir_belongs_to_one_recipe_and_one_data_set(tmp_path: Path) -> Non
         work.bind(tiny_recipe(), "sha256:2")
 
 
-def test_the_rules_of_calibration_may_change(tmp_path: Path) -> None:
-    work = Workdir(tmp_path)
-    work.bind(tiny_recipe(), "sha256:1")
-    darker = tiny_recipe(calibration={"shifts": ["none", "darker"]})
-    work.bind(darker, "sha256:1")
-    work.write_calibration(CALIBRATION)
-    work.finish(build_classifier(darker), PROVENANCE)
-
-    assert load_trained(tmp_path).config == darker
-
-
 def test_an_evaluation_does_not_outlive_its_calibration(tmp_path: Path) -> None:
     work = Workdir(tmp_path)
     work.write_calibration(CALIBRATION)
