@@ -110,11 +110,11 @@ def build_backbone(
         return _ended(whole, config)
     # Keras raises a plain Exception where a download fails; its words name the address.
     except Exception as error:
-        what = "" if weights == "none" else f", with the weights {weights}"
+        reason = textwrap.shorten(str(error), REASON_LENGTH)
+        hint = "" if weights == "none" else " Weights of a file: pneumo-train fit --weights PATH."
         raise RecipeError(
-            f"{name} cannot be built for images of {shape[0]} by {shape[1]} pixels{what}: "
-            f"{textwrap.shorten(str(error), REASON_LENGTH)} Weights may come from a file, with "
-            "pneumo-train fit --weights PATH."
+            f"{name} cannot be built for images of {shape[0]} by {shape[1]} pixels with the "
+            f"weights {weights}: {reason}{hint}"
         ) from error
 
 

@@ -287,16 +287,6 @@ class Recipe(Frozen):
             data = data.model_copy(update={"leave_out": tuple(leave_out)})
         return self.model_copy(update={"model": model, "data": data})
 
-    def trains_like(self, other: "Recipe") -> bool:
-        """Whether both lead to the same network; they may still calibrate it in two ways."""
-        later = {
-            "calibration": other.calibration,
-            "operating_points": other.operating_points,
-            "ages": other.ages,
-            "caveats": other.caveats,
-        }
-        return self.model_copy(update=later) == other
-
 
 class SegmenterModelConfig(Frozen):
     """The segmenter's network. ``width`` is the number of channels of the first convolutions."""
@@ -327,10 +317,6 @@ class SegmenterRecipe(Frozen):
         if self.split.test_share is None:
             raise ValueError("split.test_share is missing: the masks have no official test split")
         return self
-
-    def trains_like(self, other: "SegmenterRecipe") -> bool:
-        """Whether both lead to the same network."""
-        return self.model_copy(update={"caveats": other.caveats}) == other
 
 
 AnyRecipe = TypeVar("AnyRecipe", Recipe, SegmenterRecipe)

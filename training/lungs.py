@@ -25,7 +25,7 @@ from contract.radiograph import decode
 from training.batches import MaskedImages, TrainingBatches
 from training.config import SCALES, Frozen, Recipe, SegmenterRecipe
 from training.datasets import Dataset, data_digest, read_dataset
-from training.errors import CalibrationError, DataError, LayoutMismatch, WorkdirMismatch
+from training.errors import CalibrationError, DataError, WorkdirMismatch
 from training.fit import Network, fit
 from training.image_cache import read_input
 from training.metrics import estimate, patient_bootstrap
@@ -276,14 +276,14 @@ def list_lung_images(root: Path) -> tuple[Dataset, str]:
     """List the frontal radiographs of covid-chestxray-dataset that have a mask, with their digest.
 
     Raises:
-        LayoutMismatch: It is laid out otherwise, or has no masks.
+        DataError: It is laid out otherwise, or has no masks.
     """
     dataset = read_dataset("covid-chestxray", root, "train")
     table = dataset.table.assign(mask="lung_masks/" + dataset.table["path"].str.rpartition("/")[2])
     there = [(dataset.root / mask).is_file() for mask in table["mask"]]
     masked = table[there].reset_index(drop=True)
     if masked.empty:
-        raise LayoutMismatch(
+        raise DataError(
             f"{dataset.root} has no lung masks. Put those of v7labs/covid-19-xray-dataset into "
             "lung_masks/, each named as its image."
         )
@@ -295,7 +295,7 @@ def list_again(trained: TrainedSegmenter, root: Path) -> Dataset:
     """List what a segmenter was trained on.
 
     Raises:
-        LayoutMismatch: As ``list_lung_images``.
+        DataError: As ``list_lung_images``.
         WorkdirMismatch: These are other images than those of the training.
     """
     dataset, digest = list_lung_images(root)

@@ -17,7 +17,7 @@ from contract.findings import Label
 from contract.lungs import involvement
 from contract.manifest import Metric
 from training.datasets import read_dataset
-from training.errors import LayoutMismatch, RecipeError
+from training.errors import DataError, RecipeError
 from training.image_cache import read_input
 from training.lungs import Segment
 from training.metrics import Floats, estimate, patient_bootstrap
@@ -70,12 +70,12 @@ def read_severity_scores(root: Path) -> pd.DataFrame:
         from 0 to 6.
 
     Raises:
-        LayoutMismatch: There is no ``severity.csv``, or none of its images.
+        DataError: There is no ``severity.csv``, or none of its images.
     """
     dataset = read_dataset("covid-chestxray", root, "train")
     sheet = dataset.root / "severity.csv"
     if not sheet.is_file():
-        raise LayoutMismatch(f"{dataset.root} has no severity.csv, which holds the expert scores.")
+        raise DataError(f"{dataset.root} has no severity.csv, which holds the expert scores.")
     scores = pd.read_csv(sheet, comment="#").rename(
         columns={old: new for new, old in SCORES.items()}
     )
@@ -83,7 +83,7 @@ def read_severity_scores(root: Path) -> pd.DataFrame:
     images = dataset.table.assign(path=paths, filename=[path.name for path in paths])
     table = images.merge(scores, on="filename")
     if table.empty:
-        raise LayoutMismatch(f"None of the images that {sheet} scores is there.")
+        raise DataError(f"None of the images that {sheet} scores is there.")
     return table[["path", "patient", *SCORES]]
 
 
@@ -101,7 +101,7 @@ def measure_severity(
     Raises:
         WorkdirIncomplete: The training has not ended.
         RecipeError: The model has no such finding.
-        LayoutMismatch: The scores are not there.
+        DataError: The scores are not there.
         ImageError: A scored image cannot be read.
     """
     trained = load_trained(workdir)

@@ -96,7 +96,7 @@ def load_source(
     The list is ``unreadable-<name>.csv`` in the workdir.
 
     Raises:
-        EmptyClass: No image of a class can be read.
+        DataError: No image of a class can be read.
         WriteFailed: The disk is full, or the workdir cannot be written.
     """
     images, unreadable = cached_images(dataset, digest, recipe.preprocessing, work.cache, console)

@@ -29,6 +29,8 @@ EVALUATED = (
     "report-*.html",
     "leave-out.csv",
 )
+# What of a recipe does not touch the network.
+LATER = {"calibration", "operating_points", "ages", "caveats"}
 
 
 class Binding(Frozen, Generic[AnyRecipe]):
@@ -126,8 +128,9 @@ class Workdir:
         with write_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
         found = self.read(path, binding) if path.exists() else wanted
-        if not found.recipe.trains_like(recipe) or found.data_digest != digest:
-            what = "other data" if found.recipe.trains_like(recipe) else "another recipe"
+        alike = found.recipe.model_dump(exclude=LATER) == recipe.model_dump(exclude=LATER)
+        if not alike or found.data_digest != digest:
+            what = "other data" if alike else "another recipe"
             raise WorkdirMismatch(
                 f"{self.root} holds a training with {what}. Give a new workdir, "
                 "or remove this one to train again."

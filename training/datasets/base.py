@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from training.errors import EmptyClass, LayoutMismatch, UnknownLabel
+from training.errors import DataError
 
 OfficialSplit = Literal["train", "test"]
 _PARTS: Mapping[OfficialSplit, tuple[str, ...]] = {
@@ -55,8 +55,7 @@ class Dataset:
 Reader = Callable[[Path, OfficialSplit], Dataset]
 """Lists one official split below a folder: a training cannot even see the names of the test images.
 
-A data set without an official split has all its images in ``train``. Raises ``LayoutMismatch``,
-``UnknownLabel`` or ``EmptyClass``.
+A data set without an official split has all its images in ``train``. Raises ``DataError``.
 """
 
 
@@ -64,17 +63,16 @@ def check_labels(table: pd.DataFrame, classes: Sequence[str], where: str) -> Non
     """Check that the labels of a table are the recipe's classes, each with an image.
 
     Raises:
-        UnknownLabel: The table has a label that is no class of the recipe.
-        EmptyClass: A class has no image.
+        DataError: The table has a label that is no class of the recipe, or a class has no image.
     """
     found = set(table["label"])
     if unknown := sorted(found - set(classes)):
-        raise UnknownLabel(
+        raise DataError(
             f"{where} has the label {', '.join(unknown)}, but the recipe's classes are "
             f"{', '.join(classes)}. Name it in the recipe, or choose another recipe."
         )
     if missing := [label for label in classes if label not in found]:
-        raise EmptyClass(
+        raise DataError(
             f"{where} has no image of {', '.join(missing)}. "
             "Every class needs images in every split: check that the data set is complete."
         )
@@ -112,13 +110,13 @@ def find_home(
         expected: The layout, and what to download from where, for the message.
 
     Raises:
-        LayoutMismatch: None fits.
+        DataError: None fits.
     """
     for home in (root, *(root / name for name in names)):
         if fits(home):
             return home
     found = ", ".join(entry.name for entry in visible(root)[:8]) or "nothing"
-    raise LayoutMismatch(f"Found {found} in {root}, expected {expected}.")
+    raise DataError(f"Found {found} in {root}, expected {expected}.")
 
 
 def as_dataset(
@@ -148,7 +146,7 @@ def read_sheet(path: Path, columns: Sequence[str], expected: str) -> pd.DataFram
         The columns as text without outer spaces; an empty cell is an empty text.
 
     Raises:
-        LayoutMismatch: It cannot be read, or a column is missing.
+        DataError: It cannot be read, or a column is missing.
     """
     try:
         content = path.read_bytes()
@@ -159,10 +157,10 @@ def read_sheet(path: Path, columns: Sequence[str], expected: str) -> pd.DataFram
             text = content.decode("latin-1")
         sheet = pd.read_csv(io.StringIO(text), dtype="str", keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise LayoutMismatch(f"{path} cannot be read: {error}. Expected {expected}.") from error
+        raise DataError(f"{path} cannot be read: {error}. Expected {expected}.") from error
     sheet = sheet.rename(columns=lambda name: str(name).strip())
     if not set(columns) <= set(sheet.columns):
-        raise LayoutMismatch(
+        raise DataError(
             f"{path} has the columns {', '.join(sheet.columns)}, "
             f"not {', '.join(columns)}. Expected {expected}."
         )

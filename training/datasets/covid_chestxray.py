@@ -17,7 +17,7 @@ from training.datasets.base import (
     find_home,
     read_sheet,
 )
-from training.errors import LayoutMismatch
+from training.errors import DataError
 
 COLUMNS = ("patientid", "finding", "view", "modality", "folder", "filename")
 EXPECTED = (
@@ -40,7 +40,7 @@ def read_covid_chestxray(root: Path, split: OfficialSplit) -> Dataset:
     """List the frontal radiographs of the COVID-19 Image Data Collection that are there.
 
     Raises:
-        LayoutMismatch: The sheet is missing or another, or none of its radiographs is there.
+        DataError: The sheet is missing or another, or none of its radiographs is there.
     """
     names = ("covid-chestxray-dataset", "covid-chestxray-dataset-master")
     home = find_home(root, names, lambda home: (home / "metadata.csv").is_file(), EXPECTED)
@@ -56,7 +56,7 @@ def read_covid_chestxray(root: Path, split: OfficialSplit) -> Dataset:
             finding = _finding(entry.finding)
             rows.append(ImageRow(entry.path, finding, patient, patient, "train", "covid-chestxray"))
     if not rows:
-        raise LayoutMismatch(
+        raise DataError(
             f"{home}/metadata.csv lists {len(frontal)} frontal radiographs, and none of them "
             f"is there. Expected {EXPECTED}."
         )

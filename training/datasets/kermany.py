@@ -12,7 +12,7 @@ from training.datasets.base import (
     find_home,
     visible,
 )
-from training.errors import EmptyClass, LayoutMismatch, UnknownLabel
+from training.errors import DataError
 
 LABELS = {"NORMAL": "normal", "PNEUMONIA": "pneumonia"}
 SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
@@ -49,14 +49,14 @@ def read_kermany(root: Path, split: OfficialSplit) -> Dataset:
 def _rows(home: Path, part: Path, split: OfficialSplit) -> Iterator[ImageRow]:
     folders = [entry for entry in visible(part) if entry.is_dir()]
     if unknown := [folder.name for folder in folders if folder.name not in LABELS]:
-        raise UnknownLabel(
+        raise DataError(
             f"{part} has the class {', '.join(unknown)}; this data set has only "
             f"{', '.join(LABELS)}."
         )
     for folder in folders:
         files = [file for file in visible(folder) if file.suffix.lower() in SUFFIXES]
         if not files:
-            raise EmptyClass(f"{folder} holds no image. Expected {EXPECTED}.")
+            raise DataError(f"{folder} holds no image. Expected {EXPECTED}.")
         for file in files:
             patient, path = _patient(file, split), file.relative_to(home).as_posix()
             yield ImageRow(path, LABELS[folder.name], patient, patient, split, "kermany")
@@ -67,7 +67,7 @@ def _patient(file: Path, split: OfficialSplit) -> str:
     for pattern in PATIENT_PATTERNS:
         if match := pattern.fullmatch(file.stem):
             return f"{split}-{match['patient']}"
-    raise LayoutMismatch(
+    raise DataError(
         f"The file name {file.name} carries no patient, as person123_bacteria_45.jpeg and "
         f"IM-0115-0001.jpeg do, so it cannot be split by patient. Expected {EXPECTED}."
     )

@@ -15,7 +15,7 @@ from training.datasets.base import (
     find_home,
     read_sheet,
 )
-from training.errors import LayoutMismatch
+from training.errors import DataError
 
 NAME = "pooled images"
 LICENCE = "of each image as manifest.csv says"
@@ -41,16 +41,14 @@ def read_manifest(root: Path, split: OfficialSplit) -> Dataset:
     image in short.
 
     Raises:
-        LayoutMismatch: The manifest is missing, or has another form, or lists no image of this
+        DataError: The manifest is missing, or has another form, or lists no image of this
             split, or images that are not there, or one image in two ways.
     """
     home = find_home(root, (), lambda folder: (folder / "manifest.csv").is_file(), EXPECTED)
     sheet = read_sheet(home / "manifest.csv", COLUMNS, EXPECTED)
     listed = sheet[sheet["modality"].isin(MODALITIES) & (sheet["split"] != "")]
     if unknown := sorted(set(listed["split"]) - set(SPLITS)):
-        raise LayoutMismatch(
-            f"manifest.csv has the split {', '.join(unknown)}. Expected {EXPECTED}."
-        )
+        raise DataError(f"manifest.csv has the split {', '.join(unknown)}. Expected {EXPECTED}.")
     listed = _listed_once(listed)
     dataset = as_dataset(NAME, LICENCE, home, _rows(listed), split)
     _check_files(dataset, split)
@@ -62,7 +60,7 @@ def _listed_once(sheet: pd.DataFrame) -> pd.DataFrame:
     distinct = sheet.drop_duplicates(["path", "label", "group", "split"])
     again = distinct.loc[distinct["path"].duplicated(), "path"]
     if len(again):
-        raise LayoutMismatch(
+        raise DataError(
             f"manifest.csv lists {again.iloc[0]} with two labels, groups or splits. "
             "Leave one row of each image."
         )
@@ -72,10 +70,10 @@ def _listed_once(sheet: pd.DataFrame) -> pd.DataFrame:
 def _check_files(dataset: Dataset, split: OfficialSplit) -> None:
     home, table = dataset.root, dataset.table
     if table.empty:
-        raise LayoutMismatch(f"manifest.csv lists no image to {split}. Expected {EXPECTED}.")
+        raise DataError(f"manifest.csv lists no image to {split}. Expected {EXPECTED}.")
     paths = list(table["path"])
     if missing := [path for path in paths if not (home / path).is_file()]:
-        raise LayoutMismatch(
+        raise DataError(
             f"{len(missing)} of the {len(paths)} files that manifest.csv lists to {split} are not "
             f"in {home}, as {', '.join(missing[:3])}. Complete the copy, or remove their rows."
         )

@@ -179,5 +179,6 @@ def _open_study(path: Path, recipe: Recipe, space: Mapping[str, tuple[Value, ...
         study.enqueue_trial({place: values[0] for place, values in space.items()})
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
+    if study.trials and study.trials[-1].state is TrialState.FAIL:
+        study.enqueue_trial(study.trials[-1].params)
     return study

@@ -15,13 +15,7 @@ from tests.lung_data import SIDE, synthetic_lungs, tiny_segmenter, write_covid_c
 from tests.synthetic import synthetic_radiograph
 from tests.training_data import tiny_recipe, write_kermany
 from training import lungs
-from training.errors import (
-    CalibrationError,
-    DataError,
-    LayoutMismatch,
-    WorkdirIncomplete,
-    WorkdirMismatch,
-)
+from training.errors import CalibrationError, DataError, WorkdirIncomplete, WorkdirMismatch
 from training.lungs import (
     DOUBT,
     build_segmenter,
@@ -213,7 +207,7 @@ def test_a_copy_without_masks_says_where_they_are(tmp_path: Path) -> None:
     home = write_covid_chestxray(tmp_path)
     shutil.rmtree(home / "lung_masks")
 
-    with pytest.raises(LayoutMismatch, match="v7labs/covid-19-xray-dataset"):
+    with pytest.raises(DataError, match="v7labs/covid-19-xray-dataset"):
         list_lung_images(home)
 
 

@@ -9,7 +9,7 @@ from contract.manifest import Metric
 from tests.bundles import PROVENANCE
 from tests.lung_data import write_covid_chestxray
 from tests.training_data import CALIBRATION, tiny_recipe
-from training.errors import LayoutMismatch, RecipeError
+from training.errors import DataError, RecipeError
 from training.models import build_classifier
 from training.severity import (
     measure_severity,
@@ -78,7 +78,7 @@ def test_a_copy_without_scores_says_so(tmp_path: Path) -> None:
     home = write_covid_chestxray(tmp_path, patients=2)
     (home / "severity.csv").unlink()
 
-    with pytest.raises(LayoutMismatch, match=r"no severity\.csv"):
+    with pytest.raises(DataError, match=r"no severity\.csv"):
         read_severity_scores(home)
 
 
@@ -86,7 +86,7 @@ def test_scores_of_other_images_are_refused(tmp_path: Path) -> None:
     home = write_covid_chestxray(tmp_path, patients=2)
     (home / "severity.csv").write_text("filename,geographic_mean,opacity_mean\nother.png,1,1\n")
 
-    with pytest.raises(LayoutMismatch, match="None of the images"):
+    with pytest.raises(DataError, match="None of the images"):
         read_severity_scores(home)
 
 

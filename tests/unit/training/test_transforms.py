@@ -125,7 +125,8 @@ def test_every_fault_changes_the_image_least_at_its_first_level(fault: Corruptio
 
     images = np.stack([PLANE, PLANE])[..., np.newaxis]
     faulty = corrupted(images, fault, fault.levels[0], seeded())
-    assert (faulty.shape, faulty.dtype) == (images.shape, np.uint8)
+    assert faulty.shape == images.shape
+    assert faulty.dtype == np.uint8
     assert list(fault.levels) == sorted(fault.levels)
     assert 0 < changes[0] == min(changes)
     assert (before == PLANE).all()

@@ -5,7 +5,7 @@ import pytest
 from tests.unit.training.datasets.trees import by_path, touch, write_csv
 from training.datasets import read_dataset
 from training.datasets.covid_chestxray import COLUMNS
-from training.errors import LayoutMismatch
+from training.errors import DataError
 
 COVID = "Pneumonia/Viral/COVID-19"
 
@@ -90,14 +90,14 @@ def test_listed_images_may_be_missing_but_not_all_of_them(tmp_path: Path) -> Non
 
     assert read_dataset("covid-chestxray", home, "train").table["path"].item() == "images/b.jpg"
     (home / "images" / "b.jpg").unlink()
-    with pytest.raises(LayoutMismatch, match="lists 2 frontal radiographs, and none"):
+    with pytest.raises(DataError, match="lists 2 frontal radiographs, and none"):
         read_dataset("covid-chestxray", home, "train")
 
 
 def test_the_sheet_of_another_data_set_is_noticed(tmp_path: Path) -> None:
     write_csv(tmp_path / "metadata.csv", ("Image Index", "Finding Labels"), [("1.png", "Mass")])
 
-    with pytest.raises(LayoutMismatch, match="has the columns Image Index, Finding Labels"):
+    with pytest.raises(DataError, match="has the columns Image Index, Finding Labels"):
         read_dataset("covid-chestxray", tmp_path, "train")
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.unit.training.datasets.trees import touch, write_csv
 from training.datasets import read_dataset
 from training.datasets.base import read_sheet
-from training.errors import LayoutMismatch
+from training.errors import DataError
 
 DOWNLOADS = [
     ("covid-chestxray", "ieee8023/covid-chestxray-dataset"),
@@ -22,7 +22,7 @@ def test_another_layout_is_answered_with_what_is_there_and_what_to_download(
 ) -> None:
     touch(tmp_path, "elephants/1.png")
 
-    with pytest.raises(LayoutMismatch, match=f"Found elephants in .*expected .*{download}"):
+    with pytest.raises(DataError, match=f"Found elephants in .*expected .*{download}"):
         read_dataset(adapter, tmp_path, "train")
 
 
@@ -45,7 +45,7 @@ def test_a_sheet_that_is_not_in_utf_8_is_read_as_latin_1(tmp_path: Path) -> None
 def test_a_sheet_without_a_column_is_answered_with_those_that_it_has(tmp_path: Path) -> None:
     write_csv(tmp_path / "sheet.csv", ("file", "age"), [("1.png", "4")])
 
-    with pytest.raises(LayoutMismatch, match=r"columns file, age, not file, patient.*a sheet"):
+    with pytest.raises(DataError, match=r"columns file, age, not file, patient.*a sheet"):
         read_sheet(tmp_path / "sheet.csv", SHEET, "a sheet")
 
 
@@ -54,5 +54,5 @@ def test_a_sheet_that_is_missing_empty_or_broken_cannot_be_read(tmp_path: Path) 
         if content is not None:
             (tmp_path / "sheet.csv").write_bytes(content)
 
-        with pytest.raises(LayoutMismatch, match="Expected a sheet"):
+        with pytest.raises(DataError, match="Expected a sheet"):
             read_sheet(tmp_path / "sheet.csv", SHEET, "a sheet")

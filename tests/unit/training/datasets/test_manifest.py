@@ -5,7 +5,7 @@ import pytest
 from tests.unit.training.datasets.trees import by_path, touch, write_csv
 from training.datasets import read_dataset
 from training.datasets.manifest import COLUMNS
-from training.errors import LayoutMismatch
+from training.errors import DataError
 
 ROWS = [
     ("a/1.png", "xray", "covid19", "here", "p1", "g1", "train", "CC BY 4.0 (the authors)"),
@@ -75,7 +75,7 @@ def test_an_incomplete_copy_is_noticed(tmp_path: Path) -> None:
     for name in ("a/1.png", "b/4.jpg", "a/copy.png"):
         (home / name).unlink()
 
-    with pytest.raises(LayoutMismatch, match=r"2 of the 3 files .* as a/1\.png, b/4\.jpg\."):
+    with pytest.raises(DataError, match=r"2 of the 3 files .* as a/1\.png, b/4\.jpg\."):
         read_dataset("manifest", home, "train")
     assert len(read_dataset("manifest", home, "test").table) == 2
 
@@ -84,9 +84,9 @@ def test_a_split_that_is_unknown_or_empty_is_noticed(tmp_path: Path) -> None:
     unknown = write(tmp_path / "a", ("d/1.png", "ct", "covid", "x", "", "", "holdout", ""))
     write_csv(tmp_path / "b" / "manifest.csv", COLUMNS, ROWS[:1])
 
-    with pytest.raises(LayoutMismatch, match="has the split holdout"):
+    with pytest.raises(DataError, match="has the split holdout"):
         read_dataset("manifest", unknown, "train")
-    with pytest.raises(LayoutMismatch, match="lists no image to test"):
+    with pytest.raises(DataError, match="lists no image to test"):
         read_dataset("manifest", tmp_path / "b", "test")
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_is_listed_again_counts_once(tmp_path: Path) -> None:
 def test_a_file_that_is_listed_in_two_ways_is_noticed(tmp_path: Path) -> None:
     home = write(tmp_path, ("a/1.png", "xray", "normal", "here", "p1", "g1", "train", ""))
 
-    with pytest.raises(LayoutMismatch, match=r"lists a/1\.png with two labels, groups or splits"):
+    with pytest.raises(DataError, match=r"lists a/1\.png with two labels, groups or splits"):
         read_dataset("manifest", home, "train")
 
 
