@@ -79,7 +79,7 @@ def test_a_finding_that_a_source_lacks_is_said_as_the_pooled_layer_says_it() -> 
     seen = [images(seed=seed) for seed in (0, 1)]
     for part in seen:
         part.features[:, 0] = 0
-    three = fit_heads(*seen, pooled, sources=3, general=2, seed=0)
+    three = fit_heads(seen[0], seen[1], pooled, sources=3, general=2, seed=0)
     asked = images(30, seed=2)
     asked.features[:, 0] = 3
 
