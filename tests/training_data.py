@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 
+from contract.manifest import Finding
 from tests.synthetic import as_jpeg, synthetic_radiograph
 from training.calibrate import Calibration
 from training.config import Recipe
@@ -60,23 +61,29 @@ rule = "specificity"
 target = 0.9
 """
 
-CALIBRATION = Calibration.model_validate(
-    {
-        "temperature": 1.5,
-        "loss_before": 0.3,
-        "loss_after": 0.2,
-        "validation_images": 4,
-        "shifts": ["none"],
-        "findings": [
+
+def findings(*points: tuple[str, float], activation_scale: float = 1) -> tuple[Finding, ...]:
+    """Findings with these labels and operating points."""
+    return tuple(
+        Finding.model_validate(
             {
                 "label": label,
-                "operating_point": 0.5,
+                "operating_point": point,
                 "operating_point_rule": "for the test",
-                "activation_scale": 1e-3,
+                "activation_scale": activation_scale,
             }
-            for label in ("normal", "pneumonia")
-        ],
-    }
+        )
+        for label, point in points
+    )
+
+
+CALIBRATION = Calibration(
+    temperature=1.5,
+    loss_before=0.3,
+    loss_after=0.2,
+    validation_images=4,
+    shifts=("none",),
+    findings=findings(("normal", 0.5), ("pneumonia", 0.5), activation_scale=1e-3),
 )
 
 

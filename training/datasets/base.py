@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -131,7 +131,7 @@ def of_splits(dataset: Dataset, splits: Iterable[OfficialSplit]) -> Dataset:
     """The images of some official splits, numbered anew."""
     names = [name for split in splits for name in _PARTS[split]]
     table = dataset.table[dataset.table["split"].isin(names)].reset_index(drop=True)
-    return Dataset(dataset.name, dataset.licence, dataset.root, table)
+    return replace(dataset, table=table)
 
 
 def read_sheet(path: Path, columns: Sequence[str], expected: str) -> pd.DataFrame:

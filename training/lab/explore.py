@@ -145,18 +145,15 @@ def take_survey(
         read = pool.map(outcome, paths)
         hidden = not console.is_terminal
         found = list(track(read, "measuring", len(paths), console=console, disable=hidden))
-    reasons = pd.Series([one if isinstance(one, str) else None for one in found], dtype=object)
-    measured = [one for one in found if not isinstance(one, str)]
-    if not measured:
-        example = next(iter(reasons), "it lists none")
+    readable = np.array([not isinstance(one, str) for one in found], np.bool_)
+    if not readable.any():
+        example = next(iter(found), "it lists none")
         raise DataError(f"No image of the data set can be read. The first: {example}")
-    lost = reasons.notna().to_numpy()
+    facts, thumbnails = zip(*(one for one in found if not isinstance(one, str)), strict=True)
     return (
-        dataset.table[~lost]
-        .reset_index(drop=True)
-        .assign(**pd.DataFrame([facts for facts, _ in measured])),
-        np.stack([thumbnail for _, thumbnail in measured]),
-        dataset.table.assign(reason=reasons.to_numpy())[lost],
+        dataset.table[readable].reset_index(drop=True).assign(**pd.DataFrame(facts)),
+        np.stack(thumbnails),
+        dataset.table[~readable].assign(reason=[one for one in found if isinstance(one, str)]),
     )
 
 

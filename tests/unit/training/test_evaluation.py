@@ -15,25 +15,12 @@ from sklearn.metrics import (
 
 from contract.findings import Label
 from contract.manifest import Finding, Metric
+from tests.training_data import findings
 from training.calibrate import calibrated
 from training.evaluation import measure
 from training.predictions import Predictions
 
 TEMPERATURE = 2.0
-
-
-def findings(*points: tuple[str, float]) -> tuple[Finding, ...]:
-    return tuple(
-        Finding.model_validate(
-            {
-                "label": label,
-                "operating_point": point,
-                "operating_point_rule": "for the test",
-                "activation_scale": 1,
-            }
-        )
-        for label, point in points
-    )
 
 
 FINDINGS = findings(("normal", 0.7), ("pneumonia", 0.6))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.manifest import Finding
+from tests.training_data import findings
 from training.report.context import EvaluationContext, Images, Outputs
 
 IMAGES = 60
@@ -14,17 +14,7 @@ MAP_SIDE = 4
 INSIDE = slice(8, 24)
 BORDER = 3
 
-FINDINGS = tuple(
-    Finding.model_validate(
-        {
-            "label": label,
-            "operating_point": 0.6,
-            "operating_point_rule": "for the test",
-            "activation_scale": 5,
-        }
-    )
-    for label in ("normal", "pneumonia")
-)
+FINDINGS = findings(("normal", 0.6), ("pneumonia", 0.6), activation_scale=5)
 
 Region = NDArray[np.bool_]
 ContextOf = Callable[..., EvaluationContext]
