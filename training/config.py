@@ -216,13 +216,15 @@ class CalibrationConfig(Frozen):
     it looks at, at most, and ``ood_groups`` how many groups of images it knows. In the last
     directions a network's new images stray most, and of many groups one may hold all that is odd:
     where few validation images set the limit, less of both catches more. ``by_source`` tells the
-    sources apart: each has groups, a limit, a last layer and evidence of its own.
+    sources apart: each has groups, a limit, a last layer and evidence of its own. A finding is
+    shown in a source where its AUROC there is surely ``least_auroc``, by the interval's lower end.
     """
 
     shifts: tuple[ShiftName, ...] = Field(default=("none",), min_length=1)
     ood_components: int = Field(default=160, ge=1)
     ood_groups: int = Field(default=8, ge=1)
     by_source: bool = False
+    least_auroc: float = Field(default=0.65, ge=0.5, lt=1)
 
     @model_validator(mode="after")
     def _looks_at_the_images_as_they_are(self) -> Self:

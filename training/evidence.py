@@ -30,8 +30,6 @@ OTHERS = "others"
 """The name that sources with few images share."""
 LEAST_IMAGES = 10
 """Of a finding in a source's validation images, before it counts as shown there."""
-LEAST_AUROC = 0.65
-"""The lower end of the interval within a source, from which on its findings are told apart."""
 PENALTIES = (3e-4, 3e-3, 3e-2)
 SIMPLER = 0.01
 """An own layer is taken where its loss is lower by more than this share of the pooled one's."""
@@ -169,7 +167,14 @@ def distances(scorer: OodScorer, images: Embedded) -> Floats:
 
 
 def fit_heads(
-    train: Embedded, validation: Embedded, pooled: Layer, sources: int, general: int, seed: int
+    train: Embedded,
+    validation: Embedded,
+    pooled: Layer,
+    sources: int,
+    general: int,
+    *,
+    least_auroc: float,
+    seed: int,
 ) -> SourceHeads:
     """Fit and calibrate the layer of each source.
 
@@ -183,6 +188,7 @@ def fit_heads(
         pooled: The layer that the network was trained with.
         sources: How many there are.
         general: How many features, the last ones, the training has left as they were.
+        least_auroc: As a recipe's calibration has it.
         seed: Of the bootstrap over patients that says what was shown.
     """
     layers, shown = [], []
@@ -203,7 +209,7 @@ def fit_heads(
             if found < loss * (1 - SIMPLER):
                 best, loss = layer, found
         layers.append(best)
-        shown.append(_shown(best, seen, there, seed))
+        shown.append(_lower_ends(best, seen, there, seed) >= least_auroc)
     weights, biases = zip(*layers, strict=True)
     return SourceHeads(
         np.stack(weights).astype(np.float32), np.stack(biases).astype(np.float32), np.stack(shown)
@@ -234,14 +240,18 @@ def _own_layer(
 
 
 def _calibrated(layer: Layer, seen: Embedded, there: NDArray[np.int64]) -> tuple[Layer, float]:
-    """The layer with a scale, and a bias for each finding that is there; and its loss."""
+    """The layer with a scale, and a bias for each finding that is there; and its loss.
+
+    The biases leave the mean of those findings where it is: on how probable any other finding is,
+    a source that lacks it says nothing.
+    """
     weights, bias = layer
     logits = seen.features @ weights + bias
     rows = np.arange(len(logits))
 
     def changed(parameters: Floats) -> tuple[float, Floats]:
         offset = np.zeros(len(bias))
-        offset[there] = parameters[1:]
+        offset[there] = parameters[1:] - parameters[1:].mean()
         return float(np.exp(parameters[0])), offset
 
     def loss(parameters: Floats) -> float:
@@ -254,14 +264,14 @@ def _calibrated(layer: Layer, seen: Embedded, there: NDArray[np.int64]) -> tuple
     return (scale * weights, scale * bias + offset), float(found.fun)
 
 
-def _shown(layer: Layer, seen: Embedded, there: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
-    """Which findings the layer surely tells from the source's others."""
+def _lower_ends(layer: Layer, seen: Embedded, there: NDArray[np.int64], seed: int) -> Floats:
+    """The AUROC that each finding surely has within the source, 0 where it is not there."""
     weights, bias = layer
     logits = log_softmax(seen.features @ weights + bias, axis=1)
     draws = patient_bootstrap(seen.patients, seed)
-    shown = np.zeros(len(bias), bool)
+    ends = np.zeros(len(bias))
     for label in there:
         truth = seen.classes == label
         value = auroc(logits[:, label], truth, whole(len(truth)))
-        shown[label] = estimate(value, auroc(logits[:, label], truth, draws)).lower >= LEAST_AUROC
-    return shown
+        ends[label] = estimate(value, auroc(logits[:, label], truth, draws)).lower
+    return ends

@@ -180,7 +180,15 @@ def describe_sources(
     )
     both = plain.and_also(embedded(model, source, rows, names, changed))
     pooled, general = last_layer(model, recipe)
-    heads = fit_heads(both, validation, pooled, len(names), general, recipe.seed)
+    heads = fit_heads(
+        both,
+        validation,
+        pooled,
+        len(names),
+        general,
+        least_auroc=recipe.calibration.least_auroc,
+        seed=recipe.seed,
+    )
     if names[-1] == OTHERS:
         heads.shown[-1] = False
     return place_sources(plain, validation, recipe), Border(names, heads, validation.owners)

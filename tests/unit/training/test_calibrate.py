@@ -9,7 +9,9 @@ from training.calibrate import (
     fit_temperature,
     mean_loss,
     ood_limit,
+    operating_points,
 )
+from training.config import OperatingPointConfig
 from training.models import build_classifier, feature_model, with_serving_outputs
 from training.ood import fit_scorer
 from training.transforms import shifted
@@ -88,3 +90,19 @@ def test_at_most_one_accepted_image_in_a_hundred_is_beyond_the_limit() -> None:
     assert (scores > limit).sum() in (9, 10)
     # A thousandth above the last image that it keeps.
     assert np.abs(scores * 1.001 - limit).min() < 1e-3
+
+
+def test_each_finding_gets_the_operating_point_of_its_own_rule() -> None:
+    rules = (
+        OperatingPointConfig(label="normal", rule="precision", target=0.75),
+        OperatingPointConfig(label="pneumonia", rule="sensitivity", target=0.5),
+    )
+    recipe = tiny_recipe().model_copy(update={"operating_points": rules})
+    normal = np.array([0.95, 0.9, 0.8, 0.7, 0.6, 0.3, 0.1], np.float32)
+    probabilities = np.stack([normal, 1 - normal], axis=1)[np.newaxis]
+    classes = np.array([0, 0, 1, 0, 1, 1, 1])
+
+    found = operating_points(probabilities, 0, classes, recipe, None)
+
+    # Three of the four images from 0.7 up are normal; two of the four with pneumonia have 0.7.
+    assert found == pytest.approx((0.7, 0.7), abs=1e-6)

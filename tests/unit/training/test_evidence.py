@@ -22,7 +22,9 @@ def images(count: int = 200, *, seed: int = 0) -> Embedded:
 
 @pytest.fixture(scope="module")
 def heads() -> SourceHeads:
-    return fit_heads(images(), images(seed=1), POOLED, sources=3, general=2, seed=0)
+    return fit_heads(
+        images(), images(seed=1), POOLED, sources=3, general=2, least_auroc=0.65, seed=0
+    )
 
 
 def test_each_source_is_answered_by_what_tells_its_own_findings_apart(heads: SourceHeads) -> None:
@@ -41,7 +43,9 @@ def test_a_source_of_one_finding_shows_nothing(heads: SourceHeads) -> None:
 
 
 def test_the_pooled_layer_stays_where_no_feature_is_general() -> None:
-    kept = fit_heads(images(), images(seed=1), POOLED, sources=3, general=0, seed=0)
+    kept = fit_heads(
+        images(), images(seed=1), POOLED, sources=3, general=0, least_auroc=0.65, seed=0
+    )
 
     assert not kept.weights.any()
     assert not kept.shown.any()
@@ -79,7 +83,7 @@ def test_a_finding_that_a_source_lacks_is_said_as_the_pooled_layer_says_it() -> 
     seen = [images(seed=seed) for seed in (0, 1)]
     for part in seen:
         part.features[:, 0] = 0
-    three = fit_heads(seen[0], seen[1], pooled, sources=3, general=2, seed=0)
+    three = fit_heads(seen[0], seen[1], pooled, sources=3, general=2, least_auroc=0.65, seed=0)
     asked = images(30, seed=2)
     asked.features[:, 0] = 3
 
