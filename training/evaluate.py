@@ -9,8 +9,9 @@ from training.batches import PREDICTED_AT_ONCE
 from training.config import Recipe
 from training.evaluation import Evaluation, measure, source_evidence
 from training.figures import draw_evaluation
+from training.lungs import Segment
 from training.predictions import Predictions, count_answers, count_most_probable, refused_by_gates
-from training.report.context import Segment, gather_context
+from training.report.context import gather_context
 from training.report.write import write_report
 from training.source import Source, Split, load_split
 from training.workdir import TrainedModel, Workdir

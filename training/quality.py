@@ -9,6 +9,7 @@ file's own. Templates tell a chest in its place from one that is turned, cut off
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -59,9 +60,6 @@ _UPPER: tuple[CheckName, ...] = ("exposure", "noise", "clipping", "collimation")
 _MEASURES = tuple(dict.fromkeys((*_LOWER, *_UPPER)))
 _FAULTS: tuple[CheckName, ...] = ("inversion", "rotation", "framing")
 
-Measured = dict[CheckName, NDArray[np.float64]]
-"""Of each check, float64, shape (images,)."""
-
 
 def quality_limits(source: Source, shifts: Sequence[str], seed: int) -> QualityLimits:
     """Fit what a model accepts on the training images of a source; see ``fit_quality_limits``."""
@@ -87,7 +85,7 @@ def fit_quality_limits(
         images: uint8, shape (images, height, width, 1); some hundreds are drawn from them.
         groups: Shape (images,); images of one group show the same patient.
         sizes: int, shape (files, 2): the rows and columns of some of the files.
-        shifts: Names of ``ACQUISITION_SHIFTS`` that must be accepted.
+        shifts: Names of ``ACQUISITION_SHIFTS`` that must be accepted, ``none`` among them.
         seed: Of the draw.
 
     Raises:
@@ -97,11 +95,11 @@ def fit_quality_limits(
     for_templates, for_limits = _two_halves(groups, random)
     position = fit_templates(images[for_templates[:TEMPLATE_IMAGES]], shifts, random)
     images = images[for_limits[:LIMIT_IMAGES]]
-    shifted_values = [_values(images, name, position) for name in shifts]
+    measured = {name: _measured(shifted(images, name), position) for name in shifts}
     height, width = images.shape[1:3]
     return QualityLimits(
         limits=(
-            *_tightest_allowed(shifted_values, _values(images, "none", position)),
+            *_tightest_allowed(list(measured.values()), measured["none"]),
             *_of_the_file(sizes, min(height, width)),
         ),
         position=position,
@@ -119,16 +117,17 @@ def _two_halves(
     return random.permutation(np.flatnonzero(first)), random.permutation(np.flatnonzero(~first))
 
 
-def _values(images: NDArray[np.uint8], shift: str, position: Templates) -> Measured:
-    """What is measured of each image under a shift."""
-    found = [measure(image[..., 0], *image.shape[:2], position) for image in shifted(images, shift)]
-    return {check: np.array([values[check] for values in found]) for check in found[0]}
+def _measured(images: NDArray[np.uint8], position: Templates) -> pd.DataFrame:
+    """What is measured of each image: a row for each, a column for each check."""
+    return pd.DataFrame([measure(image[..., 0], *image.shape[:2], position) for image in images])
 
 
-def _tightest_allowed(shifted_values: Sequence[Measured], unshifted: Measured) -> tuple[Limit, ...]:
+def _tightest_allowed(
+    measured: Sequence[pd.DataFrame], unshifted: pd.DataFrame
+) -> tuple[Limit, ...]:
     """The tightest limits that refuse few enough of the images as they are."""
     for tail in TAILS:
-        limits = tuple(_limit(check, shifted_values, tail) for check in (*_MEASURES, *_FAULTS))
+        limits = tuple(_limit(check, measured, tail) for check in (*_MEASURES, *_FAULTS))
         beyond = [
             (unshifted[limit.check] < (-np.inf if limit.lower is None else limit.lower))
             | (unshifted[limit.check] > (np.inf if limit.upper is None else limit.upper))
@@ -139,7 +138,7 @@ def _tightest_allowed(shifted_values: Sequence[Measured], unshifted: Measured) -
     return limits
 
 
-def _limit(check: CheckName, measured: Sequence[Measured], tail: float) -> Limit:
+def _limit(check: CheckName, measured: Sequence[pd.DataFrame], tail: float) -> Limit:
     """The widest limit that any shift asks for."""
     lower = min(float(np.quantile(values[check], tail)) for values in measured)
     upper = max(float(np.quantile(values[check], 1 - tail)) for values in measured)
