@@ -22,7 +22,6 @@ from gateway.config import Http, Rule
 from gateway.errors import Permanent, StorageFull, Transient, Unacceptable
 from gateway.headers import frames_of, read_header
 from gateway.intake import Intake
-from gateway.reading import reading_of
 from gateway.report import Source, encoded, structured_report
 from gateway.rules import route
 from gateway.service import Services
@@ -59,7 +58,8 @@ async def _answer(config: Http, intake: Intake, services: Services, request: Req
         asked = Asked.model_validate(dict(request.query_params))
         intake.check_space()
         await _receive(request, file, config.max_body_bytes)
-        authorization = request.headers.get("Authorization")
+        # Without one the service is asked without one, not with the gateway's.
+        authorization = request.headers.get("Authorization", "")
         document = await run_in_threadpool(_report, services, file, asked, authorization)
     except ValidationError as error:
         raise HTTPException(422, "frame, model or digest is not well-formed") from error
@@ -82,7 +82,7 @@ async def _receive(request: Request, file: Path, limit: int) -> None:
             opened.write(chunk)
 
 
-def _report(services: Services, file: Path, asked: Asked, authorization: str | None) -> bytes:
+def _report(services: Services, file: Path, asked: Asked, authorization: str) -> bytes:
     """Have the file read for whoever asks, and write what was said as a document.
 
     Raises:
@@ -95,8 +95,7 @@ def _report(services: Services, file: Path, asked: Asked, authorization: str | N
     source = Source(read_header(file), asked.frame)
     if asked.frame > frames_of(source.header):
         raise Unacceptable(f"It has no frame {asked.frame}.")
-    key = {"Authorization": authorization} if authorization else {}
-    reading = reading_of(services.predict(file, asked.frame, model=asked.model, key=key))
+    reading = services.predict(file, asked.frame, model=asked.model, authorization=authorization)
     if asked.digest not in (None, reading.digest):
         raise Permanent("Another version of the model answers now: read the image again.")
     return encoded(structured_report(uuid.uuid4().hex, reading, [source]))

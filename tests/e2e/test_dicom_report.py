@@ -24,13 +24,19 @@ BUTTON = "Download a DICOM SR, which names the patient as the image does"
 def pair(
     models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Service, Gateway]]:
-    """A service with a key, and a gateway that makes reports for its page and has no key."""
+    """A service with a key, and a gateway with it that makes reports for its page."""
     folder = tmp_path_factory.mktemp("pair")
     key = {"sha256": hashlib.sha256(KEY.encode()).hexdigest(), "scopes": ["predict", "read"]}
     settings = {"PNEUMO_API_KEYS": json.dumps({"reader": key})}
     service = Service(models, folder / "log", settings)
+    (folder / "key").write_text(KEY)
     made = gateway(
-        folder / "gateway", [service.url], [], rules=[], http={"page_origins": [service.url]}
+        folder / "gateway",
+        [service.url],
+        [],
+        rules=[],
+        http={"page_origins": [service.url]},
+        service={"key_file": str(folder / "key")},
     )
     settings["PNEUMO_PAGE_GATEWAY"] = made.url
     service.start()
