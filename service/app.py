@@ -66,7 +66,7 @@ def create_app(
     """Make the service; its models load when it starts.
 
     Raises:
-        InvalidConfiguration: The key file cannot be used.
+        StartError: The key file cannot be used.
     """
     app = create_api()
     runtime = Runtime(settings, log or make_logger(settings.log_level), open_models)

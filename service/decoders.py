@@ -30,7 +30,7 @@ from service.decode_worker import (
     Unforeseen,
 )
 from service.domain import TURNS, Priority
-from service.errors import FileFailed, FileTooCostly
+from service.errors import FileFailed, ProblemType, ServiceError
 
 MIB = 1024 * 1024
 MAX_FILE_BYTES = 850 * MIB
@@ -116,15 +116,16 @@ class Decoders:
 
         Raises:
             ImageError: The file cannot be used, or crashed its decoder.
-            FileTooCostly: It needs more time or memory than one file may have.
+            ServiceError: It needs more time or memory than one file may have.
             FileFailed: It met an error that nobody foresaw.
         """
         memory_bytes = max(cost.memory_bytes + sum(map(len, chunks)), MIN_FILE_BYTES)
         most = min(self._budget, MAX_FILE_BYTES)
         if memory_bytes > most:
-            raise FileTooCostly(
+            raise ServiceError(
+                ProblemType.FILE_TOO_COSTLY,
                 f"Decoding the file may take {memory_bytes // MIB} MiB, and one file may take "
-                f"{most // MIB} MiB. {_ADVICE}"
+                f"{most // MIB} MiB. {_ADVICE}",
             )
         claim = _Claim(priority, next(self._arrivals), memory_bytes)
         decoder = await self._turn_of(claim)
@@ -191,8 +192,9 @@ class _Decoder:
             # It has overrun, or has ended, or nobody waits for it any more.
             await self.end()
             if isinstance(error, TimeoutError):
-                raise FileTooCostly(
-                    f"Decoding the file takes more than {WALL_S:g} s. {_ADVICE}"
+                raise ServiceError(
+                    ProblemType.FILE_TOO_COSTLY,
+                    f"Decoding the file takes more than {WALL_S:g} s. {_ADVICE}",
                 ) from None
             # uvloop gives a RuntimeError where the pipe is closed.
             if isinstance(error, EOFError | OSError | RuntimeError):
@@ -204,12 +206,13 @@ class _Decoder:
         if isinstance(answer, ImageError):
             raise answer
         if isinstance(answer, Unforeseen) and answer.is_memory:
-            raise FileTooCostly(
+            raise ServiceError(
+                ProblemType.FILE_TOO_COSTLY,
                 f"Decoding the file takes more than the {order.memory_bytes // MIB} MiB that its "
-                f"header accounts for. {_ADVICE}"
+                f"header accounts for. {_ADVICE}",
             )
         if isinstance(answer, Unforeseen):
-            raise FileFailed("The file could not be read.", answer.kind, answer.places)
+            raise FileFailed(answer.kind, answer.places)
         return answer
 
     async def end(self) -> None:
@@ -270,15 +273,16 @@ async def _kill(process: Process) -> None:
     await process.wait()
 
 
-def _why_ended(exit_code: int | None) -> ImageError | FileTooCostly | FileFailed:
+def _why_ended(exit_code: int | None) -> ImageError | ServiceError:
     """What the end of a decoder says of the file that it had."""
     if exit_code == _CPU_EXCEEDED:
-        return FileTooCostly(
-            f"Decoding the file takes more than a few seconds of the CPU. {_ADVICE}"
+        return ServiceError(
+            ProblemType.FILE_TOO_COSTLY,
+            f"Decoding the file takes more than a few seconds of the CPU. {_ADVICE}",
         )
     if exit_code is not None and exit_code < 0 and exit_code != -9:
         return CorruptImage("The file is damaged in a way that its decoder cannot bear.")
-    return FileFailed("The file could not be read.", "DecoderEnded")
+    return FileFailed("DecoderEnded")
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, MalformedEncoding, UnsupportedEncoding
+from service.errors import ProblemType, ServiceError
 from service.headers import header_of
 from service.limits import ReceiveBudget
 
@@ -36,10 +36,9 @@ class Decompression:
         """Pass a request on.
 
         Raises:
-            UnsupportedEncoding: Out of ``receive``, to whoever reads the body; so are the others.
-            BodyTooLarge: The body grows too large.
-            TooManyUploads: All bodies together grow too large.
-            MalformedEncoding: The body is not in its encoding, or breaks off.
+            ServiceError: Out of ``receive``, to whoever reads the body; so are the others. The body
+                grows too large. All bodies together grow too large. The body is not in its
+                encoding, or breaks off.
         """
         header = (header_of(scope, b"content-encoding") or "") if scope["type"] == "http" else ""
         encoding = header.strip().lower()
@@ -55,8 +54,9 @@ class Decompression:
             message = await anext(pieces, None) or await receive()
             count = len(message.get("body", b""))
             if held + count > self._limit:
-                raise BodyTooLarge(
-                    f"A request body may have at most {self._limit} bytes, inflated."
+                raise ServiceError(
+                    ProblemType.BODY_TOO_LARGE,
+                    f"A request body may have at most {self._limit} bytes, inflated.",
                 )
             self._budget.take(count)
             held += count
@@ -70,7 +70,9 @@ class Decompression:
 
 async def _inflate(receive: Receive, encoding: str) -> AsyncIterator[Message]:
     if encoding not in _WINDOW_BITS:
-        raise UnsupportedEncoding("The Content-Encoding must be gzip, deflate, or none.")
+        raise ServiceError(
+            ProblemType.UNSUPPORTED_ENCODING, "The Content-Encoding must be gzip, deflate, or none."
+        )
     decoder, members = zlib.decompressobj(_WINDOW_BITS[encoding]), 1
     more = True
     while more:
@@ -87,16 +89,23 @@ async def _inflate(receive: Receive, encoding: str) -> AsyncIterator[Message]:
                 # On a thread, so that a body that grows a lot holds up nobody.
                 piece = await asyncio.to_thread(decoder.decompress, chunk, STEP_BYTES)
             except zlib.error:
-                raise MalformedEncoding("The body is not what its Content-Encoding says.") from None
+                raise ServiceError(
+                    ProblemType.MALFORMED_ENCODING,
+                    "The body is not what its Content-Encoding says.",
+                ) from None
             chunk = decoder.unused_data or decoder.unconsumed_tail
             yield {"type": "http.request", "body": piece, "more_body": True}
     if not decoder.eof:
-        raise MalformedEncoding("The compressed body breaks off before its end.")
+        raise ServiceError(
+            ProblemType.MALFORMED_ENCODING, "The compressed body breaks off before its end."
+        )
     yield {"type": "http.request", "body": b"", "more_body": False}
 
 
 def _begin_member(encoding: str, number: int) -> "zlib._Decompress":
     """Begin another member of a gzip body. Source: RFC 1952 section 2.2."""
     if encoding == "deflate" or number > MAX_MEMBERS:
-        raise MalformedEncoding("The compressed body goes on behind its own end.")
+        raise ServiceError(
+            ProblemType.MALFORMED_ENCODING, "The compressed body goes on behind its own end."
+        )
     return zlib.decompressobj(_WINDOW_BITS[encoding])

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from starlette.types import Receive
 
-from service.errors import ClientDisconnected
+from service.errors import ProblemType, ServiceError
 
 
 @asynccontextmanager
@@ -14,7 +14,7 @@ async def cancelled_on_disconnect(receive: Receive) -> AsyncIterator[None]:
     """Cancel the block when the client goes away; its body must have been read.
 
     Raises:
-        ClientDisconnected: The client went away.
+        ServiceError: The client went away.
     """
     task = asyncio.current_task()
     assert task is not None, "this runs in a task"  # noqa: S101 - for the type checker
@@ -33,7 +33,7 @@ async def cancelled_on_disconnect(receive: Receive) -> AsyncIterator[None]:
     except asyncio.CancelledError:
         # The server may be cancelling the task for a reason of its own at the same time.
         if gone and task.uncancel() == 0:
-            raise ClientDisconnected("The client went away.") from None
+            raise ServiceError(ProblemType.CLIENT_DISCONNECTED, "The client went away.") from None
         raise
     finally:
         watcher.cancel()

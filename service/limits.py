@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTimeout, BodyTooLarge, QueueFull, TooManyUploads
+from service.errors import ProblemType, ServiceError
 from service.headers import header_of
 
 SMOOTHING = 0.1
@@ -40,10 +40,11 @@ class Admission:
         """Refuse where there is no room.
 
         Raises:
-            QueueFull: So many more images would be too many.
+            ServiceError: So many more images would be too many.
         """
         if self._in_flight + images > self._limit:
-            raise QueueFull(
+            raise ServiceError(
+                ProblemType.QUEUE_FULL,
                 f"{self._in_flight} images are in flight, and at most {self._limit} may be.",
                 self.retry_after_s(),
             )
@@ -53,7 +54,7 @@ class Admission:
         """Hold room for the images of one request.
 
         Raises:
-            QueueFull: There is no room for all of them.
+            ServiceError: There is no room for all of them.
         """
         self.check(images)
         if self._in_flight == 0:
@@ -95,11 +96,12 @@ class ReceiveBudget:
         """Count bytes that came.
 
         Raises:
-            TooManyUploads: There is no room for them; they are not counted.
+            ServiceError: There is no room for them; they are not counted.
         """
         if self.held + count > self._limit:
-            raise TooManyUploads(
-                f"All request bodies together may have at most {self._limit} bytes at a time."
+            raise ServiceError(
+                ProblemType.TOO_MANY_UPLOADS,
+                f"All request bodies together may have at most {self._limit} bytes at a time.",
             )
         self.held += count
 
@@ -194,8 +196,9 @@ class _Body:
             async with asyncio.timeout(self._patience_s):
                 message = await self._receive()
         except TimeoutError as error:
-            raise BodyTimeout(
-                f"No byte of the body, or too few, came within {self._limit.timeout_s:g} s."
+            raise ServiceError(
+                ProblemType.BODY_TIMEOUT,
+                f"No byte of the body, or too few, came within {self._limit.timeout_s:g} s.",
             ) from error
         self._note(message)
         won = len(message.get("body", b"")) / MIN_BYTES_PER_S
@@ -209,6 +212,7 @@ class _Body:
 
     def _check(self) -> None:
         if self._refused or self.held > self._limit.max_body_bytes:
-            raise BodyTooLarge(
-                f"A request body may have at most {self._limit.max_body_bytes} bytes."
+            raise ServiceError(
+                ProblemType.BODY_TOO_LARGE,
+                f"A request body may have at most {self._limit.max_body_bytes} bytes.",
             )

@@ -37,7 +37,7 @@ from service.domain import (
     Session,
     WantedPrecision,
 )
-from service.errors import ReloadRefused, ServiceError, UnknownModel, where
+from service.errors import ProblemType, ServiceError, where
 from service.logs import MAX_REASON_LENGTH, Logger
 from service.machine import gains_by_int8
 from service.metrics import Metrics
@@ -230,22 +230,24 @@ class Reloader:
         """Serve a bundle that was unloaded before; with it, whatever else the folder has.
 
         Raises:
-            UnknownModel: The folder has no such bundle.
-            ReloadRefused: It failed a check.
+            ServiceError: The folder has no such bundle. It failed a check.
         """
         if bundle not in await asyncio.to_thread(find_bundles, self._loader.folder):
-            raise UnknownModel("There is no such bundle in the models folder.")
+            raise ServiceError(
+                ProblemType.UNKNOWN_MODEL, "There is no such bundle in the models folder."
+            )
         return await self._switch("load", bundle, lambda disabled: disabled - {bundle})
 
     async def unload(self, bundle: str) -> ModelChanges:
         """Stop to serve a bundle that stays in the folder, until it is loaded or the next start.
 
         Raises:
-            UnknownModel: It is not served.
-            ReloadRefused: It is all that is left of the default model.
+            ServiceError: It is not served. It is all that is left of the default model.
         """
         if all(model.bundle != bundle for model in self._serving.repository.all()):
-            raise UnknownModel("There is no such model, or not that version.")
+            raise ServiceError(
+                ProblemType.UNKNOWN_MODEL, "There is no such model, or not that version."
+            )
         return await self._switch("unload", bundle, lambda disabled: disabled | {bundle})
 
     async def poll(self, every_s: float) -> None:
@@ -275,7 +277,7 @@ class Reloader:
             done = await self._sync(cause, wanted)
             for refusal in done.refused:
                 if refusal.bundle == bundle:
-                    raise ReloadRefused(refusal.reason)
+                    raise ServiceError(ProblemType.RELOAD_REFUSED, refusal.reason)
             self._disabled = wanted
             return done
 

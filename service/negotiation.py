@@ -7,12 +7,7 @@ import http
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import (
-    HeadersTooLarge,
-    NotAcceptable,
-    RequestError,
-    UnsupportedMediaType,
-)
+from service.errors import ProblemType, ServiceError
 from service.fhir_answer import wants_fhir
 from service.headers import JSON, header_of
 from service.origins import check_host, check_origin
@@ -45,7 +40,7 @@ class Negotiation:
             check_host(scope, self._settings)
             check_origin(scope, self._settings)
             _check(scope)
-        except RequestError as error:
+        except ServiceError as error:
             await error_response(error, request_id_of(scope))(scope, receive, send)
             return
         if scope["method"] != "GET":
@@ -83,29 +78,34 @@ def _check(scope: Scope) -> None:
     size = sum(len(b": \r\n") + len(name) + len(value) for name, value in headers)
     size += len(scope["raw_path"]) + len(scope["query_string"])
     if len(headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
-        raise HeadersTooLarge(TOO_LARGE)
+        raise ServiceError(ProblemType.HEADERS_TOO_LARGE, TOO_LARGE)
     if scope["method"] == "POST" and scope["path"] in _IMAGE_ROUTES:
         accept = header_of(scope, b"accept") or ""
         if not (accepts(accept, JSON) or wants_fhir(accept)):
-            raise NotAcceptable(f"The answer is {JSON}, which Accept rules out.")
+            raise ServiceError(
+                ProblemType.NOT_ACCEPTABLE, f"The answer is {JSON}, which Accept rules out."
+            )
         _check_body(header_of(scope, b"content-type") or "")
 
 
-def _unacceptable(scope: Scope, message: Message) -> NotAcceptable | None:
+def _unacceptable(scope: Scope, message: Message) -> ServiceError | None:
     """What is wrong with a message, where it begins an answer that the client cannot take."""
     if message["type"] != "http.response.start" or message["status"] != http.HTTPStatus.OK:
         return None
     given = dict(message["headers"]).get(b"content-type", b"").decode("latin-1")
     if accepts(header_of(scope, b"accept") or "", given):
         return None
-    return NotAcceptable(f"The answer is {given}, which Accept rules out.")
+    return ServiceError(
+        ProblemType.NOT_ACCEPTABLE, f"The answer is {given}, which Accept rules out."
+    )
 
 
 def _check_body(content_type: str) -> None:
     essence = content_type.partition(";")[0].strip().lower()
     multipart = essence.startswith("multipart/") and essence != "multipart/form-data"
     if multipart or essence == JSON or essence.endswith("+json"):
-        raise UnsupportedMediaType(
+        raise ServiceError(
+            ProblemType.UNSUPPORTED_MEDIA_TYPE,
             "Send the image as the body, with its own type or application/octet-stream, "
-            "or images as parts named 'file' of multipart/form-data."
+            "or images as parts named 'file' of multipart/form-data.",
         )

@@ -18,7 +18,7 @@ from urllib.request import urlopen
 import jwt
 import orjson
 
-from service.errors import Unauthenticated, Unavailable
+from service.errors import ProblemType, ServiceError
 
 # Asymmetric ones alone: with HS256 the public key would be the secret.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "ES256", "ES384", "EdDSA")
@@ -57,8 +57,8 @@ class TokenVerifier:
         """Check the signature, issuer, audience and times of a token; may ask for the keys.
 
         Raises:
-            Unauthenticated: It is not a token of this issuer for this service, or out of date.
-            Unavailable: The provider's keys cannot be had.
+            ServiceError: It is not a token of this issuer for this service, or out of date. The
+                provider's keys cannot be had.
         """
         try:
             header = jwt.get_unverified_header(token)
@@ -74,7 +74,9 @@ class TokenVerifier:
                 options={"require": ["exp", "iss", "aud"]},
             )
         except jwt.PyJWTError as error:
-            raise Unauthenticated(f"The token does not count: {error}.") from error
+            raise ServiceError(
+                ProblemType.UNAUTHENTICATED, f"The token does not count: {error}."
+            ) from error
         return Subject(_subject(claims), _scopes(claims))
 
     def _key(self, name: str) -> jwt.PyJWK:
@@ -91,9 +93,13 @@ class TokenVerifier:
             finally:
                 self._lock.release()
         if not self._keys:
-            raise Unavailable("The keys of the token's issuer cannot be had just now.")
+            raise ServiceError(
+                ProblemType.UNAVAILABLE, "The keys of the token's issuer cannot be had just now."
+            )
         if name not in self._keys:
-            raise Unauthenticated("The token does not count: its key is not known.")
+            raise ServiceError(
+                ProblemType.UNAUTHENTICATED, "The token does not count: its key is not known."
+            )
         return self._keys[name]
 
     def _fetch(self) -> None:

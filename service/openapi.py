@@ -9,7 +9,7 @@ from fastapi import FastAPI, Path
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from service.errors import ProblemType, problem_types
+from service.errors import ProblemType
 from service.problems import MEDIA_TYPE
 from service.schemas import Problem
 
@@ -45,8 +45,9 @@ IMAGE_BODY: Document = {
 
 def problem_responses(*statuses: int) -> dict[int | str, Document]:
     """Document the problem details that a route answers, with those that any does."""
-    # The routes of the inference protocol are not in this document.
-    kinds = [kind for kind in problem_types().values() if kind.slug != "malformed-inference"]
+    # The routes of the inference protocol are not in this document, and no route answers the other.
+    others = (ProblemType.MALFORMED_INFERENCE, ProblemType.MALFORMED_REQUEST)
+    kinds = [kind for kind in ProblemType if kind not in others]
     return {
         status: _problem_response([kind for kind in kinds if kind.status == status])
         for status in (*statuses, 406, 408, 421, 431, 500)

@@ -24,7 +24,7 @@ from service.identifiers import uuid7
 from service.logs import log_failure
 from service.openapi import IMAGE_BODY, form_body, problem_responses, query_parameters
 from service.parameters import read_parameters
-from service.problems import answer_error, request_id_of
+from service.problems import ANSWERED, error_response, request_id_of
 from service.runtime import Runtime, runtime_of
 from service.schemas import PredictionBody, PredictQuery
 from service.tracing import trace_of
@@ -118,8 +118,8 @@ class PredictFirst:
         try:
             await _may_predict(request)
             response = await predict(request)
-        except Exception as error:  # noqa: BLE001 - what is unforeseen is raised again
-            response = await answer_error(request, error)
+        except ANSWERED as error:
+            response = error_response(error, request_id_of(scope))
             # Its frames hold the upload, and one of them the error: a cycle that would keep the
             # bytes until the garbage collector comes by, long after they were given back.
             error.with_traceback(None)

@@ -35,13 +35,7 @@ from service.domain import (
     Timed,
     Upload,
 )
-from service.errors import (
-    DeviceLost,
-    InferenceFailed,
-    ServiceError,
-    UnknownParameter,
-    file_failed,
-)
+from service.errors import DeviceLost, FileFailed, InferenceFailed, ProblemType, ServiceError, where
 from service.overlays import draw_finding, draw_lungs, look_for_lungs
 from service.priorities import PriorityThreads
 from service.repository import ModelRepository
@@ -89,7 +83,7 @@ class Predictor:
         The named model answers every file, else the one that suits the file.
 
         Raises:
-            UnknownModel: There is no such model or version.
+            ServiceError: There is no such model or version.
             DeviceLost: The accelerator does not run any more.
         """
         started = time.perf_counter()
@@ -114,7 +108,7 @@ class Predictor:
 
         Raises:
             ImageError: The file is no image, or none that the model takes.
-            FileTooCostly: It takes more time or memory to decode than one file may.
+            ServiceError: It takes more time or memory to decode than one file may.
             FileFailed: It met an error that nobody foresaw.
             InferenceFailed: The model did not run.
             DeviceLost: The accelerator does not run any more.
@@ -330,7 +324,8 @@ class _Task:
         if isinstance(error, DeviceLost):
             raise error.with_traceback(None)
         if not isinstance(error, ImageError | ServiceError):
-            error = file_failed(error)
+            is_memory = isinstance(error, MemoryError)
+            error = FileFailed(type(error).__name__, where(error), is_memory=is_memory)
         # A model's cause goes to the log. Tracebacks hold the pixels, other causes quote the file.
         cause = error.__cause__ if isinstance(error, ServiceError) else None
         error.__cause__ = None if cause is None else cause.with_traceback(None)
@@ -360,6 +355,7 @@ class _Task:
 def _check_finding(finding: Label | None, manifest: ModelManifest) -> None:
     if finding is not None and finding not in manifest.labels:
         known = ", ".join(manifest.labels)
-        raise UnknownParameter(
-            f"explain: the model {manifest.name} has no finding {finding}. It has: {known}."
+        raise ServiceError(
+            ProblemType.INVALID_PARAMETER,
+            f"explain: the model {manifest.name} has no finding {finding}. It has: {known}.",
         )

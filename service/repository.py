@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from service.domain import LungSegmenter, ServedModel
-from service.errors import StartError, UnknownModel
+from service.errors import ProblemType, ServiceError, StartError
 
 
 class ModelRepository:
@@ -47,18 +47,20 @@ class ModelRepository:
         """Every version of one model, oldest first.
 
         Raises:
-            UnknownModel: There is no model of that name.
+            ServiceError: There is no model of that name.
         """
         if name not in self._models:
             known = ", ".join(self._models)
-            raise UnknownModel(f"There is no model of that name. There are: {known}.")
+            raise ServiceError(
+                ProblemType.UNKNOWN_MODEL, f"There is no model of that name. There are: {known}."
+            )
         return self._models[name]
 
     def get(self, name: str | None = None, version: int | None = None) -> ServedModel:
         """Look up a model; the default one and the latest version where nothing is said.
 
         Raises:
-            UnknownModel: There is no such model or version.
+            ServiceError: There is no such model or version.
         """
         versions = self.versions(self.default if name is None else name)
         if version is None:
@@ -67,7 +69,10 @@ class ModelRepository:
             if model.manifest.version == version:
                 return model
         known = ", ".join(str(model.manifest.version) for model in versions)
-        raise UnknownModel(f"There is no such version of this model. There are: {known}.")
+        raise ServiceError(
+            ProblemType.UNKNOWN_MODEL,
+            f"There is no such version of this model. There are: {known}.",
+        )
 
     def for_modality(self, modality: str | None, version: int | None = None) -> ServedModel:
         """Choose the model for an image: by its DICOM modality, else the default.
@@ -75,7 +80,7 @@ class ModelRepository:
         Where several models take the modality, the default one goes first, then name order.
 
         Raises:
-            UnknownModel: The chosen model has no such version.
+            ServiceError: The chosen model has no such version.
         """
         for name in sorted(self._models, key=lambda name: name != self.default):
             if modality in self.get(name).manifest.modalities:

@@ -16,15 +16,7 @@ from service.decoders import Decoders
 from service.device import DeviceWatch
 from service.disconnect import cancelled_on_disconnect
 from service.domain import CPU, PredictionOptions, Priority, ServedModel
-from service.errors import (
-    DeadlineExceeded,
-    DeviceLost,
-    NotReady,
-    ServiceError,
-    ShuttingDown,
-    StartError,
-    Unavailable,
-)
+from service.errors import DeviceLost, ProblemType, ServiceError, StartError
 from service.limits import Admission, ReceiveBudget
 from service.loading import ModelLoader, Reloader, warn_of_precision
 from service.logs import Logger, log_failure
@@ -51,7 +43,7 @@ class Runtime:
     """The state of one service process; ``open_models`` loads and warms the models.
 
     Raises:
-        InvalidConfiguration: The keys or the audit trail cannot be used.
+        StartError: The keys or the audit trail cannot be used.
     """
 
     def __init__(self, settings: Settings, log: Logger, open_models: OpenModels) -> None:
@@ -103,32 +95,33 @@ class Runtime:
         """The predictor, for new work.
 
         Raises:
-            NotReady: The models are not loaded.
-            ShuttingDown: New work is not taken any more.
+            ServiceError: The models are not loaded. New work is not taken any more.
         """
         if self._stopping:
-            raise ShuttingDown("The service is stopping.")
+            raise ServiceError(ProblemType.SHUTTING_DOWN, "The service is stopping.")
         if self._predictor is None:
-            raise NotReady(_LOADING)
+            raise ServiceError(ProblemType.NOT_READY, _LOADING)
         return self._predictor
 
     def reloader(self) -> Reloader:
         """What changes the served models; raises what ``predictor`` does."""
         self.predictor()
         if self._reloader is None:
-            raise NotReady(_LOADING)
+            raise ServiceError(ProblemType.NOT_READY, _LOADING)
         return self._reloader
 
     async def check_ready(self) -> None:
         """See that new images can be taken, of every kind.
 
         Raises:
-            NotReady: The models are not loaded, or no decoder starts.
-            ShuttingDown: New work is not taken any more.
+            ServiceError: The models are not loaded, or no decoder starts. New work is not taken any
+                more.
             DeviceLost: The accelerator fails, or does not answer.
         """
         if not self.predictor().can_decode:
-            raise NotReady("The processes that decode images are starting again.")
+            raise ServiceError(
+                ProblemType.NOT_READY, "The processes that decode images are starting again."
+            )
         await self.device.check()
 
     @asynccontextmanager
@@ -138,9 +131,8 @@ class Runtime:
         The request's body must have been read.
 
         Raises:
-            QueueFull: There is no room for all of them.
-            DeadlineExceeded: The block took too long.
-            ClientDisconnected: The client went away.
+            ServiceError: There is no room for all of them. The block took too long. The client went
+                away.
         """
         deadline_s = self.settings.request_deadline_s
         with self.admission.admit(images):
@@ -152,7 +144,8 @@ class Runtime:
                 self.device.report_lost()
                 raise
             except TimeoutError as error:
-                raise DeadlineExceeded(
+                raise ServiceError(
+                    ProblemType.DEADLINE_EXCEEDED,
                     f"The request was not served within {deadline_s:g} s.",
                     self.admission.retry_after_s(),
                 ) from error
@@ -183,7 +176,7 @@ class Runtime:
             self.callers.read()
         try:
             self._keep(self.reloader().follow("signal"))
-        except Unavailable as error:
+        except ServiceError as error:
             self.log.warning("no reload", reason=str(error))
 
     def begin_stopping(self) -> None:
@@ -285,7 +278,7 @@ def _open_trail(settings: Settings, log: Logger) -> "AuditTrail | None":
     """Open the trail of the settings; None where they name none.
 
     Raises:
-        InvalidConfiguration: The database cannot be used.
+        StartError: The database cannot be used.
     """
     if settings.audit_url is None:
         return None

@@ -139,7 +139,7 @@ def bound(settings: Settings) -> Iterator[socket.socket]:
     """A socket of the first address of the host, bound to the port; nobody else has it.
 
     Raises:
-        InvalidConfiguration: Others could reach it, and no keys are asked for.
+        StartError: Others could reach it, and no keys are asked for.
         StartError: The port cannot be had.
     """
     settings.check_exposure()

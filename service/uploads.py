@@ -10,7 +10,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from service.domain import Upload
-from service.errors import ClientDisconnected, MalformedMultipart, NoFile, TooManyFiles
+from service.errors import ProblemType, ServiceError
 from service.headers import header_of
 from service.parameters import check_name
 
@@ -35,14 +35,10 @@ async def read_form(request: Request, max_files: int) -> Form:
     The content of a file decides what it is, so a declared type of the body is not looked at.
 
     Raises:
-        NoFile: The body is empty, or has no part named ``file``.
-        MalformedMultipart: A multipart body cannot be taken apart.
-        TooManyFiles: It has more files than that, or too many fields.
-        UnknownParameter: A field is no parameter.
-        BodyTooLarge: The body has too many bytes.
-        BodyTimeout: The body does not arrive in time.
-        TooManyUploads: All bodies together have too many bytes.
-        ClientDisconnected: The client went away before its body was complete.
+        ServiceError: The body is empty, or has no part named ``file``. A multipart body cannot be
+            taken apart. It has more files than that, or too many fields. A field is no parameter.
+            The body has too many bytes. The body does not arrive in time. All bodies together have
+            too many bytes. The client went away before its body was complete.
     """
     content_type = header_of(request.scope, b"content-type") or ""
     if content_type.lower().startswith("multipart/"):
@@ -51,7 +47,10 @@ async def read_form(request: Request, max_files: int) -> Form:
         chunks = tuple([chunk async for chunk in body_of(request)])
         form = Form((Upload(None, chunks),) if chunks else ())
     if not form.files:
-        raise NoFile("Send one image as the body, or a multipart body with parts named 'file'.")
+        raise ServiceError(
+            ProblemType.NO_FILE,
+            "Send one image as the body, or a multipart body with parts named 'file'.",
+        )
     return form
 
 
@@ -59,16 +58,14 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
     """The body of a request, in the pieces in which it arrives; none of them is empty.
 
     Raises:
-        BodyTooLarge: The body has too many bytes.
-        BodyTimeout: The body does not arrive in time.
-        TooManyUploads: All bodies together have too many bytes.
-        ClientDisconnected: The client went away before its body was complete.
+        ServiceError: The body has too many bytes. The body does not arrive in time. All bodies
+            together have too many bytes. The client went away before its body was complete.
     """
     more = True
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise ClientDisconnected("The client went away.")
+            raise ServiceError(ProblemType.CLIENT_DISCONNECTED, "The client went away.")
         more = message.get("more_body", False)
         if chunk := message.get("body"):
             yield chunk
@@ -78,14 +75,15 @@ async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_file
     """Read every part: those named ``file``, and fields, whose values are cut where too long.
 
     Raises:
-        MalformedMultipart: The body is no multipart body, or breaks off.
-        TooManyFiles: There are more parts than that.
-        UnknownParameter: A field is no parameter.
+        ServiceError: The body is no multipart body, or breaks off. There are more parts than that.
+            A field is no parameter.
     """
     _, parameters = parse_options_header(content_type)
     boundary = parameters.get(b"boundary")
     if not boundary:
-        raise MalformedMultipart("The Content-Type header has no boundary.")
+        raise ServiceError(
+            ProblemType.MALFORMED_MULTIPART, "The Content-Type header has no boundary."
+        )
     parts = _Parts(max_files)
     try:
         parser = MultipartParser(
@@ -104,9 +102,14 @@ async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_file
         async for chunk in _from_first_boundary(body, boundary):
             parser.write(chunk)
     except FormParserError as error:
-        raise MalformedMultipart("The multipart body is not well-formed.") from error
+        raise ServiceError(
+            ProblemType.MALFORMED_MULTIPART, "The multipart body is not well-formed."
+        ) from error
     if not parts.complete:
-        raise MalformedMultipart("The multipart body breaks off before its last boundary.")
+        raise ServiceError(
+            ProblemType.MALFORMED_MULTIPART,
+            "The multipart body breaks off before its last boundary.",
+        )
     return Form(tuple(parts.uploads), tuple(parts.fields))
 
 
@@ -126,7 +129,10 @@ async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> A
         else:
             start = start[-len(line) :]
     if not is_found:
-        raise MalformedMultipart("The multipart body is not well-formed: it has no boundary line.")
+        raise ServiceError(
+            ProblemType.MALFORMED_MULTIPART,
+            "The multipart body is not well-formed: it has no boundary line.",
+        )
 
 
 class _Parts:
@@ -157,12 +163,18 @@ class _Parts:
         _, options = parse_options_header(self._disposition)
         name = options.get(b"name")
         if name is None:
-            raise MalformedMultipart("A part of the multipart body has no name.")
+            raise ServiceError(
+                ProblemType.MALFORMED_MULTIPART, "A part of the multipart body has no name."
+            )
         self._is_file = name == FIELD
         if self._is_file and len(self.uploads) == self._max_files:
-            raise TooManyFiles(f"One request may have at most {self._max_files} files.")
+            raise ServiceError(
+                ProblemType.TOO_MANY_FILES, f"One request may have at most {self._max_files} files."
+            )
         if not self._is_file and len(self.fields) == MAX_FIELDS:
-            raise TooManyFiles(f"One request may have at most {MAX_FIELDS} fields.")
+            raise ServiceError(
+                ProblemType.TOO_MANY_FILES, f"One request may have at most {MAX_FIELDS} fields."
+            )
         self._name = name.decode("utf-8", "replace")
         if not self._is_file:
             check_name(self._name)

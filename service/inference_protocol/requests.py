@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from contract.manifest import ModelManifest
 from service.domain import Priority
-from service.errors import MalformedInference, TooManyFiles
+from service.errors import ProblemType, ServiceError
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 IMAGE: Final = "image"
@@ -110,14 +110,16 @@ def parse_request(
     Without ``header_length``, a header of that name, all of the body is JSON.
 
     Raises:
-        MalformedInference: The body is no inference request, or does not fit the model.
-        TooManyFiles: The batch has more than ``max_images`` images.
+        ServiceError: The body is no inference request, or does not fit the model. The batch has
+            more than ``max_images`` images.
     """
     content, binary = _split(body, header_length)
     message = _parse_json(content)
     priority = _PRIORITIES.get(message.parameters.priority)
     if priority is None:
-        raise MalformedInference("priority must be 0, 1 or 2, or routine or stat.")
+        raise ServiceError(
+            ProblemType.MALFORMED_INFERENCE, "priority must be 0, 1 or 2, or routine or stat."
+        )
     return InferenceRequest(
         id=message.id,
         images=_images(message.inputs[0], binary, manifest.preprocessing.size, max_images),
@@ -132,8 +134,9 @@ def _split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
         return body, memoryview(b"")
     # int() would spend its time on thousands of digits.
     if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
-        raise MalformedInference(
-            f"{HEADER_LENGTH} must be a number of bytes, and the body has {len(body)}."
+        raise ServiceError(
+            ProblemType.MALFORMED_INFERENCE,
+            f"{HEADER_LENGTH} must be a number of bytes, and the body has {len(body)}.",
         )
     length = int(header_length)
     return body[:length], memoryview(body)[length:]
@@ -141,8 +144,9 @@ def _split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
 
 def _parse_json(content: bytes) -> _Request:
     if sum(map(content.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
-        raise MalformedInference(
-            f"The JSON has more than {MAX_JSON_VALUES} values. Send the tensor as binary data."
+        raise ServiceError(
+            ProblemType.MALFORMED_INFERENCE,
+            f"The JSON has more than {MAX_JSON_VALUES} values. Send the tensor as binary data.",
         )
     try:
         return _Request.model_validate_json(content)
@@ -153,7 +157,10 @@ def _parse_json(content: bytes) -> _Request:
             f"{'.'.join(map(str, failure['loc'])) or 'the request'}: {failure['msg']}"
             for failure in failures[:_MAX_FAILURES]
         ]
-    raise MalformedInference(f"The inference request is not well-formed: {'; '.join(named)}.")
+    raise ServiceError(
+        ProblemType.MALFORMED_INFERENCE,
+        f"The inference request is not well-formed: {'; '.join(named)}.",
+    )
 
 
 def _images(
@@ -161,27 +168,31 @@ def _images(
 ) -> NDArray[np.uint8] | Encoded:
     declared = tensor.parameters.binary_data_size
     if (declared is None) == (tensor.data is None):
-        raise MalformedInference(
-            "An input must have either data or the parameter binary_data_size."
+        raise ServiceError(
+            ProblemType.MALFORMED_INFERENCE,
+            "An input must have either data or the parameter binary_data_size.",
         )
     if (declared or 0) != len(binary):
-        raise MalformedInference(
-            f"binary_data_size is {declared or 0}, and {len(binary)} bytes follow the JSON."
+        raise ServiceError(
+            ProblemType.MALFORMED_INFERENCE,
+            f"binary_data_size is {declared or 0}, and {len(binary)} bytes follow the JSON.",
         )
     if tensor.datatype == "BYTES":
         _check_shape(tensor, ((), (1,)), max_images)
         files = _from_json(tensor) if declared is None else _elements(binary, tensor.shape[0])
         if len(files) != tensor.shape[0]:
-            raise MalformedInference(
-                f"There are {len(files)} elements, the shape says {tensor.shape[0]}."
+            raise ServiceError(
+                ProblemType.MALFORMED_INFERENCE,
+                f"There are {len(files)} elements, the shape says {tensor.shape[0]}.",
             )
         return files
     _check_shape(tensor, ((*size, 1),), max_images)
     pixels = _pixels(tensor) if declared is None else binary
     if len(pixels) != math.prod(tensor.shape):
-        raise MalformedInference(
+        raise ServiceError(
+            ProblemType.MALFORMED_INFERENCE,
             f"{IMAGE} has {len(pixels)} bytes, its shape {list(tensor.shape)} needs "
-            f"{math.prod(tensor.shape)}."
+            f"{math.prod(tensor.shape)}.",
         )
     return np.frombuffer(pixels, np.uint8).reshape(tensor.shape)
 
@@ -190,14 +201,17 @@ def _check_shape(tensor: _Input, allowed: tuple[tuple[int, ...], ...], max_image
     """Check the batch axis, and the axes behind it against those that are allowed."""
     if not tensor.shape or tensor.shape[1:] not in allowed:
         expected = " or ".join(f"[{', '.join(['batch', *map(str, axes)])}]" for axes in allowed)
-        raise MalformedInference(
+        raise ServiceError(
+            ProblemType.MALFORMED_INFERENCE,
             f"The shape of {IMAGE} must be {expected} for {tensor.datatype}, "
-            f"and is {list(tensor.shape)}."
+            f"and is {list(tensor.shape)}.",
         )
     if tensor.shape[0] == 0:
-        raise MalformedInference("The batch has no image.")
+        raise ServiceError(ProblemType.MALFORMED_INFERENCE, "The batch has no image.")
     if tensor.shape[0] > max_images:
-        raise TooManyFiles(f"One request may have at most {max_images} images.")
+        raise ServiceError(
+            ProblemType.TOO_MANY_FILES, f"One request may have at most {max_images} images."
+        )
 
 
 def _pixels(tensor: _Input) -> bytes:
@@ -210,9 +224,10 @@ def _pixels(tensor: _Input) -> bytes:
             return bytes(values)
     except ValueError:
         pass
-    raise MalformedInference(
+    raise ServiceError(
+        ProblemType.MALFORMED_INFERENCE,
         f"The data of {IMAGE} must be whole numbers from 0 to 255, in one list or nested like "
-        "its shape."
+        "its shape.",
     )
 
 
@@ -222,7 +237,9 @@ def _elements(data: memoryview, count: int) -> Encoded:
     while data and len(elements) <= count:
         end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
         if len(data) < end:
-            raise MalformedInference(f"BYTES element {len(elements)} is truncated.")
+            raise ServiceError(
+                ProblemType.MALFORMED_INFERENCE, f"BYTES element {len(elements)} is truncated."
+            )
         elements.append(data[_LENGTH_BYTES:end])
         data = data[end:]
     return tuple(elements)
@@ -240,8 +257,9 @@ def _from_base64(index: int, text: object) -> bytes:
     try:
         return binascii.a2b_base64(text, strict_mode=True)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise MalformedInference(
-            f"{IMAGE}[{index}] must be an image file in base64. Binary data needs none."
+        raise ServiceError(
+            ProblemType.MALFORMED_INFERENCE,
+            f"{IMAGE}[{index}] must be an image file in base64. Binary data needs none.",
         ) from None
 
 
@@ -253,9 +271,12 @@ def _outputs(message: _Request, names: list[str]) -> Mapping[str, bool]:
     asked: dict[str, bool] = {}
     for output in message.outputs:
         if output.name not in names:
-            raise MalformedInference(f"There is no such output. There are: {', '.join(names)}.")
+            raise ServiceError(
+                ProblemType.MALFORMED_INFERENCE,
+                f"There is no such output. There are: {', '.join(names)}.",
+            )
         if output.name in asked:
-            raise MalformedInference("An output is asked for twice.")
+            raise ServiceError(ProblemType.MALFORMED_INFERENCE, "An output is asked for twice.")
         binary = output.parameters.binary_data
         asked[output.name] = by_default if binary is None else binary
     return asked

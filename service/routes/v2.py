@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from service.auth import Requires
 from service.domain import ServedModel
-from service.errors import FileFailed, InferenceFailed, UnknownModel
+from service.errors import FileFailed, InferenceFailed, ProblemType, ServiceError
 from service.inference_protocol.inference import run_inference
 from service.inference_protocol.requests import HEADER_LENGTH, parse_request
 from service.inference_protocol.responses import (
@@ -40,16 +40,15 @@ def served_model(request: Request) -> ServedModel:
     """The model that the path names: the named version, or the latest.
 
     Raises:
-        UnknownModel: There is no such model or version.
-        NotReady: The models are not loaded.
-        ShuttingDown: New work is not taken any more.
+        ServiceError: There is no such model or version. The models are not loaded. New work is not
+            taken any more.
     """
     repository = runtime_of(request).predictor().repository
     name, version = request.path_params["name"], request.path_params.get("version")
     if version is None:
         return repository.get(name)
     if not _NUMBER.fullmatch(version):
-        raise UnknownModel("The version of a model is a number.")
+        raise ServiceError(ProblemType.UNKNOWN_MODEL, "The version of a model is a number.")
     return repository.get(name, int(version))
 
 

@@ -56,6 +56,34 @@ def test_a_head_that_is_too_large_is_refused_before_it_is_whole(live: Live, head
     assert b'"/problems/headers-too-large"' in said
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hello\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nno\r\n",
+    ],
+    ids=["line", "field", "framing"],
+)
+def test_what_is_no_http_is_answered_with_a_problem(live: Live, sent: bytes) -> None:
+    with connect(live) as connection:
+        connection.sendall(sent)
+        said = everything(connection)
+
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json\r\n" in said
+    assert said.count(b'"/problems/malformed-request"') == 1
+
+
+def test_an_answer_on_its_way_is_not_mixed_with_a_refusal(live: Live, radiograph: bytes) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+    with connect(live) as connection:
+        connection.sendall(head % len(radiograph) + radiograph + b"hello\r\n\r\n")
+        said = everything(connection)
+
+    assert b" 400 " not in said
+
+
 @pytest.mark.parametrize("sent", [b"GET /health HTTP/1.1\r\nHost: loc", b"\r\n", b"G"])
 def test_a_head_that_is_not_whole_in_time_is_given_up(strict: Live, sent: bytes) -> None:
     with connect(strict) as connection:

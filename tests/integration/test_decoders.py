@@ -23,9 +23,10 @@ from contract.errors import ImageError, NotAnImage
 from contract.preprocessing import PreprocessingSpec
 from service.decoders import Decoders
 from service.domain import Priority
-from service.errors import FileFailed, FileTooCostly
+from service.errors import FileFailed, ProblemType, ServiceError
 from tests.bundles import write_bundle
 from tests.integration.live import JPEG, Process, alive, eventually, process
+from tests.refusals import refused
 from tests.synthetic import as_dicom, as_png
 
 HOSTILE = Path(__file__).resolve().parents[1] / "cases" / "hostile"
@@ -69,7 +70,7 @@ def decoded(*files: bytes, budget: int = CEILING_BYTES, number: int = 1) -> list
                         (file,), CHEAP, Priority.ROUTINE, frame=1, at_least=SPEC.size, specs=(SPEC,)
                     )
                     found.append(image.fit(SPEC))
-                except (ImageError, FileTooCostly, FileFailed) as error:
+                except (ImageError, ServiceError) as error:
                     found.append(error)
             return found
         finally:
@@ -333,7 +334,7 @@ def test_a_decoder_that_hangs_costs_its_file_and_is_replaced(
             os.kill(decoder, signal.SIGSTOP)
             with monkeypatch.context() as patched:
                 patched.setattr("service.decoders.WALL_S", 0.2)
-                with pytest.raises(FileTooCostly) as failed:
+                with refused(ProblemType.FILE_TOO_COSTLY) as failed:
                     await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
             image = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
             return failed.value, image.fit(SPEC)
@@ -374,7 +375,8 @@ def test_a_file_that_may_never_fit_is_refused_and_one_that_fits_later_waits() ->
     too_small = decoded(GOOD, budget=50 * MIB)
     enough = decoded(GOOD, b"no image at all" * 10, GOOD, budget=100 * MIB)
 
-    assert isinstance(too_small[0], FileTooCostly)
+    assert isinstance(too_small[0], ServiceError)
+    assert too_small[0].problem is ProblemType.FILE_TOO_COSTLY
     assert isinstance(enough[0], np.ndarray)
     assert isinstance(enough[1], NotAnImage)
     assert isinstance(enough[2], np.ndarray)

@@ -5,7 +5,8 @@ import pytest
 from starlette.types import Message
 
 from service.disconnect import cancelled_on_disconnect
-from service.errors import ClientDisconnected
+from service.errors import ProblemType
+from tests.refusals import refused
 
 Receive = Callable[[], Awaitable[Message]]
 
@@ -28,7 +29,7 @@ def test_work_ends_when_the_client_goes_away() -> None:
         ):
             await asyncio.sleep(60)
 
-    with pytest.raises(ClientDisconnected):
+    with refused(ProblemType.CLIENT_DISCONNECTED):
         asyncio.run(scenario())
 
 
