@@ -1,10 +1,10 @@
 """Writes the answer to /predict."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
 from contract.decision import Evidence
 from contract.radiograph import Radiograph
-from service.domain import ImageFailure, ImageResult, Picture, Prediction, ServedModel, StageTimes
+from service.domain import STAGES, ImageFailure, ImageResult, Picture, Prediction, ServedModel
 from service.overlays import MEDIA_TYPE, size_as_sent
 from service.problems import describe
 from service.schemas import (
@@ -22,11 +22,9 @@ def write_answer(
     prediction: Prediction, answer_id: str, request_id: str, *, uids: bool = True
 ) -> bytes:
     """Write a prediction as JSON; what is not known is absent, and not null."""
-    stages = {
-        stage.name: sum(getattr(result.times, stage.name) for result in prediction.results)
-        for stage in fields(StageTimes)
-    }
-    stages["total_s"] = prediction.total_s
+    timing = {"total": prediction.total_s}
+    for stage in STAGES:
+        timing[stage] = sum(result.times[stage] for result in prediction.results)
     results = [
         _answer(result, uids=uids)
         if isinstance(result, ImageResult)
@@ -40,9 +38,7 @@ def write_answer(
             "execution_provider": prediction.model.session.provider,
             "precision": prediction.model.precision,
             "results": results,
-            "timing_ms": {
-                name.removesuffix("_s"): round(spent * 1000, 3) for name, spent in stages.items()
-            },
+            "timing_ms": {stage: round(took_s * 1000, 3) for stage, took_s in timing.items()},
         }
     )
     return body.model_dump_json(exclude_unset=True).encode()

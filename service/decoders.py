@@ -9,13 +9,10 @@ import os
 import pickle
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
-
-import numpy as np
-from numpy.typing import NDArray
 
 from contract.cost import DecodeCost
 from contract.errors import CorruptImage, ImageError
@@ -29,7 +26,7 @@ from service.decode_worker import (
     Images,
     Unforeseen,
 )
-from service.domain import TURNS, Priority
+from service.domain import TURNS, Encoded, Priority
 from service.errors import FileFailed, ProblemType, ServiceError
 
 MIB = 1024 * 1024
@@ -49,19 +46,6 @@ _CPU_EXCEEDED = -24
 _COMMAND = (sys.executable, "-P", "-c", "from service.decode_worker import main; main()")
 _MODULES = {"PYTHONPATH": os.pathsep.join(sys.path)}
 _ADVICE = "Send it uncompressed or smaller."
-
-Fit = Callable[[PreprocessingSpec], NDArray[np.uint8]]
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedImage:
-    """A file that was decoded. ``radiograph`` may lack its pixels; ``fit`` gives it in a size.
-
-    ``fit`` gives uint8 (height, width, 1), 0 black to 255 white.
-    """
-
-    radiograph: Radiograph
-    fit: Fit
 
 
 @dataclass(eq=False, slots=True)
@@ -102,17 +86,19 @@ class Decoders:
 
     async def decode(
         self,
-        chunks: Sequence[bytes | memoryview],
+        chunks: Encoded,
         cost: DecodeCost,
         priority: Priority,
         *,
         frame: int,
         at_least: tuple[int, int],
         specs: Sequence[PreprocessingSpec],
-    ) -> DecodedImage:
+    ) -> tuple[Radiograph, Images]:
         """Decode a file when there is a decoder and memory for it; urgent files go first.
 
-        The (height, width) that is needed is ``at_least``; ``specs`` has every wanted size.
+        The (height, width) that is needed is ``at_least``; ``specs`` has every wanted size. Gives
+        what the file is, without its pixels, and the image in each size, uint8 (height, width, 1),
+        0 black to 255 white.
 
         Raises:
             ImageError: The file cannot be used, or crashed its decoder.
@@ -132,10 +118,9 @@ class Decoders:
         try:
             async with _in_memory_file(chunks) as path:
                 limits = (frame, self._max_pixels, at_least, specs, memory_bytes)
-                radiograph, images = await decoder.run(DecodeOrder(path, *limits))
+                return await decoder.run(DecodeOrder(path, *limits))
         finally:
             self._release(decoder, memory_bytes)
-        return DecodedImage(radiograph, images.__getitem__)
 
     async def close(self) -> None:
         """End every decoder, whatever it does."""
@@ -286,7 +271,7 @@ def _why_ended(exit_code: int | None) -> ImageError | ServiceError:
 
 
 @asynccontextmanager
-async def _in_memory_file(chunks: Sequence[bytes | memoryview]) -> AsyncIterator[str]:
+async def _in_memory_file(chunks: Encoded) -> AsyncIterator[str]:
     """The path of a file that is not on the disk, where a decoder can read it."""
     file = os.memfd_create("image")
     try:

@@ -20,6 +20,11 @@ from contract.radiograph import Radiograph
 
 T = TypeVar("T")
 Stage = Literal["decode", "queue", "inference"]
+STAGES: tuple[Stage, ...] = ("decode", "queue", "inference")
+StageTimes = dict[Stage, float]
+"""Seconds that went into each stage so far."""
+Encoded = Sequence[bytes | memoryview]
+"""Image files, or the pieces of one."""
 Action = Literal["start", "predict", "feedback", "reload", "load", "unload"]
 Record = Callable[[Stage, float, float], None]
 WantedPrecision = Precision | Literal["auto"]
@@ -149,7 +154,7 @@ class Upload:
     """
 
     name: str | None
-    chunks: tuple[bytes | memoryview, ...]
+    chunks: Encoded
 
     def data(self) -> bytes:
         """The whole file."""
@@ -179,15 +184,6 @@ class PredictionOptions:
     frame: int = 1
     priority: Priority = Priority.ROUTINE
     record: Record = ignore
-
-
-@dataclass(slots=True)
-class StageTimes:
-    """Seconds that went into each stage so far."""
-
-    decode_s: float = 0.0
-    queue_s: float = 0.0
-    inference_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.auth import Requires
-from service.domain import ServedModel
+from service.domain import ACTIVATION_MAP, PredictionOptions, ServedModel
 from service.errors import FileFailed, InferenceFailed, ProblemType, ServiceError
-from service.inference_protocol.inference import run_inference
 from service.inference_protocol.requests import HEADER_LENGTH, parse_request
 from service.inference_protocol.responses import (
     SERVER_METADATA,
@@ -133,10 +132,12 @@ async def infer(request: Request) -> Response:
         lambda: parse_request(b"".join(chunks), header_length, manifest, most)
     )
     chunks.clear()
+    heatmap = ACTIVATION_MAP in asked.outputs
+    options = PredictionOptions(heatmap=heatmap, priority=asked.priority, record=trace.stage)
     started = time.perf_counter()
     async with runtime.admitted(request, len(asked.images)):
         try:
-            outputs, times = await run_inference(runtime.predictor(), model, asked, trace.stage)
+            outputs, times = await runtime.predictor().infer(model, asked.images, options)
         except (InferenceFailed, FileFailed) as error:
             if isinstance(error, InferenceFailed):
                 runtime.metrics.failed(model, time.perf_counter() - started)

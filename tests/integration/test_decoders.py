@@ -66,10 +66,10 @@ def decoded(*files: bytes, budget: int = CEILING_BYTES, number: int = 1) -> list
         try:
             for file in files:
                 try:
-                    image = await decoders.decode(
+                    _, images = await decoders.decode(
                         (file,), CHEAP, Priority.ROUTINE, frame=1, at_least=SPEC.size, specs=(SPEC,)
                     )
-                    found.append(image.fit(SPEC))
+                    found.append(images[SPEC])
                 except (ImageError, ServiceError) as error:
                     found.append(error)
             return found
@@ -259,13 +259,13 @@ def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
             os.kill(decoder, signal.SIGKILL)
             with pytest.raises(FileFailed) as failed:
                 await work
-            image = await decoders.decode(
+            _, images = await decoders.decode(
                 (GOOD,),
                 CHEAP,
                 Priority.ROUTINE,
                 **options,
             )
-            return failed.value, image.fit(SPEC)
+            return failed.value, images[SPEC]
         finally:
             await decoders.close()
 
@@ -289,8 +289,8 @@ def test_an_idle_decoder_that_was_killed_is_replaced() -> None:
             os.kill(decoder, signal.SIGKILL)
             await asyncio.to_thread(eventually, lambda: not alive(decoder))
             await asyncio.sleep(0.1)
-            image = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            return image.fit(SPEC)
+            _, images = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+            return images[SPEC]
         finally:
             await decoders.close()
 
@@ -309,8 +309,8 @@ def test_a_request_that_is_cancelled_loses_neither_decoders_nor_memory_nor_files
                 with suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.gather(*files), wait_s)
             last = decoders.decode((GOOD,), cost, Priority.ROUTINE, **options)
-            image = await asyncio.wait_for(last, 60)
-            return _memory_files(), image.fit(SPEC)
+            _, images = await asyncio.wait_for(last, 60)
+            return _memory_files(), images[SPEC]
         finally:
             await decoders.close()
 
@@ -336,8 +336,8 @@ def test_a_decoder_that_hangs_costs_its_file_and_is_replaced(
                 patched.setattr("service.decoders.WALL_S", 0.2)
                 with refused(ProblemType.FILE_TOO_COSTLY) as failed:
                     await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            image = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            return failed.value, image.fit(SPEC)
+            _, images = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+            return failed.value, images[SPEC]
         finally:
             await decoders.close()
 
@@ -362,9 +362,9 @@ def test_while_no_decoder_starts_none_is_available_and_a_file_waits_for_one(
                     decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
                 )
                 await asyncio.to_thread(eventually, lambda: not decoders.available)
-            image = await asyncio.wait_for(waiting, 60)
+            _, images = await asyncio.wait_for(waiting, 60)
             assert decoders.available
-            return image.fit(SPEC)
+            return images[SPEC]
         finally:
             await decoders.close()
 
