@@ -17,7 +17,6 @@ from uvicorn.config import STARTUP_FAILURE
 from contract.manifest import INTENDED_USE
 from service import __version__, predict_endpoint, problems
 from service.decode_worker import die_with_parent
-from service.decompression import Decompression
 from service.errors import ServiceError
 from service.limits import BodyLimit
 from service.logs import Logger, log_start_failure, make_logger, silence_quoting_libraries
@@ -75,9 +74,6 @@ def create_app(
     app.add_middleware(predict_endpoint.PredictFirst)
     app.add_middleware(Negotiation, settings=settings)
     app.add_middleware(Methods)
-    app.add_middleware(
-        Decompression, max_body_bytes=settings.max_body_bytes, budget=runtime.receive_budget
-    )
     app.add_middleware(
         BodyLimit,
         max_body_bytes=settings.max_body_bytes,
