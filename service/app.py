@@ -20,7 +20,6 @@ from service.decode_worker import die_with_parent
 from service.errors import ServiceError
 from service.limits import BodyLimit
 from service.logs import Logger, log_start_failure, make_logger, silence_quoting_libraries
-from service.methods import Methods
 from service.middleware import RequestContext
 from service.negotiation import Negotiation
 from service.routes import admin, cards, feedback, health, models, operation, page, v2
@@ -73,7 +72,6 @@ def create_app(
     # The last that is added is the first that a request meets.
     app.add_middleware(predict_endpoint.PredictFirst)
     app.add_middleware(Negotiation, settings=settings)
-    app.add_middleware(Methods)
     app.add_middleware(
         BodyLimit,
         max_body_bytes=settings.max_body_bytes,
