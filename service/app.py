@@ -22,8 +22,8 @@ from service.limits import BodyLimit
 from service.logs import Logger, log_start_failure, make_logger, silence_quoting_libraries
 from service.middleware import RequestContext
 from service.negotiation import Negotiation
+from service.openapi import add_docs
 from service.routes import admin, cards, feedback, health, models, operation, page, v2
-from service.routes.docs import add_docs
 from service.runtime import OpenModels, Runtime, open_repository
 from service.settings import Settings, read_settings
 

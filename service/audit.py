@@ -35,7 +35,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.domain import OUTCOME_LENGTH, AuditRecord
 from service.errors import ProblemType, ServiceError, StartError
-from service.identifiers import uuid7
+from service.headers import uuid7
 from service.logs import Logger
 
 # Records of one transaction, and those that wait in memory while the database is away.

@@ -1,10 +1,10 @@
-"""What the service takes at once: images in flight, and the bytes and the pace of bodies."""
+"""What the service takes: images in flight that somebody waits for, and bodies in size and pace."""
 
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -84,6 +84,36 @@ class Admission:
             self._seconds_per_image = sample
         else:
             self._seconds_per_image += SMOOTHING * (sample - self._seconds_per_image)
+
+
+@asynccontextmanager
+async def cancelled_on_disconnect(receive: Receive) -> AsyncIterator[None]:
+    """Cancel the block when the client goes away; its body must have been read.
+
+    Raises:
+        ServiceError: The client went away.
+    """
+    task = asyncio.current_task()
+    assert task is not None, "this runs in a task"  # noqa: S101 - for the type checker
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        # The server may be cancelling the task for a reason of its own at the same time.
+        if gone and task.uncancel() == 0:
+            raise ServiceError(ProblemType.CLIENT_DISCONNECTED, "The client went away.") from None
+        raise
+    finally:
+        watcher.cancel()
 
 
 class ReceiveBudget:

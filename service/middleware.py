@@ -7,8 +7,7 @@ from typing import TypeAlias
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import where
-from service.headers import header_of
-from service.identifiers import request_id, traceparent
+from service.headers import header_of, request_id, traceparent
 from service.logs import Logger
 from service.metrics import Metrics
 from service.problems import error_response

@@ -19,17 +19,15 @@ from service.auth import Requires
 from service.domain import ImageFailure, Prediction, PredictionOptions, Priority
 from service.errors import FileFailed, InferenceFailed
 from service.fhir_answer import DOCUMENTED, as_bundle, wants_fhir
-from service.headers import JSON
-from service.identifiers import uuid7
+from service.headers import JSON, uuid7
 from service.logs import log_failure
 from service.openapi import IMAGE_BODY, form_body, problem_responses, query_parameters
-from service.parameters import read_parameters
 from service.problems import ANSWERED, error_response, request_id_of
 from service.runtime import Runtime, runtime_of
 from service.schemas import PredictionBody, PredictQuery
 from service.tracing import trace_of
 from service.trail import predictions
-from service.uploads import read_form
+from service.uploads import read_form, read_parameters
 
 PATH = "/predict"
 router = APIRouter(tags=["prediction"])

@@ -9,7 +9,7 @@ from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.errors import ProblemType, ServiceError
-from service.identifiers import uuid7
+from service.headers import uuid7
 from service.logs import Logger
 from service.negotiation import MAX_HEAD_BYTES, MAX_HEADERS, TOO_LARGE
 from service.problems import MEDIA_TYPE, describe

@@ -14,10 +14,9 @@ from service.auth import Callers
 from service.batcher import MicroBatcher
 from service.decoders import Decoders
 from service.device import DeviceWatch
-from service.disconnect import cancelled_on_disconnect
 from service.domain import CPU, PredictionOptions, Priority, ServedModel
 from service.errors import DeviceLost, ProblemType, ServiceError, StartError
-from service.limits import Admission, ReceiveBudget
+from service.limits import Admission, ReceiveBudget, cancelled_on_disconnect
 from service.loading import ModelLoader, Reloader, warn_of_precision
 from service.logs import Logger, log_failure
 from service.machine import available_cpus, decode_memory

@@ -1,9 +1,16 @@
-"""From an HTTP request to the files in it, in memory: patients' images never touch the disk."""
+"""From an HTTP request to the files and parameters in it.
 
-from collections.abc import AsyncIterable, AsyncIterator
+Files are kept in memory: patients' images never touch the disk. Parameters come in the query, or as
+fields of the form beside the files.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import PurePosixPath
 
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
@@ -12,13 +19,15 @@ from starlette.requests import Request
 from service.domain import Upload
 from service.errors import ProblemType, ServiceError
 from service.headers import header_of
-from service.parameters import check_name
+from service.schemas import PredictQuery
 
 FIELD = b"file"
 MAX_NAME_LENGTH = 255
 # More than any parameter takes: a longer value is refused all the same.
 MAX_VALUE_BYTES = 256
 MAX_FIELDS = 32
+_MAX_NAME = 40
+_KNOWN = tuple(PredictQuery.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +144,41 @@ async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> A
         )
 
 
+def _check_name(name: str) -> None:
+    """See that there is a parameter of a name.
+
+    Raises:
+        ServiceError: There is none; the nearest is named.
+    """
+    if name in _KNOWN:
+        return
+    near = get_close_matches(name[:_MAX_NAME], _KNOWN, 1)
+    hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(_KNOWN)}."
+    raise ServiceError(
+        ProblemType.INVALID_PARAMETER, f"{name[:_MAX_NAME]}: there is no such parameter. {hint}"
+    )
+
+
+def read_parameters(given: Iterable[tuple[str, str]]) -> PredictQuery:
+    """Read parameters, wherever they come from.
+
+    Raises:
+        ServiceError: There is none of a name, or one has two values.
+        RequestValidationError: One has a value that it does not take.
+    """
+    values: dict[str, str] = {}
+    for name, value in given:
+        _check_name(name)
+        if values.setdefault(name, value) != value:
+            raise ServiceError(ProblemType.INVALID_PARAMETER, f"{name}: it has two values.")
+    try:
+        return PredictQuery.model_validate(values)
+    except ValidationError as error:
+        # One that may be left out takes None as well, of which no client knows.
+        told = [each for each in error.errors() if each["type"] != "none_required"]
+        raise RequestValidationError([each | {"loc": each["loc"][:1]} for each in told]) from error
+
+
 class _Parts:
     """Collects the parts that the parser finds."""
 
@@ -177,7 +221,7 @@ class _Parts:
             )
         self._name = name.decode("utf-8", "replace")
         if not self._is_file:
-            check_name(self._name)
+            _check_name(self._name)
         self._file_name = _file_name(options.get(b"filename"))
 
     def data(self, data: bytes, start: int, end: int) -> None:

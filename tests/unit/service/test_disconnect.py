@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Message
 
-from service.disconnect import cancelled_on_disconnect
 from service.errors import ProblemType
+from service.limits import cancelled_on_disconnect
 from tests.refusals import refused
 
 Receive = Callable[[], Awaitable[Message]]

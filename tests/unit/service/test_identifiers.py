@@ -2,7 +2,7 @@ import uuid
 
 import pytest
 
-from service.identifiers import request_id, traceparent, uuid7
+from service.headers import request_id, traceparent, uuid7
 
 
 def test_a_uuid_of_version_7_sorts_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
