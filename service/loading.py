@@ -45,7 +45,6 @@ from service.repository import ModelRepository
 from service.schemas import ModelChanges, RefusedBundle
 from service.session import OnnxSession, SessionOptions
 
-Models = dict[str, ServedModel]
 Disabled = frozenset[str]
 
 
@@ -167,38 +166,42 @@ class ModelLoader:
         found: Mapping[str, Path] = {}
         with contextlib.suppress(OSError):
             found = find_bundles(self.folder)
-        if not found:
+        if found:
+            repository, refused = self._load_changed(current, found, disabled)
+        else:
             # More likely a mount that is gone than somebody's wish to serve nothing.
-            refused = [RefusedBundle(bundle="*", reason="There is no bundle in the models folder.")]
-            return current, _changes(current, {}, {}, refused)
-        models, refused = self._load_changed(current, found, disabled)
-        segmenter = current.segmenter
-        try:
-            segmenter = self.load_segmenter(segmenter)
-        except Exception as error:  # noqa: BLE001 - whatever it is, what is served goes on
-            refused.append(RefusedBundle(bundle="segmenter", reason=_reason(error)))
-        repository = ModelRepository(models.values(), self.default, segmenter)
-        return repository, _changes(repository, _by_name(current), _by_name(repository), refused)
+            repository, refused = current, {"*": "There is no bundle in the models folder."}
+        before, after = current.bundles(), repository.bundles()
+        return repository, ModelChanges(
+            default=repository.default,
+            loaded=[name for name in sorted(after) if after[name] is not before.get(name)],
+            unloaded=[name for name in sorted(before) if name not in after],
+            refused=[RefusedBundle(bundle=name, reason=why) for name, why in refused.items()],
+        )
 
     def _load_changed(
         self, current: ModelRepository, found: Mapping[str, Path], disabled: Disabled
-    ) -> tuple[Models, list[RefusedBundle]]:
+    ) -> tuple[ModelRepository, dict[str, str]]:
+        """The models to serve, and why bundles are not served as they lie there, by their names."""
         wanted = {name: found[name] for name in sorted(found.keys() - disabled)}
         models = {model.bundle: model for model in current.all() if model.bundle in wanted}
-        refused: list[RefusedBundle] = []
+        segmenter, refused = current.segmenter, {}
         for name, bundle in wanted.items():
             try:
                 # The manifest has the graph's digest: where it is the same, nothing has changed.
                 if name not in models or read_manifest(bundle) != models[name].manifest:
                     models[name] = self.load_model(bundle)
             except Exception as error:  # noqa: BLE001 - whatever it is, what is served goes on
-                refused.append(RefusedBundle(bundle=name, reason=_reason(error)))
+                refused[name] = _reason(error)
         if all(model.manifest.name != current.default for model in models.values()):
             for model in current.versions(current.default):
                 models[model.bundle] = model
-                reason = "The default model cannot be unloaded."
-                refused.append(RefusedBundle(bundle=model.bundle, reason=reason))
-        return models, refused
+                refused[model.bundle] = "The default model cannot be unloaded."
+        try:
+            segmenter = self.load_segmenter(segmenter)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is served goes on
+            refused["segmenter"] = _reason(error)
+        return ModelRepository(models.values(), self.default, segmenter), refused
 
 
 class Serving(Protocol):
@@ -335,26 +338,6 @@ def _warm(model: ServedModel) -> None:
         for alone in {False, model.lone is not None}:
             model.run(images, alone=alone, activation_map=True)
             model.run(images, alone=alone)
-
-
-def _by_name(repository: ModelRepository) -> Mapping[str, LungSegmenter | ServedModel]:
-    segmenter = repository.segmenter
-    named = {segmenter.bundle: segmenter} if segmenter else {}
-    return {**{model.bundle: model for model in repository.all()}, **named}
-
-
-def _changes(
-    repository: ModelRepository,
-    before: Mapping[str, object],
-    after: Mapping[str, object],
-    refused: list[RefusedBundle],
-) -> ModelChanges:
-    return ModelChanges(
-        default=repository.default,
-        loaded=[name for name in sorted(after) if after[name] is not before.get(name)],
-        unloaded=[name for name in sorted(before) if name not in after],
-        refused=refused,
-    )
 
 
 def _reason(error: Exception) -> str:

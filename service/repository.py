@@ -1,6 +1,6 @@
 """The models that are served, and how one is looked up."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from service.domain import LungSegmenter, ServedModel
 from service.errors import ProblemType, ServiceError, StartError
@@ -42,6 +42,11 @@ class ModelRepository:
     def all(self) -> tuple[ServedModel, ...]:
         """Every version of every model, in order."""
         return tuple(model for versions in self._models.values() for model in versions)
+
+    def bundles(self) -> Mapping[str, LungSegmenter | ServedModel]:
+        """Every model, and the segmenter, by where it lies in the models folder."""
+        segmenter = () if self.segmenter is None else (self.segmenter,)
+        return {each.bundle: each for each in (*self.all(), *segmenter)}
 
     def versions(self, name: str) -> tuple[ServedModel, ...]:
         """Every version of one model, oldest first.
