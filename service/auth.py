@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import stat
 import time
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Literal
@@ -21,6 +20,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
+from service.domain import Caller
 from service.errors import ProblemType, ServiceError, StartError
 from service.logs import Logger
 from service.settings import Settings
@@ -41,15 +41,6 @@ class ApiKey(BaseModel):
 
 
 _FORM = TypeAdapter(dict[str, ApiKey])
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, by the name of the key or the client of the token, and what it opens."""
-
-    name: str
-    scopes: frozenset[str]
-    per_minute: int | None = None
 
 
 class Callers:
@@ -92,8 +83,7 @@ class Callers:
             )
         if self._tokens is not None and (self._keys is None or token.count(".") == DOTS_OF_A_TOKEN):
             # It may have to ask the provider for its keys.
-            subject = await asyncio.to_thread(self._tokens.verify, token)
-            caller = Caller(subject.name, subject.scopes)
+            caller = await asyncio.to_thread(self._tokens.verify, token)
         elif self._keys is not None:
             caller = self._keys.find(token)
         else:

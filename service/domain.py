@@ -170,23 +170,6 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class PredictionOptions:
-    """What a request asks for, beside the images. ``frame`` counts from 1.
-
-    ``finding`` is what the heatmap is of; None leaves it to the decision. ``record`` hears of every
-    stage that is over: its name, how long it ran, how long ago it ended.
-    """
-
-    model: str | None = None
-    version: int | None = None
-    heatmap: bool = False
-    finding: Label | None = None
-    frame: int = 1
-    priority: Priority = Priority.ROUTINE
-    record: Record = ignore
-
-
-@dataclass(frozen=True, slots=True)
 class Picture:
     """A gray PNG over the radiograph, in base64: a heatmap, or the lungs.
 
@@ -247,6 +230,18 @@ class Prediction:
     model: ServedModel
     results: tuple[ImageResult | ImageFailure, ...]
     total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, by the name of the key or the client of the token, and what it opens.
+
+    ``per_minute`` is how often, where that is not as for all others.
+    """
+
+    name: str
+    scopes: frozenset[str]
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ Source: RFC 9068 (JWT access tokens), OpenID Connect Discovery 1.0, SMART App La
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
@@ -18,6 +17,7 @@ from urllib.request import urlopen
 import jwt
 import orjson
 
+from service.domain import Caller
 from service.errors import ProblemType, ServiceError
 
 # Asymmetric ones alone: with HS256 the public key would be the secret.
@@ -29,14 +29,6 @@ FETCH_S = 5
 SCOPE_PREFIX = "pneumoscope/"
 # What may be wrong with an answer of the provider, or with its way here.
 _UNUSABLE = (OSError, HTTPException, AttributeError, KeyError, TypeError, ValueError)
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Whom a token speaks for, and the scopes of this service that it has."""
-
-    name: str
-    scopes: frozenset[str]
 
 
 class TokenVerifier:
@@ -53,7 +45,7 @@ class TokenVerifier:
         self._keys: dict[str, jwt.PyJWK] = {}
         self._due = self._tried = float("-inf")
 
-    def verify(self, token: str) -> Subject:
+    def verify(self, token: str) -> Caller:
         """Check the signature, issuer, audience and times of a token; may ask for the keys.
 
         Raises:
@@ -77,7 +69,7 @@ class TokenVerifier:
             raise ServiceError(
                 ProblemType.UNAUTHENTICATED, f"The token does not count: {error}."
             ) from error
-        return Subject(_subject(claims), _scopes(claims))
+        return Caller(_subject(claims), _scopes(claims))
 
     def _key(self, name: str) -> jwt.PyJWK:
         if name in self._keys and time.monotonic() <= self._due:

@@ -32,16 +32,19 @@ from service.domain import (
     ImageResult,
     Outputs,
     Prediction,
-    PredictionOptions,
+    Priority,
+    Record,
     ServedModel,
     Stage,
     StageTimes,
     Upload,
+    ignore,
 )
 from service.errors import DeviceLost, FileFailed, InferenceFailed, ProblemType, ServiceError, where
 from service.overlays import draw_finding, draw_lungs, look_for_lungs
 from service.priorities import PriorityThreads
 from service.repository import ModelRepository
+from service.schemas import PredictQuery
 
 Image = NDArray[np.uint8]
 Fit = Callable[[PreprocessingSpec], Image]
@@ -81,10 +84,13 @@ class Predictor:
         """How many images wait: for a thread, for a decoder, or for a batch."""
         return self._threads.depth + self._decoders.depth + self._batcher.depth
 
-    async def predict(self, uploads: Sequence[Upload], options: PredictionOptions) -> Prediction:
+    async def predict(
+        self, uploads: Sequence[Upload], query: PredictQuery, record: Record = ignore
+    ) -> Prediction:
         """Read every file and answer it; one that fails does not hold up the others.
 
-        The named model answers every file, else the one that suits the file.
+        The named model answers every file, else the one that suits the file. ``record`` hears of
+        every stage that is over: its name, how long it ran, how long ago it ended.
 
         Raises:
             ServiceError: There is no such model or version.
@@ -93,18 +99,22 @@ class Predictor:
         started = time.perf_counter()
         # A reload meanwhile changes nothing for a request that has begun.
         repository = self.repository
-        named = repository.get(options.model, options.version) if options.model else None
-        tasks = (_Task(self, each, named, repository, options) for each in uploads)
+        named = repository.get(query.model, query.version) if query.model else None
+        tasks = (_Task(self, each, named, repository, query, record) for each in uploads)
         results = await asyncio.gather(*map(self._answer, tasks))
         models = (result.model for result in results if isinstance(result, ImageResult))
         return Prediction(
-            model=next(models, named) or repository.get(None, options.version),
+            model=next(models, named) or repository.get(None, query.version),
             results=tuple(results),
             total_s=time.perf_counter() - started,
         )
 
     async def infer(
-        self, model: ServedModel, images: Image | Encoded, options: PredictionOptions
+        self,
+        model: ServedModel,
+        images: Image | Encoded,
+        query: PredictQuery,
+        record: Record = ignore,
     ) -> tuple[Outputs, list[StageTimes]]:
         """Run a model on images: what it says of them, without any decision, and what each took.
 
@@ -123,10 +133,10 @@ class Predictor:
         async def infer_one(index: int) -> tuple[Outputs, StageTimes]:
             image = images[index]
             if isinstance(image, np.ndarray):
-                task = _Task(self, Upload(None, ()), model, self.repository, options)
+                task = _Task(self, Upload(None, ()), model, self.repository, query, record)
                 return await self._run(task, image[np.newaxis]), task.times
             file = Upload(None, (image,))
-            task = _Task(self, file, model, self.repository, options, decides=False)
+            task = _Task(self, file, model, self.repository, query, record, decides=False)
             fitted = await self._read(task)
             if isinstance(fitted, np.ndarray):
                 return await self._run(task, fitted), task.times
@@ -174,8 +184,8 @@ class Predictor:
             radiograph, images = await self._decoders.decode(
                 task.upload.chunks,
                 begun,
-                task.options.priority,
-                frame=task.options.frame,
+                task.priority,
+                frame=task.query.frame,
                 at_least=task.chosen.manifest.preprocessing.size,
                 specs=task.specs(),
             )
@@ -187,14 +197,12 @@ class Predictor:
 
     async def _run(self, task: "_Task", image: Image) -> Outputs:
         """Run the task's model alone: in a batch, or on a thread."""
-        model, options = task.chosen, task.options
+        model, heatmap = task.chosen, task.query.heatmap
         if model.batched:
-            done = await self._batcher.run(
-                model, image, options.priority, activation_map=options.heatmap
-            )
+            done = await self._batcher.run(model, image, task.priority, activation_map=heatmap)
         else:
-            run = partial(model.run, image, activation_map=options.heatmap)
-            done = await self._threads.run(options.priority, run)
+            run = partial(model.run, image, activation_map=heatmap)
+            done = await self._threads.run(task.priority, run)
         task.spent("queue", done.waited_s, done.ran_s)
         task.spent("inference", done.ran_s)
         return done.value
@@ -212,12 +220,12 @@ class Predictor:
             except Exception as error:  # noqa: BLE001 - sorted out there
                 return task.failure(error)
 
-        done = await self._threads.run(task.options.priority, guarded)
+        done = await self._threads.run(task.priority, guarded)
         inference_s = task.times["inference"] - before
         task.spent("queue", done.waited_s, done.ran_s)
         task.spent("decode", done.ran_s - inference_s, inference_s)
         if inference_s:
-            task.options.record("inference", inference_s, 0.0)
+            task.record("inference", inference_s, 0.0)
         return done.value
 
 
@@ -235,12 +243,17 @@ class _Task:
     upload: Upload
     model: ServedModel | None
     repository: ModelRepository
-    options: PredictionOptions
+    query: PredictQuery
+    record: Record
     decides: bool = True
     sha256: str = ""
     times: StageTimes = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     radiograph: Radiograph | None = None
     fit: Fit | None = None
+
+    @property
+    def priority(self) -> Priority:
+        return Priority[self.query.priority.upper()]
 
     @property
     def chosen(self) -> ServedModel:
@@ -249,7 +262,7 @@ class _Task:
 
     def begin(self) -> DecodeCost | Image | ImageResult:
         """Read the file, and answer it where nothing else is needed for that."""
-        limits = {"frame": self.options.frame, "max_pixels": self.predictor.max_pixels}
+        limits = {"frame": self.query.frame, "max_pixels": self.predictor.max_pixels}
         data = self.upload.data()
         if self.decides:
             self.sha256 = hashlib.sha256(data).hexdigest()
@@ -267,9 +280,9 @@ class _Task:
         facts = radiograph.dicom
         if self.model is None:
             modality = facts.modality if facts else None
-            self.model = self.repository.for_modality(modality, self.options.version)
+            self.model = self.repository.for_modality(modality, self.query.version)
         check_suitable(facts, self.model.manifest)
-        _check_finding(self.options.finding, self.model.manifest)
+        _check_finding(self.query.finding, self.model.manifest)
         wanted = self.model.manifest.preprocessing
         fitted = fit(wanted)
         image = fitted[np.newaxis]
@@ -284,7 +297,7 @@ class _Task:
         self.fit = lambda spec: fitted if spec == wanted else fit(spec)
         alone = self.predictor.in_work == 1
         started = time.perf_counter()
-        outputs = self.model.run(image, activation_map=self.options.heatmap, alone=alone)
+        outputs = self.model.run(image, activation_map=self.query.heatmap, alone=alone)
         self.times["inference"] += time.perf_counter() - started
         return self.finish(outputs)
 
@@ -296,7 +309,7 @@ class _Task:
         quality = out_of_distribution = None
         if manifest.quality is not None:
             quality = judge(outputs[QUALITY][0], image.rows, image.columns, manifest.quality)
-        drawn = self.options.heatmap
+        drawn = self.query.heatmap
         lungs, quality = look_for_lungs(
             self.repository.segmenter, manifest, fit, quality, drawn=drawn
         )
@@ -317,7 +330,7 @@ class _Task:
         )
         heatmap = None
         if drawn:
-            asked = self.options.finding
+            asked = self.query.finding
             heatmap = draw_finding(manifest, outputs, decision, lungs, image, asked)
         self.radiograph = self.fit = None
         return ImageResult(
@@ -357,7 +370,7 @@ class _Task:
     def spent(self, stage: Stage, ran_s: float, ended_s_ago: float = 0.0) -> None:
         """Note a stage that is over, for the answer and for the trace."""
         self.times[stage] += ran_s
-        self.options.record(stage, ran_s, ended_s_ago)
+        self.record(stage, ran_s, ended_s_ago)
 
     def specs(self) -> tuple[PreprocessingSpec, ...]:
         """The sizes that may be wanted of the file before its modality is known."""

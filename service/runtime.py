@@ -14,7 +14,7 @@ from service.auth import Callers
 from service.batcher import MicroBatcher
 from service.decoders import Decoders
 from service.device import DeviceWatch
-from service.domain import CPU, PredictionOptions, Priority, ServedModel
+from service.domain import CPU, ServedModel
 from service.errors import DeviceLost, ProblemType, ServiceError, StartError
 from service.limits import Admission, ReceiveBudget, cancelled_on_disconnect
 from service.loading import ModelLoader, Reloader, warn_of_precision
@@ -25,12 +25,13 @@ from service.predictor import Predictor
 from service.priorities import PriorityThreads
 from service.problems import request_id_of
 from service.repository import ModelRepository
+from service.schemas import PredictQuery
 from service.session import SessionOptions, has_cuda, why_no_cuda
 from service.settings import Settings, retired_settings
 from service.tracing import open_tracing
 
 if TYPE_CHECKING:
-    from service.audit import AuditTrail
+    from service.audit import AuditTrail as Trail
 
 Status = Literal["loading", "ready", "device-lost", "stopping", "failed"]
 OpenModels = Callable[[Settings], ModelRepository]
@@ -55,7 +56,16 @@ class Runtime:
         self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
         self.metrics.queue_limit.set(settings.queue_limit)
         self.callers = Callers(settings, log) if settings.knows_callers else None
-        self.trail = _open_trail(settings, log)
+        self.trail: Trail | None = None
+        if settings.audit_url is not None:
+            # The database's library takes memory that most do not need.
+            from service.audit import AuditTrail
+
+            url, must_write = (
+                settings.audit_url.get_secret_value(),
+                settings.audit_failure == "stop",
+            )
+            self.trail = AuditTrail(url, log, must_write=must_write)
         self.failure: ContractError | ServiceError | None = None
         self._started = time.monotonic()
         self._predictor: Predictor | None = None
@@ -242,7 +252,7 @@ class Runtime:
         for model in predictor.repository.all() if predictor else ():
             if predictor and model.batched:
                 blank = np.zeros((1, *model.manifest.preprocessing.size, 1), np.uint8)
-                await predictor.infer(model, blank, PredictionOptions(priority=Priority.STAT))
+                await predictor.infer(model, blank, PredictQuery(priority="stat"))
                 return
 
     async def _warn_of_cpu(self, repository: ModelRepository) -> None:
@@ -271,21 +281,6 @@ def model_loader(settings: Settings) -> ModelLoader:
         lone_threads=available_cpus(),
         trusted_key=settings.trusted_key_file,
     )
-
-
-def _open_trail(settings: Settings, log: Logger) -> "AuditTrail | None":
-    """Open the trail of the settings; None where they name none.
-
-    Raises:
-        StartError: The database cannot be used.
-    """
-    if settings.audit_url is None:
-        return None
-    # The database's library takes memory that most do not need.
-    from service.audit import AuditTrail
-
-    must_write = settings.audit_failure == "stop"
-    return AuditTrail(settings.audit_url.get_secret_value(), log, must_write=must_write)
 
 
 def runtime_of(request: Request) -> Runtime:

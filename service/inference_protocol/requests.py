@@ -19,11 +19,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from contract.manifest import ModelManifest
-from service.domain import Encoded, Priority
+from service.domain import Encoded
 from service.errors import ProblemType, ServiceError
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 IMAGE: Final = "image"
+Priority = Literal["routine", "stat"]
 # In memory each value is an object of tens of bytes, so the count must have a bound of its own.
 # This has room for 13 images of 192 x 192 pixels, each pixel in brackets.
 MAX_JSON_VALUES = 1_000_000
@@ -33,11 +34,11 @@ _LENGTH_BYTES = 4
 # Source: NVIDIA Triton, dynamic batcher: level 1 is the most urgent, 0 means the default level.
 # The words are those of /predict.
 _PRIORITIES: Final[dict[int | str, Priority]] = {
-    0: Priority.ROUTINE,
-    1: Priority.STAT,
-    2: Priority.ROUTINE,
-    "routine": Priority.ROUTINE,
-    "stat": Priority.STAT,
+    0: "routine",
+    1: "stat",
+    2: "routine",
+    "routine": "routine",
+    "stat": "stat",
 }
 
 

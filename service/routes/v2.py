@@ -8,12 +8,12 @@ Source: Open Inference Protocol, HTTP/REST, version 2; NVIDIA Triton, its extens
 import asyncio
 import re
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.auth import Requires
-from service.domain import ACTIVATION_MAP, PredictionOptions, ServedModel
+from service.domain import ACTIVATION_MAP, ServedModel
 from service.errors import FileFailed, InferenceFailed, ProblemType, ServiceError
 from service.inference_protocol.requests import HEADER_LENGTH, parse_request
 from service.inference_protocol.responses import (
@@ -26,6 +26,7 @@ from service.inference_protocol.responses import (
 from service.logs import log_failure
 from service.problems import INFERENCE_PROTOCOL, request_id_of
 from service.runtime import runtime_of
+from service.schemas import PredictQuery
 from service.tracing import trace_of
 from service.trail import record
 from service.uploads import body_of
@@ -132,12 +133,13 @@ async def infer(request: Request) -> Response:
         lambda: parse_request(b"".join(chunks), header_length, manifest, most)
     )
     chunks.clear()
-    heatmap = ACTIVATION_MAP in asked.outputs
-    options = PredictionOptions(heatmap=heatmap, priority=asked.priority, record=trace.stage)
+    explain: Literal["heatmap", "none"] = "heatmap" if ACTIVATION_MAP in asked.outputs else "none"
+    query = PredictQuery(explain=explain, priority=asked.priority)
     started = time.perf_counter()
     async with runtime.admitted(request, len(asked.images)):
         try:
-            outputs, times = await runtime.predictor().infer(model, asked.images, options)
+            predictor = runtime.predictor()
+            outputs, times = await predictor.infer(model, asked.images, query, trace.stage)
         except (InferenceFailed, FileFailed) as error:
             if isinstance(error, InferenceFailed):
                 runtime.metrics.failed(model, time.perf_counter() - started)

@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from service import auth
-from service.auth import Caller, Keys
+from service.auth import Keys
+from service.domain import Caller
 from service.errors import ProblemType, StartError
 from service.logs import make_logger
 from tests.refusals import refused

@@ -13,7 +13,6 @@ from service.domain import (
     ImageFailure,
     Outputs,
     Prediction,
-    PredictionOptions,
     ServedModel,
     Upload,
 )
@@ -21,6 +20,7 @@ from service.errors import DeviceLost, FileFailed, InferenceFailed, ProblemType
 from service.predictor import Predictor
 from service.priorities import PriorityThreads
 from service.repository import ModelRepository
+from service.schemas import PredictQuery
 from tests.bundles import make_manifest
 from tests.synthetic import as_png
 
@@ -60,7 +60,7 @@ def flat(value: int) -> Upload:
 
 
 def predict(predictor: Predictor, *uploads: Upload) -> Prediction:
-    return asyncio.run(predictor.predict(uploads, PredictionOptions()))
+    return asyncio.run(predictor.predict(uploads, PredictQuery()))
 
 
 @pytest.mark.parametrize("provider", ["CPUExecutionProvider", "CUDAExecutionProvider"])

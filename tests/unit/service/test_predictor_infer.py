@@ -8,16 +8,17 @@ from numpy.typing import NDArray
 
 from service.batcher import MicroBatcher
 from service.decoders import Decoders
-from service.domain import Outputs, PredictionOptions, Priority, ServedModel
+from service.domain import Outputs, ServedModel
 from service.errors import InferenceFailed
 from service.predictor import Predictor
 from service.priorities import PriorityThreads
 from service.repository import ModelRepository
+from service.schemas import PredictQuery
 from tests.bundles import SIZE, make_manifest
 from tests.gated_session import outputs_of
 
 FAILING, HELD = 13, 14
-ROUTINE, STAT = PredictionOptions(), PredictionOptions(priority=Priority.STAT)
+ROUTINE, STAT = PredictQuery(), PredictQuery(priority="stat")
 
 
 class RecordingSession:
