@@ -61,10 +61,8 @@ class Runtime:
             # The database's library takes memory that most do not need.
             from service.audit import AuditTrail
 
-            url, must_write = (
-                settings.audit_url.get_secret_value(),
-                settings.audit_failure == "stop",
-            )
+            must_write = settings.audit_failure == "stop"
+            url = settings.audit_url.get_secret_value()
             self.trail = AuditTrail(url, log, must_write=must_write)
         self.failure: ContractError | ServiceError | None = None
         self._started = time.monotonic()
