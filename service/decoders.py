@@ -45,7 +45,6 @@ _CPU_EXCEEDED = -24
 # It finds its modules where this process has found them, and not in the working folder.
 _COMMAND = (sys.executable, "-P", "-c", "from service.decode_worker import main; main()")
 _MODULES = {"PYTHONPATH": os.pathsep.join(sys.path)}
-_ADVICE = "Send it uncompressed or smaller."
 
 
 @dataclass(eq=False, slots=True)
@@ -108,10 +107,8 @@ class Decoders:
         memory_bytes = max(cost.memory_bytes + sum(map(len, chunks)), MIN_FILE_BYTES)
         most = min(self._budget, MAX_FILE_BYTES)
         if memory_bytes > most:
-            raise ServiceError(
-                ProblemType.FILE_TOO_COSTLY,
-                f"Decoding the file may take {memory_bytes // MIB} MiB, and one file may take "
-                f"{most // MIB} MiB. {_ADVICE}",
+            raise _too_costly(
+                f"may take {memory_bytes // MIB} MiB, and one file may take {most // MIB} MiB"
             )
         claim = _Claim(priority, next(self._arrivals), memory_bytes)
         decoder = await self._turn_of(claim)
@@ -177,10 +174,7 @@ class _Decoder:
             # It has overrun, or has ended, or nobody waits for it any more.
             await self.end()
             if isinstance(error, TimeoutError):
-                raise ServiceError(
-                    ProblemType.FILE_TOO_COSTLY,
-                    f"Decoding the file takes more than {WALL_S:g} s. {_ADVICE}",
-                ) from None
+                raise _too_costly(f"takes more than {WALL_S:g} s") from None
             # uvloop gives a RuntimeError where the pipe is closed.
             if isinstance(error, EOFError | OSError | RuntimeError):
                 raise _why_ended(process.returncode) from None
@@ -191,11 +185,8 @@ class _Decoder:
         if isinstance(answer, ImageError):
             raise answer
         if isinstance(answer, Unforeseen) and answer.is_memory:
-            raise ServiceError(
-                ProblemType.FILE_TOO_COSTLY,
-                f"Decoding the file takes more than the {order.memory_bytes // MIB} MiB that its "
-                f"header accounts for. {_ADVICE}",
-            )
+            claimed = f"{order.memory_bytes // MIB} MiB that its header accounts for"
+            raise _too_costly(f"takes more than the {claimed}")
         if isinstance(answer, Unforeseen):
             raise FileFailed(answer.kind, answer.places)
         return answer
@@ -258,13 +249,15 @@ async def _kill(process: Process) -> None:
     await process.wait()
 
 
+def _too_costly(it: str) -> ServiceError:
+    advice = "Send it uncompressed or smaller."
+    return ServiceError(ProblemType.FILE_TOO_COSTLY, f"Decoding the file {it}. {advice}")
+
+
 def _why_ended(exit_code: int | None) -> ImageError | ServiceError:
     """What the end of a decoder says of the file that it had."""
     if exit_code == _CPU_EXCEEDED:
-        return ServiceError(
-            ProblemType.FILE_TOO_COSTLY,
-            f"Decoding the file takes more than a few seconds of the CPU. {_ADVICE}",
-        )
+        return _too_costly("takes more than a few seconds of the CPU")
     if exit_code is not None and exit_code < 0 and exit_code != -9:
         return CorruptImage("The file is damaged in a way that its decoder cannot bear.")
     return FileFailed("DecoderEnded")
