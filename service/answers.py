@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from contract.decision import Evidence
 from contract.radiograph import Radiograph
-from service.domain import STAGES, ImageFailure, ImageResult, Picture, Prediction, ServedModel
+from service.domain import STAGES, ImageResult, Picture, Prediction, ServedModel
 from service.overlays import MEDIA_TYPE, size_as_sent
 from service.problems import describe
 from service.schemas import (
@@ -13,6 +13,7 @@ from service.schemas import (
     ImageRejection,
     ModelReference,
     PredictionBody,
+    Problem,
 )
 
 _UIDS = ("sop_instance_uid", "series_instance_uid", "study_instance_uid")
@@ -28,7 +29,12 @@ def write_answer(
     results = [
         _answer(result, uids=uids)
         if isinstance(result, ImageResult)
-        else _rejection(result, request_id)
+        else ImageRejection(
+            file=result.name,
+            sha256=result.sha256,
+            status="error",
+            problem=Problem.model_validate(describe(result.error, request_id)),
+        )
         for result in prediction.results
     ]
     body = PredictionBody.model_validate(
@@ -98,13 +104,6 @@ def _evidence(result: ImageResult, evidence: Evidence) -> dict[str, object]:
         "findings": evidence.findings,
         "sentence": evidence.sentence(label),
     }
-
-
-def _rejection(failure: ImageFailure, request_id: str) -> ImageRejection:
-    problem = describe(failure.error, request_id)
-    return ImageRejection.model_validate(
-        {"file": failure.name, "sha256": failure.sha256, "status": "error", "problem": problem}
-    )
 
 
 def _image(image: Radiograph, *, uids: bool) -> ImageDescription:

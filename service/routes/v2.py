@@ -31,7 +31,6 @@ from service.tracing import trace_of
 from service.trail import record
 from service.uploads import body_of
 
-_MODEL, _VERSION = "/models/{name}", "/models/{name}/versions/{version}"
 _NUMBER = re.compile("[0-9]{1,18}")
 Json = dict[str, Any]
 
@@ -54,6 +53,7 @@ def served_model(request: Request) -> ServedModel:
 
 Model = Annotated[ServedModel, Depends(served_model)]
 router = APIRouter(prefix=INFERENCE_PROTOCOL, include_in_schema=False)
+_of_model = APIRouter()
 _may_read = [Depends(Requires("read"))]
 _may_predict = [Depends(Requires("predict"))]
 
@@ -86,39 +86,34 @@ async def all_statistics(request: Request) -> Json:
     return await asyncio.to_thread(model_statistics, models, runtime.metrics)
 
 
-@router.get(_MODEL, dependencies=_may_read)
-@router.get(_VERSION, dependencies=_may_read)
+@_of_model.get("", dependencies=_may_read)
 async def metadata(request: Request, model: Model) -> Json:
     """Describe a model."""
     versions = runtime_of(request).predictor().repository.versions(model.manifest.name)
     return model_metadata(model.manifest, [each.manifest.version for each in versions])
 
 
-@router.get(f"{_MODEL}/ready", dependencies=_may_read)
-@router.get(f"{_VERSION}/ready", dependencies=_may_read)
+@_of_model.get("/ready", dependencies=_may_read)
 async def model_ready(request: Request, model: Model) -> Json:
     """Say that the service answers for a model."""
     await runtime_of(request).device.check()
     return {"name": model.manifest.name, "ready": True}
 
 
-@router.get(f"{_MODEL}/config", dependencies=_may_read)
-@router.get(f"{_VERSION}/config", dependencies=_may_read)
+@_of_model.get("/config", dependencies=_may_read)
 async def configuration(request: Request, model: Model) -> Json:
     """Describe a model as its configuration for Triton does."""
     return model_configuration(model.manifest, runtime_of(request).settings.max_files)
 
 
-@router.get(f"{_MODEL}/stats", dependencies=_may_read)
-@router.get(f"{_VERSION}/stats", dependencies=_may_read)
+@_of_model.get("/stats", dependencies=_may_read)
 async def statistics(request: Request, model: Model) -> Json:
     """Count what a model has answered."""
     metrics = runtime_of(request).metrics
     return await asyncio.to_thread(model_statistics, [model], metrics)
 
 
-@router.post(f"{_MODEL}/infer", dependencies=_may_predict)
-@router.post(f"{_VERSION}/infer", dependencies=_may_predict)
+@_of_model.post("/infer", dependencies=_may_predict)
 async def infer(request: Request) -> Response:
     """Run a model on images, and answer with the outputs of its graph."""
     runtime, trace = runtime_of(request), trace_of(request.scope)
@@ -156,3 +151,7 @@ async def infer(request: Request) -> Response:
     probabilities = outputs["probabilities"].tolist()
     runtime.metrics.inference(model, times, probabilities, answered - started, encode_s)
     return response
+
+
+for path in ("/models/{name}", "/models/{name}/versions/{version}"):
+    router.include_router(_of_model, prefix=path)
