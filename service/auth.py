@@ -74,8 +74,8 @@ class Callers:
         """Who holds a key or a token.
 
         Raises:
-            ServiceError: There is none, or it does not count. Its holder has asked too often. The
-                keys of its issuer cannot be had.
+            ServiceError: There is none, or it does not count; its holder has asked too often; or
+                the keys of its issuer cannot be had.
         """
         if token is None:
             raise ServiceError(
@@ -210,8 +210,8 @@ class Requires(HTTPBearer):
         """Check the key.
 
         Raises:
-            ServiceError: There is no key or token, or it does not count. Its holder has asked too
-                often. It does not have the scope, or there are no keys and the scope is ``admin``.
+            ServiceError: ``find`` raises it; or the key does not have the scope, or there are no
+                keys and the scope is ``admin``.
         """
         callers: Callers | None = request.app.state.runtime.callers
         if callers is None and self._scope == "admin":

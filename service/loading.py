@@ -233,7 +233,7 @@ class Reloader:
         """Serve a bundle that was unloaded before; with it, whatever else the folder has.
 
         Raises:
-            ServiceError: The folder has no such bundle. It failed a check.
+            ServiceError: The folder has no such bundle, or it failed a check.
         """
         if bundle not in await asyncio.to_thread(find_bundles, self._loader.folder):
             raise ServiceError(
@@ -245,7 +245,7 @@ class Reloader:
         """Stop to serve a bundle that stays in the folder, until it is loaded or the next start.
 
         Raises:
-            ServiceError: It is not served. It is all that is left of the default model.
+            ServiceError: It is not served, or is all that is left of the default model.
         """
         if all(model.bundle != bundle for model in self._serving.repository.all()):
             raise ServiceError(

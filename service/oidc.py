@@ -49,8 +49,8 @@ class TokenVerifier:
         """Check the signature, issuer, audience and times of a token; may ask for the keys.
 
         Raises:
-            ServiceError: It is not a token of this issuer for this service, or out of date. The
-                provider's keys cannot be had.
+            ServiceError: It is not a token of this issuer for this service, or out of date; or
+                the provider's keys cannot be had.
         """
         try:
             header = jwt.get_unverified_header(token)

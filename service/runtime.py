@@ -102,7 +102,7 @@ class Runtime:
         """The predictor, for new work.
 
         Raises:
-            ServiceError: The models are not loaded. New work is not taken any more.
+            ServiceError: The models are not loaded, or the service stops.
         """
         if self._stopping:
             raise ServiceError(ProblemType.SHUTTING_DOWN, "The service is stopping.")
@@ -121,8 +121,7 @@ class Runtime:
         """See that new images can be taken, of every kind.
 
         Raises:
-            ServiceError: The models are not loaded, or no decoder starts. New work is not taken any
-                more.
+            ServiceError: The models are not loaded, no decoder starts, or the service stops.
             DeviceLost: The accelerator fails, or does not answer.
         """
         if not self.predictor().can_decode:
@@ -138,8 +137,7 @@ class Runtime:
         The request's body must have been read.
 
         Raises:
-            ServiceError: There is no room for all of them. The block took too long. The client went
-                away.
+            ServiceError: There is no room for them, the block took too long, or the client left.
         """
         deadline_s = self.settings.request_deadline_s
         with self.admission.admit(images):

@@ -44,10 +44,8 @@ async def read_form(request: Request, max_files: int) -> Form:
     The content of a file decides what it is, so a declared type of the body is not looked at.
 
     Raises:
-        ServiceError: The body is empty, or has no part named ``file``. A multipart body cannot be
-            taken apart. It has more files than that, or too many fields. A field is no parameter.
-            The body has too many bytes. The body does not arrive in time. All bodies together have
-            too many bytes. The client went away before its body was complete.
+        ServiceError: There is no file; the form cannot be taken apart, or has too many files or
+            fields, or one that is no parameter; or the body does not arrive as it must.
     """
     content_type = header_of(request.scope, b"content-type") or ""
     if content_type.lower().startswith("multipart/"):
@@ -67,8 +65,8 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
     """The body of a request, in the pieces in which it arrives; none of them is empty.
 
     Raises:
-        ServiceError: The body has too many bytes. The body does not arrive in time. All bodies
-            together have too many bytes. The client went away before its body was complete.
+        ServiceError: It is too large, or too slow; all bodies together are too large; or the client
+            went away before its body was complete.
     """
     more = True
     while more:
@@ -84,8 +82,8 @@ async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_file
     """Read every part: those named ``file``, and fields, whose values are cut where too long.
 
     Raises:
-        ServiceError: The body is no multipart body, or breaks off. There are more parts than that.
-            A field is no parameter.
+        ServiceError: The body is no multipart body, breaks off, has more files than that or too
+            many fields, or one that is no parameter.
     """
     _, parameters = parse_options_header(content_type)
     boundary = parameters.get(b"boundary")

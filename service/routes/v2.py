@@ -39,8 +39,7 @@ def served_model(request: Request) -> ServedModel:
     """The model that the path names: the named version, or the latest.
 
     Raises:
-        ServiceError: There is no such model or version. The models are not loaded. New work is not
-            taken any more.
+        ServiceError: There is no such model or version, or ``Runtime.predictor`` raises it.
     """
     repository = runtime_of(request).predictor().repository
     name, version = request.path_params["name"], request.path_params.get("version")
