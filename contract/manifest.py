@@ -106,7 +106,10 @@ class OutOfDistribution(_Frozen):
 
 
 class Provenance(_Frozen):
-    """Where the model comes from, precisely enough to train it again."""
+    """Where the model comes from, precisely enough to train it again.
+
+    ``calibrated_at_revision`` is the commit of a calibration that is later than the training.
+    """
 
     recipe: str
     dataset: str
@@ -115,6 +118,7 @@ class Provenance(_Frozen):
     validation_images: int = Field(gt=0)
     data_digest: str
     git_revision: str
+    calibrated_at_revision: str | None = None
     framework: str
     trained_at: datetime
 
