@@ -25,12 +25,12 @@ from pydicom.uid import (
 )
 
 from contract.codestream import CodestreamHeader, completed
-from contract.cost import check_codestream
-from contract.dicom_facts import DicomFacts, read_facts
+from contract.cost import check_codestream, check_frame_number
+from contract.dicom_facts import read_facts
 from contract.dicom_file import read_image_data_set
 from contract.dicom_header import MONOCHROME, PALETTE_COLOR, ImageHeader, read_header
 from contract.errors import ContractError, CorruptImage, ImageError, PixelDataMismatch
-from contract.frame import Frame, check_frame_number
+from contract.frame import Radiograph
 from contract.grayscale import frame_attributes, gray_table, palette_grays
 from contract.jpeg import jpeg_grays
 from contract.library_logging import mute_imaging_libraries
@@ -39,11 +39,8 @@ from contract.pixels import GrayPixels, Values, in_row_blocks, look_up, luma, wi
 Cells = NDArray[Any]
 
 
-def read_dicom(data: bytes, *, frame: int) -> tuple[Frame, DicomFacts]:
-    """Decode one frame of a DICOM image, whose cost was checked, and only that frame.
-
-    ``frame``: from 1. The result: gray pixels, uint8 or uint16 as in ``Radiograph``, and the facts.
-    """
+def read_dicom(data: bytes, *, frame: int) -> Radiograph:
+    """Decode one frame of a DICOM image, whose cost was checked, and only that frame, from 1."""
     mute_imaging_libraries()
     with _pydicom_errors(CorruptImage, "The DICOM file is truncated or damaged."):
         dataset = read_image_data_set(data)
@@ -67,7 +64,8 @@ def read_dicom(data: bytes, *, frame: int) -> tuple[Frame, DicomFacts]:
             # The Y of YBR is the luma already.
             pixels = look_up(grays, cells if cells.ndim == 2 else cells[..., 0])
     upright = facts.turned.apply(pixels)
-    return Frame(upright, upright.shape[0], upright.shape[1], header.frames), facts
+    rows, columns = upright.shape
+    return Radiograph(upright, "DICOM", rows, columns, frame, header.frames, facts)
 
 
 @contextmanager

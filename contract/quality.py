@@ -9,7 +9,6 @@ same images turned, cut and inverted; they travel in the manifest.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, NamedTuple, Self, get_args
 
 import numpy as np
@@ -104,7 +103,7 @@ class Templates(_Frozen):
             raise ValueError("a template has one weight for each pixel of the thumbnail")
         return self
 
-    @cached_property
+    @property
     def faults(self) -> frozenset[Fault]:
         """The faults that there is a template for."""
         return frozenset(template.fault for template in self.templates)
@@ -114,35 +113,15 @@ class Templates(_Frozen):
 
         ``image``: uint8, shape (height, width).
         """
-        matrix = self._matrix
+        weights = np.array([template.weights for template in self.templates])
+        biases = np.array([template.bias for template in self.templates])
         # A fault's evidence is relative to a sound image, whose own is therefore 0.
-        evidence = (matrix.weights @ thumbnail(image, self.side) + matrix.biases).tolist()
-        most = max(0.0, *evidence)
-        shares = [math.exp(each - most) for each in evidence]
-        total = math.exp(-most) + sum(shares)
+        evidence = np.append(weights @ thumbnail(image, self.side) + biases, 0)
+        shares = np.exp(evidence - evidence.max())
         found = dict.fromkeys(self.faults, 0.0)
-        for template, share in zip(self.templates, shares, strict=True):
-            found[template.fault] += share / total
+        for template, share in zip(self.templates, shares / shares.sum(), strict=False):
+            found[template.fault] += float(share)
         return found
-
-    # Kept here, since a cache beside the model would hash all weights at every image.
-    @cached_property
-    def _matrix(self) -> "_Matrix":
-        return _Matrix(
-            weights=np.array([template.weights for template in self.templates]),
-            biases=np.array([template.bias for template in self.templates]),
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Matrix:
-    """``weights`` is float64 (templates, side * side), ``biases`` float64 (templates,).
-
-    Templates that are compared compare what they keep, too, and arrays have no truth value.
-    """
-
-    weights: NDArray[np.float64]
-    biases: NDArray[np.float64]
 
 
 def thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
@@ -152,11 +131,8 @@ def thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
     float64, shape (side * side,), of mean 0 and variance 1; all 0 where the image is flat.
     """
     small = resize(image, (side, side)).ravel().astype(np.float64)
-    # NumPy's own mean and deviation take several times as long as sums of so few pixels.
-    centred = small - np.add.reduce(small) / small.size
-    spread = math.sqrt(np.vdot(centred, centred) / small.size)
-    normal: NDArray[np.float64] = centred / spread if spread else centred
-    return normal
+    centred: NDArray[np.float64] = small - small.mean()
+    return centred / small.std() if centred.any() else centred
 
 
 class Limit(_Frozen):
