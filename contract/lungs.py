@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from contract.quality import Limit, Quality, checked
+from contract.quality import Frozen, Limit, Quality, checked
 
 Mask = NDArray[np.bool_]
 
@@ -30,14 +30,12 @@ class Lungs:
     left: Mask
 
 
-class LungFieldLimits(BaseModel):
+class LungFieldLimits(Frozen):
     """When the lungs are looked for, and how complete they must be.
 
     ``doubt`` is the value of ``framing`` above which they are; ``lower`` the least
     ``completeness`` that is accepted.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     doubt: float = Field(ge=0, le=1)
     lower: float = Field(ge=0, le=1)

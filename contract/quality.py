@@ -75,11 +75,13 @@ ADVICE: Mapping[tuple[CheckName, Side], str] = {
 }
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """What manifests are made of: it cannot be changed, and has no field that is unknown here."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Template(_Frozen):
+class Template(Frozen):
     """What speaks for one fault, against an image without any.
 
     ``weights`` are those of the thumbnail's pixels, row by row. Two templates may name the same
@@ -91,7 +93,7 @@ class Template(_Frozen):
     weights: tuple[float, ...]
 
 
-class Templates(_Frozen):
+class Templates(Frozen):
     """All templates of a model; ``side`` is the thumbnail's, in pixels."""
 
     side: int = Field(ge=2, le=64)
@@ -135,7 +137,7 @@ def thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
     return centred / small.std() if centred.any() else centred
 
 
-class Limit(_Frozen):
+class Limit(Frozen):
     """What one check accepts, its ends included; None leaves a side open."""
 
     check: CheckName
@@ -150,7 +152,7 @@ class Limit(_Frozen):
         return self
 
 
-class QualityLimits(_Frozen):
+class QualityLimits(Frozen):
     """What a model accepts. Only the checks that have a limit are made."""
 
     limits: tuple[Limit, ...]

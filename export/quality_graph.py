@@ -10,11 +10,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from contract.manifest import TensorSpec
+from contract.manifest import QUALITY, TensorSpec
 from contract.quality import MEASURES, Templates
 from export.graph import extend, image_size
 
-QUALITY = "quality"
 _NODES = Path(__file__).parent / "templates" / "quality.onnxtxt"
 OUTPUT = TensorSpec(name=QUALITY, dtype="float32", shape=("batch", len(MEASURES)))
 # Largest difference to contract.quality. A thumbnail's pixel may be rounded otherwise, which moves

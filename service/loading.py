@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from contract.errors import ContractError, InvalidManifest, SignatureMismatch
+from contract.errors import ContractError
 from contract.golden import read_golden
 from contract.manifest import (
     ModelManifest,
@@ -31,7 +31,6 @@ from contract.trust import check_trusted
 from service.domain import (
     BATCH_SIZES,
     PROBABILITIES,
-    QUALITY,
     LungSegmenter,
     ServedModel,
     Session,
@@ -111,7 +110,6 @@ class ModelLoader:
         """
         self._check_trusted(bundle)
         manifest = read_manifest(bundle)
-        _check(bundle, manifest)
         golden = read_golden(bundle, manifest)
         wanted = self.precision
         if wanted == "auto":
@@ -311,19 +309,6 @@ def warn_of_precision(log: Logger, models: Iterable[ServedModel], wanted: Wanted
     lacking = [model.bundle for model in models if wanted not in ("auto", model.precision)]
     if lacking:
         log.warning("precision not there", wanted=wanted, served_in_fp32=lacking)
-
-
-def _check(bundle: Path, manifest: ModelManifest) -> None:
-    if (manifest.name, str(manifest.version)) != (bundle.parent.name, bundle.name):
-        raise InvalidManifest(
-            f"{bundle.parent.name}/{bundle.name} holds {manifest.name} version {manifest.version}. "
-            "Rename the folder."
-        )
-    if manifest.quality and all(each.name != QUALITY for each in manifest.signature.outputs):
-        raise SignatureMismatch(
-            f"{manifest.name} version {manifest.version} has limits of quality, but its graph has "
-            f"no output {QUALITY}. Export the model again."
-        )
 
 
 def _warm(model: ServedModel) -> None:

@@ -8,6 +8,7 @@ from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
 from contract.manifest import (
     MANIFEST_FILE,
     MODEL_FILE,
+    QUALITY,
     ModelManifest,
     OutOfDistribution,
     Reference,
@@ -20,7 +21,7 @@ from contract.manifest import (
     read_verified_model,
     sha256_digest,
 )
-from contract.quality import Limit, QualityLimits
+from contract.quality import MEASURES, Limit, QualityLimits
 from tests.bundles import OPERATING_POINT, make_manifest, make_segmenter_manifest, make_variant
 
 MODEL = b"a graph"
@@ -111,7 +112,9 @@ def test_a_label_stands_once(manifest: ModelManifest) -> None:
 
 def test_limits_are_read_as_they_were_written(manifest: ModelManifest) -> None:
     limits = QualityLimits(limits=(Limit(check="noise", upper=0.4),))
-    signature = classifier_signature(manifest.preprocessing, 2, (4, 4), ood_score=True)
+    quality = TensorSpec(name=QUALITY, dtype="float32", shape=("batch", len(MEASURES)))
+    bare = classifier_signature(manifest.preprocessing, 2, (4, 4), ood_score=True)
+    signature = bare.model_copy(update={"outputs": (*bare.outputs, quality)})
     familiar = OutOfDistribution(limit=4.2, method="Mahalanobis distance")
 
     gated = ModelManifest(
@@ -120,7 +123,7 @@ def test_limits_are_read_as_they_were_written(manifest: ModelManifest) -> None:
     )
 
     assert ModelManifest.model_validate_json(gated.model_dump_json()) == gated
-    assert signature.outputs[-1] == TensorSpec(name="ood_score", dtype="float32", shape=("batch",))
+    assert bare.outputs[-1] == TensorSpec(name="ood_score", dtype="float32", shape=("batch",))
 
 
 def test_a_score_and_its_limit_need_each_other(manifest: ModelManifest) -> None:
@@ -131,6 +134,13 @@ def test_a_score_and_its_limit_need_each_other(manifest: ModelManifest) -> None:
     for changes in ({"out_of_distribution": limit}, {"signature": signature}):
         with pytest.raises(ValidationError, match="need each other"):
             ModelManifest(**content | changes)
+
+
+def test_limits_of_quality_need_the_output_that_is_judged(manifest: ModelManifest) -> None:
+    limits = QualityLimits(limits=(Limit(check="noise", upper=0.4),))
+
+    with pytest.raises(ValidationError, match="need the output quality"):
+        ModelManifest(**manifest.model_dump() | {"quality": limits})
 
 
 def test_evidence_and_the_distance_from_its_sources_need_each_other(

@@ -52,9 +52,5 @@ def test_a_size_that_no_model_has_is_refused(size: dict[str, int]) -> None:
         PreprocessingSpec(**size)
 
 
-def test_the_size_is_height_then_width() -> None:
-    assert SPEC.size == (48, 64)
-
-
 def test_a_spec_is_told_in_words() -> None:
     assert PreprocessingSpec(height=96, width=128).words == "gray, 128 by 96 pixels, uint8"

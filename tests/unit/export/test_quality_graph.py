@@ -5,10 +5,10 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from contract.manifest import OOD_SCORE
+from contract.manifest import OOD_SCORE, QUALITY
 from contract.quality import MEASURES, Template, Templates, measure_pixels
 from export.graph import tensor_specs
-from export.quality_graph import OUTPUT, QUALITY, TOLERANCES, add_quality
+from export.quality_graph import OUTPUT, TOLERANCES, add_quality
 from export.session import open_session, run_in_batches
 from tests.bundles import brightness_graph
 from tests.synthetic import synthetic_radiograph
