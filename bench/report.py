@@ -128,7 +128,7 @@ _METHOD = """\
 - "As it comes" is the service without any setting; what precision that is stands under Goals.
 - The load generator (`bench/load.py`) is a process of its own on the same machine.
 - All servers take turns, round after round. Figures are medians over the rounds.
-- `make bench` does all of it again, and goes on where it was stopped."""
+- `make bench` does all of it again."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
