@@ -34,17 +34,19 @@ CheckName = Literal[
 Side = Literal["lower", "upper"]
 Fault = Literal["rotation", "framing", "inversion"]
 
+FAULTS: tuple[Fault, ...] = ("inversion", "rotation", "framing")
 # The order of ``measure_pixels``, and of the output ``quality`` of a graph that measures itself.
 MEASURES: tuple[CheckName, ...] = (
     *("exposure", "contrast", "sharpness", "noise", "clipping", "collimation"),
-    *("inversion", "rotation", "framing"),
+    *FAULTS,
 )
-POSITION: frozenset[CheckName] = frozenset({"inversion", "rotation", "framing"})
+POSITION: frozenset[CheckName] = frozenset(FAULTS)
 
-_MARGIN = 8
+# What the measures are made of; the graphs that export writes measure the same.
+MARGIN = 8
 # So many gray levels at both ends count as clipped, since a resize or a JPEG moves them a little.
-_BLACK_LEVELS, _WHITE_LEVELS = 3, 6
-_FRAME_PARTS = 8
+BLACK_LEVELS, WHITE_LEVELS = 3, 6
+FRAME_PARTS = 8
 _LEVELS = np.arange(256)
 
 # What to do where a value is beyond a limit. A limit on a side without advice does not exist.
@@ -252,7 +254,7 @@ def measure_pixels(
     Variance Estimation.
     """
     height, width = image.shape
-    y, x = height // _MARGIN, width // _MARGIN
+    y, x = height // MARGIN, width // MARGIN
     inside = image[y : height - y, x : width - x]
     counts = np.bincount(inside.ravel(), minlength=256)
     pixels, total, squares = inside.size, int(counts @ _LEVELS), int(counts @ _LEVELS**2)
@@ -260,7 +262,7 @@ def measure_pixels(
     gray = inside.astype(np.int16)
     near, far = _change(gray, 1), _change(gray, 4)
     second = float(np.abs(np.diff(np.diff(gray, 2, axis=0), 2, axis=1)).mean())
-    clipped = int(counts[:_BLACK_LEVELS].sum() + counts[-_WHITE_LEVELS:].sum())
+    clipped = int(counts[:BLACK_LEVELS].sum() + counts[-WHITE_LEVELS:].sum())
     faults = position.probabilities(image) if position else {}
     return np.array(
         [
@@ -270,7 +272,7 @@ def measure_pixels(
             math.sqrt(math.pi / 2) / 6 * second / spread if spread else 0,
             clipped / pixels,
             1 - _lit_share(image, axis=0) * _lit_share(image, axis=1),
-            *(faults.get(fault, 0) for fault in ("inversion", "rotation", "framing")),
+            *(faults.get(fault, 0) for fault in FAULTS),
         ]
     )
 
@@ -295,7 +297,7 @@ def _lit_share(image: NDArray[np.uint8], axis: int) -> float:
     """
     sums = image.sum(axis=axis, dtype=np.int64)
     # Whole numbers are compared with whole numbers, so that rounding decides nothing.
-    (lit,) = (sums * _FRAME_PARTS * sums.size > sums.sum()).nonzero()
+    (lit,) = (sums * FRAME_PARTS * sums.size > sums.sum()).nonzero()
     return (int(lit[-1]) - int(lit[0]) + 1) / sums.size if lit.size else 0.0
 
 

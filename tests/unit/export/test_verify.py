@@ -1,21 +1,20 @@
 import json
 from pathlib import Path
 
-import onnx
 import pytest
 from typer.testing import CliRunner, Result
 
 from contract.errors import DigestMismatch, SignatureMismatch
-from contract.manifest import ModelManifest
+from contract.manifest import MANIFEST_FILE, read_manifest
 from export.cli import app
-from export.store import write_bundle
 from export.verify import answer, open_bundle
+from tests.bundles import write_bundle
 from tests.synthetic import as_jpeg, as_png, synthetic_radiograph
 
 
 @pytest.fixture
-def bundle(tmp_path: Path, manifest: ModelManifest, graph: onnx.ModelProto) -> Path:
-    return write_bundle(tmp_path, manifest, graph.SerializeToString())
+def bundle(tmp_path: Path) -> Path:
+    return write_bundle(tmp_path)
 
 
 def test_every_image_gets_an_answer_of_its_own_in_order(bundle: Path, tmp_path: Path) -> None:
@@ -37,12 +36,11 @@ def test_a_changed_model_file_is_found(bundle: Path) -> None:
         open_bundle(bundle)
 
 
-def test_a_graph_that_differs_from_the_manifest_is_found(
-    tmp_path: Path, manifest: ModelManifest, graph: onnx.ModelProto
-) -> None:
+def test_a_graph_that_differs_from_the_manifest_is_found(bundle: Path) -> None:
+    manifest = read_manifest(bundle)
     fewer = manifest.signature.model_copy(update={"outputs": manifest.signature.outputs[:2]})
     wrong = manifest.model_copy(update={"signature": fewer})
-    bundle = write_bundle(tmp_path, wrong, graph.SerializeToString())
+    (bundle / MANIFEST_FILE).write_text(wrong.model_dump_json())
 
     with pytest.raises(SignatureMismatch, match="activation_map"):
         open_bundle(bundle)
