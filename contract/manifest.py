@@ -274,8 +274,6 @@ class ModelManifest(BundleManifest):
             raise ValueError(f"{OOD_SCORE} and out_of_distribution need each other")
         if (SOURCE_DISTANCE in outputs) != bool(self.evidence):
             raise ValueError(f"{SOURCE_DISTANCE} and evidence need each other")
-        if self.quality and QUALITY not in outputs:
-            raise ValueError(f"limits of quality need the output {QUALITY}: export the model again")
         return self
 
     @property

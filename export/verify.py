@@ -22,6 +22,7 @@ from contract.manifest import (
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.quality import judge
 from contract.radiograph import decode
+from export.errors import ExportError
 from export.graph import tensor_specs
 from export.session import open_session, run_in_batches
 
@@ -76,8 +77,14 @@ def decide_all(
     outputs: Mapping[str, NDArray[np.float32]],
     sizes: Iterable[tuple[int, int]],
 ) -> list[Decision]:
-    """What the service would answer on images, from a graph's outputs and their files' sizes."""
+    """What the service would answer on images, from a graph's outputs and their files' sizes.
+
+    Raises:
+        ExportError: There are limits of quality, and the graph is of before it measured any.
+    """
     limits = manifest.quality
+    if limits and QUALITY not in outputs:
+        raise ExportError("The graph measures no quality: run `pneumo-export refresh` first.")
     qualities = [
         judge(outputs[QUALITY][number], *size, limits) if limits else None
         for number, size in enumerate(sizes)
@@ -106,7 +113,7 @@ def answer(bundle: Path, files: Sequence[Path]) -> list[Answer]:
     """What the bundle answers for some images, in their order.
 
     Raises:
-        ManifestError: As ``open_bundle``.
+        ManifestError, ExportError: As ``open_bundle`` and ``decide_all``.
         ImageError: A file cannot be read.
     """
     manifest, session = open_bundle(bundle)

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from contract.errors import ContractError
+from contract.errors import ContractError, SignatureMismatch
 from contract.golden import read_golden
 from contract.manifest import (
     ModelManifest,
@@ -31,6 +31,7 @@ from contract.trust import check_trusted
 from service.domain import (
     BATCH_SIZES,
     PROBABILITIES,
+    QUALITY,
     LungSegmenter,
     ServedModel,
     Session,
@@ -110,6 +111,7 @@ class ModelLoader:
         """
         self._check_trusted(bundle)
         manifest = read_manifest(bundle)
+        _check(manifest)
         golden = read_golden(bundle, manifest)
         wanted = self.precision
         if wanted == "auto":
@@ -309,6 +311,14 @@ def warn_of_precision(log: Logger, models: Iterable[ServedModel], wanted: Wanted
     lacking = [model.bundle for model in models if wanted not in ("auto", model.precision)]
     if lacking:
         log.warning("precision not there", wanted=wanted, served_in_fp32=lacking)
+
+
+def _check(manifest: ModelManifest) -> None:
+    if manifest.quality and all(each.name != QUALITY for each in manifest.signature.outputs):
+        raise SignatureMismatch(
+            f"{manifest.name} version {manifest.version} has limits of quality, but its graph has "
+            f"no output {QUALITY}. Export the model again."
+        )
 
 
 def _warm(model: ServedModel) -> None:

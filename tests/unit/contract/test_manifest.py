@@ -133,13 +133,6 @@ def test_a_score_and_its_limit_need_each_other(manifest: ModelManifest) -> None:
             ModelManifest(**content | changes)
 
 
-def test_limits_of_quality_need_the_output_that_is_judged(manifest: ModelManifest) -> None:
-    limits = QualityLimits(limits=(Limit(check="noise", upper=0.4),))
-
-    with pytest.raises(ValidationError, match="need the output quality"):
-        ModelManifest(**manifest.model_dump() | {"quality": limits})
-
-
 def test_evidence_and_the_distance_from_its_sources_need_each_other(
     manifest: ModelManifest,
 ) -> None:

@@ -6,7 +6,10 @@ from typer.testing import CliRunner, Result
 
 from contract.errors import DigestMismatch, SignatureMismatch
 from contract.manifest import MANIFEST_FILE, read_manifest
+from contract.quality import Limit, QualityLimits
+from export.bundle import refresh_bundle
 from export.cli import app
+from export.errors import ExportError
 from export.verify import answer, open_bundle
 from tests.bundles import write_bundle
 from tests.synthetic import as_jpeg, as_png, synthetic_radiograph
@@ -44,6 +47,19 @@ def test_a_graph_that_differs_from_the_manifest_is_found(bundle: Path) -> None:
 
     with pytest.raises(SignatureMismatch, match="activation_map"):
         open_bundle(bundle)
+
+
+def test_limits_of_quality_need_a_graph_that_measures_it(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(as_png(synthetic_radiograph(rows=64, columns=64)))
+    limits = QualityLimits(limits=(Limit(check="contrast", lower=0.001),))
+    limited = read_manifest(bundle).model_copy(update={"quality": limits})
+    (bundle / MANIFEST_FILE).write_text(limited.model_dump_json())
+
+    with pytest.raises(ExportError, match="refresh"):
+        answer(bundle, [tmp_path / "a.png"])
+    list(refresh_bundle(bundle))
+
+    assert answer(bundle, [tmp_path / "a.png"])[0].decision.label
 
 
 def test_the_command_prints_one_json_line_per_image(bundle: Path, tmp_path: Path) -> None:

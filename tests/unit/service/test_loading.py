@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contract.errors import DigestMismatch, InvalidManifest
+from contract.errors import DigestMismatch, SignatureMismatch
 from contract.manifest import MANIFEST_FILE, ModelManifest, read_manifest, sha256_digest
 from contract.quality import Limit, QualityLimits
 from service.domain import CPU, Outputs, ServedModel, WantedPrecision
@@ -142,7 +142,7 @@ def test_limits_of_quality_need_a_graph_that_measures_it(tmp_path: Path) -> None
     limited = read_manifest(bundle).model_copy(update={"quality": limits})
     (bundle / MANIFEST_FILE).write_text(limited.model_dump_json())
 
-    with pytest.raises(InvalidManifest, match="need the output quality"):
+    with pytest.raises(SignatureMismatch, match="quality"):
         load(tmp_path)
 
 
