@@ -6,7 +6,6 @@ from contract.lungs import (
     LungFieldLimits,
     Mask,
     completeness,
-    fit_map,
     involvement,
     is_doubtful,
     label_regions,
@@ -16,6 +15,7 @@ from contract.lungs import (
     with_lung_field,
     without_holes,
 )
+from contract.pixels import resize
 from contract.quality import ADVICE, Check, Quality
 
 SIZE = (40, 40)
@@ -146,7 +146,7 @@ def test_without_lungs_there_is_no_involvement() -> None:
 
 
 def test_a_fitted_map_keeps_its_range() -> None:
-    fitted = fit_map(np.array([[0, 1], [2, 3]], np.float32), (10, 20))
+    fitted = resize(np.array([[0, 1], [2, 3]], np.float32), (10, 20))
 
     assert fitted.shape == (10, 20)
     assert fitted.dtype == np.float32
