@@ -42,10 +42,9 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Cell(_Frozen):
+class Cell(Figures):
     """One load on one server in one round; ``cpu_ms`` is of all its processes, per answer."""
 
-    figures: Figures
     cpu_ms: float
 
 
@@ -296,7 +295,7 @@ def _probabilities(answer: dict[str, list[float]]) -> list[float]:
 def _cell(
     plan: Plan, server: Server, requests: Sequence[bytes], load: str, before: dict[str, Cell]
 ) -> Cell:
-    peak = max((cell.figures.throughput for cell in before.values()), default=0)
+    peak = max((cell.throughput for cell in before.values()), default=0)
     share = OVERLOAD_FACTOR if load == OVERLOAD else SHARES.get(load)
     if share is not None and not peak:
         raise LoadFailed("no load before this one got an answer")
@@ -309,10 +308,9 @@ def _cell(
         seconds=plan.seconds,
     )
     cpu_began = server.cpu_s()
-    figures = run(what, requests)
-    return Cell(
-        figures=figures, cpu_ms=(server.cpu_s() - cpu_began) * 1000 / max(1, figures.answers)
-    )
+    found = run(what, requests)
+    cpu_ms = (server.cpu_s() - cpu_began) * 1000 / max(1, found.answers)
+    return Cell(**found.model_dump(), cpu_ms=cpu_ms)
 
 
 def _cpu_model() -> str:

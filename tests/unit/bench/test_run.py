@@ -37,7 +37,7 @@ def test_a_run_measures_and_writes_what_it_finds(models: Path, tmp_path: Path) -
     ours, peer = found.visits[0]["pneumoscope raw"], found.visits[0]["fastapi-ours raw"]
     assert ours.failure is None
     assert set(ours.cells) > {"closed 1", "closed 16", "open 70 %", "overload"}
-    assert ours.cells["closed 16"].figures.throughput > 0
+    assert ours.cells["closed 16"].throughput > 0
     assert ours.difference < 1e-3
     assert peer.failure is None
     assert found.limits[0]["fp32"].per_s > 0
