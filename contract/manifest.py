@@ -344,28 +344,31 @@ def classifier_signature(
 
     With ``sources`` it has the distance from each as a share of its limit.
     """
-    image = TensorSpec(name="image", dtype="uint8", shape=("batch", spec.height, spec.width, 1))
-    score = TensorSpec(name=OOD_SCORE, dtype="float32", shape=("batch",))
-    distance = TensorSpec(name=SOURCE_DISTANCE, dtype="float32", shape=("batch", sources))
     return Signature(
-        inputs=(image,),
+        inputs=(_image(spec),),
         outputs=(
-            TensorSpec(name="probabilities", dtype="float32", shape=("batch", classes)),
-            TensorSpec(name="logits", dtype="float32", shape=("batch", classes)),
-            TensorSpec(name="activation_map", dtype="float32", shape=("batch", *map_size, classes)),
-            *((score,) if ood_score else ()),
-            *((distance,) if sources else ()),
+            _output("probabilities", classes),
+            _output("logits", classes),
+            _output("activation_map", *map_size, classes),
+            *((_output(OOD_SCORE),) if ood_score else ()),
+            *((_output(SOURCE_DISTANCE, sources),) if sources else ()),
         ),
     )
 
 
 def segmenter_signature(spec: PreprocessingSpec) -> Signature:
     """The signature of every segmenter that this project exports."""
-    shape = ("batch", spec.height, spec.width, 1)
     return Signature(
-        inputs=(TensorSpec(name="image", dtype="uint8", shape=shape),),
-        outputs=(TensorSpec(name=LUNG_MASK, dtype="float32", shape=shape),),
+        inputs=(_image(spec),), outputs=(_output(LUNG_MASK, spec.height, spec.width, 1),)
     )
+
+
+def _image(spec: PreprocessingSpec) -> TensorSpec:
+    return TensorSpec(name="image", dtype="uint8", shape=("batch", spec.height, spec.width, 1))
+
+
+def _output(name: str, *shape: int) -> TensorSpec:
+    return TensorSpec(name=name, dtype="float32", shape=("batch", *shape))
 
 
 def sha256_digest(data: bytes) -> str:
