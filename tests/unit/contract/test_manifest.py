@@ -100,60 +100,61 @@ def test_a_manifest_that_does_not_hold_together_is_invalid(
         read_manifest(bundle)
 
 
-def test_a_label_stands_once(manifest: ModelManifest) -> None:
-    content = manifest.model_dump() | {"findings": [manifest.findings[0]] * 2}
+MANIFEST = make_manifest(DIGESTS[0])
+FAMILIAR = OutOfDistribution(limit=4.2, method="Mahalanobis distance")
+SOURCE = SourceEvidence(
+    name="hospital",
+    findings=MANIFEST.labels,
+    images=dict.fromkeys(MANIFEST.labels, 40),
+    calls=dict.fromkeys(MANIFEST.labels, (30, 27)),
+    auroc=(0.9, 0.8, 0.95),
+    accuracy=(0.9, 0.8, 0.95),
+    answered=0.75,
+)
+SCORING = classifier_signature(MANIFEST.preprocessing, 2, (4, 4), ood_score=True)
+TELLING_SOURCES = classifier_signature(MANIFEST.preprocessing, 2, (4, 4), sources=1)
 
-    with pytest.raises(ValidationError, match="a label stands twice"):
-        ModelManifest(**content)
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"findings": [MANIFEST.findings[0]] * 2}, "a label stands twice"),
+        ({"variants": [make_variant("int8", each) for each in DIGESTS]}, "a precision stands"),
+        ({"out_of_distribution": FAMILIAR}, "need each other"),
+        ({"signature": SCORING}, "need each other"),
+        ({"evidence": (SOURCE,)}, "need each other"),
+        ({"signature": TELLING_SOURCES}, "need each other"),
+    ],
+    ids=["label", "precision", "limit", "score", "evidence", "distance"],
+)
+def test_parts_that_contradict_each_other_are_refused(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ModelManifest(**MANIFEST.model_dump() | changes)
+
+
+def test_the_nearest_source_supports_an_answer_within_its_limit() -> None:
+    known = ModelManifest(
+        **MANIFEST.model_dump() | {"evidence": (SOURCE,), "signature": TELLING_SOURCES}
+    )
+
+    assert known.nearest_source([0.4]).supports("normal")
+    assert not known.nearest_source([1.2]).supports("normal")
 
 
 def test_limits_are_read_as_they_were_written(manifest: ModelManifest) -> None:
     limits = QualityLimits(limits=(Limit(check="noise", upper=0.4),))
     quality = TensorSpec(name=QUALITY, dtype="float32", shape=("batch", len(MEASURES)))
-    bare = classifier_signature(manifest.preprocessing, 2, (4, 4), ood_score=True)
-    signature = bare.model_copy(update={"outputs": (*bare.outputs, quality)})
-    familiar = OutOfDistribution(limit=4.2, method="Mahalanobis distance")
+    signature = SCORING.model_copy(update={"outputs": (*SCORING.outputs, quality)})
 
     gated = ModelManifest(
         **manifest.model_dump()
-        | {"quality": limits, "out_of_distribution": familiar, "signature": signature}
+        | {"quality": limits, "out_of_distribution": FAMILIAR, "signature": signature}
     )
 
     assert ModelManifest.model_validate_json(gated.model_dump_json()) == gated
-    assert bare.outputs[-1] == TensorSpec(name="ood_score", dtype="float32", shape=("batch",))
-
-
-def test_a_score_and_its_limit_need_each_other(manifest: ModelManifest) -> None:
-    content = manifest.model_dump()
-    limit = OutOfDistribution(limit=4.2, method="Mahalanobis distance")
-    signature = classifier_signature(manifest.preprocessing, 2, (4, 4), ood_score=True)
-
-    for changes in ({"out_of_distribution": limit}, {"signature": signature}):
-        with pytest.raises(ValidationError, match="need each other"):
-            ModelManifest(**content | changes)
-
-
-def test_evidence_and_the_distance_from_its_sources_need_each_other(
-    manifest: ModelManifest,
-) -> None:
-    signature = classifier_signature(manifest.preprocessing, 2, (4, 4), sources=1)
-    source = SourceEvidence(
-        name="hospital",
-        findings=manifest.labels,
-        images=dict.fromkeys(manifest.labels, 40),
-        calls=dict.fromkeys(manifest.labels, (30, 27)),
-        auroc=(0.9, 0.8, 0.95),
-        accuracy=(0.9, 0.8, 0.95),
-        answered=0.75,
-    )
-    content = manifest.model_dump()
-
-    for changes in ({"evidence": (source,)}, {"signature": signature}):
-        with pytest.raises(ValidationError, match="need each other"):
-            ModelManifest(**content | changes)
-    known = ModelManifest(**content | {"evidence": (source,), "signature": signature})
-    assert known.nearest_source([0.4]).supports(manifest.labels[0])
-    assert not known.nearest_source([1.2]).supports(manifest.labels[0])
+    assert SCORING.outputs[-1] == TensorSpec(name="ood_score", dtype="float32", shape=("batch",))
 
 
 def test_a_manifest_from_before_there_were_limits_has_none(bundle: Path) -> None:
@@ -229,15 +230,6 @@ def test_every_variant_has_its_digest() -> None:
 
     assert read.digests == {"fp32": DIGESTS[0], "int8": DIGESTS[1]}
     assert ModelManifest.model_validate_json(read.model_dump_json()) == read
-
-
-def test_a_precision_that_stands_twice_is_refused() -> None:
-    variants = [make_variant("int8", DIGESTS[0]), make_variant("int8", DIGESTS[1])]
-
-    with pytest.raises(ValidationError, match="stands twice"):
-        ModelManifest.model_validate(
-            make_manifest(DIGESTS[0]).model_dump() | {"variants": variants}
-        )
 
 
 def written(root: Path, manifest: str, model: bytes = MODEL) -> Path:
