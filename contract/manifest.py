@@ -103,7 +103,10 @@ class OutOfDistribution(Frozen):
 
 
 class Provenance(Frozen):
-    """Where the model comes from, precisely enough to train it again."""
+    """Where the model comes from, precisely enough to train it again.
+
+    ``calibrated_at_revision`` is the commit of a calibration that is later than the training.
+    """
 
     recipe: str
     dataset: str
@@ -112,6 +115,7 @@ class Provenance(Frozen):
     validation_images: int = Field(gt=0)
     data_digest: str
     git_revision: str
+    calibrated_at_revision: str | None = None
     framework: str
     trained_at: datetime
 

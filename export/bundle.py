@@ -139,7 +139,10 @@ def refresh_bundle(bundle: Path) -> Iterator[str]:
     files, sessions, digests = {}, {}, {}
     for precision in manifest.digests:
         file, old = PRECISION_FILES[precision], read_verified_model(bundle, manifest, precision)
-        new = bytes(add_quality(onnx.load_from_string(old), position).SerializeToString())
+        proto = onnx.load_from_string(old)
+        # Older exports left the converter's temporary folder there.
+        proto.graph.doc_string = ""
+        new = bytes(add_quality(proto, position).SerializeToString())
         sessions[str(precision)] = open_session(new)
         share = _check_alike(open_session(old), sessions[str(precision)], images, position)
         yield f"{file}: {QUALITY} at {share:.0%} of the difference that is allowed"
@@ -183,6 +186,6 @@ def _summary(trained: TrainedModel) -> str:
     config = trained.config
     *first, last = (finding.label for finding in trained.calibration.findings)
     return (
-        f"Tells {', '.join(first)} and {last} apart on {_KINDS[config.data.kind]}: a "
-        f"{config.model.backbone} network, trained on {trained.provenance.dataset}."
+        f"Tells {', '.join(first)} and {last} apart on {_KINDS[config.data.kind]}: the "
+        f"network {config.model.backbone}, trained on {trained.provenance.dataset}."
     )

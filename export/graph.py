@@ -21,6 +21,8 @@ def with_named_batch_axis(proto: onnx.ModelProto) -> onnx.ModelProto:
     named = deepcopy(proto)
     for value in (*named.graph.input, *named.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    # The converter writes its temporary folder there.
+    named.graph.doc_string = ""
     # Shapes of inner tensors still carry the old axis name; the runtime infers them anew.
     del named.graph.value_info[:]
     onnx.checker.check_model(named)

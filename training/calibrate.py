@@ -6,7 +6,7 @@ from functools import partial
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
@@ -14,7 +14,7 @@ from contract.findings import Label
 from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, Finding, OutOfDistribution
 from contract.quality import QualityLimits
 from training.batches import PREDICTED_AT_ONCE
-from training.config import OperatingPointConfig, Recipe
+from training.config import Frozen, OperatingPointConfig, Recipe
 from training.errors import CalibrationError
 from training.evidence import Border
 from training.models import with_serving_outputs
@@ -39,7 +39,7 @@ _RULES = {
 }
 
 
-class Calibration(BaseModel):
+class Calibration(Frozen):
     """calibration.json: chosen on the validation split, never changed by an evaluation.
 
     ``findings`` are in output order, as the manifest has them. The two losses are the mean negative
@@ -50,8 +50,6 @@ class Calibration(BaseModel):
     apart in each.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     temperature: float = Field(gt=0)
     loss_before: float
     loss_after: float
@@ -60,7 +58,7 @@ class Calibration(BaseModel):
     findings: tuple[Finding, ...]
     out_of_distribution: OutOfDistribution | None = None
     quality: QualityLimits | None = None
-    sources: dict[str, tuple[Label, ...]] = {}
+    sources: dict[str, tuple[Label, ...]] = Field(default_factory=dict)
 
 
 def calibrate(
@@ -260,6 +258,35 @@ def _point(
     return float(probabilities[order[good[-1]], number]) if len(good) else None
 
 
+def operating_points(
+    probabilities: NDArray[np.float32],
+    plain: int,
+    classes: NDArray[np.int64],
+    recipe: Recipe,
+    border: Border | None,
+) -> tuple[float, ...]:
+    """Choose the operating point of each finding, in output order, as its rule says.
+
+    Args:
+        probabilities: Calibrated, shape (shifts, images, classes).
+        plain: Which of the shifts is the images as they are.
+        classes: Shape (images,).
+        recipe: Has the rules.
+        border: As for ``precision_point``.
+
+    Raises:
+        CalibrationError: No operating point follows a rule.
+    """
+    rules = {rule.label: rule for rule in recipe.operating_points}
+
+    def point(number: int, rule: OperatingPointConfig) -> float:
+        if rule.rule == "precision":
+            return precision_point(probabilities[plain], classes, number, rule.target, border)
+        return operating_point(probabilities[..., number], classes == number, rule)
+
+    return tuple(point(n, rules[label]) for n, label in enumerate(recipe.data.classes))
+
+
 def _findings(
     probabilities: NDArray[np.float32],
     maps: NDArray[np.float32],
@@ -268,17 +295,12 @@ def _findings(
     border: Border | None,
 ) -> tuple[Finding, ...]:
     rules = {rule.label: rule for rule in recipe.operating_points}
-    plain = probabilities[recipe.calibration.shifts.index("none")]
-
-    def point(number: int, rule: OperatingPointConfig) -> float:
-        if rule.rule == "precision":
-            return precision_point(plain, classes, number, rule.target, border)
-        return operating_point(probabilities[..., number], classes == number, rule)
-
+    plain = recipe.calibration.shifts.index("none")
+    points = operating_points(probabilities, plain, classes, recipe, border)
     return tuple(
         Finding(
             label=label,
-            operating_point=point(number, rules[label]),
+            operating_point=points[number],
             operating_point_rule=describe(rules[label], shifts=len(probabilities)),
             activation_scale=activation_scale(maps[classes == number, ..., number]),
         )

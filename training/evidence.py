@@ -1,13 +1,12 @@
 """A last layer for each source that shows several findings, chosen inside the graph by likeness.
 
 One pooled layer averages the sources away: what tells two findings apart at one hospital is not
-what tells them apart at another. An image gets the layer of the source that it is most like, among
-those that show several findings. A source of one finding has no evidence.
+what tells them apart at another. An image gets the layer of the source that it is most like. A
+source of one finding has no evidence, and the pooled layer.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import keras
@@ -19,7 +18,6 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
 from contract.findings import Label
-from training.atomic import atomic_path
 from training.config import Recipe
 from training.metrics import auroc, estimate, patient_bootstrap, whole
 from training.ood import FIT_IMAGES, OodScorer, scorer_of
@@ -32,17 +30,12 @@ OTHERS = "others"
 """The name that sources with few images share."""
 LEAST_IMAGES = 10
 """Of a finding in a source's validation images, before it counts as shown there."""
-LEAST_AUROC = 0.65
-"""The lower end of the interval within a source, from which on its findings are told apart."""
 PENALTIES = (3e-4, 3e-3, 3e-2)
 SIMPLER = 0.01
 """An own layer is taken where its loss is lower by more than this share of the pooled one's."""
 CALIBRATION_PENALTY = 0.01
 FAMILIAR = 0.98
 """The share of a source's own validation images that its limit lets through."""
-NEVER = 1e6
-ABSENT = -5.0
-"""The logit of a finding that a source's own layer has never seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,28 +79,6 @@ class SourceHeads:
         chosen = np.einsum("if,ifc->ic", features, self.weights[owners], optimize=True)
         return chosen + self.bias[owners]
 
-    @property
-    def handicap(self) -> Floats:
-        """What is added to the distances, float32 (sources,): no source without evidence is taken.
-
-        Where there is no evidence at all, any is.
-        """
-        none = ~self.shown.any(axis=1)
-        return np.where(none & ~none.all(), NEVER, 0).astype(np.float32)
-
-    def nearest(self, distances: Floats) -> NDArray[np.int64]:
-        """The source whose layer each image gets, from distances (images, sources)."""
-        return np.asarray((distances + self.handicap).argmin(axis=1), np.int64)
-
-    def save(self, path: Path) -> None:
-        """Write the layers into a file ``*.npz``, whole or not at all.
-
-        Raises:
-            WriteFailed: The disk is full, or the folder cannot be written.
-        """
-        with atomic_path(path) as draft:
-            np.savez(draft, **asdict(self))
-
 
 @dataclass(frozen=True, slots=True)
 class Border:
@@ -150,22 +121,14 @@ class SourceEvidence(keras.layers.Layer):
         sources, depth, classes = self.heads.weights.shape
         rows, columns = features.shape[1:3]
         # The position of a minimum would leave ONNX an operation that it does not know.
-        shown = distances + self.heads.handicap
-        chosen = ops.cast(ops.equal(shown, ops.min(shown, axis=-1, keepdims=True)), "float32")
+        least = ops.min(distances, axis=-1, keepdims=True)
+        chosen = ops.cast(ops.equal(distances, least), "float32")
         flat = self.heads.weights.reshape(sources, depth * classes)
         weights = ops.reshape(ops.matmul(chosen, flat), (-1, depth, classes))
         bias = ops.expand_dims(ops.matmul(chosen, self.heads.bias), 1)
         places = ops.reshape(features, (-1, rows * columns, depth))
         evidence = ops.matmul(places, weights) + bias
         return ops.reshape(evidence, (-1, rows, columns, classes))
-
-
-def load_heads(path: Path) -> SourceHeads | None:
-    """Read the layers that ``SourceHeads.save`` has written; None where there are none."""
-    if not path.is_file():
-        return None
-    with np.load(path) as file:
-        return SourceHeads(**{field.name: file[field.name] for field in fields(SourceHeads)})
 
 
 def numbered(sources: NDArray[np.str_], names: Sequence[str]) -> NDArray[np.int64]:
@@ -204,12 +167,20 @@ def distances(scorer: OodScorer, images: Embedded) -> Floats:
 
 
 def fit_heads(
-    train: Embedded, validation: Embedded, pooled: Layer, sources: int, general: int, seed: int
+    train: Embedded,
+    validation: Embedded,
+    pooled: Layer,
+    sources: int,
+    general: int,
+    *,
+    least_auroc: float,
+    seed: int,
 ) -> SourceHeads:
     """Fit and calibrate the layer of each source.
 
     A source has the pooled layer, or one of its own on the general features where the validation
-    images prefer it. Either is calibrated on them: one scale, and one bias for each finding.
+    images prefer it. Either is calibrated on them: one scale, and one bias for each finding. Where
+    a source shows nothing, its images have the pooled layer as all validation images calibrate it.
 
     Args:
         train: The training images.
@@ -217,26 +188,28 @@ def fit_heads(
         pooled: The layer that the network was trained with.
         sources: How many there are.
         general: How many features, the last ones, the training has left as they were.
+        least_auroc: As a recipe's calibration has it.
         seed: Of the bootstrap over patients that says what was shown.
     """
     layers, shown = [], []
+    everywhere, _ = _calibrated(pooled, validation, np.arange(len(pooled[1])))
     for source in range(sources):
         seen, known = validation.of(validation.owners == source), train.of(train.owners == source)
         classes = len(pooled[1])
         counts = np.bincount(seen.classes, minlength=classes)
         there = np.flatnonzero((counts >= LEAST_IMAGES) & np.isin(range(classes), known.classes))
         if len(there) < 2:
-            layers.append(pooled)
+            layers.append(everywhere)
             shown.append(np.zeros(classes, bool))
             continue
         best, loss = _calibrated(pooled, seen, there)
         for penalty in PENALTIES if general else ():
-            own = _own_layer(known, there, classes, general, penalty)
+            own = _own_layer(known, there, pooled, general, penalty)
             layer, found = _calibrated(own, seen, there)
             if found < loss * (1 - SIMPLER):
                 best, loss = layer, found
         layers.append(best)
-        shown.append(_shown(best, seen, there, seed))
+        shown.append(_lower_ends(best, seen, there, seed) >= least_auroc)
     weights, biases = zip(*layers, strict=True)
     return SourceHeads(
         np.stack(weights).astype(np.float32), np.stack(biases).astype(np.float32), np.stack(shown)
@@ -244,9 +217,13 @@ def fit_heads(
 
 
 def _own_layer(
-    known: Embedded, there: NDArray[np.int64], classes: int, general: int, penalty: float
+    known: Embedded, there: NDArray[np.int64], pooled: Layer, general: int, penalty: float
 ) -> Layer:
-    """Logistic regression on the general features, between the findings that the source shows."""
+    """Logistic regression on the general features, between the findings that the source shows.
+
+    A finding that it does not show is as far from the mean of those as in the pooled layer: where
+    it is the most probable one, the image is referred, and not given one of the others.
+    """
     rows = np.isin(known.classes, there)
     features = known.features[rows, -general:].astype(np.float64)
     centre, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
@@ -255,21 +232,26 @@ def _own_layer(
     found, offset = model.coef_ / scale, model.intercept_
     if len(found) == 1:  # One line for two classes.
         found, offset = np.vstack([-found, found]) / 2, np.hstack([-offset, offset]) / 2
-    weights, bias = np.zeros((known.features.shape[1], classes)), np.full(classes, ABSENT)
+    weights, bias = (part - part[..., there].mean(axis=-1, keepdims=True) for part in pooled)
+    weights[:, there] = 0
     weights[-general:, there] = found.T
     bias[there] = offset - found @ centre
     return weights, bias
 
 
 def _calibrated(layer: Layer, seen: Embedded, there: NDArray[np.int64]) -> tuple[Layer, float]:
-    """The layer with a scale, and a bias for each finding that is there; and its loss."""
+    """The layer with a scale, and a bias for each finding that is there; and its loss.
+
+    The biases leave the mean of those findings where it is: on how probable any other finding is,
+    a source that lacks it says nothing.
+    """
     weights, bias = layer
     logits = seen.features @ weights + bias
     rows = np.arange(len(logits))
 
     def changed(parameters: Floats) -> tuple[float, Floats]:
         offset = np.zeros(len(bias))
-        offset[there] = parameters[1:]
+        offset[there] = parameters[1:] - parameters[1:].mean()
         return float(np.exp(parameters[0])), offset
 
     def loss(parameters: Floats) -> float:
@@ -282,14 +264,14 @@ def _calibrated(layer: Layer, seen: Embedded, there: NDArray[np.int64]) -> tuple
     return (scale * weights, scale * bias + offset), float(found.fun)
 
 
-def _shown(layer: Layer, seen: Embedded, there: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
-    """Which findings the layer surely tells from the source's others."""
+def _lower_ends(layer: Layer, seen: Embedded, there: NDArray[np.int64], seed: int) -> Floats:
+    """The AUROC that each finding surely has within the source, 0 where it is not there."""
     weights, bias = layer
     logits = log_softmax(seen.features @ weights + bias, axis=1)
     draws = patient_bootstrap(seen.patients, seed)
-    shown = np.zeros(len(bias), bool)
+    ends = np.zeros(len(bias))
     for label in there:
         truth = seen.classes == label
         value = auroc(logits[:, label], truth, whole(len(truth)))
-        shown[label] = estimate(value, auroc(logits[:, label], truth, draws)).lower >= LEAST_AUROC
-    return shown
+        ends[label] = estimate(value, auroc(logits[:, label], truth, draws)).lower
+    return ends

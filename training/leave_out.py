@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from training.calibrate import calibrated, precision_point, without_wrong_calls
-from training.config import OperatingPointConfig, Recipe
+from training.calibrate import calibrated, operating_points, without_wrong_calls
 from training.errors import WorkdirIncomplete
 from training.evidence import (
     OTHERS,
@@ -21,7 +20,7 @@ from training.evidence import (
     place_sources,
 )
 from training.ood import OodScorer
-from training.source import load_source, read_official_test, read_training_data
+from training.source import list_images, load_source, read_training_data
 from training.train import embedded, last_layer, named_sources
 from training.workdir import TrainedModel, Workdir
 
@@ -48,7 +47,7 @@ def leave_out(workdir: Path, data: Path, console: Console) -> pd.DataFrame:
     recipe = trained.config
     known = load_source(*read_training_data(trained, data), recipe, work, "development", console)
     known = replace(known, table=work.read_split(known.table))
-    test = load_source(*read_official_test(recipe, data), recipe, work, "test", console)
+    test = load_source(*list_images(recipe, data, "test"), recipe, work, "test", console)
     order = np.random.default_rng(recipe.seed).permutation(known.rows("train"))
     parts, origins = [], []
     for source, rows in (
@@ -97,17 +96,12 @@ def _answers(
     temperature = trained.calibration.temperature
     near = distances(scorer, validation)
     border = border.as_answered(near)
-    layer = border.heads.nearest(near)
-    said = calibrated(border.heads.logits(validation.features, layer), temperature)
+    said = calibrated(border.heads.logits(validation.features, near.argmin(axis=1)), temperature)
     border = without_wrong_calls(border, said, validation.classes, trained.config)
-    points = [
-        precision_point(said, validation.classes, number, rule.target, border)
-        for number, rule in enumerate(_in_order(trained.config))
-    ]
+    points = operating_points(said[np.newaxis], 0, validation.classes, trained.config, border)
     far = distances(scorer, asked)
     nearest = far.argmin(axis=1)
-    layer = border.heads.nearest(far)
-    probabilities = calibrated(border.heads.logits(asked.features, layer), temperature)
+    probabilities = calibrated(border.heads.logits(asked.features, nearest), temperature)
     called, rows = probabilities.argmax(axis=1), np.arange(len(far))
     answered = (far.min(axis=1) <= 1) & border.heads.shown[nearest, called]
     answered &= probabilities[rows, called] >= np.array(points)[called]
@@ -119,8 +113,3 @@ def _answers(
         "accuracy": float(right.mean()) if len(right) else float("nan"),
         "taken_for": ", ".join(f"{n} {c}" for n, c in zip(names, counts, strict=True)),
     }
-
-
-def _in_order(recipe: Recipe) -> list[OperatingPointConfig]:
-    rules = {rule.label: rule for rule in recipe.operating_points}
-    return [rules[label] for label in recipe.data.classes]

@@ -15,7 +15,9 @@ from training.datasets import Dataset
 BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 
 
-def provenance(recipe: str, dataset: Dataset, table: pd.DataFrame, digest: str) -> Provenance:
+def provenance(
+    recipe: str, dataset: Dataset, table: pd.DataFrame, digest: str, revision: str
+) -> Provenance:
     """Say of a training that has just ended what it was made from.
 
     Args:
@@ -23,6 +25,7 @@ def provenance(recipe: str, dataset: Dataset, table: pd.DataFrame, digest: str) 
         dataset: Where the images come from.
         table: The images that were used, with their split.
         digest: Of the data.
+        revision: ``git_revision`` when the training began; the source may have changed since.
     """
     counts = table["split"].value_counts()
     return Provenance(
@@ -32,7 +35,7 @@ def provenance(recipe: str, dataset: Dataset, table: pd.DataFrame, digest: str) 
         training_images=int(counts["train"]),
         validation_images=int(counts["validation"]),
         data_digest=digest,
-        git_revision=git_revision(),
+        git_revision=revision,
         framework=framework(),
         trained_at=datetime.now(UTC).replace(microsecond=0),
     )

@@ -84,6 +84,7 @@ def test_the_bundle_says_where_it_comes_from(models: Path, evaluated: Path) -> N
 
     assert manifest.provenance.recipe == "tiny"
     assert manifest.labels == ("normal", "pneumonia")
+    assert b"saved_model" not in (models / "tiny" / "1" / "model.onnx").read_bytes()
     assert manifest.parity.max_probability_difference <= manifest.parity.tolerance
     assert {metric.name for metric in manifest.metrics} >= {"auroc", "sensitivity", "specificity"}
     assert figures == {file.name for file in (evaluated / "figures").iterdir()}

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from tests.training_data import TINY_RECIPE, write_kermany
 from training.cli import app
 from training.evaluation import Evaluation
+from training.provenance import git_revision
 from training.workdir import load_trained
 
 EPOCHS = 6
@@ -76,6 +77,7 @@ def test_a_training_leaves_a_model_and_where_it_came_from(trained: Path) -> None
     assert model.provenance.data_digest.startswith("sha256:")
     assert [finding.label for finding in model.calibration.findings] == ["normal", "pneumonia"]
     assert model.provenance.framework.startswith("keras ")
+    assert model.provenance.calibrated_at_revision is None
     assert len(history(trained)) == EPOCHS
     assert not list(trained.rglob(".draft-*"))
 
@@ -110,7 +112,10 @@ def test_a_killed_training_carries_on_as_if_it_had_never_stopped(
     )
     checkpoint = workdir / "checkpoints" / "stage-0" / "training_metadata.json"
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+    # An empty file is of no epoch, and the training would rightly begin again.
+    while not (checkpoint.exists() and checkpoint.stat().st_size):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.005)
     process.kill()
     assert process.wait() == -signal.SIGKILL
@@ -141,6 +146,7 @@ def test_a_finished_training_is_not_trained_again(recipe: Path, data: Path, trai
     assert result.exit_code == 0, result.output
     assert "Epoch" not in result.output
     assert (trained / "calibration.json").read_text() == before
+    assert load_trained(trained).provenance.calibrated_at_revision == git_revision()
 
 
 def test_an_evaluation_measures_and_changes_nothing(data: Path, trained: Path) -> None:

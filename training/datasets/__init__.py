@@ -3,19 +3,34 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from training.datasets.base import Dataset, OfficialSplit, Reader, check_labels, data_digest
-from training.datasets.class_folders import CLASS_FOLDERS
+from training.datasets.base import (
+    Dataset,
+    OfficialSplit,
+    Reader,
+    check_labels,
+    data_digest,
+    of_splits,
+)
 from training.datasets.covid_chestxray import read_covid_chestxray
+from training.datasets.kermany import read_kermany
 from training.datasets.manifest import read_manifest
 from training.errors import DataError, RecipeError
 
 READERS: Mapping[str, Reader] = {
-    **{name: folders.read for name, folders in CLASS_FOLDERS.items()},
     "covid-chestxray": read_covid_chestxray,
+    "kermany": read_kermany,
     "manifest": read_manifest,
 }
 
-__all__ = ["READERS", "Dataset", "OfficialSplit", "check_labels", "data_digest", "read_dataset"]
+__all__ = [
+    "READERS",
+    "Dataset",
+    "OfficialSplit",
+    "check_labels",
+    "data_digest",
+    "of_splits",
+    "read_dataset",
+]
 
 
 def read_dataset(adapter: str, root: Path, split: OfficialSplit) -> Dataset:

@@ -9,7 +9,7 @@ from fhir.resources.R4B.bundle import Bundle
 
 from contract.fhir import Origin, report_bundle
 
-MODEL = {"name": "xray-four-class", "version": 2, "digest": "sha256:00"}
+MODEL = {"name": "xray-four-class", "version": 3, "digest": "sha256:00"}
 NPM = Path(__file__).resolve().parents[2] / "gateway" / "fhir"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 

@@ -22,7 +22,9 @@ def images(count: int = 200, *, seed: int = 0) -> Embedded:
 
 @pytest.fixture(scope="module")
 def heads() -> SourceHeads:
-    return fit_heads(images(), images(seed=1), POOLED, sources=3, general=2, seed=0)
+    return fit_heads(
+        images(), images(seed=1), POOLED, sources=3, general=2, least_auroc=0.65, seed=0
+    )
 
 
 def test_each_source_is_answered_by_what_tells_its_own_findings_apart(heads: SourceHeads) -> None:
@@ -41,7 +43,9 @@ def test_a_source_of_one_finding_shows_nothing(heads: SourceHeads) -> None:
 
 
 def test_the_pooled_layer_stays_where_no_feature_is_general() -> None:
-    kept = fit_heads(images(), images(seed=1), POOLED, sources=3, general=0, seed=0)
+    kept = fit_heads(
+        images(), images(seed=1), POOLED, sources=3, general=0, least_auroc=0.65, seed=0
+    )
 
     assert not kept.weights.any()
     assert not kept.shown.any()
@@ -57,7 +61,7 @@ def test_probabilities_are_calibrated_within_each_source(heads: SourceHeads) -> 
         assert abs(probability[here].mean() - asked.classes[here].mean()) < 0.05
 
 
-def test_the_graph_takes_the_layer_of_the_nearest_source_that_shows_something(
+def test_the_graph_takes_the_layer_of_the_nearest_source(
     heads: SourceHeads,
 ) -> None:
     asked = images(6, seed=4)
@@ -69,5 +73,23 @@ def test_the_graph_takes_the_layer_of_the_nearest_source_that_shows_something(
 
     evidence = np.asarray(keras.ops.convert_to_numpy(found))
     assert evidence.shape == (6, 2, 1, 2)
-    expected = heads.logits(asked.features, np.array([0, 1, 0] * 2))
+    expected = heads.logits(asked.features, asked.owners)
     np.testing.assert_allclose(evidence.mean(axis=(1, 2)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_finding_that_a_source_lacks_is_said_as_the_pooled_layer_says_it() -> None:
+    """So an image of it is referred there, and not given one of the source's own findings."""
+    pooled = np.array([[-5.0, -5.0, 5.0], [0, 0, 0], [0, 0, 0]]), np.array([0.0, 0, -10])
+    seen = [images(seed=seed) for seed in (0, 1)]
+    for part in seen:
+        part.features[:, 0] = 0
+    three = fit_heads(seen[0], seen[1], pooled, sources=3, general=2, least_auroc=0.65, seed=0)
+    asked = images(30, seed=2)
+    asked.features[:, 0] = 3
+
+    said = three.logits(asked.features, np.zeros(30, np.int64)).argmax(axis=1)
+    own = three.logits(seen[1].features, np.zeros(200, np.int64)).argmax(axis=1)
+
+    assert (said == 2).all()
+    assert not (own == 2).any()
+    assert three.shown.tolist() == [[True, True, False], [True, True, False], [False] * 3]

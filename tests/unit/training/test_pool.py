@@ -5,7 +5,7 @@ import pytest
 
 from tests.training_data import write_kermany
 from training.config import DataConfig
-from training.datasets.pool import read_left_out, read_pool
+from training.datasets.pool import read_pool
 from training.errors import RecipeError
 
 HEADER = "path,sha256,modality,label,source,patient_id,group,split,note,licence"
@@ -49,7 +49,6 @@ def test_a_manifest_gives_the_images_of_the_sources_that_are_asked_for(pooled: P
     assert list(rows["label"]) == ["covid-19", "normal"]
     assert list(rows["patient"]) == ["g1", "p2"]
     assert list(rows["group"]) == ["g1", "g2"]
-    assert list(rows["mask"]) == ["a/masks/1.png", ""]
     assert dataset.name == "pooled images: north"
     assert dataset.licence == "CC BY 4.0"
 
@@ -76,7 +75,9 @@ def test_a_source_that_is_left_out_is_kept_for_another_day(pooled: Path) -> None
     recipe = config(source, leave_out=["south"])
 
     assert set(read_pool(recipe, pooled, ("train", "test")).table["source"]) == {"north"}
-    assert list(read_left_out(recipe, pooled).table["path"]) == ["a/3.png"]
+    assert list(read_pool(recipe, pooled, ("train", "test"), left_out=True).table["path"]) == [
+        "a/3.png"
+    ]
 
 
 def test_a_source_that_is_not_there_cannot_be_left_out(pooled: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_source_that_is_not_there_cannot_be_left_out(pooled: Path) -> None:
 
 def test_nothing_is_evaluated_elsewhere_where_nothing_was_left_out(pooled: Path) -> None:
     with pytest.raises(RecipeError, match="leaves no source out"):
-        read_left_out(config({"adapter": "manifest"}), pooled)
+        read_pool(config({"adapter": "manifest"}), pooled, ("train",), left_out=True)
 
 
 def test_several_data_sets_lie_below_one_root_and_share_no_patient(pooled: Path) -> None:
@@ -104,13 +105,45 @@ def test_several_data_sets_lie_below_one_root_and_share_no_patient(pooled: Path)
         "kermany/chest_xray/train/NORMAL/IM-0001-0001.jpeg",
         "kermany/chest_xray/train/NORMAL/IM-0001-0002.jpeg",
     ]
-    assert list(dataset.table["mask"]) == ["a/masks/1.png", "", "", ""]
-    assert dataset.table["patient"][0] == "manifest in .: g1"
+    assert dataset.table["patient"][0] == "north: g1"
+    assert dataset.table["group"][0] == "manifest in .: g1"
     assert dataset.name.startswith("pooled images: north; Kermany 2018")
     assert dataset.root == pooled
 
 
-def test_two_folders_with_a_manifest_are_one_pool_whose_groups_stay_apart(tmp_path: Path) -> None:
+def test_a_patient_of_one_source_is_one_patient_whichever_folder_lists_him(tmp_path: Path) -> None:
+    rows = {
+        "here": [
+            "1.png,,xray,normal,north,nih-0001250,g1,val,,CC0",
+            "2.png,,xray,covid19,north,nih-0007735,g2,test,,CC0",
+            "3.png,,xray,normal,south,nih-0009999,g3,test,,CC0",
+        ],
+        "there": [
+            "4.png,,xray,normal,north,nih_0001250,g4,train,,CC0",
+            "5.png,,xray,covid19,north,nih_0007735,g5,train,,CC0",
+            "6.png,,xray,normal,north,nih_0009999,g6,train,,CC0",
+            "7.png,,xray,normal,north,,g7,test,,CC0",
+        ],
+    }
+    for folder, lines in rows.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "manifest.csv").write_text("\n".join([HEADER, *lines]) + "\n")
+        for line in lines:
+            (tmp_path / folder / line.partition(",")[0]).touch()
+    recipe = config(*({"adapter": "manifest", "folder": folder} for folder in rows))
+
+    groups = read_pool(recipe, tmp_path, ("train",)).table.set_index("path")["group"]
+    tested = read_pool(recipe, tmp_path, ("test",)).table
+
+    assert groups["here/1.png"] == groups["there/4.png"]
+    assert groups.nunique() == 3
+    # Trained on there, so tested nowhere; the same number at another source is another patient.
+    assert list(tested["path"]) == ["here/3.png", "there/7.png"]
+
+
+def test_two_folders_with_a_manifest_are_one_pool_whose_patients_stay_together(
+    tmp_path: Path,
+) -> None:
     for folder in ("data", "more-data"):
         write_pooled(tmp_path / folder)
     source = {"adapter": "manifest", "only": ["north"]}
@@ -122,4 +155,4 @@ def test_two_folders_with_a_manifest_are_one_pool_whose_groups_stay_apart(tmp_pa
         *("data/a/1.png", "data/a/2.png"),
         *("more-data/a/1.png", "more-data/a/2.png"),
     ]
-    assert table["group"].nunique() == 4
+    assert table["group"].nunique() == 2
