@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from contract.errors import ContractError, InvalidManifest, SignatureMismatch
+from contract.errors import ContractError, SignatureMismatch
 from contract.golden import read_golden
 from contract.manifest import (
     ModelManifest,
@@ -110,7 +110,7 @@ class ModelLoader:
         """
         self._check_trusted(bundle)
         manifest = read_manifest(bundle)
-        _check(bundle, manifest)
+        _check(manifest)
         golden = read_golden(bundle, manifest)
         wanted = self.precision
         if wanted == "auto":
@@ -318,12 +318,7 @@ def warn_of_precision(log: Logger, models: Iterable[ServedModel], wanted: Wanted
         log.warning("precision not there", wanted=wanted, served_in_fp32=lacking)
 
 
-def _check(bundle: Path, manifest: ModelManifest) -> None:
-    if (manifest.name, str(manifest.version)) != (bundle.parent.name, bundle.name):
-        raise InvalidManifest(
-            f"{bundle.parent.name}/{bundle.name} holds {manifest.name} version {manifest.version}. "
-            "Rename the folder."
-        )
+def _check(manifest: ModelManifest) -> None:
     if manifest.quality and all(each.name != QUALITY for each in manifest.signature.outputs):
         raise SignatureMismatch(
             f"{manifest.name} version {manifest.version} has limits of quality, but its graph has "
