@@ -36,8 +36,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.domain import CORRECTION, OUTCOME_LENGTH, AuditRecord
-from service.errors import AuditUnavailable, InvalidConfiguration
-from service.identifiers import uuid7
+from service.errors import ProblemType, ServiceError, StartError
+from service.headers import uuid7
 from service.logs import Logger
 
 # Records of one transaction, and those that wait in memory while the database is away.
@@ -109,7 +109,7 @@ class AuditTrail:
         """Open the trail.
 
         Raises:
-            InvalidConfiguration: The database cannot be used.
+            StartError: The database cannot be used.
         """
         self._engine = _engine(url)
         self._log = log
@@ -121,7 +121,7 @@ class AuditTrail:
             self._begin_chain()
         except SQLAlchemyError as error:
             if must_write:
-                raise InvalidConfiguration(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
+                raise StartError(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
             self._note_away(error)
         self._thread = threading.Thread(target=self._write_all, name="audit", daemon=True)
         self._thread.start()
@@ -130,7 +130,7 @@ class AuditTrail:
         """Return when the records are durable, or may wait.
 
         Raises:
-            AuditUnavailable: The database does not take them, and nothing is answered without.
+            ServiceError: The database does not take them, and nothing is answered without.
         """
         waiting = [self._put(record) for record in records]
         if not self._must_write and self._away:
@@ -141,14 +141,14 @@ class AuditTrail:
         except TimeoutError as error:
             # The database holds the connection and says nothing.
             if self._must_write:
-                raise AuditUnavailable(_UNAVAILABLE) from error
+                raise ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE) from error
             self._note_away(error)
 
     def find(self, answer_id: str, number: int) -> AuditRecord | None:
         """The record of one image of an answer, counted from 0; None where there is none.
 
         Raises:
-            AuditUnavailable: The database does not answer.
+            ServiceError: The database does not answer.
         """
         asked = (
             select(TRAIL)
@@ -161,7 +161,7 @@ class AuditTrail:
             with self._engine.connect() as connection:
                 row = connection.execute(asked).mappings().first()
         except SQLAlchemyError as error:
-            raise AuditUnavailable(_UNAVAILABLE) from error
+            raise ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE) from error
         return None if row is None else AuditRecord(**{name: row[name] for name in _FIELDS})
 
     def agreement(self) -> list[tuple[str, int, int]]:
@@ -170,7 +170,7 @@ class AuditTrail:
         Of all that one caller says of an image of an answer, the last counts.
 
         Raises:
-            AuditUnavailable: The database does not answer.
+            ServiceError: The database does not answer.
         """
         newest_first = func.row_number().over(
             partition_by=(TRAIL.c.answer_id, TRAIL.c.input, TRAIL.c.caller),
@@ -192,7 +192,7 @@ class AuditTrail:
             with self._engine.connect() as connection:
                 return [(str(m), int(a), int(c)) for m, a, c in connection.execute(asked)]
         except SQLAlchemyError as error:
-            raise AuditUnavailable(_UNAVAILABLE) from error
+            raise ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE) from error
 
     def close(self) -> None:
         """Write what waits, and stop; what cannot be written goes to the log."""
@@ -215,7 +215,7 @@ class AuditTrail:
                 self._changed.notify()
                 return waiting
         if self._must_write:
-            waiting.release(AuditUnavailable(_UNAVAILABLE))
+            waiting.release(ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE))
         else:
             self._lose(record)
             waiting.release()
@@ -246,7 +246,7 @@ class AuditTrail:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             return list(islice(self._waiting, BATCH)) or None
 
-    def _try(self, records: list[AuditRecord]) -> AuditUnavailable | None:
+    def _try(self, records: list[AuditRecord]) -> ServiceError | None:
         try:
             if self._away:
                 # What of the last transaction arrived is not known, so its chain ends there.
@@ -254,7 +254,7 @@ class AuditTrail:
             self._append(records)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
             self._note_away(error)
-            return AuditUnavailable(_UNAVAILABLE)
+            return ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE)
         if self._away:
             self._log.info("audit back")
         self._away = False
@@ -301,14 +301,14 @@ def verify(url: str) -> Iterator[str]:
     """Go through a trail, and name the first broken record of each chain; nothing where all holds.
 
     Raises:
-        InvalidConfiguration: The database cannot be read.
+        StartError: The database cannot be read.
     """
     engine = _engine(url)
     try:
         with engine.connect() as connection:
             yield from _broken(connection)
     except SQLAlchemyError as error:
-        raise InvalidConfiguration(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
+        raise StartError(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
     finally:
         engine.dispose()
 
@@ -347,7 +347,7 @@ def _engine(url: str) -> Engine:
             url, pool_pre_ping=postgresql, connect_args=limits if postgresql else {}
         )
     except (SQLAlchemyError, ImportError, ValueError) as error:
-        raise InvalidConfiguration(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
+        raise StartError(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _make_durable)
     return engine
