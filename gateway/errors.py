@@ -32,5 +32,9 @@ class Transient(GatewayError):
         self.attempts = attempts
 
 
+class KeyRefused(Transient):
+    """The peer does not take the key; an operator may mend that."""
+
+
 class Permanent(GatewayError):
     """No repetition will help: it is parked with its problem."""

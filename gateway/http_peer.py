@@ -6,12 +6,13 @@ from pathlib import Path
 import httpx
 
 from gateway.config import Tls, read_key
-from gateway.errors import Permanent, Transient
+from gateway.errors import KeyRefused, Permanent, Transient
 from gateway.tls import client_context
 
 _TOO_BUSY = frozenset({408, 425, 429})
 # What an operator mends there or here, and the same request then succeeds.
-_TO_BE_MENDED = frozenset({401, 403, 404, 407, 421})
+_KEY_REFUSED = frozenset({401, 403})
+_TO_BE_MENDED = frozenset({404, 407, 421})
 
 
 class HttpPeer:
@@ -66,6 +67,8 @@ class HttpPeer:
         status = answer.status_code
         if status in _TOO_BUSY or status >= 500:
             raise Transient(self.problem(answer), _retry_after(answer), self.attempts(status))
+        if status in _KEY_REFUSED:
+            raise KeyRefused(self.problem(answer), retry_after_s=0)
         if status in _TO_BE_MENDED or answer.is_redirect:
             raise Transient(self.problem(answer), retry_after_s=0)
         if answer.is_client_error and status != httpx.codes.CONFLICT:

@@ -4,6 +4,7 @@ It is asked for with the reader's own key, kept nowhere and sent nowhere: what a
 theirs to send. Each has UIDs of its own, because it has a time of its own.
 """
 
+import asyncio
 import uuid
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.config import Http, Rule
-from gateway.errors import Permanent, StorageFull, Transient, Unacceptable
+from gateway.config import MIB, Http, Rule
+from gateway.errors import KeyRefused, Permanent, StorageFull, Transient, Unacceptable
 from gateway.headers import frames_of, read_header
 from gateway.intake import Intake
 from gateway.report import Source, encoded, structured_report
@@ -28,6 +29,9 @@ from gateway.service import Services
 from gateway.stow import RETRY_AFTER
 from gateway.tables import Instance
 
+_MAX_BYTES = 256 * MIB
+_RECEIVE_S = 60
+_AT_ONCE = 4
 _ANY_IMAGE = Rule(name="page", destinations=("page",))
 
 
@@ -48,25 +52,51 @@ def report_route(config: Http, intake: Intake, services: Services) -> Route:
         allow_headers=["Authorization", "Content-Type"],
     )
     # The middleware answers what a browser asks beforehand.
-    methods, answer = ["POST", "OPTIONS"], partial(_answer, config, intake, services)
+    at_once = asyncio.Semaphore(_AT_ONCE)
+    methods, answer = ["POST", "OPTIONS"], partial(_answer, config, intake, services, at_once)
     return Route("/report", answer, methods=methods, middleware=[pages])
 
 
-async def _answer(config: Http, intake: Intake, services: Services, request: Request) -> Response:
+async def _answer(
+    config: Http,
+    intake: Intake,
+    services: Services,
+    at_once: asyncio.Semaphore,
+    request: Request,
+) -> Response:
+    # Nobody is asked for a key before the service is: what may come in until then is little.
+    if request.headers.get("Origin", config.page_origins[0]) not in config.page_origins:
+        raise HTTPException(403, "this origin is not in [http] page_origins")
+    if at_once.locked():
+        raise HTTPException(503, "others have reports made: try again", RETRY_AFTER)
+    async with at_once:
+        return await _make(config, intake, services, request)
+
+
+async def _make(config: Http, intake: Intake, services: Services, request: Request) -> Response:
     file = intake.incoming / f"{uuid.uuid4().hex}.dcm"
     try:
         asked = Asked.model_validate(dict(request.query_params))
         intake.check_space()
-        await _receive(request, file, config.max_body_bytes)
+        async with asyncio.timeout(_RECEIVE_S):
+            await _receive(request, file, min(_MAX_BYTES, config.max_body_bytes))
         # Without one the service is asked without one, not with the gateway's.
         authorization = request.headers.get("Authorization", "")
+        if not authorization.isascii():
+            raise HTTPException(401, "the key is not known")
         document = await run_in_threadpool(_report, services, file, asked, authorization)
     except ValidationError as error:
         raise HTTPException(422, "frame, model or digest is not well-formed") from error
     except (Unacceptable, Permanent) as error:
         raise HTTPException(422, str(error)) from error
+    except KeyRefused as error:
+        raise HTTPException(401, str(error)) from error
+    except TimeoutError as error:
+        raise HTTPException(408, f"the file did not come within {_RECEIVE_S} s") from error
     except (Transient, StorageFull) as error:
         raise HTTPException(503, str(error), RETRY_AFTER) from error
+    except OSError as error:
+        raise HTTPException(503, "the gateway cannot write now", RETRY_AFTER) from error
     finally:
         file.unlink(missing_ok=True)
     return Response(document, media_type="application/dicom")

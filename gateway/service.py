@@ -87,8 +87,10 @@ class Services:
                         headers["Authorization"] = authorization
                     return _reading(peer.ask("POST", "/predict", body, headers, query))
             except Transient as error:
-                wait_s = _AWAY_S if error.retry_after_s is None else error.retry_after_s
-                peer.away_until = time.monotonic() + min(wait_s, self._longest_s)
+                # A reader's key, or rate, says nothing of the service.
+                if authorization is None:
+                    wait_s = _AWAY_S if error.retry_after_s is None else error.retry_after_s
+                    peer.away_until = time.monotonic() + min(wait_s, self._longest_s)
                 refusal = error
         raise refusal or Transient("every service is away")
 

@@ -269,6 +269,9 @@ class AuditTrail:
         """Begin a chain that names the newest record of all, so that a whole chain is missed."""
         try:
             METADATA.create_all(self._engine)
+            # A trail of an earlier version lacks the newer ones.
+            for index in TRAIL.indexes:
+                index.create(self._engine, checkfirst=True)
         except SQLAlchemyError:
             # Another process has made it in the same moment, or it cannot be had.
             if not inspect(self._engine).has_table(TRAIL.name):

@@ -59,7 +59,7 @@ IMAGE_BODY: Document = {
 
 def problem_responses(*statuses: int) -> dict[int | str, Document]:
     """Document the problem details that a route answers, with those that any does."""
-    # The routes of the inference protocol are not in this document, and no route answers the other.
+    # The routes of the inference protocol are not in this document; what is no HTTP has no route.
     others = (ProblemType.MALFORMED_INFERENCE, ProblemType.MALFORMED_REQUEST)
     kinds = [kind for kind in ProblemType if kind not in others]
     return {

@@ -125,7 +125,8 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, error: ServiceError) -> None:
         """Answer what is no request, unless another answer is on its way; then close."""
         kind, request_id = error.problem, str(uuid7())
-        if not self.is_busy or (self._in_body and not self.cycle.response_started):
+        in_turn = self._in_body and not self.pipeline and not self.cycle.response_started
+        if not self.is_busy or in_turn:
             body = orjson.dumps(describe(error, request_id))
             form = b"content-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
             answer = form % (MEDIA_TYPE.encode(), len(body), body)

@@ -174,9 +174,21 @@ def test_only_the_page_and_who_may_have_images_read_get_a_report(
         f"{made.url}/report", content=chest_dicom(**IDENTITY), timeout=60, trust_env=False
     )
 
+    foreign = httpx.post(
+        f"{made.url}/report", content=b"x", headers={"Origin": "http://else"}, trust_env=False
+    )
+    garbled = httpx.post(
+        f"{made.url}/report",
+        content=chest_dicom(**IDENTITY),
+        headers=[(b"Authorization", b"Bearer cl\xe9")],
+        timeout=60,
+        trust_env=False,
+    )
+
     assert [preflight.status_code for preflight in preflights] == [200, 400]
+    assert (foreign.status_code, garbled.status_code) == (403, 401)
     assert "access-control-allow-origin" not in preflights[1].headers
-    assert stranger.status_code == 503
+    assert stranger.status_code == 401
     assert stranger.text.startswith("401: ")
     assert not list((made.folder / "state" / "incoming").iterdir())
     assert made.counts()["instances"] == {}
