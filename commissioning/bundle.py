@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
@@ -15,6 +14,7 @@ from commissioning.errors import ParityFailed
 from commissioning.graph import Backbone, SiteDomain, site_graph
 from commissioning.labels import LabelledImages
 from commissioning.measure import Measured, read_image
+from commissioning.report import render
 from commissioning.trial import Trial
 from contract.golden import Golden, golden_bytes, read_golden
 from contract.manifest import (
@@ -127,7 +127,8 @@ def write_bundle(
         (draft / GOLDEN_FILE).write_bytes(golden)
     (draft / MANIFEST_FILE).write_text(updated.model_dump_json(indent=2) + "\n")
     # As the service will read it.
-    (draft / CARD_FILE).write_text(_card(read_manifest(draft), trial))
+    card = render("model-card.md.j2", manifest=read_manifest(draft), trial=trial)
+    (draft / CARD_FILE).write_text(card)
     bundle = draft.rename(base.parent / str(version))
     write_triton_config(bundle, updated.signature)
     return bundle
@@ -196,12 +197,3 @@ def _metrics(site: Site) -> tuple[Metric, ...]:
             *((("accuracy_answered", site.accuracy),) if site.accuracy else ()),
         )
     )
-
-
-def _card(manifest: ModelManifest, trial: Trial) -> str:
-    environment = Environment(  # noqa: S701 - Markdown
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("model-card.md.j2").render(manifest=manifest, trial=trial)

@@ -1,20 +1,31 @@
 """``pneumo-commission``: what is this model worth on our own images?"""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import onnx
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from threadpoolctl import threadpool_limits
 
-from commissioning.commission import Plan, commission
-from commissioning.errors import CommissioningError
-from commissioning.graph import Backbone
-from commissioning.report import describe_set_aside
+from commissioning.audit import audit_shortcuts
+from commissioning.bundle import write_bundle
+from commissioning.candidates import Shipped
+from commissioning.errors import CommissioningError, LabelsUnusable
+from commissioning.graph import Backbone, last_layer_weights, measurement_graph
+from commissioning.labels import read_labels, without_duplicates
+from commissioning.measure import measure
+from commissioning.report import Case, describe_set_aside, write_report
+from commissioning.trial import run_trial
+from contract.dicom_facts import says_lateral
 from contract.errors import ContractError
-from contract.manifest import INTENDED_USE
+from contract.manifest import INTENDED_USE, read_manifest, read_verified_model
+from export.graph import with_whole_weights
 
+_COPY = "It is a copy of another image."
+_LATERAL = "The view is lateral, as the label table says."
 app = typer.Typer(add_completion=False)
 NOT_FIT = 3
 DEFAULT_BACKBONE = Path(__file__).with_name("efficientnet-lite0-block11.onnx")
@@ -48,25 +59,96 @@ def run(
         tuple(map(float, mean.split(","))),
         tuple(map(float, scale.split(","))),
     )
-    plan = Plan(
-        models / model, version, images, labels, site, features, (floor_auroc, floor),
-        workdir or Path("commissioning-reports") / site,
-    )  # fmt: skip
     try:
-        with Progress(console=console) as bar:
-            task = bar.add_task("images", total=None)
-            outcome = commission(
-                plan,
-                lambda done, total: bar.update(task, completed=done, total=total),
-                lambda name: bar.console.print(f"trying: {name}"),
-            )
+        base = _base(models / model, version)
+        folder = workdir or Path("commissioning-reports") / site
+        floors = floor_auroc, floor
+        bundle = _commission(base, images, labels, site, features, floors, folder, console)
     except (CommissioningError, ContractError, OSError) as error:
         console.print(f"[red]{error}[/red]")
         raise typer.Exit(1) from error
-    console.print(describe_set_aside(outcome.set_aside))
-    console.print(f"{outcome.trial.verdict.upper()}. {outcome.trial.why}")
-    console.print(f"Report: {outcome.report}, {outcome.pdf}")
-    if outcome.bundle:
-        console.print(f"Written: {outcome.bundle}. Reload the service to serve it.")
+    if bundle:
+        console.print(f"Written: {bundle}. Reload the service to serve it.")
     console.print(INTENDED_USE)
-    raise typer.Exit(0 if outcome.bundle else NOT_FIT)
+    raise typer.Exit(0 if bundle else NOT_FIT)
+
+
+def _commission(
+    base: Path,
+    images: Path,
+    labels: Path,
+    site: str,
+    features: Backbone,
+    floors: tuple[float, float],
+    workdir: Path,
+    console: Console,
+) -> Path | None:
+    """Check, measure, try, judge, report, and write what was earned: a bundle, or nothing.
+
+    Interrupted, the next call goes on behind the last images.
+    """
+    manifest = read_manifest(base)
+    model = with_whole_weights(onnx.load_from_string(read_verified_model(base, manifest)))
+    named = read_labels(images, labels, manifest.labels)
+    graph = measurement_graph(model, features)
+    measured = measure(named.paths, manifest, graph, workdir / "measured", console)
+    lateral = named.table["view"].str.upper().map(says_lateral).to_numpy(np.bool_)
+    told = (measured.problem == "") & lateral & manifest.reads_radiographs
+    problems = np.where(told, _LATERAL, measured.problem)
+    pixels = np.where(problems == "", measured.digest, "")
+    labelled, kept = without_duplicates(named, pixels.tolist())
+    set_aside = Counter(problems[problems != ""].tolist())
+    copies = len(named) - set_aside.total() - len(kept)
+    set_aside += Counter({_COPY: copies})
+    measured = measured.take(kept)
+    if len(labelled.findings) < 2 or labelled.missing():
+        found = ", ".join(f"{n} {name}" for name, n in labelled.counts().items())
+        needs = ", ".join(f"{n} more {name}" for name, n in labelled.missing().items())
+        raise LabelsUnusable(
+            f"Too few images to judge by ({found or 'none'}): "
+            f"{needs or 'images of another finding'} needed. {describe_set_aside(set_aside)}"
+        )
+    console.print(describe_set_aside(set_aside))
+    columns = tuple(manifest.labels.index(name) for name in labelled.findings)
+    shipped = Shipped(manifest, last_layer_weights(model), columns)
+    # The many small fits lose more by waiting for each other's threads than they gain.
+    with threadpool_limits(1):
+        trial = run_trial(labelled, measured, shipped, floors, console)
+        shortcuts = audit_shortcuts(labelled, measured)
+    console.print(f"{trial.verdict.upper()}. {trial.why}")
+    earlier = _earlier(base.parent, site)
+    case = Case(site, manifest, labelled, measured, trial, shortcuts, set_aside, earlier)
+    console.print("Report: {}, {}".format(*write_report(case, workdir)))
+    if trial.verdict == "not fit":
+        return None
+    return write_bundle(base, manifest, features, trial, labelled, measured, site)
+
+
+def _base(model: Path, version: int | None) -> Path:
+    """The bundle of a version, or of the latest that no site has made its own."""
+    for folder in _versions(model) if version is None else [model / str(version)]:
+        if read_manifest(folder).site is None:
+            return folder
+    raise LabelsUnusable(
+        f"{model.name} has no version here that no site has made its own. Commission the "
+        "version that those were made from."
+    )
+
+
+def _earlier(model: Path, site: str) -> str | None:
+    """The site's last commissioning in a sentence, to compare with."""
+    found = (read_manifest(folder).site for folder in _versions(model))
+    last = next((one for one in found if one and one.name == site), None)
+    if last is None:
+        return None
+    return (
+        f"{last.commissioned_at:%d %B %Y}: {last.verdict}, AUROC {last.auroc[0]:.2f} "
+        f"({last.auroc[1]:.2f} to {last.auroc[2]:.2f}), {last.answered:.0%} answered"
+        + (f", {last.accuracy[0]:.0%} of them right." if last.accuracy else ".")
+    )
+
+
+def _versions(model: Path) -> list[Path]:
+    """The folders of its versions, the newest first."""
+    numbered = [folder for folder in model.glob("*") if folder.name.isdigit()]
+    return sorted(numbered, key=lambda folder: -int(folder.name))

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +10,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
+from rich.console import Console
+from rich.progress import track
 
 from commissioning.graph import EMBEDDING, POOLED
 from contract.errors import ImageError
@@ -58,7 +59,7 @@ def measure(
     manifest: ModelManifest,
     graph: onnx.ModelProto,
     folder: Path,
-    progress: Callable[[int, int], None],
+    console: Console,
 ) -> Measured:
     """Measure images in chunks, each kept in ``folder``; a later call goes on behind the last.
 
@@ -67,13 +68,13 @@ def measure(
         manifest: Of the model.
         graph: Of ``measurement_graph``.
         folder: For the chunks of this graph and these images.
-        progress: Is told how many images are done, and how many there are.
+        console: Where progress is shown.
     """
     content = graph.SerializeToString()
     folder.mkdir(parents=True, exist_ok=True)
     session = open_session(content, threads=len(os.sched_getaffinity(0)))
     chunks = []
-    for start in range(0, len(paths), CHUNK):
+    for start in track(range(0, len(paths), CHUNK), "images", console=console):
         some = paths[start : start + CHUNK]
         file = folder / f"{_key(content, some)}.npz"
         if not file.exists():
@@ -82,7 +83,6 @@ def measure(
             draft.replace(file)
         with np.load(file) as arrays:
             chunks.append(dict(arrays))
-        progress(start + len(some), len(paths))
     return Measured(**{name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]})
 
 

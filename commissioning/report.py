@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from fpdf import FPDF, FontFace, TextStyle
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
@@ -24,7 +24,6 @@ from commissioning.measure import Measured, read_image
 from commissioning.trial import Result, Trial
 from contract.manifest import INTENDED_USE, ModelManifest
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _BINS, _THUMBNAILS, _ACROSS = 8, 12, 6
 _FEWEST_OF_A_SUBGROUP = 20
 _PURPLE, _GRAY = "#5b4b8a", "#8a8a8a"
@@ -61,10 +60,8 @@ def write_report(case: Case, folder: Path) -> tuple[Path, Path]:
         The two files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
-    )
-    html = environment.get_template("report.html.j2").render(
+    html = render(
+        "report.html.j2",
         title=f"{case.manifest.name} {case.manifest.version}, commissioned at {case.site}",
         date=f"{date.today():%d %B %Y}",
         intended_use=INTENDED_USE,
@@ -78,6 +75,17 @@ def write_report(case: Case, folder: Path) -> tuple[Path, Path]:
     page.write_text(html, encoding="utf-8")
     _write_pdf(html, pdf)
     return page, pdf
+
+
+def render(template: str, **values: object) -> str:
+    """Fill a template; what goes into HTML is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=select_autoescape(("html.j2",)),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**values)
 
 
 def describe_set_aside(set_aside: Counter[str]) -> str:

@@ -1,11 +1,12 @@
 """The trial: every candidate on patients outside all of its choices, and the verdict."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from sklearn.model_selection import StratifiedGroupKFold
 
 from commissioning import bootstrap
@@ -72,7 +73,7 @@ def run_trial(
     measured: Measured,
     shipped: Shipped,
     floors: tuple[float, float],
-    progress: Callable[[str], None],
+    console: Console,
 ) -> Trial:
     """Cross-validate by patient, choose, fit and judge.
 
@@ -85,7 +86,7 @@ def run_trial(
         measured: What is known of each.
         shipped: The model.
         floors: The lower ends of AUROC and of the accuracy among the answered that are asked for.
-        progress: Is told which candidate is tried.
+        console: Where progress is shown.
     """
     classes, patients = labelled.classes, labelled.patients
     splitter = StratifiedGroupKFold(OUTER_FOLDS, shuffle=True, random_state=1)
@@ -98,7 +99,7 @@ def run_trial(
     weights = bootstrap.draw(patients)
     results = {}
     for name in shipped.candidates:
-        progress(name)
+        console.print(f"trying: {name}")
         probabilities = np.zeros((len(classes), len(labelled.findings)))
         called = np.full(len(classes), -1)
         for train, test in folds:

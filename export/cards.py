@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from contract.manifest import ModelManifest, SegmenterManifest, SourceEvidence
@@ -36,7 +37,7 @@ def model_card(manifest: ModelManifest, figures: Sequence[str] = ()) -> str:
         },
         evidence=[_evidence(source) for source in manifest.evidence],
         honesty=honesty,
-        honesty_tables=(tables.checks_table(honesty), tables.coverage_table(honesty)),
+        honesty_tables=(tables.listed(honesty), tables.coverage_table(honesty)),
         has=lambda prefix: any(metric.name.startswith(prefix) for metric in metrics),
     )
 
@@ -72,13 +73,17 @@ def _render(template: str, **values: object) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = _cell
-    environment.globals["table"] = _table
+    environment.globals |= {"table": _table, "frame": _frame}
     return environment.get_template(template).render(values)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _frame(table: pd.DataFrame) -> str:
+    return _table(list(table.columns), table.to_numpy().tolist())
 
 
 def _cell(text: str) -> str:

@@ -8,11 +8,7 @@ from keras import layers
 
 from contract.manifest import Signature, TensorSpec
 from export.convert import convert
-from training.efficientnet_lite import (
-    COMMISSIONING_LAYER,
-    efficientnet_lite0,
-    load_imagenet_weights,
-)
+from training.efficientnet_lite import COMMISSIONING_LAYER, efficientnet_lite0
 
 SIDE = 224
 
@@ -21,7 +17,7 @@ def export_features(weights: Path, output: Path) -> None:
     """Convert EfficientNet-Lite0 up to the layer that commissioning uses.
 
     Args:
-        weights: ImageNet weights, as ``load_imagenet_weights`` takes them.
+        weights: ImageNet weights, as ``efficientnet_lite0`` takes them.
         output: The ONNX file: ``image`` float32 (batch, 224, 224, 1), gray from 0 to 255, to
             ``features`` (batch, 7, 7, 192).
 
@@ -31,8 +27,7 @@ def export_features(weights: Path, output: Path) -> None:
     """
     image = keras.Input((SIDE, SIDE, 1), name="image")
     level = layers.Rescaling(1 / 128, offset=-127 / 128)(image)
-    network = efficientnet_lite0(keras.Input((SIDE, SIDE, 3)))
-    load_imagenet_weights(network, weights)
+    network = efficientnet_lite0(input_shape=(SIDE, SIDE, 3), weights=weights)
     trunk = keras.Model(network.input, network.get_layer(COMMISSIONING_LAYER).output)
     features = trunk(layers.Concatenate()([level] * 3))
     shape = ("batch", *features.shape[1:])

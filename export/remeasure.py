@@ -12,7 +12,7 @@ from export.verify import open_bundle, read_images
 from training.config import read_recipe
 from training.evaluation import measure
 from training.predictions import Predictions, refused_by_gates
-from training.source import read_development, read_official_test
+from training.source import list_images
 from training.splits import drawn_splits
 
 
@@ -36,7 +36,7 @@ def remeasure_bundle(bundle: Path, data: Path, *, write: bool = False) -> Iterat
     manifest, session = open_bundle(bundle)
     recipe, spec = read_recipe(manifest.provenance.recipe), manifest.preprocessing
     drawn = recipe.split.test_share is not None
-    dataset, _ = (read_development if drawn else read_official_test)(recipe, data)
+    dataset, _ = list_images(recipe, data, "development" if drawn else "test")
     table = dataset.table
     images = read_images([dataset.root / path for path in table["path"]], spec)
     if drawn:

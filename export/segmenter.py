@@ -8,14 +8,7 @@ from export.errors import ExportError
 from export.session import open_session
 from export.store import next_version, write_bundle
 from export.verify import read_images
-from training.errors import WorkdirMismatch
-from training.lungs import (
-    TrainedSegmenter,
-    list_lung_images,
-    load_segmenter,
-    mask_digest,
-    with_mask_output,
-)
+from training.lungs import TrainedSegmenter, list_again, load_segmenter, with_mask_output
 from training.workdir import Workdir
 
 SUMMARY = "Marks the lungs on a frontal chest radiograph, with what lies behind the heart."
@@ -70,8 +63,6 @@ def held_out_files(work: Workdir, data: Path, trained: TrainedSegmenter) -> list
         DataError: The data folder has another layout.
         WorkdirMismatch: It does not hold the images of the training.
     """
-    dataset = list_lung_images(data)
-    if mask_digest(dataset) != trained.provenance.data_digest:
-        raise WorkdirMismatch("These are not the images of the training: their digest differs.")
+    dataset = list_again(trained, data)
     used = work.read_split(dataset.table)
     return [dataset.root / path for path in used["path"][used["split"] == "test"]]

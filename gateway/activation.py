@@ -6,6 +6,7 @@ Loaded where a rule wants one: highdicom and its tables of the Standard take som
 import base64
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence
@@ -70,13 +71,7 @@ def secondary_capture(key: str, reading: Reading, source: Source, file: Path) ->
         coordinate_system="PATIENT",
         patient_orientation=("L", "F"),
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        series_description=f"{NOTICE}: {reading.model['name']}"[:64],
-        series_instance_uid=derived_uid(key, "series/sc"),
-        series_number=SERIES_NUMBER + 1,
-        sop_instance_uid=derived_uid(key, "sc"),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
+        **_head(key, "sc", reading),
     )
     # highdicom wants an orientation of every patient's image; that of a picture is not known.
     for keyword in ("PatientOrientation", "Laterality"):
@@ -126,19 +121,26 @@ def activation_map(key: str, reading: Reading, source: Source) -> Segmentation:
         omit_empty_frames=False,
         content_label="ACTIVATION",
         content_description="Activation, as a share of full strength",
-        series_description=f"{NOTICE}: {reading.model['name']}"[:64],
-        series_instance_uid=derived_uid(key, "series/map"),
-        series_number=SERIES_NUMBER + 2,
-        sop_instance_uid=derived_uid(key, "map"),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
+        **_head(key, "map", reading),
         software_versions=__version__,
         device_serial_number=reading.digest.removeprefix("sha256:")[:16],
     )
     if "FrameOfReferenceUID" not in header:
         segmentation.PatientOrientation = None
     return segmentation
+
+
+def _head(key: str, kind: str, reading: Reading) -> dict[str, Any]:
+    """What both say of themselves, by highdicom's names."""
+    return {
+        "series_description": f"{NOTICE}: {reading.model['name']}"[:64],
+        "series_instance_uid": derived_uid(key, f"series/{kind}"),
+        "series_number": SERIES_NUMBER + ("sr", "sc", "map").index(kind),
+        "sop_instance_uid": derived_uid(key, kind),
+        "instance_number": 1,
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": MODEL_NAME,
+    }
 
 
 def _heatmap(reading: Reading, size: tuple[int, int]) -> NDArray[np.float64]:

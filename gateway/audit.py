@@ -8,12 +8,12 @@ import os
 import queue
 import socket
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 import structlog
-from pydicom.dataset import Dataset
 
 from gateway.config import Audit
 from gateway.errors import InvalidConfiguration, Unacceptable
@@ -25,8 +25,16 @@ _HELD = 10_000
 _RETRY_S = 5.0
 _TIMEOUT_S = 10.0
 _PRIORITY = 10 * 8 + 5  # security and authorization messages, notice
-_APPLICATION = ("110150", "Application")
-_SOURCE, _DESTINATION = ("110153", "Source Role ID"), ("110152", "Destination Role ID")
+# Code value, meaning, coding scheme.
+Code = tuple[str, str, str]
+_ACTIVITY = ("110100", "Application Activity", "DCM")
+_START = ("110120", "Application Start", "DCM")
+_STOP = ("110121", "Application Stop", "DCM")
+_TRANSFERRED = ("110104", "DICOM Instances Transferred", "DCM")
+_ACCESSED = ("110103", "DICOM Instances Accessed", "DCM")
+_APPLICATION = ("110150", "Application", "DCM")
+_SOURCE = ("110153", "Source Role ID", "DCM")
+_DESTINATION = ("110152", "Destination Role ID", "DCM")
 
 log = structlog.get_logger()
 
@@ -52,53 +60,52 @@ class Auditor:
 
     def started(self) -> None:
         """The gateway takes instances from now on."""
-        kind = _code("EventTypeCode", "110120", "Application Start")
-        self._put("E", ("110100", "Application Activity"), kind, _user(self._own, _APPLICATION))
+        self._put("E", _ACTIVITY, [(self._own, _APPLICATION)], kind=_START)
 
     def stopped(self) -> None:
         """The gateway takes no more."""
-        kind = _code("EventTypeCode", "110121", "Application Stop")
-        self._put("E", ("110100", "Application Activity"), kind, _user(self._own, _APPLICATION))
+        self._put("E", _ACTIVITY, [(self._own, _APPLICATION)], kind=_STOP)
 
     def transferred(self, peer: str, file: Path, *, outgoing: bool) -> None:
         """An instance came from a peer, or went to one."""
         source, destination = (self._own, peer) if outgoing else (peer, self._own)
-        users = _user(source, _SOURCE) + _user(destination, _DESTINATION)
-        action = "R" if outgoing else "C"
-        self._put(action, ("110104", "DICOM Instances Transferred"), "", users, file)
+        users = [(source, _SOURCE), (destination, _DESTINATION)]
+        self._put("R" if outgoing else "C", _TRANSFERRED, users, about=file)
 
     def accessed(self, by: str, file: Path) -> None:
         """A person looked at the queue with the identifiers shown."""
-        users = _user(self._own, _SOURCE) + _user(by, _DESTINATION)
-        self._put("R", ("110103", "DICOM Instances Accessed"), "", users, file)
+        self._put("R", _ACCESSED, [(self._own, _SOURCE), (by, _DESTINATION)], about=file)
 
     def _put(
         self,
         action: str,
-        event: tuple[str, str],
-        kind: str,
-        users: str,
+        event: Code,
+        users: Sequence[tuple[str, Code]],
+        kind: Code | None = None,
         about: Path | None = None,
     ) -> None:
         if not self._config:
             return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        happened = {"EventActionCode": action, "EventDateTime": now, "EventOutcomeIndicator": "0"}
+        message = Element("AuditMessage")
+        said = SubElement(message, "EventIdentification", happened)
+        _code(said, "EventID", event)
+        if kind:
+            _code(said, "EventTypeCode", kind)
+        for name, role in users:
+            user = SubElement(message, "ActiveParticipant", UserID=name, UserIsRequestor="false")
+            _code(user, "RoleIDCode", role)
+        source = SubElement(message, "AuditSourceIdentification", AuditSourceID=self._own)
+        SubElement(source, "AuditSourceTypeCode", {"csd-code": "4"})
         try:
-            objects = _objects(read_header(about)) if about else ""
+            _name(message, about)
         except Unacceptable as error:
             log.warning("no audit message", problem=str(error))
             return
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        body = (
-            f'<AuditMessage><EventIdentification EventActionCode="{action}" '
-            f'EventDateTime="{now}" EventOutcomeIndicator="0">'
-            f"{_code('EventID', *event)}{kind}</EventIdentification>{users}"
-            f"<AuditSourceIdentification AuditSourceID={quoteattr(self._own)}>"
-            '<AuditSourceTypeCode csd-code="4"/></AuditSourceIdentification>'
-            f"{objects}</AuditMessage>"
-        )
         header = f"<{_PRIORITY}>1 {now} {self._host} pneumo-gateway {os.getpid()} IHE+RFC-3881 -"
         try:
-            self._messages.put_nowait(f"{header} \ufeff{body}".encode())
+            self._messages.put_nowait(f"{header} \ufeff{tostring(message, 'unicode')}".encode())
         except queue.Full:
             REFUSED.labels("audit").inc()
 
@@ -129,30 +136,25 @@ class Auditor:
         return client_context(config.tls).wrap_socket(plain, server_hostname=config.host)
 
 
-def _user(name: str, role: tuple[str, str]) -> str:
-    said = f'UserID={quoteattr(name)} UserIsRequestor="false"'
-    return f"<ActiveParticipant {said}>{_code('RoleIDCode', *role)}</ActiveParticipant>"
+def _name(message: Element, file: Path | None) -> None:
+    """Say which study and which patient a message is about."""
+    if file is None:
+        return
+    header = read_header(file)
+    for keyword, kind, role, code in (
+        ("StudyInstanceUID", "2", "3", ("110180", "Study Instance UID", "DCM")),
+        ("PatientID", "1", "1", ("2", "Patient Number", "RFC-3881")),
+    ):
+        named = {
+            "ParticipantObjectID": str(header.get(keyword) or ""),
+            "ParticipantObjectTypeCode": kind,
+            "ParticipantObjectTypeCodeRole": role,
+        }
+        about = SubElement(message, "ParticipantObjectIdentification", named)
+        _code(about, "ParticipantObjectIDTypeCode", code)
 
 
-def _objects(header: Dataset) -> str:
-    """The study and the patient that a message is about."""
-    study, patient = header.get("StudyInstanceUID"), header.get("PatientID")
-    return "".join(
-        f"<ParticipantObjectIdentification ParticipantObjectID={quoteattr(str(value or ''))} "
-        f'ParticipantObjectTypeCode="{kind}" ParticipantObjectTypeCodeRole="{role}">{code}'
-        "</ParticipantObjectIdentification>"
-        for value, kind, role, code in (
-            (study, 2, 3, _code("ParticipantObjectIDTypeCode", "110180", "Study Instance UID")),
-            (
-                patient,
-                1,
-                1,
-                _code("ParticipantObjectIDTypeCode", "2", "Patient Number", "RFC-3881"),
-            ),
-        )
-    )
-
-
-def _code(element: str, value: str, text: str, system: str = "DCM") -> str:
-    code = f'csd-code="{value}" codeSystemName="{system}" originalText={quoteattr(text)}'
-    return f"<{element} {code}/>"
+def _code(parent: Element, element: str, code: Code) -> None:
+    value, text, system = code
+    coded = {"csd-code": value, "codeSystemName": system, "originalText": text}
+    SubElement(parent, element, coded)

@@ -9,12 +9,11 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway import logs, runtime
+from gateway import intake, logs, runtime
 from gateway.commitment import Commitments
 from gateway.config import read_config
 from gateway.destinations import DimseSender
 from gateway.errors import GatewayError, Unacceptable
-from gateway.intake import replay_instances
 from gateway.rules import route
 from gateway.service import Services
 from gateway.store import QueueName, Store
@@ -80,10 +79,7 @@ def replay(
     with _errors_in_one_line():
         settings = read_config(config)
         with closing(Store(settings.database, settings.state_dir)) as store:
-            if name == "instances":
-                count = replay_instances(settings.rules, store, row)
-            else:
-                count = store.replay(name, row)
+            count = intake.replay(settings.rules, store, name, row)
     typer.echo(f"{count} replayed")
 
 
@@ -130,18 +126,10 @@ def echo(config: ConfigFile = None) -> None:
             with closing(
                 DimseSender(destination, settings.dicom.ae_titles[0], Commitments())
             ) as it:
-                there[destination.name] = _answers(it)
+                there[destination.name] = it.echo()
     for who, is_there in there.items():
         typer.echo(f"{who}: {'there' if is_there else 'away'}")
     raise typer.Exit(0 if all(there.values()) else 1)
-
-
-def _answers(asked: DimseSender) -> bool:
-    try:
-        asked.echo()
-    except GatewayError:
-        return False
-    return True
 
 
 @contextmanager

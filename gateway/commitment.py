@@ -7,13 +7,13 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 from gateway.errors import Transient
+from gateway.headers import dataset
 from gateway.tables import ResultObject
 
 _INSTANCE_UID = "1.2.840.10008.1.20.1.1"  # the well-known instance, PS3.6
@@ -41,9 +41,12 @@ class Commitments:
         acceptor = association.acceptor
         peer = f"{acceptor.ae_title}@{acceptor.address}:{acceptor.port}"
         wanted = {(peer, sent.sop_uid) for sent in objects}
-        request = Dataset()
-        request.TransactionUID = transaction = str(generate_uid(None))
-        request.ReferencedSOPSequence = [_item(sent) for sent in objects]
+        transaction = str(generate_uid(None))
+        references = [
+            dataset(ReferencedSOPClassUID=sent.sop_class, ReferencedSOPInstanceUID=sent.sop_uid)
+            for sent in objects
+        ]
+        request = dataset(TransactionUID=transaction, ReferencedSOPSequence=references)
         with self._reported:
             if wanted <= self._kept:
                 self._kept -= wanted
@@ -69,10 +72,3 @@ class Commitments:
                 self._kept |= {(peer, str(item.ReferencedSOPInstanceUID)) for item in items}
                 self._reported.notify_all()
         return 0x0000, None
-
-
-def _item(sent: ResultObject) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = sent.sop_class
-    item.ReferencedSOPInstanceUID = sent.sop_uid
-    return item

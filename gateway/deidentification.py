@@ -15,10 +15,14 @@ from dicomanonymizer import simpledicomanonymizer as library
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from gateway.errors import Unacceptable
-from gateway.report import coded
+from gateway.headers import dataset
 
 _EDITION = "dicomfields_2026c"
-_METHOD = ("113100", "DCM", "Basic Application Confidentiality Profile")
+_METHOD = dataset(
+    CodeValue="113100",
+    CodingSchemeDesignator="DCM",
+    CodeMeaning="Basic Application Confidentiality Profile",
+)
 # The library's, of the year 1, is refused by validators.
 _DUMMY_TIME = "19000101000000"
 _EMPTIED = (library.empty, library.delete_or_empty)
@@ -36,23 +40,23 @@ def deidentify_file(file: Path, folder: Path) -> Path:
         OSError: It cannot be read or written.
     """
     try:
-        dataset = pydicom.dcmread(file)
-        syntax = dataset.file_meta.TransferSyntaxUID
-        is_image = "Rows" in dataset
-        _clean(dataset)
+        copied = pydicom.dcmread(file)
+        syntax = copied.file_meta.TransferSyntaxUID
+        is_image = "Rows" in copied
+        _clean(copied)
     except OSError:
         raise
     except Exception as error:  # pydicom and the library raise whatever the values lead them to
         raise Unacceptable(f"It cannot be cleaned ({type(error).__name__}).") from error
     if not is_image:
         raise Unacceptable("It holds no image; what a report says is not cleaned.")
-    dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = "Basic Profile; pixels not changed"
-    dataset.DeidentificationMethodCodeSequence = [coded(_METHOD)]
-    dataset.preamble, dataset.file_meta = None, FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    copy = folder / f"{dataset.SOPInstanceUID}.dcm"
-    dataset.save_as(copy, enforce_file_format=True)
+    copied.PatientIdentityRemoved = "YES"
+    copied.DeidentificationMethod = "Basic Profile; pixels not changed"
+    copied.DeidentificationMethodCodeSequence = [_METHOD]
+    copied.preamble, copied.file_meta = None, FileMetaDataset()
+    copied.file_meta.TransferSyntaxUID = syntax
+    copy = folder / f"{copied.SOPInstanceUID}.dcm"
+    copied.save_as(copy, enforce_file_format=True)
     return copy
 
 

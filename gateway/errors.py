@@ -1,13 +1,4 @@
-"""What can go wrong.
-
-GatewayError
-├── InvalidConfiguration   the file of settings does not hold together
-├── StateInUse             another gateway has the state folder open
-├── StorageFull            the disk is below its watermark: nothing more is taken
-├── Unacceptable           an object that is no DICOM instance
-├── Transient              worth another try, after `retry_after_s` where the peer says so
-└── Permanent              no repetition will help: it is parked with its problem
-"""
+"""What can go wrong."""
 
 
 class GatewayError(Exception):
@@ -23,7 +14,7 @@ class StateInUse(GatewayError):
 
 
 class StorageFull(GatewayError):
-    """The disk is below its watermark."""
+    """The disk is below its watermark: nothing more is taken."""
 
 
 class Unacceptable(GatewayError):
@@ -42,4 +33,4 @@ class Transient(GatewayError):
 
 
 class Permanent(GatewayError):
-    """No repetition will help."""
+    """No repetition will help: it is parked with its problem."""

@@ -10,7 +10,8 @@ import structlog
 
 from gateway.errors import StorageFull, Unacceptable
 from gateway.intake import Intake
-from gateway.metrics import RECEIVED, REFUSED
+from gateway.metrics import REFUSED
+from gateway.worker import Worker
 
 log = structlog.get_logger()
 # A file that has not changed for this long is whole.
@@ -18,10 +19,11 @@ _SETTLED_S = 2.0
 _REFUSED_FOLDER = "refused"
 
 
-class WatchedFolders:
+class WatchedFolders(Worker):
     """Looks into folders again and again; a network share tells nobody of its changes."""
 
     def __init__(self, folders: Sequence[Path], intake: Intake) -> None:
+        super().__init__("folders")
         self._folders = folders
         self._intake = intake
         # Told of once, and tried each time.
@@ -49,8 +51,7 @@ class WatchedFolders:
         try:
             self._intake.check_space()
             shutil.copyfile(file, copy)
-            outcome = self._intake.take(copy, "folder")
-            RECEIVED.labels("folder", outcome).inc()
+            self._intake.take(copy, "folder")
             file.unlink()
         except Unacceptable as error:
             REFUSED.labels("unacceptable").inc()

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import config as pydicom_config
+from pydicom.charset import default_encoding
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.multival import MultiValue
@@ -31,6 +33,8 @@ _ROUTING = (
     *("Manufacturer", "ManufacturerModelName", "ContributingEquipmentSequence"),
 )
 _ROUTING_TAGS: list[BaseTag | int] = [Tag(keyword) for keyword in _ROUTING]
+
+EXPLICIT = {"is_implicit_vr": False, "is_little_endian": True}
 
 # The senders' mistakes are theirs: they are kept, and are no news of the gateway's log.
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
@@ -99,6 +103,20 @@ def data_set_offset(meta: Dataset) -> int:
     if not isinstance(length, int):
         raise Unacceptable("Its file meta information does not say how long it is.")
     return _PREAMBLE_BYTES + 12 + length
+
+
+def dataset(**values: object) -> Dataset:
+    """A data set of these attributes; bytes are the items of a sequence, encoded as EXPLICIT."""
+    made = Dataset()
+    # What is encoded already is copied.
+    made.set_original_encoding(**EXPLICIT, character_encoding=default_encoding)
+    for keyword, value in values.items():
+        if isinstance(value, bytes):
+            tag = Tag(keyword)
+            made[tag] = RawDataElement(tag, "SQ", len(value), value, 0, *EXPLICIT.values())
+        else:
+            setattr(made, keyword, value)
+    return made
 
 
 def is_uid(text: str) -> bool:

@@ -9,27 +9,37 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import structlog
 from pydicom.dataset import Dataset
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.config import Config, Rule
 from gateway.errors import StateInUse, StorageFull, Unacceptable
 from gateway.headers import data_set_offset, is_uid, read_meta
+from gateway.metrics import RECEIVED, REFUSED
 from gateway.rules import route
-from gateway.store import Store
+from gateway.store import QueueName, Store
 from gateway.tables import Instance
 
+Source = Literal["dimse", "stow", "folder"]
+# The sender is done, may try again later, or had better not.
+SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 _CHUNK = 1 << 20
+
+log = structlog.get_logger()
 
 
 class Intake:
     """Takes files in. One process has a state folder, and this is the object that holds it."""
 
-    def __init__(self, config: Config, store: Store) -> None:
+    def __init__(
+        self, config: Config, store: Store, on_arrival: Callable[[Instance], object]
+    ) -> None:
         self._config = config
         self._store = store
         self.incoming = config.state_dir / "incoming"
         self._kept = config.state_dir / "received"
-        self.on_arrival: Callable[[Instance], None] = lambda _instance: None
+        self._on_arrival = on_arrival
         for number in range(256):
             (self._kept / f"{number:02x}").mkdir(parents=True, exist_ok=True)
         # What an earlier process left half done was never acknowledged.
@@ -48,7 +58,7 @@ class Intake:
     def take(
         self,
         file: Path,
-        source: Literal["dimse", "stow", "folder"],
+        source: Source,
         *,
         sop_uid: str | None = None,
         calling: str = "",
@@ -76,6 +86,7 @@ class Intake:
         digest = _digest(file, meta)
         if self._store.knows(sop_uid, digest):
             file.unlink()
+            RECEIVED.labels(source, "repeated").inc()
             return "repeated"
         name = hashlib.sha256(f"{sop_uid}/{digest}".encode()).hexdigest()
         kept = self._kept / name[:2] / f"{name}.dcm"
@@ -91,12 +102,34 @@ class Intake:
             received_at=time.time(),
         )
         outcome = self._store.accept(instance, route(self._config.rules, kept, instance))
-        self.on_arrival(instance)
+        RECEIVED.labels(source, outcome).inc()
+        self._on_arrival(instance)
         return outcome
 
+    def answer(self, file: Path, source: Source, **sent: str) -> int:
+        """Take a file, and say what became of it as a status of C-STORE; STOW-RS has the same.
 
-def replay_instances(rules: Sequence[Rule], store: Store, row_id: int | None = None) -> int:
-    """Ask the rules once more about what none of them took; how many instances there were."""
+        Source: DICOM PS3.4 B.2.3, PS3.18 table I.2-2.
+        """
+        try:
+            self.take(file, source, **sent)
+        except (StorageFull, OSError, SQLAlchemyError) as error:
+            REFUSED.labels("not kept").inc()
+            log.warning("not kept", source=source, error=type(error).__name__)
+            return OUT_OF_RESOURCES
+        except Exception as error:
+            # One object that nobody foresaw must not stop the others.
+            if not isinstance(error, Unacceptable):
+                log.exception("unforeseen", source=source)
+            REFUSED.labels("unacceptable").inc()
+            return CANNOT_UNDERSTAND
+        return SUCCESS
+
+
+def replay(rules: Sequence[Rule], store: Store, queue: QueueName, row_id: int | None = None) -> int:
+    """Queue once more what is parked, of instances what no rule took; how many there were."""
+    if queue != "instances":
+        return store.replay(queue, row_id)
     instances = store.not_read(row_id)
     for instance in instances:
         store.route(instance, route(rules, store.file(instance.path), instance))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from contract.decision import decide
 from gateway.tables import Instance
 
 MAX_SLICES = 32
@@ -25,12 +26,6 @@ class Reading:
     def digest(self) -> str:
         """The digest of the model's file."""
         return str(self.model["digest"])
-
-
-def reading_of(body: dict[str, Any]) -> Reading:
-    """The reading in the body of an answer for one file."""
-    [result] = body["results"]
-    return Reading(result["model"], result)
 
 
 def evenly_spaced(count: int, at_most: int = MAX_SLICES) -> list[int]:
@@ -64,8 +59,7 @@ def combine(readings: Sequence[Reading], slices: int, rule: str = "mean") -> Rea
 
     Each finding's probability is the mean of the slices', or with ``max`` the largest. The series
     is referred where most of its slices are for their quality or for being unlike the training
-    images; else the decision is the most probable finding, if it and no other is above its
-    operating point.
+    images; else it is decided as of an image.
 
     Args:
         readings: Of the slices that were read, all by one model; at least one.
@@ -74,26 +68,23 @@ def combine(readings: Sequence[Reading], slices: int, rule: str = "mean") -> Rea
     """
     results = [reading.result for reading in readings]
     pool = max if rule == "max" else fmean
-    findings = []
-    for of_label in zip(*(result["findings"] for result in results), strict=True):
-        probability = pool([finding["probability"] for finding in of_label])
-        present = probability >= of_label[0]["operating_point"]
-        findings.append({**of_label[0], "probability": probability, "present": present})
-    reasons = _doubts(results) or ([] if _is_clear(findings) else ["uncertain"])
-    best = max(findings, key=lambda finding: finding["probability"])
+    by_label = [*zip(*(result["findings"] for result in results), strict=True)]
+    pooled = [pool([finding["probability"] for finding in same]) for same in by_label]
+    first = results[0]["findings"]
+    labels, points = zip(*((each["label"], each["operating_point"]) for each in first), strict=True)
+    decision = decide(labels, pooled, points)
+    reasons = _doubts(results) or [*decision.reasons]
     result = {
         "status": "ok",
-        "decision": "refer" if reasons else best["label"],
+        "decision": "refer" if reasons else decision.label,
         "reasons": reasons,
-        "findings": findings,
+        "findings": [
+            {**each, "probability": probability, "present": present}
+            for each, probability, present in zip(first, pooled, decision.present, strict=True)
+        ],
     }
     note = f"Read from {len(readings)} of {slices} slices, evenly spaced; {rule} of probabilities."
     return Reading(readings[0].model, result, note)
-
-
-def _is_clear(findings: Sequence[dict[str, Any]]) -> bool:
-    best = max(findings, key=lambda finding: finding["probability"])
-    return [finding for finding in findings if finding["present"]] == [best]
 
 
 def _doubts(results: Sequence[dict[str, Any]]) -> list[str]:

@@ -6,16 +6,18 @@ import structlog
 
 from gateway.config import Retention
 from gateway.store import Store
+from gateway.worker import Worker
 
 _EVERY_S = 60.0
 
 log = structlog.get_logger()
 
 
-class Eraser:
+class Eraser(Worker):
     """Looks once a minute. UIDs and keys stay, so that nothing is done twice."""
 
     def __init__(self, config: Retention, store: Store) -> None:
+        super().__init__("eraser")
         self._config = config
         self._store = store
         self._next_at = 0.0
@@ -33,12 +35,12 @@ class Eraser:
                 received.append(instance)
                 excess -= instance.size
         sent = self._store.sent_before(before)
-        paths = [instance.path for instance in received]
+        files = [self._store.file(instance.path) for instance in received]
         for result in sent:
-            paths += [result.bundle, *(made.path for made in result.objects)]
-        for path in paths:
-            self._store.file(path).unlink(missing_ok=True)
-        if paths:
+            files += [made.file for made in result.objects(self._store.state_dir)]
+        for file in files:
+            file.unlink(missing_ok=True)
+        if files:
             self._store.mark_erased(received, sent)
             log.info("erased", received=len(received), results=len(sent))
         return False

@@ -7,31 +7,23 @@ import threading
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pynetdicom
-import structlog
 from pydicom.uid import UID
 from pynetdicom import AE, evt
-from pynetdicom.presentation import AllStoragePresentationContexts
+from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.commitment import Commitments
 from gateway.config import Dicom, Tls
-from gateway.errors import InvalidConfiguration, StorageFull, Unacceptable
-from gateway.intake import Intake
-from gateway.metrics import RECEIVED, REFUSED
+from gateway.errors import InvalidConfiguration
+from gateway.intake import SUCCESS, Intake
+from gateway.metrics import REFUSED
 from gateway.tls import server_context
 
-# Source: DICOM PS3.4 B.2.3: the sender may try again later, or never.
-SUCCESS = 0x0000
-OUT_OF_RESOURCES = 0xA700
-CANNOT_UNDERSTAND = 0xC000
 _HANDSHAKE_TIMEOUT_S = 10
-
-log = structlog.get_logger()
 
 
 class Listener:
@@ -81,6 +73,7 @@ class Listener:
             "ThreadedAssociationServer",
             ae.start_server(address, block=False, evt_handlers=handlers),
         )
+        server.contexts = _Shared(server.contexts)
         if self._config.tls:
             server.ssl_context = cast("ssl.SSLContext", _LazyHandshake(self._config.tls))
         return server
@@ -99,23 +92,9 @@ class Listener:
     def _on_store(self, event: evt.Event) -> int:
         calling, called = _titles(event)
         self._slow_down(calling)
-        try:
-            outcome = self._intake.take(
-                Path(event.dataset_path),
-                "dimse",
-                sop_uid=str(cast("Any", event.request).AffectedSOPInstanceUID),
-                calling=calling,
-                called=called,
-            )
-        except Unacceptable:
-            REFUSED.labels("unacceptable").inc()
-            return CANNOT_UNDERSTAND
-        except (StorageFull, OSError, SQLAlchemyError) as error:
-            REFUSED.labels("not kept").inc()
-            log.warning("not kept", error=type(error).__name__, calling=calling)
-            return OUT_OF_RESOURCES
-        RECEIVED.labels("dimse", outcome).inc()
-        return SUCCESS
+        sop_uid = str(cast("Any", event.request).AffectedSOPInstanceUID)
+        sent = {"sop_uid": sop_uid, "calling": calling, "called": called}
+        return self._intake.answer(Path(event.dataset_path), "dimse", **sent)
 
     def _slow_down(self, calling: str) -> None:
         """Answer later than the rate allows for, so that the sender waits."""
@@ -127,6 +106,13 @@ class Listener:
             at = max(now, self._next_at[calling])
             self._next_at[calling] = at + 1 / rate
         time.sleep(at - now)
+
+
+class _Shared(list[PresentationContext]):
+    """Contexts that nobody changes: pynetdicom would copy 7,000 UIDs for each association."""
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
 
 
 class _LazyHandshake:

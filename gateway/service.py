@@ -2,42 +2,46 @@
 
 import itertools
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from gateway.config import Service, read_key
-from gateway.errors import Permanent, Transient
-from gateway.tls import client_context
+from gateway.config import Service
+from gateway.errors import GatewayError, Permanent, Transient
+from gateway.http_peer import HttpPeer
+from gateway.reading import Reading
 
 _AWAY_S = 5.0
 # A request that the service fails on may be what it fails on.
 _ATTEMPTS_OF_A_FAILURE = 8
-_TOO_BUSY = frozenset({408, 425, 429})
-# What an operator mends at the service or here, and the same request then succeeds.
-_TO_BE_MENDED = frozenset({401, 403, 404, 407, 421})
 
 
-@dataclass
-class _Peer:
+class _Service(HttpPeer):
     """A service, and until when it is left alone."""
 
-    client: httpx.Client
-    away_until: float = 0.0
+    away_until = 0.0
+
+    def problem(self, answer: httpx.Response) -> str:
+        """Its problem details, which are the project's own words."""
+        try:
+            detail = str(answer.json()["detail"])
+        except (ValueError, KeyError, TypeError):
+            detail = "no problem details"
+        return f"{answer.status_code}: {detail}"
+
+    def attempts(self, status: int) -> int | None:
+        """As many as show that it is not by chance."""
+        return _ATTEMPTS_OF_A_FAILURE if status == 500 else None
 
 
 class Services:
     """All services of one gateway."""
 
     def __init__(self, config: Service) -> None:
-        self._config = config
-        verify = client_context(config.tls)
+        self._longest_s = config.timeout_s
         self._peers = [
-            _Peer(
-                httpx.Client(base_url=url, timeout=config.timeout_s, trust_env=False, verify=verify)
-            )
+            _Service(url.rstrip("/"), config.key_file, config.tls, config.timeout_s)
             for url in config.urls
         ]
         self._turn = itertools.count()
@@ -45,12 +49,12 @@ class Services:
     def close(self) -> None:
         """Close all connections."""
         for peer in self._peers:
-            peer.client.close()
+            peer.close()
 
     def predict(
         self, file: Path, frame: int = 1, *, model: str | None = None, heatmap: bool = False
-    ) -> dict[str, Any]:
-        """Have one frame of a DICOM file read; the body of the answer.
+    ) -> Reading:
+        """Have one frame of a DICOM file read.
 
         Args:
             file: Sent as it is, piece by piece.
@@ -70,9 +74,12 @@ class Services:
         refusal: Transient | None = None
         for peer in self._in_turn():
             try:
-                return self._ask(peer, file, query)
+                with file.open("rb") as body:
+                    headers = {"Content-Type": "application/dicom", "Accept": "application/json"}
+                    return _reading(peer.ask("POST", "/predict", body, headers, query))
             except Transient as error:
-                self._leave(peer, error)
+                wait_s = _AWAY_S if error.retry_after_s is None else error.retry_after_s
+                peer.away_until = time.monotonic() + min(wait_s, self._longest_s)
                 refusal = error
         raise refusal or Transient("every service is away")
 
@@ -85,83 +92,40 @@ class Services:
         problem = "none answers"
         for peer in self._in_turn():
             try:
-                path = f"/models/{name}/versions/{version}"
-                answer = peer.client.get(path, headers=self._headers())
-                if answer.is_success:
-                    return dict(answer.json())
-                problem = str(answer.status_code)
-            except (httpx.HTTPError, ValueError):
-                continue
+                return dict(peer.ask("GET", f"/models/{name}/versions/{version}").json())
+            except (GatewayError, ValueError) as error:
+                problem = str(error)
         raise Transient(f"no service says how the model reads a series: {problem}")
 
     def ready(self) -> bool:
         """Whether one of the services says that it is."""
         for peer in self._peers:
             try:
-                if peer.client.get("/health/ready", timeout=2).is_success:
+                if peer.ask("GET", "/health/ready", timeout_s=2).is_success:
                     return True
-            except httpx.HTTPError:
+            except (GatewayError, OSError):
                 continue
         return False
 
-    def _in_turn(self) -> list[_Peer]:
+    def _in_turn(self) -> list[_Service]:
         """Those that are not left alone, each time beginning with another; else all of them."""
         start = next(self._turn) % len(self._peers)
         peers = self._peers[start:] + self._peers[:start]
         now = time.monotonic()
         return [peer for peer in peers if peer.away_until <= now] or peers[:1]
 
-    def _leave(self, peer: _Peer, error: Transient) -> None:
-        wait_s = _AWAY_S if error.retry_after_s is None else error.retry_after_s
-        peer.away_until = time.monotonic() + min(wait_s, self._config.timeout_s)
 
-    def _ask(self, peer: _Peer, file: Path, query: dict[str, str | int]) -> dict[str, Any]:
-        headers = {"Content-Type": "application/dicom", "Accept": "application/json"}
-        try:
-            with file.open("rb") as body:
-                answer = peer.client.post(
-                    "/predict", content=body, params=query, headers=headers | self._headers()
-                )
-        except httpx.HTTPError as error:
-            raise Transient(f"the service does not answer ({type(error).__name__})") from error
-        return _body(answer)
-
-    def _headers(self) -> dict[str, str]:
-        key = read_key(self._config.key_file)
-        return {"Authorization": f"Bearer {key}"} if key else {}
-
-
-def _body(answer: httpx.Response) -> dict[str, Any]:
-    status = answer.status_code
-    if status in _TOO_BUSY or status >= 500:
-        attempts = _ATTEMPTS_OF_A_FAILURE if status == 500 else None
-        raise Transient(_problem(answer), _retry_after(answer), attempts)
-    if status in _TO_BE_MENDED or answer.is_redirect:
-        raise Transient(_problem(answer), retry_after_s=0)
-    if not answer.is_success:
-        raise Permanent(_problem(answer))
+def _reading(answer: httpx.Response) -> Reading:
+    if answer.is_error:
+        raise Permanent(f"the service answers with {answer.status_code}")
     try:
-        body = dict(answer.json())
-        [result] = body["results"]
+        [result] = answer.json()["results"]
         problem = None if result["status"] == "ok" else str(result["problem"]["detail"])
+        reading = Reading(result["model"], result)
     except (ValueError, TypeError, LookupError) as error:
         # Something else answers at this address, such as a page to log in at.
-        problem = f"{status} and no answer of /predict"
+        problem = f"{answer.status_code} and no answer of /predict"
         raise Transient(problem, attempts=_ATTEMPTS_OF_A_FAILURE) from error
     if problem:
         raise Permanent(problem)
-    return body
-
-
-def _problem(answer: httpx.Response) -> str:
-    try:
-        detail = str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        detail = "no problem details"
-    return f"{answer.status_code}: {detail}"
-
-
-def _retry_after(answer: httpx.Response) -> float | None:
-    """Source: RFC 9110 10.2.3; of its two forms, the one in seconds."""
-    value = answer.headers.get("Retry-After", "")
-    return float(value) if value.isdecimal() else None
+    return reading

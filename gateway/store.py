@@ -35,7 +35,7 @@ class Store:
     def __init__(self, url: str, state_dir: Path = Path()) -> None:
         self._engine = _engine(url)
         self._session = sessionmaker(self._engine, expire_on_commit=False)
-        self._state_dir = state_dir
+        self.state_dir = state_dir
         # SQLite has one writer: to wait here is quicker than to ask it again and again.
         self._one_writer = threading.Lock()
         with self._engine.begin() as connection:
@@ -47,7 +47,7 @@ class Store:
 
     def file(self, path: str) -> Path:
         """Where a file of the queue is, given its path relative to the state folder."""
-        return self._state_dir / path
+        return self.state_dir / path
 
     # What comes in
 
@@ -156,25 +156,27 @@ class Store:
             is_complete = update(Job).where(Job.id == job.id, Job.arrivals == job.arrivals)
             session.execute(is_complete.values(state="done", problem=None))
 
-    def finish_delivery(self, delivery: Delivery) -> None:
-        """The destination has the result."""
-        self._set(delivery, state="done", done_at=time.time(), problem=None)
+    def finish_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """The destination has the results, except those that were parked."""
+        self._set(deliveries, state="done", done_at=time.time(), problem=None)
 
     def postpone(self, task: Job | Delivery, due_at: float, problem: str) -> None:
         """Try again later."""
         first = task.first_try_at or time.time()
         attempts = task.attempts + 1
-        self._set(task, due_at=due_at, problem=problem, first_try_at=first, attempts=attempts)
+        self._set([task], due_at=due_at, problem=problem, first_try_at=first, attempts=attempts)
 
     def park(self, task: Job | Delivery, problem: str) -> None:
         """Keep for a person: no repetition will help."""
-        self._set(task, state="parked", problem=problem, attempts=task.attempts + 1)
+        self._set([task], state="parked", problem=problem, attempts=task.attempts + 1)
 
-    def _set(self, task: Job | Delivery, **values: object) -> None:
-        kind = type(task)
+    def _set(self, tasks: Sequence[Job | Delivery], **values: object) -> None:
+        if not tasks:
+            return
+        kind, ids = type(tasks[0]), [task.id for task in tasks]
         with self._writing() as session:
             # Nothing that is done is undone by a worker that comes late.
-            same = update(kind).where(kind.id == task.id, kind.state == "waiting")
+            same = update(kind).where(kind.id.in_(ids), kind.state == "waiting")
             session.execute(same.values(**values))
 
     # What a person sees and does
@@ -234,7 +236,7 @@ class Store:
         query = select(Result).where(
             Result.key.not_in(select(Delivery.result_key).where(is_open)),
             Result.created_at < before,
-            Result.is_erased.is_(False),
+            Result.bundle != "",
         )
         return self._all(query.limit(1000))
 
@@ -251,7 +253,7 @@ class Store:
                 instance.size, instance.facts = 0, None
             for result in sent:
                 session.add(result)
-                result.is_erased = True
+                result.bundle = ""
 
     # The database
 

@@ -5,10 +5,18 @@ Times are seconds since 1970; paths are relative to the state folder.
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    Comprehensive3DSRStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from gateway.identifiers import derived_uid
 
 
 class Table(DeclarativeBase):
@@ -18,7 +26,7 @@ class Table(DeclarativeBase):
         str: String(64),
         float: Double,
         dict[str, Any]: JSON,
-        list[dict[str, str]]: JSON,
+        list[str]: JSON,
     }
 
 
@@ -80,19 +88,24 @@ class Job(_Task, Table):
     last_arrival_at: Mapped[float]
 
 
+SOP_CLASSES = {
+    "sr": Comprehensive3DSRStorage,
+    "sc": SecondaryCaptureImageStorage,
+    "map": SegmentationStorage,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ResultObject:
     """A DICOM object of a result, on the disk."""
 
-    sop_uid: str
     sop_class: str
-    study_uid: str
-    series_uid: str
-    path: str
+    sop_uid: str
+    file: Path
 
 
 class Result(Table):
-    """What was answered, once for each key. Of its objects the report comes first."""
+    """What was answered, once for each key. Its UIDs and its files' names follow from that."""
 
     __tablename__ = "results"
     __table_args__ = (UniqueConstraint("job_id", "version"),)
@@ -102,16 +115,20 @@ class Result(Table):
     version: Mapped[int]
     created_at: Mapped[float] = mapped_column(default=time.time)
     last_arrival_at: Mapped[float]
-    is_erased: Mapped[bool] = mapped_column(default=False)
+    kinds: Mapped[list[str]]
+    """Of its DICOM objects; the report comes first."""
     bundle: Mapped[str] = mapped_column(Text)
-    """The path of the FHIR Bundle."""
-    described: Mapped[list[dict[str, str]]]
-    """The attributes of its objects."""
+    """The FHIR Bundle, as JSON; empty where the result is erased."""
 
-    @property
-    def objects(self) -> list[ResultObject]:
-        """Its DICOM objects."""
-        return [ResultObject(**each) for each in self.described]
+    def objects(self, state_dir: Path) -> list[ResultObject]:
+        """Its DICOM objects, and where they are."""
+        folder = state_dir / "results" / self.key[:2]
+        return [
+            ResultObject(
+                SOP_CLASSES[kind], derived_uid(self.key, kind), folder / f"{self.key}.{kind}.dcm"
+            )
+            for kind in self.kinds
+        ]
 
 
 class Delivery(_Task, Table):

@@ -3,9 +3,10 @@
 import base64
 import binascii
 import hmac
+import signal
+import socket
 import ssl
-import threading
-import time
+from collections.abc import Callable
 
 import structlog
 import uvicorn
@@ -21,7 +22,7 @@ from gateway import queue_page, stow
 from gateway.audit import Auditor
 from gateway.config import Config, Http, Tls, read_key
 from gateway.errors import InvalidConfiguration, StorageFull
-from gateway.intake import Intake, replay_instances
+from gateway.intake import Intake, replay
 from gateway.service import Services
 from gateway.store import QUEUES, Store
 from gateway.tls import server_context
@@ -75,12 +76,9 @@ class Site:
     def _replay(self, request: Request) -> Response:
         check_key(self._config, request)
         queue, row_id = request.path_params["queue"], request.path_params["row_id"]
-        if queue == "instances":
-            replay_instances(self._rules, self._store, row_id)
-        elif queue in QUEUES:
-            self._store.replay(queue, row_id)
-        else:
+        if queue not in QUEUES:
             raise HTTPException(404, "there is no such queue")
+        replay(self._rules, self._store, queue, row_id)
         return RedirectResponse("/", 303)
 
     async def _store_instances(self, request: Request) -> Response:
@@ -92,31 +90,19 @@ def _metrics(_request: Request) -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-class WebServer:
-    """Serves in a thread of its own."""
-
-    def __init__(self, config: Http, site: Site) -> None:
-        settings = uvicorn.Config(
-            site.app, host=config.host, port=config.port, log_config=None, access_log=False
-        )
-        settings.load()
-        if config.tls:
-            settings.ssl = _reloading(config.tls)
-        self._server = uvicorn.Server(settings)
-        self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)
-        self._thread.start()
-        while not self._server.started and self._thread.is_alive():
-            time.sleep(0.01)
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return int(self._server.servers[0].sockets[0].getsockname()[1])
-
-    def close(self) -> None:
-        """Answer what has begun, and stop."""
-        self._server.should_exit = True
-        self._thread.join()
+def serve(config: Http, app: Starlette, on_listening: Callable[..., object]) -> None:
+    """Answer until SIGTERM or SIGINT, then finish what has begun."""
+    settings = uvicorn.Config(app, log_config=None, access_log=False)
+    settings.load()
+    if config.tls:
+        settings.ssl = _reloading(config.tls)
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listening = socket.create_server((config.host, config.port), family=family)
+    on_listening(http=listening.getsockname()[1])
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn stops at them, and then raises them once more.
+        signal.signal(number, lambda *_: None)
+    uvicorn.Server(settings).run(sockets=[listening])
 
 
 def has_key(config: Http, request: Request) -> bool:

@@ -1,98 +1,53 @@
-"""What is done with the queue: rules are asked, services read, destinations are sent to.
-
-Each worker repeats one small step that ends in one transaction, so that it can end anywhere.
-"""
+"""What is done with the queue: services read, and destinations are sent to."""
 
 import json
-import random
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import structlog
 from pydicom.dataset import Dataset
-from sqlalchemy.exc import SQLAlchemyError
 
 from contract.fhir import Origin, report_bundle
 from gateway.audit import Auditor
 from gateway.commitment import Commitments
 from gateway.config import Config, Destination, Rule
 from gateway.destinations import DimseSender, sender
-from gateway.errors import InvalidConfiguration, Permanent, Transient, Unacceptable
+from gateway.errors import Permanent, Transient
 from gateway.headers import frames_of, read_header
 from gateway.identifiers import image_key, series_key
 from gateway.intake import write_durably
-from gateway.metrics import REPORTS, RETRIES, TIME_TO_REPORT
-from gateway.reading import Reading, combine, evenly_spaced, in_order, reading_of
-from gateway.report import Source, encoded, reference_of, structured_report
+from gateway.metrics import REPORTS, TIME_TO_REPORT
+from gateway.reading import Reading, combine, evenly_spaced, in_order
+from gateway.report import Source, encoded, structured_report
 from gateway.service import Services
 from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result
+from gateway.worker import REST_S, TaskWorker
 
-log = structlog.get_logger()
-_BATCH = 32
-_IDLE_S = 0.5
-_AFTER_FAILURE_S = 1.0
+_BATCH = 8
 _COUNT_PATIENCE_S = 600.0
 _COUNT_AGAIN_S = 5.0
 _LINGER_S = 5.0
 
 
-class Worker:
-    """A thread that takes steps until it is told to stop, and rests where there is none to take."""
-
-    def __init__(self, name: str, step: Callable[[], bool]) -> None:
-        self.wake = threading.Event()
-        self._closing = False
-        self._step = step
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Finish the step at hand, and stop."""
-        self._closing = True
-        self.wake.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._closing:
-            try:
-                moved = self._step()
-            except Exception as error:
-                # Mostly the database or the disk is away. What was to be done is still queued.
-                if isinstance(error, SQLAlchemyError | OSError):
-                    log.warning("cannot work", worker=self._thread.name, error=type(error).__name__)
-                else:
-                    log.exception("unforeseen", worker=self._thread.name)
-                time.sleep(_AFTER_FAILURE_S)
-                continue
-            if not moved:
-                self.wake.wait(_IDLE_S)
-                self.wake.clear()
-
-
-class Reader:
+class Reader(TaskWorker):
     """Has jobs read by the services, several at once."""
 
-    def __init__(self, config: Config, store: Store, services: Services) -> None:
-        self._config = config
-        self._store = store
+    def __init__(
+        self, config: Config, store: Store, services: Services, on_result: Callable[[], None]
+    ) -> None:
+        super().__init__("reader", config, store)
         self._services = services
         self._rules = {rule.name: rule for rule in config.rules}
         self._destinations = {each.name: each for each in config.destinations}
         self._pool = ThreadPoolExecutor(config.service.workers, thread_name_prefix="reader")
         self._reading: dict[Future[None], int] = {}
-        self.on_result: Callable[[], object] = lambda: None
+        self._on_result = on_result
 
     def step(self) -> bool:
         """Give some jobs to the pool; whether there were any."""
@@ -107,12 +62,13 @@ class Reader:
 
     def close(self) -> None:
         """Finish the jobs at hand."""
+        super().close()
         self._pool.shutdown()
 
     def _read(self, job: Job) -> None:
-        if not attempt(self._config, self._store, job, partial(self._finish, job)):
-            time.sleep(_IDLE_S)  # the others need the same service
-        self.on_result()
+        if not self.attempt(job, partial(self._finish, job)):
+            time.sleep(REST_S)  # the others need the same service
+        self._on_result()
 
     def _finish(self, job: Job) -> None:
         rule = self._rules.get(job.rule)
@@ -138,7 +94,7 @@ class Reader:
     def _ask(self, instance: Instance, frame: int, rule: Rule) -> Reading:
         heatmap = rule.unit == "image" and (rule.secondary_capture or rule.activation_map)
         file = self._store.file(instance.path)
-        return reading_of(self._services.predict(file, frame, model=rule.model, heatmap=heatmap))
+        return self._services.predict(file, frame, model=rule.model, heatmap=heatmap)
 
     def _wait_for_all(self, job: Job, rule: Rule, instances: Sequence[Instance]) -> None:
         """Ask the archive how many slices there are, where the rule wants it and for a while."""
@@ -185,25 +141,21 @@ class Reader:
         sources = [
             Source(read_header(file), frame) for file, (_, frame) in zip(files, read, strict=True)
         ]
-        predecessor = versions[-1].objects[0] if versions else None
+        predecessor = versions[-1].key if versions else None
         documents = {"sr": structured_report(key, reading, sources, predecessor)}
         documents |= self._pictures(key, reading, sources[0], files[0], self._rules[job.rule])
-        stem = f"results/{key[:2]}/{key}"
-        for kind, document in documents.items():
-            write_durably(self._store.file(f"{stem}.{kind}.dcm"), encoded(document))
-        bundle = json.dumps(_bundle(key, reading, sources[0])).encode()
-        write_durably(self._store.file(f"{stem}.json"), bundle)
-        return Result(
+        result = Result(
             key=key,
             job_id=job.id,
             version=len(versions) + 1,
             last_arrival_at=job.last_arrival_at,
-            bundle=f"{stem}.json",
-            described=[
-                asdict(reference_of(document, f"{stem}.{kind}.dcm"))
-                for kind, document in documents.items()
-            ],
+            kinds=[*documents],
+            bundle=json.dumps(_bundle(key, reading, sources[0])),
         )
+        made = result.objects(self._config.state_dir)
+        for each, document in zip(made, documents.values(), strict=True):
+            write_durably(each.file, encoded(document))
+        return result
 
     def _pictures(
         self, key: str, reading: Reading, source: Source, file: Path, rule: Rule
@@ -222,7 +174,7 @@ class Reader:
         return pictures
 
 
-class Courier:
+class Courier(TaskWorker):
     """Sends to one destination."""
 
     def __init__(
@@ -233,87 +185,41 @@ class Courier:
         auditor: Auditor,
         commitments: Commitments,
     ) -> None:
-        self._config = config
-        self._store = store
+        super().__init__("courier", config, store)
         self._auditor = auditor
-        self._name = destination.name
+        self._destination = destination.name
         self._used_at = time.monotonic()
         self._sender = sender(destination, config.dicom.ae_titles[0], commitments)
 
     def step(self) -> bool:
         """Send some results; whether there were any."""
-        deliveries = self._store.due(Delivery, _BATCH, to=self._name)
-        went = bool(deliveries)
+        deliveries = self._store.due(Delivery, _BATCH, to=self._destination)
+        went, tried = bool(deliveries), []
         for delivery in deliveries:
-            send = partial(self._send, delivery)
-            went = attempt(self._config, self._store, delivery, send)
+            went = self.attempt(delivery, partial(self._send, delivery))
             if not went:
                 break  # the destination is away; the others are tried in a while
+            tried.append(delivery)
             self._used_at = time.monotonic()
+        # What is not written down any more is sent again, and is the same object.
+        self._store.finish_deliveries(tried)
         if not deliveries and time.monotonic() - self._used_at > _LINGER_S:
             self._sender.close()
         return went
 
     def close(self) -> None:
-        """Close the connection."""
+        """Finish the delivery at hand, and close the connection."""
+        super().close()
         self._sender.close()
 
     def _send(self, delivery: Delivery) -> None:
         result = delivery.result
-        if result.is_erased:
+        if not result.bundle:
             raise Permanent("The result has been erased.")
-        files = [self._store.file(sent.path) for sent in result.objects]
-        self._sender.send(result.objects, files, self._store.file(result.bundle))
-        self._store.finish_delivery(delivery)
-        TIME_TO_REPORT.labels(self._name).observe(time.time() - result.last_arrival_at)
-        self._auditor.transferred(self._name, files[0], outgoing=True)
-
-
-def attempt(config: Config, store: Store, task: Job | Delivery, action: Callable[[], None]) -> bool:
-    """Do it; else put it off, or park it. Whether another may be tried at once."""
-    queue = task.__tablename__
-    try:
-        action()
-    except SQLAlchemyError as error:  # what was tried cannot be counted either
-        log.warning("cannot work", queue=queue, id=task.id, error=type(error).__name__)
-        return False
-    except Exception as error:
-        problem = _problem(error, config)
-        if isinstance(problem, Transient) and not _is_given_up(config, task, problem):
-            RETRIES.labels(queue).inc()
-            store.postpone(task, time.time() + _wait_s(config, task, problem), str(problem))
-            return False
-        log.warning("parked", queue=queue, id=task.id, problem=str(problem), exc_info=True)
-        store.park(task, str(problem))
-    return True
-
-
-def _problem(error: Exception, config: Config) -> Transient | Permanent:
-    """What an error means for the task that it ended."""
-    match error:
-        case Transient() | Permanent():
-            return error
-        case Unacceptable():
-            return Permanent(str(error))
-        case FileNotFoundError(filename=str(name)) if Path(name).is_relative_to(config.state_dir):
-            return Permanent("Its file is no longer in the state folder.")
-        case OSError() | InvalidConfiguration():
-            return Transient(f"cannot work: {type(error).__name__}")
-        case _:  # one object that nobody foresaw must not stop the others
-            return Permanent(f"unforeseen: {type(error).__name__}")
-
-
-def _is_given_up(config: Config, task: Job | Delivery, problem: Transient) -> bool:
-    since = task.first_try_at or time.time()
-    is_old = time.time() - since > config.give_up_after_h * 3600
-    return is_old or (problem.attempts is not None and task.attempts + 1 >= problem.attempts)
-
-
-def _wait_s(config: Config, task: Job | Delivery, problem: Transient) -> float:
-    """Twice as long each time, up to a limit, and never in step with the others."""
-    longest: float = min(config.max_backoff_s, 2.0 ** min(task.attempts, 30))
-    wait_s: float = longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
-    return max(wait_s, problem.retry_after_s or 0)
+        objects = result.objects(self._config.state_dir)
+        self._sender.send(objects, result.bundle)
+        TIME_TO_REPORT.labels(self._destination).observe(time.time() - result.last_arrival_at)
+        self._auditor.transferred(self._destination, objects[0].file, outgoing=True)
 
 
 def _bundle(key: str, reading: Reading, source: Source) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 import tomllib
 from pathlib import Path
 
+from contract.manifest import Finding
 from tests.synthetic import as_jpeg, synthetic_radiograph
+from training.calibrate import Calibration
 from training.config import Recipe
 
 SIDE = 40
@@ -58,6 +60,31 @@ label = "normal"
 rule = "specificity"
 target = 0.9
 """
+
+
+def findings(*points: tuple[str, float], activation_scale: float = 1) -> tuple[Finding, ...]:
+    """Findings with these labels and operating points."""
+    return tuple(
+        Finding.model_validate(
+            {
+                "label": label,
+                "operating_point": point,
+                "operating_point_rule": "for the test",
+                "activation_scale": activation_scale,
+            }
+        )
+        for label, point in points
+    )
+
+
+CALIBRATION = Calibration(
+    temperature=1.5,
+    loss_before=0.3,
+    loss_after=0.2,
+    validation_images=4,
+    shifts=("none",),
+    findings=findings(("normal", 0.5), ("pneumonia", 0.5), activation_scale=1e-3),
+)
 
 
 def tiny_recipe(**parts: dict[str, object]) -> Recipe:

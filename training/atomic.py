@@ -3,9 +3,16 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import TypeVar
+from zipfile import BadZipFile
 
-from training.errors import WriteFailed
+import numpy as np
+
+from training.errors import WorkdirIncomplete, WriteFailed
+
+Content = TypeVar("Content")
 
 
 @contextmanager
@@ -53,6 +60,31 @@ def write_text(target: Path, text: str) -> None:
     """
     with atomic_path(target) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def write_arrays(target: Path, content: object) -> None:
+    """Write a dataclass of arrays as ``*.npz``, whole or not at all.
+
+    Raises:
+        WriteFailed: The disk is full, or the folder cannot be written.
+    """
+    with atomic_path(target) as draft:
+        np.savez(draft, **asdict(content))
+
+
+def read_arrays(path: Path, kind: type[Content]) -> Content:
+    """Read what ``write_arrays`` has written of a dataclass.
+
+    Raises:
+        WorkdirIncomplete: The file is missing or damaged.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream) as file:
+            return kind(**{field.name: file[field.name] for field in fields(kind)})
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise WorkdirIncomplete(
+            f"{path} cannot be read: {error}. Run pneumo-train fit again."
+        ) from error
 
 
 def _sync(path: Path) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
@@ -14,7 +14,7 @@ from contract.findings import Label
 from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, Finding, OutOfDistribution
 from contract.quality import QualityLimits
 from training.batches import PREDICTED_AT_ONCE
-from training.config import OperatingPointConfig, Recipe
+from training.config import Frozen, OperatingPointConfig, Recipe
 from training.errors import CalibrationError
 from training.evidence import Border
 from training.models import with_serving_outputs
@@ -39,7 +39,7 @@ _RULES = {
 }
 
 
-class Calibration(BaseModel):
+class Calibration(Frozen):
     """calibration.json: chosen on the validation split, never changed by an evaluation.
 
     ``findings`` are in output order, as the manifest has them. The two losses are the mean negative
@@ -50,8 +50,6 @@ class Calibration(BaseModel):
     apart in each.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     temperature: float = Field(gt=0)
     loss_before: float
     loss_after: float
@@ -60,7 +58,7 @@ class Calibration(BaseModel):
     findings: tuple[Finding, ...]
     out_of_distribution: OutOfDistribution | None = None
     quality: QualityLimits | None = None
-    sources: dict[str, tuple[Label, ...]] = {}
+    sources: dict[str, tuple[Label, ...]] = Field(default_factory=dict)
 
 
 def calibrate(

@@ -117,8 +117,8 @@ def tune(
         from training.config import read_recipe
         from training.lab.tune import tune as run
 
-        best = run(read_recipe(recipe), data, workdir, trials, epochs, Console(), hours)
-        typer.echo(f"{best.path}: validation AUROC {best.validation_auroc:.4f} in short training.")
+        best, auroc = run(read_recipe(recipe), data, workdir, trials, epochs, Console(), hours)
+        typer.echo(f"{best}: validation AUROC {auroc:.4f} in short training.")
 
 
 @app.command()

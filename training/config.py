@@ -38,24 +38,21 @@ ShiftName = Literal[
 ]
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """What is read from a file: it never changes, and has no names that nobody knows."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 BackboneName = Literal[
     "compact",
     "cnn3",
-    "vgg16",
-    "resnet50",
-    "xception",
-    "inceptionv3",
     "efficientnetlite0",
     "mobilenetv2",
-    "densenet121",
 ]
 
 
-class SourceConfig(_Frozen):
+class SourceConfig(Frozen):
     """One data set of a recipe.
 
     ``folder`` lies below the folder that ``--data`` names. ``labels`` gives the recipe's class for
@@ -72,7 +69,7 @@ class SourceConfig(_Frozen):
     rename: dict[str, str] = {}
 
 
-class DataConfig(_Frozen):
+class DataConfig(Frozen):
     """Which data sets, and which classes of them in which output order.
 
     ``positive`` is the finding that sensitivity and the other two-sided figures speak of; without
@@ -96,7 +93,7 @@ class DataConfig(_Frozen):
         return self
 
 
-class SplitConfig(_Frozen):
+class SplitConfig(Frozen):
     """How much is held out for validation, and where asked for as the test split.
 
     Whole groups are drawn: patients, joined where they have near-duplicate images. Without
@@ -112,12 +109,12 @@ class SplitConfig(_Frozen):
     near_duplicate_bits: int = Field(ge=0, le=128)
 
 
-class ModelConfig(_Frozen):
+class ModelConfig(Frozen):
     """The network.
 
     ``width`` is the number of channels of the first convolutions, for the backbones of our own.
     ``weights`` is ``none`` for fresh ones, ``imagenet``, or the path of a file.
-    ``last_layer`` ends a backbone of keras.applications early: earlier features are finer, fewer
+    ``last_layer`` ends a backbone that comes with weights early: earlier features are finer, fewer
     and less bound to the photographs that they were learned on.
     ``general_layer`` names a layer that, with all before it, keeps the weights that it came with;
     its features stand behind those of the last layer. They know less of the training's hospitals.
@@ -133,11 +130,11 @@ class ModelConfig(_Frozen):
     width: int = Field(default=24, ge=1)
     border: int = Field(default=0, ge=0)
     dropout: float = Field(ge=0, lt=1)
-    standardisation: Literal["fixed", "image", "local", "image+local", "imagenet"]
+    standardisation: Literal["fixed", "image", "local", "imagenet"]
     local_window: float = Field(default=0.17, gt=0, le=1)
 
 
-class FineTuningConfig(_Frozen):
+class FineTuningConfig(Frozen):
     """Two stages for a backbone that comes with weights.
 
     In the first ``head_epochs`` only the head learns, at ``head_learning_rate``; from then on also
@@ -149,7 +146,7 @@ class FineTuningConfig(_Frozen):
     share: float = Field(ge=0, le=1)
 
 
-class AugmentationConfig(_Frozen):
+class AugmentationConfig(Frozen):
     """How far a training image may be changed. Zero leaves that change out.
 
     ``strength`` multiplies the amounts of position and exposure, and every probability but that of
@@ -178,7 +175,7 @@ class AugmentationConfig(_Frozen):
     erase_size: float = Field(default=0.25, gt=0, lt=1)
 
 
-class TrainingConfig(_Frozen):
+class TrainingConfig(Frozen):
     """The optimisation: AdamW with a linear warm-up, then a cosine decay.
 
     ``initial_learning_rate`` and ``final_learning_rate`` are shares of ``learning_rate``.
@@ -211,7 +208,7 @@ class TrainingConfig(_Frozen):
         return self
 
 
-class CalibrationConfig(_Frozen):
+class CalibrationConfig(Frozen):
     """On which forms of the validation images the temperature and operating points are chosen.
 
     ``shifts`` are names of ``training.transforms``; ``none`` is the images as they are.
@@ -236,7 +233,7 @@ class CalibrationConfig(_Frozen):
         return self
 
 
-class OperatingPointConfig(_Frozen):
+class OperatingPointConfig(Frozen):
     """How one finding's operating point is chosen on the validation split.
 
     ``sensitivity``: the highest threshold at which at least ``target`` of the images of the class
@@ -253,7 +250,7 @@ class OperatingPointConfig(_Frozen):
     over: Literal["pooled", "worst"] = "pooled"
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """One TOML file of ``training/recipes``, or a user's own.
 
     ``ages`` are those of the youngest and the oldest patient in the data, in years, where its
@@ -292,25 +289,15 @@ class Recipe(_Frozen):
             data = data.model_copy(update={"leave_out": tuple(leave_out)})
         return self.model_copy(update={"model": model, "data": data})
 
-    def trains_like(self, other: "Recipe") -> bool:
-        """Whether both lead to the same network; they may still calibrate it in two ways."""
-        later = {
-            "calibration": other.calibration,
-            "operating_points": other.operating_points,
-            "ages": other.ages,
-            "caveats": other.caveats,
-        }
-        return self.model_copy(update=later) == other
 
-
-class SegmenterModelConfig(_Frozen):
+class SegmenterModelConfig(Frozen):
     """The segmenter's network. ``width`` is the number of channels of the first convolutions."""
 
     width: int = Field(ge=1)
     dropout: float = Field(ge=0, lt=1)
 
 
-class SegmenterRecipe(_Frozen):
+class SegmenterRecipe(Frozen):
     """``training/lungs.toml``, or one's own; its epochs are compared by their Dice coefficient.
 
     ``caveats`` are sentences for whoever reads the segmenter's figures; they end on its card.
@@ -332,10 +319,6 @@ class SegmenterRecipe(_Frozen):
         if self.split.test_share is None:
             raise ValueError("split.test_share is missing: the masks have no official test split")
         return self
-
-    def trains_like(self, other: "SegmenterRecipe") -> bool:
-        """Whether both lead to the same network."""
-        return self.model_copy(update={"caveats": other.caveats}) == other
 
 
 AnyRecipe = TypeVar("AnyRecipe", Recipe, SegmenterRecipe)

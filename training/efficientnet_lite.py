@@ -5,15 +5,11 @@ No squeeze-and-excite and ReLU6 in place of swish, so that it quantises well.
 Source: Tan and Le 2019, EfficientNet; the Lite variants are Google's of 2020.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
-from numpy.typing import NDArray
-
-Weights = Mapping[str, NDArray[np.float32]]
 
 # Repeats, kernel, stride of the first, expansion, filters: one row for each stage.
 _STAGES = (
@@ -36,21 +32,33 @@ _ENDS = {
 COMMISSIONING_LAYER = "block_11_bn2"
 """The layer whose 192 channels, at a thirty-second of the image's size, a site's own head sees.
 
-Of the layers tried on adults of NIH its mean gave a head on 200
-patients the best AUROC; later layers know more of ImageNet and less of gray.
+Of the layers tried on adults of NIH its mean gave a head on 200 patients the best AUROC; later
+layers know more of ImageNet and less of gray.
 """
 
 
-def efficientnet_lite0(standardised: keras.KerasTensor) -> keras.Model:
-    """Build the network without its classifier.
+def efficientnet_lite0(
+    *, input_shape: tuple[int, int, int], weights: str | Path | None = None
+) -> keras.Model:
+    """Build the network without its classifier, as the constructors of ``keras.applications`` do.
 
     Args:
-        standardised: float, shape (batch, height, width, 3), -1 to 1. Of a gray image all three
-            colours are the same.
+        input_shape: Height, width and 3.
+        weights: An ``.npz`` in PyTorch's names and layouts, with ``_conv_stem.weight``,
+            ``_blocks.N._expand_conv.weight`` and so on; convolutions are (out, in, height, width).
+            None draws fresh ones.
 
     Returns:
-        From ``standardised`` to float, shape (batch, height / 32, width / 32, 1280).
+        From float, shape (batch, height, width, 3), -1 to 1, to float, shape (batch, height / 32,
+        width / 32, 1280). Of a gray image all three colours are the same.
+
+    Raises:
+        OSError: The file cannot be read.
+        KeyError: It lacks a layer's weights.
     """
+    if weights == "imagenet":
+        raise ValueError("there is no place to download them from.")
+    standardised = layers.Input(input_shape)
     stem = layers.Conv2D(32, 3, 2, "same", use_bias=False, name="stem_conv")
     x = _norm(stem(standardised), "stem_bn")
     number = 0
@@ -59,32 +67,24 @@ def efficientnet_lite0(standardised: keras.KerasTensor) -> keras.Model:
             x = _block(x, number, kernel, stride if repeat == 0 else 1, expansion, filters)
             number += 1
     x = layers.Conv2D(_HEAD_FILTERS, 1, use_bias=False, name="head_conv")(x)
-    return keras.Model(standardised, _norm(x, "head_bn"), name="efficientnet_lite0")
+    model = keras.Model(standardised, _norm(x, "head_bn"), name="efficientnet_lite0")
+    if weights is not None:
+        _load_weights(model, weights)
+    return model
 
 
-def load_imagenet_weights(model: keras.Model, path: Path) -> None:
-    """Fill the network with weights in PyTorch's names and layouts.
-
-    Args:
-        model: Of ``efficientnet_lite0``.
-        path: An ``.npz`` with ``_conv_stem.weight``, ``_blocks.N._expand_conv.weight`` and so on;
-            convolutions are (out, in, height, width).
-
-    Raises:
-        OSError: The file cannot be read.
-        KeyError: It lacks a layer's weights.
-    """
+def _load_weights(model: keras.Model, path: str | Path) -> None:
     with np.load(path) as file:
         weights = {name: file[name].astype(np.float32) for name in file.files}
     for layer in model.layers:
-        names = _torch_names(layer.name)
-        if names is None:
+        if not layer.weights:
             continue
+        name = _ENDS.get(layer.name) or "_blocks.{1}._{2}".format(*layer.name.split("_", 2))
         if isinstance(layer, layers.BatchNormalization):
             parts = ("weight", "bias", "running_mean", "running_var")
-            layer.set_weights([weights[f"{names}.{part}"] for part in parts])
+            layer.set_weights([weights[f"{name}.{part}"] for part in parts])
         else:
-            kernel = weights[f"{names}.weight"]
+            kernel = weights[f"{name}.weight"]
             depthwise = isinstance(layer, layers.DepthwiseConv2D)
             layer.set_weights([kernel.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))])
 
@@ -112,21 +112,3 @@ def _block(
 def _norm(x: keras.KerasTensor, name: str, *, activation: bool = True) -> keras.KerasTensor:
     x = layers.BatchNormalization(epsilon=_EPSILON, name=name)(x)
     return layers.ReLU(max_value=6, name=f"{name}_relu6")(x) if activation else x
-
-
-def _torch_names(layer: str) -> str | None:
-    """The weights' prefix for a layer, or None where the layer has none."""
-    if layer.endswith(("relu6", "add")):
-        return None
-    ends = {
-        "stem_conv": "_conv_stem",
-        "stem_bn": "_bn0",
-        "head_conv": "_conv_head",
-        "head_bn": "_bn1",
-    }
-    if layer in ends:
-        return ends[layer]
-    if not layer.startswith("block_"):
-        return None
-    _, number, part = layer.split("_", 2)
-    return f"_blocks.{number}._{part}"

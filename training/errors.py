@@ -10,19 +10,7 @@ class RecipeError(TrainingError):
 
 
 class DataError(TrainingError):
-    """The data set cannot be used."""
-
-
-class LayoutMismatch(DataError):
-    """The folder is not laid out as its adapter expects."""
-
-
-class UnknownLabel(DataError):
-    """A class that the recipe or the adapter does not know."""
-
-
-class EmptyClass(DataError):
-    """A class without images, in the data set or in one split."""
+    """The data set cannot be used: its layout, a label, or a class without an image."""
 
 
 class WorkdirError(TrainingError):

@@ -1,8 +1,6 @@
 """Measure a trained model on a split that it was not trained on. Nothing is chosen here."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -11,19 +9,13 @@ from training.batches import PREDICTED_AT_ONCE
 from training.config import Recipe
 from training.evaluation import Evaluation, measure, source_evidence
 from training.figures import draw_evaluation
+from training.lungs import Segment
 from training.predictions import Predictions, count_answers, count_most_probable, refused_by_gates
-from training.report.context import Segment, gather_context
+from training.report.context import gather_context
 from training.report.write import write_report
-from training.source import (
-    Source,
-    load_source,
-    read_elsewhere,
-    read_official_test,
-    read_training_data,
-)
+from training.source import Source, Split, load_split
 from training.workdir import TrainedModel, Workdir
 
-Split = Literal["test", "validation", "left-out"]
 TITLES: dict[Split, str] = {
     "test": "test",
     "validation": "validation",
@@ -50,7 +42,7 @@ def evaluate(
             points were chosen on; ``left-out`` are the sources that the recipe leaves out.
         console: Where progress is shown.
         report: Whether to run the shortcut-learning checks and write the page too.
-        segment: Finds the lungs in images without a mask, for some of the checks.
+        segment: Finds the lungs, for some of the checks.
         ood_folder: A folder with a folder for each kind of images that are no chest images, for
             one check.
 
@@ -65,7 +57,7 @@ def evaluate(
     """
     work = Workdir(workdir)
     trained = work.load()
-    source = _source(trained, data, work, split, console)
+    source = load_split(trained, data, work, split, console)
     predictions = _predict(trained, source)
     findings, positive = trained.calibration.findings, trained.config.data.positive
     name = _name(source, split, trained.config)
@@ -97,22 +89,6 @@ def evaluate(
         evaluation = write_report(evaluation, context, trained, work.root, console)
     work.write_json(work.evaluation(split), evaluation)
     return evaluation
-
-
-def _source(
-    trained: TrainedModel, data: Path, work: Workdir, split: Split, console: Console
-) -> Source:
-    recipe = trained.config
-    if split == "left-out":
-        dataset, digest = read_elsewhere(recipe, data)
-        return load_source(dataset, digest, recipe, work, split, console)
-    if split == "test" and recipe.split.test_share is None:
-        dataset, digest = read_official_test(recipe, data)
-        return load_source(dataset, digest, recipe, work, split, console)
-    dataset, digest = read_training_data(trained, data)
-    source = load_source(dataset, digest, recipe, work, "development", console)
-    used = work.read_split(source.table)
-    return replace(source, table=used[used["split"] == split])
 
 
 def _predict(trained: TrainedModel, source: Source) -> Predictions:

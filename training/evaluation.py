@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from contract.findings import Label
 from contract.manifest import Finding, Metric, SourceEvidence
 from training.calibrate import Calibration, calibrated
+from training.config import Frozen
 from training.evidence import OTHERS
 from training.metrics import (
     Floats,
@@ -22,7 +22,6 @@ from training.metrics import (
     auroc,
     balanced_accuracy,
     brier,
-    brier_over_classes,
     confusion,
     estimate,
     expected_calibration_error,
@@ -45,7 +44,7 @@ _Part = tuple[Label | None, str | None, int, Figures]
 """A finding, a source, the number of their images, and what was computed of them."""
 
 
-class Evaluation(BaseModel):
+class Evaluation(Frozen):
     """The figures of one split; the two-sided ones speak of ``positive`` against the rest.
 
     ``metrics`` holds the measured figures, and behind them those of the report's checks, as soon as
@@ -55,8 +54,6 @@ class Evaluation(BaseModel):
     where the model tells its sources apart. The operating points are those of calibration.json,
     read, never chosen.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str
     split: str
@@ -96,7 +93,6 @@ def measure(
     *,
     dataset: str,
     seed: int,
-    whole_only: bool = False,
 ) -> tuple[Metric, ...]:
     """Measure with 95 % intervals from a bootstrap over patients.
 
@@ -109,7 +105,6 @@ def measure(
         positive: The finding that the two-sided figures speak of; None where there is none.
         dataset: What the figures are said to be of.
         seed: Of the bootstrap.
-        whole_only: Only the figures of all images and findings together.
 
     Returns:
         The figures of the whole, then those of each finding, then, where there are several
@@ -127,11 +122,20 @@ def measure(
         weights=np.concatenate([whole(images), drawn]),
     )
     number = None if positive is None else labels.index(positive)
-    parts: list[_Part] = [(None, None, images, _of_all(case, number))]
-    if not whole_only:
-        parts += [*_by_class(case, labels), *_by_source(case, labels, number)]
+    parts: list[_Part] = [
+        (None, None, images, _of_all(case, number)),
+        *_by_class(case, labels),
+        *_by_source(case, labels, number),
+    ]
     return tuple(
-        estimate(values[:1], values[1:]).metric(dataset, name, count, label, source)
+        Metric(
+            dataset=dataset,
+            name=name,
+            images=count,
+            label=label,
+            source=source,
+            **estimate(values[:1], values[1:])._asdict(),
+        )
         for label, source, count, figures in parts
         for name, values in figures.items()
         if not np.isnan(values[0])
@@ -219,6 +223,8 @@ def _of_all(case: _Case, positive: int | None) -> Figures:
     errors = {
         "ece": expected_calibration_error(scores, classes, weights),
         "ece_uncalibrated": expected_calibration_error(raw, classes, weights),
+        "brier": brier(scores, classes, weights),
+        "brier_uncalibrated": brier(raw, classes, weights),
     }
     if positive is None:
         said = scores.argmax(axis=1)
@@ -228,17 +234,13 @@ def _of_all(case: _Case, positive: int | None) -> Figures:
             "balanced_accuracy": balanced_accuracy(said, classes, weights),
             **_answering(case),
             **errors,
-            "brier": brier_over_classes(scores, classes, weights),
-            "brier_uncalibrated": brier_over_classes(raw, classes, weights),
         }
-    truth = classes == positive
-    counts = confusion(scores[:, positive] >= case.points[positive], truth, weights)
+    called = scores[:, positive] >= case.points[positive]
+    counts = confusion(called, classes == positive, weights)
     figures = {
         **_against_the_rest(case, positive),
         **_answering(case),
         **errors,
-        "brier": brier(scores[:, positive], truth, weights),
-        "brier_uncalibrated": brier(raw[:, positive], truth, weights),
         **{name: counts[name] for name in FOUR_COUNTS},
     }
     if scores.shape[1] > 2:

@@ -6,8 +6,7 @@ source of one finding has no evidence, and the pooled layer.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import keras
@@ -19,7 +18,6 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
 from contract.findings import Label
-from training.atomic import atomic_path
 from training.config import Recipe
 from training.metrics import auroc, estimate, patient_bootstrap, whole
 from training.ood import FIT_IMAGES, OodScorer, scorer_of
@@ -81,15 +79,6 @@ class SourceHeads:
         chosen = np.einsum("if,ifc->ic", features, self.weights[owners], optimize=True)
         return chosen + self.bias[owners]
 
-    def save(self, path: Path) -> None:
-        """Write the layers into a file ``*.npz``, whole or not at all.
-
-        Raises:
-            WriteFailed: The disk is full, or the folder cannot be written.
-        """
-        with atomic_path(path) as draft:
-            np.savez(draft, **asdict(self))
-
 
 @dataclass(frozen=True, slots=True)
 class Border:
@@ -140,14 +129,6 @@ class SourceEvidence(keras.layers.Layer):
         places = ops.reshape(features, (-1, rows * columns, depth))
         evidence = ops.matmul(places, weights) + bias
         return ops.reshape(evidence, (-1, rows, columns, classes))
-
-
-def load_heads(path: Path) -> SourceHeads | None:
-    """Read the layers that ``SourceHeads.save`` has written; None where there are none."""
-    if not path.is_file():
-        return None
-    with np.load(path) as file:
-        return SourceHeads(**{field.name: file[field.name] for field in fields(SourceHeads)})
 
 
 def numbered(sources: NDArray[np.str_], names: Sequence[str]) -> NDArray[np.int64]:

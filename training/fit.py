@@ -35,16 +35,15 @@ BACKUP = ("latest.weights.h5", "training_metadata.json")
 class Network:
     """What the loop has to know of a network.
 
-    ``build`` makes its training form. ``start`` gives a fresh one its first weights, where they are
-    not drawn. ``metric`` makes the figure that says which epoch is the best, higher is better.
-    ``with_weights`` says whether its backbone came with weights.
+    ``build`` makes its training form; ``start`` the same with the weights that its backbone comes
+    with, None where it comes with none. ``metric`` makes the figure that says which epoch is the
+    best, higher is better.
     """
 
     build: Callable[[], keras.Model]
     loss: keras.losses.Loss | Callable[..., keras.KerasTensor]
     metric: Callable[[], keras.metrics.Metric]
-    start: Callable[[keras.Model], None] = lambda _model: None
-    with_weights: bool = False
+    start: Callable[[], keras.Model] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +107,10 @@ def fit(
         kept = folder / "checkpoints" / f"stage-{number}"
         repair_backup(kept)
         # Each stage has a model of its own: Keras keeps in a model at which epoch it was restored.
-        model = network.build()
+        fresh = weights is None and not kept.exists()
+        model = network.start() if fresh and network.start else network.build()
         if weights is not None:
             model.set_weights(weights)
-        elif not kept.exists():
-            network.start(model)
         compile_for_training(model, network, config, stage, len(batches))
         backup = keras.callbacks.BackupAndRestore(
             kept, double_checkpoint=True, delete_checkpoint=False
@@ -291,7 +289,7 @@ def compile_for_training(
     """
     if any(layer.name == BACKBONE for layer in model.layers):
         _choose_learning_layers(
-            model.get_layer(BACKBONE), stage.share, with_weights=network.with_weights
+            model.get_layer(BACKBONE), stage.share, with_weights=network.start is not None
         )
     optimizer = keras.optimizers.AdamW(
         learning_rate(config, stage, steps_per_epoch),

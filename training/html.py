@@ -2,19 +2,10 @@
 
 import base64
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A header, and rows of the same length."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def render(template: str, **content: object) -> str:
@@ -35,10 +26,12 @@ def render(template: str, **content: object) -> str:
     return environment.get_template(template).render(**content)
 
 
-def embedded(picture: bytes | Figure) -> str:
+def embedded(picture: Path | Figure) -> str:
     """A PNG file, or a figure drawn as one, as a data URI."""
     if isinstance(picture, Figure):
         file = io.BytesIO()
         picture.savefig(file, format="png")
-        picture = file.getvalue()
-    return f"data:image/png;base64,{base64.b64encode(picture).decode('ascii')}"
+        content = file.getvalue()
+    else:
+        content = picture.read_bytes()
+    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"

@@ -74,10 +74,20 @@ def _decode_all(
     return unreadable
 
 
+def read_input(path: Path, spec: PreprocessingSpec) -> NDArray[np.uint8]:
+    """Read a file as the model takes it: uint8, shape (height, width, 1).
+
+    Raises:
+        ImageError: It is no image, or damaged.
+        OSError: The file cannot be read.
+    """
+    return preprocess(decode(path.read_bytes(), at_least=spec.size), spec)
+
+
 def _decode(root: Path, spec: PreprocessingSpec, path: str) -> bytes | str:
     """The model's input, or why there is none: one bad file must not stop the others."""
     try:
-        return preprocess(decode((root / path).read_bytes(), at_least=spec.size), spec).tobytes()
+        return read_input(root / path, spec).tobytes()
     except (ImageError, OSError) as error:
         return str(error)
 

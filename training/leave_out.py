@@ -20,7 +20,7 @@ from training.evidence import (
     place_sources,
 )
 from training.ood import OodScorer
-from training.source import load_source, read_official_test, read_training_data
+from training.source import list_images, load_source, read_training_data
 from training.train import embedded, last_layer, named_sources
 from training.workdir import TrainedModel, Workdir
 
@@ -47,7 +47,7 @@ def leave_out(workdir: Path, data: Path, console: Console) -> pd.DataFrame:
     recipe = trained.config
     known = load_source(*read_training_data(trained, data), recipe, work, "development", console)
     known = replace(known, table=work.read_split(known.table))
-    test = load_source(*read_official_test(recipe, data), recipe, work, "test", console)
+    test = load_source(*list_images(recipe, data, "test"), recipe, work, "test", console)
     order = np.random.default_rng(recipe.seed).permutation(known.rows("train"))
     parts, origins = [], []
     for source, rows in (

@@ -14,23 +14,23 @@ import numpy as np
 import pandas as pd
 from keras import layers, ops
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from contract.errors import ImageError
 from contract.lungs import LungFieldLimits, completeness, lung_mask
 from contract.manifest import LUNG_MASK, Metric, Provenance
 from contract.pixels import resize, to_uint8
-from contract.preprocessing import PreprocessingSpec, preprocess
+from contract.preprocessing import PreprocessingSpec
 from contract.radiograph import decode
 from training.batches import MaskedImages, TrainingBatches
-from training.config import SCALES, Recipe, SegmenterRecipe
+from training.config import SCALES, Frozen, Recipe, SegmenterRecipe
 from training.datasets import Dataset, data_digest, read_dataset
-from training.errors import CalibrationError, DataError, LayoutMismatch, WorkdirMismatch
+from training.errors import CalibrationError, DataError, WorkdirMismatch
 from training.fit import Network, fit
+from training.image_cache import read_input
 from training.metrics import estimate, patient_bootstrap
 from training.provenance import git_revision, provenance
-from training.source import read_development
+from training.source import list_images
 from training.splits import drawn_splits
 from training.standardisation import Standardisation
 from training.transforms import cornered
@@ -56,11 +56,7 @@ CUTS = (0.2, 0.3, 0.4, 0.5)
 DIGITS = 3
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LungEvaluation(_Frozen):
+class LungEvaluation(Frozen):
     """The figures of the test split: evaluation.json.
 
     Near-duplicates count as one patient, whatever the data set calls them.
@@ -72,7 +68,7 @@ class LungEvaluation(_Frozen):
     metrics: tuple[Metric, ...]
 
 
-class LungFieldFit(_Frozen):
+class LungFieldFit(Frozen):
     """What the check of the lungs accepts, and what that does to other images: lung-field.json.
 
     ``refused`` is the share of whole radiographs below the limit, ``caught`` that of the same ones
@@ -102,19 +98,6 @@ class TrainedSegmenter:
     lung_field: LungFieldLimits | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LungImages:
-    """Radiographs and their masks, ready for the network.
-
-    ``images`` is uint8, shape (images, height, width, 1); ``masks`` too, 0 no lung to 255 lung,
-    and between where a pixel holds both. The index of ``dataset.table`` numbers their rows.
-    """
-
-    dataset: Dataset
-    images: Images
-    masks: Images
-
-
 def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Console) -> None:
     """Train the segmenter, or carry on where a killed run has left it.
 
@@ -130,20 +113,19 @@ def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Con
         TrainingDiverged: The loss is no longer a number.
     """
     work, revision = Workdir(workdir), git_revision()
-    dataset = list_lung_images(data)
-    digest = mask_digest(dataset)
+    dataset, digest = list_lung_images(data)
     work.bind(recipe, digest)
-    source = load_lung_images(dataset, recipe.preprocessing, console)
+    table, images, masks = load_lung_images(dataset, recipe.preprocessing, console)
     if work.split_table.is_file():
-        table = work.read_split(source.dataset.table)
+        table = work.read_split(table)
     else:
-        table = drawn_splits(source.dataset.table, source.images, recipe.split, recipe.seed)
+        table = drawn_splits(table, images, recipe.split, recipe.seed)
         work.write_table(work.split_table, table)
     train, validation = (
         table.index[table["split"] == split].to_numpy() for split in ("train", "validation")
     )
-    masked = MaskedImages(source.images[train], source.masks[train], recipe.augmentation)
-    truth = source.masks[validation].astype(np.float32) / LUNG
+    masked = MaskedImages(images[train], masks[train], recipe.augmentation)
+    truth = masks[validation].astype(np.float32) / LUNG
     model, _ = fit(
         Network(
             build=lambda: build_segmenter(recipe),
@@ -151,13 +133,13 @@ def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Con
             metric=lambda: keras.metrics.MeanMetricWrapper(_dice_of_logits, name="dice"),
         ),
         TrainingBatches(masked, len(train), recipe.training, recipe.seed),
-        (source.images[validation], truth),
+        (images[validation], truth),
         recipe.training,
         work.root,
         seed=recipe.seed,
         verbose=1 if console.is_terminal else 2,
     )
-    work.finish(model, provenance(recipe.name, source.dataset, table, digest, revision))
+    work.finish(model, provenance(recipe.name, dataset, table, digest, revision))
 
 
 def evaluate_lungs(data: Path, workdir: Path) -> LungEvaluation:
@@ -177,16 +159,14 @@ def evaluate_lungs(data: Path, workdir: Path) -> LungEvaluation:
         WriteFailed: The disk is full, or the workdir cannot be written.
     """
     work, trained = Workdir(workdir), load_segmenter(workdir)
-    dataset = list_lung_images(data)
-    if mask_digest(dataset) != trained.provenance.data_digest:
-        raise WorkdirMismatch("These are not the images of the training: their digest differs.")
+    dataset = list_again(trained, data)
     quiet = Console(quiet=True)
-    source = load_lung_images(dataset, trained.recipe.preprocessing, quiet)
-    used = work.read_split(source.dataset.table)
+    table, images, _ = load_lung_images(dataset, trained.recipe.preprocessing, quiet)
+    used = work.read_split(table)
     test = used[used["split"] == "test"]
     truths = [read_mask(dataset.root / mask) for mask in test["mask"]]
     sizes = [truth.shape for truth in truths]
-    found = lung_masks(with_mask_output(trained.model), source.images[test.index], sizes)
+    found = lung_masks(with_mask_output(trained.model), images[test.index], sizes)
     test = test.assign(dice=list(map(dice, found, truths)))
     work.write_table(work.root / "dice-test.csv", test[["path", "group", "dice"]])
     evaluation = _measured(test, trained.recipe.seed, f"{dataset.name}, held-out patients")
@@ -213,7 +193,7 @@ def fit_lung_field(recipe: Recipe, data: Path, workdir: Path) -> LungFieldFit:
     """
     work, random = Workdir(workdir), np.random.default_rng(recipe.seed)
     spec, segment = load_segmenter(workdir).recipe.preprocessing, load_segment(workdir)
-    dataset, _ = read_development(recipe, data)
+    dataset, _ = list_images(recipe, data, "development")
     table = dataset.table.groupby("source").sample(frac=1, random_state=recipe.seed)
     table = table.groupby("source").head(IMAGES_PER_SOURCE)
     names = random.permutation(table["group"].unique())
@@ -292,30 +272,46 @@ def lung_masks(
     return [lung_mask(plane[..., 0], size) for plane, size in zip(outputs, sizes, strict=True)]
 
 
-def list_lung_images(root: Path) -> Dataset:
-    """List the frontal radiographs of covid-chestxray-dataset that have a mask.
+def list_lung_images(root: Path) -> tuple[Dataset, str]:
+    """List the frontal radiographs of covid-chestxray-dataset that have a mask, with their digest.
 
     Raises:
-        LayoutMismatch: It is laid out otherwise, or has no masks.
+        DataError: It is laid out otherwise, or has no masks.
     """
     dataset = read_dataset("covid-chestxray", root, "train")
-    masked = dataset.table[dataset.table["mask"] != ""].reset_index(drop=True)
+    table = dataset.table.assign(mask="lung_masks/" + dataset.table["path"].str.rpartition("/")[2])
+    there = [(dataset.root / mask).is_file() for mask in table["mask"]]
+    masked = table[there].reset_index(drop=True)
     if masked.empty:
-        raise LayoutMismatch(
+        raise DataError(
             f"{dataset.root} has no lung masks. Put those of v7labs/covid-19-xray-dataset into "
             "lung_masks/, each named as its image."
         )
-    return replace(dataset, table=masked)
+    files = pd.DataFrame({"path": pd.concat([masked["path"], masked["mask"]])})
+    return replace(dataset, table=masked), data_digest(replace(dataset, table=files))
 
 
-def mask_digest(dataset: Dataset) -> str:
-    """Name the exact content of the images and of their masks."""
-    paths = pd.concat([dataset.table["path"], dataset.table["mask"]])
-    return data_digest(replace(dataset, table=pd.DataFrame({"path": paths})))
+def list_again(trained: TrainedSegmenter, root: Path) -> Dataset:
+    """List what a segmenter was trained on.
+
+    Raises:
+        DataError: As ``list_lung_images``.
+        WorkdirMismatch: These are other images than those of the training.
+    """
+    dataset, digest = list_lung_images(root)
+    if digest != trained.provenance.data_digest:
+        raise WorkdirMismatch("These are not the images of the training: their digest differs.")
+    return dataset
 
 
-def load_lung_images(dataset: Dataset, spec: PreprocessingSpec, console: Console) -> LungImages:
+def load_lung_images(
+    dataset: Dataset, spec: PreprocessingSpec, console: Console
+) -> tuple[pd.DataFrame, Images, Images]:
     """Decode and resize the radiographs and their masks; what cannot be read is told and left out.
+
+    Returns:
+        The table of what can be read; the images and the masks, 0 no lung to 255 lung, and between
+        where a pixel holds both. The table's index numbers their rows.
 
     Raises:
         DataError: None can be read.
@@ -323,18 +319,18 @@ def load_lung_images(dataset: Dataset, spec: PreprocessingSpec, console: Console
     read: dict[int, tuple[Images, Images]] = {}
     for row in dataset.table.itertuples():
         try:
-            image = decode((dataset.root / row.path).read_bytes(), at_least=spec.size)
+            image = read_input(dataset.root / row.path, spec)
             mask = read_mask(dataset.root / row.mask).astype(np.uint8) * LUNG
         except (ImageError, OSError) as error:
             console.print(f"{row.path} is left out: {error}", highlight=False, soft_wrap=True)
         else:
             fitted = to_uint8(resize(mask, spec.size))[..., np.newaxis]
-            read[row.Index] = preprocess(image, spec), fitted
+            read[row.Index] = image, fitted
     if not read:
         raise DataError(f"None of the {len(dataset.table)} radiographs with a mask can be read.")
     table = dataset.table.loc[list(read)].reset_index(drop=True)
     images, masks = (np.stack(arrays) for arrays in zip(*read.values(), strict=True))
-    return LungImages(replace(dataset, table=table), images, masks)
+    return table, images, masks
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
@@ -447,7 +443,12 @@ def _measured(table: pd.DataFrame, seed: int, name: str) -> LungEvaluation:
         "dice_lowest_tenth": (np.quantile(values, 0.1), np.quantile(drawn, 0.1, axis=1)),
     }
     metrics = tuple(
-        estimate(np.array([value]), resampled).metric(name, figure, len(table))
+        Metric(
+            dataset=name,
+            name=figure,
+            images=len(table),
+            **estimate(np.array([value]), resampled)._asdict(),
+        )
         for figure, (value, resampled) in figures.items()
     )
     return LungEvaluation(dataset=name, images=len(table), patients=len(values), metrics=metrics)
@@ -457,11 +458,10 @@ def _readable(root: Path, table: pd.DataFrame, spec: PreprocessingSpec) -> Image
     images = []
     for path in table["path"]:
         try:
-            radiograph = decode((root / path).read_bytes(), at_least=spec.size)
+            images.append(read_input(root / path, spec))
         except ImageError:
             # Training has listed what cannot be read; here there are enough others.
             continue
-        images.append(preprocess(radiograph, spec))
     return np.stack(images)
 
 

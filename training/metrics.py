@@ -10,14 +10,11 @@ int, shape (images,): the true class and the answered one; ``weights`` has the s
 images). Each figure has the shape (weightings,) and lies between 0 and 1.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
-
-from contract.findings import Label
-from contract.manifest import Metric
 
 Floats = NDArray[np.float64]
 Weights = NDArray[np.float64]
@@ -27,41 +24,12 @@ RESAMPLES = 2000
 ECE_BINS = 15
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure and its 95 % interval."""
+class Estimate(NamedTuple):
+    """A figure and its 95 % interval, named as in ``contract.manifest.Metric``."""
 
     value: float
     lower: float
     upper: float
-
-    def metric(
-        self,
-        dataset: str,
-        name: str,
-        images: int,
-        label: Label | None = None,
-        source: str | None = None,
-    ) -> Metric:
-        """The figure as reports, cards and manifests carry it.
-
-        Args:
-            dataset: What it was measured on.
-            name: Of the figure.
-            images: How many it is of.
-            label: The finding that it is of; None where it is of all.
-            source: The source that it is of; None where it is of all.
-        """
-        return Metric(
-            dataset=dataset,
-            name=name,
-            value=self.value,
-            lower=self.lower,
-            upper=self.upper,
-            images=images,
-            label=label,
-            source=source,
-        )
 
 
 def confusion(
@@ -128,17 +96,11 @@ def auprc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
     return ratio((positives * precision).sum(axis=1), positives.sum(axis=1))
 
 
-def brier(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
-    """The mean squared distance of a probability from the truth, 0 or 1."""
-    return ratio(weights @ (scores - truth) ** 2, weights.sum(axis=1))
+def brier(probabilities: Floats, classes: NDArray[np.int64], weights: Weights) -> Floats:
+    """Half the squared distance of a distribution from the truth.
 
-
-def brier_over_classes(
-    probabilities: Floats, classes: NDArray[np.int64], weights: Weights
-) -> Floats:
-    """Half the squared distance of a distribution from the truth; of two classes, ``brier``.
-
-    Source: Brier 1950, Verification of Forecasts Expressed in Terms of Probability, halved.
+    Source: Brier 1950, Verification of Forecasts Expressed in Terms of Probability, halved: of two
+    classes the mean squared distance of a probability from 0 or 1.
     """
     truth = np.eye(probabilities.shape[1])[classes]
     distance = ((probabilities - truth) ** 2).sum(axis=1) / 2

@@ -20,8 +20,12 @@ EVIDENCE = "evidence"
 LOGITS = "logits"
 
 
-def build_classifier(recipe: Recipe) -> keras.Model:
-    """Build the training form of a recipe's network, with fresh weights.
+def build_classifier(recipe: Recipe, *, with_weights: bool = False) -> keras.Model:
+    """Build the training form of a recipe's network.
+
+    Args:
+        recipe: Names the network.
+        with_weights: Whether its backbone gets the weights that the recipe names.
 
     Returns:
         From ``image``, uint8, shape (batch, height, width, 1), to logits, float32, shape (batch,
@@ -30,13 +34,13 @@ def build_classifier(recipe: Recipe) -> keras.Model:
 
     Raises:
         RecipeError: The border is no whole number of cells of the feature map, or the backbone
-            cannot take such images.
+            cannot be built.
     """
     image = layers.Input((*recipe.preprocessing.size, 1), dtype="uint8", name="image")
     config = recipe.model
     x = layers.Cropping2D(config.border)(image) if config.border else image
     x = build_standardisation(config)(x)
-    features = build_backbone(x.shape[1:], config)(x)
+    features = build_backbone(x.shape[1:], config, with_weights=with_weights)(x)
     # A whole feature map that is dropped before the pooling is a feature dropped after it.
     features = layers.SpatialDropout2D(config.dropout)(features)
     evidence = _head(features, len(recipe.data.classes), config.border / x.shape[1])

@@ -28,11 +28,9 @@ A Theory for Multiresolution Signal Decomposition. One Gaussian would be too wid
 several hospitals: what lies between them would pass as one of them.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -42,10 +40,8 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
-from training.atomic import atomic_path
 from training.batches import PREDICTED_AT_ONCE
 from training.config import Recipe
-from training.errors import WorkdirIncomplete
 from training.transforms import shifted
 
 Floats = NDArray[np.floating]
@@ -246,15 +242,6 @@ class OodScorer:
         behind = ops.max(likely, axis=-1, keepdims=True) - likely
         return ops.min(distances, axis=-1), nearest / self.limits + behind
 
-    def save(self, path: Path) -> None:
-        """Write the constants into a file ``*.npz``, whole or not at all.
-
-        Raises:
-            WriteFailed: The disk is full, or the folder cannot be written.
-        """
-        with atomic_path(path) as draft:
-            np.savez(draft, **asdict(self))
-
 
 class OodScore(keras.layers.Layer):
     """A scorer as one node of a network. It is exported with the network, not saved with it."""
@@ -270,60 +257,42 @@ class OodScore(keras.layers.Layer):
         return self.scorer.score(features, describe_image(image))
 
 
-def load_scorer(path: Path) -> OodScorer:
-    """Read the constants that ``OodScorer.save`` has written.
-
-    Raises:
-        WorkdirIncomplete: The file is missing or damaged.
-    """
-    try:
-        with path.open("rb") as stream, np.load(stream) as file:
-            return OodScorer(**{field.name: file[field.name] for field in fields(OodScorer)})
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise WorkdirIncomplete(
-            f"{path} cannot be read: {error}. Run pneumo-train fit again."
-        ) from error
+def embed(features: keras.Model, images: Images) -> dict[str, NDArray[np.float32]]:
+    """The ``features`` of images, from ``training.models.feature_model``, and ``described``."""
+    outputs = {"features": features.output, "described": Description()(features.input)}
+    model = keras.Model(features.input, outputs, name="embedding")
+    return model.predict(images, batch_size=PREDICTED_AT_ONCE, verbose=0)
 
 
-def fit_scorer(
-    features: keras.Model, images: Images, positions: Rows, owners: Rows, recipe: Recipe
-) -> OodScorer:
-    """Fit the score on a draw of the training images, each under one of the recipe's shifts.
+def fit_scorer(features: keras.Model, images: Images, recipe: Recipe) -> OodScorer:
+    """Fit the score on a draw of training images, each under one of the recipe's shifts.
 
-    Another hospital's chest images count as known too, which is what the shifts stand for; where
-    the recipe tells its sources apart, images are known as they are. Of a small training set an
-    image comes more than once, at most once under each shift.
+    Another hospital's chest images count as known too, which is what the shifts stand for. Of a
+    small training set an image comes more than once, at most once under each shift.
 
     Args:
         features: From ``training.models.feature_model``.
-        images: uint8, shape (cached images, height, width, 1).
-        positions: int, shape (training images,): rows of ``images``.
-        owners: int, shape (cached images,): the number of the source that each image counts to.
+        images: uint8, shape (training images, height, width, 1).
         recipe: Its shifts, its numbers of components and groups, and its seed.
 
     Returns:
-        With limits of 1.
+        With a limit of 1, and all images of one source.
     """
     random, rules = np.random.default_rng(recipe.seed), recipe.calibration
-    shifts = ("none",) if rules.by_source else rules.shifts
-    count = min(FIT_IMAGES, len(positions) * len(shifts))
-    drawn = np.resize(random.permutation(positions), count)
+    shifts = rules.shifts
+    count = min(FIT_IMAGES, len(images) * len(shifts))
+    drawn = np.resize(random.permutation(len(images)), count)
     # In each further round through the images, each comes under its next shift.
-    first = np.resize(random.integers(len(shifts), size=len(positions)), count)
-    chosen = (first + np.arange(count) // len(positions)) % len(shifts)
-    outputs = {"known": features.output, "seen": Description()(features.input)}
-    model = keras.Model(features.input, outputs, name="embedding")
-    parts, order = [], []
-    for number, name in enumerate(shifts):
-        rows = drawn[chosen == number]
-        if len(rows):
-            seen = shifted(np.asarray(images[rows]), name)
-            parts.append(model.predict(seen, batch_size=PREDICTED_AT_ONCE, verbose=0))
-            order.append(owners[rows])
-    known, seen = (np.concatenate([part[name] for part in parts]) for name in outputs)
-    owner = np.concatenate(order)
-    groups = min(rules.ood_groups, max(1, len(positions) // IMAGES_PER_GROUP))
-    return scorer_of(known, seen, owner, groups, recipe.seed, rules.ood_components)
+    first = np.resize(random.integers(len(shifts), size=len(images)), count)
+    chosen = (first + np.arange(count) // len(images)) % len(shifts)
+    rows = {name: drawn[chosen == number] for number, name in enumerate(shifts)}
+    changed = [shifted(images[of], name) for name, of in rows.items() if len(of)]
+    found = embed(features, np.concatenate(changed))
+    groups = min(rules.ood_groups, max(1, len(images) // IMAGES_PER_GROUP))
+    one = np.zeros(count, np.int64)
+    return scorer_of(
+        found["features"], found["described"], one, groups, recipe.seed, rules.ood_components
+    )
 
 
 def scorer_of(

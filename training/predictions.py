@@ -1,7 +1,7 @@
 """What a model says of a set of images, and what is answered by it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +34,9 @@ class Predictions:
 
     def of(self, rows: NDArray[np.bool_ | np.int64]) -> "Predictions":
         """Those of some of the images."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
         return Predictions(
-            logits=self.logits[rows],
-            probabilities=self.probabilities[rows],
-            classes=self.classes[rows],
-            patients=self.patients[rows],
-            sources=self.sources[rows],
-            gated=None if self.gated is None else self.gated[rows],
+            **{name: part if part is None else part[rows] for name, part in parts.items()}
         )
 
 

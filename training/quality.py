@@ -7,10 +7,9 @@ file's own. Templates tell a chest in its place from one that is turned, cut off
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -25,7 +24,7 @@ from contract.quality import (
     measure,
     thumbnail,
 )
-from contract.radiograph import Radiograph, decode
+from contract.radiograph import decode
 from training.errors import CalibrationError
 from training.source import Source
 from training.transforms import ACQUISITION_SHIFTS, cornered, inverted, rotated, shifted
@@ -61,61 +60,47 @@ _UPPER: tuple[CheckName, ...] = ("exposure", "noise", "clipping", "collimation")
 _MEASURES = tuple(dict.fromkeys((*_LOWER, *_UPPER)))
 _FAULTS: tuple[CheckName, ...] = ("inversion", "rotation", "framing")
 
-Measured = dict[CheckName, NDArray[np.float64]]
-"""Of each check, float64, shape (images,)."""
 
-
-@dataclass(frozen=True, slots=True)
-class QualitySample:
-    """The training images that limits are fitted on.
-
-    ``images`` is uint8, shape (images, height, width, 1); ``groups`` has one name per image, and
-    images of one group show the same patient. ``sizes`` is int, shape (files, 2): the rows and
-    columns of some of the files.
-    """
-
-    images: NDArray[np.uint8]
-    groups: NDArray[np.str_]
-    sizes: NDArray[np.int64]
-
-
-def quality_sample(source: Source) -> QualitySample:
-    """The training images of a source, and the sizes of some of its files."""
+def quality_limits(source: Source, shifts: Sequence[str], seed: int) -> QualityLimits:
+    """Fit what a model accepts on the training images of a source; see ``fit_quality_limits``."""
     rows = source.rows("train")
     table = source.table.loc[rows]
     files = [source.dataset.root / path for path in table["path"][:: max(1, len(rows) // FILES)]]
-    return QualitySample(
-        images=np.asarray(source.images[rows]),
-        groups=table["group"].to_numpy(np.str_),
-        sizes=np.array([(read.rows, read.columns) for read in map(_decoded, files)]),
-    )
+    read = (decode(file.read_bytes()) for file in files)
+    sizes = np.array([(radiograph.rows, radiograph.columns) for radiograph in read])
+    groups = table["group"].to_numpy(np.str_)
+    return fit_quality_limits(np.asarray(source.images[rows]), groups, sizes, shifts, seed)
 
 
-def _decoded(file: Path) -> Radiograph:
-    return decode(file.read_bytes())
-
-
-def fit_quality_limits(sample: QualitySample, shifts: Sequence[str], seed: int) -> QualityLimits:
+def fit_quality_limits(
+    images: NDArray[np.uint8],
+    groups: NDArray[np.str_],
+    sizes: NDArray[np.int64],
+    shifts: Sequence[str],
+    seed: int,
+) -> QualityLimits:
     """Fit what a model accepts.
 
     Args:
-        sample: Training images; some hundreds are drawn from them.
-        shifts: Names of ``ACQUISITION_SHIFTS`` that must be accepted.
+        images: uint8, shape (images, height, width, 1); some hundreds are drawn from them.
+        groups: Shape (images,); images of one group show the same patient.
+        sizes: int, shape (files, 2): the rows and columns of some of the files.
+        shifts: Names of ``ACQUISITION_SHIFTS`` that must be accepted, ``none`` among them.
         seed: Of the draw.
 
     Raises:
         CalibrationError: All images are of one group.
     """
     random = np.random.default_rng(seed)
-    for_templates, for_limits = _two_halves(sample.groups, random)
-    position = fit_templates(sample.images[for_templates[:TEMPLATE_IMAGES]], shifts, random)
-    images = sample.images[for_limits[:LIMIT_IMAGES]]
-    shifted_values = [_values(images, name, position) for name in shifts]
+    for_templates, for_limits = _two_halves(groups, random)
+    position = fit_templates(images[for_templates[:TEMPLATE_IMAGES]], shifts, random)
+    images = images[for_limits[:LIMIT_IMAGES]]
+    measured = {name: _measured(shifted(images, name), position) for name in shifts}
     height, width = images.shape[1:3]
     return QualityLimits(
         limits=(
-            *_tightest_allowed(shifted_values, _values(images, "none", position)),
-            *_of_the_file(sample.sizes, min(height, width)),
+            *_tightest_allowed(list(measured.values()), measured["none"]),
+            *_of_the_file(sizes, min(height, width)),
         ),
         position=position,
     )
@@ -132,16 +117,17 @@ def _two_halves(
     return random.permutation(np.flatnonzero(first)), random.permutation(np.flatnonzero(~first))
 
 
-def _values(images: NDArray[np.uint8], shift: str, position: Templates) -> Measured:
-    """What is measured of each image under a shift."""
-    found = [measure(image[..., 0], *image.shape[:2], position) for image in shifted(images, shift)]
-    return {check: np.array([values[check] for values in found]) for check in found[0]}
+def _measured(images: NDArray[np.uint8], position: Templates) -> pd.DataFrame:
+    """What is measured of each image: a row for each, a column for each check."""
+    return pd.DataFrame([measure(image[..., 0], *image.shape[:2], position) for image in images])
 
 
-def _tightest_allowed(shifted_values: Sequence[Measured], unshifted: Measured) -> tuple[Limit, ...]:
+def _tightest_allowed(
+    measured: Sequence[pd.DataFrame], unshifted: pd.DataFrame
+) -> tuple[Limit, ...]:
     """The tightest limits that refuse few enough of the images as they are."""
     for tail in TAILS:
-        limits = tuple(_limit(check, shifted_values, tail) for check in (*_MEASURES, *_FAULTS))
+        limits = tuple(_limit(check, measured, tail) for check in (*_MEASURES, *_FAULTS))
         beyond = [
             (unshifted[limit.check] < (-np.inf if limit.lower is None else limit.lower))
             | (unshifted[limit.check] > (np.inf if limit.upper is None else limit.upper))
@@ -152,7 +138,7 @@ def _tightest_allowed(shifted_values: Sequence[Measured], unshifted: Measured) -
     return limits
 
 
-def _limit(check: CheckName, measured: Sequence[Measured], tail: float) -> Limit:
+def _limit(check: CheckName, measured: Sequence[pd.DataFrame], tail: float) -> Limit:
     """The widest limit that any shift asks for."""
     lower = min(float(np.quantile(values[check], tail)) for values in measured)
     upper = max(float(np.quantile(values[check], 1 - tail)) for values in measured)

@@ -16,10 +16,9 @@ from scipy.stats import ConstantInputWarning, spearmanr
 from contract.findings import Label
 from contract.lungs import involvement
 from contract.manifest import Metric
-from contract.preprocessing import preprocess
-from contract.radiograph import decode
 from training.datasets import read_dataset
-from training.errors import LayoutMismatch, RecipeError
+from training.errors import DataError, RecipeError
+from training.image_cache import read_input
 from training.lungs import Segment
 from training.metrics import Floats, estimate, patient_bootstrap
 from training.workdir import load_trained
@@ -55,8 +54,8 @@ def severity_correlations(
             warnings.simplefilter("ignore", ConstantInputWarning)
             value = spearmanr(shares, expert).statistic
             drawn = [spearmanr(shares[row], expert[row]).statistic for row in rows]
-        figure = estimate(np.array([value]), np.array(drawn))
-        found.append(figure.metric("scored radiographs", name, len(shares)))
+        figure = estimate(np.array([value]), np.array(drawn))._asdict()
+        found.append(Metric(dataset="scored radiographs", name=name, images=len(shares), **figure))
     return tuple(found)
 
 
@@ -71,12 +70,12 @@ def read_severity_scores(root: Path) -> pd.DataFrame:
         from 0 to 6.
 
     Raises:
-        LayoutMismatch: There is no ``severity.csv``, or none of its images.
+        DataError: There is no ``severity.csv``, or none of its images.
     """
     dataset = read_dataset("covid-chestxray", root, "train")
     sheet = dataset.root / "severity.csv"
     if not sheet.is_file():
-        raise LayoutMismatch(f"{dataset.root} has no severity.csv, which holds the expert scores.")
+        raise DataError(f"{dataset.root} has no severity.csv, which holds the expert scores.")
     scores = pd.read_csv(sheet, comment="#").rename(
         columns={old: new for new, old in SCORES.items()}
     )
@@ -84,7 +83,7 @@ def read_severity_scores(root: Path) -> pd.DataFrame:
     images = dataset.table.assign(path=paths, filename=[path.name for path in paths])
     table = images.merge(scores, on="filename")
     if table.empty:
-        raise LayoutMismatch(f"None of the images that {sheet} scores is there.")
+        raise DataError(f"None of the images that {sheet} scores is there.")
     return table[["path", "patient", *SCORES]]
 
 
@@ -102,7 +101,7 @@ def measure_severity(
     Raises:
         WorkdirIncomplete: The training has not ended.
         RecipeError: The model has no such finding.
-        LayoutMismatch: The scores are not there.
+        DataError: The scores are not there.
         ImageError: A scored image cannot be read.
     """
     trained = load_trained(workdir)
@@ -110,9 +109,7 @@ def measure_severity(
     if label not in findings:
         raise RecipeError(f"The model has no finding {label}. It has {', '.join(findings)}.")
     table, spec = read_severity_scores(data), trained.config.preprocessing
-    images = np.stack(
-        [preprocess(decode(path.read_bytes(), at_least=spec.size), spec) for path in table["path"]]
-    )
+    images = np.stack([read_input(path, spec) for path in table["path"]])
     maps = trained.serving_model().predict(images, verbose=0)["activation_map"]
     maps = maps[..., list(findings).index(label)]
     threshold = SHARE_OF_SCALE * findings[label].activation_scale

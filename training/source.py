@@ -1,7 +1,8 @@
 """A data set brought into memory's reach: its table, and its images as model inputs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,13 @@ from rich.console import Console
 
 from training.config import Recipe
 from training.datasets import Dataset, OfficialSplit, check_labels, data_digest
-from training.datasets.pool import read_left_out, read_pool
+from training.datasets.pool import read_pool
 from training.errors import WorkdirMismatch
 from training.image_cache import cached_images
 from training.workdir import TrainedModel, Workdir
+
+Part = Literal["development", "test", "left-out"]
+Split = Literal["test", "validation", "left-out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,37 +47,28 @@ class Source:
         return len(self.dataset.table) - len(self.table)
 
 
-def read_development(recipe: Recipe, data: Path) -> tuple[Dataset, str]:
-    """List what a recipe is trained on, and what its own test split is drawn from, with its digest.
+def list_images(recipe: Recipe, data: Path, part: Part) -> tuple[Dataset, str]:
+    """List the images of a part of a recipe's data, with their digest.
 
-    Without ``split.test_share`` the names of the official test images are not even listed.
+    ``development`` is what it is trained on, and what its own test split is drawn from; without
+    ``split.test_share`` the names of the official test images are not even listed. ``test`` is the
+    official test split; ``left-out`` are the sources that it leaves out, which need not have every
+    class.
 
     Raises:
-        RecipeError: There is no such adapter, or no such source.
+        RecipeError: There is no such adapter or source, or the recipe leaves no source out.
         DataError: The data set is not laid out as expected, or its labels are not the recipe's.
     """
     splits: tuple[OfficialSplit, ...] = ("train", "test")
-    if recipe.split.test_share is None:
+    if part == "test":
+        splits = ("test",)
+    elif part == "development" and recipe.split.test_share is None:
         splits = ("train",)
-    return _labelled(read_pool(recipe.data, data, splits), recipe, "The data set")
-
-
-def read_official_test(recipe: Recipe, data: Path) -> tuple[Dataset, str]:
-    """List the official test split, with its digest; raises as ``read_development``."""
-    pool = read_pool(recipe.data, data, ("test",))
-    return _labelled(pool, recipe, "The official test split")
-
-
-def read_elsewhere(recipe: Recipe, data: Path) -> tuple[Dataset, str]:
-    """List the sources that a recipe leaves out, with their digest; they need not have every class.
-
-    Raises:
-        RecipeError: The recipe leaves no source out, or there is no such source.
-        DataError: The data set is not laid out as expected, or has a label that is no class.
-    """
-    dataset = read_left_out(recipe.data, data)
-    found = [label for label in recipe.data.classes if label in set(dataset.table["label"])]
-    check_labels(dataset.table, found, "What was left out")
+    dataset = read_pool(recipe.data, data, splits, left_out=part == "left-out")
+    classes = recipe.data.classes
+    if part == "left-out":
+        classes = _found(dataset, recipe)
+    check_labels(dataset.table, classes, f"The {part} set")
     return dataset, data_digest(dataset)
 
 
@@ -84,7 +79,7 @@ def read_training_data(trained: TrainedModel, data: Path) -> tuple[Dataset, str]
         DataError: The data set is not laid out as expected.
         WorkdirMismatch: These are other images than those of the training.
     """
-    dataset, digest = read_development(trained.config, data)
+    dataset, digest = list_images(trained.config, data, "development")
     if digest != trained.provenance.data_digest:
         raise WorkdirMismatch(
             "These are not the images of the training: their digest differs. "
@@ -94,14 +89,14 @@ def read_training_data(trained: TrainedModel, data: Path) -> tuple[Dataset, str]
 
 
 def load_source(
-    dataset: Dataset, digest: str, recipe: Recipe, work: Workdir, name: str, console: Console
+    dataset: Dataset, digest: str, recipe: Recipe, work: Workdir, name: Part, console: Console
 ) -> Source:
     """Decode a data set into the workdir's cache; list and skip what cannot be read.
 
     The list is ``unreadable-<name>.csv`` in the workdir.
 
     Raises:
-        EmptyClass: No image of a class can be read.
+        DataError: No image of a class can be read.
         WriteFailed: The disk is full, or the workdir cannot be written.
     """
     images, unreadable = cached_images(dataset, digest, recipe.preprocessing, work.cache, console)
@@ -110,14 +105,33 @@ def load_source(
     if len(unusable):
         console.print(f"{len(unusable)} images cannot be read: see unreadable-{name}.csv")
     table = dataset.table[~dataset.table["path"].isin(unusable["path"])]
-    found = [label for label in recipe.data.classes if label in set(dataset.table["label"])]
-    check_labels(table, found, f"What can be read of the {name} images")
+    check_labels(table, _found(dataset, recipe), f"What can be read of the {name} images")
     order = {label: number for number, label in enumerate(recipe.data.classes)}
     classes = dataset.table["label"].map(order).to_numpy(np.int64)
     sources = np.unique(dataset.table["source"].to_numpy(np.str_), return_inverse=True)[1]
     return Source(dataset, digest, table, images, classes, sources)
 
 
-def _labelled(dataset: Dataset, recipe: Recipe, where: str) -> tuple[Dataset, str]:
-    check_labels(dataset.table, recipe.data.classes, where)
-    return dataset, data_digest(dataset)
+def load_split(
+    trained: TrainedModel, data: Path, work: Workdir, split: Split, console: Console
+) -> Source:
+    """Load what a trained model is evaluated on.
+
+    Raises:
+        WorkdirMismatch: The images are not those of the training.
+        DataError: The data set cannot be used.
+        WriteFailed: The disk is full, or the workdir cannot be written.
+    """
+    recipe = trained.config
+    if split == "left-out" or (split == "test" and recipe.split.test_share is None):
+        dataset, digest = list_images(recipe, data, split)
+        return load_source(dataset, digest, recipe, work, split, console)
+    dataset, digest = read_training_data(trained, data)
+    source = load_source(dataset, digest, recipe, work, "development", console)
+    used = work.read_split(source.table)
+    return replace(source, table=used[used["split"] == split])
+
+
+def _found(dataset: Dataset, recipe: Recipe) -> list[str]:
+    """The recipe's classes that the data set has, in the recipe's order."""
+    return [label for label in recipe.data.classes if label in set(dataset.table["label"])]

@@ -1,37 +1,30 @@
 """From uint8 gray to what a network likes, inside the graph, so that serving cannot differ."""
 
-from itertools import cycle, islice
 from typing import Any, Literal
 
 import keras
 from keras import ops
 
-Mode = Literal["fixed", "image", "local", "image+local", "caffe", "torch"]
+Mode = Literal["fixed", "image", "local"]
 
 # Added to the variances, in squared gray levels and in squared standard deviations: an empty or
 # nearly even area must not have its noise blown up.
 IMAGE_VARIANCE_FLOOR = 16.0
 LOCAL_VARIANCE_FLOOR = 0.05
 
-# Of ImageNet: blue, green, red in gray levels, and red, green, blue as shares of the full range.
-CAFFE_MEANS = (103.939, 116.779, 123.68)
-TORCH_MEANS = (0.485, 0.456, 0.406)
-TORCH_DEVIATIONS = (0.229, 0.224, 0.225)
-
 
 @keras.saving.register_keras_serializable(package="pneumoscope")
 class Standardisation(keras.layers.Layer):
     """Take exposure out of a radiograph.
 
-    ``fixed`` maps 0..255 to -1..1. ``image`` gives each image mean 0 and variance 1. ``local`` does
-    so again in a window around each pixel (local contrast normalisation, Jarrett 2009).
-    ``image+local`` gives both, as two channels. ``caffe`` and ``torch`` take the gray image for a
-    colour one and do what networks trained on ImageNet expect, which is three channels.
+    ``fixed`` maps 0..255 to -1..1, as networks trained on ImageNet expect. ``image`` gives each
+    image mean 0 and variance 1. ``local`` does so again in a window around each pixel (local
+    contrast normalisation, Jarrett 2009).
 
     Args:
-        mode: One of the six.
+        mode: One of the three.
         local_window: The window's side as a share of the image's height.
-        channels: How many channels to give, the mode's own over and over; None gives just those.
+        channels: How many equal channels to give; one where None.
         **kwargs: Of every Keras layer.
     """
 
@@ -56,28 +49,13 @@ class Standardisation(keras.layers.Layer):
         Returns:
             float, shape (batch, height, width, channels).
         """
-        planes = self._planes(ops.cast(image, self.compute_dtype))
-        if self.channels is not None:
-            planes = list(islice(cycle(planes), self.channels))
-        return planes[0] if len(planes) == 1 else ops.concatenate(planes, axis=-1)
-
-    def _planes(self, level: keras.KerasTensor) -> list[keras.KerasTensor]:
-        if self.mode == "fixed":
-            return [level / 127.5 - 1]
-        if self.mode == "caffe":
-            return [level - mean for mean in CAFFE_MEANS]
-        if self.mode == "torch":
-            colours = zip(TORCH_MEANS, TORCH_DEVIATIONS, strict=True)
-            return [(level / 255 - mean) / deviation for mean, deviation in colours]
-        whole = _standardised(level)
-        if self.mode == "image":
-            return [whole]
-        local = _locally_standardised(whole, self._window(level.shape[1]))
-        return [local] if self.mode == "local" else [whole, local]
-
-    def _window(self, height: int) -> int:
-        """An odd number of pixels, so that the window has a middle."""
-        return max(3, round(self.local_window * height) | 1)
+        level = ops.cast(image, self.compute_dtype)
+        plane = level / 127.5 - 1 if self.mode == "fixed" else _standardised(level)
+        if self.mode == "local":
+            # An odd number of pixels, so that the window has a middle.
+            window = max(3, round(self.local_window * level.shape[1]) | 1)
+            plane = _locally_standardised(plane, window)
+        return ops.concatenate([plane] * self.channels, axis=-1) if self.channels else plane
 
     def get_config(self) -> dict[str, object]:
         """What Keras saves of the layer."""

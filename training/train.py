@@ -11,8 +11,9 @@ from keras import ops
 from rich.console import Console
 
 from contract.manifest import Provenance
-from training.backbones import BACKBONE, GENERAL, load_backbone_weights
-from training.batches import PREDICTED_AT_ONCE, LabelledImages, TrainingBatches
+from training.atomic import write_arrays
+from training.backbones import BACKBONE, GENERAL
+from training.batches import LabelledImages, TrainingBatches
 from training.calibrate import calibrate
 from training.config import Recipe
 from training.datasets import check_labels
@@ -27,10 +28,10 @@ from training.evidence import (
 )
 from training.fit import Network, fit
 from training.models import EVIDENCE, build_classifier, feature_model
-from training.ood import Description, OodScorer, Rows, fit_scorer
+from training.ood import OodScorer, Rows, embed, fit_scorer
 from training.provenance import git_revision, provenance
-from training.quality import fit_quality_limits, quality_sample
-from training.source import Source, load_source, read_development
+from training.quality import quality_limits
+from training.source import Source, list_images, load_source
 from training.splits import drawn_splits
 from training.workdir import Workdir
 
@@ -71,11 +72,11 @@ def train(config: Recipe, workdir: Path, data: Path, console: Console) -> None:
     rows = source.rows("validation")
     images, classes = np.asarray(source.images[rows]), source.classes[rows]
     scorer, border = describe_sources(model, source, config)
-    scorer.save(work.scorer)
+    write_arrays(work.scorer, scorer)
     work.heads.unlink(missing_ok=True)
     if border is not None:
-        border.heads.save(work.heads)
-    quality = fit_quality_limits(quality_sample(source), config.calibration.shifts, config.seed)
+        write_arrays(work.heads, border.heads)
+    quality = quality_limits(source, config.calibration.shifts, config.seed)
     calibration = calibrate(model, images, classes, config, scorer, quality, border)
     work.write_calibration(calibration)
     if finished:
@@ -94,7 +95,7 @@ def prepare(config: Recipe, data: Path, work: Workdir, console: Console) -> Sour
         DataError: The data set cannot be used.
         WorkdirError: The workdir belongs to another training, or cannot be written.
     """
-    dataset, digest = read_development(config, data)
+    dataset, digest = list_images(config, data, "development")
     work.bind(config, digest)
     source = load_source(dataset, digest, config, work, "development", console)
     if work.split_table.is_file():
@@ -141,8 +142,9 @@ def fit_classifier(
             metric=lambda: Auroc(
                 AUROC_THRESHOLDS, name="auroc", multi_label=True, num_labels=classes
             ),
-            start=lambda model: load_backbone_weights(model, config.model),
-            with_weights=config.model.weights != "none",
+            start=None
+            if config.model.weights == "none"
+            else lambda: build_classifier(config, with_weights=True),
         ),
         TrainingBatches(examples, len(train), rules, config.seed),
         (source.images[validation], targets),
@@ -161,10 +163,8 @@ def describe_sources(
     Sources with few images count together, and nothing is shown of them.
     """
     if not recipe.calibration.by_source:
-        owners = np.zeros_like(source.sources)
-        return fit_scorer(
-            feature_model(model), source.images, source.rows("train"), owners, recipe
-        ), None
+        images = np.asarray(source.images[source.rows("train")])
+        return fit_scorer(feature_model(model), images, recipe), None
     names = named_sources(source.table)
     rows = np.random.default_rng(recipe.seed).permutation(source.rows("train"))
     changed = LabelledImages(
@@ -210,15 +210,12 @@ def embedded(
         names: Of the sources that are told apart.
         changed: Gives the same images changed at random; None takes them as they are.
     """
-    network = feature_model(model)
-    both = {"features": network.output, "described": Description()(network.input)}
     images = source.images[rows]
     if changed is not None:
         random = np.random.default_rng(0)
         planes = [changed.example(number, random)[0] for number in range(len(rows))]
         images = np.stack(planes)[..., np.newaxis]
-    model = keras.Model(network.input, both)
-    found = model.predict(images, batch_size=PREDICTED_AT_ONCE, verbose=0)
+    found = embed(feature_model(model), images)
     patients, origins = (
         source.table.loc[rows, of].to_numpy(np.str_) for of in ("patient", "source")
     )

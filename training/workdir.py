@@ -7,17 +7,17 @@ from typing import Generic, TypeVar
 
 import keras
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from contract.manifest import Provenance
-from training.atomic import atomic_path, write_errors, write_text
+from training.atomic import atomic_path, read_arrays, write_errors, write_text
 from training.calibrate import Calibration
-from training.config import AnyRecipe, Recipe
+from training.config import AnyRecipe, Frozen, Recipe
 from training.errors import WorkdirIncomplete, WorkdirMismatch
 from training.evaluation import Evaluation
-from training.evidence import SourceHeads, load_heads
+from training.evidence import SourceHeads
 from training.models import with_serving_outputs
-from training.ood import OodScorer, load_scorer
+from training.ood import OodScorer
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -29,12 +29,12 @@ EVALUATED = (
     "report-*.html",
     "leave-out.csv",
 )
+# What of a recipe does not touch the network.
+LATER = {"calibration", "operating_points", "ages", "caveats"}
 
 
-class Binding(BaseModel, Generic[AnyRecipe]):
+class Binding(Frozen, Generic[AnyRecipe]):
     """What a workdir belongs to: config.json."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: AnyRecipe
     data_digest: str
@@ -128,8 +128,9 @@ class Workdir:
         with write_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
         found = self.read(path, binding) if path.exists() else wanted
-        if not found.recipe.trains_like(recipe) or found.data_digest != digest:
-            what = "other data" if found.recipe.trains_like(recipe) else "another recipe"
+        alike = found.recipe.model_dump(exclude=LATER) == recipe.model_dump(exclude=LATER)
+        if not alike or found.data_digest != digest:
+            what = "other data" if alike else "another recipe"
             raise WorkdirMismatch(
                 f"{self.root} holds a training with {what}. Give a new workdir, "
                 "or remove this one to train again."
@@ -188,8 +189,8 @@ class Workdir:
             calibration=self.read(self.calibration, Calibration),
             provenance=self.read(self.provenance, Provenance),
             evaluation=self.read(evaluation, Evaluation) if evaluation.is_file() else None,
-            scorer=load_scorer(self.scorer) if self.scorer.is_file() else None,
-            heads=load_heads(self.heads),
+            scorer=read_arrays(self.scorer, OodScorer) if self.scorer.is_file() else None,
+            heads=read_arrays(self.heads, SourceHeads) if self.heads.is_file() else None,
         )
 
     def load_model(self) -> keras.Model:

@@ -109,7 +109,8 @@ def end_to_end(folder: Path, films: list[Path], a_service: Service, an_archive: 
         before = {name: part.cpu_s() for name, part in parts.items()}
         started = time.perf_counter()
         send_all(program, films)
-        eventually(program.is_idle, 3600)
+        # To ask is work for the gateway too.
+        eventually(program.is_idle, 3600, every_s=0.5)
         seconds = time.perf_counter() - started
         each = {
             name: (part.cpu_s() - before[name]) / len(films) * 1000 for name, part in parts.items()

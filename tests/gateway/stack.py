@@ -37,11 +37,13 @@ SERIES = {
 }
 
 
-def eventually(holds: Callable[[], Any], patience_s: float = PATIENCE_S) -> None:
+def eventually(
+    holds: Callable[[], Any], patience_s: float = PATIENCE_S, every_s: float = 0.05
+) -> None:
     deadline = time.monotonic() + patience_s
     while not holds():
         assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 def free_port() -> int:

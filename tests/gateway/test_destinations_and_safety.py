@@ -485,19 +485,26 @@ def test_associations_pdus_idle_peers_and_rates_have_limits(tmp_path: Path) -> N
     files = [write(tmp_path, number)[0] for number in range(110, 116)]
     room = AE("ROOM1")
     room.add_requested_context(Verification)
+    spent: list[float] = []
+
+    def send() -> bool:
+        before = time.monotonic()
+        is_sent = program.send(*files)
+        spent.append(time.monotonic() - before)
+        return is_sent
+
     with started(program) as running:
         open_ = [room.associate("127.0.0.1", running.dicom_port, ae_title="PNEUMO") for _ in "abc"]
         established = [each.is_established for each in open_]
         offered = open_[0].acceptor.maximum_length
         eventually(lambda: not any(each.is_established for each in open_))
-        before = time.monotonic()
-        assert running.send(*files)
-        spent = time.monotonic() - before
+        # An association that is closed counts until its thread has ended.
+        eventually(send)
 
     assert established == [True, True, False]
     assert offered == 16384
     # Six at four a second: the last one waits for five quarters.
-    assert spent > 5 / 4
+    assert spent[-1] > 5 / 4
 
 
 class _Repository(ThreadingTCPServer):

@@ -30,7 +30,6 @@ ALIKE = (
 IMAGES = 12
 SIDE = 64
 MANIFEST_HEADER = "path,modality,label,source,patient_id,group,split,licence"
-RADIOGRAPHY = {"covid-19": "COVID", "normal": "Normal", "pneumonia": "Viral Pneumonia"}
 
 
 def write_manifests(root: Path, recipe: Recipe) -> None:
@@ -51,15 +50,6 @@ def write_manifests(root: Path, recipe: Recipe) -> None:
         (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
 
 
-def write_radiography(root: Path, _recipe: Recipe) -> None:
-    for number, name in enumerate(RADIOGRAPHY.values()):
-        folder = root / "COVID-19_Radiography_Dataset" / name / "images"
-        folder.mkdir(parents=True)
-        for image in range(IMAGES):
-            pixels = drawn(IMAGES * number + image, diseased=name != "Normal")
-            (folder / f"{name}-{image + 1}.png").write_bytes(as_png(pixels))
-
-
 def write_both_kermany_splits(root: Path, _recipe: Recipe) -> None:
     write_kermany(root, "train", images_per_class=3 * IMAGES)
     write_kermany(root, "test", images_per_class=IMAGES, seed=900)
@@ -67,7 +57,6 @@ def write_both_kermany_splits(root: Path, _recipe: Recipe) -> None:
 
 LAYOUTS: dict[str, Callable[[Path, Recipe], None]] = {
     "manifest": write_manifests,
-    "covid-radiography": write_radiography,
     "kermany": write_both_kermany_splits,
 }
 

@@ -112,7 +112,10 @@ def test_a_killed_training_carries_on_as_if_it_had_never_stopped(
     )
     checkpoint = workdir / "checkpoints" / "stage-0" / "training_metadata.json"
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+    # An empty file is of no epoch, and the training would rightly begin again.
+    while not (checkpoint.exists() and checkpoint.stat().st_size):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.005)
     process.kill()
     assert process.wait() == -signal.SIGKILL

@@ -11,14 +11,14 @@ from training.datasets.base import (
     data_digest,
     of_splits,
 )
-from training.datasets.class_folders import CLASS_FOLDERS
 from training.datasets.covid_chestxray import read_covid_chestxray
+from training.datasets.kermany import read_kermany
 from training.datasets.manifest import read_manifest
 from training.errors import DataError, RecipeError
 
 READERS: Mapping[str, Reader] = {
-    **{name: folders.read for name, folders in CLASS_FOLDERS.items()},
     "covid-chestxray": read_covid_chestxray,
+    "kermany": read_kermany,
     "manifest": read_manifest,
 }
 

@@ -3,29 +3,27 @@
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from training.errors import EmptyClass, LayoutMismatch, UnknownLabel
+from training.errors import DataError
 
 OfficialSplit = Literal["train", "test"]
 _PARTS: Mapping[OfficialSplit, tuple[str, ...]] = {
     "train": ("train", "validation"),
     "test": ("test",),
 }
-SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
 
 
 class ImageRow(NamedTuple):
     """One image of a data set.
 
-    ``path`` and ``mask`` are relative to the data set's root, with slashes; ``mask`` is empty where
-    there is no lung mask. ``split`` is an official one, or ``validation``, which belongs to
-    ``train``. ``source`` is where the image was gathered, finer than the data set where
-    that pools several.
+    ``path`` is relative to the data set's root, with slashes. ``split`` is an official one, or
+    ``validation``, which belongs to ``train``. ``source`` is where the image was gathered, finer
+    than the data set where that pools several.
     """
 
     path: str
@@ -34,7 +32,6 @@ class ImageRow(NamedTuple):
     group: str
     split: str
     source: str
-    mask: str = ""
 
 
 COLUMNS = ImageRow._fields
@@ -58,8 +55,7 @@ class Dataset:
 Reader = Callable[[Path, OfficialSplit], Dataset]
 """Lists one official split below a folder: a training cannot even see the names of the test images.
 
-A data set without an official split has all its images in ``train``. Raises ``LayoutMismatch``,
-``UnknownLabel`` or ``EmptyClass``.
+A data set without an official split has all its images in ``train``. Raises ``DataError``.
 """
 
 
@@ -67,17 +63,16 @@ def check_labels(table: pd.DataFrame, classes: Sequence[str], where: str) -> Non
     """Check that the labels of a table are the recipe's classes, each with an image.
 
     Raises:
-        UnknownLabel: The table has a label that is no class of the recipe.
-        EmptyClass: A class has no image.
+        DataError: The table has a label that is no class of the recipe, or a class has no image.
     """
     found = set(table["label"])
     if unknown := sorted(found - set(classes)):
-        raise UnknownLabel(
+        raise DataError(
             f"{where} has the label {', '.join(unknown)}, but the recipe's classes are "
             f"{', '.join(classes)}. Name it in the recipe, or choose another recipe."
         )
     if missing := [label for label in classes if label not in found]:
-        raise EmptyClass(
+        raise DataError(
             f"{where} has no image of {', '.join(missing)}. "
             "Every class needs images in every split: check that the data set is complete."
         )
@@ -103,11 +98,6 @@ def visible(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "__")))
 
 
-def images_in(folder: Path) -> list[Path]:
-    """List the JPEG and PNG files of a folder in order."""
-    return [file for file in visible(folder) if file.suffix.lower() in SUFFIXES]
-
-
 def find_home(
     root: Path, names: Iterable[str], fits: Callable[[Path], bool], expected: str
 ) -> Path:
@@ -120,31 +110,13 @@ def find_home(
         expected: The layout, and what to download from where, for the message.
 
     Raises:
-        LayoutMismatch: None fits.
+        DataError: None fits.
     """
     for home in (root, *(root / name for name in names)):
         if fits(home):
             return home
     found = ", ".join(entry.name for entry in visible(root)[:8]) or "nothing"
-    raise LayoutMismatch(f"Found {found} in {root}, expected {expected}.")
-
-
-def image_row(
-    home: Path,
-    file: Path,
-    label: str,
-    source: str,
-    *,
-    patient: str = "",
-    split: OfficialSplit = "train",
-    mask: Path | None = None,
-) -> ImageRow:
-    """Describe one image. Without a known patient it stands for one; ``mask`` may be missing."""
-    path = file.relative_to(home)
-    patient = patient or path.with_suffix("").as_posix().replace("(", "").replace(")", "")
-    found = mask is not None and mask.is_file()
-    where = mask.relative_to(home).as_posix() if found else ""
-    return ImageRow(path.as_posix(), label, patient, patient, split, source, where)
+    raise DataError(f"Found {found} in {root}, expected {expected}.")
 
 
 def as_dataset(
@@ -159,7 +131,7 @@ def of_splits(dataset: Dataset, splits: Iterable[OfficialSplit]) -> Dataset:
     """The images of some official splits, numbered anew."""
     names = [name for split in splits for name in _PARTS[split]]
     table = dataset.table[dataset.table["split"].isin(names)].reset_index(drop=True)
-    return Dataset(dataset.name, dataset.licence, dataset.root, table)
+    return replace(dataset, table=table)
 
 
 def read_sheet(path: Path, columns: Sequence[str], expected: str) -> pd.DataFrame:
@@ -174,7 +146,7 @@ def read_sheet(path: Path, columns: Sequence[str], expected: str) -> pd.DataFram
         The columns as text without outer spaces; an empty cell is an empty text.
 
     Raises:
-        LayoutMismatch: It cannot be read, or a column is missing.
+        DataError: It cannot be read, or a column is missing.
     """
     try:
         content = path.read_bytes()
@@ -185,10 +157,10 @@ def read_sheet(path: Path, columns: Sequence[str], expected: str) -> pd.DataFram
             text = content.decode("latin-1")
         sheet = pd.read_csv(io.StringIO(text), dtype="str", keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise LayoutMismatch(f"{path} cannot be read: {error}. Expected {expected}.") from error
+        raise DataError(f"{path} cannot be read: {error}. Expected {expected}.") from error
     sheet = sheet.rename(columns=lambda name: str(name).strip())
     if not set(columns) <= set(sheet.columns):
-        raise LayoutMismatch(
+        raise DataError(
             f"{path} has the columns {', '.join(sheet.columns)}, "
             f"not {', '.join(columns)}. Expected {expected}."
         )

@@ -11,13 +11,13 @@ import pandas as pd
 
 from training.datasets.base import (
     Dataset,
+    ImageRow,
     OfficialSplit,
     as_dataset,
     find_home,
-    image_row,
     read_sheet,
 )
-from training.errors import LayoutMismatch
+from training.errors import DataError
 
 COLUMNS = ("patientid", "finding", "view", "modality", "folder", "filename")
 EXPECTED = (
@@ -40,27 +40,23 @@ def read_covid_chestxray(root: Path, split: OfficialSplit) -> Dataset:
     """List the frontal radiographs of the COVID-19 Image Data Collection that are there.
 
     Raises:
-        LayoutMismatch: The sheet is missing or another, or none of its radiographs is there.
+        DataError: The sheet is missing or another, or none of its radiographs is there.
     """
     names = ("covid-chestxray-dataset", "covid-chestxray-dataset-master")
     home = find_home(root, names, lambda home: (home / "metadata.csv").is_file(), EXPECTED)
     sheet = read_sheet(home / "metadata.csv", COLUMNS, EXPECTED)
     frontal = sheet[(sheet["modality"] == "X-ray") & sheet["view"].str.match(FRONTAL)]
     patients = _joined_patients(frontal)
-    rows = [
-        image_row(
-            home,
-            home / entry.folder / entry.filename,
-            _finding(entry.finding),
-            "covid-chestxray",
-            patient=patients[entry.patientid],
-            mask=home / "lung_masks" / entry.filename,
-        )
-        for entry in frontal.drop_duplicates("filename").itertuples()
-        if (home / entry.folder / entry.filename).is_file()
-    ]
+    listed = frontal.drop_duplicates("filename")
+    listed = listed.assign(path=listed["folder"] + "/" + listed["filename"])
+    rows = []
+    for entry in listed.itertuples():
+        patient = patients[entry.patientid]
+        if (home / entry.path).is_file():
+            finding = _finding(entry.finding)
+            rows.append(ImageRow(entry.path, finding, patient, patient, "train", "covid-chestxray"))
     if not rows:
-        raise LayoutMismatch(
+        raise DataError(
             f"{home}/metadata.csv lists {len(frontal)} frontal radiographs, and none of them "
             f"is there. Expected {EXPECTED}."
         )

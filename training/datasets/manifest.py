@@ -1,9 +1,9 @@
 """A folder of images of several data sets, with a ``manifest.csv`` that labels and splits them."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
@@ -15,13 +15,12 @@ from training.datasets.base import (
     find_home,
     read_sheet,
 )
-from training.errors import LayoutMismatch
+from training.errors import DataError
 
 NAME = "pooled images"
 LICENCE = "of each image as manifest.csv says"
 COLUMNS = ("path", "modality", "label", "source", "patient_id", "group", "split", "licence")
 MODALITIES = ("xray", "ct")
-MASKS = "xray-mask"
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 SEPARATORS = re.compile(r"[-_\s]+")
 # Every other label stays as it is.
@@ -42,19 +41,16 @@ def read_manifest(root: Path, split: OfficialSplit) -> Dataset:
     image in short.
 
     Raises:
-        LayoutMismatch: The manifest is missing, or has another form, or lists no image of this
+        DataError: The manifest is missing, or has another form, or lists no image of this
             split, or images that are not there, or one image in two ways.
     """
     home = find_home(root, (), lambda folder: (folder / "manifest.csv").is_file(), EXPECTED)
     sheet = read_sheet(home / "manifest.csv", COLUMNS, EXPECTED)
     listed = sheet[sheet["modality"].isin(MODALITIES) & (sheet["split"] != "")]
     if unknown := sorted(set(listed["split"]) - set(SPLITS)):
-        raise LayoutMismatch(
-            f"manifest.csv has the split {', '.join(unknown)}. Expected {EXPECTED}."
-        )
+        raise DataError(f"manifest.csv has the split {', '.join(unknown)}. Expected {EXPECTED}.")
     listed = _listed_once(listed)
-    masks = _masks(sheet.loc[sheet["modality"] == MASKS, "path"])
-    dataset = as_dataset(NAME, LICENCE, home, _rows(listed, masks), split)
+    dataset = as_dataset(NAME, LICENCE, home, _rows(listed), split)
     _check_files(dataset, split)
     terms = listed.set_index("path")["licence"].map(_without_remarks)
     return replace(dataset, table=dataset.table.assign(licence=dataset.table["path"].map(terms)))
@@ -64,7 +60,7 @@ def _listed_once(sheet: pd.DataFrame) -> pd.DataFrame:
     distinct = sheet.drop_duplicates(["path", "label", "group", "split"])
     again = distinct.loc[distinct["path"].duplicated(), "path"]
     if len(again):
-        raise LayoutMismatch(
+        raise DataError(
             f"manifest.csv lists {again.iloc[0]} with two labels, groups or splits. "
             "Leave one row of each image."
         )
@@ -74,16 +70,16 @@ def _listed_once(sheet: pd.DataFrame) -> pd.DataFrame:
 def _check_files(dataset: Dataset, split: OfficialSplit) -> None:
     home, table = dataset.root, dataset.table
     if table.empty:
-        raise LayoutMismatch(f"manifest.csv lists no image to {split}. Expected {EXPECTED}.")
-    paths = [path for path in (*table["path"], *table["mask"]) if path]
+        raise DataError(f"manifest.csv lists no image to {split}. Expected {EXPECTED}.")
+    paths = list(table["path"])
     if missing := [path for path in paths if not (home / path).is_file()]:
-        raise LayoutMismatch(
+        raise DataError(
             f"{len(missing)} of the {len(paths)} files that manifest.csv lists to {split} are not "
             f"in {home}, as {', '.join(missing[:3])}. Complete the copy, or remove their rows."
         )
 
 
-def _rows(sheet: pd.DataFrame, masks: dict[tuple[str, str], str]) -> Iterator[ImageRow]:
+def _rows(sheet: pd.DataFrame) -> Iterator[ImageRow]:
     for entry in sheet.itertuples():
         # Sheets of one hospital write nih_00001250 and nih-00001250 for one patient.
         patient = SEPARATORS.sub("-", entry.patient_id) or entry.group or entry.path
@@ -94,21 +90,7 @@ def _rows(sheet: pd.DataFrame, masks: dict[tuple[str, str], str]) -> Iterator[Im
             group=entry.group or patient,
             split=SPLITS[entry.split],
             source=entry.source,
-            mask=_mask(PurePosixPath(entry.path), masks),
         )
-
-
-def _masks(paths: Iterable[str]) -> dict[tuple[str, str], str]:
-    """The masks by their data set's folder and their file name."""
-    files = [PurePosixPath(path) for path in paths]
-    return {(file.parts[0], file.name): str(file) for file in files}
-
-
-def _mask(image: PurePosixPath, masks: dict[tuple[str, str], str]) -> str:
-    """A mask has its image's name; one that a model drew ends on ``_mask.png`` and comes second."""
-    drawn_by_hand = (image.parts[0], image.name)
-    drawn_by_a_model = (image.parts[0], f"{image.stem}_mask.png")
-    return masks.get(drawn_by_hand) or masks.get(drawn_by_a_model, "")
 
 
 def _without_remarks(licence: str) -> str:

@@ -1,6 +1,7 @@
 """The data sets of a recipe, as one: read by their adapters, renamed, put together."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,36 +12,23 @@ from training.errors import RecipeError
 from training.near_duplicates import joined_groups
 
 
-def read_pool(config: DataConfig, root: Path, splits: Sequence[OfficialSplit]) -> Dataset:
-    """List the images of a recipe, without those of the sources that it leaves out.
+def read_pool(
+    config: DataConfig, root: Path, splits: Sequence[OfficialSplit], *, left_out: bool = False
+) -> Dataset:
+    """List the images of a recipe.
 
     Args:
         config: The data sets, and what their labels are called here.
         root: The folder that holds them; for a single data set its own folder will do.
         splits: Which official splits to list.
+        left_out: Whether of the sources that the recipe leaves out, or of all others.
 
     Raises:
-        RecipeError: There is no such adapter, or no such source.
+        RecipeError: There is no such adapter, or no such source to leave out.
         DataError: A folder is missing, or not laid out as its adapter expects.
     """
-    return _read_all(config, root, splits, left_out=False)
-
-
-def read_left_out(config: DataConfig, root: Path) -> Dataset:
-    """List the images of the sources that a recipe leaves out, of every official split.
-
-    Raises:
-        RecipeError: The recipe leaves none out, or there is no such adapter or source.
-        DataError: A folder is missing, or not laid out as its adapter expects.
-    """
-    if not config.leave_out:
+    if left_out and not config.leave_out:
         raise RecipeError("The recipe leaves no source out: there is nothing to evaluate.")
-    return _read_all(config, root, ("train", "test"), left_out=True)
-
-
-def _read_all(
-    config: DataConfig, root: Path, splits: Sequence[OfficialSplit], *, left_out: bool
-) -> Dataset:
     several = len(config.sources) > 1
     # Of several folders one may test a patient whom another one trains on.
     listed: Sequence[OfficialSplit] = ("train", "test") if several and "test" in splits else splits
@@ -50,10 +38,10 @@ def _read_all(
         raise RecipeError(
             f"There is no source {', '.join(unknown)} to leave out. Known: {', '.join(known)}."
         )
-    chosen = [
-        _described(_rows(part, part.table["source"].isin(config.leave_out) == left_out))
-        for part in parts
-    ]
+    chosen = []
+    for part in parts:
+        kept = part.table["source"].isin(config.leave_out) == left_out
+        chosen.append(_described(replace(part, table=part.table[kept].reset_index(drop=True))))
     if not several:
         return chosen[0]
     return of_splits(_joined(config.sources, chosen, root), splits)
@@ -65,24 +53,21 @@ def _read(source: SourceConfig, root: Path, splits: Sequence[OfficialSplit]) -> 
     kept = ~table["label"].isin(source.ignore)
     if source.only:
         kept &= table["source"].isin(source.only)
-    chosen = _rows(_with_table(parts[0], table), kept).table
-    renamed = chosen.assign(
-        label=chosen["label"].replace(source.labels),
-        source=chosen["source"].replace(source.rename),
-    )
-    return _with_table(parts[0], renamed)
+    chosen = table[kept]
+    label, origin = chosen["label"].replace(source.labels), chosen["source"].replace(source.rename)
+    return replace(parts[0], table=chosen.assign(label=label, source=origin))
 
 
 def _described(dataset: Dataset) -> Dataset:
     """Where an adapter pools data sets with a licence each: those of the images that are left."""
     if "licence" not in dataset.table:
         return dataset
-    table = dataset.table.drop(columns="licence")
-    return Dataset(
-        name=f"{dataset.name}: {', '.join(sorted(set(table['source'])))}",
+    sources = ", ".join(sorted(set(dataset.table["source"])))
+    return replace(
+        dataset,
+        name=f"{dataset.name}: {sources}",
         licence=_listed(dataset.table["licence"].value_counts().index),
-        root=dataset.root,
-        table=table,
+        table=dataset.table.drop(columns="licence"),
     )
 
 
@@ -112,23 +97,12 @@ def _joined(sources: Sequence[SourceConfig], parts: Sequence[Dataset], root: Pat
 def _below(part: Dataset, root: Path, owner: str) -> pd.DataFrame:
     folder = part.root.relative_to(root)
     prefix = "" if folder == Path() else f"{folder.as_posix()}/"
-    moved = {key: _prefixed(part.table[key], prefix) for key in ("path", "mask")}
     # Two folders may have images of one patient of one source; all else is an owner's own.
     patient = part.table["source"] + ": " + part.table["patient"]
-    return part.table.assign(**moved, patient=patient, group=_prefixed(part.table["group"], owner))
-
-
-def _prefixed(names: pd.Series, prefix: str) -> pd.Series:
-    return names.map(lambda name: name and f"{prefix}{name}")
+    return part.table.assign(
+        path=prefix + part.table["path"], patient=patient, group=owner + part.table["group"]
+    )
 
 
 def _listed(names: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(filter(None, names))) or "not stated"
-
-
-def _rows(dataset: Dataset, kept: pd.Series) -> Dataset:
-    return _with_table(dataset, dataset.table[kept].reset_index(drop=True))
-
-
-def _with_table(dataset: Dataset, table: pd.DataFrame) -> Dataset:
-    return Dataset(dataset.name, dataset.licence, dataset.root, table)

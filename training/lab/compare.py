@@ -11,11 +11,11 @@ import pandas as pd
 from rich.console import Console
 
 from training.config import Recipe, read_recipe
-from training.errors import CalibrationError, RecipeError, TrainingDiverged, WorkdirIncomplete
+from training.errors import CalibrationError, RecipeError, TrainingDiverged
 from training.evaluate import evaluate
 from training.models import build_classifier
 from training.train import prepare, train
-from training.workdir import TrainedModel, Workdir
+from training.workdir import Workdir
 
 FIGURES = ("auroc", "macro_auroc", "sensitivity", "specificity", "balanced_accuracy", "accuracy")
 
@@ -57,11 +57,10 @@ def compare(
     chosen = choose_candidates(recipe, candidates)
     work = Workdir(workdir)
     source = prepare(recipe, data, work, console)
-    splits: list[Split] = ["validation"] if split == "validation" else ["validation", split]
     merit = "validation_macro_auroc" if recipe.data.positive is None else "validation_auroc"
     rows = []
-    for number, (name, network) in enumerate(chosen.items(), start=1):
-        console.print(f"candidate {number}/{len(chosen)}: {name}", highlight=False)
+    for name, network in chosen.items():
+        console.print(f"candidate {len(rows) + 1}/{len(chosen)}: {name}", highlight=False)
         own = Workdir(work.root / name)
         if not own.split_table.is_file():
             own.write_table(own.split_table, source.table)
@@ -70,17 +69,11 @@ def compare(
             own.cache.symlink_to(Path("..") / work.cache.name, target_is_directory=True)
         row: dict[str, object] = {"candidate": name, merit: math.nan}
         try:
-            trained = _trained(network, data, own, console)
-            row["parameters"] = trained.model.count_params()
-            for shown in splits:
-                for metric in evaluate(data, own.root, shown, console).metrics:
-                    if metric.name in FIGURES and metric.label is None and metric.source is None:
-                        column = f"{shown}_{metric.name}"
-                        row |= {
-                            column: metric.value,
-                            f"{column}_lower": metric.lower,
-                            f"{column}_upper": metric.upper,
-                        }
+            # Of a finished network only the calibration is done again.
+            train(network, own.root, data, console)
+            row["parameters"] = own.load_model().count_params()
+            for shown in dict.fromkeys(("validation", split)):
+                row |= _figures(shown, data, own, console)
         except (TrainingDiverged, CalibrationError) as error:
             row["note"] = str(error)
         finally:
@@ -113,19 +106,19 @@ def choose_candidates(recipe: Recipe, names: Sequence[str]) -> Mapping[str, Reci
                 "only recipes with the same [data] and [split] can be compared."
             )
         # Better now than after the hours that the networks before it take.
-        try:
-            build_classifier(candidate)
-        except RecipeError as error:
-            raise RecipeError(f"{name} cannot be compared: {error}") from error
+        build_classifier(candidate)
         chosen[name] = candidate
     return chosen
 
 
-def _trained(recipe: Recipe, data: Path, own: Workdir, console: Console) -> TrainedModel:
-    """Train a network in a folder of its own, unless that is done."""
-    with contextlib.suppress(WorkdirIncomplete):
-        found = own.load()
-        if found.config == recipe:
-            return found
-    train(recipe, own.root, data, console)
-    return own.load()
+def _figures(split: Split, data: Path, own: Workdir, console: Console) -> dict[str, object]:
+    return {
+        f"{split}_{metric.name}{suffix}": value
+        for metric in evaluate(data, own.root, split, console).metrics
+        if metric.name in FIGURES and metric.label is None and metric.source is None
+        for suffix, value in (
+            ("", metric.value),
+            ("_lower", metric.lower),
+            ("_upper", metric.upper),
+        )
+    }

@@ -28,7 +28,7 @@ from contract.radiograph import Radiograph, decode
 from training.atomic import atomic_path, write_text
 from training.datasets.base import Dataset
 from training.errors import DataError
-from training.html import Table, embedded, render
+from training.html import embedded, render
 from training.metrics import (
     Floats,
     Weights,
@@ -52,8 +52,7 @@ BORDER_SHARE = 0.05
 LIMIT = 0.60
 FOLDS = 5
 RESAMPLES = 400
-SAMPLES = 8
-SOURCES = 6
+SAMPLES = 7
 LISTED = 50
 
 # By name the columns that carry a property.
@@ -99,25 +98,23 @@ def explore(dataset: Dataset, folder: Path, console: Console) -> list[str]:
         table.to_csv(draft, index=False)
     properties = measure_properties(table)
     pictured = table.assign(picture=joined_copies(table, thumbnails))
-    copies = pictured[pictured["picture"].duplicated(keep=False)]
+    copies = pictured[pictured["picture"].duplicated(keep=False)].sort_values("picture")
     findings = [
         *_shortcut_findings(properties),
         *_source_findings(table),
-        *_copy_findings(copies),
-        *_patient_findings(table),
+        *_crossing_findings(pictured),
         *_unreadable_findings(unreadable, len(dataset.table)),
     ]
     page = render(
         "lab/explore.html.j2",
         dataset=dataset,
         findings=findings,
-        counts=_as_table(_counts(table, unreadable)),
-        properties=_as_table(properties.round(2)) if len(properties) else None,
+        counts=_counts(table, unreadable),
+        properties=properties.round(2),
         limit=LIMIT,
-        means=embedded(_draw_means(table, thumbnails)),
-        samples=embedded(_draw_samples(table, thumbnails)),
-        copies=_as_table(copies.sort_values("picture")[["path", "label", "split", "source"]]),
-        unreadable=_as_table(unreadable[["path", "label", "split", "reason"]]),
+        pictures=embedded(_draw_classes(table, thumbnails)),
+        copies=copies[["path", "label", "split", "source"]].head(LISTED),
+        unreadable=unreadable[["path", "label", "split", "reason"]].head(LISTED),
         listed=LISTED,
     )
     write_text(folder / "index.html", page)
@@ -148,18 +145,15 @@ def take_survey(
         read = pool.map(outcome, paths)
         hidden = not console.is_terminal
         found = list(track(read, "measuring", len(paths), console=console, disable=hidden))
-    reasons = pd.Series([one if isinstance(one, str) else None for one in found], dtype=object)
-    measured = [one for one in found if not isinstance(one, str)]
-    if not measured:
-        example = next(iter(reasons), "it lists none")
+    readable = np.array([not isinstance(one, str) for one in found], np.bool_)
+    if not readable.any():
+        example = next(iter(found), "it lists none")
         raise DataError(f"No image of the data set can be read. The first: {example}")
-    lost = reasons.notna().to_numpy()
+    facts, thumbnails = zip(*(one for one in found if not isinstance(one, str)), strict=True)
     return (
-        dataset.table[~lost]
-        .reset_index(drop=True)
-        .assign(**pd.DataFrame([facts for facts, _ in measured])),
-        np.stack([thumbnail for _, thumbnail in measured]),
-        dataset.table.assign(reason=reasons.to_numpy())[lost],
+        dataset.table[readable].reset_index(drop=True).assign(**pd.DataFrame(facts)),
+        np.stack(thumbnails),
+        dataset.table[~readable].assign(reason=[one for one in found if isinstance(one, str)]),
     )
 
 
@@ -306,32 +300,23 @@ def _source_findings(table: pd.DataFrame) -> Iterator[str]:
             yield f"{', '.join(alone)}: nothing but {label}, so there the source tells the class."
 
 
-def _copy_findings(copies: pd.DataFrame) -> Iterator[str]:
-    ends = {
-        "label": "look which label is right.",
-        "split": "figures on one split then count what another has shown.",
-        "source": "one of these sources is no independent test of the other.",
-    }
-    for field, end in ends.items():
-        crossing = copies[copies.groupby("picture")[field].transform("nunique") > 1]
+def _crossing_findings(pictured: pd.DataFrame) -> Iterator[str]:
+    """Pictures and patients that stand on two sides, named by an image of each side."""
+    named = pictured[pictured["patient"] != ""]
+    for table, one, field, end in (
+        (pictured, "picture", "label", "look which label is right."),
+        (pictured, "picture", "split", "figures on one split count what another has shown."),
+        (pictured, "picture", "source", "one source is no independent test of the other."),
+        (named, "patient", "split", "no image may tell the other its patient."),
+    ):
+        crossing = table[table.groupby(one)[field].transform("nunique") > 1]
         if len(crossing):
-            first = crossing[crossing["picture"] == crossing["picture"].iloc[0]]
+            first = crossing[crossing[one] == crossing[one].iloc[0]]
             example = " and ".join(first.groupby(field)["path"].first())
             yield (
-                f"{crossing['picture'].nunique()} pictures stand under more than one {field}, "
-                f"such as {example}: {end}"
+                f"{crossing[one].nunique()} {one}s stand under more than one {field}, such as "
+                f"{example}: {end}"
             )
-
-
-def _patient_findings(table: pd.DataFrame) -> Iterator[str]:
-    """Patients in several splits, named by an image of each and not by name."""
-    named = table[table["patient"] != ""]
-    crossing = named[named.groupby("patient")["split"].transform("nunique") > 1]
-    if len(crossing):
-        first = crossing[crossing["patient"] == crossing["patient"].iloc[0]]
-        example = " and ".join(first.groupby("split")["path"].first())
-        count = crossing["patient"].nunique()
-        yield f"{count} patients are in more than one split, such as the one of {example}."
 
 
 def _unreadable_findings(unreadable: pd.DataFrame, images: int) -> Iterator[str]:
@@ -352,44 +337,19 @@ def _counts(table: pd.DataFrame, unreadable: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(counts).fillna(0).astype(int).reset_index()
 
 
-def _as_table(frame: pd.DataFrame) -> Table:
-    rows = frame.head(LISTED).itertuples(index=False, name=None)
-    return Table(tuple(map(str, frame.columns)), tuple(tuple(map(str, row)) for row in rows))
-
-
-def _draw_means(table: pd.DataFrame, thumbnails: Thumbnails) -> Figure:
-    """The mean image of each class: over all images, and over those of the largest sources."""
-    labels, source = sorted(set(table["label"])), table["source"]
-    rows = {"all images": source.notna()}
-    rows |= {name: source == name for name in source.value_counts().index[:SOURCES]}
-    figure, grid = _grid(len(rows), labels)
-    for cells, (title, members) in zip(grid, rows.items(), strict=True):
-        cells[0].set_ylabel(title, fontsize=8)
-        for cell, label in zip(cells, labels, strict=True):
-            chosen = thumbnails[members & (table["label"] == label)]
-            if len(chosen):
-                cell.imshow(chosen.mean(axis=0), cmap="gray", vmin=0, vmax=255)
-    return figure
-
-
-def _draw_samples(table: pd.DataFrame, thumbnails: Thumbnails) -> Figure:
-    """Some images of each class, a class to a column."""
+def _draw_classes(table: pd.DataFrame, thumbnails: Thumbnails) -> Figure:
+    """The mean image of each class, and some of its images; a class to a row."""
     labels = sorted(set(table["label"]))
-    figure, grid = _grid(SAMPLES, labels)
-    for cells, label in zip(grid.T, labels, strict=True):
-        members = table[table["label"] == label]
-        drawn = members.sample(min(SAMPLES, len(members)), random_state=SEED).index
-        for cell, row in zip(cells, drawn, strict=False):
-            cell.imshow(thumbnails[row], cmap="gray", vmin=0, vmax=255)
-    return figure
-
-
-def _grid(rows: int, labels: Sequence[str]) -> tuple[Figure, NDArray[np.object_]]:
-    size = 1 + 1.5 * len(labels), 0.4 + 1.5 * rows
+    size = 1.5 * (1 + SAMPLES), 0.4 + 1.6 * len(labels)
     figure = Figure(figsize=size, dpi=120, layout="constrained")
-    grid = figure.subplots(rows, len(labels), squeeze=False)
+    grid = figure.subplots(len(labels), 1 + SAMPLES, squeeze=False)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
-    for axes, label in zip(grid[0], labels, strict=True):
-        axes.set_title(label, fontsize=9)
-    return figure, grid
+    for cells, label in zip(grid, labels, strict=True):
+        members = table[table["label"] == label]
+        drawn = members.sample(min(SAMPLES, len(members)), random_state=SEED).index
+        pictures = [thumbnails[members.index].mean(axis=0), *thumbnails[drawn]]
+        cells[0].set_ylabel(label, fontsize=9)
+        for cell, picture in zip(cells, pictures, strict=False):
+            cell.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    return figure

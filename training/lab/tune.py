@@ -1,9 +1,7 @@
 """``pneumo-train tune``: run trials of a recipe, and write the best one as a recipe."""
 
-import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
@@ -28,15 +26,6 @@ Value = float | int | str
 Values = Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Tuned:
-    """What came of a search: the recipe with the best values, its file, and how it did."""
-
-    recipe: Recipe
-    path: Path
-    validation_auroc: float
-
-
 def tune(
     recipe: Recipe,
     data: Path,
@@ -45,12 +34,12 @@ def tune(
     epochs: int,
     console: Console,
     hours: float | None = None,
-) -> Tuned:
+) -> tuple[Path, float]:
     """Search for better values of a recipe.
 
     The first trial is the recipe as it is. A trial is judged by the validation AUROC of the epoch
-    that it keeps; the test split is not looked at. A search that was killed carries on, in the
-    middle of a trial too, and a finished one goes on when more trials are asked for.
+    that it keeps; the test split is not looked at. A search that was killed carries on, with the
+    trial that it was in first, and a finished one goes on when more trials are asked for.
 
     Args:
         recipe: Where to start.
@@ -62,7 +51,8 @@ def tune(
         hours: After how long no further trial is begun; no such limit where None.
 
     Returns:
-        The winner, which has also been written as ``<name>-tuned.toml``; ``trials.csv`` has all.
+        The recipe with the best values, written as ``<name>-tuned.toml``, and its validation
+        AUROC; ``trials.csv`` has all.
 
     Raises:
         RecipeError: The recipe's network cannot be built.
@@ -78,21 +68,22 @@ def tune(
         for place, tried in space.items():
             trial.suggest_categorical(place, tried)
         changed = with_values(short, trial.params)
-        name = hashlib.sha256(changed.model_dump_json().encode()).hexdigest()[:16]
-        folder = work.root / "trials" / name
+        folder = work.root / "trials" / str(trial.number)
         try:
             _, history = fit_classifier(changed, source, folder)
         except TrainingDiverged as error:
             raise optuna.TrialPruned from error
         finally:
             keras.utils.clear_session()
-        # Only what the study remembers is still needed.
-        shutil.rmtree(folder, ignore_errors=True)
+            # Only what the study remembers is still needed.
+            shutil.rmtree(folder, ignore_errors=True)
         best = float(history["val_auroc"].max())
         console.print(f"trial {trial.number + 1}: validation AUROC {best:.4f} with {trial.params}")
         return best
 
-    study = open_study(work.root / STUDY, short, space)
+    # What a killed trial has left.
+    shutil.rmtree(work.root / "trials", ignore_errors=True)
+    study = _open_study(work.root / STUDY, short, space)
     left = trials - len(study.get_trials(deepcopy=False, states=ENDED))
     if left > 0:
         study.optimize(train_once, n_trials=left, timeout=hours and hours * 3600)
@@ -101,7 +92,16 @@ def tune(
         raise TrainingDiverged(
             "No trial has a result: lower training.learning_rate, or give more hours."
         )
-    return _winner(study, recipe, work, epochs)
+    best, count = study.best_trial, len(study.get_trials(deepcopy=False, states=ENDED))
+    name = recipe.name[: NAME_LENGTH - len(SUFFIX)] + SUFFIX
+    path = work.root / f"{name}.toml"
+    write_recipe(
+        path,
+        with_values(recipe, best.params).model_copy(update={"name": name}),
+        f"{recipe.name} with the best values of {count} trials of {epochs} epochs each:\n"
+        f"validation AUROC {best.value:.4f}, which flatters, as it chose them.",
+    )
+    return path, best.value
 
 
 def search_space(recipe: Recipe) -> dict[str, tuple[Value, ...]]:
@@ -121,7 +121,7 @@ def search_space(recipe: Recipe) -> dict[str, tuple[Value, ...]]:
         "augmentation.strength": (0.5, 0.75, 1.0, 1.25, 1.5),
     }
     if model.weights == "none":
-        tried["model.standardisation"] = ("fixed", "image", "local", "image+local")
+        tried["model.standardisation"] = ("fixed", "image", "local")
         if model.backbone in OWN:
             widths = (round(factor * model.width) for factor in (0.5, 0.75, 1.5, 2))
             tried["model.width"] = tuple(max(1, width) for width in widths)
@@ -156,10 +156,8 @@ def for_trials(recipe: Recipe, epochs: int) -> Recipe:
     return Recipe.model_validate(content)
 
 
-def open_study(path: Path, recipe: Recipe, space: Mapping[str, tuple[Value, ...]]) -> optuna.Study:
+def _open_study(path: Path, recipe: Recipe, space: Mapping[str, tuple[Value, ...]]) -> optuna.Study:
     """Open the study of a search, or begin it with the recipe as it is.
-
-    A trial that was interrupted has failed, and its values are tried again first.
 
     Raises:
         WorkdirIncomplete: The file is damaged, or cannot be written.
@@ -184,17 +182,3 @@ def open_study(path: Path, recipe: Recipe, space: Mapping[str, tuple[Value, ...]
     if study.trials and study.trials[-1].state is TrialState.FAIL:
         study.enqueue_trial(study.trials[-1].params)
     return study
-
-
-def _winner(study: optuna.Study, recipe: Recipe, work: Workdir, epochs: int) -> Tuned:
-    best, count = study.best_trial, len(study.get_trials(deepcopy=False, states=ENDED))
-    name = recipe.name[: NAME_LENGTH - len(SUFFIX)] + SUFFIX
-    tuned = with_values(recipe, best.params).model_copy(update={"name": name})
-    path = work.root / f"{name}.toml"
-    write_recipe(
-        path,
-        tuned,
-        f"{recipe.name} with the best values of {count} trials of {epochs} epochs each:\n"
-        f"validation AUROC {best.value:.4f}, which flatters, as it chose them.",
-    )
-    return Tuned(tuned, path, best.value)

@@ -1,8 +1,8 @@
 """What the checks of a report look at: the evaluated images, and the model that answers on them."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,30 +10,32 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import ImageError
 from contract.findings import Label
 from contract.manifest import Finding, Metric, OutOfDistribution
-from contract.pixels import resize
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
-from contract.radiograph import decode
 from training.batches import PREDICTED_AT_ONCE
-from training.evaluation import measure
 from training.figures import Curve
-from training.metrics import Floats, Weights, estimate, patient_bootstrap, whole
+from training.lungs import Segment
+from training.metrics import (
+    Floats,
+    Weights,
+    auroc,
+    estimate,
+    macro_auroc,
+    patient_bootstrap,
+    ratio,
+    whole,
+)
 from training.models import feature_model
 from training.predictions import Predictions
 from training.source import Source
 from training.workdir import TrainedModel
 
-MAX_MASKS = 1000
-
 Images = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 Masks = NDArray[np.bool_]
 Outputs = dict[str, NDArray[np.float32]]
-Segment = Callable[[Images], Masks]
-"""From images to lung masks, bool, shape (images, height, width)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +53,15 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
-class LungMasks:
-    """Lung masks, bool, shape (masked images, height, width), and the rows of their images."""
-
-    rows: Rows
-    masks: Masks
-
-
-@dataclass(frozen=True, slots=True)
 class EvaluationContext:
     """The images of one evaluation, all that is known of them, and the model.
 
     ``images`` is uint8, shape (images, height, width, 1); ``predictions``, ``groups`` and ``paths``
     are of the same images. ``predict`` gives the outputs of the service for such images;
-    ``features`` their pooled features, float32, shape (images, features). ``dataset`` names the
-    images in every figure. ``quality`` and ``ood`` are the limits of an answer, None where there
-    are none. ``ood_folder`` has a folder for each kind of images that the model should refuse.
+    ``features`` their pooled features, float32, shape (images, features); ``segment`` their lungs,
+    None where nothing finds them. ``dataset`` names the images in every figure. ``quality`` and
+    ``ood`` are the limits of an answer, None where there are none. ``ood_folder`` has a folder for
+    each kind of images that the model should refuse.
     """
 
     images: Images
@@ -79,8 +74,8 @@ class EvaluationContext:
     seed: int
     predict: Callable[[Images], Outputs]
     features: Callable[[Images], NDArray[np.float32]]
-    lungs: Callable[[], LungMasks]
     spec: PreprocessingSpec
+    segment: Segment | None = None
     quality: QualityLimits | None = None
     ood: OutOfDistribution | None = None
     ood_folder: Path | None = None
@@ -100,36 +95,33 @@ class EvaluationContext:
             place[members] = (np.arange(len(members)) + 0.5) / len(members)
         return np.sort(np.argsort(place, kind="stable")[:limit])
 
-    def answers_to(self, images: Images, rows: Rows) -> Predictions:
-        """Predict changed images.
+    def auroc(self, images: Images, rows: Rows, prefix: str) -> tuple[Metric, ...]:
+        """The main figure of changed images; none where the images are of one class.
 
         Args:
             images: uint8, shape (rows, height, width, 1).
             rows: The rows of the originals, whose truth they keep.
+            prefix: Stands with ``_`` before the figure's name.
         """
-        outputs = self.predict(images)
-        return replace(
-            self.predictions.of(rows),
-            logits=outputs["logits"],
-            probabilities=outputs["probabilities"],
-            gated=None,
-        )
+        truth = self.predictions.classes[rows]
+        scores = self.predict(images)["probabilities"].astype(np.float64)
+        labels = [finding.label for finding in self.findings]
+        return self.separation(prefix, rows, scores, truth, labels)
 
-    def auroc(self, predictions: Predictions, prefix: str) -> tuple[Metric, ...]:
-        """The AUROC, with ``prefix_`` before its name; none where the images are of one class."""
-        measured = measure(
-            predictions,
-            self.findings,
-            self.positive,
-            dataset=self.dataset,
-            seed=self.seed,
-            whole_only=True,
-        )
-        return tuple(
-            metric.model_copy(update={"name": f"{prefix}_{metric.name}"})
-            for metric in measured
-            if metric.name == self.headline
-        )
+    def separation(
+        self, prefix: str, rows: Rows, scores: Floats, truth: Rows, labels: Sequence[Label]
+    ) -> tuple[Metric, ...]:
+        """The main figure of probabilities, shape (rows, labels), whose true labels are ``truth``.
+
+        None where there are fewer than two classes, or none of them is the positive one.
+        """
+        if len(np.unique(truth)) < 2 or self.positive not in {None, *labels}:
+            return ()
+        figure = partial(macro_auroc, scores, truth)
+        if self.positive is not None:
+            number = labels.index(self.positive)
+            figure = partial(auroc, scores[:, number], truth == number)
+        return (self.estimated(f"{prefix}_{self.headline}", rows, figure),)
 
     def estimated(
         self, name: str, rows: Rows, figure: Callable[[Weights], Floats], label: Label | None = None
@@ -144,7 +136,15 @@ class EvaluationContext:
         """
         drawn = patient_bootstrap(self.predictions.patients[rows], self.seed)
         found = estimate(figure(whole(len(rows))), figure(drawn))
-        return found.metric(self.dataset, name, len(rows), label)
+        return Metric(
+            dataset=self.dataset, name=name, images=len(rows), label=label, **found._asdict()
+        )
+
+    def mean(
+        self, name: str, rows: Rows, values: NDArray[Any], label: Label | None = None
+    ) -> Metric:
+        """The mean of what was measured of each image, as ``estimated``; shape (rows,)."""
+        return self.estimated(name, rows, lambda w: ratio(w @ values, w.sum(axis=1)), label)
 
 
 def gather_context(
@@ -156,20 +156,19 @@ def gather_context(
     segment: Segment | None,
     ood_folder: Path | None,
 ) -> EvaluationContext:
-    """Gather the context of one evaluation; lungs are looked for once a check asks for them.
+    """Gather the context of one evaluation.
 
     Args:
         trained: The model.
         source: The evaluated images.
         predictions: What the model says of them.
         dataset: Names the images in every figure.
-        segment: Finds the lungs in images without a mask.
+        segment: Finds the lungs.
         ood_folder: A folder with a folder for each kind of images that the model should refuse.
     """
     table, config, calibration = source.table, trained.config, trained.calibration
-    images = source.images[table.index.to_numpy()]
     return EvaluationContext(
-        images=images,
+        images=source.images[table.index.to_numpy()],
         predictions=predictions,
         groups=table["group"].to_numpy(np.str_),
         paths=table["path"].to_numpy(np.str_),
@@ -179,50 +178,12 @@ def gather_context(
         seed=config.seed,
         predict=_asking(trained.serving_model()),
         features=_asking(feature_model(trained.model)),
-        lungs=cache(lambda: find_lungs(images, list(table["mask"]), source.dataset.root, segment)),
         spec=config.preprocessing,
+        segment=segment,
         quality=calibration.quality,
         ood=calibration.out_of_distribution,
         ood_folder=ood_folder,
     )
-
-
-def find_lungs(
-    images: Images, masks: Sequence[str], root: Path, segment: Segment | None = None
-) -> LungMasks:
-    """Read the masks that a data set has, and let a segmenter find the others.
-
-    Args:
-        images: uint8, shape (images, height, width, 1).
-        masks: The path of each image's mask, relative to ``root``; empty where there is none.
-        root: The data set's folder.
-        segment: None where there is no segmenter.
-
-    Returns:
-        The masks of at most 1,000 images. One that cannot be read is left out.
-    """
-    chosen = [row for row, mask in enumerate(masks) if mask or segment is not None]
-    chosen = chosen[:: -(-len(chosen) // MAX_MASKS) or 1]
-    size = images.shape[1:3]
-    found = dict(_read_masks([row for row in chosen if masks[row]], masks, root, size))
-    missing = [row for row in chosen if not masks[row]]
-    if segment is not None and missing:
-        found |= zip(missing, segment(np.asarray(images[missing])), strict=True)
-    rows = sorted(found)
-    stacked = np.array([found[row] for row in rows], np.bool_).reshape(-1, *size)
-    return LungMasks(np.array(rows, np.int64), stacked)
-
-
-def _read_masks(
-    rows: Sequence[int], masks: Sequence[str], root: Path, size: tuple[int, int]
-) -> Iterator[tuple[int, Masks]]:
-    for row in rows:
-        try:
-            drawn = decode((root / masks[row]).read_bytes()).pixels
-        except (ImageError, OSError):
-            continue
-        # Some masks are drawn with 255, some with 1.
-        yield row, resize((drawn > drawn.max() / 2).astype(np.uint8) * np.uint8(255), size) > 127
 
 
 def _asking(model: keras.Model) -> Callable[[Images], Any]:

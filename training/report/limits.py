@@ -6,19 +6,24 @@ Source: Hendrycks 2019, Benchmarking Neural Network Robustness to Common Corrupt
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
+from contract.errors import ImageError
 from contract.manifest import OOD_SCORE, Metric
+from contract.preprocessing import PreprocessingSpec
 from contract.quality import assess
+from training.errors import DataError
 from training.figures import Curve
-from training.metrics import ratio, share_of_independent
-from training.ood_images import made_up, read_ood_images
+from training.image_cache import read_input
+from training.metrics import share_of_independent
 from training.report.context import CheckResult, EvaluationContext, Images, Rows
 from training.transforms import CORRUPTIONS, Corruption, corrupted
 
 MAX_IMAGES = 300
-DRAWN = "pictures that show no patient's chest"
 
 
 def robustness(context: EvaluationContext) -> CheckResult:
@@ -58,38 +63,46 @@ def quality_gate(context: EvaluationContext) -> CheckResult:
 
 
 def out_of_distribution(context: EvaluationContext) -> CheckResult:
-    """The share of the images beyond the limit of the score, and of images that show no chest."""
+    """The share beyond the limit of the score: of the images, and of each kind in the folder.
+
+    Raises:
+        DataError: The folder has no images.
+    """
     title = "Does it notice images out of distribution?"
     if context.ood is None:
         return CheckResult(title, "The model has no out-of-distribution score: not done.")
-    limit, folder = np.float32(context.ood.limit), context.ood_folder
 
-    def caught(dataset: str, name: str, images: Images) -> Metric:
+    def beyond(images: Images) -> np.ndarray:
+        return context.predict(images)[OOD_SCORE] > np.float32(context.ood.limit)
+
+    rows = np.arange(len(context.images))
+    own = context.mean("unfamiliar_refused", rows, beyond(context.images))
+    given = []
+    for kind, images in _kinds(context.ood_folder, context.spec) if context.ood_folder else ():
         # Nobody knows the patients of these images, if they have any.
-        beyond = context.predict(images)[OOD_SCORE] > limit
-        share = share_of_independent(int(beyond.sum()), len(beyond))
-        return share.metric(dataset, name, len(beyond))
-
-    refused = context.predict(context.images)[OOD_SCORE] > limit
-    own = context.estimated(
-        "unfamiliar_refused",
-        np.arange(len(refused)),
-        lambda weights: ratio(weights @ refused, weights.sum(axis=1)),
-    )
-    drawn = [
-        caught(DRAWN, f"unfamiliar_caught_{_identifier(kind)}", images)
-        for kind, images in made_up(context.spec).items()
-    ]
-    given = [
-        caught("unfamiliar images", f"strange_{_identifier(kind)}_caught", images)
-        for kind, images in (read_ood_images(folder, context.spec) if folder else {}).items()
-    ]
+        caught = share_of_independent(int(beyond(images).sum()), len(images))
+        name = f"strange_{re.sub(r'[^a-z0-9]+', '_', kind.lower()).strip('_')}_caught"
+        given.append(
+            Metric(dataset="unfamiliar images", name=name, images=len(images), **caught._asdict())
+        )
     return CheckResult(
         title,
         f"The score refuses {own.value:.1%} of the evaluated images; the table has what it catches "
-        f"of {DRAWN}, kind by kind.",
-        (own, *drawn, *given),
+        "of the images that it should refuse, kind by kind, where a folder of them was given.",
+        (own, *given),
     )
+
+
+def _kinds(folder: Path, spec: PreprocessingSpec) -> Iterator[tuple[str, Images]]:
+    """The images of each folder in the folder; what cannot be read the service refuses too."""
+    found: dict[str, list[Images]] = {}
+    for file in sorted(file for file in folder.glob("*/**/*") if file.is_file()):
+        with suppress(ImageError):
+            image = read_input(file, spec)
+            found.setdefault(file.relative_to(folder).parts[0], []).append(image)
+    if not found:
+        raise DataError(f"{folder} has no images. Give a folder with one folder for each kind.")
+    return ((kind, np.stack(images)) for kind, images in found.items())
 
 
 def _curves(
@@ -100,7 +113,7 @@ def _curves(
         random = np.random.default_rng(context.seed)
         changed = corrupted(images, corruption, level, random)
         prefix = f"under_{corruption.name}_{level:g}"
-        for found in context.auroc(context.answers_to(changed, rows), prefix):
+        for found in context.auroc(changed, rows, prefix):
             figures.setdefault("AUROC", []).append(found)
         if context.quality is not None:
             refused = _refused_by_quality(context, changed, rows, f"{prefix}_refused")
@@ -113,9 +126,4 @@ def _refused_by_quality(
 ) -> Metric:
     # An array is assessed for what it shows; the shape and size of the file are not at issue.
     accepted = [assess(image, *image.shape[:2], context.quality).accepted for image in images]
-    refused = ~np.array(accepted)
-    return context.estimated(name, rows, lambda w: ratio(w @ refused, w.sum(axis=1)))
-
-
-def _identifier(kind: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", kind.lower()).strip("_")
+    return context.mean(name, rows, ~np.array(accepted))

@@ -20,7 +20,7 @@ from contract.lungs import fit_map
 from contract.manifest import Metric
 from contract.pixels import resize
 from training.evaluation import LEAST_IMAGES
-from training.metrics import Floats, auroc, balanced_accuracy, macro_auroc, ratio
+from training.metrics import Floats, balanced_accuracy, ratio
 from training.report.context import CheckResult, EvaluationContext, Images, Masks, Rows
 
 FOLDS = 5
@@ -69,7 +69,7 @@ def border_only(context: EvaluationContext) -> CheckResult:
     rows = context.sample(MAX_IMAGES)
     images = np.asarray(context.images[rows])
     inside = np.broadcast_to(_inside(*images.shape[1:3])[..., np.newaxis], images.shape)
-    seen = context.auroc(context.answers_to(covered(images, inside), rows), "border_only")
+    seen = context.auroc(covered(images, inside), rows, "border_only")
     return CheckResult(
         "What does the border give away?",
         "All but the outer tenth of each side is covered with the mean gray. Hardly any lung "
@@ -83,19 +83,20 @@ def border_only(context: EvaluationContext) -> CheckResult:
 def lung_masked(context: EvaluationContext) -> CheckResult:
     """Cover the lungs, and then all but the lungs, with the mean gray of what is covered."""
     title = "What is left without the lungs, and without all else?"
-    lungs = context.lungs()
-    if not len(lungs.rows):
-        return CheckResult(title, "There is no lung mask for any of these images: not done.")
-    images, masks = np.asarray(context.images[lungs.rows]), lungs.masks[..., np.newaxis]
+    if context.segment is None:
+        return CheckResult(title, "There is no segmenter to find the lungs: not done.")
+    rows = context.sample(MAX_IMAGES)
+    images = np.asarray(context.images[rows])
+    masks = context.segment(images)[..., np.newaxis]
     removed, alone = (
-        context.auroc(context.answers_to(covered(images, hidden), lungs.rows), f"lungs_{name}")
+        context.auroc(covered(images, hidden), rows, f"lungs_{name}")
         for name, hidden in (("removed", masks), ("only", ~masks))
     )
     return CheckResult(
         title,
-        f"On {len(lungs.rows)} images with lung masks, of the data set or of a segmenter. "
-        "Without the lungs little should be left of the AUROC, though their outline stays "
-        "visible; with the lungs alone little should be lost.",
+        f"On {len(rows)} images, whose lungs a segmenter has found. Without the lungs little "
+        "should be left of the AUROC, though their outline stays visible; with the lungs alone "
+        "little should be lost.",
         (*removed, *alone),
     )
 
@@ -105,7 +106,7 @@ def heatmaps(context: EvaluationContext) -> CheckResult:
     title = "Do heatmaps point into the lungs?"
     metrics = tuple(_in_the_lungs(context))
     if not metrics:
-        return CheckResult(title, "There are too few lung masks: not done.")
+        return CheckResult(title, "There is no segmenter, or there are too few images: not done.")
     return CheckResult(
         title,
         "Of images that truly have the finding: the share of the activation inside the lungs "
@@ -212,27 +213,22 @@ def _learnt_from_border(
     classes, groups = context.predictions.classes[rows], context.groups[rows]
     used = with_enough_groups(classes, groups)
     labels, truth = np.unique(classes[used], return_inverse=True)
-    names = [context.findings[number].label for number in labels]
-    if len(names) < 2 or context.positive not in {None, *names}:
+    if len(labels) < 2:
         return ()
     small = np.stack([resize(image[..., 0], THUMBNAIL) for image in images[used]])
     pixels = small[:, ~_inside(*THUMBNAIL)].astype(np.float32)
     scores = cross_validated(pixels, truth, groups[used], context.seed)
-    name = f"border_pixels_{context.headline}"
-    if context.positive is None:
-        return (context.estimated(name, rows[used], lambda w: macro_auroc(scores, truth, w)),)
-    positive = names.index(context.positive)
-    return (
-        context.estimated(
-            name, rows[used], lambda w: auroc(scores[:, positive], truth == positive, w)
-        ),
-    )
+    names = [context.findings[number].label for number in labels]
+    return context.separation("border_pixels", rows[used], scores, truth, names)
 
 
 def _in_the_lungs(context: EvaluationContext) -> Iterator[Metric]:
-    lungs = context.lungs()
-    found = lungs.masks.any(axis=(1, 2))
-    rows, masks = lungs.rows[found], lungs.masks[found]
+    if context.segment is None:
+        return
+    rows = context.sample(MAX_IMAGES)
+    masks = context.segment(np.asarray(context.images[rows]))
+    found = masks.any(axis=(1, 2))
+    rows, masks = rows[found], masks[found]
     for number, finding in enumerate(context.findings):
         members = np.flatnonzero(context.predictions.classes[rows] == number)
         if context.positive not in {None, finding.label} or len(members) < LEAST_IMAGES:
@@ -249,10 +245,6 @@ def _in_the_lungs(context: EvaluationContext) -> Iterator[Metric]:
         for name, measured in values.items():
             usable = np.isfinite(measured)
             if usable.any():
-                known = measured[usable]
-                yield context.estimated(
-                    f"heatmap_{name}",
-                    chosen[usable],
-                    lambda w, known=known: ratio(w @ known, w.sum(axis=1)),
-                    finding.label,
+                yield context.mean(
+                    f"heatmap_{name}", chosen[usable], measured[usable], finding.label
                 )

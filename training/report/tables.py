@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+import pandas as pd
+
 from contract.manifest import Metric
 from training.evaluation import COUNTED
-from training.html import Table
 
 # Of bundles that were exported before prediction sets were given up.
 CONFORMAL = "conformal_"
@@ -24,22 +25,15 @@ COUNTS = ("positives", "negatives", COUNTED)
 
 ANSWERED = ("refer_share", "accuracy_answered")
 TWO_SIDED = ("auroc", "auprc", "accuracy", "sensitivity", "specificity", "precision", "f1")
-BY_CLASS = (*TWO_SIDED, *ANSWERED)
 BY_SOURCE = ("macro_auroc", "accuracy", *ANSWERED)
 BY_CLASS_AND_SOURCE = ("auroc", "sensitivity", "specificity")
 COVERED = (f"{CONFORMAL}coverage", f"{CONFORMAL}refer_share", f"{CONFORMAL}error_answered")
 
-Column = tuple[str, Callable[[Metric], str]]
+Columns = dict[str, Callable[[Metric], str]]
 
-
-SOURCE: Column = ("Source", lambda m: m.source or "all")
-FINDING: Column = ("Finding", lambda m: m.label or "all")
-IMAGES: Column = ("Images", lambda m: f"{m.images:,}")
-
-
-def measured(metrics: Iterable[Metric]) -> list[Metric]:
-    """Those of the evaluation itself."""
-    return [metric for metric in metrics if not metric.name.startswith(CHECK_PREFIXES)]
+SOURCE: Columns = {"Source": lambda m: m.source or "all"}
+FINDING: Columns = {"Finding": lambda m: m.label or "all"}
+IMAGES: Columns = {"Images": lambda m: f"{m.images:,}"}
 
 
 def of_checks(metrics: Iterable[Metric]) -> list[Metric]:
@@ -48,55 +42,50 @@ def of_checks(metrics: Iterable[Metric]) -> list[Metric]:
 
 
 def of_all(metrics: Iterable[Metric]) -> list[Metric]:
-    """Those that are of no single finding and no single source."""
-    return [m for m in measured(metrics) if m.label is None and m.source is None]
+    """Those of the evaluation itself that are of no single finding and no single source."""
+    return _measured(metrics, by_class=False, by_source=False)
 
 
-def by_class(metrics: Iterable[Metric]) -> Table:
+def by_class(metrics: Iterable[Metric]) -> pd.DataFrame:
     """One column for each finding, over all sources: there are few of them, and many figures."""
-    chosen = [m for m in measured(metrics) if m.label is not None and m.source is None]
-    table = pivot(chosen, (FINDING,), BY_CLASS)
-    turned = zip(table.header[1:], *(row[1:] for row in table.rows), strict=True)
-    return Table(header=("Measure", *(row[0] for row in table.rows)), rows=tuple(turned))
+    chosen = _measured(metrics, by_class=True, by_source=False)
+    table = pivot(chosen, FINDING, (*TWO_SIDED, *ANSWERED))
+    turned = table.set_index("Finding").T.rename_axis(index="Measure", columns=None)
+    return turned.reset_index()
 
 
-def by_source(metrics: Iterable[Metric]) -> Table:
+def by_source(metrics: Iterable[Metric]) -> pd.DataFrame:
     """One row for each source, over all findings; a source of few images has its count alone."""
-    chosen = [m for m in measured(metrics) if m.label is None and m.source is not None]
-    return pivot(chosen, (SOURCE, IMAGES), BY_SOURCE)
+    chosen = _measured(metrics, by_class=False, by_source=True)
+    return pivot(chosen, SOURCE | IMAGES, BY_SOURCE)
 
 
-def by_class_and_source(metrics: Iterable[Metric]) -> Table:
+def by_class_and_source(metrics: Iterable[Metric]) -> pd.DataFrame:
     """One row for each finding in each source; an AUROC only where the source has both kinds."""
-    chosen = [m for m in measured(metrics) if m.label is not None and m.source is not None]
-    return pivot(chosen, (SOURCE, FINDING, IMAGES), BY_CLASS_AND_SOURCE)
+    chosen = _measured(metrics, by_class=True, by_source=True)
+    return pivot(chosen, SOURCE | FINDING | IMAGES, BY_CLASS_AND_SOURCE)
 
 
-def coverage_table(metrics: Iterable[Metric]) -> Table:
+def coverage_table(metrics: Iterable[Metric]) -> pd.DataFrame:
     """One row for all images, for each finding and for each source, of the prediction sets."""
-    part: Column = ("Images of", lambda m: m.label or m.source or "all")
-    return pivot(metrics, (part, IMAGES), COVERED)
+    part: Columns = {"Images of": lambda m: m.label or m.source or "all"}
+    return pivot(metrics, part | IMAGES, COVERED)
 
 
-def checks_table(metrics: Iterable[Metric]) -> Table:
+def listed(metrics: Iterable[Metric]) -> pd.DataFrame:
     """One row for each figure; a column for source and finding where any is of one.
 
     The figures of the prediction sets are left to ``coverage_table``.
     """
     chosen = [metric for metric in metrics if not metric.name.startswith(CONFORMAL)]
-    return _listed(
-        chosen,
-        [SOURCE] if any(m.source for m in chosen) else [],
-        [FINDING] if any(m.label for m in chosen) else [],
-    )
+    columns: Columns = {"Measure": lambda m: title(m.name)}
+    columns |= SOURCE if any(m.source for m in chosen) else {}
+    columns |= FINDING if any(m.label for m in chosen) else {}
+    columns |= {"Value": value, "95 % interval": interval} | IMAGES
+    return pd.DataFrame({name: [cell(m) for m in chosen] for name, cell in columns.items()})
 
 
-def overall(metrics: Iterable[Metric]) -> Table:
-    """One row for each figure of all images and findings together."""
-    return _listed(of_all(metrics))
-
-
-def pivot(metrics: Iterable[Metric], keys: Sequence[Column], names: Sequence[str]) -> Table:
+def pivot(metrics: Iterable[Metric], keys: Columns, names: Sequence[str]) -> pd.DataFrame:
     """Put figures with the same key into one row, in the order in which the keys come.
 
     Args:
@@ -105,27 +94,16 @@ def pivot(metrics: Iterable[Metric], keys: Sequence[Column], names: Sequence[str
         keys: The columns that tell the rows apart.
         names: The figures' columns; one that is empty in all rows is left out.
     """
-    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
     for metric in metrics:
         if metric.name in (*names, COUNTED):
-            row = cells.setdefault(tuple(key(metric) for _, key in keys), {})
-            row[metric.name] = with_interval(metric)
-    used = [name for name in names if any(name in row for row in cells.values())]
-    return Table(
-        header=(*(heading for heading, _ in keys), *map(title, used)),
-        rows=tuple((*key, *(row.get(name, "") for name in used)) for key, row in cells.items()),
-    )
-
-
-def _listed(metrics: Sequence[Metric], *parts: Sequence[Column]) -> Table:
-    """One row for each figure."""
-    columns: list[Column] = [("Measure", lambda m: title(m.name))]
-    columns += [column for part in parts for column in part]
-    columns += [("Value", value), ("95 % interval", interval), IMAGES]
-    return Table(
-        header=tuple(heading for heading, _ in columns),
-        rows=tuple(tuple(cell(m) for _, cell in columns) for m in metrics),
-    )
+            key = {name: cell(metric) for name, cell in keys.items()}
+            row = rows.setdefault(tuple(key.values()), key)
+            if metric.name != COUNTED:
+                row[title(metric.name)] = with_interval(metric)
+    table = pd.DataFrame(list(rows.values()))
+    used = [column for column in map(title, names) if column in table]
+    return table.reindex(columns=[*keys, *used]).fillna("")
 
 
 def title(name: str) -> str:
@@ -153,3 +131,12 @@ def interval(metric: Metric) -> str:
 
 def _number(metric: Metric, number: float) -> str:
     return f"{number:.0f}" if metric.name.endswith(COUNTS) else f"{number:.3f}"
+
+
+def _measured(metrics: Iterable[Metric], *, by_class: bool, by_source: bool) -> list[Metric]:
+    return [
+        m
+        for m in metrics
+        if not m.name.startswith(CHECK_PREFIXES)
+        and (m.label is not None, m.source is not None) == (by_class, by_source)
+    ]

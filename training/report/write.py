@@ -1,29 +1,29 @@
 """The report of one evaluation: its checks, and report.html."""
 
-import io
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
-from scipy.ndimage import zoom
 
+from contract.lungs import fit_map
 from contract.manifest import INTENDED_USE, Metric
 from training.atomic import write_text
 from training.config import Recipe
+from training.errors import WorkdirIncomplete
 from training.evaluation import Evaluation
 from training.figures import draw_curves
-from training.html import Table, embedded, render
+from training.html import embedded, render
 from training.predictions import REFERRED, answered_outputs
 from training.report import tables
 from training.report.context import CheckResult, EvaluationContext
 from training.report.limits import out_of_distribution, quality_gate, robustness
 from training.report.shortcuts import border_only, heatmaps, lung_masked, source_probe
-from training.workdir import TrainedModel
+from training.workdir import Binding, TrainedModel, Workdir
 
 CHECKS = (
     source_probe,
@@ -44,16 +44,6 @@ CAPTIONS = {
     "robustness": "What corruptions do to the AUROC, and what the quality gate refuses of them.",
 }
 EXAMPLES_PER_KIND = 2
-
-Content = TypeVar("Content", bound=BaseModel)
-
-
-class _Trained(BaseModel):
-    """What a report has to know of another training: the part of its config.json."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    recipe: Recipe
 
 
 def write_report(
@@ -113,18 +103,19 @@ def left_out(workdir: Path, recipe: Recipe) -> CheckResult:
     title = "What does it do on a source that it never saw?"
     found: list[Metric] = []
     for file in sorted(workdir.resolve().parent.glob("*/evaluation-left-out.json")):
-        other = _read(file.with_name("config.json"), _Trained)
-        evaluation = _read(file, Evaluation)
-        if other is None or evaluation is None:
-            continue
-        if (other.recipe.name, other.recipe.data.classes) == (recipe.name, recipe.data.classes):
-            source = ", ".join(other.recipe.data.leave_out)
-            found += [
-                metric.model_copy(update={"name": f"left_out_{metric.name}", "source": source})
-                for metric in evaluation.metrics
-                if metric.source is None
-                and metric.name in (LEFT_OUT_BY_CLASS if metric.label else LEFT_OUT_FIGURES)
-            ]
+        other = Workdir(file.parent)
+        # One that is unfinished, or older, says nothing.
+        with suppress(WorkdirIncomplete):
+            rules = other.read(other.root / "config.json", Binding[Recipe]).recipe
+            metrics = other.read(file, Evaluation).metrics
+            if (rules.name, rules.data.classes) == (recipe.name, recipe.data.classes):
+                source = ", ".join(rules.data.leave_out)
+                found += [
+                    metric.model_copy(update={"name": f"left_out_{metric.name}", "source": source})
+                    for metric in metrics
+                    if metric.source is None
+                    and metric.name in (LEFT_OUT_BY_CLASS if metric.label else LEFT_OUT_FIGURES)
+                ]
     if not found:
         return CheckResult(
             title, "No training of this recipe that leaves a source out lies beside it: not done."
@@ -135,14 +126,6 @@ def left_out(workdir: Path, recipe: Recipe) -> CheckResult:
         "figures of the same source above is what the pooled figures owe to knowing it.",
         tuple(found),
     )
-
-
-def _read(path: Path, kind: type[Content]) -> Content | None:
-    """A file of another training; None where that training is unfinished or older."""
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def _page(
@@ -160,27 +143,21 @@ def _page(
         trained=trained,
         intended_use=INTENDED_USE,
         tables=[
-            ("Over all images", tables.overall(metrics)),
+            ("Over all images", tables.listed(tables.of_all(metrics))),
             ("By finding", tables.by_class(metrics)),
             ("By source", tables.by_source(metrics)),
             ("By source and finding", tables.by_class_and_source(metrics)),
         ],
-        answers=_answers(evaluation),
-        plots=[(embedded(file.read_bytes()), text) for file, text in drawn if file.is_file()],
-        checks=[(one, tables.checks_table(one.metrics)) for one in results],
+        answers=pd.DataFrame(
+            evaluation.answers, evaluation.classes, (*evaluation.classes, "refer")
+        ).reset_index(names="Truth"),
+        plots=[(embedded(file), text) for file, text in drawn if file.is_file()],
+        checks=[(one, tables.listed(one.metrics)) for one in results],
         examples=[(embedded(picture), caption) for picture, caption in _examples(context)],
     )
 
 
-def _answers(evaluation: Evaluation) -> Table:
-    counts = zip(evaluation.classes, evaluation.answers, strict=True)
-    return Table(
-        header=("Truth", *evaluation.classes, "refer"),
-        rows=tuple((label, *(f"{count:,}" for count in row)) for label, row in counts),
-    )
-
-
-def _examples(context: EvaluationContext) -> Iterator[tuple[bytes, str]]:
+def _examples(context: EvaluationContext) -> Iterator[tuple[Figure, str]]:
     """Of each class, up to two hits, two misses and two referred images, the surest of each.
 
     Each is drawn beside itself under the activation map of its most probable finding.
@@ -203,18 +180,15 @@ def _examples(context: EvaluationContext) -> Iterator[tuple[bytes, str]]:
                 )
 
 
-def _drawn(context: EvaluationContext, row: int, said: int) -> bytes:
+def _drawn(context: EvaluationContext, row: int, said: int) -> Figure:
     image = np.asarray(context.images[row, ..., 0])
     activation = context.predict(context.images[row : row + 1])["activation_map"][0, ..., said]
     strength = np.clip(activation / context.findings[said].activation_scale, 0, 1)
-    factors = [side / cells for side, cells in zip(image.shape, strength.shape, strict=True)]
-    fitted = zoom(strength, factors, order=1, grid_mode=True, mode="nearest")
+    fitted = fit_map(strength, image.shape)
     figure = Figure(figsize=(4, 2), dpi=100, layout="constrained")
     for axes in (panels := figure.subplots(1, 2)):
         axes.imshow(image, cmap="gray", vmin=0, vmax=255)
         axes.set_axis_off()
     # The stronger the evidence, the less of the image shows through.
     panels[1].imshow(colormaps["inferno"](fitted), alpha=0.6 * np.clip(fitted, 0, 1))
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
+    return figure

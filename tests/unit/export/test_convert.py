@@ -112,9 +112,7 @@ def scoring_model() -> keras.Model:
     recipe = recipe.model_copy(update={"preprocessing": SPEC, "model": small, "calibration": plain})
     keras.utils.set_random_seed(0)
     model = build_classifier(recipe)
-    scorer = fit_scorer(
-        feature_model(model), radiographs(140), np.arange(140), np.zeros(140, np.int64), recipe
-    )
+    scorer = fit_scorer(feature_model(model), radiographs(140), recipe)
     return with_serving_outputs(model, 1.5, scorer)
 
 

@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def intake(tmp_path: Path, store: Store) -> Intake:
-    return Intake(Config(state_dir=tmp_path, min_free_bytes=0), store)
+    return Intake(Config(state_dir=tmp_path, min_free_bytes=0), store, lambda _: None)
 
 
 def test_one_bad_file_does_not_keep_a_folder_from_the_others(

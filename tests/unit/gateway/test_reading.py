@@ -30,21 +30,26 @@ def test_slices_are_evenly_spaced_from_the_first_to_the_last(count: int) -> None
     assert not steps or max(steps) - min(steps) <= 1
 
 
-def test_a_series_has_the_mean_of_its_slices() -> None:
-    combined = combine([reading(0.9), reading(0.7), reading(0.2)], slices=90)
+@pytest.mark.parametrize(
+    ("of_slices", "rule", "expected", "decision", "reasons"),
+    [
+        ([0.9, 0.7, 0.2], "mean", {"other": 0.4, "covid-19": 0.6}, "covid-19", []),
+        ([0.9, 0.1], "max", {"other": 0.9, "covid-19": 0.9}, "refer", ["uncertain"]),
+    ],
+)
+def test_a_series_has_the_mean_or_the_largest_of_its_slices_as_the_model_says(
+    of_slices: list[float],
+    rule: str,
+    expected: dict[str, float],
+    decision: str,
+    reasons: list[str],
+) -> None:
+    combined = combine([reading(each) for each in of_slices], slices=90, rule=rule)
 
-    assert probabilities(combined) == pytest.approx({"other": 0.4, "covid-19": 0.6})
-    assert combined.result["decision"] == "covid-19"
-    assert combined.result["reasons"] == []
-    assert combined.note == "Read from 3 of 90 slices, evenly spaced; mean of probabilities."
-
-
-def test_a_series_has_the_largest_where_the_model_says_so() -> None:
-    combined = combine([reading(0.9), reading(0.1)], slices=2, rule="max")
-
-    assert probabilities(combined) == pytest.approx({"other": 0.9, "covid-19": 0.9})
-    assert combined.result["decision"] == "refer"
-    assert combined.result["reasons"] == ["uncertain"]
+    assert probabilities(combined) == pytest.approx(expected)
+    assert (combined.result["decision"], combined.result["reasons"]) == (decision, reasons)
+    note = f"Read from {len(of_slices)} of 90 slices, evenly spaced; {rule} of probabilities."
+    assert combined.note == note
 
 
 @pytest.mark.parametrize(("doubtful", "decision"), [(2, "refer"), (1, "covid-19")])

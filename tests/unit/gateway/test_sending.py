@@ -12,7 +12,7 @@ from pynetdicom.sop_class import Comprehensive3DSRStorage, Verification  # type:
 
 from gateway.commitment import Commitments
 from gateway.config import Destination, Service
-from gateway.destinations import DimseSender, FhirSender, StowSender
+from gateway.destinations import DimseSender, sender
 from gateway.errors import Permanent, Transient
 from gateway.service import Services
 from gateway.tables import ResultObject
@@ -68,8 +68,7 @@ def peer() -> Iterator[Peer]:
 @pytest.fixture
 def sent(tmp_path: Path) -> ResultObject:
     (tmp_path / "1.dcm").write_bytes(film(1))
-    (tmp_path / "1.json").write_text("{}")
-    return ResultObject(f"{ROOT}.1.1", "1.2", "1.3", "1.4", str(tmp_path / "1.dcm"))
+    return ResultObject("1.2", f"{ROOT}.1.1", tmp_path / "1.dcm")
 
 
 @pytest.mark.parametrize(
@@ -87,9 +86,8 @@ def test_a_fhir_server_has_a_result_when_it_answers_with_a_transaction(
     peer: Peer, sent: ResultObject, status: int, body: str, error: type[Exception] | None
 ) -> None:
     peer.status, peer.body = status, body.encode()
-    sender = FhirSender(Destination(name="f", kind="fhir", url=peer.url))
 
-    assert outcome(sender, sent) is error
+    assert outcome(Destination(name="f", kind="fhir", url=peer.url), sent) is error
 
 
 def item(uid: str = f"{ROOT}.1.1", reason: int | None = None) -> str:
@@ -129,20 +127,19 @@ def test_an_archive_has_an_object_when_it_names_it(
     error: type[Exception] | None,
 ) -> None:
     peer.status, peer.kind, peer.body = status, kind, body.encode()
-    sender = StowSender(Destination(name="s", kind="stow", url=peer.url))
 
-    assert outcome(sender, sent) is error
+    assert outcome(Destination(name="s", kind="stow", url=peer.url), sent) is error
 
 
-def outcome(sender: FhirSender | StowSender, sent: ResultObject) -> type[Exception] | None:
+def outcome(destination: Destination, sent: ResultObject) -> type[Exception] | None:
     """The kind of error that sending ends in."""
+    to = sender(destination, "PNEUMO", Commitments())
     try:
-        file = Path(sent.path)
-        sender.send([sent], [file], file.with_suffix(".json"))
+        to.send([sent], "{}")
     except (Transient, Permanent) as error:
         return type(error)
     finally:
-        sender.close()
+        to.close()
     return None
 
 
@@ -154,7 +151,7 @@ def test_a_page_to_log_in_at_is_no_reading_and_no_refusal(
     services = Services(Service(urls=(peer.url,)))
 
     with pytest.raises(Transient, match=str(status)):
-        services.predict(Path(sent.path))
+        services.predict(sent.file)
 
 
 def test_an_archive_that_offers_no_query_gives_no_count() -> None:
@@ -164,11 +161,11 @@ def test_an_archive_that_offers_no_query_gives_no_count() -> None:
     server: Any = ae.start_server(("127.0.0.1", 0), block=False)
     port = server.server_address[1]
     peer = Destination(name="p", kind="dimse", port=port, ae_title="ARCHIVE")
-    sender = DimseSender(peer, "PNEUMO", Commitments())
+    to = DimseSender(peer, "PNEUMO", Commitments())
     try:
-        count = sender.count("1.2", "1.3")
+        count = to.count("1.2", "1.3")
     finally:
-        sender.close()
+        to.close()
         server.shutdown()
 
     assert count is None

@@ -1,5 +1,4 @@
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,11 @@ from sqlalchemy import create_engine
 
 from gateway.config import Config, Destination, Retention, Rule
 from gateway.identifiers import derived_uid, image_key, series_key
-from gateway.intake import Intake, replay_instances
+from gateway.intake import Intake, replay
 from gateway.retention import Eraser
 from gateway.rules import Routed
 from gateway.store import Store
-from gateway.tables import Delivery, Instance, Job, Result, ResultObject, Table
+from gateway.tables import Delivery, Instance, Job, Result, Table
 from tests.gateway.drawn import film
 
 FILMS = Rule(name="films", destinations=("a", "b"))
@@ -51,14 +50,13 @@ def waiting_job(store: Store) -> Job:
 
 
 def made(job: Job, key: str, version: int = 1) -> Result:
-    report = ResultObject(derived_uid(key, "sr"), "1.2", "1.3", "1.4", f"{key}.sr.dcm")
     return Result(
         key=key,
         job_id=job.id,
         version=version,
         last_arrival_at=job.last_arrival_at,
-        bundle=f"{key}.json",
-        described=[asdict(report)],
+        bundle="{}",
+        kinds=["sr"],
     )
 
 
@@ -67,10 +65,10 @@ def config_in(folder: Path) -> Config:
     return Config(state_dir=folder, min_free_bytes=0, rules=(FILMS,), destinations=destinations)
 
 
-def taken(intake: Intake, number: int) -> Instance:
+def taken(config: Config, store: Store, number: int) -> Instance:
     """A film that has come through the one way in."""
     arrivals: list[Instance] = []
-    intake.on_arrival = arrivals.append
+    intake = Intake(config, store, arrivals.append)
     (intake.incoming / "film.dcm").write_bytes(film(number))
     intake.take(intake.incoming / "film.dcm", "folder")
     return arrivals[0]
@@ -122,7 +120,7 @@ def test_a_slice_that_comes_while_its_series_is_read_opens_it_again(store: Store
     assert [each.sop_uid for each in store.instances_of(again)] == ["1", "2"]
     [predecessor] = store.results_of(again)
     assert predecessor.version == 1
-    assert predecessor.objects[0].sop_uid == derived_uid("k", "sr")
+    assert predecessor.objects(Path())[0].sop_uid == derived_uid("k", "sr")
 
 
 def test_what_is_parked_waits_for_a_replay(store: Store) -> None:
@@ -152,17 +150,19 @@ def test_keys_and_uids_follow_from_what_they_are_of() -> None:
 def test_only_what_is_done_with_is_erased_and_never_done_again(
     tmp_path: Path, store: Store
 ) -> None:
-    intake = Intake(config_in(tmp_path), store)
-    done, waiting = taken(intake, 1), taken(intake, 2)
+    config = config_in(tmp_path)
+    done, waiting = taken(config, store, 1), taken(config, store, 2)
     job = next(each for each in store.due(Job, 10) if each.uid == done.sop_uid)
-    report = tmp_path / "k.sr.dcm"
+    result = made(job, "k")
+    [report] = [each.file for each in result.objects(tmp_path)]
+    report.parent.mkdir(parents=True)
     report.write_bytes(b"report")
-    store.finish_job(job, made(job, "k"), ["a"])
+    store.finish_job(job, result, ["a"])
 
     Eraser(ALL, store).step()
     unsent = report.exists()
     [delivery] = store.due(Delivery, 10)
-    store.finish_delivery(delivery)
+    store.finish_deliveries([delivery])
     time.sleep(0.01)
     Eraser(ALL, store).step()
 
@@ -172,6 +172,7 @@ def test_only_what_is_done_with_is_erased_and_never_done_again(
         False,
         True,
     )
+    intake = Intake(config, store, lambda _: None)
     again = intake.incoming / "film.dcm"
     again.write_bytes(film(1))
     assert intake.take(again, "folder") == "repeated"
@@ -181,11 +182,11 @@ def test_what_is_half_done_goes_at_the_start_and_what_was_promised_stays(
     tmp_path: Path, store: Store
 ) -> None:
     config = config_in(tmp_path)
-    intake = Intake(config, store)
-    row = taken(intake, 1)
+    row = taken(config, store, 1)
+    intake = Intake(config, store, lambda _: None)
     (intake.incoming / "half.dcm").write_bytes(b"half")
 
-    Intake(config, store)
+    Intake(config, store, lambda _: None)
 
     assert list(intake.incoming.iterdir()) == []
     assert store.file(row.path).read_bytes() == film(1)
@@ -195,12 +196,12 @@ def test_a_state_folder_that_was_moved_keeps_what_was_promised(tmp_path: Path) -
     before, after = tmp_path / "before", tmp_path / "after"
     config, moved = config_in(before), config_in(after)
     store = Store(config.database, before)
-    taken(Intake(config, store), 1)
+    taken(config, store, 1)
     store.close()
     before.rename(after)
 
     store = Store(moved.database, after)
-    Intake(moved, store)
+    Intake(moved, store, lambda _: None)
 
     [job] = store.due(Job, 10)
     [row] = store.instances_of(job)
@@ -226,10 +227,10 @@ def test_what_no_rule_took_is_asked_again_with_the_rules_of_today(
     tmp_path: Path, store: Store
 ) -> None:
     config = config_in(tmp_path)
-    ignored = taken(Intake(config.model_copy(update={"rules": ()}), store), 1)
+    ignored = taken(config.model_copy(update={"rules": ()}), store, 1)
 
-    before = (ignored.state, replay_instances((), store))
-    replayed = replay_instances(config.rules, store)
+    before = (ignored.state, replay((), store, "instances"))
+    replayed = replay(config.rules, store, "instances")
 
     assert before == ("ignored", 1)
     assert replayed == 1

@@ -1,6 +1,5 @@
 import errno
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ from gateway.commitment import Commitments
 from gateway.config import Config, Destination, Rule, Service
 from gateway.errors import Transient
 from gateway.intake import Intake
-from gateway.reading import in_order
+from gateway.reading import Reading, in_order
 from gateway.rules import Routed
 from gateway.service import Services
 from gateway.store import Store
-from gateway.tables import Delivery, Instance, Job, Result, ResultObject
-from gateway.work import Courier, Reader, Worker
+from gateway.tables import Delivery, Instance, Job, Result
+from gateway.work import Courier, Reader
+from gateway.worker import Worker
 from tests.gateway.drawn import slice_of
 from tests.gateway.stack import eventually, free_port
 
@@ -47,13 +47,14 @@ def test_the_frames_of_an_enhanced_image_are_slices() -> None:
 def test_a_step_that_fails_is_taken_again(error: type[Exception]) -> None:
     steps: list[int] = []
 
-    def step() -> bool:
-        steps.append(len(steps))
-        if len(steps) == 1:
-            raise error
-        return False
+    class Failing(Worker):
+        def step(self) -> bool:
+            steps.append(len(steps))
+            if len(steps) == 1:
+                raise error
+            return False
 
-    worker = Worker("worker", step)
+    worker = Failing("worker")
     worker.start()
     eventually(lambda: len(steps) > 1)
     worker.close()
@@ -71,7 +72,7 @@ def test_a_step_that_fails_is_taken_again(error: type[Exception]) -> None:
 def test_a_file_that_is_gone_parks_its_delivery_and_a_failing_disk_puts_it_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, state: str, problem: str
 ) -> None:
-    destination = Destination(name="d", kind="fhir", url="http://127.0.0.1:1")
+    destination = Destination(name="d", kind="stow", url="http://127.0.0.1:1")
     config = Config(state_dir=tmp_path, destinations=(destination,))
     store = delivery_to(config)
 
@@ -95,10 +96,7 @@ def delivery_to(config: Config) -> Store:
     rule = Rule(name="films", destinations=("d",))
     store.accept(film, Routed("routed", rule=rule, series_uid="s", facts={"frames": 1}))
     [job] = store.due(Job, 10)
-    report = asdict(ResultObject("2", "1.2", "1.3", "1.4", "k.sr.dcm"))
-    result = Result(
-        key="k", job_id=job.id, version=1, last_arrival_at=0, bundle="k.json", described=[report]
-    )
+    result = Result(key="k", job_id=job.id, version=1, last_arrival_at=0, bundle="{}", kinds=["sr"])
     store.finish_job(job, result, ["d"])
     return store
 
@@ -106,7 +104,7 @@ def delivery_to(config: Config) -> Store:
 def test_a_model_that_no_service_tells_of_is_asked_for_again() -> None:
     services = Services(Service(urls=(f"http://127.0.0.1:{free_port()}",)))
 
-    with pytest.raises(Transient, match="none answers"):
+    with pytest.raises(Transient, match="does not answer"):
         services.model("ct", 1)
 
 
@@ -117,7 +115,7 @@ class Readers(Services):
         self._series_rule = series_rule
         self._probabilities = iter([0.2, 0.3, 0.7])
 
-    def predict(self, *_: object, **__: object) -> dict[str, Any]:
+    def predict(self, *_: object, **__: object) -> Reading:
         probability = next(self._probabilities)
         findings = [
             {
@@ -130,8 +128,8 @@ class Readers(Services):
             for label, p in (("covid-19", probability), ("other", 0.1))
         ]
         model = {"name": "ct", "version": 1, "digest": "sha256:0"}
-        result = {"model": model, "decision": "refer", "reasons": [], "findings": findings}
-        return {"results": [result]}
+        result = {"decision": "refer", "reasons": [], "findings": findings}
+        return Reading(model, result)
 
     def model(self, name: str, version: int) -> dict[str, Any]:
         return {"name": name, "version": version, "series_rule": self._series_rule}
@@ -147,17 +145,17 @@ def test_a_series_is_read_as_its_model_states(
         state_dir=tmp_path, min_free_bytes=0, rules=(rule,), destinations=(destination,)
     )
     store = Store(config.database, tmp_path)
-    intake = Intake(config, store)
+    intake = Intake(config, store, lambda _: None)
     for number in range(3):
         (intake.incoming / "slice.dcm").write_bytes(slice_of(1, number))
         intake.take(intake.incoming / "slice.dcm", "folder")
-    reader = Reader(config, store, Readers(series_rule))
+    reader = Reader(config, store, Readers(series_rule), lambda: None)
 
     reader.step()
     reader.close()
 
     [delivery] = store.due(Delivery, 10)
-    bundle = json.loads(store.file(delivery.result.bundle).read_bytes())
+    bundle = json.loads(delivery.result.bundle)
     observations = [
         entry["resource"]
         for entry in bundle["entry"]

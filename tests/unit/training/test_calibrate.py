@@ -33,17 +33,6 @@ def test_the_temperature_of_overconfident_logits_is_found(temperature: float) ->
     assert found == pytest.approx(temperature, rel=0.1)
 
 
-def test_calibration_lowers_the_loss_and_keeps_the_order() -> None:
-    classes = drawn(LOGITS)
-    overconfident = LOGITS * 4
-
-    temperature = fit_temperature(overconfident, classes)
-
-    assert mean_loss(overconfident / temperature, classes) < mean_loss(overconfident, classes)
-    before, after = calibrated(overconfident, 1), calibrated(overconfident, temperature)
-    assert (before.argmax(axis=1) == after.argmax(axis=1)).all()
-
-
 def test_the_loss_is_the_mean_negative_log_likelihood() -> None:
     logits = np.log(np.array([[0.2, 0.8], [0.5, 0.5]], np.float32))
 
@@ -54,9 +43,7 @@ def test_a_heatmap_is_full_at_the_last_hundredth_of_positive_activations() -> No
     maps = np.concatenate([np.linspace(0.1, 10, 100), -np.ones(900)]).reshape(10, 10, 10)
 
     assert activation_scale(maps.astype(np.float32)) == pytest.approx(9.9, abs=0.05)
-
-
-def test_a_class_without_evidence_still_has_a_scale() -> None:
+    # Without any evidence there is a scale all the same.
     assert activation_scale(-np.ones((2, 3, 3), np.float32)) == 1.0
 
 
@@ -81,9 +68,7 @@ def test_a_score_gets_the_limit_that_the_shifted_validation_images_keep() -> Non
     recipe = tiny_recipe(calibration={"shifts": ["none", "brighter"]})
     images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 1), dtype=np.uint8)
     model = build_classifier(recipe)
-    scorer = fit_scorer(
-        feature_model(model), images, np.arange(20), np.zeros(len(images), np.int64), recipe
-    )
+    scorer = fit_scorer(feature_model(model), images[:20], recipe)
 
     calibration = calibrate(model, images[20:], np.array([0, 1] * 10), recipe, scorer)
 

@@ -4,16 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from training.efficientnet_lite import (
-    COMMISSIONING_LAYER,
-    efficientnet_lite0,
-    load_imagenet_weights,
-)
+from training.efficientnet_lite import COMMISSIONING_LAYER, efficientnet_lite0
+
+SHAPE = (64, 64, 3)
 
 
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
-    return efficientnet_lite0(keras.Input((64, 64, 3)))
+    return efficientnet_lite0(input_shape=SHAPE)
 
 
 def test_the_network_has_the_size_of_the_published_one(network: keras.Model) -> None:
@@ -27,14 +25,14 @@ def test_weights_of_every_layer_are_read(network: keras.Model, tmp_path: Path) -
     file = tmp_path / "weights.npz"
     _write_weights(file, network)
 
-    load_imagenet_weights(network, file)
+    filled = efficientnet_lite0(input_shape=SHAPE, weights=file)
 
-    kernel = network.get_layer("block_3_depthwise_conv").get_weights()[0]
+    kernel = filled.get_layer("block_3_depthwise_conv").get_weights()[0]
     assert kernel.shape == (5, 5, 144, 1)
     with np.load(file) as saved:
         expected = saved["_blocks.3._depthwise_conv.weight"]
         np.testing.assert_array_equal(kernel[..., 0].transpose(2, 0, 1), expected[:, 0])
-        stem = network.get_layer("stem_conv").get_weights()[0]
+        stem = filled.get_layer("stem_conv").get_weights()[0]
         np.testing.assert_array_equal(stem.transpose(3, 2, 0, 1), saved["_conv_stem.weight"])
 
 

@@ -15,25 +15,12 @@ from sklearn.metrics import (
 
 from contract.findings import Label
 from contract.manifest import Finding, Metric
+from tests.training_data import findings
 from training.calibrate import calibrated
 from training.evaluation import measure
 from training.predictions import Predictions
 
 TEMPERATURE = 2.0
-
-
-def findings(*points: tuple[str, float]) -> tuple[Finding, ...]:
-    return tuple(
-        Finding.model_validate(
-            {
-                "label": label,
-                "operating_point": point,
-                "operating_point_rule": "for the test",
-                "activation_scale": 1,
-            }
-        )
-        for label, point in points
-    )
 
 
 FINDINGS = findings(("normal", 0.7), ("pneumonia", 0.6))
@@ -73,9 +60,8 @@ def measured(
 
 
 def of_the_whole(predicted: Predictions) -> tuple[Metric, ...]:
-    return measure(
-        predicted, FINDINGS, "pneumonia", dataset="eight images", seed=0, whole_only=True
-    )
+    metrics = measure(predicted, FINDINGS, "pneumonia", dataset="eight images", seed=0)
+    return tuple(metric for metric in metrics if metric.label is None and metric.source is None)
 
 
 def test_every_figure_of_a_known_case() -> None:
@@ -171,12 +157,6 @@ def test_a_class_says_how_many_of_its_own_images_are_referred() -> None:
     assert of_pneumonia.images == 4
     assert found["accuracy_answered", "pneumonia", None].value == 1
     assert found["accuracy_answered", "normal", None].value == pytest.approx(2 / 3)
-
-
-def test_one_source_alone_gets_no_figures_of_its_own() -> None:
-    found = measured(predictions(), FINDINGS, "pneumonia")
-
-    assert {source for _, _, source in found} == {None}
 
 
 def test_each_source_has_its_own_figures() -> None:

@@ -80,15 +80,15 @@ def test_the_graph_takes_the_layer_of_the_nearest_source(
 def test_a_finding_that_a_source_lacks_is_said_as_the_pooled_layer_says_it() -> None:
     """So an image of it is referred there, and not given one of the source's own findings."""
     pooled = np.array([[-5.0, -5.0, 5.0], [0, 0, 0], [0, 0, 0]]), np.array([0.0, 0, -10])
-    train, validation = images(), images(seed=1)
-    for part in (train, validation):
+    seen = [images(seed=seed) for seed in (0, 1)]
+    for part in seen:
         part.features[:, 0] = 0
-    three = fit_heads(train, validation, pooled, sources=3, general=2, least_auroc=0.65, seed=0)
+    three = fit_heads(seen[0], seen[1], pooled, sources=3, general=2, least_auroc=0.65, seed=0)
     asked = images(30, seed=2)
     asked.features[:, 0] = 3
 
     said = three.logits(asked.features, np.zeros(30, np.int64)).argmax(axis=1)
-    own = three.logits(validation.features, np.zeros(200, np.int64)).argmax(axis=1)
+    own = three.logits(seen[1].features, np.zeros(200, np.int64)).argmax(axis=1)
 
     assert (said == 2).all()
     assert not (own == 2).any()

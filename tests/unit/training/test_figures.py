@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from contract.findings import Label
-from contract.manifest import Finding, Metric
+from contract.manifest import Metric
 from contract.radiograph import Radiograph, decode
+from tests.training_data import findings
 from training.figures import draw_curves, draw_evaluation
 from training.predictions import Predictions, count_answers
 
@@ -23,19 +24,15 @@ PREDICTIONS = Predictions(
 KINDS = {"roc", "precision-recall", "reliability", "answers"}
 
 
-def findings(point: float = 0.4) -> tuple[Finding, ...]:
-    rule = {"operating_point": point, "operating_point_rule": "for the test", "activation_scale": 1}
-    return tuple(Finding.model_validate({"label": label, **rule}) for label in LABELS)
-
-
 def drawn(
     folder: Path,
     predictions: Predictions = PREDICTIONS,
     positive: Label | None = None,
     point: float = 0.4,
 ) -> dict[str, Radiograph]:
-    answers = count_answers(predictions, findings(point))
-    draw_evaluation(folder, "test", predictions, findings(point), positive, answers)
+    found = findings(*((label, point) for label in LABELS))
+    answers = count_answers(predictions, found)
+    draw_evaluation(folder, "test", predictions, found, positive, answers)
     return {file.stem.removeprefix("test-"): decode(file.read_bytes()) for file in folder.iterdir()}
 
 

@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import (
     average_precision_score,
-    balanced_accuracy_score,
     brier_score_loss,
     roc_auc_score,
 )
@@ -12,9 +11,7 @@ from sklearn.metrics import (
 from training.metrics import (
     auprc,
     auroc,
-    balanced_accuracy,
     brier,
-    brier_over_classes,
     confusion,
     estimate,
     expected_calibration_error,
@@ -37,29 +34,13 @@ def test_areas_agree_with_scikit_learn_ties_and_weights_included(
     scores, truth, weights = (np.array(column) for column in zip(*rows, strict=True))
     weighting = weights[np.newaxis].astype(float)
 
-    areas = [f(scores, truth, weighting)[0] for f in (auroc, auprc, brier)]
+    areas = [f(scores, truth, weighting)[0] for f in (auroc, auprc)]
+    both = np.stack([1 - scores, scores], axis=1)
 
     assert areas[0] == pytest.approx(roc_auc_score(truth, scores, sample_weight=weights))
     assert areas[1] == pytest.approx(average_precision_score(truth, scores, sample_weight=weights))
-    assert areas[2] == pytest.approx(brier_score_loss(truth, scores, sample_weight=weights))
-
-
-def test_figures_over_several_classes_agree_with_scikit_learn_weights_included() -> None:
-    random = np.random.default_rng(0)
-    classes, weights = np.arange(60) % 4, random.integers(0, 4, 60)
-    scores = random.dirichlet(np.ones(4), 60)
-    weighting = weights[np.newaxis].astype(float)
-
-    macro = macro_auroc(scores, classes, weighting)[0]
-    balanced = balanced_accuracy(scores.argmax(axis=1), classes, weighting)[0]
-
-    assert macro == pytest.approx(
-        np.mean(
-            [roc_auc_score(classes == c, scores[:, c], sample_weight=weights) for c in range(4)]
-        )
-    )
-    assert balanced == pytest.approx(
-        balanced_accuracy_score(classes, scores.argmax(axis=1), sample_weight=weights)
+    assert brier(both, truth.astype(int), weighting)[0] == pytest.approx(
+        brier_score_loss(truth, scores, sample_weight=weights)
     )
 
 
@@ -68,31 +49,6 @@ def test_a_class_that_no_image_has_has_no_say_in_the_macro_auroc() -> None:
 
     assert macro_auroc(scores, np.array([0, 1, 0]), whole(3)) == [1]
     assert np.isnan(macro_auroc(scores, np.array([0, 0, 0]), whole(3)))
-
-
-def test_of_two_classes_both_brier_scores_are_the_same() -> None:
-    probability = np.array([0.9, 0.2, 0.6])
-    both = np.stack([1 - probability, probability], axis=1)
-    classes = np.array([1, 0, 0])
-
-    assert brier_over_classes(both, classes, whole(3)) == pytest.approx(
-        brier(probability, classes == 1, whole(3))
-    )
-
-
-def test_the_confusion_and_its_figures() -> None:
-    truth = np.array([True] * 10 + [False] * 10)
-    present = np.array([True] * 8 + [False] * 2 + [True] * 4 + [False] * 6)
-
-    counts = confusion(present, truth, whole(20))
-
-    assert [counts["true_positives"][0], counts["false_negatives"][0]] == [8, 2]
-    assert [counts["false_positives"][0], counts["true_negatives"][0]] == [4, 6]
-    assert counts["sensitivity"][0] == pytest.approx(0.8)
-    assert counts["specificity"][0] == pytest.approx(0.6)
-    assert counts["precision"][0] == pytest.approx(8 / 12)
-    assert counts["accuracy"][0] == pytest.approx(0.7)
-    assert counts["f1"][0] == pytest.approx(16 / 22)
 
 
 def test_weights_count_images_several_times() -> None:

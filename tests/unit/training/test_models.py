@@ -70,7 +70,7 @@ def test_a_border_of_part_of_a_cell_is_refused() -> None:
 
 
 def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
-    model = classifier(1, standardisation="image+local")
+    model = classifier(1, standardisation="local")
     model.save(tmp_path / "model.keras")
 
     loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)

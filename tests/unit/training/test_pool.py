@@ -5,7 +5,7 @@ import pytest
 
 from tests.training_data import write_kermany
 from training.config import DataConfig
-from training.datasets.pool import read_left_out, read_pool
+from training.datasets.pool import read_pool
 from training.errors import RecipeError
 
 HEADER = "path,sha256,modality,label,source,patient_id,group,split,note,licence"
@@ -49,7 +49,6 @@ def test_a_manifest_gives_the_images_of_the_sources_that_are_asked_for(pooled: P
     assert list(rows["label"]) == ["covid-19", "normal"]
     assert list(rows["patient"]) == ["g1", "p2"]
     assert list(rows["group"]) == ["g1", "g2"]
-    assert list(rows["mask"]) == ["a/masks/1.png", ""]
     assert dataset.name == "pooled images: north"
     assert dataset.licence == "CC BY 4.0"
 
@@ -76,7 +75,9 @@ def test_a_source_that_is_left_out_is_kept_for_another_day(pooled: Path) -> None
     recipe = config(source, leave_out=["south"])
 
     assert set(read_pool(recipe, pooled, ("train", "test")).table["source"]) == {"north"}
-    assert list(read_left_out(recipe, pooled).table["path"]) == ["a/3.png"]
+    assert list(read_pool(recipe, pooled, ("train", "test"), left_out=True).table["path"]) == [
+        "a/3.png"
+    ]
 
 
 def test_a_source_that_is_not_there_cannot_be_left_out(pooled: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_source_that_is_not_there_cannot_be_left_out(pooled: Path) -> None:
 
 def test_nothing_is_evaluated_elsewhere_where_nothing_was_left_out(pooled: Path) -> None:
     with pytest.raises(RecipeError, match="leaves no source out"):
-        read_left_out(config({"adapter": "manifest"}), pooled)
+        read_pool(config({"adapter": "manifest"}), pooled, ("train",), left_out=True)
 
 
 def test_several_data_sets_lie_below_one_root_and_share_no_patient(pooled: Path) -> None:
@@ -104,7 +105,6 @@ def test_several_data_sets_lie_below_one_root_and_share_no_patient(pooled: Path)
         "kermany/chest_xray/train/NORMAL/IM-0001-0001.jpeg",
         "kermany/chest_xray/train/NORMAL/IM-0001-0002.jpeg",
     ]
-    assert list(dataset.table["mask"]) == ["a/masks/1.png", "", "", ""]
     assert dataset.table["patient"][0] == "north: g1"
     assert dataset.table["group"][0] == "manifest in .: g1"
     assert dataset.name.startswith("pooled images: north; Kermany 2018")

@@ -1,6 +1,6 @@
 import numpy as np
 
-from contract.manifest import Finding
+from tests.training_data import findings
 from training.predictions import (
     REFERRED,
     Predictions,
@@ -9,17 +9,7 @@ from training.predictions import (
     count_most_probable,
 )
 
-FINDINGS = tuple(
-    Finding.model_validate(
-        {
-            "label": label,
-            "operating_point": 0.6,
-            "operating_point_rule": "for the test",
-            "activation_scale": 1,
-        }
-    )
-    for label in ("normal", "pneumonia")
-)
+FINDINGS = findings(("normal", 0.6), ("pneumonia", 0.6))
 
 
 def predictions() -> Predictions:

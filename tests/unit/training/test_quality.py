@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from contract.quality import QualityLimits, assess
 from tests.synthetic import synthetic_radiograph
 from training.errors import CalibrationError
-from training.quality import QualitySample, fit_quality_limits
+from training.quality import fit_quality_limits
 from training.transforms import CORRUPTIONS, corrupted
 
 SIDE = 48
@@ -19,15 +19,16 @@ def radiographs(count: int, seed: int) -> NDArray[np.uint8]:
     return np.stack(planes)[..., np.newaxis]
 
 
-def sample(images: NDArray[np.uint8]) -> QualitySample:
+def fitted(images: NDArray[np.uint8], *shifts: str, seed: int = 0) -> QualityLimits:
     groups = np.array([f"patient {number}" for number in range(len(images))])
-    return QualitySample(images, groups, np.array([[2000, 2500], [2400, 2000], [1200, 1200]]))
+    sizes = np.array([[2000, 2500], [2400, 2000], [1200, 1200]])
+    return fit_quality_limits(images, groups, sizes, shifts, seed)
 
 
 @pytest.fixture(scope="module")
 def limits() -> QualityLimits:
     images = radiographs(PATIENTS, seed=0)
-    return fit_quality_limits(sample(images), ("none", "brighter", "rotated", "blurred"), seed=0)
+    return fitted(images, "none", "brighter", "rotated", "blurred")
 
 
 def bounds(limits: QualityLimits, check: str) -> tuple[float, float]:
@@ -81,7 +82,7 @@ def test_a_fault_is_called_by_its_name(limits: QualityLimits, check: str) -> Non
 
 
 def test_more_shifts_make_the_limits_wider(limits: QualityLimits) -> None:
-    narrow = fit_quality_limits(sample(radiographs(PATIENTS, seed=0)), ("none",), seed=0)
+    narrow = fitted(radiographs(PATIENTS, seed=0), "none")
 
     assert bounds(narrow, "sharpness") > bounds(limits, "sharpness")
     assert bounds(narrow, "exposure")[1] < bounds(limits, "exposure")[1]
@@ -96,23 +97,24 @@ def test_shape_and_size_follow_from_the_files_and_from_the_input(limits: Quality
 
 def test_training_images_smaller_than_the_input_are_not_too_small() -> None:
     images = radiographs(8, seed=0)
-    small = QualitySample(images, np.array(list("abcdefgh")), np.array([[20, 22]]))
 
-    fitted = fit_quality_limits(small, ("none",), seed=0)
+    found = fit_quality_limits(
+        images, np.array(list("abcdefgh")), np.array([[20, 22]]), ("none",), seed=0
+    )
 
-    assert bounds(fitted, "resolution") == (20, math.inf)
+    assert bounds(found, "resolution") == (20, math.inf)
 
 
 def test_the_same_seed_gives_the_same_limits() -> None:
     images = radiographs(12, seed=0)
 
-    first, second = (fit_quality_limits(sample(images), ("none",), seed=7) for _ in range(2))
+    first, second = (fitted(images, "none", seed=7) for _ in range(2))
 
     assert first == second
 
 
 def test_images_of_a_single_patient_are_not_enough() -> None:
-    one = QualitySample(radiographs(4, seed=0), np.array(["a"] * 4), np.array([[10, 10]]))
+    one = np.array(["a"] * 4)
 
     with pytest.raises(CalibrationError, match="two patients"):
-        fit_quality_limits(one, ("none",), seed=0)
+        fit_quality_limits(radiographs(4, seed=0), one, np.array([[10, 10]]), ("none",), seed=0)

@@ -5,46 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contract.manifest import Provenance
-from tests.training_data import tiny_recipe
+from tests.bundles import PROVENANCE
+from tests.training_data import CALIBRATION, tiny_recipe
 from training.atomic import atomic_path, write_text
-from training.calibrate import Calibration
 from training.errors import WorkdirIncomplete, WorkdirMismatch, WriteFailed
 from training.models import build_classifier
 from training.provenance import framework, git_revision
 from training.workdir import Workdir, load_trained
-
-CALIBRATION = Calibration.model_validate(
-    {
-        "temperature": 1.5,
-        "loss_before": 0.3,
-        "loss_after": 0.2,
-        "validation_images": 4,
-        "shifts": ["none"],
-        "findings": [
-            {
-                "label": label,
-                "operating_point": 0.5,
-                "operating_point_rule": "for the test",
-                "activation_scale": 1,
-            }
-            for label in ("normal", "pneumonia")
-        ],
-    }
-)
-PROVENANCE = Provenance.model_validate(
-    {
-        "recipe": "tiny",
-        "dataset": "synthetic",
-        "licence": "none",
-        "training_images": 8,
-        "validation_images": 4,
-        "data_digest": "sha256:1",
-        "git_revision": "unknown",
-        "framework": "keras",
-        "trained_at": "2026-11-20T00:00:00Z",
-    }
-)
 
 
 def write_half(target: Path) -> None:
@@ -84,17 +51,6 @@ def test_a_workdir_belongs_to_one_recipe_and_one_data_set(tmp_path: Path) -> Non
         work.bind(tiny_recipe(model={"width": 5}), "sha256:1")
     with pytest.raises(WorkdirMismatch, match="other data"):
         work.bind(tiny_recipe(), "sha256:2")
-
-
-def test_the_rules_of_calibration_may_change(tmp_path: Path) -> None:
-    work = Workdir(tmp_path)
-    work.bind(tiny_recipe(), "sha256:1")
-    darker = tiny_recipe(calibration={"shifts": ["none", "darker"]})
-    work.bind(darker, "sha256:1")
-    work.write_calibration(CALIBRATION)
-    work.finish(build_classifier(darker), PROVENANCE)
-
-    assert load_trained(tmp_path).config == darker
 
 
 def test_an_evaluation_does_not_outlive_its_calibration(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.training_data import write_kermany
 from tests.unit.training.datasets.trees import touch
 from training.datasets import OfficialSplit, data_digest, read_dataset
-from training.errors import DataError, EmptyClass, LayoutMismatch, RecipeError, UnknownLabel
+from training.errors import DataError, RecipeError
 
 OFFICIAL: tuple[OfficialSplit, ...] = ("train", "test")
 
@@ -76,37 +76,30 @@ def test_the_upstream_validation_folder_counts_as_train(tmp_path: Path) -> None:
 def test_training_needs_no_test_folder(tmp_path: Path) -> None:
     write_kermany(tmp_path, "train", images_per_class=1)
 
-    with pytest.raises(LayoutMismatch):
+    with pytest.raises(DataError):
         read_dataset("kermany", tmp_path, "test")
     assert len(read_dataset("kermany", tmp_path, "train").table) == 2
-
-
-def test_another_layout_is_answered_with_what_to_download(tmp_path: Path) -> None:
-    touch(tmp_path, "COVID/images/1.png")
-
-    with pytest.raises(LayoutMismatch, match=r"Found COVID in .*expected.*10\.17632/rscbjbr9sj"):
-        read_dataset("kermany", tmp_path, "train")
 
 
 def test_an_unknown_class_folder_is_named(tmp_path: Path) -> None:
     home = write_kermany(tmp_path, "train", images_per_class=1)
     (home / "train" / "TUBERCULOSIS").mkdir()
 
-    with pytest.raises(UnknownLabel, match="TUBERCULOSIS"):
+    with pytest.raises(DataError, match="TUBERCULOSIS"):
         read_dataset("kermany", home, "train")
 
 
 def test_an_empty_class_is_named(tmp_path: Path) -> None:
     home = write_kermany(tmp_path, "train", images_per_class=1)
     (home / "train" / "NORMAL" / "IM-0001-0001.jpeg").unlink()
-    touch(home, "train/NORMAL/.DS_Store")
+    touch(home, "train/NORMAL/.DS_Store", "train/NORMAL/Thumbs.db", "train/NORMAL/._a.jpeg")
 
-    with pytest.raises(EmptyClass, match="train/NORMAL"):
+    with pytest.raises(DataError, match="train/NORMAL"):
         read_dataset("kermany", home, "train")
 
 
 def test_a_file_without_a_patient_in_its_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LayoutMismatch, match=r"scan\.jpeg carries no patient"):
+    with pytest.raises(DataError, match=r"scan\.jpeg carries no patient"):
         patient_of(tmp_path, "scan.jpeg")
 
 

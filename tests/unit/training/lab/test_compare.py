@@ -60,7 +60,7 @@ def test_all_candidates_meet_the_same_split_and_the_images_are_decoded_once(run:
 
 
 def test_a_second_comparison_trains_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.lab.compare.train", None)
+    monkeypatch.setattr("training.train.fit_classifier", None)
 
     pd.testing.assert_frame_equal(run.again(), run.table)
 
@@ -99,7 +99,7 @@ def test_a_network_that_diverges_is_told_and_the_others_are_compared(
         (["resnet5000"], "There is no recipe 'resnet5000'"),
         (["twin.toml", "other.toml"], "other data or splits"),
         (["twin.toml", "again.toml"], "Two candidates are called twin"),
-        (["wide.toml"], "wide cannot be compared: model.border"),
+        (["wide.toml"], "model.border"),
     ],
 )
 def test_candidates_that_cannot_be_compared_are_refused_at_once(

@@ -9,11 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
-from contract.errors import CorruptImage
 from tests.exploration_data import Tree, pattern, tinted
 from tests.synthetic import as_dicom, as_jpeg, as_png, as_tiff
 from training.datasets.base import Dataset, ImageRow
-from training.errors import DataError, WriteFailed
+from training.errors import DataError
 from training.lab.explore import explore, measure, measure_properties, take_survey
 
 QUIET = Console(quiet=True)
@@ -61,7 +60,7 @@ def test_a_data_set_without_a_fault_has_no_finding(tmp_path: Path) -> None:
         r"pictures stand under more than one label, such as train/normal/76\.png and train",
         r"pictures stand under more than one split, such as test/normal/73\.png and",
         r"pictures stand under more than one source",
-        r"1 patients are in more than one split, such as the one of test/normal/79\.png and",
+        r"1 patients stand under more than one split, such as test/normal/79\.png and",
         r"1 of 81 images cannot be read: 1 of pneumonia",
     ],
 )
@@ -121,14 +120,6 @@ def test_a_data_set_that_cannot_be_read_at_all_says_why(tmp_path: Path) -> None:
         explore(nothing, tmp_path / "out", QUIET)
 
 
-def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    tree = Tree(tmp_path / "data").add_clean(images=1)
-    (tmp_path / "out").touch()
-
-    with pytest.raises(WriteFailed, match="out"):
-        explore(tree.dataset(), tmp_path / "out", QUIET)
-
-
 class Outline(HTMLParser):
     """Keeps the addresses and the text, and fails at what could run."""
 
@@ -156,7 +147,7 @@ def test_the_page_needs_nothing_else_and_names_are_text(tmp_path: Path) -> None:
     outline = Outline()
     outline.feed(page)
 
-    assert len(outline.addresses) == 2
+    assert len(outline.addresses) == 1
     assert all(address.startswith("data:image/png;base64,") for address in outline.addresses)
     assert "default-src 'none'" in page
     assert outline.text.count(EVIL) > 5
@@ -204,8 +195,3 @@ def test_grays_are_measured_over_the_image_and_over_its_border() -> None:
     assert facts["border_gray"] == 255
     assert facts["mean_gray"] == pytest.approx(pixels.mean())
     assert (facts["rows"], facts["columns"], facts["bytes"]) == (40, 60, len(as_png(pixels)))
-
-
-def test_a_damaged_image_is_refused() -> None:
-    with pytest.raises(CorruptImage):
-        measure(as_png(GRAY)[:40])

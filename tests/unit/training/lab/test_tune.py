@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.training_data import tiny_recipe, write_kermany
 from training.config import Recipe, read_recipe
 from training.errors import TrainingDiverged, WorkdirIncomplete, WorkdirMismatch
-from training.lab.tune import STUDY, for_trials, open_study, search_space, tune, with_values
+from training.lab.tune import STUDY, for_trials, search_space, tune, with_values
 
 FINE_TUNED: dict[str, dict[str, object]] = {
     "model": {"backbone": "mobilenetv2", "weights": "imagenet", "standardisation": "imagenet"},
@@ -69,13 +69,6 @@ def test_any_number_of_epochs_makes_a_valid_trial(epochs: int) -> None:
     assert for_trials(tiny_recipe(**FINE_TUNED), epochs).training.epochs == epochs
 
 
-def test_a_damaged_memory_of_a_search_is_named(tmp_path: Path) -> None:
-    (tmp_path / STUDY).write_bytes(b"no database" * 100)
-
-    with pytest.raises(WorkdirIncomplete, match=r"trials\.sqlite cannot be used.*Remove it"):
-        open_study(tmp_path / STUDY, tiny_recipe(), search_space(tiny_recipe()))
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
@@ -83,16 +76,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_a_damaged_memory_of_a_search_is_named(data: Path, tmp_path: Path) -> None:
+    (tmp_path / STUDY).write_bytes(b"no database" * 100)
+
+    with pytest.raises(WorkdirIncomplete, match=r"trials\.sqlite cannot be used.*Remove it"):
+        tune(tiny_recipe(), data, tmp_path, trials=1, epochs=1, console=quiet())
+
+
 def test_the_winner_is_a_recipe_that_can_be_trained(data: Path, tmp_path: Path) -> None:
     told = io.StringIO()
 
-    tuned = tune(tiny_recipe(), data, tmp_path, trials=2, epochs=1, console=Console(file=told))
+    path, auroc = tune(
+        tiny_recipe(), data, tmp_path, trials=2, epochs=1, console=Console(file=told)
+    )
 
     table = pd.read_csv(tmp_path / "trials.csv")
-    assert read_recipe(str(tuned.path)) == tuned.recipe
-    assert tuned.path.name == "tiny-tuned.toml"
-    assert tuned.recipe.training.epochs == tiny_recipe().training.epochs
-    assert tuned.validation_auroc == table["value"].max()
+    assert path.name == "tiny-tuned.toml"
+    assert read_recipe(str(path)).training.epochs == tiny_recipe().training.epochs
+    assert auroc == table["value"].max()
     assert table["state"].tolist() == ["COMPLETE", "COMPLETE"]
     assert "trial 2: validation AUROC" in told.getvalue()
     assert not list((tmp_path / "trials").iterdir())
@@ -109,11 +110,12 @@ def test_the_first_trial_is_the_recipe_as_it_is_and_others_find_better_values(
 
     monkeypatch.setattr("training.lab.tune.fit_classifier", prefers_much_dropout)
 
-    tuned = tune(tiny_recipe(), data, tmp_path, trials=12, epochs=2, console=quiet())
+    path, _ = tune(tiny_recipe(), data, tmp_path, trials=12, epochs=2, console=quiet())
 
     assert tried[0] == tiny_recipe()
-    assert tuned.recipe.model.dropout == max(one.model.dropout for one in tried)
-    assert tuned.recipe.model.dropout > tried[0].model.dropout
+    dropout = read_recipe(str(path)).model.dropout
+    assert dropout == max(one.model.dropout for one in tried)
+    assert dropout > tried[0].model.dropout
 
 
 def test_a_finished_search_trains_nothing_again_until_more_is_asked_for(
@@ -131,14 +133,14 @@ def test_a_finished_search_trains_nothing_again_until_more_is_asked_for(
     assert len(pd.read_csv(tmp_path / "trials.csv")) == 2
 
 
-def test_a_trial_that_was_killed_carries_on_in_its_folder(
+def test_the_trial_that_was_killed_comes_first(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folders = []
+    tried = []
 
-    def killed_at_first(_: object, __: object, folder: Path) -> tuple[None, pd.DataFrame]:
-        folders.append(folder)
-        if len(folders) == 1:
+    def killed_at_first(recipe: Recipe, *_: object) -> tuple[None, pd.DataFrame]:
+        tried.append(recipe)
+        if len(tried) == 1:
             raise KeyboardInterrupt
         return instantly()
 
@@ -147,8 +149,8 @@ def test_a_trial_that_was_killed_carries_on_in_its_folder(
         tune(tiny_recipe(), data, tmp_path, trials=1, epochs=3, console=quiet())
     tune(tiny_recipe(), data, tmp_path, trials=1, epochs=3, console=quiet())
 
-    assert len(folders) == 2
-    assert folders[0] == folders[1]
+    assert len(tried) == 2
+    assert tried[0] == tried[1]
 
 
 def test_trials_that_diverge_are_left_behind(

@@ -12,11 +12,11 @@ from tests.unit.training.report.planted import (
     ContextOf,
     every_eighth_pixel,
     looking_at,
-    no_lungs,
     planted,
 )
+from training.lungs import Segment
 from training.predictions import Predictions
-from training.report.context import EvaluationContext, Images, LungMasks
+from training.report.context import EvaluationContext, Images
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def context_of() -> ContextOf:
         *,
         sources: NDArray[np.str_] | None = None,
         features: Callable[[Images], NDArray[np.float32]] | None = None,
-        lungs: Callable[[], LungMasks] = no_lungs,
+        segment: Segment | None = None,
     ) -> EvaluationContext:
         images, classes = planted(sign)
         predict = looking_at(looks_at)
@@ -52,7 +52,7 @@ def context_of() -> ContextOf:
             seed=0,
             predict=predict,
             features=features or every_eighth_pixel,
-            lungs=lungs,
+            segment=segment,
             spec=PreprocessingSpec(height=SIDE, width=SIDE),
         )
 

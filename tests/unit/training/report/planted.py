@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.manifest import Finding
-from training.report.context import EvaluationContext, Images, LungMasks, Outputs
+from tests.training_data import findings
+from training.report.context import EvaluationContext, Images, Outputs
 
 IMAGES = 60
 SIDE = 32
@@ -14,17 +14,7 @@ MAP_SIDE = 4
 INSIDE = slice(8, 24)
 BORDER = 3
 
-FINDINGS = tuple(
-    Finding.model_validate(
-        {
-            "label": label,
-            "operating_point": 0.6,
-            "operating_point_rule": "for the test",
-            "activation_scale": 5,
-        }
-    )
-    for label in ("normal", "pneumonia")
-)
+FINDINGS = findings(("normal", 0.6), ("pneumonia", 0.6), activation_scale=5)
 
 Region = NDArray[np.bool_]
 ContextOf = Callable[..., EvaluationContext]
@@ -70,7 +60,3 @@ def looking_at(place: str) -> Callable[[Images], Outputs]:
 def every_eighth_pixel(images: Images) -> NDArray[np.float32]:
     """Features, float32, shape (images, 16)."""
     return images[:, ::8, ::8, 0].reshape(len(images), -1).astype(np.float32)
-
-
-def no_lungs() -> LungMasks:
-    return LungMasks(np.zeros(0, np.int64), np.zeros((0, SIDE, SIDE), dtype=bool))

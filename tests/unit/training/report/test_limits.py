@@ -6,8 +6,10 @@ import pytest
 
 from contract.manifest import OOD_SCORE, Metric, OutOfDistribution
 from contract.quality import Limit, QualityLimits
+from tests.exploration_data import pattern
 from tests.synthetic import as_png
 from tests.unit.training.report.planted import ContextOf
+from training.errors import DataError
 from training.report.context import CheckResult, Images, Outputs
 from training.report.limits import out_of_distribution, quality_gate, robustness
 
@@ -72,6 +74,10 @@ def test_what_lies_beyond_the_limit_is_counted_by_its_kind(
         file = tmp_path / "Gray cards" / f"{number}.png"
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(as_png(np.full((40, 40), 100 + number, np.uint8)))
+    (tmp_path / "noise" / "deep").mkdir(parents=True)
+    (tmp_path / "noise" / "deep" / "a.png").write_bytes(as_png(pattern(1)))
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "no-image.txt").write_text("Dear colleague")
 
     def scored(images: Images) -> Outputs:
         """Only even pictures are strange to it."""
@@ -82,10 +88,24 @@ def test_what_lies_beyond_the_limit_is_counted_by_its_kind(
 
     found = {metric.name: metric for metric in result.metrics}
     assert found["unfamiliar_refused"].value == 0
-    assert found["unfamiliar_caught_blank"].value > 0
     assert found["strange_gray_cards_caught"].value == 1
     assert found["strange_gray_cards_caught"].images == 3
-    none_caught = found["unfamiliar_caught_photographs"]
+    none_caught = found["strange_noise_caught"]
     assert (none_caught.value, none_caught.lower) == (0, 0)
     # Wilson: of n with none caught, 1.96² / (n + 1.96²).
     assert none_caught.upper == pytest.approx(3.8415 / (none_caught.images + 3.8415), rel=1e-3)
+    assert not any("letters" in name for name in found)
+
+
+def test_a_folder_without_images_is_refused(context_of: ContextOf, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(DataError, match="one folder for each kind"):
+        out_of_distribution(
+            replace(
+                context_of("inside", "inside"),
+                predict=lambda images: {OOD_SCORE: np.zeros(len(images), np.float32)},
+                ood=OOD,
+                ood_folder=tmp_path,
+            )
+        )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.unit.training.report.planted import IMAGES, SIDE, ContextOf, region
-from training.report.context import CheckResult, Images, LungMasks, Outputs
+from tests.unit.training.report.planted import IMAGES, ContextOf, region
+from training.report.context import CheckResult, Images, Outputs
 from training.report.shortcuts import (
     CHANCE,
     PROBE,
@@ -34,9 +34,8 @@ def silent(images: Images) -> NDArray[np.float32]:
     return np.random.default_rng(1).normal(0, 1, (len(images), 8)).astype(np.float32)
 
 
-def lungs_inside() -> LungMasks:
-    masks = np.broadcast_to(region("inside"), (IMAGES, SIDE, SIDE))
-    return LungMasks(np.arange(IMAGES), masks)
+def lungs_inside(images: Images) -> NDArray[np.bool_]:
+    return np.broadcast_to(region("inside"), images.shape[:3])
 
 
 def brightness(images: Images) -> Outputs:
@@ -46,7 +45,7 @@ def brightness(images: Images) -> Outputs:
 
 def pointing(context_of: ContextOf, image: NDArray[np.uint8]) -> dict[str, float]:
     """The figures of a model whose map of pneumonia is the brightness of an image."""
-    context = context_of("inside", "inside", lungs=lungs_inside)
+    context = context_of("inside", "inside", segment=lungs_inside)
     shown = np.broadcast_to(image, context.images.shape)
     return values(heatmaps(replace(context, images=shown, predict=brightness)))
 
@@ -143,13 +142,13 @@ def test_the_border_without_a_positive_finding_has_a_macro_auroc(context_of: Con
 def test_a_model_is_lost_without_what_it_reads(
     context_of: ContextOf, place: str, removed: float, only: float
 ) -> None:
-    found = values(lung_masked(context_of(place, place, lungs=lungs_inside)))
+    found = values(lung_masked(context_of(place, place, segment=lungs_inside)))
 
     assert found["lungs_removed_auroc"] == pytest.approx(removed, abs=0.05)
     assert found["lungs_only_auroc"] == pytest.approx(only, abs=0.05)
 
 
-def test_without_lung_masks_nothing_is_said_of_the_lungs(context_of: ContextOf) -> None:
+def test_without_a_segmenter_nothing_is_said_of_the_lungs(context_of: ContextOf) -> None:
     result = lung_masked(context_of("inside", "inside"))
 
     assert not result.metrics

@@ -1,0 +1,86 @@
+"""An HTTP server that is asked: its key, its TLS, and what its answer means for a repetition."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import httpx
+
+from gateway.config import Tls, read_key
+from gateway.errors import Permanent, Transient
+from gateway.tls import client_context
+
+_TOO_BUSY = frozenset({408, 425, 429})
+# What an operator mends there or here, and the same request then succeeds.
+_TO_BE_MENDED = frozenset({401, 403, 404, 407, 421})
+
+
+class HttpPeer:
+    """One address, over connections that are kept open."""
+
+    def __init__(
+        self, url: str, key_file: Path | None, tls: Tls | None, timeout_s: float = 30
+    ) -> None:
+        self._url = url
+        self._key_file = key_file
+        self._tls = tls
+        self._timeout_s = timeout_s
+        self._client: httpx.Client | None = None
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones, with the certificates of then."""
+        if self._client:
+            self._client.close()
+        self._client = None
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        content: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str | int] | None = None,
+        timeout_s: float | None = None,
+    ) -> httpx.Response:
+        """Ask once; redirects are not followed, for a redirected POST becomes a GET.
+
+        Raises:
+            Transient, Permanent: There is no answer, or one that says no, except 409.
+        """
+        if self._client is None:
+            context = client_context(self._tls)
+            self._client = httpx.Client(trust_env=False, verify=context)
+        key = read_key(self._key_file)
+        sent = {**(headers or {}), **({"Authorization": f"Bearer {key}"} if key else {})}
+        try:
+            answer = self._client.request(
+                method,
+                self._url + path,
+                content=content,
+                headers=sent,
+                params=params,
+                timeout=timeout_s or self._timeout_s,
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Transient(f"the peer does not answer ({type(error).__name__})") from error
+        status = answer.status_code
+        if status in _TOO_BUSY or status >= 500:
+            raise Transient(self.problem(answer), _retry_after(answer), self.attempts(status))
+        if status in _TO_BE_MENDED or answer.is_redirect:
+            raise Transient(self.problem(answer), retry_after_s=0)
+        if answer.is_client_error and status != httpx.codes.CONFLICT:
+            raise Permanent(self.problem(answer))
+        return answer
+
+    def problem(self, answer: httpx.Response) -> str:
+        """What an answer says, in words that name no patient."""
+        return f"the peer answers with {answer.status_code}"
+
+    def attempts(self, status: int) -> int | None:  # noqa: ARG002
+        """How often a request that was answered so is repeated, where there is a limit."""
+        return None
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    """Source: RFC 9110 10.2.3; of its two forms, the one in seconds."""
+    value = answer.headers.get("Retry-After", "")
+    return float(value) if value.isdecimal() else None
