@@ -18,13 +18,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as NotInTime
-from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import httptools
 import numpy as np
-from numpy.typing import NDArray
 from pebble import ProcessPool
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -64,7 +62,7 @@ class Load(BaseModel):
 class Figures(BaseModel):
     """What a load found. Rates are per second of answers with status 200, latencies are theirs.
 
-    ``statuses`` counts every request of the window. ``generator_cores`` is what the generator used.
+    ``statuses`` counts every request of the window.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,42 +72,34 @@ class Figures(BaseModel):
     p99_ms: float | None
     statuses: dict[str, int]
     answers: int
-    generator_cores: float
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """One load, request by request, in the order in which the requests ended.
+class Record(NamedTuple):
+    """One request: when it should have been sent and when it ended, in seconds of the load.
 
-    ``intended_s`` is when each should have been sent and ``finished_s`` when it ended, float64, in
-    seconds since the load began; ``statuses`` is int16: the HTTP status, NO_ANSWER or NOT_SENT. All
-    have the shape (requests,). ``start_s`` and ``stop_s`` bound the window that counts.
+    ``status`` is that of HTTP, NO_ANSWER or NOT_SENT.
     """
 
-    intended_s: NDArray[np.float64]
-    finished_s: NDArray[np.float64]
-    statuses: NDArray[np.int16]
-    start_s: float
-    stop_s: float
-    cores: float
+    intended_s: float
+    finished_s: float
+    status: int
 
-    def figures(self) -> Figures:
-        """Throughput, latencies and counts of the window."""
-        due = (self.intended_s >= self.start_s) & (self.intended_s < self.stop_s)
-        answered = self.statuses == OK
-        ended = answered & (self.finished_s >= self.start_s) & (self.finished_s < self.stop_s)
-        latencies_ms = (self.finished_s - self.intended_s)[due & answered] * 1000
-        names = {NO_ANSWER: "without answer", NOT_SENT: "not sent"}
-        counts = sorted(Counter(self.statuses[due].tolist()).items())
-        p50, p99 = np.percentile(latencies_ms, (50, 99)) if len(latencies_ms) else (None, None)
-        return Figures(
-            throughput=float(ended.sum() / (self.stop_s - self.start_s)),
-            p50_ms=p50,
-            p99_ms=p99,
-            statuses={names.get(status, str(status)): count for status, count in counts},
-            answers=int(answered.sum()),
-            generator_cores=self.cores,
-        )
+
+def figures(records: Sequence[Record], start_s: float, stop_s: float) -> Figures:
+    """Throughput, latencies and counts of the window from ``start_s`` to ``stop_s``."""
+    due = [each for each in records if start_s <= each.intended_s < stop_s]
+    answers = [each for each in records if each.status == OK]
+    latencies_ms = [(r.finished_s - r.intended_s) * 1000 for r in due if r.status == OK]
+    p50, p99 = np.percentile(latencies_ms, (50, 99)) if latencies_ms else (None, None)
+    names = {NO_ANSWER: "without answer", NOT_SENT: "not sent"}
+    counts = sorted(Counter(each.status for each in due).items())
+    return Figures(
+        throughput=sum(start_s <= r.finished_s < stop_s for r in answers) / (stop_s - start_s),
+        p50_ms=p50,
+        p99_ms=p99,
+        statuses={names.get(status, str(status)): count for status, count in counts},
+        answers=len(answers),
+    )
 
 
 def request(path: str, image: bytes, body: str) -> bytes:
@@ -153,15 +143,20 @@ def in_own_process(
 
 
 def _figures(load: Load, requests: Sequence[bytes]) -> Figures:
-    return generate(load, requests).figures()
+    records, stop_s = generate(load, requests)
+    return figures(records, load.warmup_s, stop_s)
 
 
-def generate(load: Load, requests: Sequence[bytes]) -> Samples:
+def generate(load: Load, requests: Sequence[bytes]) -> tuple[list[Record], float]:
     """Send requests, in turn from the first to the last and over again, and record what happens.
 
     Args:
         load: Where to send them, and how fast.
         requests: Whole HTTP/1.1 requests, at least one.
+
+    Returns:
+        The requests in the order in which they ended, and when the last one was sent at the latest,
+        in seconds of the load.
 
     Raises:
         LoadFailed: The server does not answer at all any more.
@@ -189,7 +184,7 @@ class _Generator:
         # The request that each connection is busy with: its intended time, and when it was sent.
         # The order is that of sending, so that the first is the first to time out.
         self._pending: dict[_Connection, tuple[float, float]] = {}
-        self._records: list[tuple[float, float, int]] = []
+        self._records: list[Record] = []
         self._failures_in_a_row = 0
         self._stop_s = load.warmup_s + load.seconds
         open_loop = math.ceil((load.rate_per_s or 0) * self._stop_s)
@@ -197,28 +192,22 @@ class _Generator:
         self._sent = 0
         self._began = time.perf_counter()
 
-    def run(self) -> Samples:
+    def run(self) -> tuple[list[Record], float]:
         """Run the load to its end."""
-        began_cpu_s, self._began = time.process_time(), time.perf_counter()
+        self._began = time.perf_counter()
         while (now_s := self._now()) < self._stop_s and self._sent < self._planned:
             while self._free and self._due_s(now_s) <= now_s and self._sent < self._planned:
                 self._send(self._due_s(now_s))
             # Without a free connection only an answer helps, whatever is due.
             self._wait(self._due_s(math.inf) - self._now() if self._free else LONGEST_WAIT_S)
-        ended_s = self._now()
-        cores = (time.process_time() - began_cpu_s) / ended_s
-        stop_s = min(self._stop_s, ended_s)
+        stop_s = min(self._stop_s, self._now())
         while self._pending:
             self._wait(LONGEST_WAIT_S)
         if self._load.rate_per_s is not None:
             late = range(self._sent, int(self._planned))
             rate = self._load.rate_per_s
-            self._records += [(number / rate, stop_s, NOT_SENT) for number in late]
-        intended_s, finished_s, statuses = zip(*self._records, strict=True)
-        return Samples(
-            np.array(intended_s), np.array(finished_s), np.array(statuses, np.int16),
-            self._load.warmup_s, stop_s, cores,
-        )  # fmt: skip
+            self._records += [Record(number / rate, stop_s, NOT_SENT) for number in late]
+        return self._records, stop_s
 
     def _now(self) -> float:
         return time.perf_counter() - self._began
@@ -255,7 +244,7 @@ class _Generator:
         """Record a request that has ended, and take its connection back once all of it was sent."""
         if connection.status is not None and connection in self._pending:
             intended_s, _ = self._pending.pop(connection)
-            self._records.append((intended_s, self._now(), connection.status))
+            self._records.append(Record(intended_s, self._now(), connection.status))
             failed = connection.status == NO_ANSWER
             self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
             if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:

@@ -46,7 +46,7 @@ class Figures:
         server, load, name = source
         visits = (visit.get(f"{server} {body}") for visit in self.results.visits)
         cells = [visit.cells[load] for visit in visits if visit and load in visit.cells]
-        found = [cell.cpu_ms if name == "cpu_ms" else getattr(cell.figures, name) for cell in cells]
+        found = [getattr(cell, name) for cell in cells]
         return [value for value in found if value is not None]
 
     def limit(self, name: str, server: str = OURS) -> float | None:
@@ -128,7 +128,7 @@ _METHOD = """\
 - "As it comes" is the service without any setting; what precision that is stands under Goals.
 - The load generator (`bench/load.py`) is a process of its own on the same machine.
 - All servers take turns, round after round. Figures are medians over the rounds.
-- `make bench` does all of it again, and goes on where it was stopped."""
+- `make bench` does all of it again."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -177,10 +177,7 @@ def _load_row(f: Figures, target: Target, load: str) -> tuple[str, ...]:
     figures = (f.value((server, load, name), body) for name in ("p50_ms", "p99_ms", "cpu_ms"))
     cells = [visit[target.key].cells[load] for visit in f.results.visits if target.key in visit]
     others = sum(
-        count
-        for cell in cells
-        for status, count in cell.figures.statuses.items()
-        if status != "200"
+        count for cell in cells for status, count in cell.statuses.items() if status != "200"
     )
     return (
         target.title, body, number(median(rates)), f"{number(min(rates))}-{number(max(rates))}",

@@ -1,7 +1,4 @@
-"""Measures this service, its peers and the in-process limit in alternating rounds.
-
-What was measured is written after each server, so that a run that was stopped goes on where it was.
-"""
+"""Measures this service, its peers and the in-process limit in alternating rounds."""
 
 import json
 import os
@@ -45,10 +42,9 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Cell(_Frozen):
+class Cell(Figures):
     """One load on one server in one round; ``cpu_ms`` is of all its processes, per answer."""
 
-    figures: Figures
     cpu_ms: float
 
 
@@ -154,7 +150,7 @@ def targets() -> tuple[Target, ...]:
 
 
 def measure(plan: Plan, results_file: Path, say: Callable[[str], None]) -> Results:
-    """Measure everything that ``results_file`` does not have yet, and write it there.
+    """Measure everything; what was found is written after each server.
 
     Raises:
         ServerFailed: This service does not start.
@@ -164,21 +160,16 @@ def measure(plan: Plan, results_file: Path, say: Callable[[str], None]) -> Resul
         b: [request("/predict", image, b) for image in images] for b in ("raw", "multipart")
     }
     chosen = [t for t in targets() if not plan.targets or t.server in plan.targets]
-    results = _resumed(plan, results_file, requests["raw"], images)
-    bundle = plan.models / results.model
-    began, done = time.monotonic(), 0
-    steps = plan.rounds * len(chosen)
+    results = _begun(plan, requests["raw"], images)
+    results_file.parent.mkdir(parents=True, exist_ok=True)
+    bundle, began = plan.models / results.model, time.monotonic()
     for number in range(plan.rounds):
-        if len(results.visits) <= number:
-            results.limits.append(_limits(results, bundle, images, plan.seconds))
-            results.visits.append({})
+        results.limits.append(_limits(results, bundle, images, plan.seconds))
+        results.visits.append({})
         for target in chosen:
-            done += 1
-            if target.key in results.visits[number]:
-                continue
             say(
-                f"round {number + 1} of {plan.rounds}, {target.title}, {target.body}: step {done} "
-                f"of {steps}, {time.monotonic() - began:.0f} s so far"
+                f"round {number + 1} of {plan.rounds}, {target.title}, {target.body}; "
+                f"{time.monotonic() - began:.0f} s so far"
             )
             expected = _expected(results, number, target)
             visit = _visit(plan, target, bundle, requests[target.body], expected)
@@ -203,10 +194,8 @@ def load_images() -> list[bytes]:
     return files
 
 
-def _resumed(
-    plan: Plan, results_file: Path, requests: Sequence[bytes], images: Sequence[bytes]
-) -> Results:
-    """What was measured of this revision with this plan; a new run where there is nothing."""
+def _begun(plan: Plan, requests: Sequence[bytes], images: Sequence[bytes]) -> Results:
+    """A run of which the machine is known, and what this service answers with."""
     pixels = [radiograph.rows * radiograph.columns for radiograph in map(decode, images)]
     packages = ("fastapi", "litserve", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
     installed = {dist.metadata["Name"]: dist.version for dist in metadata.distributions()}
@@ -221,11 +210,6 @@ def _resumed(
         "Extent": f"{plan.rounds} rounds, {plan.seconds:g} s for each load after "
         f"{plan.warmup_s:g} s, on the CPU",
     }
-    if results_file.is_file():
-        found = Results.model_validate_json(results_file.read_text())
-        if found.facts == facts:
-            return found
-    results_file.parent.mkdir(parents=True, exist_ok=True)
     precisions, model = {}, ""
     for target in targets():
         if target.framework is None and target.body == "raw":
@@ -311,7 +295,7 @@ def _probabilities(answer: dict[str, list[float]]) -> list[float]:
 def _cell(
     plan: Plan, server: Server, requests: Sequence[bytes], load: str, before: dict[str, Cell]
 ) -> Cell:
-    peak = max((cell.figures.throughput for cell in before.values()), default=0)
+    peak = max((cell.throughput for cell in before.values()), default=0)
     share = OVERLOAD_FACTOR if load == OVERLOAD else SHARES.get(load)
     if share is not None and not peak:
         raise LoadFailed("no load before this one got an answer")
@@ -324,10 +308,9 @@ def _cell(
         seconds=plan.seconds,
     )
     cpu_began = server.cpu_s()
-    figures = run(what, requests)
-    return Cell(
-        figures=figures, cpu_ms=(server.cpu_s() - cpu_began) * 1000 / max(1, figures.answers)
-    )
+    found = run(what, requests)
+    cpu_ms = (server.cpu_s() - cpu_began) * 1000 / max(1, found.answers)
+    return Cell(**found.model_dump(), cpu_ms=cpu_ms)
 
 
 def _cpu_model() -> str:

@@ -1,10 +1,11 @@
 """Starts one server, and knows the memory and the CPU time of all of its processes.
 
-Source: proc_pid_stat(5), proc_pid_smaps(5), prctl(2).
+They are the ones of its process group, whoever their parent is.
+
+Source: proc_pid_stat(5), proc_pid_smaps(5).
 """
 
 import contextlib
-import ctypes
 import http.client
 import os
 import signal
@@ -24,9 +25,7 @@ GRACE_S = 20.0
 POLL_S = 0.01
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # Fields of /proc/PID/stat, counted from the one after the command's name.
-_STATE, _PARENT, _CPU, _BEGAN = 0, 1, slice(11, 15), 19
-_PR_SET_CHILD_SUBREAPER = 36
-_libc = ctypes.CDLL(None)
+_STATE, _GROUP, _CPU = 0, 2, slice(11, 15)
 
 
 class ServerFailed(Exception):
@@ -61,10 +60,8 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            # Some servers leave their children to init; so they stay in this server's tree.
-            preexec_fn=_adopt_orphans,
+            start_new_session=True,
         )
-        self._seen: dict[int, int] = {}
 
     def __enter__(self) -> Self:
         """The server itself."""
@@ -126,33 +123,25 @@ class Server:
 
     def stop(self) -> None:
         """Ask it to end, wait, and end what is left of its own processes."""
-        self.processes()
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
-        deadline = time.monotonic() + GRACE_S
-        while self._process.poll() is None and time.monotonic() < deadline:
-            self.processes()
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE_S)
+        while self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.root, signal.SIGKILL)
             time.sleep(POLL_S)
-        while left := [pid for pid, began in self._seen.items() if _runs(pid, began)]:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(POLL_S)
-            self._process.poll()
         self._process.wait()
         self._log.close()
 
     def processes(self) -> set[int]:
-        """The numbers of its processes that run now; each is remembered with its start time."""
-        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        stats = {pid: stat for pid in pids if (stat := _stat(pid))}
-        found = {self._process.pid} & stats.keys()
-        added = found
-        while added:
-            added = {pid for pid, stat in stats.items() if int(stat[_PARENT]) in added} - found
-            found = found | added
-        self._seen |= {pid: int(stats[pid][_BEGAN]) for pid in found}
-        return found
+        """The numbers of its processes that run now."""
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        stats = ((pid, _stat(pid)) for pid in pids)
+        return {
+            pid
+            for pid, stat in stats
+            if stat and int(stat[_GROUP]) == self.root and stat[_STATE] != "Z"
+        }
 
 
 def free_port() -> int:
@@ -160,12 +149,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _runs(pid: int, began: int) -> bool:
-    """Whether it is still there: a number is given away again, but not with the same start."""
-    stat = _stat(pid)
-    return stat is not None and int(stat[_BEGAN]) == began and stat[_STATE] != "Z"
 
 
 def _stat(pid: int) -> list[str] | None:
@@ -183,7 +166,3 @@ def _proportional(pid: int) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-
-
-def _adopt_orphans() -> None:
-    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

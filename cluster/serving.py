@@ -17,7 +17,7 @@ def _service() -> FastAPI:
     Ray listens for it, and not on the loopback alone.
 
     Raises:
-        InvalidConfiguration: It asks for no keys, and nobody said that something else guards it.
+        StartError: It asks for no keys, and nobody said that something else guards it.
     """
     settings = read_settings(host="0.0.0.0")  # noqa: S104 - where Ray listens
     settings.check_exposure()

@@ -32,7 +32,6 @@ from contract.manifest import (
     Reference,
     Signature,
     Site,
-    read_manifest,
     sha256_digest,
 )
 from export.graph import tensor_specs, with_whole_weights
@@ -125,9 +124,12 @@ def write_bundle(
     (draft / MODEL_FILE).write_bytes(content)
     if golden:
         (draft / GOLDEN_FILE).write_bytes(golden)
-    (draft / MANIFEST_FILE).write_text(updated.model_dump_json(indent=2) + "\n")
+    written = updated.model_dump_json(indent=2)
+    (draft / MANIFEST_FILE).write_text(written + "\n")
     # As the service will read it.
-    card = render("model-card.md.j2", manifest=read_manifest(draft), trial=trial)
+    card = render(
+        "model-card.md.j2", manifest=ModelManifest.model_validate_json(written), trial=trial
+    )
     (draft / CARD_FILE).write_text(card)
     bundle = draft.rename(base.parent / str(version))
     write_triton_config(bundle, updated.signature)

@@ -22,9 +22,14 @@ from contract.codestream import (
     read_jpeg_header,
 )
 from contract.dicom_walk import DataSetClaims, walk_data_set, walk_file
-from contract.errors import CorruptImage, PixelDataMismatch, TooExpensive
+from contract.errors import (
+    CorruptImage,
+    FrameOutOfRange,
+    PixelDataMismatch,
+    TooExpensive,
+    TooManyPixels,
+)
 from contract.formats import sniff
-from contract.frame import check_frame_number, check_size
 
 MAX_MEMORY_BYTES = 1_000_000_000
 MAX_SECONDS = 5.0
@@ -80,6 +85,24 @@ def estimate_cost(data: bytes, *, frame: int = 1, max_pixels: int) -> DecodeCost
         return DecodeCost(plain=False, memory_bytes=min(_TIFF_GROWTH * len(data), _MOST_OF_A_TIFF))
     check_frame_number(frame, 1)
     return _jpeg_cost(data, max_pixels) if name == "JPEG" else _png_cost(data, max_pixels)
+
+
+def check_frame_number(frame: int, frames: int) -> None:
+    """Check that the asked-for frame exists; the first is 1.
+
+    Source: DICOM PS3.18 8.2, where frame numbers start at 1.
+    """
+    if not 1 <= frame <= frames:
+        raise FrameOutOfRange(f"Frame {frame} was asked for; the image has frames 1 to {frames}.")
+
+
+def check_size(rows: int, columns: int, max_pixels: int) -> int:
+    """Check the size that a header claims; return how many pixels that is."""
+    if rows < 1 or columns < 1:
+        raise CorruptImage("The header says that the image has no pixels.")
+    if rows * columns > max_pixels:
+        raise TooManyPixels(f"The image has {rows} x {columns} pixels; the limit is {max_pixels}.")
+    return rows * columns
 
 
 def check_codestream(

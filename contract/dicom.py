@@ -25,12 +25,12 @@ from pydicom.uid import (
 )
 
 from contract.codestream import CodestreamHeader, completed
-from contract.cost import check_codestream
-from contract.dicom_facts import DicomFacts, read_facts
+from contract.cost import check_codestream, check_frame_number
+from contract.dicom_facts import read_facts
 from contract.dicom_file import read_image_data_set
 from contract.dicom_header import MONOCHROME, PALETTE_COLOR, ImageHeader, read_header
 from contract.errors import ContractError, CorruptImage, ImageError, PixelDataMismatch
-from contract.frame import Frame, check_frame_number
+from contract.frame import Radiograph
 from contract.grayscale import frame_attributes, gray_table, palette_grays
 from contract.jpeg import jpeg_grays
 from contract.library_logging import mute_imaging_libraries
@@ -39,11 +39,8 @@ from contract.pixels import GrayPixels, Values, in_row_blocks, look_up, luma, wi
 Cells = NDArray[Any]
 
 
-def read_dicom(data: bytes, *, frame: int) -> tuple[Frame, DicomFacts]:
-    """Decode one frame of a DICOM image, whose cost was checked, and only that frame.
-
-    ``frame``: from 1. The result: gray pixels, uint8 or uint16 as in ``Radiograph``, and the facts.
-    """
+def read_dicom(data: bytes, *, frame: int) -> Radiograph:
+    """Decode one frame of a DICOM image, whose cost was checked, and only that frame, from 1."""
     mute_imaging_libraries()
     with _pydicom_errors(CorruptImage, "The DICOM file is truncated or damaged."):
         dataset = read_image_data_set(data)
@@ -67,7 +64,8 @@ def read_dicom(data: bytes, *, frame: int) -> tuple[Frame, DicomFacts]:
             # The Y of YBR is the luma already.
             pixels = look_up(grays, cells if cells.ndim == 2 else cells[..., 0])
     upright = facts.turned.apply(pixels)
-    return Frame(upright, upright.shape[0], upright.shape[1], header.frames), facts
+    rows, columns = upright.shape
+    return Radiograph(upright, "DICOM", rows, columns, frame, header.frames, facts)
 
 
 @contextmanager
@@ -94,18 +92,17 @@ def _decode(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Cell
     columns, 3); the stored value of each value that a cell may have; and the photometric
     interpretation of the cells.
     """
+    claim = None
     if not header.is_encapsulated:
         with _pydicom_errors(PixelDataMismatch, "The pixel data does not agree with its header."):
             cells, color_space = _native_cells(dataset, header, frame)
-        return cells, _stored(cells, header, low_bits=_low_bits(cells, header)), color_space
-    with _pydicom_errors(CorruptImage, "The compressed pixel data is truncated or damaged."):
-        codestream = _codestream(dataset, header, frame)
-        size = header.rows, header.columns, header.samples_per_pixel
-        claim = check_codestream(codestream, *size)
-        cells, color_space = _decompressed_cells(codestream, claim, header)
-    if claim is None:
-        return cells, _stored(cells, header, low_bits=_low_bits(cells, header)), color_space
-    return cells, _decoded(cells, claim, header), color_space
+    else:
+        with _pydicom_errors(CorruptImage, "The compressed pixel data is truncated or damaged."):
+            codestream = _codestream(dataset, header, frame)
+            size = header.rows, header.columns, header.samples_per_pixel
+            claim = check_codestream(codestream, *size)
+            cells, color_space = _decompressed_cells(codestream, claim, header)
+    return cells, _stored(cells, claim, header), color_space
 
 
 def _native_cells(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Cells, str]:
@@ -222,35 +219,22 @@ def _low_bits(cells: Cells, header: ImageHeader) -> int:
     return 0 if (cells & cells.dtype.type(2**unused - 1)).any() else unused
 
 
-def _stored(
-    cells: Cells, header: ImageHeader, *, low_bits: int = 0, is_signed: bool = False
-) -> Values:
-    """Take the stored value out of each possible cell; other bits may hold an overlay.
+def _stored(cells: Cells, claim: CodestreamHeader | None, header: ImageHeader) -> Values:
+    """Find the stored value that each possible cell stands for.
 
-    A signed cell may be narrower than the stored value: its sign fills the bits above.
+    Lossy samples may overshoot and are clipped. All others may have an overlay in the bits above,
+    or the sign of a shorter number, which are masked.
     """
     every = np.arange(2 ** (8 * cells.dtype.itemsize), dtype=cells.dtype)
-    every = (every.view(f"i{cells.dtype.itemsize}") if is_signed else every).astype(np.int64)
-    return _signed((every >> low_bits) & (2**header.bits_stored - 1), header)
-
-
-def _decoded(cells: Cells, claim: CodestreamHeader, header: ImageHeader) -> Values:
-    """Fit each possible sample of a codestream to the stored bits.
-
-    Lossy samples may overshoot and are clipped. Lossless ones may have an overlay in the bits
-    above, or the sign of a shorter number, which are masked.
-    """
-    if not (claim.is_lossy or header.is_lossy) or claim.precision <= header.bits_stored:
-        return _stored(cells, header, is_signed=claim.is_signed)
-    values = np.arange(2 ** (8 * cells.dtype.itemsize), dtype=cells.dtype)
-    span, lowest = 2**header.bits_stored, 0
-    if claim.is_signed:
-        values = values.view(f"i{cells.dtype.itemsize}")
-        lowest = -span // 2 if header.is_signed else 0
-    return _signed(np.clip(values.astype(np.int64), lowest, lowest + span - 1), header)
-
-
-def _signed(values: NDArray[np.int64], header: ImageHeader) -> Values:
-    """Read the upper half of unsigned values as the negative ones that they stand for."""
     span = 2**header.bits_stored
+    if claim is None:
+        values = every.astype(np.int64) >> _low_bits(cells, header)
+    else:
+        kind = f"i{cells.dtype.itemsize}" if claim.is_signed else every.dtype
+        values = every.view(kind).astype(np.int64)
+        if (claim.is_lossy or header.is_lossy) and claim.precision > header.bits_stored:
+            lowest = -span // 2 if claim.is_signed and header.is_signed else 0
+            values = np.clip(values, lowest, lowest + span - 1)
+    values &= span - 1
+    # The upper half stands for negative values where there are any.
     return np.where(header.is_signed & (values >= span // 2), values - span, values).astype(float)

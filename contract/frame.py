@@ -1,34 +1,34 @@
-"""One decoded frame, and what is checked of every image before a pixel is decoded."""
+"""What decoding gives: one frame, ready to look at."""
 
 from dataclasses import dataclass
 
-from contract.errors import CorruptImage, FrameOutOfRange, TooManyPixels
-from contract.pixels import GrayPixels
+from contract.dicom_facts import DicomFacts
+from contract.pixels import UPRIGHT, GrayPixels, Turn
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """Gray pixels, and the size that the file's header names for them."""
+class Radiograph:
+    """One frame, ready to look at.
+
+    ``pixels`` is uint8 or uint16, shape (rows, columns), 0 black to the dtype's maximum white:
+    every look-up table is applied and MONOCHROME1 inverted, and it is upright as far as the file
+    says how. ``rows`` and ``columns`` are those of the file's header, for the upright image;
+    ``pixels`` may be smaller where a reduced decode was asked for.
+    ``format`` is JPEG, PNG, TIFF or DICOM. ``frame`` counts from 1.
+    """
 
     pixels: GrayPixels
+    format: str
     rows: int
     columns: int
-    frames: int
+    frame: int = 1
+    frames: int = 1
+    dicom: DicomFacts | None = None
 
+    @property
+    def turned(self) -> Turn:
+        """What brought a DICOM image upright; ``undo`` turns a map back to the file as sent.
 
-def check_frame_number(frame: int, frames: int) -> None:
-    """Check that the asked-for frame exists; the first is 1.
-
-    Source: DICOM PS3.18 8.2, where frame numbers start at 1.
-    """
-    if not 1 <= frame <= frames:
-        raise FrameOutOfRange(f"Frame {frame} was asked for; the image has frames 1 to {frames}.")
-
-
-def check_size(rows: int, columns: int, max_pixels: int) -> int:
-    """Check the size that a header claims; return how many pixels that is."""
-    if rows < 1 or columns < 1:
-        raise CorruptImage("The header says that the image has no pixels.")
-    if rows * columns > max_pixels:
-        raise TooManyPixels(f"The image has {rows} x {columns} pixels; the limit is {max_pixels}.")
-    return rows * columns
+        Viewers show a DICOM image as it lies in its file, and a JPEG, PNG or TIFF as EXIF says.
+        """
+        return self.dicom.turned if self.dicom else UPRIGHT

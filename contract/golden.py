@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import DigestMismatch, GoldenMismatch, InvalidManifest
-from contract.manifest import GOLDEN_FILE, ModelManifest, sha256_digest
+from contract.errors import GoldenMismatch, InvalidManifest
+from contract.manifest import GOLDEN_FILE, ModelManifest, read_verified
 
 # CUDA with TF32, the least exact way to run a graph in float32, moves a probability by up to 1e-3.
 # In the others another kernel may round a whole step of the smaller type otherwise.
@@ -69,19 +69,11 @@ def read_golden(bundle: Path, manifest: ModelManifest) -> Golden | None:
     """
     if manifest.golden_digest is None:
         return None
-    name = f"{manifest.name}/{manifest.version}/{GOLDEN_FILE}"
-    try:
-        content = (bundle / GOLDEN_FILE).read_bytes()
-    except OSError as error:
-        raise InvalidManifest(f"{name} is missing or cannot be read.") from error
-    if sha256_digest(content) != manifest.golden_digest:
-        raise DigestMismatch(
-            f"{name} is not the one that the manifest describes. "
-            "The file was changed or only partly copied: copy the bundle again."
-        )
+    content = read_verified(bundle, GOLDEN_FILE, manifest.golden_digest)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             answers = {key: arrays[key] for key in arrays.files if key != _IMAGES}
             return Golden(arrays[_IMAGES], answers)
     except (EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        name = f"{manifest.name}/{manifest.version}/{GOLDEN_FILE}"
         raise InvalidManifest(f"{name} does not hold images and answers.") from error

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from contract.quality import Limit, Quality, checked
+from contract.pixels import resize
+from contract.quality import Frozen, Limit, Quality, checked
 
 Mask = NDArray[np.bool_]
 
@@ -30,14 +30,12 @@ class Lungs:
     left: Mask
 
 
-class LungFieldLimits(BaseModel):
+class LungFieldLimits(Frozen):
     """When the lungs are looked for, and how complete they must be.
 
     ``doubt`` is the value of ``framing`` above which they are; ``lower`` the least
     ``completeness`` that is accepted.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     doubt: float = Field(ge=0, le=1)
     lower: float = Field(ge=0, le=1)
@@ -55,7 +53,7 @@ def lung_mask(probability: NDArray[np.float32], size: tuple[int, int]) -> Mask:
     kept = _two_largest(found)
     # What was dropped turns black and what was enclosed white before the outline is drawn finer.
     clean = np.where(kept == found, probability, kept).astype(np.float32)
-    mask: Mask = fit_map(clean, size) >= THRESHOLD
+    mask: Mask = resize(clean, size) >= THRESHOLD
     return mask
 
 
@@ -113,7 +111,7 @@ def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
     ``mask``: its lungs, bool, shape (height, width). The result: the share of the positive
     activation, 0 to 1; None where there is none, or no lung.
     """
-    positive = np.maximum(fit_map(activation, mask.shape), 0)
+    positive = np.maximum(resize(activation, mask.shape), 0)
     total = float(positive.sum())
     return float(positive[mask].sum()) / total if total and mask.any() else None
 
@@ -125,19 +123,8 @@ def involvement(activation: NDArray[np.float32], mask: Mask, threshold: float) -
     ``mask``: its lungs, bool, shape (height, width). The result: the share of their area, 0 to 1;
     None where there is no lung.
     """
-    involved = fit_map(activation, mask.shape) > threshold
+    involved = resize(activation, mask.shape) > threshold
     return float(involved[mask].mean()) if mask.any() else None
-
-
-def fit_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Fit a map to a size, bilinear, as a heatmap is drawn over its radiograph.
-
-    ``values``: float32, shape (rows, columns). ``size``: the wanted (height, width). The result:
-    float32, shape (height, width), within the range of ``values``.
-    """
-    height, width = size
-    picture = Image.fromarray(np.ascontiguousarray(values, np.float32))
-    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _inside_share(lung: Mask) -> float:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Final, Literal, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from contract.decision import Evidence
 from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
 from contract.findings import CODES, Code, Label
 from contract.lungs import LungFieldLimits
 from contract.preprocessing import PreprocessingSpec
-from contract.quality import QualityLimits
+from contract.quality import Frozen, QualityLimits
 
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.onnx"
@@ -29,6 +29,7 @@ GOLDEN_FILE = "golden.npz"
 OOD_SCORE: Final = "ood_score"
 SOURCE_DISTANCE: Final = "source_distance"
 LUNG_MASK: Final = "lung_mask"
+QUALITY: Final = "quality"
 INTENDED_USE: Final = "Research only. Not for diagnosis."
 RADIOGRAPHY = frozenset({"CR", "DX"})
 # Of the histograms in which a service's answers are compared with a site's own reference.
@@ -44,11 +45,7 @@ PRECISION_FILES: Final[Mapping[Precision, str]] = {
 }
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TensorSpec(_Frozen):
+class TensorSpec(Frozen):
     """One input or output of the graph. A dimension is a number, or a name where it may vary."""
 
     name: str
@@ -56,14 +53,14 @@ class TensorSpec(_Frozen):
     shape: tuple[int | str, ...]
 
 
-class Signature(_Frozen):
+class Signature(Frozen):
     """The inputs and outputs that the graph must have, neither more nor fewer."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
 
-class Finding(_Frozen):
+class Finding(Frozen):
     """One class of the model, in output order.
 
     ``operating_point`` is the least calibrated probability at which the finding counts as present;
@@ -82,7 +79,7 @@ class Finding(_Frozen):
         return CODES[self.label]
 
 
-class Metric(_Frozen):
+class Metric(Frozen):
     """A measured figure with its 95 % interval, from a bootstrap over patients.
 
     ``label`` is the finding that it speaks of, ``source`` the part of the data; None speaks of all.
@@ -98,14 +95,14 @@ class Metric(_Frozen):
     source: str | None = None
 
 
-class OutOfDistribution(_Frozen):
+class OutOfDistribution(Frozen):
     """The largest ``ood_score`` of a familiar image, and the method that gives the score."""
 
     limit: float = Field(allow_inf_nan=False)
     method: str
 
 
-class Provenance(_Frozen):
+class Provenance(Frozen):
     """Where the model comes from, precisely enough to train it again.
 
     ``calibrated_at_revision`` is the commit of a calibration that is later than the training.
@@ -123,7 +120,7 @@ class Provenance(_Frozen):
     trained_at: datetime
 
 
-class Parity(_Frozen):
+class Parity(Frozen):
     """How far the exported graph was found from the Keras model, on real images."""
 
     images: int = Field(gt=0)
@@ -131,7 +128,7 @@ class Parity(_Frozen):
     tolerance: float = Field(gt=0)
 
 
-class Variant(_Frozen):
+class Variant(Frozen):
     """The same network in smaller numbers, in a file of its own, and how it was accepted.
 
     Both AUROCs are over the same validation images; ``agreement`` is the share of them that it
@@ -149,7 +146,7 @@ class Variant(_Frozen):
     runtime: str
 
 
-class Reference(_Frozen):
+class Reference(Frozen):
     """What a site's own images looked like to the bundle at its commissioning, to see drift from.
 
     Shares of images, 0 to 1: of each label those whose probability is at most each of
@@ -168,7 +165,7 @@ class Reference(_Frozen):
         return self
 
 
-class Site(_Frozen):
+class Site(Frozen):
     """A hospital that the bundle was commissioned at, on its own labelled images.
 
     ``change`` says what was made of version ``base_version`` on which frozen ``features``;
@@ -193,7 +190,7 @@ class Site(_Frozen):
     reference: Reference | None = None
 
 
-class SourceEvidence(_Frozen):
+class SourceEvidence(Frozen):
     """What images of one source, which no training has seen, show of the model.
 
     ``findings`` are those that it was shown to tell apart there; an image most like a source is
@@ -212,7 +209,7 @@ class SourceEvidence(_Frozen):
     answered: float
 
 
-class BundleManifest(_Frozen):
+class BundleManifest(Frozen):
     """What the manifests of all kinds of bundle have. ``caveats`` are for who reads its figures."""
 
     schema_version: Literal[1] = 1
@@ -351,28 +348,31 @@ def classifier_signature(
 
     With ``sources`` it has the distance from each as a share of its limit.
     """
-    image = TensorSpec(name="image", dtype="uint8", shape=("batch", spec.height, spec.width, 1))
-    score = TensorSpec(name=OOD_SCORE, dtype="float32", shape=("batch",))
-    distance = TensorSpec(name=SOURCE_DISTANCE, dtype="float32", shape=("batch", sources))
     return Signature(
-        inputs=(image,),
+        inputs=(_image(spec),),
         outputs=(
-            TensorSpec(name="probabilities", dtype="float32", shape=("batch", classes)),
-            TensorSpec(name="logits", dtype="float32", shape=("batch", classes)),
-            TensorSpec(name="activation_map", dtype="float32", shape=("batch", *map_size, classes)),
-            *((score,) if ood_score else ()),
-            *((distance,) if sources else ()),
+            _output("probabilities", classes),
+            _output("logits", classes),
+            _output("activation_map", *map_size, classes),
+            *((_output(OOD_SCORE),) if ood_score else ()),
+            *((_output(SOURCE_DISTANCE, sources),) if sources else ()),
         ),
     )
 
 
 def segmenter_signature(spec: PreprocessingSpec) -> Signature:
     """The signature of every segmenter that this project exports."""
-    shape = ("batch", spec.height, spec.width, 1)
     return Signature(
-        inputs=(TensorSpec(name="image", dtype="uint8", shape=shape),),
-        outputs=(TensorSpec(name=LUNG_MASK, dtype="float32", shape=shape),),
+        inputs=(_image(spec),), outputs=(_output(LUNG_MASK, spec.height, spec.width, 1),)
     )
+
+
+def _image(spec: PreprocessingSpec) -> TensorSpec:
+    return TensorSpec(name="image", dtype="uint8", shape=("batch", spec.height, spec.width, 1))
+
+
+def _output(name: str, *shape: int) -> TensorSpec:
+    return TensorSpec(name=name, dtype="float32", shape=("batch", *shape))
 
 
 def sha256_digest(data: bytes) -> str:
@@ -384,7 +384,8 @@ def read_manifest(bundle: Path) -> ModelManifest:
     """Read a classifier's manifest.
 
     Raises:
-        InvalidManifest: The file is missing or unreadable, no JSON, or does not hold together.
+        InvalidManifest: The file is missing or unreadable, no JSON, does not hold together, or is
+            that of another name or version than the folder's.
     """
     return _read_manifest(ModelManifest, bundle)
 
@@ -393,9 +394,14 @@ def _read_manifest(kind: type[Manifest], bundle: Path) -> Manifest:
     """Read the manifest of a kind of bundle; it raises as ``read_manifest``."""
     content = _read(bundle, MANIFEST_FILE)
     try:
-        return kind.model_validate_json(content)
+        manifest = kind.model_validate_json(content)
     except ValidationError as error:
         raise InvalidManifest(f"{_name(bundle)}/{MANIFEST_FILE}: {error}") from error
+    if f"{manifest.name}/{manifest.version}" != _name(bundle):
+        raise InvalidManifest(
+            f"{_name(bundle)} holds {manifest.name} version {manifest.version}. Rename the folder."
+        )
+    return manifest
 
 
 def is_segmenter(bundle: Path) -> bool:
@@ -414,16 +420,9 @@ def read_segmenter(bundle: Path) -> tuple[SegmenterManifest, bytes]:
         The manifest and the bytes of model.onnx.
 
     Raises:
-        InvalidManifest: A file is missing or unreadable, or the manifest does not hold together, or
-            is that of another name or version than the folder's.
-        DigestMismatch: The SHA-256 of model.onnx is not the manifest's.
+        InvalidManifest, DigestMismatch: As ``read_manifest`` and ``read_verified_model``.
     """
     manifest = _read_manifest(SegmenterManifest, bundle)
-    folder = f"{bundle.parent.name}/{bundle.name}"
-    if f"{manifest.name}/{manifest.version}" != folder:
-        raise InvalidManifest(
-            f"{folder} holds {manifest.name} version {manifest.version}. Rename the folder."
-        )
     return manifest, read_verified_model(bundle, manifest)
 
 
@@ -441,14 +440,21 @@ def read_verified_model(
         InvalidManifest: There is no such file, or it cannot be read.
         DigestMismatch: Its SHA-256 is not the manifest's.
     """
-    file, expected = PRECISION_FILES[precision], manifest.digests[precision]
-    model = _read(bundle, file)
-    if (found := sha256_digest(model)) != expected:
+    return read_verified(bundle, PRECISION_FILES[precision], manifest.digests[precision])
+
+
+def read_verified(bundle: Path, file: str, digest: str) -> bytes:
+    """Read a file of a bundle, and check that it is the one with the digest in the manifest.
+
+    It raises as ``read_verified_model``.
+    """
+    content = _read(bundle, file)
+    if (found := sha256_digest(content)) != digest:
         raise DigestMismatch(
-            f"{_name(bundle)}/{file} has {found}, the manifest says {expected}. "
+            f"{_name(bundle)}/{file} has {found}, the manifest says {digest}. "
             "The file was changed or only partly copied: copy the bundle again."
         )
-    return model
+    return content
 
 
 def _read(bundle: Path, file: str) -> bytes:

@@ -1,11 +1,16 @@
 """From a decoded radiograph to the array that every model takes."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.pixels import resize, to_uint8
-from contract.radiograph import Radiograph
+
+if TYPE_CHECKING:
+    # The parent of several workers reads manifests, and decodes nothing.
+    from contract.radiograph import Radiograph
 
 
 class PreprocessingSpec(BaseModel):
@@ -27,7 +32,7 @@ class PreprocessingSpec(BaseModel):
         return f"gray, {self.width} by {self.height} pixels, uint8"
 
 
-def preprocess(radiograph: Radiograph, spec: PreprocessingSpec) -> NDArray[np.uint8]:
+def preprocess(radiograph: "Radiograph", spec: PreprocessingSpec) -> NDArray[np.uint8]:
     """Fit a radiograph to a model's input.
 
     The aspect ratio is not kept: the public training sets come stretched to a square, and a model

@@ -9,7 +9,6 @@ same images turned, cut and inverted; they travel in the manifest.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, NamedTuple, Self, get_args
 
 import numpy as np
@@ -35,17 +34,19 @@ CheckName = Literal[
 Side = Literal["lower", "upper"]
 Fault = Literal["rotation", "framing", "inversion"]
 
+FAULTS: tuple[Fault, ...] = ("inversion", "rotation", "framing")
 # The order of ``measure_pixels``, and of the output ``quality`` of a graph that measures itself.
 MEASURES: tuple[CheckName, ...] = (
     *("exposure", "contrast", "sharpness", "noise", "clipping", "collimation"),
-    *("inversion", "rotation", "framing"),
+    *FAULTS,
 )
-POSITION: frozenset[CheckName] = frozenset({"inversion", "rotation", "framing"})
+POSITION: frozenset[CheckName] = frozenset(FAULTS)
 
-_MARGIN = 8
+# What the measures are made of; the graphs that export writes measure the same.
+MARGIN = 8
 # So many gray levels at both ends count as clipped, since a resize or a JPEG moves them a little.
-_BLACK_LEVELS, _WHITE_LEVELS = 3, 6
-_FRAME_PARTS = 8
+BLACK_LEVELS, WHITE_LEVELS = 3, 6
+FRAME_PARTS = 8
 _LEVELS = np.arange(256)
 
 # What to do where a value is beyond a limit. A limit on a side without advice does not exist.
@@ -76,11 +77,13 @@ ADVICE: Mapping[tuple[CheckName, Side], str] = {
 }
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """What manifests are made of: it cannot be changed, and has no field that is unknown here."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Template(_Frozen):
+class Template(Frozen):
     """What speaks for one fault, against an image without any.
 
     ``weights`` are those of the thumbnail's pixels, row by row. Two templates may name the same
@@ -92,7 +95,7 @@ class Template(_Frozen):
     weights: tuple[float, ...]
 
 
-class Templates(_Frozen):
+class Templates(Frozen):
     """All templates of a model; ``side`` is the thumbnail's, in pixels."""
 
     side: int = Field(ge=2, le=64)
@@ -104,7 +107,7 @@ class Templates(_Frozen):
             raise ValueError("a template has one weight for each pixel of the thumbnail")
         return self
 
-    @cached_property
+    @property
     def faults(self) -> frozenset[Fault]:
         """The faults that there is a template for."""
         return frozenset(template.fault for template in self.templates)
@@ -114,35 +117,15 @@ class Templates(_Frozen):
 
         ``image``: uint8, shape (height, width).
         """
-        matrix = self._matrix
+        weights = np.array([template.weights for template in self.templates])
+        biases = np.array([template.bias for template in self.templates])
         # A fault's evidence is relative to a sound image, whose own is therefore 0.
-        evidence = (matrix.weights @ thumbnail(image, self.side) + matrix.biases).tolist()
-        most = max(0.0, *evidence)
-        shares = [math.exp(each - most) for each in evidence]
-        total = math.exp(-most) + sum(shares)
+        evidence = np.append(weights @ thumbnail(image, self.side) + biases, 0)
+        shares = np.exp(evidence - evidence.max())
         found = dict.fromkeys(self.faults, 0.0)
-        for template, share in zip(self.templates, shares, strict=True):
-            found[template.fault] += share / total
+        for template, share in zip(self.templates, shares / shares.sum(), strict=False):
+            found[template.fault] += float(share)
         return found
-
-    # Kept here, since a cache beside the model would hash all weights at every image.
-    @cached_property
-    def _matrix(self) -> "_Matrix":
-        return _Matrix(
-            weights=np.array([template.weights for template in self.templates]),
-            biases=np.array([template.bias for template in self.templates]),
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Matrix:
-    """``weights`` is float64 (templates, side * side), ``biases`` float64 (templates,).
-
-    Templates that are compared compare what they keep, too, and arrays have no truth value.
-    """
-
-    weights: NDArray[np.float64]
-    biases: NDArray[np.float64]
 
 
 def thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
@@ -152,14 +135,11 @@ def thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
     float64, shape (side * side,), of mean 0 and variance 1; all 0 where the image is flat.
     """
     small = resize(image, (side, side)).ravel().astype(np.float64)
-    # NumPy's own mean and deviation take several times as long as sums of so few pixels.
-    centred = small - np.add.reduce(small) / small.size
-    spread = math.sqrt(np.vdot(centred, centred) / small.size)
-    normal: NDArray[np.float64] = centred / spread if spread else centred
-    return normal
+    centred: NDArray[np.float64] = small - small.mean()
+    return centred / small.std() if centred.any() else centred
 
 
-class Limit(_Frozen):
+class Limit(Frozen):
     """What one check accepts, its ends included; None leaves a side open."""
 
     check: CheckName
@@ -174,7 +154,7 @@ class Limit(_Frozen):
         return self
 
 
-class QualityLimits(_Frozen):
+class QualityLimits(Frozen):
     """What a model accepts. Only the checks that have a limit are made."""
 
     limits: tuple[Limit, ...]
@@ -274,7 +254,7 @@ def measure_pixels(
     Variance Estimation.
     """
     height, width = image.shape
-    y, x = height // _MARGIN, width // _MARGIN
+    y, x = height // MARGIN, width // MARGIN
     inside = image[y : height - y, x : width - x]
     counts = np.bincount(inside.ravel(), minlength=256)
     pixels, total, squares = inside.size, int(counts @ _LEVELS), int(counts @ _LEVELS**2)
@@ -282,7 +262,7 @@ def measure_pixels(
     gray = inside.astype(np.int16)
     near, far = _change(gray, 1), _change(gray, 4)
     second = float(np.abs(np.diff(np.diff(gray, 2, axis=0), 2, axis=1)).mean())
-    clipped = int(counts[:_BLACK_LEVELS].sum() + counts[-_WHITE_LEVELS:].sum())
+    clipped = int(counts[:BLACK_LEVELS].sum() + counts[-WHITE_LEVELS:].sum())
     faults = position.probabilities(image) if position else {}
     return np.array(
         [
@@ -292,7 +272,7 @@ def measure_pixels(
             math.sqrt(math.pi / 2) / 6 * second / spread if spread else 0,
             clipped / pixels,
             1 - _lit_share(image, axis=0) * _lit_share(image, axis=1),
-            *(faults.get(fault, 0) for fault in ("inversion", "rotation", "framing")),
+            *(faults.get(fault, 0) for fault in FAULTS),
         ]
     )
 
@@ -317,7 +297,7 @@ def _lit_share(image: NDArray[np.uint8], axis: int) -> float:
     """
     sums = image.sum(axis=axis, dtype=np.int64)
     # Whole numbers are compared with whole numbers, so that rounding decides nothing.
-    (lit,) = (sums * _FRAME_PARTS * sums.size > sums.sum()).nonzero()
+    (lit,) = (sums * FRAME_PARTS * sums.size > sums.sum()).nonzero()
     return (int(lit[-1]) - int(lit[0]) + 1) / sums.size if lit.size else 0.0
 
 

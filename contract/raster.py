@@ -13,9 +13,10 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from contract.codestream import read_jpeg_header
+from contract.cost import check_frame_number, check_size
 from contract.errors import ContractError, CorruptImage, UnsupportedFormat
 from contract.formats import Format
-from contract.frame import Frame, check_frame_number, check_size
+from contract.frame import Radiograph
 from contract.jpeg import jpeg_grays
 from contract.library_logging import mute_imaging_libraries
 from contract.pixels import GrayPixels, Turn, luma, over_black, sample_depth, to_uint8, widen
@@ -42,12 +43,12 @@ def read_raster(
     frame: int,
     max_pixels: int,
     at_least: tuple[int, int] | None,
-) -> Frame:
+) -> Radiograph:
     """Decode a JPEG, a PNG or one page of a TIFF, whose cost was checked.
 
     ``frame``: the page, from 1; JPEG and PNG have one. ``at_least``: the (height, width) that is
     needed. A JPEG is decoded at a reduced scale where that leaves as much; None decodes in full.
-    The result: gray pixels, uint8 or uint16 as in ``Radiograph``, turned as EXIF says.
+    The result is turned as EXIF says.
     """
     mute_imaging_libraries()
     with _pillow_errors(format_name):
@@ -77,7 +78,7 @@ def _unusual(format_name: Format) -> UnsupportedFormat:
     )
 
 
-def _read_jpeg(data: bytes, at_least: tuple[int, int] | None) -> Frame:
+def _read_jpeg(data: bytes, at_least: tuple[int, int] | None) -> Radiograph:
     header = read_jpeg_header(data)
     if header is None:
         raise CorruptImage("The JPEG is truncated or damaged.")
@@ -88,15 +89,15 @@ def _read_jpeg(data: bytes, at_least: tuple[int, int] | None) -> Frame:
         orientation = _orientation(JpegImageFile(io.BytesIO(data)))
     needed = at_least[::-1] if at_least and orientation >= 5 else at_least
     grays = jpeg_grays(data, header, needed)
-    return _upright(grays, (header.rows, header.columns), orientation)
+    return _upright(grays, "JPEG", orientation, (header.rows, header.columns))
 
 
-def _read_png(data: bytes) -> Frame:
+def _read_png(data: bytes) -> Radiograph:
     image = PngImageFile(io.BytesIO(_essential_chunks(data)))
     is_deep_colour = data[_PNG_DEPTH] > 8 and not image.mode.startswith("I")
     grays = (_deep_colour if is_deep_colour else _gray)(image)
     # What stands behind the pixels is read with them.
-    return _upright(grays, grays.shape, _orientation(image))
+    return _upright(grays, "PNG", _orientation(image), grays.shape)
 
 
 def _essential_chunks(data: bytes) -> bytes:
@@ -119,7 +120,7 @@ def _is_sound(chunk: bytes) -> bool:
     return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
 
 
-def _read_tiff(data: bytes, frame: int, max_pixels: int) -> Frame:
+def _read_tiff(data: bytes, frame: int, max_pixels: int) -> Radiograph:
     """Decode a page, and turn it as Pillow itself does. Source: TIFF 6.0, sections 3 and 8."""
     image = TiffImageFile(io.BytesIO(data))
     check_frame_number(frame, image.n_frames)
@@ -138,7 +139,8 @@ def _read_tiff(data: bytes, frame: int, max_pixels: int) -> Frame:
     # Pillow inverts such images only up to 8 bits.
     if is_white_zero and grays.dtype == np.uint16:
         grays = 65535 - grays
-    return Frame(grays, grays.shape[0], grays.shape[1], image.n_frames)
+    rows, columns = grays.shape
+    return Radiograph(grays, "TIFF", rows, columns, frame, image.n_frames)
 
 
 def _check_kind(image: TiffImageFile) -> None:
@@ -202,7 +204,9 @@ def _orientation(image: ImageFile) -> int:
     return 1
 
 
-def _upright(pixels: GrayPixels, size: tuple[int, ...], orientation: int) -> Frame:
+def _upright(
+    pixels: GrayPixels, format_name: str, orientation: int, size: tuple[int, ...]
+) -> Radiograph:
     """Undo how the camera was held. Source: Exif 2.32 (CIPA DC-008), 4.6.4 A, Orientation."""
     turn = Turn(
         transposed=orientation >= 5,
@@ -210,4 +214,4 @@ def _upright(pixels: GrayPixels, size: tuple[int, ...], orientation: int) -> Fra
         columns=orientation in {2, 3, 6, 7},
     )
     rows, columns = size[::-1] if turn.transposed else size
-    return Frame(turn.apply(pixels), rows, columns, 1)
+    return Radiograph(turn.apply(pixels), format_name, rows, columns)

@@ -13,6 +13,7 @@ from contract.golden import read_golden
 from contract.manifest import (
     GOLDEN_FILE,
     PRECISION_FILES,
+    QUALITY,
     ModelManifest,
     read_verified_model,
     sha256_digest,
@@ -21,7 +22,7 @@ from contract.quality import Templates, measure_pixels
 from export.convert import convert, measure_parity, promised_signature
 from export.errors import ExportError, ParityError
 from export.graph import with_half_weights
-from export.quality_graph import OUTPUT, QUALITY, TOLERANCES, add_quality
+from export.quality_graph import OUTPUT, TOLERANCES, add_quality
 from export.session import open_session, run_in_batches
 from export.store import (
     draw_phantoms,

@@ -19,7 +19,3 @@ class BundleExists(ExportError):
 
 class VariantRefused(ExportError):
     """A faster file does not answer as model.onnx does, or cannot be made."""
-
-
-class VerificationError(ExportError):
-    """A bundle does not do what its manifest says."""

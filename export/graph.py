@@ -1,10 +1,12 @@
 """What can be read from an ONNX graph, set right in it, or added to it, without running it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 
 import numpy as np
 import onnx
 from onnx import numpy_helper, parser
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from contract.manifest import Signature, TensorSpec
 from export.errors import ConversionError
@@ -16,7 +18,7 @@ LARGE = 1024
 
 def with_named_batch_axis(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Call the first axis of every input and output ``batch``, as the manifest does."""
-    named = _copy(proto)
+    named = deepcopy(proto)
     for value in (*named.graph.input, *named.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     # The converter writes its temporary folder there.
@@ -88,7 +90,7 @@ def extend(
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     added = parser.parse_graph(f"added () => ({', '.join(outputs)}) {{ {' '.join(lines)} }}")
     made = {output.name for output in added.output}
-    extended = _copy(proto)
+    extended = deepcopy(proto)
     _forget(extended.graph, f"{prefix}/")
     for old in [old for old in extended.graph.output if old.name in made]:
         extended.graph.output.remove(old)
@@ -110,15 +112,7 @@ def extend(
 
 def without_unused(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph less the nodes and constants that no output needs; it is changed in place."""
-    graph = proto.graph
-    needed = {output.name for output in graph.output}
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-    for node in [node for node in graph.node if needed.isdisjoint(node.output)]:
-        graph.node.remove(node)
-    for constant in [tensor for tensor in graph.initializer if tensor.name not in needed]:
-        graph.initializer.remove(constant)
+    OnnxModel(proto).prune_graph(allow_remove_graph_inputs=False)
     onnx.checker.check_model(proto, full_check=True)
     return proto
 
@@ -137,18 +131,12 @@ def _rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
         node.output[:] = [names.get(tensor, tensor) for tensor in node.output]
 
 
-def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    return copy
-
-
 def with_half_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a graph whose large convolution weights lie in the file as 16-bit floats.
 
     It computes in 32 bits all the same: the runtime widens them once, when it loads the graph.
     """
-    smaller = _copy(proto)
+    smaller = deepcopy(proto)
     graph = smaller.graph
     weights = {node.input[1] for node in graph.node if node.op_type == "Conv"}
     for tensor in [t for t in graph.initializer if t.name in weights]:
@@ -168,7 +156,7 @@ def with_half_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def with_whole_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The inverse of ``with_half_weights``, so that a layer's weights lie where it reads them."""
-    proto = _copy(proto)
+    proto = deepcopy(proto)
     kind = onnx.TensorProto.FLOAT16
     halves = {each.name: each for each in proto.graph.initializer if each.data_type == kind}
     for node in [n for n in proto.graph.node if n.op_type == "Cast" and n.input[0] in halves]:

@@ -1,6 +1,6 @@
 """The quality measures of an image as an output of its model's graph.
 
-They are those of ``contract.quality_measures`` that need nothing but the image. In the graph they
+They are those of ``contract.quality`` that need nothing but the image. In the graph they
 take no time of Python's interpreter, and whoever runs the graph without this service has them too.
 """
 
@@ -10,20 +10,24 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from contract.manifest import TensorSpec
-from contract.quality import MEASURES, Templates
+from contract.manifest import QUALITY, TensorSpec
+from contract.quality import (
+    BLACK_LEVELS,
+    FAULTS,
+    FRAME_PARTS,
+    MARGIN,
+    MEASURES,
+    WHITE_LEVELS,
+    Templates,
+)
 from export.graph import extend, image_size
 
-QUALITY = "quality"
 _NODES = Path(__file__).parent / "templates" / "quality.onnxtxt"
 OUTPUT = TensorSpec(name=QUALITY, dtype="float32", shape=("batch", len(MEASURES)))
 # Largest difference to contract.quality. A thumbnail's pixel may be rounded otherwise, which moves
 # the probability of a fault by as much as the second.
 TOLERANCE, FAULT_TOLERANCE = 1e-5, 0.02
-FAULTS = ("inversion", "rotation", "framing")
 TOLERANCES = np.array([FAULT_TOLERANCE if name in FAULTS else TOLERANCE for name in MEASURES])
-# As in contract.quality: the margin, what counts as clipped, and what as frame.
-_MARGIN, _BLACK_LEVELS, _WHITE_LEVELS, _FRAME_PARTS = 8, 3, 6, 8
 # Divides in place of a zero where nothing changes or there is no contrast.
 _TINY = 1e-12
 # Of the weights with which Pillow resizes.
@@ -76,9 +80,9 @@ def _shrinking(length: int, side: int) -> NDArray[np.float64]:
 
 
 def _constants(height: int, width: int) -> dict[str, object]:
-    y, x = height // _MARGIN, width // _MARGIN
-    middle = (_BLACK_LEVELS + 255 - _WHITE_LEVELS) / 2
-    inner = middle - _BLACK_LEVELS
+    y, x = height // MARGIN, width // MARGIN
+    middle = (BLACK_LEVELS + 255 - WHITE_LEVELS) / 2
+    inner = middle - BLACK_LEVELS
     positions = np.zeros((1, 4, height + width))
     positions[0, 0, :height] = np.arange(1, height + 1)
     positions[0, 2, height:] = np.arange(1, width + 1)
@@ -92,7 +96,7 @@ def _constants(height: int, width: int) -> dict[str, object]:
         "tiny": _TINY,
         "nothing": 0.0,
         "ones": np.ones((1, height)),
-        "parts": np.repeat([_FRAME_PARTS * height, _FRAME_PARTS * width], [height, width]) * 1.0,
+        "parts": np.repeat([FRAME_PARTS * height, FRAME_PARTS * width], [height, width]) * 1.0,
         "positions": positions,
         "both_ends": np.repeat(np.eye(2), 2, axis=0),
         "sizes": [-1.0 * height, -1.0 * width],

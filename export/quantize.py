@@ -19,7 +19,6 @@ from contract.manifest import (
     read_verified_model,
     sha256_digest,
 )
-from contract.quality import Quality
 from export.bundle import spread, used_images
 from export.errors import VariantRefused
 from export.graph import tensor_specs
@@ -106,13 +105,13 @@ def quantize_bundle(
     manifest.check_signature(tensor_specs(graph.input), tensor_specs(graph.output))
     old, new = open_session(model, threads=1), open_session(reduced, threads=1)
     validation = used[used["split"] == "validation"]
-    planes, qualities = zip(
-        *(read_image(file, manifest) for file in validation["file"]), strict=True
+    planes, sizes = zip(
+        *(read_image(file, manifest.preprocessing) for file in validation["file"]), strict=True
     )
     images = np.stack(planes)
     order = {str(label): number for number, label in enumerate(manifest.labels)}
     classes = validation["label"].map(order).to_numpy(np.int64)
-    found = compare(manifest, old, new, images, classes, qualities)
+    found = compare(manifest, old, new, images, classes, sizes)
     found.check()
     times_ms = cpu_ms([old, new], images[:1])
     variant = Variant(
@@ -155,7 +154,7 @@ def compare(
     candidate: onnxruntime.InferenceSession,
     images: NDArray[np.uint8],
     classes: NDArray[np.int64],
-    qualities: Sequence[Quality | None],
+    sizes: Sequence[tuple[int, int]],
 ) -> Agreement:
     """Ask two graphs the same, and decide as the service does, gates included.
 
@@ -168,13 +167,13 @@ def compare(
         candidate: On the other one.
         images: uint8, shape (n, height, width, 1).
         classes: Shape (n,): the true class of each.
-        qualities: The checks of each, None where the model has no limits.
+        sizes: Rows and columns of the file of each.
     """
     old, new = (run_in_batches(session, images) for session in (reference, candidate))
     verdicts = (
         [
             (decision.label, "out_of_distribution" in decision.reasons)
-            for decision in decide_all(manifest, outputs, qualities)
+            for decision in decide_all(manifest, outputs, sizes)
         ]
         for outputs in (old, new)
     )

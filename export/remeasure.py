@@ -29,7 +29,7 @@ def remeasure_bundle(bundle: Path, data: Path, *, write: bool = False) -> Iterat
         Each figure that leaves the interval of the card, and how many were compared.
 
     Raises:
-        ManifestError, VerificationError: As ``open_bundle``.
+        ManifestError: As ``open_bundle``.
         TrainingError: There is no such recipe, or the data set is laid out otherwise.
         ImageError: An image cannot be read.
     """

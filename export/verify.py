@@ -13,15 +13,16 @@ from contract.decision import Decision, Evidence, OodResult, decide
 from contract.findings import Label
 from contract.manifest import (
     OOD_SCORE,
+    QUALITY,
     SOURCE_DISTANCE,
     ModelManifest,
     read_manifest,
     read_verified_model,
 )
 from contract.preprocessing import PreprocessingSpec, preprocess
-from contract.quality import Quality, assess
+from contract.quality import judge
 from contract.radiograph import decode
-from export.errors import VerificationError
+from export.errors import ExportError
 from export.graph import tensor_specs
 from export.session import open_session, run_in_batches
 
@@ -41,14 +42,8 @@ def open_bundle(bundle: Path) -> tuple[ModelManifest, onnxruntime.InferenceSessi
 
     Raises:
         ManifestError: The manifest, a digest or a signature is wrong.
-        VerificationError: The folder's name and version are not the manifest's.
     """
     manifest = read_manifest(bundle)
-    if (bundle.parent.name, bundle.name) != (manifest.name, str(manifest.version)):
-        raise VerificationError(
-            f"The folder {bundle.parent.name}/{bundle.name} holds the manifest of "
-            f"{manifest.name} version {manifest.version}."
-        )
     for precision in manifest.digests:
         graph = onnx.load_from_string(read_verified_model(bundle, manifest, precision)).graph
         manifest.check_signature(tensor_specs(graph.input), tensor_specs(graph.output))
@@ -64,30 +59,36 @@ def read_images(files: Sequence[Path], spec: PreprocessingSpec) -> NDArray[np.ui
     Raises:
         ImageError: A file cannot be read.
     """
-    return np.stack(
-        [preprocess(decode(file.read_bytes(), at_least=spec.size), spec) for file in files]
-    )
+    return np.stack([read_image(file, spec)[0] for file in files])
 
 
-def read_image(file: Path, manifest: ModelManifest) -> tuple[NDArray[np.uint8], Quality | None]:
-    """One image as the model sees it, and its checks where the model has limits.
+def read_image(file: Path, spec: PreprocessingSpec) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """One image as the model sees it, and the rows and columns of its file.
 
     Raises:
         ImageError: The file cannot be read.
     """
-    spec, limits = manifest.preprocessing, manifest.quality
     radiograph = decode(file.read_bytes(), at_least=spec.size)
-    image = preprocess(radiograph, spec)
-    quality = assess(image, radiograph.rows, radiograph.columns, limits) if limits else None
-    return image, quality
+    return preprocess(radiograph, spec), (radiograph.rows, radiograph.columns)
 
 
 def decide_all(
     manifest: ModelManifest,
     outputs: Mapping[str, NDArray[np.float32]],
-    qualities: Iterable[Quality | None],
+    sizes: Iterable[tuple[int, int]],
 ) -> list[Decision]:
-    """What the service would answer on images, from a graph's outputs and the images' checks."""
+    """What the service would answer on images, from a graph's outputs and their files' sizes.
+
+    Raises:
+        ExportError: There are limits of quality, and the graph is of before it measured any.
+    """
+    limits = manifest.quality
+    if limits and QUALITY not in outputs:
+        raise ExportError("The graph measures no quality: run `pneumo-export refresh` first.")
+    qualities = [
+        judge(outputs[QUALITY][number], *size, limits) if limits else None
+        for number, size in enumerate(sizes)
+    ]
     gate = manifest.out_of_distribution
     rows = outputs["probabilities"].tolist()
     scores = outputs[OOD_SCORE].tolist() if gate else [0.0] * len(rows)
@@ -112,7 +113,7 @@ def answer(bundle: Path, files: Sequence[Path]) -> list[Answer]:
     """What the bundle answers for some images, in their order.
 
     Raises:
-        ManifestError, VerificationError: As ``open_bundle``.
+        ManifestError, ExportError: As ``open_bundle`` and ``decide_all``.
         ImageError: A file cannot be read.
     """
     manifest, session = open_bundle(bundle)
@@ -120,8 +121,8 @@ def answer(bundle: Path, files: Sequence[Path]) -> list[Answer]:
 
 
 def _answer(file: Path, manifest: ModelManifest, session: onnxruntime.InferenceSession) -> Answer:
-    image, quality = read_image(file, manifest)
+    image, size = read_image(file, manifest.preprocessing)
     outputs = run_in_batches(session, image[np.newaxis])
-    [decision] = decide_all(manifest, outputs, [quality])
+    [decision] = decide_all(manifest, outputs, [size])
     labelled = dict(zip(manifest.labels, outputs["probabilities"][0].tolist(), strict=True))
     return Answer(file=file.name, probabilities=labelled, decision=decision)

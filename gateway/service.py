@@ -121,11 +121,11 @@ def _reading(answer: httpx.Response) -> Reading:
     try:
         [result] = answer.json()["results"]
         problem = None if result["status"] == "ok" else str(result["problem"]["detail"])
-        reading = Reading(result["model"], result)
+        reading = None if problem else Reading(result["model"], result)
     except (ValueError, TypeError, LookupError) as error:
         # Something else answers at this address, such as a page to log in at.
         problem = f"{answer.status_code} and no answer of /predict"
         raise Transient(problem, attempts=_ATTEMPTS_OF_A_FAILURE) from error
-    if problem:
-        raise Permanent(problem)
+    if reading is None:
+        raise Permanent(str(problem))
     return reading

@@ -157,7 +157,7 @@ class Store:
             session.execute(is_complete.values(state="done", problem=None))
 
     def finish_deliveries(self, deliveries: Sequence[Delivery]) -> None:
-        """The destination has the results, except those that were parked."""
+        """The destination has the results."""
         self._set(deliveries, state="done", done_at=time.time(), problem=None)
 
     def postpone(self, task: Job | Delivery, due_at: float, problem: str) -> None:

@@ -194,15 +194,15 @@ class Courier(TaskWorker):
     def step(self) -> bool:
         """Send some results; whether there were any."""
         deliveries = self._store.due(Delivery, _BATCH, to=self._destination)
-        went, tried = bool(deliveries), []
+        went, sent = bool(deliveries), list[Delivery]()
         for delivery in deliveries:
-            went = self.attempt(delivery, partial(self._send, delivery))
-            if not went:
-                break  # the destination is away; the others are tried in a while
-            tried.append(delivery)
+            went = self.attempt(delivery, partial(self._send, delivery, sent))
+            # Where the destination is away, the others are tried in a while.
+            if not went or self._is_closing:
+                break
             self._used_at = time.monotonic()
         # What is not written down any more is sent again, and is the same object.
-        self._store.finish_deliveries(tried)
+        self._store.finish_deliveries(sent)
         if not deliveries and time.monotonic() - self._used_at > _LINGER_S:
             self._sender.close()
         return went
@@ -212,12 +212,13 @@ class Courier(TaskWorker):
         super().close()
         self._sender.close()
 
-    def _send(self, delivery: Delivery) -> None:
+    def _send(self, delivery: Delivery, sent: list[Delivery]) -> None:
         result = delivery.result
         if not result.bundle:
             raise Permanent("The result has been erased.")
         objects = result.objects(self._config.state_dir)
         self._sender.send(objects, result.bundle)
+        sent.append(delivery)
         TIME_TO_REPORT.labels(self._destination).observe(time.time() - result.last_arrival_at)
         self._auditor.transferred(self._destination, objects[0].file, outgoing=True)
 

@@ -1,10 +1,10 @@
 """Writes the answer to /predict."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
 from contract.decision import Evidence
 from contract.radiograph import Radiograph
-from service.domain import ImageFailure, ImageResult, Picture, Prediction, ServedModel, StageTimes
+from service.domain import STAGES, ImageResult, Picture, Prediction, ServedModel
 from service.overlays import MEDIA_TYPE, size_as_sent
 from service.problems import describe
 from service.schemas import (
@@ -13,6 +13,7 @@ from service.schemas import (
     ImageRejection,
     ModelReference,
     PredictionBody,
+    Problem,
 )
 
 _UIDS = ("sop_instance_uid", "series_instance_uid", "study_instance_uid")
@@ -22,15 +23,18 @@ def write_answer(
     prediction: Prediction, answer_id: str, request_id: str, *, uids: bool = True
 ) -> bytes:
     """Write a prediction as JSON; what is not known is absent, and not null."""
-    stages = {
-        stage.name: sum(getattr(result.times, stage.name) for result in prediction.results)
-        for stage in fields(StageTimes)
-    }
-    stages["total_s"] = prediction.total_s
+    timing = {"total": prediction.total_s}
+    for stage in STAGES:
+        timing[stage] = sum(result.times[stage] for result in prediction.results)
     results = [
         _answer(result, uids=uids)
         if isinstance(result, ImageResult)
-        else _rejection(result, request_id)
+        else ImageRejection(
+            file=result.name,
+            sha256=result.sha256,
+            status="error",
+            problem=Problem.model_validate(describe(result.error, request_id)),
+        )
         for result in prediction.results
     ]
     body = PredictionBody.model_validate(
@@ -40,9 +44,7 @@ def write_answer(
             "execution_provider": prediction.model.session.provider,
             "precision": prediction.model.precision,
             "results": results,
-            "timing_ms": {
-                name.removesuffix("_s"): round(spent * 1000, 3) for name, spent in stages.items()
-            },
+            "timing_ms": {stage: round(took_s * 1000, 3) for stage, took_s in timing.items()},
         }
     )
     return body.model_dump_json(exclude_unset=True).encode()
@@ -102,13 +104,6 @@ def _evidence(result: ImageResult, evidence: Evidence) -> dict[str, object]:
         "findings": evidence.findings,
         "sentence": evidence.sentence(label),
     }
-
-
-def _rejection(failure: ImageFailure, request_id: str) -> ImageRejection:
-    problem = describe(failure.error, request_id)
-    return ImageRejection.model_validate(
-        {"file": failure.name, "sha256": failure.sha256, "status": "error", "problem": problem}
-    )
 
 
 def _image(image: Radiograph, *, uids: bool) -> ImageDescription:

@@ -17,15 +17,13 @@ from uvicorn.config import STARTUP_FAILURE
 from contract.manifest import INTENDED_USE
 from service import __version__, predict_endpoint, problems
 from service.decode_worker import die_with_parent
-from service.decompression import Decompression
 from service.errors import ServiceError
 from service.limits import BodyLimit
 from service.logs import Logger, log_start_failure, make_logger, silence_quoting_libraries
-from service.methods import Methods
 from service.middleware import RequestContext
 from service.negotiation import Negotiation
+from service.openapi import add_docs
 from service.routes import admin, cards, feedback, health, models, operation, page, v2
-from service.routes.docs import add_docs
 from service.runtime import OpenModels, Runtime, open_repository
 from service.settings import Settings, read_settings
 
@@ -66,7 +64,7 @@ def create_app(
     """Make the service; its models load when it starts.
 
     Raises:
-        InvalidConfiguration: The key file cannot be used.
+        StartError: The key file cannot be used.
     """
     app = create_api()
     runtime = Runtime(settings, log or make_logger(settings.log_level), open_models)
@@ -74,10 +72,6 @@ def create_app(
     # The last that is added is the first that a request meets.
     app.add_middleware(predict_endpoint.PredictFirst)
     app.add_middleware(Negotiation, settings=settings)
-    app.add_middleware(Methods)
-    app.add_middleware(
-        Decompression, max_body_bytes=settings.max_body_bytes, budget=runtime.receive_budget
-    )
     app.add_middleware(
         BodyLimit,
         max_body_bytes=settings.max_body_bytes,

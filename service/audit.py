@@ -34,8 +34,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.domain import OUTCOME_LENGTH, AuditRecord
-from service.errors import AuditUnavailable, InvalidConfiguration
-from service.identifiers import uuid7
+from service.errors import ProblemType, ServiceError, StartError
+from service.headers import uuid7
 from service.logs import Logger
 
 # Records of one transaction, and those that wait in memory while the database is away.
@@ -99,7 +99,7 @@ class AuditTrail:
         """Open the trail.
 
         Raises:
-            InvalidConfiguration: The database cannot be used.
+            StartError: The database cannot be used.
         """
         self._engine = _engine(url)
         self._log = log
@@ -111,7 +111,7 @@ class AuditTrail:
             self._begin_chain()
         except SQLAlchemyError as error:
             if must_write:
-                raise InvalidConfiguration(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
+                raise StartError(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
             self._note_away(error)
         self._thread = threading.Thread(target=self._write_all, name="audit", daemon=True)
         self._thread.start()
@@ -120,7 +120,7 @@ class AuditTrail:
         """Return when the records are durable, or may wait.
 
         Raises:
-            AuditUnavailable: The database does not take them, and nothing is answered without.
+            ServiceError: The database does not take them, and nothing is answered without.
         """
         waiting = [self._put(record) for record in records]
         if not self._must_write and self._away:
@@ -131,14 +131,14 @@ class AuditTrail:
         except TimeoutError as error:
             # The database holds the connection and says nothing.
             if self._must_write:
-                raise AuditUnavailable(_UNAVAILABLE) from error
+                raise ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE) from error
             self._note_away(error)
 
     def find(self, answer_id: str, number: int) -> AuditRecord | None:
         """The record of one image of an answer, counted from 0; None where there is none.
 
         Raises:
-            AuditUnavailable: The database does not answer.
+            ServiceError: The database does not answer.
         """
         asked = (
             select(TRAIL)
@@ -151,7 +151,7 @@ class AuditTrail:
             with self._engine.connect() as connection:
                 row = connection.execute(asked).mappings().first()
         except SQLAlchemyError as error:
-            raise AuditUnavailable(_UNAVAILABLE) from error
+            raise ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE) from error
         return None if row is None else AuditRecord(**{name: row[name] for name in _FIELDS})
 
     def close(self) -> None:
@@ -175,7 +175,7 @@ class AuditTrail:
                 self._changed.notify()
                 return waiting
         if self._must_write:
-            waiting.release(AuditUnavailable(_UNAVAILABLE))
+            waiting.release(ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE))
         else:
             self._lose(record)
             waiting.release()
@@ -206,7 +206,7 @@ class AuditTrail:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             return list(islice(self._waiting, BATCH)) or None
 
-    def _try(self, records: list[AuditRecord]) -> AuditUnavailable | None:
+    def _try(self, records: list[AuditRecord]) -> ServiceError | None:
         try:
             if self._away:
                 # What of the last transaction arrived is not known, so its chain ends there.
@@ -214,7 +214,7 @@ class AuditTrail:
             self._append(records)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
             self._note_away(error)
-            return AuditUnavailable(_UNAVAILABLE)
+            return ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE)
         if self._away:
             self._log.info("audit back")
         self._away = False
@@ -261,14 +261,14 @@ def verify(url: str) -> Iterator[str]:
     """Go through a trail, and name the first broken record of each chain; nothing where all holds.
 
     Raises:
-        InvalidConfiguration: The database cannot be read.
+        StartError: The database cannot be read.
     """
     engine = _engine(url)
     try:
         with engine.connect() as connection:
             yield from _broken(connection)
     except SQLAlchemyError as error:
-        raise InvalidConfiguration(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
+        raise StartError(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
     finally:
         engine.dispose()
 
@@ -307,7 +307,7 @@ def _engine(url: str) -> Engine:
             url, pool_pre_ping=postgresql, connect_args=limits if postgresql else {}
         )
     except (SQLAlchemyError, ImportError, ValueError) as error:
-        raise InvalidConfiguration(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
+        raise StartError(f"PNEUMO_AUDIT_URL: {_reason(error)}") from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _make_durable)
     return engine

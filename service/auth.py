@@ -9,7 +9,6 @@ import hmac
 import stat
 import time
 from collections import deque
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Literal
@@ -19,7 +18,8 @@ from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
-from service.errors import Forbidden, InvalidConfiguration, RateExceeded, Unauthenticated
+from service.domain import Caller
+from service.errors import ProblemType, ServiceError, StartError
 from service.logs import Logger
 from service.settings import Settings
 
@@ -41,20 +41,11 @@ class ApiKey(BaseModel):
 _FORM = TypeAdapter(dict[str, ApiKey])
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, by the name of the key or the client of the token, and what it opens."""
-
-    name: str
-    scopes: frozenset[str]
-    per_minute: int | None = None
-
-
 class Callers:
     """All who may ask: by keys, by tokens of a provider, each so often.
 
     Raises:
-        InvalidConfiguration: The keys cannot be used.
+        StartError: The keys cannot be used.
     """
 
     def __init__(self, settings: Settings, log: Logger) -> None:
@@ -82,20 +73,20 @@ class Callers:
         """Who holds a key or a token.
 
         Raises:
-            Unauthenticated: There is none, or it does not count.
-            RateExceeded: Its holder has asked too often.
-            Unavailable: The keys of its issuer cannot be had.
+            ServiceError: There is none, or it does not count; its holder has asked too often; or
+                the keys of its issuer cannot be had.
         """
         if token is None:
-            raise Unauthenticated("Send a key: 'Authorization: Bearer ...'.")
+            raise ServiceError(
+                ProblemType.UNAUTHENTICATED, "Send a key: 'Authorization: Bearer ...'."
+            )
         if self._tokens is not None and (self._keys is None or token.count(".") == DOTS_OF_A_TOKEN):
             # It may have to ask the provider for its keys.
-            subject = await asyncio.to_thread(self._tokens.verify, token)
-            caller = Caller(subject.name, subject.scopes)
+            caller = await asyncio.to_thread(self._tokens.verify, token)
         elif self._keys is not None:
             caller = self._keys.find(token)
         else:
-            raise Unauthenticated("The key is not known.")
+            raise ServiceError(ProblemType.UNAUTHENTICATED, "The key is not known.")
         self._count(caller)
         return caller
 
@@ -107,8 +98,10 @@ class Callers:
         now = time.monotonic()
         asked = self._asked.setdefault((caller.name, most), deque(maxlen=most))
         if len(asked) == most and (wait := asked[0] + 60 - now) > 0:
-            raise RateExceeded(
-                f"{most} requests a minute are allowed to {caller.name}.", ceil(wait)
+            raise ServiceError(
+                ProblemType.RATE_EXCEEDED,
+                f"{most} requests a minute are allowed to {caller.name}.",
+                ceil(wait),
             )
         asked.append(now)
 
@@ -120,7 +113,7 @@ class Keys:
     used then leaves the keys as they are, and the log says why. ``content`` adds to them.
 
     Raises:
-        InvalidConfiguration: The file cannot be read, is not of that form, has no key, or others
+        StartError: The file cannot be read, is not of that form, has no key, or others
             than its owner and group may write it.
     """
 
@@ -138,14 +131,14 @@ class Keys:
         """Read the file again."""
         try:
             self._keys = self._given | _read(self._file)
-        except InvalidConfiguration as error:
+        except StartError as error:
             self._log.warning("keys not reloaded", reason=str(error))
 
     def find(self, token: str) -> Caller:
         """The caller that holds a key.
 
         Raises:
-            Unauthenticated: It is not known.
+            ServiceError: It is not known.
         """
         now = time.monotonic()
         if now - self._looked > LOOK_S:
@@ -158,7 +151,7 @@ class Keys:
         known = self._keys.items()
         found = {name: key for name, key in known if hmac.compare_digest(key.sha256, digest)}
         if not found:
-            raise Unauthenticated("The key is not known.")
+            raise ServiceError(ProblemType.UNAUTHENTICATED, "The key is not known.")
         scopes = frozenset[str]().union(*(key.scopes for key in found.values()))
         rates = [key.per_minute for key in found.values() if key.per_minute]
         return Caller(",".join(found), scopes, max(rates, default=None))
@@ -181,12 +174,10 @@ def _read(file: Path | None) -> dict[str, ApiKey]:
     try:
         content, mode = file.read_bytes(), file.stat().st_mode
     except OSError as error:
-        raise InvalidConfiguration(
-            f"PNEUMO_API_KEYS_FILE cannot be read: {error.strerror}."
-        ) from error
+        raise StartError(f"PNEUMO_API_KEYS_FILE cannot be read: {error.strerror}.") from error
     keys = _parse(content, "PNEUMO_API_KEYS_FILE")
     if mode & stat.S_IWOTH:
-        raise InvalidConfiguration(
+        raise StartError(
             "PNEUMO_API_KEYS_FILE can be written by everybody, who could add a key: chmod o-w."
         )
     return keys
@@ -197,9 +188,9 @@ def _parse(content: str | bytes, name: str) -> dict[str, ApiKey]:
         keys = _FORM.validate_json(content)
     except ValidationError as error:
         places = ", ".join(".".join(map(str, e["loc"])) or "the file" for e in error.errors())
-        raise InvalidConfiguration(f"{name} is not well-formed at {places}.") from error
+        raise StartError(f"{name} is not well-formed at {places}.") from error
     if not keys:
-        raise InvalidConfiguration(f"{name} has no key.")
+        raise StartError(f"{name} has no key.")
     return keys
 
 
@@ -220,15 +211,15 @@ class Requires(HTTPBearer):
         """Check the key.
 
         Raises:
-            Unauthenticated: There is no key or token, or it does not count.
-            RateExceeded: Its holder has asked too often.
-            Forbidden: It does not have the scope, or there are no keys and the scope is ``admin``.
+            ServiceError: ``find`` raises it; or the key does not have the scope, or there are no
+                keys and the scope is ``admin``.
         """
         callers: Callers | None = request.app.state.runtime.callers
         if callers is None and self._scope == "admin":
-            raise Forbidden(
+            raise ServiceError(
+                ProblemType.FORBIDDEN,
                 "This needs an API key with the scope 'admin', and no keys are configured: "
-                "see PNEUMO_API_KEYS_FILE."
+                "see PNEUMO_API_KEYS_FILE.",
             )
         if callers is None:
             return
@@ -237,4 +228,6 @@ class Requires(HTTPBearer):
         # For the line of the request in the log, and the audit trail.
         request.scope["state"]["key"] = caller.name
         if self._scope not in caller.scopes:
-            raise Forbidden(f"The key does not have the scope {self._scope!r}.")
+            raise ServiceError(
+                ProblemType.FORBIDDEN, f"The key does not have the scope {self._scope!r}."
+            )

@@ -9,13 +9,10 @@ import os
 import pickle
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
-
-import numpy as np
-from numpy.typing import NDArray
 
 from contract.cost import DecodeCost
 from contract.errors import CorruptImage, ImageError
@@ -29,8 +26,8 @@ from service.decode_worker import (
     Images,
     Unforeseen,
 )
-from service.domain import TURNS, Priority
-from service.errors import FileFailed, FileTooCostly
+from service.domain import TURNS, Encoded, Priority
+from service.errors import FileFailed, ProblemType, ServiceError
 
 MIB = 1024 * 1024
 MAX_FILE_BYTES = 850 * MIB
@@ -48,20 +45,6 @@ _CPU_EXCEEDED = -24
 # It finds its modules where this process has found them, and not in the working folder.
 _COMMAND = (sys.executable, "-P", "-c", "from service.decode_worker import main; main()")
 _MODULES = {"PYTHONPATH": os.pathsep.join(sys.path)}
-_ADVICE = "Send it uncompressed or smaller."
-
-Fit = Callable[[PreprocessingSpec], NDArray[np.uint8]]
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedImage:
-    """A file that was decoded. ``radiograph`` may lack its pixels; ``fit`` gives it in a size.
-
-    ``fit`` gives uint8 (height, width, 1), 0 black to 255 white.
-    """
-
-    radiograph: Radiograph
-    fit: Fit
 
 
 @dataclass(eq=False, slots=True)
@@ -102,39 +85,39 @@ class Decoders:
 
     async def decode(
         self,
-        chunks: Sequence[bytes | memoryview],
+        chunks: Encoded,
         cost: DecodeCost,
         priority: Priority,
         *,
         frame: int,
         at_least: tuple[int, int],
         specs: Sequence[PreprocessingSpec],
-    ) -> DecodedImage:
+    ) -> tuple[Radiograph, Images]:
         """Decode a file when there is a decoder and memory for it; urgent files go first.
 
-        The (height, width) that is needed is ``at_least``; ``specs`` has every wanted size.
+        The (height, width) that is needed is ``at_least``; ``specs`` has every wanted size. Gives
+        what the file is, without its pixels, and the image in each size, uint8 (height, width, 1),
+        0 black to 255 white.
 
         Raises:
             ImageError: The file cannot be used, or crashed its decoder.
-            FileTooCostly: It needs more time or memory than one file may have.
+            ServiceError: It needs more time or memory than one file may have.
             FileFailed: It met an error that nobody foresaw.
         """
         memory_bytes = max(cost.memory_bytes + sum(map(len, chunks)), MIN_FILE_BYTES)
         most = min(self._budget, MAX_FILE_BYTES)
         if memory_bytes > most:
-            raise FileTooCostly(
-                f"Decoding the file may take {memory_bytes // MIB} MiB, and one file may take "
-                f"{most // MIB} MiB. {_ADVICE}"
+            raise _too_costly(
+                f"may take {memory_bytes // MIB} MiB, and one file may take {most // MIB} MiB"
             )
         claim = _Claim(priority, next(self._arrivals), memory_bytes)
         decoder = await self._turn_of(claim)
         try:
             async with _in_memory_file(chunks) as path:
                 limits = (frame, self._max_pixels, at_least, specs, memory_bytes)
-                radiograph, images = await decoder.run(DecodeOrder(path, *limits))
+                return await decoder.run(DecodeOrder(path, *limits))
         finally:
             self._release(decoder, memory_bytes)
-        return DecodedImage(radiograph, images.__getitem__)
 
     async def close(self) -> None:
         """End every decoder, whatever it does."""
@@ -191,9 +174,7 @@ class _Decoder:
             # It has overrun, or has ended, or nobody waits for it any more.
             await self.end()
             if isinstance(error, TimeoutError):
-                raise FileTooCostly(
-                    f"Decoding the file takes more than {WALL_S:g} s. {_ADVICE}"
-                ) from None
+                raise _too_costly(f"takes more than {WALL_S:g} s") from None
             # uvloop gives a RuntimeError where the pipe is closed.
             if isinstance(error, EOFError | OSError | RuntimeError):
                 raise _why_ended(process.returncode) from None
@@ -204,12 +185,10 @@ class _Decoder:
         if isinstance(answer, ImageError):
             raise answer
         if isinstance(answer, Unforeseen) and answer.is_memory:
-            raise FileTooCostly(
-                f"Decoding the file takes more than the {order.memory_bytes // MIB} MiB that its "
-                f"header accounts for. {_ADVICE}"
-            )
+            claimed = f"{order.memory_bytes // MIB} MiB that its header accounts for"
+            raise _too_costly(f"takes more than the {claimed}")
         if isinstance(answer, Unforeseen):
-            raise FileFailed("The file could not be read.", answer.kind, answer.places)
+            raise FileFailed(answer.kind, answer.places)
         return answer
 
     async def end(self) -> None:
@@ -270,19 +249,22 @@ async def _kill(process: Process) -> None:
     await process.wait()
 
 
-def _why_ended(exit_code: int | None) -> ImageError | FileTooCostly | FileFailed:
+def _too_costly(it: str) -> ServiceError:
+    advice = "Send it uncompressed or smaller."
+    return ServiceError(ProblemType.FILE_TOO_COSTLY, f"Decoding the file {it}. {advice}")
+
+
+def _why_ended(exit_code: int | None) -> ImageError | ServiceError:
     """What the end of a decoder says of the file that it had."""
     if exit_code == _CPU_EXCEEDED:
-        return FileTooCostly(
-            f"Decoding the file takes more than a few seconds of the CPU. {_ADVICE}"
-        )
+        return _too_costly("takes more than a few seconds of the CPU")
     if exit_code is not None and exit_code < 0 and exit_code != -9:
         return CorruptImage("The file is damaged in a way that its decoder cannot bear.")
-    return FileFailed("The file could not be read.", "DecoderEnded")
+    return FileFailed("DecoderEnded")
 
 
 @asynccontextmanager
-async def _in_memory_file(chunks: Sequence[bytes | memoryview]) -> AsyncIterator[str]:
+async def _in_memory_file(chunks: Encoded) -> AsyncIterator[str]:
     """The path of a file that is not on the disk, where a decoder can read it."""
     file = os.memfd_create("image")
     try:

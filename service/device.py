@@ -27,7 +27,7 @@ class DeviceWatch:
         # One of them who goes away does not take the answer from the others.
         await asyncio.shield(self._probing())
         if self.lost:
-            raise DeviceLost("The accelerator does not answer.")
+            raise DeviceLost
 
     def report_lost(self) -> None:
         """Take note that a model did not run there."""

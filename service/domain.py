@@ -20,6 +20,11 @@ from contract.radiograph import Radiograph
 
 T = TypeVar("T")
 Stage = Literal["decode", "queue", "inference"]
+STAGES: tuple[Stage, ...] = ("decode", "queue", "inference")
+StageTimes = dict[Stage, float]
+"""Seconds that went into each stage so far."""
+Encoded = Sequence[bytes | memoryview]
+"""Image files, or the pieces of one."""
 Action = Literal["start", "predict", "feedback", "reload", "load", "unload"]
 Record = Callable[[Stage, float, float], None]
 WantedPrecision = Precision | Literal["auto"]
@@ -149,7 +154,7 @@ class Upload:
     """
 
     name: str | None
-    chunks: tuple[bytes | memoryview, ...]
+    chunks: Encoded
 
     def data(self) -> bytes:
         """The whole file."""
@@ -162,32 +167,6 @@ class Upload:
         for chunk in self.chunks:
             digest.update(chunk)
         return digest.hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionOptions:
-    """What a request asks for, beside the images. ``frame`` counts from 1.
-
-    ``finding`` is what the heatmap is of; None leaves it to the decision. ``record`` hears of every
-    stage that is over: its name, how long it ran, how long ago it ended.
-    """
-
-    model: str | None = None
-    version: int | None = None
-    heatmap: bool = False
-    finding: Label | None = None
-    frame: int = 1
-    priority: Priority = Priority.ROUTINE
-    record: Record = ignore
-
-
-@dataclass(slots=True)
-class StageTimes:
-    """Seconds that went into each stage so far."""
-
-    decode_s: float = 0.0
-    queue_s: float = 0.0
-    inference_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +230,18 @@ class Prediction:
     model: ServedModel
     results: tuple[ImageResult | ImageFailure, ...]
     total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, by the name of the key or the client of the token, and what it opens.
+
+    ``per_minute`` is how often, where that is not as for all others.
+    """
+
+    name: str
+    scopes: frozenset[str]
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

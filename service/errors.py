@@ -5,179 +5,111 @@ Source: RFC 9457 (problem details), RFC 9110 section 15 (status codes).
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from contract import errors as contract
 
-NOT_READY_RETRY_S = 5
-UPLOADS_RETRY_S = 5
-DEVICE_LOST_RETRY_S = 60
 
+class ProblemType(Enum):
+    """A kind of problem: HTTP status, slug, title, and seconds after which to try again.
 
-class ServiceError(Exception):
-    """Base of every error that this package raises."""
+    The slug is a stable part of its address, ``/problems/<slug>``.
+    """
 
-    retry_after_s: int | None = None
+    INVALID_PARAMETER = 422, "invalid-parameter", "A parameter has an unknown value"
+    NOT_FOUND = 404, "not-found", "There is nothing at this address"
+    METHOD_NOT_ALLOWED = 405, "method-not-allowed", "This address has no such method"
+    INTERNAL = 500, "internal-error", "Something unforeseen went wrong"
+    UNUSABLE_IMAGE = 422, "unusable-image", "The image cannot be used"
+    NOT_AN_IMAGE = 422, "not-an-image", "The file is not an image"
+    CORRUPT_IMAGE = 422, "corrupt-image", "The image is damaged"
+    PIXEL_DATA_MISMATCH = 422, "pixel-data-mismatch", "The pixel data does not match its header"
+    UNSUPPORTED_FORMAT = 415, "unsupported-format", "The image format is not supported"
+    UNSUPPORTED_TRANSFER_SYNTAX = (
+        415,
+        "unsupported-transfer-syntax",
+        "The DICOM transfer syntax is not supported",
+    )
+    NO_PIXEL_DATA = 422, "no-pixel-data", "The DICOM object holds no image"
+    FRAME_OUT_OF_RANGE = 422, "frame-out-of-range", "There is no such frame"
+    TOO_MANY_PIXELS = 413, "too-many-pixels", "The image has too many pixels"
+    FILE_TOO_COSTLY = 413, "file-too-costly", "Decoding the file takes too much time or memory"
+    UNSUITABLE_IMAGE = 422, "unsuitable-image", "The model does not take such an image"
+    NOT_READY = 503, "not-ready", "The models are not loaded", 5
+    INVALID_REQUEST = 422, "invalid-request", "The request cannot be answered"
+    NO_FILE = 422, "no-file", "The request has no file"
+    TOO_MANY_FILES = 413, "too-many-files", "The request has too many files"
+    MALFORMED_MULTIPART = 422, "malformed-multipart", "The multipart body cannot be taken apart"
+    MALFORMED_REQUEST = 400, "malformed-request", "This is no request of HTTP/1.1"
+    MALFORMED_INFERENCE = 400, "malformed-inference", "The inference request is not well-formed"
+    UNSUPPORTED_MEDIA_TYPE = 415, "unsupported-media-type", "A body of this type holds no image"
+    NOT_ACCEPTABLE = 406, "not-acceptable", "The answer has another media type"
+    HEADERS_TOO_LARGE = 431, "headers-too-large", "The request has too many headers"
+    HEAD_TIMEOUT = 408, "head-timeout", "The request did not arrive in time"
+    MISDIRECTED_REQUEST = 421, "misdirected-request", "This is another host"
+    CROSS_ORIGIN = 403, "cross-origin", "Pages of other origins may not ask for this"
+    UNSUPPORTED_ENCODING = 415, "unsupported-encoding", "The content encoding is not supported"
+    MALFORMED_ENCODING = 400, "malformed-encoding", "The compressed body cannot be inflated"
+    BODY_TOO_LARGE = 413, "body-too-large", "The request body is too large"
+    BODY_TIMEOUT = 408, "body-timeout", "The request body did not arrive in time"
+    UNAUTHENTICATED = 401, "unauthenticated", "A valid API key is needed"
+    FORBIDDEN = 403, "forbidden", "The API key does not allow this"
+    UNKNOWN_MODEL = 404, "unknown-model", "There is no such model"
+    UNKNOWN_ANSWER = 404, "unknown-answer", "There is no such answer"
+    NO_AUDIT_TRAIL = 409, "no-audit-trail", "The service keeps no audit trail"
+    RELOAD_REFUSED = 409, "reload-refused", "The served models stay as they are"
+    CLIENT_DISCONNECTED = 499, "client-disconnected", "The client went away"
+    OVERLOADED = 429, "overloaded", "The service has too much work"
+    QUEUE_FULL = 429, "queue-full", "The queue is full"
+    RATE_EXCEEDED = 429, "rate-exceeded", "The caller has asked too often"
+    TOO_MANY_UPLOADS = 429, "too-many-uploads", "The service is receiving as much as it can", 5
+    DEADLINE_EXCEEDED = 429, "deadline-exceeded", "The request was not served before its deadline"
+    UNAVAILABLE = 503, "unavailable", "The service is not available", 5
+    SHUTTING_DOWN = 503, "shutting-down", "The service is stopping", 5
+    DEVICE_LOST = 503, "device-lost", "The accelerator does not run any more", 60
+    AUDIT_UNAVAILABLE = 503, "audit-unavailable", "The audit trail cannot be written", 5
+    OUT_OF_MEMORY = 503, "out-of-memory", "There is not enough memory for the image"
 
-
-class StartError(ServiceError):
-    """The service cannot start."""
-
-
-class InvalidConfiguration(StartError):
-    """A setting or a key file cannot be used."""
-
-
-class RequestError(ServiceError):
-    """The request cannot be answered as it stands."""
-
-
-class NoFile(RequestError):
-    """No image came with the request."""
-
-
-class TooManyFiles(RequestError):
-    """More files than one request may have."""
-
-
-class MalformedMultipart(RequestError):
-    """The multipart body cannot be taken apart."""
-
-
-class MalformedInference(RequestError):
-    """No request of the Open Inference Protocol, or none that this model takes."""
-
-
-class UnsupportedMediaType(RequestError):
-    """A body of a type that holds no image, whatever is in it."""
-
-
-class NotAcceptable(RequestError):
-    """The client does not accept what there is to be had."""
-
-
-class HeadersTooLarge(RequestError):
-    """More headers, or more bytes of them, than a request may have."""
-
-
-class UnknownParameter(RequestError):
-    """A parameter that the route does not have, or that is given two values."""
-
-
-class UnsupportedEncoding(RequestError):
-    """A Content-Encoding that is not undone here."""
-
-
-class MalformedEncoding(RequestError):
-    """A body that is not in its Content-Encoding, or breaks off."""
-
-
-class BodyTooLarge(RequestError):
-    """More bytes than a body may have."""
-
-
-class HeadTimeout(RequestError):
-    """The head of a request did not arrive in time."""
-
-
-class MisdirectedRequest(RequestError):
-    """The request is for another host."""
-
-
-class CrossOrigin(RequestError):
-    """A web page of another origin asks for what it may not."""
-
-
-class BodyTimeout(RequestError):
-    """The body did not arrive in time."""
-
-
-class Unauthenticated(RequestError):
-    """No key, or a wrong one."""
-
-
-class Forbidden(RequestError):
-    """The key does not have the scope."""
-
-
-class UnknownModel(RequestError):
-    """No model of that name, or not that version."""
-
-
-class FileTooCostly(RequestError):
-    """Decoding the file takes more time or memory than one file may take."""
-
-
-class UnknownAnswer(RequestError):
-    """The audit trail has no such answer."""
-
-
-class NoTrail(RequestError):
-    """There is no audit trail, which the request needs."""
-
-
-class ReloadRefused(RequestError):
-    """The served models cannot be changed in that way."""
-
-
-class ClientDisconnected(RequestError):
-    """Nobody waits for the answer any more."""
-
-
-class Overloaded(ServiceError):
-    """Too much work; trying again later helps."""
-
-    def __init__(self, message: str, retry_after_s: int) -> None:
-        super().__init__(message)
+    def __init__(
+        self, status: int, slug: str, title: str, retry_after_s: int | None = None
+    ) -> None:
+        self.status = status
+        self.slug = slug
+        self.title = title
         self.retry_after_s = retry_after_s
 
 
-class QueueFull(Overloaded):
-    """The bounded number of images is in flight."""
+class ServiceError(Exception):
+    """What this package refuses or cannot do. Its message says what is wrong in this case."""
+
+    def __init__(
+        self, problem: ProblemType, message: str, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.problem = problem
+        self.retry_after_s = retry_after_s or problem.retry_after_s
 
 
-class TooManyUploads(Overloaded):
-    """All bodies together have more bytes than they may."""
+class StartError(ServiceError):
+    """The service cannot start: a setting, a file or the machine does not allow it."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, UPLOADS_RETRY_S)
+        super().__init__(ProblemType.NOT_READY, message)
 
 
-class RateExceeded(Overloaded):
-    """One caller has asked more often than it may."""
-
-
-class DeadlineExceeded(Overloaded):
-    """The request was not served in time."""
-
-
-class Unavailable(ServiceError):
-    """The service answers nobody just now."""
-
-    retry_after_s = NOT_READY_RETRY_S
-
-
-class NotReady(Unavailable):
-    """The models are still loading, or did not load."""
-
-
-class ShuttingDown(Unavailable):
-    """The service finishes what it accepted, and stops."""
-
-
-class DeviceLost(Unavailable):
+class DeviceLost(ServiceError):
     """The accelerator does not run any more."""
 
-    retry_after_s = DEVICE_LOST_RETRY_S
-
-
-class AuditUnavailable(Unavailable):
-    """What was done cannot be put down in the audit trail, so it is not answered."""
+    def __init__(self, message: str = "The accelerator does not answer.") -> None:
+        super().__init__(ProblemType.DEVICE_LOST, message)
 
 
 class InferenceFailed(ServiceError):
     """The model did not run."""
+
+    def __init__(self) -> None:
+        super().__init__(ProblemType.INTERNAL, "The model did not run.")
 
 
 class FileFailed(ServiceError):
@@ -187,22 +119,14 @@ class FileFailed(ServiceError):
     holds the pixels.
     """
 
-    def __init__(self, message: str, kind: str = "", places: Sequence[str] = ()) -> None:
-        super().__init__(message)
+    def __init__(self, kind: str, places: Sequence[str] = (), *, is_memory: bool = False) -> None:
+        if is_memory:
+            advice = "Try again later, or send a smaller image."
+            super().__init__(ProblemType.OUT_OF_MEMORY, advice)
+        else:
+            super().__init__(ProblemType.INTERNAL, "The file could not be read.")
         self.kind = kind
         self.places = places
-
-
-class OutOfMemory(FileFailed):
-    """There was not enough memory for a file."""
-
-
-def file_failed(error: Exception) -> FileFailed:
-    """What may be told of an error that nobody foresaw, which may quote the file itself."""
-    kind = type(error).__name__
-    if isinstance(error, MemoryError):
-        return OutOfMemory("Try again later, or send a smaller image.", kind, where(error))
-    return FileFailed("The file could not be read.", kind, where(error))
 
 
 def where(error: BaseException) -> list[str]:
@@ -211,113 +135,23 @@ def where(error: BaseException) -> list[str]:
     return [f"{Path(frame.filename).stem}.{frame.name}:{frame.lineno}" for frame in frames]
 
 
-@dataclass(frozen=True, slots=True)
-class ProblemType:
-    """One kind of problem. ``slug`` is a stable part of its address, ``/problems/<slug>``."""
-
-    status: int
-    slug: str
-    title: str
-
-
-INVALID_PARAMETER = ProblemType(422, "invalid-parameter", "A parameter has an unknown value")
-NOT_FOUND = ProblemType(404, "not-found", "There is nothing at this address")
-METHOD_NOT_ALLOWED = ProblemType(405, "method-not-allowed", "This address has no such method")
-INTERNAL = ProblemType(500, "internal-error", "Something unforeseen went wrong")
-FILE_TOO_COSTLY = ProblemType(
-    413, "file-too-costly", "Decoding the file takes too much time or memory"
-)
-NOT_READY = ProblemType(503, "not-ready", "The models are not loaded")
-
-PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
-    contract.ImageError: ProblemType(422, "unusable-image", "The image cannot be used"),
-    contract.NotAnImage: ProblemType(422, "not-an-image", "The file is not an image"),
-    contract.CorruptImage: ProblemType(422, "corrupt-image", "The image is damaged"),
-    contract.PixelDataMismatch: ProblemType(
-        422, "pixel-data-mismatch", "The pixel data does not match its header"
-    ),
-    contract.UnsupportedFormat: ProblemType(
-        415, "unsupported-format", "The image format is not supported"
-    ),
-    contract.UnsupportedTransferSyntax: ProblemType(
-        415, "unsupported-transfer-syntax", "The DICOM transfer syntax is not supported"
-    ),
-    contract.NoPixelData: ProblemType(422, "no-pixel-data", "The DICOM object holds no image"),
-    contract.FrameOutOfRange: ProblemType(422, "frame-out-of-range", "There is no such frame"),
-    contract.TooManyPixels: ProblemType(413, "too-many-pixels", "The image has too many pixels"),
-    contract.TooExpensive: FILE_TOO_COSTLY,
-    contract.UnsuitableImage: ProblemType(
-        422, "unsuitable-image", "The model does not take such an image"
-    ),
-    contract.ManifestError: INTERNAL,
-    contract.InvalidManifest: INTERNAL,
-    contract.DigestMismatch: INTERNAL,
-    contract.SignatureMismatch: INTERNAL,
-    contract.UntrustedBundle: INTERNAL,
-    contract.InvalidKey: INTERNAL,
-    contract.GoldenMismatch: INTERNAL,
-    StartError: NOT_READY,
-    InvalidConfiguration: NOT_READY,
-    RequestError: ProblemType(422, "invalid-request", "The request cannot be answered"),
-    NoFile: ProblemType(422, "no-file", "The request has no file"),
-    TooManyFiles: ProblemType(413, "too-many-files", "The request has too many files"),
-    MalformedMultipart: ProblemType(
-        422, "malformed-multipart", "The multipart body cannot be taken apart"
-    ),
-    MalformedInference: ProblemType(
-        400, "malformed-inference", "The inference request is not well-formed"
-    ),
-    UnsupportedMediaType: ProblemType(
-        415, "unsupported-media-type", "A body of this type holds no image"
-    ),
-    NotAcceptable: ProblemType(406, "not-acceptable", "The answer has another media type"),
-    HeadersTooLarge: ProblemType(431, "headers-too-large", "The request has too many headers"),
-    HeadTimeout: ProblemType(408, "head-timeout", "The request did not arrive in time"),
-    MisdirectedRequest: ProblemType(421, "misdirected-request", "This is another host"),
-    CrossOrigin: ProblemType(403, "cross-origin", "Pages of other origins may not ask for this"),
-    UnknownParameter: INVALID_PARAMETER,
-    UnsupportedEncoding: ProblemType(
-        415, "unsupported-encoding", "The content encoding is not supported"
-    ),
-    MalformedEncoding: ProblemType(
-        400, "malformed-encoding", "The compressed body cannot be inflated"
-    ),
-    BodyTooLarge: ProblemType(413, "body-too-large", "The request body is too large"),
-    BodyTimeout: ProblemType(408, "body-timeout", "The request body did not arrive in time"),
-    Unauthenticated: ProblemType(401, "unauthenticated", "A valid API key is needed"),
-    Forbidden: ProblemType(403, "forbidden", "The API key does not allow this"),
-    UnknownModel: ProblemType(404, "unknown-model", "There is no such model"),
-    UnknownAnswer: ProblemType(404, "unknown-answer", "There is no such answer"),
-    NoTrail: ProblemType(409, "no-audit-trail", "The service keeps no audit trail"),
-    FileTooCostly: FILE_TOO_COSTLY,
-    ReloadRefused: ProblemType(409, "reload-refused", "The served models stay as they are"),
-    ClientDisconnected: ProblemType(499, "client-disconnected", "The client went away"),
-    Overloaded: ProblemType(429, "overloaded", "The service has too much work"),
-    QueueFull: ProblemType(429, "queue-full", "The queue is full"),
-    RateExceeded: ProblemType(429, "rate-exceeded", "The caller has asked too often"),
-    TooManyUploads: ProblemType(
-        429, "too-many-uploads", "The service is receiving as much as it can"
-    ),
-    DeadlineExceeded: ProblemType(
-        429, "deadline-exceeded", "The request was not served before its deadline"
-    ),
-    Unavailable: ProblemType(503, "unavailable", "The service is not available"),
-    NotReady: NOT_READY,
-    ShuttingDown: ProblemType(503, "shutting-down", "The service is stopping"),
-    DeviceLost: ProblemType(503, "device-lost", "The accelerator does not run any more"),
-    AuditUnavailable: ProblemType(503, "audit-unavailable", "The audit trail cannot be written"),
-    InferenceFailed: INTERNAL,
-    FileFailed: INTERNAL,
-    OutOfMemory: ProblemType(503, "out-of-memory", "There is not enough memory for the image"),
+IMAGE_PROBLEMS: dict[type[Exception], ProblemType] = {
+    contract.ImageError: ProblemType.UNUSABLE_IMAGE,
+    contract.NotAnImage: ProblemType.NOT_AN_IMAGE,
+    contract.CorruptImage: ProblemType.CORRUPT_IMAGE,
+    contract.PixelDataMismatch: ProblemType.PIXEL_DATA_MISMATCH,
+    contract.UnsupportedFormat: ProblemType.UNSUPPORTED_FORMAT,
+    contract.UnsupportedTransferSyntax: ProblemType.UNSUPPORTED_TRANSFER_SYNTAX,
+    contract.NoPixelData: ProblemType.NO_PIXEL_DATA,
+    contract.FrameOutOfRange: ProblemType.FRAME_OUT_OF_RANGE,
+    contract.TooManyPixels: ProblemType.TOO_MANY_PIXELS,
+    contract.TooExpensive: ProblemType.FILE_TOO_COSTLY,
+    contract.UnsuitableImage: ProblemType.UNSUITABLE_IMAGE,
 }
 
 
-def problem_types() -> dict[str, ProblemType]:
-    """Every problem type by its slug."""
-    every = (INVALID_PARAMETER, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL, *PROBLEM_TYPES.values())
-    return {kind.slug: kind for kind in every}
-
-
 def problem_type(error: Exception) -> ProblemType:
-    """Look an error's kind up in the one table; what is not there is unforeseen."""
-    return PROBLEM_TYPES.get(type(error), INTERNAL)
+    """The kind of problem that an error is; what is in no table is unforeseen."""
+    if isinstance(error, ServiceError):
+        return error.problem
+    return IMAGE_PROBLEMS.get(type(error), ProblemType.INTERNAL)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import orjson
 
 from contract.fhir import MEDIA_TYPE, Origin, report_bundle
-from service.errors import TooManyFiles
+from service.errors import ProblemType, ServiceError
 from service.headers import JSON
 
 DOCUMENTED = {
@@ -30,11 +30,14 @@ def as_bundle(answer: bytes) -> bytes:
     is created once.
 
     Raises:
-        TooManyFiles: It is the answer for several.
+        ServiceError: It is the answer for several.
     """
     first, *others = orjson.loads(answer)["results"]
     if others:
-        raise TooManyFiles("A FHIR answer is about one image. Send one file, or accept JSON.")
+        raise ServiceError(
+            ProblemType.TOO_MANY_FILES,
+            "A FHIR answer is about one image. Send one file, or accept JSON.",
+        )
     image, model = first["image"], first["model"]
     key = f"{first['sha256']}/{image['frame']}/{model['digest']}"
     origin = Origin(study_uid=image.get("study_instance_uid"))

@@ -1,8 +1,21 @@
-"""The headers of a request, as ASGI has them, and the media type of most answers."""
+"""The headers of a request, as ASGI has them, and the identifiers in them."""
+
+import os
+import re
+import time
+from uuid import UUID
 
 from starlette.types import Scope
 
 JSON = "application/json"
+
+# All of printable ASCII that can stand in a header and a log line as it is: no space, no quotation
+# mark, no angle bracket.
+_REQUEST_ID = re.compile(r"[!#-&(-;=?-_a-~]{1,128}")
+# Source: W3C Trace Context, section 3.2.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
 
 
 def header_of(scope: Scope, name: bytes) -> str | None:
@@ -11,3 +24,27 @@ def header_of(scope: Scope, name: bytes) -> str | None:
         if each == name:
             return str(value, "latin-1")
     return None
+
+
+def uuid7() -> UUID:
+    """A UUID that sorts by time.
+
+    Source: RFC 9562 section 5.7.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10))
+    version_and_variant = 0x7 << 76 | 0b10 << 62
+    fields = random & ~(0xF << 76 | 0b11 << 62) | version_and_variant
+    return UUID(int=milliseconds << 80 | fields)
+
+
+def request_id(given: str | None) -> str:
+    """Keep the caller's request identifier where it is a printable one, else make one."""
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return str(uuid7())
+
+
+def traceparent(given: str | None) -> str | None:
+    """Keep the caller's trace context where it is well-formed."""
+    return given if given is not None and _TRACEPARENT.fullmatch(given) else None

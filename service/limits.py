@@ -1,14 +1,15 @@
-"""What the service takes at once: images in flight, and the bytes and the pace of bodies."""
+"""What the service takes: images in flight that somebody waits for, and bodies in size and pace."""
 
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTimeout, BodyTooLarge, QueueFull, TooManyUploads
+from service.decompression import NO_ENCODING, inflate
+from service.errors import ProblemType, ServiceError
 from service.headers import header_of
 
 SMOOTHING = 0.1
@@ -40,10 +41,11 @@ class Admission:
         """Refuse where there is no room.
 
         Raises:
-            QueueFull: So many more images would be too many.
+            ServiceError: So many more images would be too many.
         """
         if self._in_flight + images > self._limit:
-            raise QueueFull(
+            raise ServiceError(
+                ProblemType.QUEUE_FULL,
                 f"{self._in_flight} images are in flight, and at most {self._limit} may be.",
                 self.retry_after_s(),
             )
@@ -53,7 +55,7 @@ class Admission:
         """Hold room for the images of one request.
 
         Raises:
-            QueueFull: There is no room for all of them.
+            ServiceError: There is no room for all of them.
         """
         self.check(images)
         if self._in_flight == 0:
@@ -84,6 +86,36 @@ class Admission:
             self._seconds_per_image += SMOOTHING * (sample - self._seconds_per_image)
 
 
+@asynccontextmanager
+async def cancelled_on_disconnect(receive: Receive) -> AsyncIterator[None]:
+    """Cancel the block when the client goes away; its body must have been read.
+
+    Raises:
+        ServiceError: The client went away.
+    """
+    task = asyncio.current_task()
+    assert task is not None, "this runs in a task"  # noqa: S101 - for the type checker
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        # The server may be cancelling the task for a reason of its own at the same time.
+        if gone and task.uncancel() == 0:
+            raise ServiceError(ProblemType.CLIENT_DISCONNECTED, "The client went away.") from None
+        raise
+    finally:
+        watcher.cancel()
+
+
 class ReceiveBudget:
     """How many bytes all bodies that are being received or held may have together."""
 
@@ -95,11 +127,12 @@ class ReceiveBudget:
         """Count bytes that came.
 
         Raises:
-            TooManyUploads: There is no room for them; they are not counted.
+            ServiceError: There is no room for them; they are not counted.
         """
         if self.held + count > self._limit:
-            raise TooManyUploads(
-                f"All request bodies together may have at most {self._limit} bytes at a time."
+            raise ServiceError(
+                ProblemType.TOO_MANY_UPLOADS,
+                f"All request bodies together may have at most {self._limit} bytes at a time.",
             )
         self.held += count
 
@@ -109,7 +142,7 @@ class ReceiveBudget:
 
 
 class BodyLimit:
-    """Counts and times each body as it arrives, before anything parses or keeps it. Plain ASGI.
+    """Counts, times and inflates each body as it arrives, before anything keeps it. Plain ASGI.
 
     A request whose body nobody reads, such as a probe's, is neither counted nor timed. Where a
     request is refused before its body is there, the answer is sent at once, and what still comes
@@ -126,7 +159,10 @@ class BodyLimit:
         self.timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, counting and timing; ``receive`` raises what is wrong."""
+        """Pass a request on, with its body as it was before its Content-Encoding.
+
+        ``receive`` raises what is wrong with the body.
+        """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -138,14 +174,14 @@ class BodyLimit:
 
 
 class _Body:
-    """One body on its way in.
+    """One body on its way in; ``held`` are its bytes in the budget, as they came and inflated.
 
     Its patience is the time that is left to wait. Waiting uses it up, and bytes win it back at the
     least rate, up to the timeout: that bounds a client that stalls and one that drips alike.
     """
 
     def __init__(self, limit: BodyLimit, scope: Scope, receive: Receive, send: Send) -> None:
-        self.held = 0
+        self.held = self._arrived = self._inflated = 0
         self._limit = limit
         self._receive, self._send = receive, send
         self._patience_s = limit.timeout_s
@@ -156,17 +192,15 @@ class _Body:
         self._complete = not has_body
         # Such a client sends its body only when it is asked for it.
         self._drains = header_of(scope, b"expect") is None
+        encoding = (header_of(scope, b"content-encoding") or "").strip().lower()
+        self._pieces = inflate(self._arrive, encoding) if encoding not in NO_ENCODING else None
 
     async def receive(self) -> Message:
-        self._check()
-        if self._complete:
-            # What comes now is the client's end; it may wait for its answer as long as it likes.
-            return await self._receive()
-        message = await self._receive_in_time()
-        count = len(message.get("body", b""))
-        self._limit.budget.take(count)
-        self.held += count
-        self._check()
+        if self._pieces is None:
+            return await self._arrive()
+        # Where the body is over, what comes now is the client's end.
+        message = await anext(self._pieces, None) or await self._arrive()
+        self._inflated = self._count(message, self._inflated, ", inflated")
         return message
 
     async def send(self, message: Message) -> None:
@@ -180,35 +214,50 @@ class _Body:
         self._limit.budget.give_back(self.held)
         self.held = 0
         await self._send({**message, "more_body": True})
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 while not self._complete:
                     self._note(await self._receive())
-        except TimeoutError:
-            pass
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def _receive_in_time(self) -> Message:
+    async def _arrive(self) -> Message:
+        if self._refused:
+            raise self._too_large()
+        if self._complete:
+            # What comes now is the client's end; it may wait for its answer as long as it likes.
+            return await self._receive()
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._patience_s):
                 message = await self._receive()
         except TimeoutError as error:
-            raise BodyTimeout(
-                f"No byte of the body, or too few, came within {self._limit.timeout_s:g} s."
+            raise ServiceError(
+                ProblemType.BODY_TIMEOUT,
+                f"No byte of the body, or too few, came within {self._limit.timeout_s:g} s.",
             ) from error
         self._note(message)
         won = len(message.get("body", b"")) / MIN_BYTES_PER_S
         left = self._patience_s - (time.monotonic() - started)
         self._patience_s = min(self._limit.timeout_s, left + won)
+        self._arrived = self._count(message, self._arrived)
         return message
 
     def _note(self, message: Message) -> None:
         # A client that went away sends no more either.
         self._complete = not message.get("more_body", False)
 
-    def _check(self) -> None:
-        if self._refused or self.held > self._limit.max_body_bytes:
-            raise BodyTooLarge(
-                f"A request body may have at most {self._limit.max_body_bytes} bytes."
-            )
+    def _count(self, message: Message, before: int, how: str = "") -> int:
+        """Hold the bytes of a message, and count them with those before."""
+        count = len(message.get("body", b""))
+        if before + count > self._limit.max_body_bytes:
+            self._refused = True
+            raise self._too_large(how)
+        self._limit.budget.take(count)
+        self.held += count
+        return before + count
+
+    def _too_large(self, how: str = "") -> ServiceError:
+        most = self._limit.max_body_bytes
+        return ServiceError(
+            ProblemType.BODY_TOO_LARGE, f"A request body may have at most {most} bytes{how}."
+        )

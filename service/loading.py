@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from contract.errors import ContractError, InvalidManifest, SignatureMismatch
+from contract.errors import ContractError, SignatureMismatch
 from contract.golden import read_golden
 from contract.manifest import (
     ModelManifest,
@@ -37,7 +37,7 @@ from service.domain import (
     Session,
     WantedPrecision,
 )
-from service.errors import ReloadRefused, ServiceError, UnknownModel, where
+from service.errors import ProblemType, ServiceError, where
 from service.logs import MAX_REASON_LENGTH, Logger
 from service.machine import gains_by_int8
 from service.metrics import Metrics
@@ -45,7 +45,6 @@ from service.repository import ModelRepository
 from service.schemas import ModelChanges, RefusedBundle
 from service.session import OnnxSession, SessionOptions
 
-Models = dict[str, ServedModel]
 Disabled = frozenset[str]
 
 
@@ -111,7 +110,7 @@ class ModelLoader:
         """
         self._check_trusted(bundle)
         manifest = read_manifest(bundle)
-        _check(bundle, manifest)
+        _check(manifest)
         golden = read_golden(bundle, manifest)
         wanted = self.precision
         if wanted == "auto":
@@ -167,38 +166,42 @@ class ModelLoader:
         found: Mapping[str, Path] = {}
         with contextlib.suppress(OSError):
             found = find_bundles(self.folder)
-        if not found:
+        if found:
+            repository, refused = self._load_changed(current, found, disabled)
+        else:
             # More likely a mount that is gone than somebody's wish to serve nothing.
-            refused = [RefusedBundle(bundle="*", reason="There is no bundle in the models folder.")]
-            return current, _changes(current, {}, {}, refused)
-        models, refused = self._load_changed(current, found, disabled)
-        segmenter = current.segmenter
-        try:
-            segmenter = self.load_segmenter(segmenter)
-        except Exception as error:  # noqa: BLE001 - whatever it is, what is served goes on
-            refused.append(RefusedBundle(bundle="segmenter", reason=_reason(error)))
-        repository = ModelRepository(models.values(), self.default, segmenter)
-        return repository, _changes(repository, _by_name(current), _by_name(repository), refused)
+            repository, refused = current, {"*": "There is no bundle in the models folder."}
+        before, after = current.bundles(), repository.bundles()
+        return repository, ModelChanges(
+            default=repository.default,
+            loaded=[name for name in sorted(after) if after[name] is not before.get(name)],
+            unloaded=[name for name in sorted(before) if name not in after],
+            refused=[RefusedBundle(bundle=name, reason=why) for name, why in refused.items()],
+        )
 
     def _load_changed(
         self, current: ModelRepository, found: Mapping[str, Path], disabled: Disabled
-    ) -> tuple[Models, list[RefusedBundle]]:
+    ) -> tuple[ModelRepository, dict[str, str]]:
+        """The models to serve, and why bundles are not served as they lie there, by their names."""
         wanted = {name: found[name] for name in sorted(found.keys() - disabled)}
         models = {model.bundle: model for model in current.all() if model.bundle in wanted}
-        refused: list[RefusedBundle] = []
+        segmenter, refused = current.segmenter, {}
         for name, bundle in wanted.items():
             try:
                 # The manifest has the graph's digest: where it is the same, nothing has changed.
                 if name not in models or read_manifest(bundle) != models[name].manifest:
                     models[name] = self.load_model(bundle)
             except Exception as error:  # noqa: BLE001 - whatever it is, what is served goes on
-                refused.append(RefusedBundle(bundle=name, reason=_reason(error)))
+                refused[name] = _reason(error)
         if all(model.manifest.name != current.default for model in models.values()):
             for model in current.versions(current.default):
                 models[model.bundle] = model
-                reason = "The default model cannot be unloaded."
-                refused.append(RefusedBundle(bundle=model.bundle, reason=reason))
-        return models, refused
+                refused[model.bundle] = "The default model cannot be unloaded."
+        try:
+            segmenter = self.load_segmenter(segmenter)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is served goes on
+            refused["segmenter"] = _reason(error)
+        return ModelRepository(models.values(), self.default, segmenter), refused
 
 
 class Serving(Protocol):
@@ -230,22 +233,24 @@ class Reloader:
         """Serve a bundle that was unloaded before; with it, whatever else the folder has.
 
         Raises:
-            UnknownModel: The folder has no such bundle.
-            ReloadRefused: It failed a check.
+            ServiceError: The folder has no such bundle, or it failed a check.
         """
         if bundle not in await asyncio.to_thread(find_bundles, self._loader.folder):
-            raise UnknownModel("There is no such bundle in the models folder.")
+            raise ServiceError(
+                ProblemType.UNKNOWN_MODEL, "There is no such bundle in the models folder."
+            )
         return await self._switch("load", bundle, lambda disabled: disabled - {bundle})
 
     async def unload(self, bundle: str) -> ModelChanges:
         """Stop to serve a bundle that stays in the folder, until it is loaded or the next start.
 
         Raises:
-            UnknownModel: It is not served.
-            ReloadRefused: It is all that is left of the default model.
+            ServiceError: It is not served, or is all that is left of the default model.
         """
         if all(model.bundle != bundle for model in self._serving.repository.all()):
-            raise UnknownModel("There is no such model, or not that version.")
+            raise ServiceError(
+                ProblemType.UNKNOWN_MODEL, "There is no such model, or not that version."
+            )
         return await self._switch("unload", bundle, lambda disabled: disabled | {bundle})
 
     async def poll(self, every_s: float) -> None:
@@ -275,7 +280,7 @@ class Reloader:
             done = await self._sync(cause, wanted)
             for refusal in done.refused:
                 if refusal.bundle == bundle:
-                    raise ReloadRefused(refusal.reason)
+                    raise ServiceError(ProblemType.RELOAD_REFUSED, refusal.reason)
             self._disabled = wanted
             return done
 
@@ -313,12 +318,7 @@ def warn_of_precision(log: Logger, models: Iterable[ServedModel], wanted: Wanted
         log.warning("precision not there", wanted=wanted, served_in_fp32=lacking)
 
 
-def _check(bundle: Path, manifest: ModelManifest) -> None:
-    if (manifest.name, str(manifest.version)) != (bundle.parent.name, bundle.name):
-        raise InvalidManifest(
-            f"{bundle.parent.name}/{bundle.name} holds {manifest.name} version {manifest.version}. "
-            "Rename the folder."
-        )
+def _check(manifest: ModelManifest) -> None:
     if manifest.quality and all(each.name != QUALITY for each in manifest.signature.outputs):
         raise SignatureMismatch(
             f"{manifest.name} version {manifest.version} has limits of quality, but its graph has "
@@ -333,26 +333,6 @@ def _warm(model: ServedModel) -> None:
         for alone in {False, model.lone is not None}:
             model.run(images, alone=alone, activation_map=True)
             model.run(images, alone=alone)
-
-
-def _by_name(repository: ModelRepository) -> Mapping[str, LungSegmenter | ServedModel]:
-    segmenter = repository.segmenter
-    named = {segmenter.bundle: segmenter} if segmenter else {}
-    return {**{model.bundle: model for model in repository.all()}, **named}
-
-
-def _changes(
-    repository: ModelRepository,
-    before: Mapping[str, object],
-    after: Mapping[str, object],
-    refused: list[RefusedBundle],
-) -> ModelChanges:
-    return ModelChanges(
-        default=repository.default,
-        loaded=[name for name in sorted(after) if after[name] is not before.get(name)],
-        unloaded=[name for name in sorted(before) if name not in after],
-        refused=refused,
-    )
 
 
 def _reason(error: Exception) -> str:

@@ -29,11 +29,10 @@ from prometheus_client.process_collector import ProcessCollector
 
 from contract.manifest import OOD_EDGES, PROBABILITY_EDGES
 from service import __version__
-from service.domain import BATCH_SIZES, ImageResult, Prediction, ServedModel, StageTimes
+from service.domain import BATCH_SIZES, STAGES, ImageResult, Prediction, ServedModel, StageTimes
 from service.errors import InferenceFailed, problem_type
 
 METRICS_MEDIA_TYPE = CONTENT_TYPE_LATEST
-STAGES = ("decode", "queue", "inference", "encode", "total")
 BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1, 2, 5, 10, 30,
 )  # fmt: skip
@@ -142,8 +141,8 @@ class Metrics:
             else:
                 self._rejected.labels(problem_type(result.error).slug).inc()
                 if isinstance(result.error, InferenceFailed):
-                    spent = result.times
-                    self.failed(prediction.model, spent.decode_s + spent.queue_s)
+                    spent = result.times["decode"] + result.times["queue"]
+                    self.failed(prediction.model, spent)
         self._request(prediction.model, prediction.total_s, encode_s)
 
     def inference(
@@ -183,7 +182,7 @@ class Metrics:
         for model in models:
             provider = model.session.provider
             self._models.labels(*_of(model), model.digest, provider).set(1)
-            for stage in STAGES:
+            for stage in (*STAGES, "encode", "total"):
                 self._stages.labels(stage, *_of(model), provider)
             self._site(model)
 
@@ -229,9 +228,8 @@ class Metrics:
     ) -> None:
         self._images.labels(*_of(model), decision).inc()
         self._last.labels(*_of(model)).set_to_current_time()
-        self._spent(model, "decode", times.decode_s)
-        self._spent(model, "queue", times.queue_s)
-        self._spent(model, "inference", times.inference_s)
+        for stage, seconds in times.items():
+            self._spent(model, stage, seconds)
         for label, probability in zip(model.manifest.labels, probabilities, strict=True):
             self._scores.labels(*_of(model), label).observe(probability)
 

@@ -1,18 +1,15 @@
-"""Refuses what no route could answer, before a byte of the body is read. Plain ASGI.
+"""What holds for any resource, whatever its route; refused before the body is read. Plain ASGI.
 
-Source: RFC 6585 section 5 (431), RFC 9110 section 12.5.1 (Accept) and section 15.5.16 (415).
+Source: RFC 6585 section 5 (431); RFC 9110 sections 9.3.2 (HEAD), 9.3.7 (OPTIONS), 10.2.1 (Allow),
+12.5.1 (Accept) and 15.5.16 (415).
 """
 
 import http
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import (
-    HeadersTooLarge,
-    NotAcceptable,
-    RequestError,
-    UnsupportedMediaType,
-)
+from service.errors import ProblemType, ServiceError
 from service.fhir_answer import wants_fhir
 from service.headers import JSON, header_of
 from service.origins import check_host, check_origin
@@ -26,43 +23,78 @@ _IMAGE_ROUTES = ("/predict", "/predict/image")
 
 
 class Negotiation:
-    """Checks a request's headers against what there is to be had, and by whom.
+    """Answers what holds for any resource, so that no route has to: HEAD, OPTIONS, a last slash.
 
-    It belongs inside of what gives every method and path its usual form.
+    What a request asks for is checked against what there is to be had, and by whom.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        """Wrap an application."""
         self._app = app
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Pass a request on, HEAD as GET, and complete its answer; or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        method = scope["method"]
+        # A redirect to the path without the slash would need an address from the Host header, and
+        # clients would not send their body again.
+        scope["path"] = scope["path"].rstrip("/") or "/"
+        # A copy, because the server looks at the method of its own when it writes the answer.
+        inner = {**scope, "method": "GET"} if method == "HEAD" else scope
+        answer = _Answer(inner, method, receive, send)
         try:
-            check_host(scope, self._settings)
-            check_origin(scope, self._settings)
-            _check(scope)
-        except RequestError as error:
-            await error_response(error, request_id_of(scope))(scope, receive, send)
+            check_host(inner, self._settings)
+            check_origin(inner, self._settings)
+            _check(inner)
+        except ServiceError as error:
+            await answer.refuse(error)
             return
-        if scope["method"] != "GET":
-            await self._app(scope, receive, send)
-            return
-        refused = False
+        begin = answer.check if inner["method"] == "GET" else answer.complete
+        try:
+            await self._app(inner, receive, begin)
+        finally:
+            scope.update(inner, method=method)
 
-        async def checked(message: Message) -> None:
-            nonlocal refused
-            error = _unacceptable(scope, message)
-            if error is not None:
-                refused = True
-                await error_response(error, request_id_of(scope))(scope, receive, send)
-            elif not refused:
-                await send(message)
 
-        await self._app(scope, receive, checked)
+class _Answer:
+    """The answer to a request of ``method``, which the routes see as ``scope`` has it."""
+
+    def __init__(self, scope: Scope, method: str, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._method = method
+        self._has_body, self._refused = method != "HEAD", False
+
+    async def refuse(self, error: ServiceError) -> None:
+        response = error_response(error, request_id_of(self._scope))
+        await response(self._scope, self._receive, self.complete)
+
+    async def check(self, message: Message) -> None:
+        """Send on, unless the client does not take what it is."""
+        error = _unacceptable(self._scope, message)
+        if error is not None:
+            self._refused = True
+            await self.refuse(error)
+        elif not self._refused:
+            await self.complete(message)
+
+    async def complete(self, message: Message) -> None:
+        """Send on; name HEAD and OPTIONS where methods are named, the whole answer to OPTIONS."""
+        if message.get("status") == http.HTTPStatus.METHOD_NOT_ALLOWED:
+            headers = MutableHeaders(raw=message["headers"])
+            allowed = {*headers["allow"].split(", "), "OPTIONS"}
+            headers["allow"] = ", ".join(
+                sorted(allowed | {"HEAD"} if "GET" in allowed else allowed)
+            )
+            if self._method == "OPTIONS":
+                self._has_body = False
+                self._scope["state"].pop("problem", None)
+                kept = [(b"allow", headers["allow"].encode())]
+                message = {**message, "status": 204, "headers": kept}
+        elif message["type"] == "http.response.body" and not self._has_body:
+            message = {**message, "body": b""}
+        await self._send(message)
 
 
 def accepts(accept: str, media_type: str) -> bool:
@@ -83,29 +115,34 @@ def _check(scope: Scope) -> None:
     size = sum(len(b": \r\n") + len(name) + len(value) for name, value in headers)
     size += len(scope["raw_path"]) + len(scope["query_string"])
     if len(headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
-        raise HeadersTooLarge(TOO_LARGE)
+        raise ServiceError(ProblemType.HEADERS_TOO_LARGE, TOO_LARGE)
     if scope["method"] == "POST" and scope["path"] in _IMAGE_ROUTES:
         accept = header_of(scope, b"accept") or ""
         if not (accepts(accept, JSON) or wants_fhir(accept)):
-            raise NotAcceptable(f"The answer is {JSON}, which Accept rules out.")
+            raise ServiceError(
+                ProblemType.NOT_ACCEPTABLE, f"The answer is {JSON}, which Accept rules out."
+            )
         _check_body(header_of(scope, b"content-type") or "")
 
 
-def _unacceptable(scope: Scope, message: Message) -> NotAcceptable | None:
+def _unacceptable(scope: Scope, message: Message) -> ServiceError | None:
     """What is wrong with a message, where it begins an answer that the client cannot take."""
     if message["type"] != "http.response.start" or message["status"] != http.HTTPStatus.OK:
         return None
     given = dict(message["headers"]).get(b"content-type", b"").decode("latin-1")
     if accepts(header_of(scope, b"accept") or "", given):
         return None
-    return NotAcceptable(f"The answer is {given}, which Accept rules out.")
+    return ServiceError(
+        ProblemType.NOT_ACCEPTABLE, f"The answer is {given}, which Accept rules out."
+    )
 
 
 def _check_body(content_type: str) -> None:
     essence = content_type.partition(";")[0].strip().lower()
     multipart = essence.startswith("multipart/") and essence != "multipart/form-data"
     if multipart or essence == JSON or essence.endswith("+json"):
-        raise UnsupportedMediaType(
+        raise ServiceError(
+            ProblemType.UNSUPPORTED_MEDIA_TYPE,
             "Send the image as the body, with its own type or application/octet-stream, "
-            "or images as parts named 'file' of multipart/form-data."
+            "or images as parts named 'file' of multipart/form-data.",
         )

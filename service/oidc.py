@@ -9,7 +9,6 @@ Source: RFC 9068 (JWT access tokens), OpenID Connect Discovery 1.0, SMART App La
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
@@ -18,7 +17,8 @@ from urllib.request import urlopen
 import jwt
 import orjson
 
-from service.errors import Unauthenticated, Unavailable
+from service.domain import Caller
+from service.errors import ProblemType, ServiceError
 
 # Asymmetric ones alone: with HS256 the public key would be the secret.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "ES256", "ES384", "EdDSA")
@@ -29,14 +29,6 @@ FETCH_S = 5
 SCOPE_PREFIX = "pneumoscope/"
 # What may be wrong with an answer of the provider, or with its way here.
 _UNUSABLE = (OSError, HTTPException, AttributeError, KeyError, TypeError, ValueError)
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Whom a token speaks for, and the scopes of this service that it has."""
-
-    name: str
-    scopes: frozenset[str]
 
 
 class TokenVerifier:
@@ -53,12 +45,12 @@ class TokenVerifier:
         self._keys: dict[str, jwt.PyJWK] = {}
         self._due = self._tried = float("-inf")
 
-    def verify(self, token: str) -> Subject:
+    def verify(self, token: str) -> Caller:
         """Check the signature, issuer, audience and times of a token; may ask for the keys.
 
         Raises:
-            Unauthenticated: It is not a token of this issuer for this service, or out of date.
-            Unavailable: The provider's keys cannot be had.
+            ServiceError: It is not a token of this issuer for this service, or out of date; or
+                the provider's keys cannot be had.
         """
         try:
             header = jwt.get_unverified_header(token)
@@ -74,8 +66,10 @@ class TokenVerifier:
                 options={"require": ["exp", "iss", "aud"]},
             )
         except jwt.PyJWTError as error:
-            raise Unauthenticated(f"The token does not count: {error}.") from error
-        return Subject(_subject(claims), _scopes(claims))
+            raise ServiceError(
+                ProblemType.UNAUTHENTICATED, f"The token does not count: {error}."
+            ) from error
+        return Caller(_subject(claims), _scopes(claims))
 
     def _key(self, name: str) -> jwt.PyJWK:
         if name in self._keys and time.monotonic() <= self._due:
@@ -91,9 +85,13 @@ class TokenVerifier:
             finally:
                 self._lock.release()
         if not self._keys:
-            raise Unavailable("The keys of the token's issuer cannot be had just now.")
+            raise ServiceError(
+                ProblemType.UNAVAILABLE, "The keys of the token's issuer cannot be had just now."
+            )
         if name not in self._keys:
-            raise Unauthenticated("The token does not count: its key is not known.")
+            raise ServiceError(
+                ProblemType.UNAUTHENTICATED, "The token does not count: its key is not known."
+            )
         return self._keys[name]
 
     def _fetch(self) -> None:

@@ -1,15 +1,22 @@
-"""The OpenAPI document: written from the routes, the same whatever the settings are."""
+"""The OpenAPI document, written from the routes, and a page to try it on.
 
+It is the same whatever the settings are, and comes from this host alone: hospitals are air-gapped.
+"""
+
+import importlib.resources
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 import orjson
 import yaml
-from fastapi import FastAPI, Path
+from fastapi import FastAPI, Path, Response
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from starlette.staticfiles import StaticFiles
 
-from service.errors import ProblemType, problem_types
+from service.errors import ProblemType
+from service.headers import JSON
 from service.problems import MEDIA_TYPE
 from service.schemas import Problem
 
@@ -25,6 +32,13 @@ TAGS = (
     {"name": "models", "description": "What is served, and how it was measured."},
     {"name": "admin", "description": "Changes of what is served."},
     {"name": "operation", "description": "Metrics, and the kinds of problems."},
+)
+YAML = "application/yaml"
+ASSETS = "docs/assets"
+# Swagger UI starts from a script within the page, and draws its icons from data addresses.
+_PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; frame-ancestors 'none'"
 )
 _RETRY_AFTER = {
     "Retry-After": {
@@ -45,8 +59,9 @@ IMAGE_BODY: Document = {
 
 def problem_responses(*statuses: int) -> dict[int | str, Document]:
     """Document the problem details that a route answers, with those that any does."""
-    # The routes of the inference protocol are not in this document.
-    kinds = [kind for kind in problem_types().values() if kind.slug != "malformed-inference"]
+    # The routes of the inference protocol are not in this document, and no route answers the other.
+    others = (ProblemType.MALFORMED_INFERENCE, ProblemType.MALFORMED_REQUEST)
+    kinds = [kind for kind in ProblemType if kind not in others]
     return {
         status: _problem_response([kind for kind in kinds if kind.status == status])
         for status in (*statuses, 406, 408, 421, 431, 500)
@@ -144,6 +159,36 @@ def to_yaml(document: Document) -> str:
         plain, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100
     )
     return text
+
+
+def add_docs(app: FastAPI) -> None:
+    """Write the document of the routes that an application has so far, and serve it."""
+    document = write_document(app)
+    as_json, as_yaml = orjson.dumps(document), to_yaml(document)
+    # Relative addresses work behind a proxy's path prefix too.
+    page = get_swagger_ui_html(
+        title=app.title,
+        openapi_url="openapi.json",
+        swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f"{ASSETS}/favicon.png",
+    ).body
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi_json() -> Response:
+        return Response(as_json, media_type=JSON)
+
+    @app.get("/openapi.yaml", include_in_schema=False)
+    async def openapi_yaml() -> Response:
+        return Response(as_yaml, media_type=YAML)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        headers = {"Content-Security-Policy": _PAGE_POLICY}
+        return Response(page, media_type="text/html", headers=headers)
+
+    assets = importlib.resources.files("fastapi_offline") / "static"
+    app.mount(f"/{ASSETS}", StaticFiles(directory=str(assets)), name="docs-assets")
 
 
 def _open(schema: Document) -> Document:

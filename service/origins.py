@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from starlette.types import Scope
 
-from service.errors import CrossOrigin, MisdirectedRequest
+from service.errors import ProblemType, ServiceError
 from service.headers import header_of
 from service.settings import Settings, is_loopback
 
@@ -20,7 +20,7 @@ def check_host(scope: Scope, settings: Settings) -> None:
     """See that a request was meant for this service.
 
     Raises:
-        MisdirectedRequest: The Host header has another name. Source: RFC 9110 section 15.5.20.
+        ServiceError: The Host header has another name. Source: RFC 9110 section 15.5.20.
     """
     if scope["path"].startswith(_PROBES):
         return
@@ -31,7 +31,10 @@ def check_host(scope: Scope, settings: Settings) -> None:
     else:
         is_known = not settings.is_private or is_loopback(name)
     if not is_known:
-        raise MisdirectedRequest("The Host header names another host: see PNEUMO_ALLOWED_HOSTS.")
+        raise ServiceError(
+            ProblemType.MISDIRECTED_REQUEST,
+            "The Host header names another host: see PNEUMO_ALLOWED_HOSTS.",
+        )
 
 
 def check_origin(scope: Scope, settings: Settings) -> None:
@@ -40,7 +43,7 @@ def check_origin(scope: Scope, settings: Settings) -> None:
     Programs send neither header. Browsers leave out Sec-Fetch-Site where the page came without TLS.
 
     Raises:
-        CrossOrigin: One does. Source: W3C Fetch Metadata Request Headers, section 2.4.
+        ServiceError: One does. Source: W3C Fetch Metadata Request Headers, section 2.4.
     """
     origin, site = header_of(scope, b"origin"), header_of(scope, b"sec-fetch-site")
     if scope["method"] in _READING or {origin, "*"} & set(settings.cors_origins):
@@ -50,4 +53,7 @@ def check_origin(scope: Scope, settings: Settings) -> None:
     else:
         is_own = site in ("same-origin", "none")
     if not is_own:
-        raise CrossOrigin("A page of another origin asks for this: see PNEUMO_CORS_ORIGINS.")
+        raise ServiceError(
+            ProblemType.CROSS_ORIGIN,
+            "A page of another origin asks for this: see PNEUMO_CORS_ORIGINS.",
+        )

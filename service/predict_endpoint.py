@@ -6,30 +6,27 @@ use for. It is a route of FastAPI all the same, which documents it and answers e
 
 import asyncio
 import time
-from typing import Any, cast
+from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.fhir import MEDIA_TYPE as FHIR
-from contract.findings import Label
 from service.answers import write_answer
 from service.auth import Requires
-from service.domain import ImageFailure, Prediction, PredictionOptions, Priority
+from service.domain import ImageFailure, Prediction
 from service.errors import FileFailed, InferenceFailed
 from service.fhir_answer import DOCUMENTED, as_bundle, wants_fhir
-from service.headers import JSON
-from service.identifiers import uuid7
+from service.headers import JSON, uuid7
 from service.logs import log_failure
 from service.openapi import IMAGE_BODY, form_body, problem_responses, query_parameters
-from service.parameters import read_parameters
-from service.problems import answer_error, request_id_of
+from service.problems import ANSWERED, error_response, request_id_of
 from service.runtime import Runtime, runtime_of
 from service.schemas import PredictionBody, PredictQuery
 from service.tracing import trace_of
 from service.trail import predictions
-from service.uploads import read_form
+from service.uploads import read_form, read_parameters
 
 PATH = "/predict"
 router = APIRouter(tags=["prediction"])
@@ -66,16 +63,18 @@ async def predict(request: Request) -> Response:
     problem's own status. Research only. Not for diagnosis.
     """
     runtime = runtime_of(request)
-    options, trace = _options(request), trace_of(request.scope)
+    query, trace = _NO_QUERY, trace_of(request.scope)
+    if request.scope["query_string"]:
+        query = read_parameters(request.query_params.multi_items())
     # Before a byte of the body is read: there is no point in an upload that would be refused.
     runtime.predictor()
     runtime.admission.check()
     form = await read_form(request, runtime.settings.max_files)
     if form.fields:
-        options = _options(request, form.fields)
+        query = read_parameters((*request.query_params.multi_items(), *form.fields))
     predictor = runtime.predictor()
     async with runtime.admitted(request, len(form.files)):
-        prediction = await predictor.predict(form.files, options)
+        prediction = await predictor.predict(form.files, query, trace.stage)
     _report_failures(runtime, prediction, request)
     answer_id = str(uuid7())
     if runtime.trail is not None:
@@ -86,7 +85,7 @@ async def predict(request: Request) -> Response:
         raise first.error
     started = time.perf_counter()
     ids, uids = (answer_id, request_id_of(request.scope)), runtime.settings.echo_uids
-    if options.heatmap:
+    if query.heatmap:
         # Heatmaps are large enough to be felt on the event loop.
         content = await asyncio.to_thread(write_answer, prediction, *ids, uids=uids)
     else:
@@ -118,8 +117,8 @@ class PredictFirst:
         try:
             await _may_predict(request)
             response = await predict(request)
-        except Exception as error:  # noqa: BLE001 - what is unforeseen is raised again
-            response = await answer_error(request, error)
+        except ANSWERED as error:
+            response = error_response(error, request_id_of(scope))
             # Its frames hold the upload, and one of them the error: a cycle that would keep the
             # bytes until the garbage collector comes by, long after they were given back.
             error.with_traceback(None)
@@ -133,18 +132,3 @@ def _report_failures(runtime: Runtime, prediction: Prediction, request: Request)
             result.error, InferenceFailed | FileFailed
         ):
             log_failure(runtime.log, result.error, request_id_of(request.scope))
-
-
-def _options(request: Request, fields: tuple[tuple[str, str], ...] = ()) -> PredictionOptions:
-    asked = _NO_QUERY
-    if fields or request.scope["query_string"]:
-        asked = read_parameters((*request.query_params.multi_items(), *fields))
-    return PredictionOptions(
-        model=asked.model,
-        version=asked.version,
-        heatmap=asked.explain != "none",
-        finding=None if asked.explain in {"none", "heatmap"} else cast("Label", asked.explain),
-        frame=asked.frame,
-        priority=Priority[asked.priority.upper()],
-        record=trace_of(request.scope).stage,
-    )

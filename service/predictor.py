@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,37 +18,37 @@ from contract.findings import Label
 from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, ModelManifest
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.quality import judge
-from contract.radiograph import decode
+from contract.radiograph import Radiograph, decode
 from contract.suitability import check_suitable
 from service.batcher import MicroBatcher
-from service.decoders import DecodedImage, Decoders
+from service.decoders import Decoders
 from service.domain import (
     NO_PIXELS,
     PROBABILITIES,
     QUALITY,
+    STAGES,
+    Encoded,
     ImageFailure,
     ImageResult,
     Outputs,
     Prediction,
-    PredictionOptions,
+    Priority,
+    Record,
     ServedModel,
+    Stage,
     StageTimes,
-    Timed,
     Upload,
+    ignore,
 )
-from service.errors import (
-    DeviceLost,
-    InferenceFailed,
-    ServiceError,
-    UnknownParameter,
-    file_failed,
-)
+from service.errors import DeviceLost, FileFailed, InferenceFailed, ProblemType, ServiceError, where
 from service.overlays import draw_finding, draw_lungs, look_for_lungs
 from service.priorities import PriorityThreads
 from service.repository import ModelRepository
+from service.schemas import PredictQuery
 
 Image = NDArray[np.uint8]
-Step = ImageResult | ImageFailure | DecodeCost | Image
+Fit = Callable[[PreprocessingSpec], Image]
+T = TypeVar("T")
 
 
 class Predictor:
@@ -83,49 +84,76 @@ class Predictor:
         """How many images wait: for a thread, for a decoder, or for a batch."""
         return self._threads.depth + self._decoders.depth + self._batcher.depth
 
-    async def predict(self, uploads: Sequence[Upload], options: PredictionOptions) -> Prediction:
+    async def predict(
+        self, uploads: Sequence[Upload], query: PredictQuery, record: Record = ignore
+    ) -> Prediction:
         """Read every file and answer it; one that fails does not hold up the others.
 
-        The named model answers every file, else the one that suits the file.
+        The named model answers every file, else the one that suits the file. ``record`` hears of
+        every stage that is over: its name, how long it ran, how long ago it ended.
 
         Raises:
-            UnknownModel: There is no such model or version.
+            ServiceError: There is no such model or version.
             DeviceLost: The accelerator does not run any more.
         """
         started = time.perf_counter()
         # A reload meanwhile changes nothing for a request that has begun.
         repository = self.repository
-        named = repository.get(options.model, options.version) if options.model else None
-        tasks = (_Task(self, each, named, repository, options) for each in uploads)
+        named = repository.get(query.model, query.version) if query.model else None
+        tasks = (_Task(self, each, named, repository, query, record) for each in uploads)
         results = await asyncio.gather(*map(self._answer, tasks))
         models = (result.model for result in results if isinstance(result, ImageResult))
         return Prediction(
-            model=next(models, named) or repository.get(None, options.version),
+            model=next(models, named) or repository.get(None, query.version),
             results=tuple(results),
             total_s=time.perf_counter() - started,
         )
 
     async def infer(
-        self, model: ServedModel, image: Image | bytes | memoryview, options: PredictionOptions
-    ) -> tuple[Outputs, StageTimes]:
-        """Run a model on one image: what it says, without any decision, and what it took.
+        self,
+        model: ServedModel,
+        images: Image | Encoded,
+        query: PredictQuery,
+        record: Record = ignore,
+    ) -> tuple[Outputs, list[StageTimes]]:
+        """Run a model on images: what it says of them, without any decision, and what each took.
 
-        ``image`` is of the model's size, uint8 (1, height, width, 1), or an image file.
+        ``images`` are of the model's size, uint8 (batch, height, width, 1), or image files. Each
+        joins the queue by itself, so it can share a batch with others; the failure of one fails
+        all.
 
         Raises:
-            ImageError: The file is no image, or none that the model takes.
-            FileTooCostly: It takes more time or memory to decode than one file may.
-            FileFailed: It met an error that nobody foresaw.
+            ImageError: A file is no image, or none that the model takes.
+            ServiceError: A file takes more time or memory to decode than one file may.
+            FileFailed: A file met an error that nobody foresaw.
             InferenceFailed: The model did not run.
             DeviceLost: The accelerator does not run any more.
         """
-        files = () if isinstance(image, np.ndarray) else (image,)
-        task = _Task(self, Upload(None, files), model, self.repository, options, decides=False)
-        step: Step = image if isinstance(image, np.ndarray) else await self._read(task)
-        if isinstance(step, ImageFailure):
-            raise step.error
-        assert isinstance(step, np.ndarray), "it is not decided on"  # noqa: S101
-        return await self._run(task, step), task.times
+
+        async def infer_one(index: int) -> tuple[Outputs, StageTimes]:
+            image = images[index]
+            if isinstance(image, np.ndarray):
+                task = _Task(self, Upload(None, ()), model, self.repository, query, record)
+                return await self._run(task, image[np.newaxis]), task.times
+            file = Upload(None, (image,))
+            task = _Task(self, file, model, self.repository, query, record, decides=False)
+            fitted = await self._read(task)
+            if isinstance(fitted, np.ndarray):
+                return await self._run(task, fitted), task.times
+            error = cast("ImageFailure", fitted).error
+            if isinstance(error, ImageError):
+                raise type(error)(f"image[{index}]: {error}") from None
+            raise error
+
+        running = [asyncio.create_task(infer_one(index)) for index in range(len(images))]
+        try:
+            outputs, times = zip(*await asyncio.gather(*running), strict=True)
+        finally:
+            # When one fails, nobody wants the others any more.
+            for each in running:
+                each.cancel()
+        arrays = {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
+        return arrays, list(times)
 
     async def close(self) -> None:
         """Finish what is queued, then stop the threads and the decoders."""
@@ -136,80 +164,68 @@ class Predictor:
     async def _answer(self, task: "_Task") -> ImageResult | ImageFailure:
         self.in_work += 1
         try:
-            step = await self._read(task)
-            if isinstance(step, np.ndarray):
-                try:
-                    outputs = await self._run(task, step)
-                except InferenceFailed as error:
-                    return task.failure(error)
-                step = await self._on_thread(task, partial(task.finish, outputs))
+            fitted = await self._read(task)
+            if not isinstance(fitted, np.ndarray):
+                return fitted
+            outputs = await self._run(task, fitted)
+            return await self._on_thread(task, partial(task.finish, outputs))
+        except InferenceFailed as error:
+            return task.failure(error)
         finally:
             self.in_work -= 1
-        assert isinstance(step, ImageResult | ImageFailure), "it has come to its end"  # noqa: S101
-        return step
 
-    async def _read(self, task: "_Task") -> Step:
+    async def _read(self, task: "_Task") -> Image | ImageResult | ImageFailure:
         """Decode the file, here or in a decoder, and go on as far as the task goes."""
-        step = await self._on_thread(task, task.begin)
-        if not isinstance(step, DecodeCost):
-            return step
+        begun = await self._on_thread(task, task.begin)
+        if not isinstance(begun, DecodeCost):
+            return begun
         started = time.perf_counter()
         try:
-            decoded = await self._decoders.decode(
+            radiograph, images = await self._decoders.decode(
                 task.upload.chunks,
-                step,
-                task.options.priority,
-                frame=task.options.frame,
-                at_least=task.hint.preprocessing.size,
+                begun,
+                task.priority,
+                frame=task.query.frame,
+                at_least=task.chosen.manifest.preprocessing.size,
                 specs=task.specs(),
             )
         except Exception as error:  # noqa: BLE001 - sorted out there
             return task.failure(error)
         finally:
-            decode_s = time.perf_counter() - started
-            task.times.decode_s += decode_s
-            task.options.record("decode", decode_s, 0.0)
-        return await self._on_thread(task, partial(task.fit, decoded))
+            task.spent("decode", time.perf_counter() - started)
+        return await self._on_thread(task, partial(task.prepare, radiograph, images.__getitem__))
 
     async def _run(self, task: "_Task", image: Image) -> Outputs:
         """Run the task's model alone: in a batch, or on a thread."""
-        model, options = task.model, task.options
-        assert model is not None, "it was chosen for the image"  # noqa: S101
+        model, heatmap = task.chosen, task.query.heatmap
         if model.batched:
-            done = await self._batcher.run(
-                model, image, options.priority, activation_map=options.heatmap
-            )
+            done = await self._batcher.run(model, image, task.priority, activation_map=heatmap)
         else:
-            run = partial(model.run, image, activation_map=options.heatmap)
-            done = await self._threads.run(options.priority, run)
-        options.record("queue", done.waited_s, done.ran_s)
-        options.record("inference", done.ran_s, 0.0)
-        task.times.queue_s += done.waited_s
-        task.times.inference_s += done.ran_s
+            run = partial(model.run, image, activation_map=heatmap)
+            done = await self._threads.run(task.priority, run)
+        task.spent("queue", done.waited_s, done.ran_s)
+        task.spent("inference", done.ran_s)
         return done.value
 
-    async def _on_thread(self, task: "_Task", call: Callable[[], Step]) -> Step:
+    async def _on_thread(self, task: "_Task", call: Callable[[], T]) -> T | ImageFailure:
         """Do a part of an image's work on a thread, and record where the time went.
 
         What is wrong with the file is returned, so that no traceback keeps its pixels.
         """
-        before = task.times.inference_s
+        before = task.times["inference"]
 
-        def guarded() -> Step:
+        def guarded() -> T | ImageFailure:
             try:
                 return call()
             except Exception as error:  # noqa: BLE001 - sorted out there
                 return task.failure(error)
 
-        done: Timed[Step] = await self._threads.run(task.options.priority, guarded)
-        inference_s = task.times.inference_s - before
-        record = task.options.record
-        record("queue", done.waited_s, done.ran_s)
-        record("decode", done.ran_s - inference_s, inference_s)
+        done = await self._threads.run(task.priority, guarded)
+        inference_s = task.times["inference"] - before
+        task.spent("queue", done.waited_s, done.ran_s)
+        task.spent("decode", done.ran_s - inference_s, inference_s)
         if inference_s:
-            record("inference", inference_s, 0.0)
-        task.times.queue_s += done.waited_s
-        task.times.decode_s += done.ran_s - inference_s
+            task.record("inference", inference_s, 0.0)
         return done.value
 
 
@@ -218,73 +234,84 @@ class _Task:
     """One image of a request, and how far it has come; each method runs on a thread.
 
     ``begin`` answers a plain file for a model on the CPU in one go. Where it gives a cost, the
-    file is not plain: it goes to a decoder, and then to ``fit``. Where either gives an image, uint8
-    (1, height, width, 1), the model's outputs for it go to ``finish``. A task that does not decide
-    runs no model here, and takes no digest. An image that is alone in work has every core.
+    file is not plain: it goes to a decoder, and then to ``prepare``. Where either gives an image,
+    uint8 (1, height, width, 1), the model's outputs for it go to ``finish``. A task that does not
+    decide runs no model here, and takes no digest. An image that is alone in work has every core.
     """
 
     predictor: Predictor
     upload: Upload
     model: ServedModel | None
     repository: ModelRepository
-    options: PredictionOptions
+    query: PredictQuery
+    record: Record
     decides: bool = True
     sha256: str = ""
-    times: StageTimes = field(default_factory=StageTimes)
-    decoded: DecodedImage | None = None
+    times: StageTimes = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    radiograph: Radiograph | None = None
+    fit: Fit | None = None
 
-    def begin(self) -> Step:
+    @property
+    def priority(self) -> Priority:
+        return Priority[self.query.priority.upper()]
+
+    @property
+    def chosen(self) -> ServedModel:
+        """The model that answers the file; the default one, until the file says its modality."""
+        return self.model or self.repository.get()
+
+    def begin(self) -> DecodeCost | Image | ImageResult:
         """Read the file, and answer it where nothing else is needed for that."""
-        limits = {"frame": self.options.frame, "max_pixels": self.predictor.max_pixels}
+        limits = {"frame": self.query.frame, "max_pixels": self.predictor.max_pixels}
         data = self.upload.data()
         if self.decides:
             self.sha256 = hashlib.sha256(data).hexdigest()
         cost = estimate_cost(data, **limits)
         if not cost.plain:
             return cost
-        radiograph = decode(data, at_least=self.hint.preprocessing.size, cost=cost, **limits)
+        # A JPEG names no modality, so it may be reduced to the size of the default model.
+        at_least = self.chosen.manifest.preprocessing.size
+        radiograph = decode(data, at_least=at_least, cost=cost, **limits)
         del data
-        return self.fit(DecodedImage(radiograph, partial(preprocess, radiograph)))
+        return self.prepare(radiograph, partial(preprocess, radiograph))
 
-    def fit(self, decoded: DecodedImage) -> Step:
-        """Go on with a decoded file."""
-        facts = decoded.radiograph.dicom
+    def prepare(self, radiograph: Radiograph, fit: Fit) -> Image | ImageResult:
+        """Go on with a decoded file, which may lack its pixels; ``fit`` gives it in a size."""
+        facts = radiograph.dicom
         if self.model is None:
             modality = facts.modality if facts else None
-            self.model = self.repository.for_modality(modality, self.options.version)
+            self.model = self.repository.for_modality(modality, self.query.version)
         check_suitable(facts, self.model.manifest)
-        _check_finding(self.options.finding, self.model.manifest)
+        _check_finding(self.query.finding, self.model.manifest)
         wanted = self.model.manifest.preprocessing
-        fitted = decoded.fit(wanted)
+        fitted = fit(wanted)
         image = fitted[np.newaxis]
         if not self.decides:
             return image
         if self.model.batched:
             # While it waits for the accelerator, it is kept only in the sizes that are needed.
-            images = {spec: decoded.fit(spec) for spec in self.specs()}
-            small = replace(decoded.radiograph, pixels=NO_PIXELS)
-            self.decoded = DecodedImage(small, images.__getitem__)
+            self.fit = {spec: fit(spec) for spec in self.specs()}.__getitem__
+            self.radiograph = replace(radiograph, pixels=NO_PIXELS)
             return image
-        self.decoded = DecodedImage(
-            decoded.radiograph, lambda spec: fitted if spec == wanted else decoded.fit(spec)
-        )
+        self.radiograph = radiograph
+        self.fit = lambda spec: fitted if spec == wanted else fit(spec)
         alone = self.predictor.in_work == 1
         started = time.perf_counter()
-        outputs = self.model.run(image, activation_map=self.options.heatmap, alone=alone)
-        self.times.inference_s += time.perf_counter() - started
+        outputs = self.model.run(image, activation_map=self.query.heatmap, alone=alone)
+        self.times["inference"] += time.perf_counter() - started
         return self.finish(outputs)
 
     def finish(self, outputs: Outputs) -> ImageResult:
         """Decide on the model's outputs, of this image alone."""
-        model, decoded = self.model, self.decoded
-        assert model is not None and decoded is not None, "it was fitted"  # noqa: S101, PT018
-        image, manifest = replace(decoded.radiograph, pixels=NO_PIXELS), model.manifest
+        model, radiograph, fit = self.chosen, self.radiograph, self.fit
+        assert radiograph is not None and fit is not None, "it was prepared"  # noqa: S101, PT018
+        image, manifest = replace(radiograph, pixels=NO_PIXELS), model.manifest
         quality = out_of_distribution = None
         if manifest.quality is not None:
             quality = judge(outputs[QUALITY][0], image.rows, image.columns, manifest.quality)
-        drawn = self.options.heatmap
+        drawn = self.query.heatmap
         lungs, quality = look_for_lungs(
-            self.repository.segmenter, manifest, decoded.fit, quality, drawn=drawn
+            self.repository.segmenter, manifest, fit, quality, drawn=drawn
         )
         if manifest.out_of_distribution is not None:
             score = float(outputs[OOD_SCORE][0])
@@ -303,9 +330,9 @@ class _Task:
         )
         heatmap = None
         if drawn:
-            asked = self.options.finding
+            asked = self.query.finding
             heatmap = draw_finding(manifest, outputs, decision, lungs, image, asked)
-        self.decoded = None
+        self.radiograph = self.fit = None
         return ImageResult(
             name=self.upload.name,
             sha256=self.sha256,
@@ -330,23 +357,20 @@ class _Task:
         if isinstance(error, DeviceLost):
             raise error.with_traceback(None)
         if not isinstance(error, ImageError | ServiceError):
-            error = file_failed(error)
+            is_memory = isinstance(error, MemoryError)
+            error = FileFailed(type(error).__name__, where(error), is_memory=is_memory)
         # A model's cause goes to the log. Tracebacks hold the pixels, other causes quote the file.
         cause = error.__cause__ if isinstance(error, ServiceError) else None
         error.__cause__ = None if cause is None else cause.with_traceback(None)
         error.__context__ = None
         digest = self.sha256 or self.upload.sha256()
-        self.decoded = None
+        self.radiograph = self.fit = None
         return ImageFailure(self.upload.name, digest, self.times, error.with_traceback(None))
 
-    @property
-    def hint(self) -> ModelManifest:
-        """Of the model whose size a JPEG may be reduced to.
-
-        A JPEG names no modality, so it is for the default model where no other is named; what
-        names one is decoded in full.
-        """
-        return (self.model or self.repository.get()).manifest
+    def spent(self, stage: Stage, ran_s: float, ended_s_ago: float = 0.0) -> None:
+        """Note a stage that is over, for the answer and for the trace."""
+        self.times[stage] += ran_s
+        self.record(stage, ran_s, ended_s_ago)
 
     def specs(self) -> tuple[PreprocessingSpec, ...]:
         """The sizes that may be wanted of the file before its modality is known."""
@@ -360,6 +384,7 @@ class _Task:
 def _check_finding(finding: Label | None, manifest: ModelManifest) -> None:
     if finding is not None and finding not in manifest.labels:
         known = ", ".join(manifest.labels)
-        raise UnknownParameter(
-            f"explain: the model {manifest.name} has no finding {finding}. It has: {known}."
+        raise ServiceError(
+            ProblemType.INVALID_PARAMETER,
+            f"explain: the model {manifest.name} has no finding {finding}. It has: {known}.",
         )

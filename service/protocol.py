@@ -8,8 +8,8 @@ import orjson
 from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.errors import HeadersTooLarge, HeadTimeout, RequestError, problem_type
-from service.identifiers import uuid7
+from service.errors import ProblemType, ServiceError
+from service.headers import uuid7
 from service.logs import Logger
 from service.negotiation import MAX_HEAD_BYTES, MAX_HEADERS, TOO_LARGE
 from service.problems import MEDIA_TYPE, describe
@@ -58,7 +58,7 @@ class Protocol(HttpToolsProtocol):
         elif not self._unfinished_bytes or (self._in_body and self.is_busy):
             self._stop_waiting()
         elif is_large and not self._in_body:
-            self._refuse(HeadersTooLarge(TOO_LARGE))
+            self._refuse(ServiceError(ProblemType.HEADERS_TOO_LARGE, TOO_LARGE))
         elif self._timer is None:
             self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
 
@@ -110,14 +110,22 @@ class Protocol(HttpToolsProtocol):
             # What is not whole comes behind a request that still has its time.
             self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
         elif self._unfinished_bytes and not self._in_body:
-            self._refuse(HeadTimeout(f"No whole head came within {HEAD_TIMEOUT_S:g} s."))
+            self._refuse(
+                ServiceError(
+                    ProblemType.HEAD_TIMEOUT, f"No whole head came within {HEAD_TIMEOUT_S:g} s."
+                )
+            )
         else:
             self.transport.close()
 
-    def _refuse(self, error: RequestError) -> None:
-        """Answer what is no request yet, unless another answer is on its way; then close."""
-        kind, request_id = problem_type(error), str(uuid7())
-        if not self.is_busy:
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser does not take, whether a head or the framing of a body."""
+        self._refuse(ServiceError(ProblemType.MALFORMED_REQUEST, msg))
+
+    def _refuse(self, error: ServiceError) -> None:
+        """Answer what is no request, unless another answer is on its way; then close."""
+        kind, request_id = error.problem, str(uuid7())
+        if not self.is_busy or (self._in_body and not self.cycle.response_started):
             body = orjson.dumps(describe(error, request_id))
             form = b"content-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
             answer = form % (MEDIA_TYPE.encode(), len(body), body)

@@ -1,9 +1,9 @@
 """The models that are served, and how one is looked up."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from service.domain import LungSegmenter, ServedModel
-from service.errors import StartError, UnknownModel
+from service.errors import ProblemType, ServiceError, StartError
 
 
 class ModelRepository:
@@ -43,22 +43,29 @@ class ModelRepository:
         """Every version of every model, in order."""
         return tuple(model for versions in self._models.values() for model in versions)
 
+    def bundles(self) -> Mapping[str, LungSegmenter | ServedModel]:
+        """Every model, and the segmenter, by where it lies in the models folder."""
+        segmenter = () if self.segmenter is None else (self.segmenter,)
+        return {each.bundle: each for each in (*self.all(), *segmenter)}
+
     def versions(self, name: str) -> tuple[ServedModel, ...]:
         """Every version of one model, oldest first.
 
         Raises:
-            UnknownModel: There is no model of that name.
+            ServiceError: There is no model of that name.
         """
         if name not in self._models:
             known = ", ".join(self._models)
-            raise UnknownModel(f"There is no model of that name. There are: {known}.")
+            raise ServiceError(
+                ProblemType.UNKNOWN_MODEL, f"There is no model of that name. There are: {known}."
+            )
         return self._models[name]
 
     def get(self, name: str | None = None, version: int | None = None) -> ServedModel:
         """Look up a model; the default one and the latest version where nothing is said.
 
         Raises:
-            UnknownModel: There is no such model or version.
+            ServiceError: There is no such model or version.
         """
         versions = self.versions(self.default if name is None else name)
         if version is None:
@@ -67,7 +74,10 @@ class ModelRepository:
             if model.manifest.version == version:
                 return model
         known = ", ".join(str(model.manifest.version) for model in versions)
-        raise UnknownModel(f"There is no such version of this model. There are: {known}.")
+        raise ServiceError(
+            ProblemType.UNKNOWN_MODEL,
+            f"There is no such version of this model. There are: {known}.",
+        )
 
     def for_modality(self, modality: str | None, version: int | None = None) -> ServedModel:
         """Choose the model for an image: by its DICOM modality, else the default.
@@ -75,7 +85,7 @@ class ModelRepository:
         Where several models take the modality, the default one goes first, then name order.
 
         Raises:
-            UnknownModel: The chosen model has no such version.
+            ServiceError: The chosen model has no such version.
         """
         for name in sorted(self._models, key=lambda name: name != self.default):
             if modality in self.get(name).manifest.modalities:

@@ -14,18 +14,9 @@ from service.auth import Callers
 from service.batcher import MicroBatcher
 from service.decoders import Decoders
 from service.device import DeviceWatch
-from service.disconnect import cancelled_on_disconnect
-from service.domain import CPU, PredictionOptions, Priority, ServedModel
-from service.errors import (
-    DeadlineExceeded,
-    DeviceLost,
-    NotReady,
-    ServiceError,
-    ShuttingDown,
-    StartError,
-    Unavailable,
-)
-from service.limits import Admission, ReceiveBudget
+from service.domain import CPU, ServedModel
+from service.errors import DeviceLost, ProblemType, ServiceError, StartError
+from service.limits import Admission, ReceiveBudget, cancelled_on_disconnect
 from service.loading import ModelLoader, Reloader, warn_of_precision
 from service.logs import Logger, log_failure
 from service.machine import available_cpus, decode_memory
@@ -34,12 +25,13 @@ from service.predictor import Predictor
 from service.priorities import PriorityThreads
 from service.problems import request_id_of
 from service.repository import ModelRepository
+from service.schemas import PredictQuery
 from service.session import SessionOptions, has_cuda, why_no_cuda
 from service.settings import Settings, retired_settings
 from service.tracing import open_tracing
 
 if TYPE_CHECKING:
-    from service.audit import AuditTrail
+    from service.audit import AuditTrail as Trail
 
 Status = Literal["loading", "ready", "device-lost", "stopping", "failed"]
 OpenModels = Callable[[Settings], ModelRepository]
@@ -51,7 +43,7 @@ class Runtime:
     """The state of one service process; ``open_models`` loads and warms the models.
 
     Raises:
-        InvalidConfiguration: The keys or the audit trail cannot be used.
+        StartError: The keys or the audit trail cannot be used.
     """
 
     def __init__(self, settings: Settings, log: Logger, open_models: OpenModels) -> None:
@@ -64,7 +56,14 @@ class Runtime:
         self.receive_budget = ReceiveBudget(settings.receive_budget_bytes)
         self.metrics.queue_limit.set(settings.queue_limit)
         self.callers = Callers(settings, log) if settings.knows_callers else None
-        self.trail = _open_trail(settings, log)
+        self.trail: Trail | None = None
+        if settings.audit_url is not None:
+            # The database's library takes memory that most do not need.
+            from service.audit import AuditTrail
+
+            must_write = settings.audit_failure == "stop"
+            url = settings.audit_url.get_secret_value()
+            self.trail = AuditTrail(url, log, must_write=must_write)
         self.failure: ContractError | ServiceError | None = None
         self._started = time.monotonic()
         self._predictor: Predictor | None = None
@@ -103,32 +102,32 @@ class Runtime:
         """The predictor, for new work.
 
         Raises:
-            NotReady: The models are not loaded.
-            ShuttingDown: New work is not taken any more.
+            ServiceError: The models are not loaded, or the service stops.
         """
         if self._stopping:
-            raise ShuttingDown("The service is stopping.")
+            raise ServiceError(ProblemType.SHUTTING_DOWN, "The service is stopping.")
         if self._predictor is None:
-            raise NotReady(_LOADING)
+            raise ServiceError(ProblemType.NOT_READY, _LOADING)
         return self._predictor
 
     def reloader(self) -> Reloader:
         """What changes the served models; raises what ``predictor`` does."""
         self.predictor()
         if self._reloader is None:
-            raise NotReady(_LOADING)
+            raise ServiceError(ProblemType.NOT_READY, _LOADING)
         return self._reloader
 
     async def check_ready(self) -> None:
         """See that new images can be taken, of every kind.
 
         Raises:
-            NotReady: The models are not loaded, or no decoder starts.
-            ShuttingDown: New work is not taken any more.
+            ServiceError: The models are not loaded, no decoder starts, or the service stops.
             DeviceLost: The accelerator fails, or does not answer.
         """
         if not self.predictor().can_decode:
-            raise NotReady("The processes that decode images are starting again.")
+            raise ServiceError(
+                ProblemType.NOT_READY, "The processes that decode images are starting again."
+            )
         await self.device.check()
 
     @asynccontextmanager
@@ -138,9 +137,7 @@ class Runtime:
         The request's body must have been read.
 
         Raises:
-            QueueFull: There is no room for all of them.
-            DeadlineExceeded: The block took too long.
-            ClientDisconnected: The client went away.
+            ServiceError: There is no room for them, the block took too long, or the client left.
         """
         deadline_s = self.settings.request_deadline_s
         with self.admission.admit(images):
@@ -152,7 +149,8 @@ class Runtime:
                 self.device.report_lost()
                 raise
             except TimeoutError as error:
-                raise DeadlineExceeded(
+                raise ServiceError(
+                    ProblemType.DEADLINE_EXCEEDED,
                     f"The request was not served within {deadline_s:g} s.",
                     self.admission.retry_after_s(),
                 ) from error
@@ -183,7 +181,7 @@ class Runtime:
             self.callers.read()
         try:
             self._keep(self.reloader().follow("signal"))
-        except Unavailable as error:
+        except ServiceError as error:
             self.log.warning("no reload", reason=str(error))
 
     def begin_stopping(self) -> None:
@@ -250,7 +248,7 @@ class Runtime:
         for model in predictor.repository.all() if predictor else ():
             if predictor and model.batched:
                 blank = np.zeros((1, *model.manifest.preprocessing.size, 1), np.uint8)
-                await predictor.infer(model, blank, PredictionOptions(priority=Priority.STAT))
+                await predictor.infer(model, blank, PredictQuery(priority="stat"))
                 return
 
     async def _warn_of_cpu(self, repository: ModelRepository) -> None:
@@ -279,21 +277,6 @@ def model_loader(settings: Settings) -> ModelLoader:
         lone_threads=available_cpus(),
         trusted_key=settings.trusted_key_file,
     )
-
-
-def _open_trail(settings: Settings, log: Logger) -> "AuditTrail | None":
-    """Open the trail of the settings; None where they name none.
-
-    Raises:
-        InvalidConfiguration: The database cannot be used.
-    """
-    if settings.audit_url is None:
-        return None
-    # The database's library takes memory that most do not need.
-    from service.audit import AuditTrail
-
-    must_write = settings.audit_failure == "stop"
-    return AuditTrail(settings.audit_url.get_secret_value(), log, must_write=must_write)
 
 
 def runtime_of(request: Request) -> Runtime:

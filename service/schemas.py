@@ -1,7 +1,7 @@
 """The bodies of answers, as a client's generated code sees them, and the query of /predict."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
@@ -36,6 +36,16 @@ class PredictQuery(_Body):
     """The frame of a multi-frame image, counted from 1."""
     priority: Literal["routine", "stat"] = "routine"
     """`stat` images go ahead of all waiting `routine` ones."""
+
+    @property
+    def heatmap(self) -> bool:
+        """Whether pictures are asked for."""
+        return self.explain != "none"
+
+    @property
+    def finding(self) -> Label | None:
+        """What the heatmap is to be of; None leaves it to the decision."""
+        return None if self.explain in {"none", "heatmap"} else cast("Label", self.explain)
 
 
 class Problem(_Body):

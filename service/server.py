@@ -9,16 +9,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from service.errors import StartError
 from service.logs import Logger, silence_quoting_libraries
-from service.protocol import Protocol
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 LINGER_S = 0.5
 # Above the slowest load of all models, after which a replacement must be ready. The parent waits as
@@ -40,7 +42,7 @@ class Server(uvicorn.Server):
     sent there; and a stop that was asked for is a success.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, app: "FastAPI") -> None:
         super().__init__(config)
         self.runtime = app.state.runtime
         self._certificate = _changed(self.runtime.settings)
@@ -92,12 +94,12 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def make_server(app: FastAPI) -> Server:
+def make_server(app: "FastAPI") -> Server:
     """Make a server for an application of ``create_app``."""
     return Server(_config(app, app.state.runtime.settings), app)
 
 
-def serve(app: FastAPI) -> None:
+def serve(app: "FastAPI") -> None:
     """Serve in this process until a signal comes.
 
     Raises:
@@ -139,7 +141,7 @@ def bound(settings: Settings) -> Iterator[socket.socket]:
     """A socket of the first address of the host, bound to the port; nobody else has it.
 
     Raises:
-        InvalidConfiguration: Others could reach it, and no keys are asked for.
+        StartError: Others could reach it, and no keys are asked for.
         StartError: The port cannot be had.
     """
     settings.check_exposure()
@@ -179,14 +181,15 @@ def _changed(settings: Settings) -> tuple[float, ...]:
     return tuple(file.stat().st_mtime for file in files if file is not None and file.exists())
 
 
-def _config(app: FastAPI | str, settings: Settings) -> uvicorn.Config:
+def _config(app: "FastAPI | str", settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=Protocol,
+        # By its name: the parent of several processes speaks no HTTP.
+        http="service.protocol:Protocol",
         ws="none",
         lifespan="on",
         workers=settings.workers,

@@ -78,8 +78,8 @@ class OnnxSession:
             arrays = self._session.run(outputs, {"image": images})
         except _ERRORS as error:
             if self.provider == CPU:
-                raise InferenceFailed("The model did not run.") from error
-            raise DeviceLost("The accelerator does not answer.") from error
+                raise InferenceFailed from error
+            raise DeviceLost from error
         return dict(zip(outputs, arrays, strict=True))
 
 

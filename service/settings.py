@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contract.manifest import Precision
-from service.errors import InvalidConfiguration
+from service.errors import StartError
 from service.machine import Provider, available_cpus
 
 MIB = 1024 * 1024
@@ -223,10 +223,10 @@ class Settings(BaseSettings):
         """See that nobody else can reach the service without a key.
 
         Raises:
-            InvalidConfiguration: Somebody can, and the operator has not said so.
+            StartError: Somebody can, and the operator has not said so.
         """
         if not (is_loopback(self.host) or self.knows_callers or self.insecure):
-            raise InvalidConfiguration(
+            raise StartError(
                 f"Whoever reaches {self.host} could use the service, for no keys are asked for. "
                 "Set PNEUMO_API_KEYS_FILE, or PNEUMO_INSECURE=1 where something else guards it."
             )
@@ -268,7 +268,7 @@ def read_settings(**overrides: object) -> Settings:
     """Read the environment; an override that is not None goes before it.
 
     Raises:
-        InvalidConfiguration: A value is not what its setting takes, or a name is none of a setting.
+        StartError: A value is not what its setting takes, or a name is none of a setting.
     """
     check_names()
     given = {name: value for name, value in overrides.items() if value is not None}
@@ -278,14 +278,14 @@ def read_settings(**overrides: object) -> Settings:
         problems = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()
         )
-        raise InvalidConfiguration(f"{problems}. See the PNEUMO_ variables.") from error
+        raise StartError(f"{problems}. See the PNEUMO_ variables.") from error
 
 
 def check_names(environment: Mapping[str, str] = os.environ) -> None:
     """See that every variable is one of a setting: one that is misspelt would have no effect.
 
     Raises:
-        InvalidConfiguration: One is not, nor is it another program's.
+        StartError: One is not, nor is it another program's.
     """
     known = {f"PNEUMO_{name.upper()}" for name in Settings.model_fields}
     for name in sorted(map(str.upper, environment)):
@@ -293,7 +293,7 @@ def check_names(environment: Mapping[str, str] = os.environ) -> None:
         if foreign or name in known or name in RETIRED:
             continue
         nearest = get_close_matches(name, known, 1, 0)[0]
-        raise InvalidConfiguration(f"There is no setting {name}. Did you mean {nearest}?")
+        raise StartError(f"There is no setting {name}. Did you mean {nearest}?")
 
 
 def retired_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

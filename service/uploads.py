@@ -1,24 +1,33 @@
-"""From an HTTP request to the files in it, in memory: patients' images never touch the disk."""
+"""From an HTTP request to the files and parameters in it.
 
-from collections.abc import AsyncIterable, AsyncIterator
+Files are kept in memory: patients' images never touch the disk. Parameters come in the query, or as
+fields of the form beside the files.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import PurePosixPath
 
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from service.domain import Upload
-from service.errors import ClientDisconnected, MalformedMultipart, NoFile, TooManyFiles
+from service.errors import ProblemType, ServiceError
 from service.headers import header_of
-from service.parameters import check_name
+from service.schemas import PredictQuery
 
 FIELD = b"file"
 MAX_NAME_LENGTH = 255
 # More than any parameter takes: a longer value is refused all the same.
 MAX_VALUE_BYTES = 256
 MAX_FIELDS = 32
+_MAX_NAME = 40
+_KNOWN = tuple(PredictQuery.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +44,8 @@ async def read_form(request: Request, max_files: int) -> Form:
     The content of a file decides what it is, so a declared type of the body is not looked at.
 
     Raises:
-        NoFile: The body is empty, or has no part named ``file``.
-        MalformedMultipart: A multipart body cannot be taken apart.
-        TooManyFiles: It has more files than that, or too many fields.
-        UnknownParameter: A field is no parameter.
-        BodyTooLarge: The body has too many bytes.
-        BodyTimeout: The body does not arrive in time.
-        TooManyUploads: All bodies together have too many bytes.
-        ClientDisconnected: The client went away before its body was complete.
+        ServiceError: There is no file; the form cannot be taken apart, or has too many files or
+            fields, or one that is no parameter; or the body does not arrive as it must.
     """
     content_type = header_of(request.scope, b"content-type") or ""
     if content_type.lower().startswith("multipart/"):
@@ -51,7 +54,10 @@ async def read_form(request: Request, max_files: int) -> Form:
         chunks = tuple([chunk async for chunk in body_of(request)])
         form = Form((Upload(None, chunks),) if chunks else ())
     if not form.files:
-        raise NoFile("Send one image as the body, or a multipart body with parts named 'file'.")
+        raise ServiceError(
+            ProblemType.NO_FILE,
+            "Send one image as the body, or a multipart body with parts named 'file'.",
+        )
     return form
 
 
@@ -59,16 +65,14 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
     """The body of a request, in the pieces in which it arrives; none of them is empty.
 
     Raises:
-        BodyTooLarge: The body has too many bytes.
-        BodyTimeout: The body does not arrive in time.
-        TooManyUploads: All bodies together have too many bytes.
-        ClientDisconnected: The client went away before its body was complete.
+        ServiceError: It is too large, or too slow; all bodies together are too large; or the client
+            went away before its body was complete.
     """
     more = True
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise ClientDisconnected("The client went away.")
+            raise ServiceError(ProblemType.CLIENT_DISCONNECTED, "The client went away.")
         more = message.get("more_body", False)
         if chunk := message.get("body"):
             yield chunk
@@ -78,14 +82,15 @@ async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_file
     """Read every part: those named ``file``, and fields, whose values are cut where too long.
 
     Raises:
-        MalformedMultipart: The body is no multipart body, or breaks off.
-        TooManyFiles: There are more parts than that.
-        UnknownParameter: A field is no parameter.
+        ServiceError: The body is no multipart body, breaks off, has more files than that or too
+            many fields, or one that is no parameter.
     """
     _, parameters = parse_options_header(content_type)
     boundary = parameters.get(b"boundary")
     if not boundary:
-        raise MalformedMultipart("The Content-Type header has no boundary.")
+        raise ServiceError(
+            ProblemType.MALFORMED_MULTIPART, "The Content-Type header has no boundary."
+        )
     parts = _Parts(max_files)
     try:
         parser = MultipartParser(
@@ -104,9 +109,14 @@ async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_file
         async for chunk in _from_first_boundary(body, boundary):
             parser.write(chunk)
     except FormParserError as error:
-        raise MalformedMultipart("The multipart body is not well-formed.") from error
+        raise ServiceError(
+            ProblemType.MALFORMED_MULTIPART, "The multipart body is not well-formed."
+        ) from error
     if not parts.complete:
-        raise MalformedMultipart("The multipart body breaks off before its last boundary.")
+        raise ServiceError(
+            ProblemType.MALFORMED_MULTIPART,
+            "The multipart body breaks off before its last boundary.",
+        )
     return Form(tuple(parts.uploads), tuple(parts.fields))
 
 
@@ -126,7 +136,45 @@ async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> A
         else:
             start = start[-len(line) :]
     if not is_found:
-        raise MalformedMultipart("The multipart body is not well-formed: it has no boundary line.")
+        raise ServiceError(
+            ProblemType.MALFORMED_MULTIPART,
+            "The multipart body is not well-formed: it has no boundary line.",
+        )
+
+
+def _check_name(name: str) -> None:
+    """See that there is a parameter of a name.
+
+    Raises:
+        ServiceError: There is none; the nearest is named.
+    """
+    if name in _KNOWN:
+        return
+    near = get_close_matches(name[:_MAX_NAME], _KNOWN, 1)
+    hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(_KNOWN)}."
+    raise ServiceError(
+        ProblemType.INVALID_PARAMETER, f"{name[:_MAX_NAME]}: there is no such parameter. {hint}"
+    )
+
+
+def read_parameters(given: Iterable[tuple[str, str]]) -> PredictQuery:
+    """Read parameters, wherever they come from.
+
+    Raises:
+        ServiceError: There is none of a name, or one has two values.
+        RequestValidationError: One has a value that it does not take.
+    """
+    values: dict[str, str] = {}
+    for name, value in given:
+        _check_name(name)
+        if values.setdefault(name, value) != value:
+            raise ServiceError(ProblemType.INVALID_PARAMETER, f"{name}: it has two values.")
+    try:
+        return PredictQuery.model_validate(values)
+    except ValidationError as error:
+        # One that may be left out takes None as well, of which no client knows.
+        told = [each for each in error.errors() if each["type"] != "none_required"]
+        raise RequestValidationError([each | {"loc": each["loc"][:1]} for each in told]) from error
 
 
 class _Parts:
@@ -157,15 +205,21 @@ class _Parts:
         _, options = parse_options_header(self._disposition)
         name = options.get(b"name")
         if name is None:
-            raise MalformedMultipart("A part of the multipart body has no name.")
+            raise ServiceError(
+                ProblemType.MALFORMED_MULTIPART, "A part of the multipart body has no name."
+            )
         self._is_file = name == FIELD
         if self._is_file and len(self.uploads) == self._max_files:
-            raise TooManyFiles(f"One request may have at most {self._max_files} files.")
+            raise ServiceError(
+                ProblemType.TOO_MANY_FILES, f"One request may have at most {self._max_files} files."
+            )
         if not self._is_file and len(self.fields) == MAX_FIELDS:
-            raise TooManyFiles(f"One request may have at most {MAX_FIELDS} fields.")
+            raise ServiceError(
+                ProblemType.TOO_MANY_FILES, f"One request may have at most {MAX_FIELDS} fields."
+            )
         self._name = name.decode("utf-8", "replace")
         if not self._is_file:
-            check_name(self._name)
+            _check_name(self._name)
         self._file_name = _file_name(options.get(b"filename"))
 
     def data(self, data: bytes, start: int, end: int) -> None:

@@ -19,11 +19,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from contract.manifest import ModelManifest
-from service.domain import Priority
-from service.errors import MalformedInference, TooManyFiles
+from service.domain import Encoded
+from service.errors import ProblemType, ServiceError
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 IMAGE: Final = "image"
+Priority = Literal["routine", "stat"]
 # In memory each value is an object of tens of bytes, so the count must have a bound of its own.
 # This has room for 13 images of 192 x 192 pixels, each pixel in brackets.
 MAX_JSON_VALUES = 1_000_000
@@ -33,14 +34,12 @@ _LENGTH_BYTES = 4
 # Source: NVIDIA Triton, dynamic batcher: level 1 is the most urgent, 0 means the default level.
 # The words are those of /predict.
 _PRIORITIES: Final[dict[int | str, Priority]] = {
-    0: Priority.ROUTINE,
-    1: Priority.STAT,
-    2: Priority.ROUTINE,
-    "routine": Priority.ROUTINE,
-    "stat": Priority.STAT,
+    0: "routine",
+    1: "stat",
+    2: "routine",
+    "routine": "routine",
+    "stat": "stat",
 }
-
-Encoded = tuple[bytes | memoryview, ...]
 
 
 def _refuse(value: object) -> None:
@@ -110,14 +109,21 @@ def parse_request(
     Without ``header_length``, a header of that name, all of the body is JSON.
 
     Raises:
-        MalformedInference: The body is no inference request, or does not fit the model.
-        TooManyFiles: The batch has more than ``max_images`` images.
+        ServiceError: The body is no inference request, does not fit the model, or has more than
+            ``max_images`` images.
     """
-    content, binary = _split(body, header_length)
+    content, binary = body, memoryview(b"")
+    if header_length is not None:
+        # int() would spend its time on thousands of digits.
+        if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
+            raise _malformed(
+                f"{HEADER_LENGTH} must be a number of bytes, and the body has {len(body)}."
+            )
+        content, binary = body[: int(header_length)], memoryview(body)[int(header_length) :]
     message = _parse_json(content)
     priority = _PRIORITIES.get(message.parameters.priority)
     if priority is None:
-        raise MalformedInference("priority must be 0, 1 or 2, or routine or stat.")
+        raise _malformed("priority must be 0, 1 or 2, or routine or stat.")
     return InferenceRequest(
         id=message.id,
         images=_images(message.inputs[0], binary, manifest.preprocessing.size, max_images),
@@ -126,22 +132,13 @@ def parse_request(
     )
 
 
-def _split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
-    """Separate the JSON from the binary data behind it."""
-    if header_length is None:
-        return body, memoryview(b"")
-    # int() would spend its time on thousands of digits.
-    if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
-        raise MalformedInference(
-            f"{HEADER_LENGTH} must be a number of bytes, and the body has {len(body)}."
-        )
-    length = int(header_length)
-    return body[:length], memoryview(body)[length:]
+def _malformed(what: str) -> ServiceError:
+    return ServiceError(ProblemType.MALFORMED_INFERENCE, what)
 
 
 def _parse_json(content: bytes) -> _Request:
     if sum(map(content.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
-        raise MalformedInference(
+        raise _malformed(
             f"The JSON has more than {MAX_JSON_VALUES} values. Send the tensor as binary data."
         )
     try:
@@ -149,55 +146,50 @@ def _parse_json(content: bytes) -> _Request:
     except ValidationError as error:
         # Without the values, which may be as large as the body.
         failures = error.errors(include_url=False, include_input=False, include_context=False)
-        named = [
-            f"{'.'.join(map(str, failure['loc'])) or 'the request'}: {failure['msg']}"
-            for failure in failures[:_MAX_FAILURES]
-        ]
-    raise MalformedInference(f"The inference request is not well-formed: {'; '.join(named)}.")
+    named = [
+        f"{'.'.join(map(str, each['loc'])) or 'the request'}: {each['msg']}"
+        for each in failures[:_MAX_FAILURES]
+    ]
+    raise _malformed(f"The inference request is not well-formed: {'; '.join(named)}.")
 
 
 def _images(
     tensor: _Input, binary: memoryview, size: tuple[int, int], max_images: int
 ) -> NDArray[np.uint8] | Encoded:
-    declared = tensor.parameters.binary_data_size
+    declared, shape = tensor.parameters.binary_data_size, tensor.shape
     if (declared is None) == (tensor.data is None):
-        raise MalformedInference(
-            "An input must have either data or the parameter binary_data_size."
-        )
+        raise _malformed("An input must have either data or the parameter binary_data_size.")
     if (declared or 0) != len(binary):
-        raise MalformedInference(
+        raise _malformed(
             f"binary_data_size is {declared or 0}, and {len(binary)} bytes follow the JSON."
         )
+    _check_shape(tensor, size, max_images)
     if tensor.datatype == "BYTES":
-        _check_shape(tensor, ((), (1,)), max_images)
-        files = _from_json(tensor) if declared is None else _elements(binary, tensor.shape[0])
-        if len(files) != tensor.shape[0]:
-            raise MalformedInference(
-                f"There are {len(files)} elements, the shape says {tensor.shape[0]}."
-            )
+        files = _from_base64(tensor) if declared is None else _elements(binary, shape[0])
+        if len(files) != shape[0]:
+            raise _malformed(f"There are {len(files)} elements, the shape says {shape[0]}.")
         return files
-    _check_shape(tensor, ((*size, 1),), max_images)
     pixels = _pixels(tensor) if declared is None else binary
-    if len(pixels) != math.prod(tensor.shape):
-        raise MalformedInference(
-            f"{IMAGE} has {len(pixels)} bytes, its shape {list(tensor.shape)} needs "
-            f"{math.prod(tensor.shape)}."
+    if len(pixels) != math.prod(shape):
+        raise _malformed(
+            f"{IMAGE} has {len(pixels)} bytes, its shape {[*shape]} needs {math.prod(shape)}."
         )
-    return np.frombuffer(pixels, np.uint8).reshape(tensor.shape)
+    return np.frombuffer(pixels, np.uint8).reshape(shape)
 
 
-def _check_shape(tensor: _Input, allowed: tuple[tuple[int, ...], ...], max_images: int) -> None:
-    """Check the batch axis, and the axes behind it against those that are allowed."""
-    if not tensor.shape or tensor.shape[1:] not in allowed:
+def _check_shape(tensor: _Input, size: tuple[int, int], max_images: int) -> None:
+    shape = [*tensor.shape]
+    allowed: list[list[int]] = [[], [1]] if tensor.datatype == "BYTES" else [[*size, 1]]
+    if not shape or shape[1:] not in allowed:
         expected = " or ".join(f"[{', '.join(['batch', *map(str, axes)])}]" for axes in allowed)
-        raise MalformedInference(
-            f"The shape of {IMAGE} must be {expected} for {tensor.datatype}, "
-            f"and is {list(tensor.shape)}."
+        raise _malformed(
+            f"The shape of {IMAGE} must be {expected} for {tensor.datatype}, and is {shape}."
         )
-    if tensor.shape[0] == 0:
-        raise MalformedInference("The batch has no image.")
-    if tensor.shape[0] > max_images:
-        raise TooManyFiles(f"One request may have at most {max_images} images.")
+    if shape[0] == 0:
+        raise _malformed("The batch has no image.")
+    if shape[0] > max_images:
+        most = f"One request may have at most {max_images} images."
+        raise ServiceError(ProblemType.TOO_MANY_FILES, most)
 
 
 def _pixels(tensor: _Input) -> bytes:
@@ -210,7 +202,7 @@ def _pixels(tensor: _Input) -> bytes:
             return bytes(values)
     except ValueError:
         pass
-    raise MalformedInference(
+    raise _malformed(
         f"The data of {IMAGE} must be whole numbers from 0 to 255, in one list or nested like "
         "its shape."
     )
@@ -222,27 +214,24 @@ def _elements(data: memoryview, count: int) -> Encoded:
     while data and len(elements) <= count:
         end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
         if len(data) < end:
-            raise MalformedInference(f"BYTES element {len(elements)} is truncated.")
+            raise _malformed(f"BYTES element {len(elements)} is truncated.")
         elements.append(data[_LENGTH_BYTES:end])
         data = data[end:]
     return tuple(elements)
 
 
-def _from_json(tensor: _Input) -> Encoded:
+def _from_base64(tensor: _Input) -> Encoded:
     """Image files from JSON, where a string can hold their bytes only in base64."""
-    texts = tensor.data if isinstance(tensor.data, list) else [tensor.data]
-    if len(tensor.shape) > 1:
-        texts = [text[0] if isinstance(text, list) and len(text) == 1 else text for text in texts]
-    return tuple(_from_base64(index, text) for index, text in enumerate(texts))
-
-
-def _from_base64(index: int, text: object) -> bytes:
-    try:
-        return binascii.a2b_base64(text, strict_mode=True)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise MalformedInference(
-            f"{IMAGE}[{index}] must be an image file in base64. Binary data needs none."
-        ) from None
+    files: list[bytes] = []
+    for given in tensor.data if isinstance(tensor.data, list) else [tensor.data]:
+        nested = len(tensor.shape) > 1 and isinstance(given, list) and len(given) == 1
+        try:
+            files.append(binascii.a2b_base64(given[0] if nested else given, strict_mode=True))
+        except (TypeError, ValueError):
+            raise _malformed(
+                f"{IMAGE}[{len(files)}] must be an image file in base64. Binary data needs none."
+            ) from None
+    return tuple(files)
 
 
 def _outputs(message: _Request, names: list[str]) -> Mapping[str, bool]:
@@ -253,9 +242,9 @@ def _outputs(message: _Request, names: list[str]) -> Mapping[str, bool]:
     asked: dict[str, bool] = {}
     for output in message.outputs:
         if output.name not in names:
-            raise MalformedInference(f"There is no such output. There are: {', '.join(names)}.")
+            raise _malformed(f"There is no such output. There are: {', '.join(names)}.")
         if output.name in asked:
-            raise MalformedInference("An output is asked for twice.")
+            raise _malformed("An output is asked for twice.")
         binary = output.parameters.binary_data
         asked[output.name] = by_default if binary is None else binary
     return asked

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 
 from service.auth import Requires
 from service.domain import OUTCOME_LENGTH, Action
-from service.errors import ReloadRefused, problem_type
+from service.errors import ProblemType, ServiceError, problem_type
 from service.openapi import Name, Version, problem_responses
 from service.runtime import runtime_of
 from service.schemas import ModelChanges
@@ -37,12 +37,13 @@ async def _one_worker(request: Request) -> None:
     """Refuse what would change one of several workers, whichever took the connection.
 
     Raises:
-        ReloadRefused: There are several.
+        ServiceError: There are several.
     """
     if runtime_of(request).settings.workers > 1:
-        raise ReloadRefused(
+        raise ServiceError(
+            ProblemType.RELOAD_REFUSED,
             "This port leads to any one of several workers. Send SIGHUP to the service, which "
-            "starts each again, one after the other."
+            "starts each again, one after the other.",
         )
 
 

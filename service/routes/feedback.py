@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request
 
 from service.auth import Requires
-from service.errors import NoTrail, UnknownAnswer
+from service.errors import ProblemType, ServiceError
 from service.openapi import problem_responses
 from service.runtime import runtime_of
 from service.schemas import Feedback, FeedbackTaken
@@ -29,10 +29,14 @@ async def give_feedback(request: Request, answer_id: AnswerId, feedback: Feedbac
     runtime = runtime_of(request)
     trail = runtime.trail
     if trail is None:
-        raise NoTrail("Feedback needs an audit trail: see PNEUMO_AUDIT_URL.")
+        raise ServiceError(
+            ProblemType.NO_AUDIT_TRAIL, "Feedback needs an audit trail: see PNEUMO_AUDIT_URL."
+        )
     answered = await asyncio.to_thread(trail.find, answer_id, feedback.image)
     if answered is None or not answered.digest:
-        raise UnknownAnswer(f"No answer {answer_id} has an image {feedback.image}.")
+        raise ServiceError(
+            ProblemType.UNKNOWN_ANSWER, f"No answer {answer_id} has an image {feedback.image}."
+        )
     name, _, version = answered.model.rpartition("/")
     agrees = feedback.finding is None or feedback.finding == answered.outcome
     verdict = "agree" if agrees else "correct"

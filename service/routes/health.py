@@ -10,7 +10,7 @@ from service import __version__
 from service.answers import model_reference
 from service.openapi import problem_responses
 from service.runtime import runtime_of
-from service.schemas import Health, Liveness, ModelReference, Readiness
+from service.schemas import Health, Liveness, Readiness
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -36,7 +36,7 @@ async def health(request: Request, response: Response) -> Health:
         precision=default.precision if default else None,
         in_flight=runtime.admission.in_flight,
         queue_limit=runtime.settings.queue_limit,
-        models=[ModelReference.model_validate(model_reference(model)) for model in models],
+        models=[model_reference(model) for model in models],
     )
 
 

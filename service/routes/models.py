@@ -7,13 +7,7 @@ from service.domain import ServedModel
 from service.openapi import ONE_MODEL, Name, Version, problem_responses
 from service.repository import ModelRepository
 from service.runtime import runtime_of
-from service.schemas import (
-    FindingDescription,
-    ModelDescription,
-    ModelList,
-    ModelVersions,
-    SiteDescription,
-)
+from service.schemas import ModelDescription, ModelList, ModelVersions
 
 router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(Requires("read"))])
 
@@ -42,30 +36,18 @@ async def get_version(request: Request, name: Name, version: Version) -> ModelDe
 def _describe(model: ServedModel) -> ModelDescription:
     """Pick from a manifest what a caller may want to know."""
     manifest = model.manifest
-    return ModelDescription(
-        name=manifest.name,
-        version=manifest.version,
-        digest=model.digest,
-        intended_use=manifest.intended_use,
-        summary=manifest.summary,
-        modalities=list(manifest.modalities),
-        body_parts=list(manifest.body_parts),
-        height=manifest.preprocessing.height,
-        width=manifest.preprocessing.width,
-        findings=[
-            FindingDescription.model_validate(finding, from_attributes=True)
-            for finding in manifest.findings
-        ],
-        series_rule=manifest.series_rule,
-        metrics=list(manifest.metrics),
-        site=manifest.site and SiteDescription.model_validate(manifest.site),
-        ages=manifest.ages and list(manifest.ages),
-        dataset=manifest.provenance.dataset,
-        licence=manifest.provenance.licence,
-        trained_at=manifest.provenance.trained_at,
-        execution_provider=model.session.provider,
-        precision=model.precision,
-    )
+    own = {
+        "digest": model.digest,
+        "height": manifest.preprocessing.height,
+        "width": manifest.preprocessing.width,
+        "dataset": manifest.provenance.dataset,
+        "licence": manifest.provenance.licence,
+        "trained_at": manifest.provenance.trained_at,
+        "execution_provider": model.session.provider,
+        "precision": model.precision,
+    }
+    told = {name: getattr(manifest, name) for name in ModelDescription.model_fields.keys() - own}
+    return ModelDescription.model_validate(told | own)
 
 
 def _repository(request: Request) -> ModelRepository:

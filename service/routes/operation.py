@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from service.auth import Requires
-from service.errors import problem_types
+from service.errors import ProblemType
 from service.metrics import METRICS_MEDIA_TYPE
 from service.openapi import problem_responses
 from service.runtime import runtime_of
@@ -38,7 +38,7 @@ async def get_problem(
     slug: Annotated[str, Path(min_length=1, max_length=64, description="Its short name.")],
 ) -> ProblemDescription:
     """Describe one kind of problem."""
-    kind = problem_types().get(slug)
+    kind = next((each for each in ProblemType if each.slug == slug), None)
     if kind is None:
         raise HTTPException(404)
     return ProblemDescription(type=request.url.path, title=kind.title, status=kind.status)

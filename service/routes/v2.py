@@ -8,14 +8,13 @@ Source: Open Inference Protocol, HTTP/REST, version 2; NVIDIA Triton, its extens
 import asyncio
 import re
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.auth import Requires
-from service.domain import ServedModel
-from service.errors import FileFailed, InferenceFailed, UnknownModel
-from service.inference_protocol.inference import run_inference
+from service.domain import ACTIVATION_MAP, ServedModel
+from service.errors import FileFailed, InferenceFailed, ProblemType, ServiceError
 from service.inference_protocol.requests import HEADER_LENGTH, parse_request
 from service.inference_protocol.responses import (
     SERVER_METADATA,
@@ -27,11 +26,11 @@ from service.inference_protocol.responses import (
 from service.logs import log_failure
 from service.problems import INFERENCE_PROTOCOL, request_id_of
 from service.runtime import runtime_of
+from service.schemas import PredictQuery
 from service.tracing import trace_of
 from service.trail import record
 from service.uploads import body_of
 
-_MODEL, _VERSION = "/models/{name}", "/models/{name}/versions/{version}"
 _NUMBER = re.compile("[0-9]{1,18}")
 Json = dict[str, Any]
 
@@ -40,21 +39,20 @@ def served_model(request: Request) -> ServedModel:
     """The model that the path names: the named version, or the latest.
 
     Raises:
-        UnknownModel: There is no such model or version.
-        NotReady: The models are not loaded.
-        ShuttingDown: New work is not taken any more.
+        ServiceError: There is no such model or version, or ``Runtime.predictor`` raises it.
     """
     repository = runtime_of(request).predictor().repository
     name, version = request.path_params["name"], request.path_params.get("version")
     if version is None:
         return repository.get(name)
     if not _NUMBER.fullmatch(version):
-        raise UnknownModel("The version of a model is a number.")
+        raise ServiceError(ProblemType.UNKNOWN_MODEL, "The version of a model is a number.")
     return repository.get(name, int(version))
 
 
 Model = Annotated[ServedModel, Depends(served_model)]
 router = APIRouter(prefix=INFERENCE_PROTOCOL, include_in_schema=False)
+_of_model = APIRouter()
 _may_read = [Depends(Requires("read"))]
 _may_predict = [Depends(Requires("predict"))]
 
@@ -87,39 +85,34 @@ async def all_statistics(request: Request) -> Json:
     return await asyncio.to_thread(model_statistics, models, runtime.metrics)
 
 
-@router.get(_MODEL, dependencies=_may_read)
-@router.get(_VERSION, dependencies=_may_read)
+@_of_model.get("", dependencies=_may_read)
 async def metadata(request: Request, model: Model) -> Json:
     """Describe a model."""
     versions = runtime_of(request).predictor().repository.versions(model.manifest.name)
     return model_metadata(model.manifest, [each.manifest.version for each in versions])
 
 
-@router.get(f"{_MODEL}/ready", dependencies=_may_read)
-@router.get(f"{_VERSION}/ready", dependencies=_may_read)
+@_of_model.get("/ready", dependencies=_may_read)
 async def model_ready(request: Request, model: Model) -> Json:
     """Say that the service answers for a model."""
     await runtime_of(request).device.check()
     return {"name": model.manifest.name, "ready": True}
 
 
-@router.get(f"{_MODEL}/config", dependencies=_may_read)
-@router.get(f"{_VERSION}/config", dependencies=_may_read)
+@_of_model.get("/config", dependencies=_may_read)
 async def configuration(request: Request, model: Model) -> Json:
     """Describe a model as its configuration for Triton does."""
     return model_configuration(model.manifest, runtime_of(request).settings.max_files)
 
 
-@router.get(f"{_MODEL}/stats", dependencies=_may_read)
-@router.get(f"{_VERSION}/stats", dependencies=_may_read)
+@_of_model.get("/stats", dependencies=_may_read)
 async def statistics(request: Request, model: Model) -> Json:
     """Count what a model has answered."""
     metrics = runtime_of(request).metrics
     return await asyncio.to_thread(model_statistics, [model], metrics)
 
 
-@router.post(f"{_MODEL}/infer", dependencies=_may_predict)
-@router.post(f"{_VERSION}/infer", dependencies=_may_predict)
+@_of_model.post("/infer", dependencies=_may_predict)
 async def infer(request: Request) -> Response:
     """Run a model on images, and answer with the outputs of its graph."""
     runtime, trace = runtime_of(request), trace_of(request.scope)
@@ -134,10 +127,13 @@ async def infer(request: Request) -> Response:
         lambda: parse_request(b"".join(chunks), header_length, manifest, most)
     )
     chunks.clear()
+    explain: Literal["heatmap", "none"] = "heatmap" if ACTIVATION_MAP in asked.outputs else "none"
+    query = PredictQuery(explain=explain, priority=asked.priority)
     started = time.perf_counter()
     async with runtime.admitted(request, len(asked.images)):
         try:
-            outputs, times = await run_inference(runtime.predictor(), model, asked, trace.stage)
+            predictor = runtime.predictor()
+            outputs, times = await predictor.infer(model, asked.images, query, trace.stage)
         except (InferenceFailed, FileFailed) as error:
             if isinstance(error, InferenceFailed):
                 runtime.metrics.failed(model, time.perf_counter() - started)
@@ -154,3 +150,7 @@ async def infer(request: Request) -> Response:
     probabilities = outputs["probabilities"].tolist()
     runtime.metrics.inference(model, times, probabilities, answered - started, encode_s)
     return response
+
+
+for path in ("/models/{name}", "/models/{name}/versions/{version}"):
+    router.include_router(_of_model, prefix=path)

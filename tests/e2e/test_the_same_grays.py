@@ -11,12 +11,22 @@ from tests.e2e.images import bands, lookup_table, white_is_zero, without_preambl
 from tests.synthetic import as_dicom, as_png
 
 DEEP = [0, 500, 1200, 2047, 2048, 3000, 3600, 4095]
+MIDDLE = [1000, 1100, 1200, 1500, 1800, 2000, 2200, 2500]
 SHALLOW = [0, 20, 60, 100, 127, 180, 220, 255]
 HOUNSFIELD = [-1000, -900, -600, -300, -100, 0, 40, 400]
 BAND = 32
 # The page rounds a gray once to 8 bits, the service first to 16.
 ROUNDING = 1
 CURVE = lookup_table(0, [round(4095 * (entry / 4095) ** 2) for entry in range(4096)], 12)
+
+
+def with_outliers(pixels: np.ndarray, hot: int) -> np.ndarray:
+    """One hot and one dead pixel, apart from all others, where no gray is read."""
+    spoilt = pixels.copy()
+    spoilt[0, 0], spoilt[-1, -1] = hot, 0
+    return spoilt
+
+
 CT = {"Modality": "CT", "RescaleIntercept": 0, "RescaleSlope": 1}
 
 # What opens as the model sees it.
@@ -63,6 +73,8 @@ WHOLE_RANGES = {
     "a 16-bit PNG of 12 bits": as_png(bands(DEEP)),
     "a 16-bit PNG": as_png(bands([value * 16 for value in DEEP])),
     "a deep TIFF of which white is zero": white_is_zero(bands(DEEP)),
+    "a hot and a dead pixel": as_dicom(with_outliers(bands(MIDDLE), 4095), BitsStored=12),
+    "a 16-bit PNG of 12 bits and a hot pixel": as_png(with_outliers(bands(MIDDLE), 65_535)),
 }
 
 

@@ -19,9 +19,8 @@ from contract.cost import MAX_MEMORY_BYTES, MAX_SECONDS, estimate_cost
 from contract.errors import ImageError
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
-from service.decode_worker import DecodeOrder, decode_file, die_with_parent
+from service.decode_worker import DecodeOrder, Unforeseen, decode_file, die_with_parent
 from service.decoders import MIN_FILE_BYTES
-from service.errors import FileFailed, OutOfMemory
 
 MAX_PIXELS = 100_000_000
 SPEC = PreprocessingSpec(height=192, width=192)
@@ -117,11 +116,8 @@ def _decode(data: bytes) -> None:
         found = decode_file(DecodeOrder(path, 1, MAX_PIXELS, SPEC.size, (SPEC,), claim))
     finally:
         os.close(file)
-    match found:
-        case OutOfMemory() | ImageError():
-            pass
-        case FileFailed(kind=kind, places=places):
-            raise AssertionError(f"{kind} at {places}")
+    if isinstance(found, Unforeseen) and not found.is_memory:
+        raise AssertionError(f"{found.kind} at {found.places}")
 
 
 def _peak_bytes() -> int:

@@ -1,8 +1,10 @@
 import contextlib
+import io
 import json
 import os
 import signal
 import socket
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from typer.testing import CliRunner, Result
 
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, ModelManifest, sha256_digest
 from service import __version__
+from service.audit import AuditTrail
 from service.cli import app
+from service.logs import make_logger
 from tests.bundles import (
     brightness_graph,
     write_bundle,
@@ -193,3 +197,21 @@ def test_the_openapi_document_is_printed_written_and_checked(tmp_path: Path) -> 
     assert yaml.safe_load(printed.stdout)["openapi"].startswith("3.1")
     assert [written.exit_code, same.exit_code, other.exit_code] == [0, 0, 1]
     assert other.stderr.startswith("pneumo-serve: openapi.yaml is not what the routes say.")
+
+
+def test_verify_says_whether_the_audit_trail_holds(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'audit.db'}"
+    AuditTrail(url, make_logger("info", io.BytesIO()), must_write=True).close()
+
+    whole = runner.invoke(app, ["audit", "verify", "--url", url])
+    with sqlite3.connect(tmp_path / "audit.db") as database:
+        database.execute("UPDATE pneumoscope_audit SET action = 'predict'")
+    database.close()
+    altered = runner.invoke(app, ["audit", "verify", "--url", url])
+    nowhere = runner.invoke(app, ["audit", "verify", "--url", "nothing"])
+
+    assert (whole.exit_code, whole.output) == (0, "The audit trail is whole.\n")
+    assert altered.exit_code == 1
+    assert "record 0: it was altered" in altered.output
+    assert nowhere.exit_code == 1
+    assert "PNEUMO_AUDIT_URL" in nowhere.output

@@ -12,6 +12,8 @@ from service import protocol
 from service.settings import Settings
 from tests.integration.live import Live, eventually, serving
 
+POST = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
+
 
 @pytest.fixture
 def strict(live: Live, monkeypatch: pytest.MonkeyPatch) -> Live:
@@ -39,21 +41,36 @@ def everything(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "head",
+    ("sent", "status", "slug"),
     [
-        b"GET /health HTTP/1.1\r\nX-Long: " + b"x" * 20_000,
-        b"GET / HTTP/1.1\r\n" + b"A: 1\r\n" * 102,
+        (b"GET /health HTTP/1.1\r\nX-Long: " + b"x" * 20_000, 431, "headers-too-large"),
+        (b"GET / HTTP/1.1\r\n" + b"A: 1\r\n" * 102, 431, "headers-too-large"),
+        (b"hello\r\n\r\n", 400, "malformed-request"),
+        (b"GET /health HTTP/1.1\r\nno colon\r\n\r\n", 400, "malformed-request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nno\r\n", 400, "malformed-request"),
     ],
-    ids=["long", "many"],
+    ids=["long", "many", "line", "field", "framing"],
 )
-def test_a_head_that_is_too_large_is_refused_before_it_is_whole(live: Live, head: bytes) -> None:
+def test_what_cannot_be_a_request_is_refused_before_it_is_whole(
+    live: Live, sent: bytes, status: int, slug: str
+) -> None:
     with connect(live) as connection:
-        connection.sendall(head)
+        connection.sendall(sent)
         said = everything(connection)
 
-    assert said.startswith(b"HTTP/1.1 431 ")
+    assert said.startswith(b"HTTP/1.1 %d " % status)
     assert b"content-type: application/problem+json\r\n" in said
-    assert b'"/problems/headers-too-large"' in said
+    assert said.count(b'"/problems/%s"' % slug.encode()) == 1
+
+
+def test_an_answer_on_its_way_is_not_mixed_with_a_refusal(live: Live, radiograph: bytes) -> None:
+    with connect(live) as connection:
+        connection.sendall(
+            POST + b"Content-Length: %d\r\n\r\n" % len(radiograph) + radiograph + b"hello\r\n\r\n"
+        )
+        said = everything(connection)
+
+    assert b" 400 " not in said
 
 
 @pytest.mark.parametrize("sent", [b"GET /health HTTP/1.1\r\nHost: loc", b"\r\n", b"G"])
@@ -97,9 +114,8 @@ def test_a_second_request_has_its_own_time(strict: Live) -> None:
 def test_of_too_many_connections_the_one_that_idles_longest_is_closed(
     crowded: Live, radiograph: bytes
 ) -> None:
-    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
     with connect(crowded) as busy, connect(crowded) as first, connect(crowded) as second:
-        busy.sendall(head % len(radiograph))
+        busy.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(radiograph))
         eventually(lambda: uploading(crowded))
         for connection in (first, second):
             connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -23,9 +23,10 @@ from contract.errors import ImageError, NotAnImage
 from contract.preprocessing import PreprocessingSpec
 from service.decoders import Decoders
 from service.domain import Priority
-from service.errors import FileFailed, FileTooCostly
+from service.errors import FileFailed, ProblemType, ServiceError
 from tests.bundles import write_bundle
 from tests.integration.live import JPEG, Process, alive, eventually, process
+from tests.refusals import refused
 from tests.synthetic import as_dicom, as_png
 
 HOSTILE = Path(__file__).resolve().parents[1] / "cases" / "hostile"
@@ -65,11 +66,11 @@ def decoded(*files: bytes, budget: int = CEILING_BYTES, number: int = 1) -> list
         try:
             for file in files:
                 try:
-                    image = await decoders.decode(
+                    _, images = await decoders.decode(
                         (file,), CHEAP, Priority.ROUTINE, frame=1, at_least=SPEC.size, specs=(SPEC,)
                     )
-                    found.append(image.fit(SPEC))
-                except (ImageError, FileTooCostly, FileFailed) as error:
+                    found.append(images[SPEC])
+                except (ImageError, ServiceError) as error:
                     found.append(error)
             return found
         finally:
@@ -258,13 +259,13 @@ def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
             os.kill(decoder, signal.SIGKILL)
             with pytest.raises(FileFailed) as failed:
                 await work
-            image = await decoders.decode(
+            _, images = await decoders.decode(
                 (GOOD,),
                 CHEAP,
                 Priority.ROUTINE,
                 **options,
             )
-            return failed.value, image.fit(SPEC)
+            return failed.value, images[SPEC]
         finally:
             await decoders.close()
 
@@ -288,8 +289,8 @@ def test_an_idle_decoder_that_was_killed_is_replaced() -> None:
             os.kill(decoder, signal.SIGKILL)
             await asyncio.to_thread(eventually, lambda: not alive(decoder))
             await asyncio.sleep(0.1)
-            image = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            return image.fit(SPEC)
+            _, images = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+            return images[SPEC]
         finally:
             await decoders.close()
 
@@ -308,8 +309,8 @@ def test_a_request_that_is_cancelled_loses_neither_decoders_nor_memory_nor_files
                 with suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.gather(*files), wait_s)
             last = decoders.decode((GOOD,), cost, Priority.ROUTINE, **options)
-            image = await asyncio.wait_for(last, 60)
-            return _memory_files(), image.fit(SPEC)
+            _, images = await asyncio.wait_for(last, 60)
+            return _memory_files(), images[SPEC]
         finally:
             await decoders.close()
 
@@ -333,10 +334,10 @@ def test_a_decoder_that_hangs_costs_its_file_and_is_replaced(
             os.kill(decoder, signal.SIGSTOP)
             with monkeypatch.context() as patched:
                 patched.setattr("service.decoders.WALL_S", 0.2)
-                with pytest.raises(FileTooCostly) as failed:
+                with refused(ProblemType.FILE_TOO_COSTLY) as failed:
                     await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            image = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            return failed.value, image.fit(SPEC)
+            _, images = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
+            return failed.value, images[SPEC]
         finally:
             await decoders.close()
 
@@ -361,9 +362,9 @@ def test_while_no_decoder_starts_none_is_available_and_a_file_waits_for_one(
                     decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
                 )
                 await asyncio.to_thread(eventually, lambda: not decoders.available)
-            image = await asyncio.wait_for(waiting, 60)
+            _, images = await asyncio.wait_for(waiting, 60)
             assert decoders.available
-            return image.fit(SPEC)
+            return images[SPEC]
         finally:
             await decoders.close()
 
@@ -374,7 +375,8 @@ def test_a_file_that_may_never_fit_is_refused_and_one_that_fits_later_waits() ->
     too_small = decoded(GOOD, budget=50 * MIB)
     enough = decoded(GOOD, b"no image at all" * 10, GOOD, budget=100 * MIB)
 
-    assert isinstance(too_small[0], FileTooCostly)
+    assert isinstance(too_small[0], ServiceError)
+    assert too_small[0].problem is ProblemType.FILE_TOO_COSTLY
     assert isinstance(enough[0], np.ndarray)
     assert isinstance(enough[1], NotAnImage)
     assert isinstance(enough[2], np.ndarray)

@@ -77,7 +77,7 @@ class LosableGpu:
     def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:
         self.answers.wait()
         if self.lost:
-            raise DeviceLost("The accelerator does not answer.")
+            raise DeviceLost
         return outputs_of(outputs, np.tile(np.array([0, 1], np.float32), (len(images), 1)))
 
 

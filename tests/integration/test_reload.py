@@ -190,7 +190,7 @@ def with_another_name(bundle: Path) -> None:
     [
         (without_its_model, "has no model.onnx"),
         (with_half_of_its_model, "only partly copied"),
-        (without_its_golden_answers, "golden.npz is missing"),
+        (without_its_golden_answers, "has no golden.npz"),
         (with_another_answer, "does not compute what was measured"),
         (with_another_name, "Rename the folder"),
     ],
@@ -205,7 +205,7 @@ def test_a_bundle_that_fails_a_check_changes_nothing_and_is_told(
     with administered(folder) as live:
         spoil(write_bundle(folder, "tiny", 2))
         shutil.copytree(folder / "tiny" / "1", folder / "tiny" / "3")
-        whole = read_manifest(folder / "tiny" / "3").model_copy(update={"version": 3})
+        whole = read_manifest(folder / "tiny" / "1").model_copy(update={"version": 3})
         (folder / "tiny" / "3" / MANIFEST_FILE).write_text(whole.model_dump_json())
         changes = reload(live)
         one = live.client.post("/models/tiny/versions/2/load")

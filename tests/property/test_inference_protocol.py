@@ -7,7 +7,6 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
-from service.domain import Priority
 from service.inference_protocol.requests import (
     HEADER_LENGTH,
     InferenceRequest,
@@ -74,7 +73,7 @@ def test_answers_are_read_by_a_client_as_they_were_written(
 ) -> None:
     written = {"logits": logits, "probabilities": probabilities}
     wanted = {name: binary.get(name, False) for name in written}
-    request = InferenceRequest(request_id, (), wanted, Priority.ROUTINE)
+    request = InferenceRequest(request_id, (), wanted, "routine")
 
     response = inference_response(MANIFEST, request, written, "fp32")
     header = response.headers.get(HEADER_LENGTH)

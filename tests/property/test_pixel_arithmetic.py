@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 from contract.grayscale import windowing
 from contract.pixels import (
     GrayPixels,
-    luma,
-    over_black,
     resize,
     sample_depth,
     stretch,
@@ -36,16 +34,6 @@ def test_a_window_is_monotone_and_bounded(
     assert (np.diff(shares) >= 0).all()
     assert shares.min() >= 0
     assert shares.max() <= 1
-
-
-@given(WINDOWS, CENTERS, WIDTHS)
-def test_a_window_sends_its_far_ends_to_black_and_white(
-    window: str, center: float, width: float
-) -> None:
-    black, white = windowing(window, center, width)(center + 10 * width * np.array([-1, 1]))
-
-    assert black < 1e-8
-    assert white > 1 - 1e-8
 
 
 @given(VALUES)
@@ -90,24 +78,3 @@ def test_widening_keeps_the_order_and_the_ratio_to_white(samples: NDArray[np.uin
 
     assert wide.dtype == np.uint16
     assert np.abs(wide / 65535 - samples / (2**bits - 1)).max() <= 0.5 / 65535 + 1e-12
-
-
-@given(
-    st.sampled_from([np.uint8, np.uint16]).flatmap(
-        lambda dtype: arrays.arrays(dtype, st.tuples(st.integers(1, 30), st.just(3)))
-    )
-)
-def test_luma_lies_between_the_darkest_and_the_brightest_channel(colours: GrayPixels) -> None:
-    gray = luma(colours).astype(int)
-
-    assert (gray >= colours.min(axis=-1).astype(int) - 1).all()
-    assert (gray <= colours.max(axis=-1)).all()
-
-
-@given(GRAYS, st.integers(0, 255))
-def test_compositing_over_black_never_brightens(pixels: GrayPixels, share: int) -> None:
-    opaque = np.iinfo(pixels.dtype).max
-    alpha = np.full_like(pixels, opaque * share // 255)
-
-    assert (over_black(pixels, alpha) <= pixels).all()
-    assert np.array_equal(over_black(pixels, np.full_like(pixels, opaque)), pixels)

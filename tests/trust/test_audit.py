@@ -14,9 +14,10 @@ from sqlalchemy import create_engine, delete, func, select, update
 from service import audit
 from service.audit import TRAIL, AuditTrail, verify
 from service.domain import AuditRecord
-from service.errors import AuditUnavailable, InvalidConfiguration
+from service.errors import ProblemType, ServiceError, StartError
 from service.logs import make_logger
 from tests.gateway.stack import Database
+from tests.refusals import refused
 from tests.trust.conftest import fresh_database
 
 IMAGES = 40
@@ -130,7 +131,7 @@ def test_the_record_of_an_answer_is_found_again(audit_url: str) -> None:
     "url", ["sqlite:////no/such/folder/a.db", "oracle://x", "nothing", "postgresql+psycopg://x:1/y"]
 )
 def test_a_database_that_cannot_be_used_stops_the_start(url: str) -> None:
-    with pytest.raises(InvalidConfiguration, match="PNEUMO_AUDIT_URL"):
+    with pytest.raises(StartError, match="PNEUMO_AUDIT_URL"):
         open_trail(url)
 
 
@@ -142,7 +143,7 @@ def test_without_a_database_nothing_is_answered_and_it_comes_back(postgres: Data
     async def scenario() -> None:
         await trail.write(predicted(0))
         postgres.kill()
-        with pytest.raises(AuditUnavailable):
+        with refused(ProblemType.AUDIT_UNAVAILABLE):
             await trail.write(predicted(1))
         postgres.start()
         await trail.write(predicted(2))
@@ -197,7 +198,7 @@ def test_a_server_killed_in_mid_write_has_all_that_was_acknowledged(postgres: Da
     async def client(number: int) -> None:
         try:
             await trail.write(predicted(number))
-        except AuditUnavailable:
+        except ServiceError:
             return
         acknowledged.append(f"answer-{number}")
 
@@ -232,7 +233,7 @@ def test_records_for_which_there_is_no_room_are_refused_or_logged(
     log = io.BytesIO()
     trail = open_trail(f"sqlite:///{tmp_path / 'a.db'}", must_write=must_write, log=log)
     monkeypatch.setattr(audit, "MOST_WAITING", 0)
-    with pytest.raises(AuditUnavailable) if must_write else nullcontext():
+    with refused(ProblemType.AUDIT_UNAVAILABLE) if must_write else nullcontext():
         asyncio.run(trail.write(predicted(1)))
     trail.close()
     assert (b"audit record lost" in log.getvalue()) != must_write
@@ -252,7 +253,7 @@ def test_a_database_that_says_nothing_holds_nobody_up_for_long(
 
     monkeypatch.setattr(trail, "_append", silent)
     monkeypatch.setattr(audit, "ANSWER_S", 0.2)
-    with pytest.raises(AuditUnavailable) if must_write else nullcontext():
+    with refused(ProblemType.AUDIT_UNAVAILABLE) if must_write else nullcontext():
         asyncio.run(trail.write(predicted(1)))
     speaks.set()
     monkeypatch.setattr(audit, "ANSWER_S", 12.0)
@@ -275,7 +276,7 @@ def test_a_trail_that_may_go_on_starts_without_its_database(postgres: Database) 
     try:
         trail = open_trail(url, must_write=False)
         asyncio.run(trail.write(predicted(1)))
-        with pytest.raises(AuditUnavailable):
+        with refused(ProblemType.AUDIT_UNAVAILABLE):
             trail.find("answer-1", 0)
     finally:
         postgres.start()

@@ -16,9 +16,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from service.errors import Unauthenticated, Unavailable
+from service.errors import ProblemType
 from service.oidc import SKEW_S, TokenVerifier
 from tests.gateway.stack import free_port
+from tests.refusals import refused
 
 PROVIDER = Path(__file__).parent / "provider"
 AUDIENCE = "urn:pneumoscope"
@@ -100,7 +101,7 @@ def test_a_token_names_the_client_and_its_scopes(provider: Provider) -> None:
 
 
 def test_a_token_for_another_audience_does_not_count(provider: Provider) -> None:
-    with pytest.raises(Unauthenticated, match="Audience"):
+    with refused(ProblemType.UNAUTHENTICATED, match="Audience"):
         verifier(provider, "urn:other").verify(provider.token())
 
 
@@ -109,7 +110,7 @@ def test_an_altered_token_does_not_count(provider: Provider) -> None:
     claims = json.loads(jwt.utils.base64url_decode(body))
     claims["scope"] = "pneumoscope/admin"
     forged = jwt.utils.base64url_encode(json.dumps(claims).encode()).decode()
-    with pytest.raises(Unauthenticated, match="Signature"):
+    with refused(ProblemType.UNAUTHENTICATED, match="Signature"):
         verifier(provider).verify(f"{head}.{forged}.{signature}")
 
 
@@ -122,13 +123,13 @@ def test_a_token_cannot_choose_its_algorithm(provider: Provider, algorithm: str)
     elif algorithm == "RS384":
         secret = rsa.generate_private_key(65537, 2048)
     forged = jwt.encode(claims, secret, algorithm, {"kid": "first"})  # type: ignore[arg-type]
-    with pytest.raises(Unauthenticated):
+    with refused(ProblemType.UNAUTHENTICATED):
         verifier(provider).verify(forged)
 
 
 @pytest.mark.parametrize("text", ["", "x", "a.b.c", "é.é.é", "x" * 9000])
 def test_what_is_no_token_does_not_count(provider: Provider, text: str) -> None:
-    with pytest.raises(Unauthenticated):
+    with refused(ProblemType.UNAUTHENTICATED):
         verifier(provider).verify(text)
 
 
@@ -151,7 +152,7 @@ def test_a_token_out_of_date_counts_no_longer_than_clocks_may_differ(
     at(expiry + SKEW_S - 5)
     asked.verify(token)
     at(expiry + SKEW_S + 5)
-    with pytest.raises(Unauthenticated, match="expired"):
+    with refused(ProblemType.UNAUTHENTICATED, match="expired"):
         asked.verify(token)
 
 
@@ -165,22 +166,22 @@ def test_a_new_key_of_the_provider_is_fetched_and_an_old_one_forgotten(
     asked.verify(old)  # its key is known: nobody is asked
     provider.start("second")
     new = provider.token()
-    with pytest.raises(Unauthenticated, match="not known"):
+    with refused(ProblemType.UNAUTHENTICATED, match="not known"):
         asked.verify(new)  # it has just looked, and does not look again at every try
     monkeypatch.setattr("service.oidc.LEAST_AGE_S", 0.0)
     asked.verify(new)
-    with pytest.raises(Unauthenticated, match="not known"):
+    with refused(ProblemType.UNAUTHENTICATED, match="not known"):
         asked.verify(old)
 
 
 def test_without_the_provider_nothing_can_be_said_of_a_token(provider: Provider) -> None:
     token = provider.token()
     nobody = TokenVerifier(f"http://127.0.0.1:{free_port()}", AUDIENCE, print)
-    with pytest.raises(Unavailable):
+    with refused(ProblemType.UNAVAILABLE):
         nobody.verify(token)
 
 
 def test_a_document_of_another_issuer_is_not_believed(provider: Provider) -> None:
     other = TokenVerifier(f"{provider.issuer}/", AUDIENCE, print)
-    with pytest.raises(Unavailable):
+    with refused(ProblemType.UNAVAILABLE):
         other.verify(provider.token())

@@ -16,7 +16,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from contract.findings import Label
-from contract.lungs import fit_map
 from contract.manifest import Metric
 from contract.pixels import resize
 from training.evaluation import LEAST_IMAGES
@@ -173,7 +172,7 @@ def activation_inside(maps: NDArray[np.float32], masks: Masks) -> tuple[Floats, 
         The share of each map's positive activation inside the mask, 0 to 1, and whether the map is
         strongest there, 0 or 1. Shape (images,); not a number where nothing is positive.
     """
-    fitted = np.stack([fit_map(plane, masks.shape[1:3]) for plane in maps])
+    fitted = np.stack([resize(plane, masks.shape[1:3]) for plane in maps])
     positive = np.maximum(fitted, 0).reshape(len(maps), -1).astype(np.float64)
     inside, total = masks.reshape(len(masks), -1), positive.sum(axis=1)
     strongest = inside[np.arange(len(maps)), positive.argmax(axis=1)].astype(np.float64)

@@ -10,8 +10,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from contract.lungs import fit_map
 from contract.manifest import INTENDED_USE, Metric
+from contract.pixels import resize
 from training.atomic import write_text
 from training.config import Recipe
 from training.errors import WorkdirIncomplete
@@ -184,7 +184,7 @@ def _drawn(context: EvaluationContext, row: int, said: int) -> Figure:
     image = np.asarray(context.images[row, ..., 0])
     activation = context.predict(context.images[row : row + 1])["activation_map"][0, ..., said]
     strength = np.clip(activation / context.findings[said].activation_scale, 0, 1)
-    fitted = fit_map(strength, image.shape)
+    fitted = resize(strength, image.shape)
     figure = Figure(figsize=(4, 2), dpi=100, layout="constrained")
     for axes in (panels := figure.subplots(1, 2)):
         axes.imshow(image, cmap="gray", vmin=0, vmax=255)

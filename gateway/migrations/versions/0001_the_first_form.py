@@ -1,6 +1,7 @@
 """The first form. A new database is made in its latest form, and is marked as such."""
 
-revision = "0001"
+# By date: a queue of an earlier draft, which said "0001", is refused and not misread.
+revision = "20261130"
 down_revision = None
 
 

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from bench.limit import Limit
-from bench.load import Figures as LoadFigures
 from bench.report import GOALS, Figures, write_report
 from bench.run import OVERLOAD, Cell, Results, Visit, targets
 
@@ -12,15 +11,14 @@ SESSION = Limit(per_s=360, cpu_ms=5.5, alone_ms=4, decode_ms=2.5, probabilities=
 
 
 def cell(rate: float, p99_ms: float = 20) -> Cell:
-    figures = LoadFigures(
+    return Cell(
         throughput=rate,
         p50_ms=1000 / rate,
         p99_ms=p99_ms,
         statuses={"200": 100, "429": 3},
         answers=100,
-        generator_cores=0.1,
+        cpu_ms=6.2,
     )
-    return Cell(figures=figures, cpu_ms=6.2)
 
 
 def visit(key: str, loads: tuple[str, ...], factor: float) -> Visit:

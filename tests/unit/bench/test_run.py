@@ -1,6 +1,5 @@
 """A run with the real service, over before it means anything."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
-def test_a_run_measures_writes_and_goes_on_where_it_was(models: Path, tmp_path: Path) -> None:
+def test_a_run_measures_and_writes_what_it_finds(models: Path, tmp_path: Path) -> None:
     file, said = tmp_path / "results.json", list[str]()
     plan = Plan(1, 0.2, 0.1, ("pneumoscope", "fastapi-ours"), models)
 
@@ -38,21 +37,12 @@ def test_a_run_measures_writes_and_goes_on_where_it_was(models: Path, tmp_path: 
     ours, peer = found.visits[0]["pneumoscope raw"], found.visits[0]["fastapi-ours raw"]
     assert ours.failure is None
     assert set(ours.cells) > {"closed 1", "closed 16", "open 70 %", "overload"}
-    assert ours.cells["closed 16"].figures.throughput > 0
+    assert ours.cells["closed 16"].throughput > 0
     assert ours.difference < 1e-3
     assert peer.failure is None
     assert found.limits[0]["fp32"].per_s > 0
-    stopped = json.loads(file.read_text())
-    del stopped["visits"][0]["fastapi-ours multipart"]
-    file.write_text(json.dumps(stopped))
-    said.clear()
-
-    again = measure(plan, file, said.append)
-
-    assert len(said) == 1
-    assert "FastAPI handler, our decode, multipart" in said[0]
-    assert again.visits[0]["pneumoscope raw"] == ours
-    assert Results.model_validate_json(file.read_text()) == again
+    assert len(said) == len(found.visits[0])
+    assert Results.model_validate_json(file.read_text()) == found
 
 
 def test_the_kit_finds_on_the_cpu_what_is_there(models: Path) -> None:

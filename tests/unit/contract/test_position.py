@@ -59,19 +59,6 @@ def test_strong_evidence_is_still_a_probability() -> None:
     assert certain.probabilities(halves(0, 9)) == {"framing": 1.0}
 
 
-def test_what_templates_keep_for_later_is_no_part_of_them() -> None:
-    used, other = (Templates(side=2, templates=TEMPLATES.templates) for _ in range(2))
-    before = used.model_dump()
-
-    used.probabilities(halves(0, 9))
-
-    assert used == other
-    other.probabilities(halves(0, 9))
-    assert used == other
-    assert hash(used) == hash(other)
-    assert used.model_dump() == before
-
-
 def test_a_template_has_a_weight_for_each_pixel() -> None:
     with pytest.raises(ValidationError, match="one weight for each pixel"):
         Templates(side=3, templates=(NEGATIVE,))

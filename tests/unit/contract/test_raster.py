@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from contract.pixels import resize
+from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
 from tests.odd_files import ByteOrder, as_deep_png, as_raw_tiff
-from tests.synthetic import Pixels, as_jpeg, as_png, as_tiff, synthetic_radiograph
+from tests.synthetic import Pixels, as_dicom, as_jpeg, as_png, as_tiff, synthetic_radiograph
 
 CHEST = synthetic_radiograph(60, 80)
 DEEP = CHEST.astype(np.uint16) * 16 + 15
@@ -276,11 +277,14 @@ def test_colour_planes_of_8_bits_are_read() -> None:
 
 @pytest.mark.parametrize("gray", [0, 255])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (20_000, 40)])
-@pytest.mark.parametrize("encode", [as_jpeg, as_png, as_tiff])
+@pytest.mark.parametrize("encode", [as_jpeg, as_png, as_tiff, as_dicom])
 def test_extreme_shapes_and_constant_images_decode(
     encode: Encoder, shape: tuple[int, int], gray: int
 ) -> None:
     radiograph = decode(encode(np.full(shape, gray, dtype=np.uint8)), at_least=(64, 64))
+    fitted = preprocess(radiograph, PreprocessingSpec(height=64, width=48))
 
     assert (radiograph.rows, radiograph.columns) == shape
     assert (radiograph.pixels == gray).all()
+    assert fitted.shape == (64, 48, 1)
+    assert (fitted == gray).all()

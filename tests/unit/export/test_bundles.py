@@ -8,13 +8,13 @@ import pytest
 from onnx import numpy_helper
 
 from contract.golden import read_golden
-from contract.manifest import MODEL_FILE, PRECISION_FILES, read_manifest
+from contract.manifest import MODEL_FILE, PRECISION_FILES, QUALITY, read_manifest
 from contract.quality import measure_pixels
 from export import bundle as bundles
 from export import store
 from export.bundle import refresh_bundle
 from export.errors import ParityError
-from export.quality_graph import OUTPUT, QUALITY
+from export.quality_graph import OUTPUT
 from export.session import run_in_batches
 from export.store import draw_phantoms
 from export.verify import open_bundle

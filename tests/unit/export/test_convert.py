@@ -24,6 +24,25 @@ def images(count: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (count, 64, 64, 1), dtype=np.uint8)
 
 
+@pytest.fixture(scope="module")
+def serving_model() -> keras.Model:
+    recipe = read_recipe("xray-pneumonia")
+    small = recipe.model.model_copy(update={"width": 4})
+    keras.utils.set_random_seed(0)
+    model = build_classifier(recipe.model_copy(update={"preprocessing": SPEC, "model": small}))
+    return with_serving_outputs(model, temperature=1.5)
+
+
+@pytest.fixture(scope="module")
+def signature(serving_model: keras.Model) -> Signature:
+    return classifier_signature(SPEC, 2, serving_model.output["activation_map"].shape[1:3])
+
+
+@pytest.fixture(scope="module")
+def graph(serving_model: keras.Model, signature: Signature) -> onnx.ModelProto:
+    return convert(serving_model, signature)
+
+
 def test_the_graph_has_the_promised_inputs_and_outputs(
     graph: onnx.ModelProto, signature: Signature
 ) -> None:

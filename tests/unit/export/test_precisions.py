@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from contract.quality import Check, Quality
+from contract.quality import Limit, QualityLimits
 from export.errors import VariantRefused
 from export.graph import tensor_specs
 from export.quality_graph import add_quality
@@ -161,15 +161,15 @@ def judged(logit_shift: float, *, ood_limit: float, accepted: bool = True) -> Ag
     [nothing] = [tensor for tensor in leaning.graph.initializer if tensor.name == "nothing"]
     shift = np.array([-logit_shift, logit_shift], np.float32)
     nothing.CopyFrom(numpy_helper.from_array(shift, "nothing"))
-    advice = None if accepted else "Take it again."
-    level = Check(name="exposure", value=0.5, lower=0.0, upper=1.0, advice=advice)
-    manifest = make_manifest("sha256:" + 64 * "0", ood_limit=ood_limit)
+    limits = QualityLimits(limits=(Limit(check="resolution", lower=20),))
+    manifest = make_manifest("sha256:" + 64 * "0", quality=limits, ood_limit=ood_limit)
     reference, candidate = (
-        open_session(graph.SerializeToString())
+        open_session(add_quality(graph).SerializeToString())
         for graph in (brightness_graph(ood_score=True), leaning)
     )
-    classes, quality = (grays > 127).astype(np.int64), Quality(checks=(level,))
-    return compare(manifest, reference, candidate, flat, classes, [quality] * len(grays))
+    side = 20 if accepted else 19
+    classes = (grays > 127).astype(np.int64)
+    return compare(manifest, reference, candidate, flat, classes, [(side, side)] * len(grays))
 
 
 def test_the_same_graph_agrees_with_itself() -> None:

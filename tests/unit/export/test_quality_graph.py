@@ -1,14 +1,13 @@
 """The measures in the graph are those of the contract."""
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
 
-from contract.manifest import OOD_SCORE
+from contract.manifest import OOD_SCORE, QUALITY
 from contract.quality import MEASURES, Template, Templates, measure_pixels
 from export.graph import tensor_specs
-from export.quality_graph import OUTPUT, QUALITY, TOLERANCES, add_quality
+from export.quality_graph import OUTPUT, TOLERANCES, add_quality
 from export.session import open_session, run_in_batches
 from tests.bundles import brightness_graph
 from tests.synthetic import synthetic_radiograph
@@ -67,7 +66,8 @@ def test_the_measures_are_one_more_output_however_often_they_are_added() -> None
     assert OOD_SCORE in {output.name for output in proto.graph.output}
 
 
-def test_what_was_there_answers_as_before(graph: onnx.ModelProto) -> None:
+def test_what_was_there_answers_as_before() -> None:
+    graph = brightness_graph(64)
     images = pictures(64)
 
     before = run_in_batches(open_session(graph.SerializeToString()), images)

@@ -1,18 +1,20 @@
 from pathlib import Path
 
-import onnx
 import pytest
 
-from contract.manifest import ModelManifest, read_manifest
+from contract.manifest import read_manifest
 from export import store
 from export.errors import BundleExists
 from export.store import next_version, write_bundle
+from tests.bundles import make_manifest
+
+MANIFEST = make_manifest("sha256:" + 64 * "0")
 
 
 def test_a_bundle_holds_the_model_its_manifest_and_its_card(
-    tmp_path: Path, manifest: ModelManifest, graph: onnx.ModelProto
+    tmp_path: Path,
 ) -> None:
-    bundle = write_bundle(tmp_path, manifest, graph.SerializeToString(), golden=b"answers")
+    bundle = write_bundle(tmp_path, MANIFEST, b"a graph", golden=b"answers")
 
     assert bundle == tmp_path / "tiny" / "1"
     assert sorted(file.name for file in bundle.iterdir()) == [
@@ -21,30 +23,30 @@ def test_a_bundle_holds_the_model_its_manifest_and_its_card(
         "model-card.md",
         "model.onnx",
     ]
-    assert read_manifest(bundle) == manifest
+    assert read_manifest(bundle) == MANIFEST
 
 
-def test_figures_are_copied_and_shown_on_the_card(tmp_path: Path, manifest: ModelManifest) -> None:
+def test_figures_are_copied_and_shown_on_the_card(tmp_path: Path) -> None:
     figure = tmp_path / "roc.png"
     figure.write_bytes(b"a figure")
 
-    bundle = write_bundle(tmp_path / "models", manifest, b"", [figure])
+    bundle = write_bundle(tmp_path / "models", MANIFEST, b"", [figure])
 
     assert (bundle / "figures" / "roc.png").read_bytes() == b"a figure"
     assert "![roc](figures/roc.png)" in (bundle / "model-card.md").read_text()
 
 
-def test_a_version_is_never_overwritten(tmp_path: Path, manifest: ModelManifest) -> None:
-    write_bundle(tmp_path, manifest, b"first")
+def test_a_version_is_never_overwritten(tmp_path: Path) -> None:
+    write_bundle(tmp_path, MANIFEST, b"first")
 
     with pytest.raises(BundleExists, match="tiny version 1"):
-        write_bundle(tmp_path, manifest, b"second")
+        write_bundle(tmp_path, MANIFEST, b"second")
 
     assert (tmp_path / "tiny" / "1" / "model.onnx").read_bytes() == b"first"
 
 
 def test_a_write_that_fails_leaves_nothing_behind(
-    tmp_path: Path, manifest: ModelManifest, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_disk(*_: object) -> str:
         raise OSError(28, "No space left on device")
@@ -52,7 +54,7 @@ def test_a_write_that_fails_leaves_nothing_behind(
     monkeypatch.setattr(store, "model_card", full_disk)
 
     with pytest.raises(OSError, match="No space"):
-        write_bundle(tmp_path, manifest, b"model")
+        write_bundle(tmp_path, MANIFEST, b"model")
 
     assert list((tmp_path / "tiny").iterdir()) == []
 

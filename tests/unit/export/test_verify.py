@@ -1,22 +1,23 @@
 import json
 from pathlib import Path
 
-import onnx
 import pytest
 from typer.testing import CliRunner, Result
 
 from contract.errors import DigestMismatch, SignatureMismatch
-from contract.manifest import ModelManifest
+from contract.manifest import MANIFEST_FILE, read_manifest
+from contract.quality import Limit, QualityLimits
+from export.bundle import refresh_bundle
 from export.cli import app
-from export.errors import VerificationError
-from export.store import write_bundle
+from export.errors import ExportError
 from export.verify import answer, open_bundle
+from tests.bundles import write_bundle
 from tests.synthetic import as_jpeg, as_png, synthetic_radiograph
 
 
 @pytest.fixture
-def bundle(tmp_path: Path, manifest: ModelManifest, graph: onnx.ModelProto) -> Path:
-    return write_bundle(tmp_path, manifest, graph.SerializeToString())
+def bundle(tmp_path: Path) -> Path:
+    return write_bundle(tmp_path)
 
 
 def test_every_image_gets_an_answer_of_its_own_in_order(bundle: Path, tmp_path: Path) -> None:
@@ -38,22 +39,27 @@ def test_a_changed_model_file_is_found(bundle: Path) -> None:
         open_bundle(bundle)
 
 
-def test_a_graph_that_differs_from_the_manifest_is_found(
-    tmp_path: Path, manifest: ModelManifest, graph: onnx.ModelProto
-) -> None:
+def test_a_graph_that_differs_from_the_manifest_is_found(bundle: Path) -> None:
+    manifest = read_manifest(bundle)
     fewer = manifest.signature.model_copy(update={"outputs": manifest.signature.outputs[:2]})
     wrong = manifest.model_copy(update={"signature": fewer})
-    bundle = write_bundle(tmp_path, wrong, graph.SerializeToString())
+    (bundle / MANIFEST_FILE).write_text(wrong.model_dump_json())
 
     with pytest.raises(SignatureMismatch, match="activation_map"):
         open_bundle(bundle)
 
 
-def test_a_bundle_in_the_wrong_folder_is_found(bundle: Path) -> None:
-    moved = bundle.rename(bundle.with_name("2"))
+def test_limits_of_quality_need_a_graph_that_measures_it(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(as_png(synthetic_radiograph(rows=64, columns=64)))
+    limits = QualityLimits(limits=(Limit(check="contrast", lower=0.001),))
+    limited = read_manifest(bundle).model_copy(update={"quality": limits})
+    (bundle / MANIFEST_FILE).write_text(limited.model_dump_json())
 
-    with pytest.raises(VerificationError, match="tiny/2 holds the manifest of tiny version 1"):
-        open_bundle(moved)
+    with pytest.raises(ExportError, match="refresh"):
+        answer(bundle, [tmp_path / "a.png"])
+    list(refresh_bundle(bundle))
+
+    assert answer(bundle, [tmp_path / "a.png"])[0].decision.label
 
 
 def test_the_command_prints_one_json_line_per_image(bundle: Path, tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
 from gateway.config import Config, Destination, Retention, Rule
+from gateway.errors import InvalidConfiguration
 from gateway.identifiers import derived_uid, image_key, series_key
 from gateway.intake import Intake, replay
 from gateway.retention import Eraser
@@ -85,7 +86,19 @@ def test_the_database_has_the_form_that_the_tables_describe(tmp_path: Path) -> N
         revision = context.get_current_revision()
 
     assert differences == []
-    assert revision == "0001"
+    assert revision == "20261130"
+
+
+def test_a_queue_of_another_version_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'queue.db'}"
+    Store(url, tmp_path)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    engine.dispose()
+
+    with pytest.raises(InvalidConfiguration, match="Another version"):
+        Store(url, tmp_path)
 
 
 def test_an_instance_is_queued_once_and_other_bytes_are_parked(store: Store) -> None:

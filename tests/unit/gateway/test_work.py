@@ -1,5 +1,7 @@
 import errno
 import json
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,13 @@ import pytest
 from gateway.audit import Auditor
 from gateway.commitment import Commitments
 from gateway.config import Config, Destination, Rule, Service
-from gateway.errors import Transient
+from gateway.errors import Permanent, Transient
 from gateway.intake import Intake
 from gateway.reading import Reading, in_order
 from gateway.rules import Routed
 from gateway.service import Services
 from gateway.store import Store
-from gateway.tables import Delivery, Instance, Job, Result
+from gateway.tables import Delivery, Instance, Job, Result, ResultObject
 from gateway.work import Courier, Reader
 from gateway.worker import Worker
 from tests.gateway.drawn import slice_of
@@ -89,15 +91,91 @@ def test_a_file_that_is_gone_parks_its_delivery_and_a_failing_disk_puts_it_off(
     assert row["attempts"] == 1
 
 
-def delivery_to(config: Config) -> Store:
-    """A queue with a result that is to be sent to the destination ``d``."""
+class Sent:
+    """Refuses the first result for ever; ``between`` happens before it takes another."""
+
+    def __init__(self, between: Callable[[], object]) -> None:
+        self.seen: list[str] = []
+        self._between = between
+
+    def send(self, objects: Sequence[ResultObject], _bundle: str) -> None:
+        self.seen.append(objects[0].sop_uid)
+        if len(self.seen) == 1:
+            raise Permanent("refused")
+        self._between()
+
+    def close(self) -> None:
+        pass
+
+
+def courier_and_queue(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, between: Callable[[Store, Courier], object]
+) -> tuple[Courier, Store, Sent]:
+    """Three results for one destination."""
+    destination = Destination(name="d", kind="stow", url="http://127.0.0.1:1")
+    config = Config(state_dir=folder, destinations=(destination,))
+    store = delivery_to(config, "k1", "k2", "k3")
+    sent = Sent(lambda: between(store, courier))
+    monkeypatch.setattr("gateway.work.sender", lambda *_: sent)
+    courier = Courier(config, destination, store, Auditor(None, "PNEUMO"), Commitments())
+    return courier, store, sent
+
+
+def test_what_is_replayed_while_others_are_sent_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    courier, store, sent = courier_and_queue(
+        tmp_path, monkeypatch, lambda store, _: store.replay("deliveries")
+    )
+
+    courier.step()
+    assert store.counts()["deliveries"] == {"done": 2, "waiting": 1}
+    courier.step()
+
+    assert store.counts()["deliveries"] == {"done": 3}
+    assert sent.seen.count(sent.seen[0]) == 2
+
+
+def test_a_courier_that_is_stopped_ends_with_the_delivery_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    courier, store, _ = courier_and_queue(tmp_path, monkeypatch, lambda _, courier: courier.close())
+
+    courier.step()
+
+    assert store.counts()["deliveries"] == {"parked": 1, "done": 1, "waiting": 1}
+
+
+def test_a_peer_that_asks_for_a_year_is_asked_again_before(tmp_path: Path) -> None:
+    destination = Destination(name="d", kind="stow", url="http://127.0.0.1:1")
+    config = Config(state_dir=tmp_path, destinations=(destination,), max_backoff_s=60)
+    store = delivery_to(config)
+    courier = Courier(config, destination, store, Auditor(None, "PNEUMO"), Commitments())
+    [delivery] = store.due(Delivery, 10)
+
+    def busy() -> None:
+        raise Transient("busy", retry_after_s=float("inf"))
+
+    courier.attempt(delivery, busy)
+
+    [row] = store.listing("deliveries", "waiting", 10)
+    assert row["due_at"] <= time.time() + 60
+
+
+def delivery_to(config: Config, *keys: str) -> Store:
+    """A queue with results that are to be sent to the destination ``d``."""
     store = Store(config.database, config.state_dir)
-    film = Instance(sop_uid="1", digest="d", path="film.dcm", size=1, source="dimse", received_at=0)
     rule = Rule(name="films", destinations=("d",))
-    store.accept(film, Routed("routed", rule=rule, series_uid="s", facts={"frames": 1}))
-    [job] = store.due(Job, 10)
-    result = Result(key="k", job_id=job.id, version=1, last_arrival_at=0, bundle="{}", kinds=["sr"])
-    store.finish_job(job, result, ["d"])
+    for key in keys or ("k",):
+        film = Instance(
+            sop_uid=key, digest=key, path="film.dcm", size=1, source="dimse", received_at=0
+        )
+        store.accept(film, Routed("routed", rule=rule, series_uid=key, facts={"frames": 1}))
+        [job] = store.due(Job, 10)
+        result = Result(
+            key=key, job_id=job.id, version=1, last_arrival_at=0, bundle="{}", kinds=["sr"]
+        )
+        store.finish_job(job, result, ["d"])
     return store
 
 

@@ -1,7 +1,8 @@
 import pytest
 
-from service.errors import QueueFull
+from service.errors import ProblemType
 from service.limits import MAX_RETRY_S, Admission
+from tests.refusals import refused
 
 
 class Clock:
@@ -31,10 +32,10 @@ def test_the_time_to_wait_follows_from_the_measured_rate(clock: Clock) -> None:
     for _ in range(5):
         serve_one(admission, clock, 2.0)
 
-    with admission.admit(10), pytest.raises(QueueFull) as refused:
+    with admission.admit(10), refused(ProblemType.QUEUE_FULL) as caught:
         admission.check()
 
-    assert refused.value.retry_after_s == 20
+    assert caught.value.retry_after_s == 20
 
 
 def test_images_at_once_make_the_service_faster(clock: Clock) -> None:

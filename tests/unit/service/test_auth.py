@@ -7,9 +7,11 @@ import orjson
 import pytest
 
 from service import auth
-from service.auth import Caller, Keys
-from service.errors import InvalidConfiguration, Unauthenticated
+from service.auth import Keys
+from service.domain import Caller
+from service.errors import ProblemType, StartError
 from service.logs import make_logger
+from tests.refusals import refused
 
 
 def digest(key: str) -> str:
@@ -42,7 +44,7 @@ def test_a_key_is_found_by_itself_alone(tmp_path: Path) -> None:
 
     assert keys.find("pacs") == Caller("pacs", frozenset({"predict"}))
     for other in ("", "Pacs", digest("pacs")):
-        with pytest.raises(Unauthenticated):
+        with refused(ProblemType.UNAUTHENTICATED):
             keys.find(other)
 
 
@@ -59,7 +61,7 @@ def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
     write(tmp_path, pacs=["read"])
 
     assert keys.find("pacs") == Caller("pacs", frozenset({"read"}))
-    with pytest.raises(Unauthenticated):
+    with refused(ProblemType.UNAUTHENTICATED):
         keys.find("viewer")
 
 
@@ -82,7 +84,7 @@ def test_a_file_that_cannot_be_used_any_more_changes_nothing_and_is_told_once(
 
 
 def test_a_file_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfiguration, match="could add a key: chmod o-w"):
+    with pytest.raises(StartError, match="could add a key: chmod o-w"):
         opened(write(tmp_path, 0o602, pacs=["predict"]))
 
 
@@ -112,7 +114,7 @@ def test_a_key_file_that_is_wrong_says_where_and_never_what(
     file = tmp_path / "keys.json"
     file.write_text(content)
 
-    with pytest.raises(InvalidConfiguration, match=says) as refused:
+    with pytest.raises(StartError, match=says) as caught:
         opened(file)
 
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(caught.value)

@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Message
 
-from service.disconnect import cancelled_on_disconnect
-from service.errors import ClientDisconnected
+from service.errors import ProblemType
+from service.limits import cancelled_on_disconnect
+from tests.refusals import refused
 
 Receive = Callable[[], Awaitable[Message]]
 
@@ -28,7 +29,7 @@ def test_work_ends_when_the_client_goes_away() -> None:
         ):
             await asyncio.sleep(60)
 
-    with pytest.raises(ClientDisconnected):
+    with refused(ProblemType.CLIENT_DISCONNECTED):
         asyncio.run(scenario())
 
 

@@ -1,15 +1,74 @@
-from service.headers import header_of
+import uuid
+
+import pytest
+
+from service.headers import header_of, request_id, traceparent, uuid7
+
+
+def test_a_uuid_of_version_7_sorts_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([1_700_000_000_000, 1_700_000_000_001])
+    monkeypatch.setattr("time.time_ns", lambda: next(times) * 1_000_000)
+
+    first, second = uuid7(), uuid7()
+
+    assert first < second
+    assert first.version == second.version == 7
+    assert first.variant == uuid.RFC_4122
+    assert first.int >> 80 == 1_700_000_000_000
+
+
+def test_two_are_never_the_same() -> None:
+    assert len({uuid7() for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "42",
+        "a.b_c~d-E",
+        "x" * 128,
+        "Root=1-67891233-abcdef",
+        "q83vEjRWeJA+/w==",
+        "urn:oid:1.2.840",
+        "a/b{c}|d\\e",
+    ],
+)
+def test_a_printable_request_identifier_is_kept(given: str) -> None:
+    assert request_id(given) == given
+
+
+@pytest.mark.parametrize(
+    "given", [None, "", "a b", 'a"', "a'b", "`a`", "<a>", "a\n", "a\tb", "a\x7f", "é", "x" * 129]
+)
+def test_any_other_is_replaced(given: str | None) -> None:
+    assert uuid.UUID(request_id(given)).version == 7
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (f"00-{TRACE}-{SPAN}-01", True),
+        (f"ff-{TRACE}-{SPAN}-01", False),
+        (f"00-{'0' * 32}-{SPAN}-01", False),
+        (f"00-{TRACE}-{'0' * 16}-01", False),
+        (f"00-{TRACE.upper()}-{SPAN}-01", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_a_trace_context_is_kept_where_it_is_well_formed(
+    given: str | None,
+    kept: bool,  # noqa: FBT001
+) -> None:
+    assert traceparent(given) == (given if kept else None)
+
 
 SCOPE = {"type": "http", "headers": [(b"a", b"1"), (b"b", b"caf\xe9"), (b"a", b"2")]}
 
 
-def test_of_several_headers_of_a_name_the_first_counts() -> None:
-    assert header_of(SCOPE, b"a") == "1"
-
-
-def test_a_header_is_read_as_latin_1() -> None:
-    assert header_of(SCOPE, b"b") == "café"
-
-
-def test_a_header_that_is_not_there_is_none() -> None:
-    assert header_of(SCOPE, b"c") is None
+@pytest.mark.parametrize(("name", "found"), [(b"a", "1"), (b"b", "café"), (b"c", None)])
+def test_the_first_header_of_a_name_counts_and_is_latin_1(name: bytes, found: str | None) -> None:
+    assert header_of(SCOPE, name) == found

@@ -7,7 +7,7 @@ from contract.decision import Decision
 from contract.findings import Label
 from contract.radiograph import Radiograph
 from service import __version__
-from service.domain import CPU, ImageResult, Outputs, Prediction, ServedModel, StageTimes
+from service.domain import CPU, ImageResult, Outputs, Prediction, ServedModel
 from service.metrics import Metrics
 from tests.bundles import make_manifest, make_variant
 
@@ -34,7 +34,7 @@ def answer(model: ServedModel, label: Label) -> ImageResult:
     return ImageResult(
         name="doe^jane.dcm",
         sha256="0",
-        times=StageTimes(decode_s=0.003, queue_s=0.0001, inference_s=0.02),
+        times={"decode": 0.003, "queue": 0.0001, "inference": 0.02},
         model=model,
         image=Radiograph(np.zeros((0, 0), np.uint8), "PNG", 64, 64, 1, 1, None),
         probabilities=np.array([0.25, 0.75], np.float32),

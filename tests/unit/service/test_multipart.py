@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain import Upload
-from service.errors import MalformedMultipart, TooManyFiles, UnknownParameter
+from service.errors import ProblemType
 from service.uploads import MAX_FIELDS, Form, read_multipart
+from tests.refusals import refused
 
 CONTENT_TYPE = 'multipart/form-data; boundary="x-y"'
 
@@ -86,12 +87,12 @@ def test_parts_that_are_no_files_are_fields() -> None:
 
 @pytest.mark.parametrize("name", ["note", ""])
 def test_a_field_that_is_no_parameter_is_refused_before_its_value_comes(name: str) -> None:
-    with pytest.raises(UnknownParameter, match=f"^{name}: there is no such parameter"):
+    with refused(ProblemType.INVALID_PARAMETER, match=f"^{name}: there is no such parameter"):
         read(field(name)[:-3])
 
 
 def test_a_part_without_a_name_is_refused() -> None:
-    with pytest.raises(MalformedMultipart, match="no name"):
+    with refused(ProblemType.MALFORMED_MULTIPART, match="no name"):
         read(b"--x-y\r\n\r\ndata\r\n--x-y--\r\n")
 
 
@@ -118,7 +119,7 @@ def test_fields_are_bounded_in_number() -> None:
     many = b"".join(field("frame") for _ in range(MAX_FIELDS))
 
     assert len(read(many + form(("a.png", b"data")))) == 1
-    with pytest.raises(TooManyFiles, match=f"at most {MAX_FIELDS} fields"):
+    with refused(ProblemType.TOO_MANY_FILES, match=f"at most {MAX_FIELDS} fields"):
         read(many + field("frame") + form(("a.png", b"data")))
 
 
@@ -135,7 +136,7 @@ def test_files_are_counted_before_they_are_read() -> None:
     body = form(*[("a.png", b"data")] * 4)
 
     assert len(read(body, max_files=4)) == 4
-    with pytest.raises(TooManyFiles, match="at most 3 files"):
+    with refused(ProblemType.TOO_MANY_FILES, match="at most 3 files"):
         read(body, max_files=3)
 
 
@@ -149,7 +150,7 @@ def test_files_are_counted_before_they_are_read() -> None:
     ],
 )
 def test_what_is_not_such_a_form_is_refused(body: bytes, content_type: str, says: str) -> None:
-    with pytest.raises(MalformedMultipart, match=says):
+    with refused(ProblemType.MALFORMED_MULTIPART, match=says):
         read(body, content_type=content_type)
 
 

@@ -13,14 +13,14 @@ from service.domain import (
     ImageFailure,
     Outputs,
     Prediction,
-    PredictionOptions,
     ServedModel,
     Upload,
 )
-from service.errors import DeviceLost, InferenceFailed, OutOfMemory
+from service.errors import DeviceLost, FileFailed, InferenceFailed, ProblemType
 from service.predictor import Predictor
 from service.priorities import PriorityThreads
 from service.repository import ModelRepository
+from service.schemas import PredictQuery
 from tests.bundles import make_manifest
 from tests.synthetic import as_png
 
@@ -60,14 +60,14 @@ def flat(value: int) -> Upload:
 
 
 def predict(predictor: Predictor, *uploads: Upload) -> Prediction:
-    return asyncio.run(predictor.predict(uploads, PredictionOptions()))
+    return asyncio.run(predictor.predict(uploads, PredictQuery()))
 
 
 @pytest.mark.parametrize("provider", ["CPUExecutionProvider", "CUDAExecutionProvider"])
 def test_a_failed_run_keeps_its_reason_and_not_the_image(
     predictors: list[Predictor], provider: str
 ) -> None:
-    session = FailingSession(provider, InferenceFailed("The model did not run."))
+    session = FailingSession(provider, InferenceFailed())
     model = ServedModel(make_manifest("sha256:" + 64 * "0"), session)
     predictor = make_predictor(predictors, ModelRepository([model]))
 
@@ -86,7 +86,7 @@ def test_a_failed_run_keeps_its_reason_and_not_the_image(
 
 @pytest.mark.parametrize("provider", ["CPUExecutionProvider", "CUDAExecutionProvider"])
 def test_a_lost_device_ends_the_whole_request(predictors: list[Predictor], provider: str) -> None:
-    session = FailingSession(provider, DeviceLost("The accelerator does not answer."))
+    session = FailingSession(provider, DeviceLost())
     model = ServedModel(make_manifest("sha256:" + 64 * "0"), session)
     predictor = make_predictor(predictors, ModelRepository([model]))
 
@@ -104,4 +104,5 @@ def test_memory_that_runs_out_while_a_model_runs_is_of_its_file_alone(
     (failed,) = predict(predictor, flat(255)).results
 
     assert isinstance(failed, ImageFailure)
-    assert isinstance(failed.error, OutOfMemory)
+    assert isinstance(failed.error, FileFailed)
+    assert failed.error.problem is ProblemType.OUT_OF_MEMORY

@@ -3,8 +3,9 @@ import asyncio
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from service.errors import TooManyUploads
+from service.errors import ProblemType
 from service.limits import MIN_BYTES_PER_S, BodyLimit, ReceiveBudget
+from tests.refusals import refused
 
 SCOPE: Scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
 PIECE = 1000
@@ -72,7 +73,7 @@ def test_a_body_that_all_others_leave_no_room_for_is_shed() -> None:
     budget = ReceiveBudget(3 * PIECE)
     budget.take(2 * PIECE)
 
-    with pytest.raises(TooManyUploads) as shed:
+    with refused(ProblemType.TOO_MANY_UPLOADS) as shed:
         call(Client((0, PIECE), (0, 1)), budget)
 
     assert shed.value.retry_after_s >= 1  # type: ignore[operator]

@@ -4,10 +4,11 @@ from dataclasses import replace
 import pytest
 
 from service.domain import ServedModel
-from service.errors import StartError, UnknownModel
+from service.errors import ProblemType, StartError
 from service.repository import ModelRepository
 from tests.bundles import make_manifest
 from tests.gated_session import GatedSession
+from tests.refusals import refused
 
 
 def served(name: str, version: int, modalities: tuple[str, ...] = ("DX",)) -> ServedModel:
@@ -67,9 +68,11 @@ def test_of_several_models_for_a_modality_the_default_goes_first() -> None:
 
 
 def test_what_is_not_there_is_unknown(repository: ModelRepository) -> None:
-    with pytest.raises(UnknownModel, match=r"no model of that name\. There are: ct, xray"):
+    with refused(ProblemType.UNKNOWN_MODEL, match=r"no model of that name\. There are: ct, xray"):
         repository.get("mri")
-    with pytest.raises(UnknownModel, match=r"no such version of this model\. There are: 1, 2, 10"):
+    with refused(
+        ProblemType.UNKNOWN_MODEL, match=r"no such version of this model\. There are: 1, 2, 10"
+    ):
         repository.get("xray", 9)
-    with pytest.raises(UnknownModel):
+    with refused(ProblemType.UNKNOWN_MODEL):
         repository.versions("mri")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.errors import InvalidConfiguration
+from service.errors import StartError
 from service.settings import RETIRED, Settings, check_names, read_settings, retired_settings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -33,21 +33,19 @@ def test_the_environment_sets_and_an_argument_goes_before_it(
 def test_a_value_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PNEUMO_PROVIDER", "tpu")
 
-    with pytest.raises(
-        InvalidConfiguration, match="provider: Input should be 'auto', 'cuda' or 'cpu'"
-    ):
+    with pytest.raises(StartError, match="provider: Input should be 'auto', 'cuda' or 'cpu'"):
         read_settings()
 
 
 def test_all_bodies_together_may_hold_at_least_one_of_full_size() -> None:
     assert read_settings(max_body_bytes=5, receive_budget_bytes=5).receive_budget_bytes == 5
-    with pytest.raises(InvalidConfiguration, match="PNEUMO_RECEIVE_BUDGET_BYTES must not be less"):
+    with pytest.raises(StartError, match="PNEUMO_RECEIVE_BUDGET_BYTES must not be less"):
         read_settings(max_body_bytes=5, receive_budget_bytes=4)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "reader.example", ""])  # noqa: S104
 def test_what_others_can_reach_needs_keys_or_the_word_of_the_operator(host: str) -> None:
-    with pytest.raises(InvalidConfiguration, match="PNEUMO_API_KEYS_FILE, or PNEUMO_INSECURE=1"):
+    with pytest.raises(StartError, match="PNEUMO_API_KEYS_FILE, or PNEUMO_INSECURE=1"):
         read_settings(host=host).check_exposure()
 
     read_settings(host=host, insecure=True).check_exposure()
@@ -75,7 +73,7 @@ def test_a_kubernetes_service_of_this_name_is_no_port(monkeypatch: pytest.Monkey
 
 
 def test_the_folder_is_looked_at_by_one_worker_alone() -> None:
-    with pytest.raises(InvalidConfiguration, match="PNEUMO_MODELS_POLL_S is for one worker"):
+    with pytest.raises(StartError, match="PNEUMO_MODELS_POLL_S is for one worker"):
         read_settings(workers=2, provider="cpu", models_poll_s=1)
 
 
@@ -92,7 +90,7 @@ def test_every_setting_is_described() -> None:
 
 def test_workers_are_for_the_cpu() -> None:
     assert read_settings(workers=8, provider="cpu").workers == 8
-    with pytest.raises(InvalidConfiguration, match="needs PNEUMO_PROVIDER=cpu"):
+    with pytest.raises(StartError, match="needs PNEUMO_PROVIDER=cpu"):
         read_settings(workers=2)
 
 
@@ -134,5 +132,5 @@ def test_a_variable_of_somebody_else_stops_no_start(name: str) -> None:
     ],
 )
 def test_a_misspelt_variable_stops_the_start_and_names_the_nearest(name: str, nearest: str) -> None:
-    with pytest.raises(InvalidConfiguration, match=f"no setting {name}. Did you mean {nearest}"):
+    with pytest.raises(StartError, match=f"no setting {name}. Did you mean {nearest}"):
         check_names({name: "1"})

@@ -5,8 +5,9 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from service.domain import Upload
-from service.errors import ClientDisconnected, NoFile
+from service.errors import ProblemType
 from service.uploads import read_form
+from tests.refusals import refused
 
 GONE: Message = {"type": "http.disconnect"}
 
@@ -39,10 +40,10 @@ def test_nothing_is_asked_for_after_the_last_piece() -> None:
 
 @pytest.mark.parametrize("last", [piece(b"", more=False), {"type": "http.request"}])
 def test_a_body_without_a_byte_is_no_file(last: Message) -> None:
-    with pytest.raises(NoFile):
+    with refused(ProblemType.NO_FILE):
         read(piece(b""), last)
 
 
 def test_a_client_that_goes_away_before_its_body_is_complete_is_noticed() -> None:
-    with pytest.raises(ClientDisconnected):
+    with refused(ProblemType.CLIENT_DISCONNECTED):
         read(piece(b"im"), GONE)

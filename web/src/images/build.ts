@@ -5,7 +5,7 @@ import {
   type Samples,
   type WindowPreset,
 } from "./types";
-import { extent, percentileWindow } from "./window";
+import { extent, percentileWindow, pictureRange } from "./window";
 
 interface Parts {
   readonly width: number;
@@ -15,7 +15,7 @@ interface Parts {
   readonly bits: number;
   readonly presets?: readonly WindowPreset[];
   readonly padding?: Padding | null;
-  /** The values that its format calls black and white; where it does not, those that it has. */
+  /** The values that its format calls black and white; where it does not, those of the picture. */
   readonly nominal?: readonly [number, number];
 }
 
@@ -32,9 +32,10 @@ export function completed(
   }
   const stored = extent(parts.pixels);
   const seen = padding ? extent(parts.pixels, padding) : stored;
-  const [low, high] = seen.map((value) => value * slope + intercept);
-  const range = [Math.min(low ?? 0, high ?? 0), Math.max(low ?? 0, high ?? 0)] as const;
-  const full = { name: "full", ...fullWindow(nominal ?? nominalOf(parts) ?? range) };
+  const rescaled = ([low, high]: readonly [number, number]) =>
+    [low, high].map((value) => value * slope + intercept).sort((a, b) => a - b) as [number, number];
+  const whole = nominal ?? nominalOf(parts) ?? rescaled(pictureRange(parts.pixels, padding));
+  const full = { name: "full", ...fullWindow(whole) };
   const auto = { name: "auto", ...percentileWindow(parts.pixels, slope, intercept, padding) };
   const own = parts.presets ?? [];
   const always = parts.bits <= 8 || parts.samples === 3 ? [full, auto] : [auto, full];
@@ -47,7 +48,7 @@ export function completed(
     frames: 1,
     ...rest,
     padding,
-    range,
+    range: rescaled(seen),
     stored,
     presets: [...own, ...always] as unknown as DecodedImage["presets"],
   };
@@ -61,13 +62,16 @@ const fullWindow = ([low, high]: readonly [number, number]) => ({
   width: Math.max(1, high - low + 1),
 });
 
-const DEPTHS = [8, 10, 12, 14, 16];
+const DEPTHS = [8, 10, 12, 14];
 
 /**
  * The greatest value of the depth that 16-bit samples seem to have: the smallest of the usual ones
- * that holds them, as the service guesses it. A PNG or TIFF made from a 12-bit detector is silent.
+ * that holds them, as the service guesses it. A PNG or TIFF made from a 12-bit detector is silent,
+ * and one sample in a thousand may be larger: a dead pixel or a marker.
  */
-export function deepest(greatest: number): number {
-  const bits = DEPTHS.find((depth) => greatest < 2 ** depth) ?? 16;
+export function deepest(samples: Uint16Array): number {
+  const beyond = (span: number) =>
+    samples.reduce((count, value) => (value >= span ? count + 1 : count), 0);
+  const bits = DEPTHS.find((depth) => beyond(2 ** depth) * 1000 <= samples.length) ?? 16;
   return 2 ** bits - 1;
 }

@@ -55,6 +55,17 @@ describe("a 16-bit PNG", () => {
     expect([...decodeDeepPng(file).pixels]).toEqual([40_000, 40_001]);
   });
 
+  it("has the depth of nearly all of its samples", () => {
+    const whole = (...hot: number[]) => {
+      const data = Uint16Array.from([...Array(2000).fill(4000), ...hot]);
+      const file = encode({ width: data.length, height: 1, depth: 16, channels: 1, data });
+      return decodeDeepPng(file).presets.find(({ name }) => name === "full")?.width;
+    };
+
+    expect(whole(65_535, 65_535)).toBe(4096);
+    expect(whole(65_535, 65_535, 65_535)).toBe(65_536);
+  });
+
   it("is black where it is transparent", () => {
     const file = deep([40_000, 65_535, 40_000, 0], 2);
 

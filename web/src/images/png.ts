@@ -2,7 +2,6 @@ import { decode as decodePng } from "fast-png";
 import { completed, deepest } from "./build";
 import { MAX_PREVIEW_PIXELS } from "./limits";
 import { type DecodedImage, PreviewError } from "./types";
-import { extent } from "./window";
 
 /** Decode a 16-bit PNG without losing depth. */
 export function decodeDeepPng(bytes: Uint8Array): DecodedImage {
@@ -14,7 +13,7 @@ export function decodeDeepPng(bytes: Uint8Array): DecodedImage {
     const { width, height, data, channels } = decodePng(bytes);
     const samples = channels >= 3 ? 3 : 1;
     const pixels = overBlack(data, channels, samples);
-    const nominal = [0, deepest(extent(pixels)[1])] as const;
+    const nominal = [0, deepest(pixels)] as const;
     return completed({ width, height, bits: 16, samples, pixels, nominal });
   } catch (error) {
     throw error instanceof PreviewError ? error : new PreviewError("damaged");

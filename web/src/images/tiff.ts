@@ -5,7 +5,6 @@ import { upright } from "./orientation";
 import { isBigTiff } from "./sniff";
 import { withoutOrientations } from "./tiffTags";
 import { type DecodedImage, PreviewError, type Samples } from "./types";
-import { extent } from "./window";
 
 const WHITE_IS_ZERO = 0;
 const FLOAT = 3;
@@ -51,9 +50,8 @@ function refuseMisread(page: TiffIfd): void {
  */
 function nominalOf(pixels: Samples, wasInverted: boolean): readonly [number, number] | null {
   if (!(pixels instanceof Uint16Array)) return null;
-  const [least, greatest] = extent(pixels);
-  if (!wasInverted) return [0, deepest(greatest)];
-  return [65_535 - deepest(65_535 - least), 65_535];
+  if (!wasInverted) return [0, deepest(pixels)];
+  return [65_535 - deepest(pixels.map((value) => 65_535 - value)), 65_535];
 }
 
 function attempt(read: () => TiffIfd[]): TiffIfd[] {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { completed } from "./build";
-import type { DecodedImage } from "./types";
+import type { DecodedImage, Padding, Samples } from "./types";
 import { extent, halved, paint, percentileWindow, tableWindow, windowed } from "./window";
 
 const image = (parts: Partial<DecodedImage> = {}): DecodedImage => ({
@@ -191,6 +191,36 @@ describe("a table", () => {
     const wide = { ...window, width: 7 };
 
     expect(windowed(window.centre - 0.5 + 1, wide)).toBeCloseTo((255 * 1000) / 4095, 9);
+  });
+});
+
+describe("the whole range", () => {
+  const whole = (pixels: Samples, parts: { padding?: Padding; slope?: number } = {}) => {
+    const size = { width: pixels.length, height: 1, samples: 1 as const, bits: 12 };
+    const found = completed({ ...size, pixels, ...parts }).presets.find((p) => p.name === "full");
+    const { centre = 0, width = 0 } = found ?? {};
+    return [centre - width / 2, centre + width / 2 - 1];
+  };
+  const ramp = (length: number, ...others: number[]) => [
+    ...Array.from({ length }, (_, index) => 100 + (index % 500)),
+    ...others,
+  ];
+
+  it.each([
+    ["a hot pixel", Uint16Array.from(ramp(2000, 4095)), [100, 599]],
+    ["a hot and a dead one", Int16Array.from(ramp(2000, -3000, 4095)), [100, 599]],
+    ["more than one in a thousand", Uint16Array.from(ramp(2000, 4095, 4095, 4095)), [100, 4095]],
+    ["an end that joins the rest", Uint16Array.from(ramp(2000, 610)), [100, 610]],
+    ["a few pixels", Uint16Array.from([100, 101, 102, 4095]), [100, 4095]],
+    ["values that are not whole", Float32Array.from(ramp(2000, 0.5, 4095)), [0.5, 4095]],
+  ])("of %s", (_, pixels, range) => {
+    expect(whole(pixels)).toEqual(range);
+  });
+
+  it("leaves padding and the sign of the slope aside", () => {
+    const pixels = Uint16Array.from(ramp(2000, 4095, ...Array(100).fill(0)));
+
+    expect(whole(pixels, { padding: [0, 0], slope: -2 })).toEqual([-1198, -200]);
   });
 });
 

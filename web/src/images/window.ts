@@ -180,6 +180,56 @@ export function extent(pixels: Samples, padding: Padding | null = null): [number
   return least > greatest ? [0, 0] : [least, greatest];
 }
 
+const PIXELS_FOR_AN_OUTLIER = 1000;
+const APART = 32;
+/** Of all that 16 bits can hold, signed or not. */
+const LEAST_STORED = -32_768;
+const STORED_VALUES = 98_304;
+
+/**
+ * Least and greatest stored value of the picture, as the service finds them where no window is given.
+ *
+ * Up to one pixel in a thousand is dead, or a marker, where it lies apart from all others: by more
+ * than a thirty-second of their range. In values that are not whole, which the service does not
+ * read, nothing is.
+ */
+export function pictureRange(pixels: Samples, padding: Padding | null): [number, number] {
+  const counts = new Uint32Array(STORED_VALUES);
+  let total = 0;
+  for (const value of pixels) {
+    if (isIn(padding, value)) continue;
+    const index = value - LEAST_STORED;
+    const before = counts[index];
+    if (before === undefined) return extent(pixels, padding);
+    counts[index] = before + 1;
+    total++;
+  }
+  const rising: Counted[] = [];
+  counts.forEach((count, index) => {
+    if (count > 0) rising.push({ value: index + LEAST_STORED, count });
+  });
+  const falling = rising.map(({ value, count }) => ({ value: -value, count })).reverse();
+  return total > 0 ? [-largest(falling, total), largest(rising, total)] : [0, 0];
+}
+
+interface Counted {
+  readonly value: number;
+  readonly count: number;
+}
+
+/** The largest value that belongs to the picture, of some that rise. */
+function largest(rising: readonly Counted[], total: number): number {
+  const least = rising[0]?.value ?? 0;
+  let above = total;
+  for (const [index, { value, count }] of rising.entries()) {
+    above -= count;
+    const next = rising[index + 1]?.value ?? value;
+    const isApart = (next - value) * APART > value - least;
+    if (isApart && above * PIXELS_FOR_AN_OUTLIER <= total) return value;
+  }
+  return rising.at(-1)?.value ?? least;
+}
+
 const TAIL = 0.01;
 
 /** The window between the 1st and the 99th percentile, from a sample of the pixels. */

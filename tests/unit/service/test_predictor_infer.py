@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 
 from service.batcher import MicroBatcher
 from service.decoders import Decoders
-from service.domain import Outputs, Priority, ServedModel
+from service.domain import Outputs, ServedModel
 from service.errors import InferenceFailed
-from service.inference_protocol.inference import run_inference
-from service.inference_protocol.requests import InferenceRequest
 from service.predictor import Predictor
 from service.priorities import PriorityThreads
 from service.repository import ModelRepository
+from service.schemas import PredictQuery
 from tests.bundles import SIZE, make_manifest
 from tests.gated_session import outputs_of
 
 FAILING, HELD = 13, 14
+ROUTINE, STAT = PredictQuery(), PredictQuery(priority="stat")
 
 
 class RecordingSession:
@@ -37,7 +37,7 @@ class RecordingSession:
             self.waits.set()
             self.let_go.wait()
         if gray == FAILING:
-            raise InferenceFailed("The model did not run.")
+            raise InferenceFailed
         return outputs_of(outputs, np.zeros((len(images), 2), np.float32))
 
 
@@ -65,19 +65,13 @@ def arrays(*grays: int) -> NDArray[np.uint8]:
     return np.stack([np.full((SIZE, SIZE, 1), gray, np.uint8) for gray in grays])
 
 
-def request(images: NDArray[np.uint8], priority: Priority = Priority.ROUTINE) -> InferenceRequest:
-    return InferenceRequest(None, images, {"logits": True}, priority)
-
-
 def test_urgent_images_go_ahead_of_a_batch_that_waits(
     predictor: Predictor, model: ServedModel, session: RecordingSession
 ) -> None:
     async def both() -> None:
-        routine = asyncio.create_task(run_inference(predictor, model, request(arrays(HELD, 1, 2))))
+        routine = asyncio.create_task(predictor.infer(model, arrays(HELD, 1, 2), ROUTINE))
         await asyncio.to_thread(session.waits.wait)
-        urgent = asyncio.create_task(
-            run_inference(predictor, model, request(arrays(3), Priority.STAT))
-        )
+        urgent = asyncio.create_task(predictor.infer(model, arrays(3), STAT))
         # A few turns of the loop, until the image is in the queue.
         await asyncio.sleep(0.01)
         session.let_go.set()
@@ -93,7 +87,7 @@ def test_when_one_image_fails_the_others_of_its_request_are_dropped(
 ) -> None:
     async def failing() -> None:
         with pytest.raises(InferenceFailed):
-            await run_inference(predictor, model, request(arrays(FAILING, HELD, 1, 2)))
+            await predictor.infer(model, arrays(FAILING, HELD, 1, 2), ROUTINE)
         await asyncio.sleep(0)
         session.let_go.set()
         await predictor.close()
