@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from contract.manifest import Metric
+from contract.manifest import FIGURES, Metric
 from export.session import run_in_batches
 from export.store import replace_bundle
 from export.verify import open_bundle, read_images
 from training.config import read_recipe
 from training.evaluation import measure
-from training.predictions import Predictions, refused_by_gates
+from training.figures import draw_evaluation
+from training.predictions import Predictions, count_answers, refused_by_gates
 from training.source import list_images
 from training.splits import drawn_splits
 
@@ -22,8 +23,8 @@ def remeasure_bundle(bundle: Path, data: Path, *, write: bool = False) -> Iterat
     Args:
         bundle: ``models/<name>/<version>``.
         data: The data set that it was trained on.
-        write: Whether what was measured replaces what the manifest and the card say. Figures that
-            need more than the held-out images and the graph stay as they are.
+        write: Whether what was measured replaces what the manifest and the card say, and is drawn
+            again. What needs more than the held-out images and the graph stays as it is.
 
     Yields:
         Each figure that leaves the interval of the card, and how many were compared.
@@ -69,6 +70,15 @@ def remeasure_bundle(bundle: Path, data: Path, *, write: bool = False) -> Iterat
         metrics = tuple(
             found.get(_subject(metric), metric).model_copy(update={"dataset": metric.dataset})
             for metric in manifest.metrics
+        )
+        (bundle / FIGURES).mkdir(exist_ok=True)
+        draw_evaluation(
+            bundle / FIGURES,
+            "test",
+            predictions,
+            manifest.findings,
+            recipe.data.positive,
+            count_answers(predictions, manifest.findings),
         )
         replace_bundle(bundle, manifest.model_copy(update={"metrics": metrics}), {})
 

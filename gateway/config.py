@@ -68,6 +68,9 @@ class Http(_Section):
     key_file: Path | None = None
     """A bearer key, asked for on STOW-RS, and before the queue page names an identifier."""
     max_body_bytes: int = Field(default=2048 * MIB, ge=1)
+    page_origins: Values = ()
+    """The origins of services, such as ``https://reader.example``, whose page may have reports made
+    by `POST /report`, with its reader's own key; none by default."""
     tls: Tls | None = None
 
 

@@ -50,7 +50,8 @@ class HttpPeer:
             context = client_context(self._tls)
             self._client = httpx.Client(trust_env=False, verify=context)
         key = read_key(self._key_file)
-        sent = {**(headers or {}), **({"Authorization": f"Bearer {key}"} if key else {})}
+        # Who asks for somebody else brings that one's key.
+        sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
         try:
             answer = self._client.request(
                 method,

@@ -52,7 +52,13 @@ class Services:
             peer.close()
 
     def predict(
-        self, file: Path, frame: int = 1, *, model: str | None = None, heatmap: bool = False
+        self,
+        file: Path,
+        frame: int = 1,
+        *,
+        model: str | None = None,
+        heatmap: bool = False,
+        authorization: str | None = None,
     ) -> Reading:
         """Have one frame of a DICOM file read.
 
@@ -61,6 +67,7 @@ class Services:
             frame: Counted from 1.
             model: By default the one that the service chooses.
             heatmap: Whether the answer is to hold one.
+            authorization: Of whoever asks; by default the gateway's own key.
 
         Raises:
             Transient: No service can answer now.
@@ -76,6 +83,8 @@ class Services:
             try:
                 with file.open("rb") as body:
                     headers = {"Content-Type": "application/dicom", "Accept": "application/json"}
+                    if authorization is not None:
+                        headers["Authorization"] = authorization
                     return _reading(peer.ask("POST", "/predict", body, headers, query))
             except Transient as error:
                 wait_s = _AWAY_S if error.retry_after_s is None else error.retry_after_s

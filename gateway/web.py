@@ -23,6 +23,7 @@ from gateway.audit import Auditor
 from gateway.config import Config, Http, Tls, read_key
 from gateway.errors import InvalidConfiguration, StorageFull
 from gateway.intake import Intake, replay
+from gateway.page_report import report_route
 from gateway.service import Services
 from gateway.store import QUEUES, Store
 from gateway.tls import server_context
@@ -52,6 +53,11 @@ class Site:
                 Route("/replay/{queue}/{row_id:int}", self._replay, methods=["POST"]),
                 Route("/studies", self._store_instances, methods=["POST"]),
                 Route("/studies/{study}", self._store_instances, methods=["POST"]),
+                *(
+                    [report_route(config.http, intake, services)]
+                    if config.http.page_origins
+                    else []
+                ),
             ]
         )
 

@@ -25,15 +25,17 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    case,
     create_engine,
     event,
+    func,
     insert,
     inspect,
     select,
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.domain import OUTCOME_LENGTH, AuditRecord
+from service.domain import CORRECTION, OUTCOME_LENGTH, AuditRecord
 from service.errors import ProblemType, ServiceError, StartError
 from service.headers import uuid7
 from service.logs import Logger
@@ -68,6 +70,14 @@ TRAIL = Table(
     Column("hash", String(64), nullable=False),
     Index("pneumoscope_audit_by_answer", "answer_id"),
     Index("pneumoscope_audit_by_hash", "hash"),
+)
+_IS_FEEDBACK = TRAIL.c.action == "feedback"
+# Few of many records, which are counted for the page.
+Index(
+    "pneumoscope_audit_feedback",
+    TRAIL.c.model,
+    sqlite_where=_IS_FEEDBACK,
+    postgresql_where=_IS_FEEDBACK,
 )
 
 
@@ -153,6 +163,36 @@ class AuditTrail:
         except SQLAlchemyError as error:
             raise ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE) from error
         return None if row is None else AuditRecord(**{name: row[name] for name in _FIELDS})
+
+    def agreement(self) -> list[tuple[str, int, int]]:
+        """Bundles, each with how many answers readers agreed with and how many they corrected.
+
+        Of all that one caller says of an image of an answer, the last counts.
+
+        Raises:
+            ServiceError: The database does not answer.
+        """
+        newest_first = func.row_number().over(
+            partition_by=(TRAIL.c.answer_id, TRAIL.c.input, TRAIL.c.caller),
+            order_by=(TRAIL.c.at.desc(), TRAIL.c.number.desc()),
+        )
+        said = (
+            select(TRAIL.c.model, TRAIL.c.outcome, newest_first.label("place"))
+            .where(_IS_FEEDBACK)
+            .subquery()
+        )
+        corrected = func.sum(case((said.c.outcome.startswith(CORRECTION), 1), else_=0))
+        asked = (
+            select(said.c.model, func.count() - corrected, corrected)
+            .where(said.c.place == 1)
+            .group_by(said.c.model)
+            .order_by(said.c.model)
+        )
+        try:
+            with self._engine.connect() as connection:
+                return [(str(m), int(a), int(c)) for m, a, c in connection.execute(asked)]
+        except SQLAlchemyError as error:
+            raise ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE) from error
 
     def close(self) -> None:
         """Write what waits, and stop; what cannot be written goes to the log."""

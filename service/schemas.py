@@ -356,6 +356,22 @@ class FeedbackTaken(_Body):
     verdict: Literal["agree", "correct"]
 
 
+class Agreement(_Body):
+    """What readers said of the answers of one version of a model."""
+
+    name: str
+    version: int
+    agreed: int = Field(ge=0)
+    corrected: int = Field(ge=0)
+
+
+class Agreements(_Body):
+    """What readers said of the answers in the audit trail."""
+
+    models: list[Agreement]
+    """Those with feedback."""
+
+
 class Health(_Body):
     """How the service is."""
 
@@ -372,6 +388,10 @@ class Health(_Body):
     queue_limit: int = Field(ge=1)
     """The most images that may be in it; more are answered with 429."""
     models: list[ModelReference]
+    feedback: bool
+    """Whether there is an audit trail, in which readers can agree with an answer or correct it."""
+    gateway: str | None
+    """Where the page has DICOM reports made; null for nowhere."""
 
 
 class Liveness(_Body):

@@ -185,6 +185,10 @@ class Settings(BaseSettings):
     """The origins whose pages may use the service, such as ``https://viewer.example``; by default
     its own alone."""
 
+    page_gateway: str | None = Field(default=None, pattern=r"^https?://[\w.\[\]:-]+$")
+    """The address of a gateway, such as ``https://gateway.example:8080``, that the page asks for
+    DICOM reports; none by default."""
+
     echo_uids: bool = True
     """Whether answers name the SOP Instance, Series and Study UID of a DICOM file. Logs never do.
     """

@@ -117,9 +117,12 @@ def _figure() -> Figure:
 
 
 def _reliability(predictions: Predictions) -> Figure:
-    """Accuracy over confidence, before and after temperature scaling."""
-    figure = _figure()
-    [axes] = figure.axes
+    """Accuracy over confidence, before and after temperature scaling, with the images of each bin.
+
+    The counts are of the confidence that is answered, after it.
+    """
+    figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
+    axes, below = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     before = calibrated(predictions.logits, temperature=1.0)
     for name, said in (
         ("before", before),
@@ -129,7 +132,13 @@ def _reliability(predictions: Predictions) -> Figure:
         CalibrationDisplay.from_predictions(
             right, sure, pos_label=True, n_bins=ECE_BINS, name=name, ax=axes
         )
-    axes.set(xlabel="Confidence", ylabel="Accuracy")
+    counts, _, bars = below.hist(
+        sure, bins=ECE_BINS, range=(0, 1), color=axes.lines[-1].get_color()
+    )
+    below.bar_label(bars, [f"{count:.0f}" if count else "" for count in counts], fontsize=8)
+    below.margins(y=0.3)
+    axes.set(xlabel="", ylabel="Accuracy")
+    below.set(xlabel="Confidence", ylabel="Images")
     return figure
 
 

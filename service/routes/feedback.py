@@ -1,16 +1,20 @@
 """What a reader thinks of an answer: agree, or the finding that it should have been."""
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 
 from service.auth import Requires
+from service.domain import CORRECTION
 from service.errors import ProblemType, ServiceError
 from service.openapi import problem_responses
 from service.runtime import runtime_of
-from service.schemas import Feedback, FeedbackTaken
+from service.schemas import Agreement, Agreements, Feedback, FeedbackTaken
 from service.trail import record
+
+if TYPE_CHECKING:
+    from service.audit import AuditTrail
 
 router = APIRouter(tags=["prediction"], dependencies=[Depends(Requires("feedback"))])
 AnswerId = Annotated[str, Path(min_length=36, max_length=36, description="The answer's `id`.")]
@@ -26,12 +30,7 @@ async def give_feedback(request: Request, answer_id: AnswerId, feedback: Feedbac
 
     Needs an audit trail, which knows what was answered.
     """
-    runtime = runtime_of(request)
-    trail = runtime.trail
-    if trail is None:
-        raise ServiceError(
-            ProblemType.NO_AUDIT_TRAIL, "Feedback needs an audit trail: see PNEUMO_AUDIT_URL."
-        )
+    runtime, trail = runtime_of(request), _trail_of(request)
     answered = await asyncio.to_thread(trail.find, answer_id, feedback.image)
     if answered is None or not answered.digest:
         raise ServiceError(
@@ -48,8 +47,33 @@ async def give_feedback(request: Request, answer_id: AnswerId, feedback: Feedbac
             input=answered.input,
             model=answered.model,
             digest=answered.digest,
-            outcome=answered.outcome if agrees else f"correct:{feedback.finding}",
+            outcome=answered.outcome if agrees else f"{CORRECTION}{feedback.finding}",
         )
     )
     runtime.metrics.feedback(name, version, verdict)
     return FeedbackTaken(model=answered.model, decision=answered.outcome, verdict=verdict)
+
+
+@router.get(
+    "/feedback",
+    summary="How often readers agree with each model",
+    responses=problem_responses(401, 403, 409, 429, 503),
+)
+async def agreement(request: Request) -> Agreements:
+    """Count the feedback in the audit trail; of one caller on one image, the last word."""
+    found = await asyncio.to_thread(_trail_of(request).agreement)
+    models = []
+    for bundle, agreed, corrected in found:
+        name, _, version = bundle.rpartition("/")
+        counts = {"agreed": agreed, "corrected": corrected}
+        models.append(Agreement(name=name, version=int(version), **counts))
+    return Agreements(models=models)
+
+
+def _trail_of(request: Request) -> "AuditTrail":
+    trail = runtime_of(request).trail
+    if trail is None:
+        raise ServiceError(
+            ProblemType.NO_AUDIT_TRAIL, "Feedback needs an audit trail: see PNEUMO_AUDIT_URL."
+        )
+    return trail

@@ -37,6 +37,8 @@ async def health(request: Request, response: Response) -> Health:
         in_flight=runtime.admission.in_flight,
         queue_limit=runtime.settings.queue_limit,
         models=[model_reference(model) for model in models],
+        feedback=runtime.trail is not None,
+        gateway=runtime.settings.page_gateway,
     )
 
 

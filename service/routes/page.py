@@ -15,6 +15,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
+from service.runtime import runtime_of
+
 router = APIRouter(include_in_schema=False)
 
 BUILT = Path(__file__).resolve().parents[1] / "page"
@@ -86,7 +88,7 @@ async def _serve(request: Request, name: str) -> Response:
     if found is None:
         raise HTTPException(404)
     headers = {
-        **SECURITY,
+        **_security(runtime_of(request).settings.page_gateway),
         "Cache-Control": found.cache_control,
         "ETag": found.etag,
         "Vary": "Accept-Encoding",
@@ -97,6 +99,14 @@ async def _serve(request: Request, name: str) -> Response:
     if _TAKES_GZIP.search(request.headers.get("accept-encoding", "").lower()):
         headers["Content-Encoding"], content = "gzip", found.compressed
     return Response(content, media_type=found.media_type, headers=headers)
+
+
+@cache
+def _security(gateway: str | None) -> Mapping[str, str]:
+    """The headers of every file of the page, which may ask this service and the gateway alone."""
+    policy = SECURITY["Content-Security-Policy"]
+    allowed = policy.replace("connect-src 'self'", f"connect-src 'self' {gateway}")
+    return SECURITY | {"Content-Security-Policy": allowed} if gateway else SECURITY
 
 
 def _read(file: Path) -> Asset:

@@ -60,6 +60,7 @@ class Watch:
     """What a tab did that it should not have done."""
 
     origin: str
+    gateway: str | None = None
     expects_refusals: bool = False
     complaints: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
@@ -71,7 +72,8 @@ class Watch:
         kind.append(message.text)
 
     def on_request(self, url: str) -> None:
-        if not url.startswith((self.origin, f"blob:{self.origin}", "data:")):
+        allowed = (self.origin, f"blob:{self.origin}", "data:", *filter(None, [self.gateway]))
+        if not url.startswith(allowed):
             self.complaints.append(f"a request to another host: {url}")
 
 

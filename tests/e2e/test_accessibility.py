@@ -77,6 +77,9 @@ def test_no_view_breaks_an_accessibility_rule(desk: Desk, theme: str, width: str
     for title in ("Facts and thresholds", "Measured", "Plots", "Model card"):
         desk.page.locator("summary").get_by_text(title, exact=True).first.click()
     found["models"] = violations(desk.page)
+    desk.page.locator("button.plot").first.click()
+    expect(desk.page.get_by_role("dialog", name="ROC curve")).to_be_visible()
+    found["plot"] = violations(desk.page)
 
     assert {view: problems for view, problems in found.items() if problems} == {}
 

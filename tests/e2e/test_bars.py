@@ -24,7 +24,8 @@ TRIES = 5
 KINDS = 10
 ROWS, COLUMNS = 2048, 1792
 # From the moment at which the page has the files until something is to be read there.
-STOPWATCH = """
+# It gives nothing back: what is looked for would be waited for before the choice.
+STOPWATCH = """() => {
     window.seen = new Promise((resolve) => {
         addEventListener('change', () => {
             const start = performance.now();
@@ -36,7 +37,7 @@ STOPWATCH = """
             look();
         }, { capture: true, once: true });
     });
-"""
+}"""
 
 
 def say(measured: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.bundles import write_bundle, write_segmenter_bundle
+from tests.e2e.answers import change_answers
 from tests.e2e.conftest import Watch
 from tests.e2e.desk import DRAWN, Desk
 from tests.e2e.images import normal_jpeg
@@ -77,6 +78,20 @@ def test_the_lungs_are_outlined_and_described_until_switched_off(lung_desk: Desk
 
     assert drawn > 500
     assert (switched_off, by_key) == (0, drawn)
+
+
+def test_of_a_referred_image_no_lungs_are_drawn_until_asked_for(lung_desk: Desk) -> None:
+    change_answers(lung_desk.page, {"decision": "refer", "reasons": ["uncertain"]})
+    lung_desk.open()
+    lung_desk.read({"chest.png": chest()})
+    switch = lung_desk.page.get_by_role("button", name="Lungs")
+    expect(switch).to_have_attribute("aria-pressed", "false")
+    closed = outlined(lung_desk)
+
+    switch.click()
+
+    assert closed == 0
+    assert outlined(lung_desk) > 500
 
 
 def test_without_lungs_in_the_answer_there_is_no_switch(desk: Desk) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import FilePayload, Page, Route, expect
 
+from commissioning.labels import read_labels
 from tests.e2e.desk import Desk
 from tests.e2e.images import PATIENT_NAME, chest_dicom
 from tests.e2e.test_accessibility import violations
@@ -216,6 +217,7 @@ def test_labels_are_those_of_commissioning_and_name_no_patient(desk: Desk, tmp_p
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download labels.csv").click()
 
+    taken = read_labels(root, Path(waiting.value.path()), ("normal", "pneumonia"))
     text = Path(waiting.value.path()).read_bytes().decode("utf-8")
     rows = {row["path"]: row for row in csv.DictReader(io.StringIO(text))}
     assert text.startswith("path,finding,patient,view,age,sex,device\r\n")
@@ -224,6 +226,7 @@ def test_labels_are_those_of_commissioning_and_name_no_patient(desk: Desk, tmp_p
     assert (row["finding"], row["view"], row["age"]) == ("pneumonia", "PA", "34")
     assert (row["sex"], row["device"]) == ("F", "Maker")
     assert re.fullmatch("[0-9a-f]{12}", row["patient"])
+    assert (len(taken), taken.findings) == (2, ("normal", "pneumonia"))
     assert PATIENT_NAME not in text
 
 

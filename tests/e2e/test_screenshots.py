@@ -28,7 +28,10 @@ SIZES = {
 LEAST_BYTES = 5_000
 # What the documentation shows; a repository is no place for all of them.
 DOCUMENTED = {
-    *(f"{view}-desk-dark.png" for view in ("models", "problem", "refer", "result", "welcome")),
+    *(
+        f"{view}-desk-dark.png"
+        for view in ("models", "plot", "problem", "refer", "result", "welcome")
+    ),
     *("result-desk-light.png", "result-phone-dark.png"),
     *("series-desk-dark.png", "viewer-desk-dark.png"),
     *("prove-blind-desk-dark.png", "prove-revealed-phone-dark.png", "prove-report-desk-light.png"),
@@ -105,8 +108,16 @@ def test_every_view_has_its_picture(desk: Desk, place: Callable[[str], Path], na
     expect(page.get_by_role("article").first).to_be_visible()
     page.wait_for_load_state("networkidle")
     picture("models")
+    article = page.get_by_role("article").last
+    article.locator("summary").get_by_text("Plots", exact=True).click()
+    plots = article.locator("button.plot")
+    expect(plots.first).to_be_visible()
+    reliability = plots.filter(has=page.get_by_alt_text("Reliability"))
+    (reliability if reliability.count() else plots).first.click()
+    expect(page.get_by_role("dialog").get_by_role("img")).to_be_visible()
+    picture("plot")
 
-    assert list(made) == ["welcome", "result", "refer", "problem", "models"]
+    assert list(made) == ["welcome", "result", "refer", "problem", "models", "plot"]
     assert all(file.stat().st_size > LEAST_BYTES for file in made.values())
 
 

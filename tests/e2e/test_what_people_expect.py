@@ -473,6 +473,7 @@ def test_models_are_compared_on_one_screen_and_the_rest_is_folded(desk: Desk) ->
     assert height < 2_000
     dialog = desk.page.get_by_role("dialog", name="ROC curve")
     expect(dialog.get_by_role("img")).to_be_visible()
+    assert dialog.evaluate("one => one.scrollHeight - one.clientHeight") <= 1
     assert "invert" in dialog.get_by_role("img").evaluate("one => getComputedStyle(one).filter")
 
 

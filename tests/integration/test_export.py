@@ -117,6 +117,7 @@ def test_figures_that_no_longer_hold_are_named_and_written_again(
     [share] = [m for m in content["metrics"] if m["name"] == "refer_share" and not m["label"]]
     share.update(value=0.995, lower=0.99, upper=0.999)
     (bundle / "manifest.json").write_text(json.dumps(content))
+    (bundle / "figures" / "test-reliability.png").unlink()
 
     found = export("remeasure", bundle, "--data", data, "--write")
 
@@ -126,6 +127,7 @@ def test_figures_that_no_longer_hold_are_named_and_written_again(
     # Keras and ONNX Runtime differ in the last digits.
     values = [metric.value for metric in read_manifest(bundle).metrics]
     assert values == pytest.approx([metric.value for metric in before.metrics], abs=1e-4)
+    assert "figures/test-reliability.png" in (bundle / "model-card.md").read_text()
 
 
 @pytest.fixture(scope="module")

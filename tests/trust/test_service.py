@@ -125,6 +125,24 @@ def test_a_reader_agrees_or_corrects_by_code(audited: Audited) -> None:
     assert line in metrics
 
 
+def test_agreement_counts_the_last_word_of_each_reader_on_each_image(audited: Audited) -> None:
+    client, reader = audited.live.client, bearer("reader")
+    assert client.get("/feedback", headers=reader).json() == {"models": []}
+    first, second = (predict(audited.live, RADIOGRAPH).json() for _ in range(2))
+    [result] = first["results"]
+    other = next(f["label"] for f in result["findings"] if f["label"] != result["decision"])
+    for answer, finding in ((first, None), (second, None), (second, other), (first, other)):
+        body = {"finding": finding} if finding else {}
+        client.post(f"/feedback/{answer['id']}", json=body, headers=reader)
+    client.post(f"/feedback/{first['id']}", json={}, headers=reader)
+
+    models = client.get("/feedback", headers=reader).json()["models"]
+
+    assert models == [{"name": "tiny", "version": 1, "agreed": 1, "corrected": 1}]
+    assert problem(client.get("/feedback", headers=bearer("pacs"))) == (403, "forbidden")
+    assert client.get("/health").json()["feedback"] is True
+
+
 @pytest.mark.parametrize(
     ("body", "key", "status", "slug"),
     [
@@ -149,6 +167,8 @@ def test_without_a_trail_there_is_no_feedback(models: Path) -> None:
     with serving(Settings(models_dir=models, port=0)) as live:
         address = "/feedback/00000000-0000-0000-0000-000000000000"
         assert problem(live.client.post(address, json={})) == (409, "no-audit-trail")
+        assert problem(live.client.get("/feedback")) == (409, "no-audit-trail")
+        assert live.client.get("/health").json()["feedback"] is False
 
 
 def test_nothing_is_answered_while_the_trail_cannot_be_written(

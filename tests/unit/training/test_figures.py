@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from contract.findings import Label
 from contract.manifest import Metric
@@ -67,6 +68,23 @@ def test_calibration_before_and_after_is_drawn(tmp_path: Path) -> None:
     same, sharper = drawn(tmp_path / "same"), drawn(tmp_path / "other", other)
 
     assert (same["reliability"].pixels != sharper["reliability"].pixels).any()
+
+
+def test_below_the_reliability_stand_the_images_of_each_bin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: dict[str, Figure] = {}
+    monkeypatch.setattr(
+        "training.figures.save_figure", lambda figure, path: saved.update({path.stem: figure})
+    )
+
+    draw_evaluation(tmp_path, "test", PREDICTIONS, findings(), None, ((0,) * 5,) * 4)
+
+    _, below = saved["test-reliability"].axes
+    counts = [int(text.get_text()) for text in below.texts if text.get_text()]
+    in_bins, _ = np.histogram(SCORES.max(axis=1), bins=15, range=(0, 1))
+    assert counts == [count for count in in_bins if count]
+    assert sum(counts) == 40
 
 
 @pytest.mark.parametrize(("panels", "rows"), [(1, 1), (4, 1), (5, 2)])

@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/feedback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How often readers agree with each model
+         * @description Count the feedback in the audit trail; of one caller on one image, the last word.
+         */
+        get: operations["agreement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/feedback/{answer_id}": {
         parameters: {
             query?: never;
@@ -364,6 +384,25 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description What readers said of the answers of one version of a model. */
+        Agreement: {
+            /** Agreed */
+            agreed: number;
+            /** Corrected */
+            corrected: number;
+            /** Name */
+            name: string;
+            /** Version */
+            version: number;
+        };
+        /** @description What readers said of the answers in the audit trail. */
+        Agreements: {
+            /**
+             * Models
+             * @description Those with feedback.
+             */
+            models: components["schemas"]["Agreement"][];
+        };
         /** @description A concept of a terminology, as FHIR's Coding names it. */
         Code: {
             /** Code */
@@ -478,6 +517,16 @@ export interface components {
              * @description Where the models really run; null until they are loaded.
              */
             execution_provider: string | null;
+            /**
+             * Feedback
+             * @description Whether there is an audit trail, in which readers can agree with an answer or correct it.
+             */
+            feedback: boolean;
+            /**
+             * Gateway
+             * @description Where the page has DICOM reports made; null for nowhere.
+             */
+            gateway: string | null;
             /**
              * In Flight
              * @description Images in the service now, waiting or in work.
@@ -1126,6 +1175,36 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    agreement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agreements"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            406: components["responses"]["Problem406"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409"];
+            421: components["responses"]["Problem421"];
+            429: components["responses"]["Problem429"];
+            431: components["responses"]["Problem431"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     give_feedback: {
         parameters: {
             query?: never;

@@ -11,5 +11,6 @@ export type HeatmapResult = Schemas["HeatmapResult"];
 export type Finding = Schemas["FindingResult"];
 export type Metric = Schemas["Metric"];
 export type ModelDescription = Schemas["ModelDescription"];
+export type Agreement = Schemas["Agreement"];
 export type Health = Schemas["Health"];
 export type ProblemBody = Schemas["Problem"];

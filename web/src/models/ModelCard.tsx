@@ -1,7 +1,7 @@
 import type { ComponentChild, ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import type { Metric, ModelDescription } from "../api/types";
-import { useLanguage, useStrings } from "../app/context";
+import { useLanguage, useSession, useStrings } from "../app/context";
 import { Dialog } from "../app/Dialog";
 import { day, decimal, metricValue, percent, shortDigest } from "../app/format";
 import { providerName } from "../app/StatusStrip";
@@ -28,6 +28,7 @@ export function ModelCard({ model }: { readonly model: ModelDescription }) {
           {strings.result.siteVerdicts[model.site.verdict] ?? model.site.verdict}
         </p>
       )}
+      <Agreement model={model} />
       <p class="research inline">{strings.research}</p>
       <Fold title={strings.models.facts}>
         <p lang="en">{model.summary}</p>
@@ -40,6 +41,15 @@ export function ModelCard({ model }: { readonly model: ModelDescription }) {
       <Documents model={model} />
     </article>
   );
+}
+
+/** How often readers of this service agreed with it, where they say so. */
+function Agreement({ model }: { readonly model: ModelDescription }) {
+  const { models } = useStrings();
+  const said = useSession().feedback.agreement.value?.find(
+    ({ name, version }) => name === model.name && version === model.version,
+  );
+  return said ? <p>{models.agreed(said.agreed, said.agreed + said.corrected)}</p> : null;
 }
 
 /** What a model tells apart on what, in the reader's language. */

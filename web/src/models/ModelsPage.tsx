@@ -11,6 +11,7 @@ export function ModelsPage() {
   const { session } = usePage();
   useEffect(() => {
     if (session.models.value === null) void session.loadModels();
+    else if (session.hasTrail) void session.feedback.look();
   }, [session]);
   const models = session.models.value;
   const problem = session.modelsProblem.value;

@@ -1,17 +1,24 @@
 import { useState } from "preact/hooks";
-import { useSession, useStrings } from "../app/context";
+import { usePage, useSession, useStrings } from "../app/context";
 import { Icon } from "../app/icons";
 import type { Answer } from "../reading/send";
 import type { Session } from "../session/session";
+import { answerOf, type Study } from "../session/study";
 import { batchCsv, batchJson, csvCount } from "./csv";
-import { copyText, saveText } from "./save";
+import { dicomReport } from "./dicomReport";
+import { copyText, saveFile, saveText } from "./save";
+import { isOverruled } from "./verdict";
 
-/** Take the result along: on paper, as JSON, and the whole batch as CSV. */
-export function Actions({ answer }: { readonly answer: Answer | null }) {
+/** Take the result along: on paper, as JSON or DICOM, and the whole batch as CSV. */
+export function Actions({ study }: { readonly study: Study | null }) {
   const { result } = useStrings();
   const session = useSession();
   const studies = session.studies.value;
   const count = csvCount(studies);
+  const answer = study && answerOf(study);
+  const { gateway } = session;
+  // The service's own words would contradict what stands above.
+  const isReported = study?.format === "dicom" && answer && !isOverruled(answer.image);
   return (
     <div class="actions">
       {answer && (
@@ -21,6 +28,9 @@ export function Actions({ answer }: { readonly answer: Answer | null }) {
           </button>
           <CopyJson answer={answer} />
         </>
+      )}
+      {gateway && isReported && study.file && (
+        <DicomReport key={study.id} gateway={gateway} file={study.file} answer={answer} />
       )}
       {count > 0 && (
         <button
@@ -57,6 +67,37 @@ export function Actions({ answer }: { readonly answer: Answer | null }) {
       )}
       {count > 0 && <p class="quiet">{result.namesNote}</p>}
     </div>
+  );
+}
+
+interface DicomReportProps {
+  readonly gateway: string;
+  readonly file: File;
+  readonly answer: Answer;
+}
+
+function DicomReport({ gateway, file, answer }: DicomReportProps) {
+  const { result } = useStrings();
+  const { session, key } = usePage();
+  const [isComing, setComing] = useState(false);
+  const save = async () => {
+    setComing(true);
+    const report = await dicomReport(gateway, key.peek(), file, answer);
+    setComing(false);
+    if (report instanceof Blob) saveFile(report, "pneumoscope-sr.dcm");
+    else session.notice.value = result.noReport(report);
+  };
+  return (
+    <button
+      type="button"
+      class="button"
+      aria-label={result.dicomReport}
+      title={result.dicomReport}
+      aria-disabled={isComing}
+      onClick={() => !isComing && void save()}
+    >
+      <Icon name={isComing ? "clock" : "download"} /> DICOM SR
+    </button>
   );
 }
 

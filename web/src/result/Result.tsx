@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { useLanguage, useSession, useStrings } from "../app/context";
 import type { Answer } from "../reading/send";
-import { answerOf, type Study } from "../session/study";
+import type { Study } from "../session/study";
 import { Facts } from "../viewer/Facts";
 import { Actions } from "./Actions";
 import { Bars } from "./Bars";
@@ -9,6 +9,7 @@ import { Likeness, QualityChecks } from "./Checks";
 import { Decision } from "./Decision";
 import { ProblemCard } from "./ProblemCard";
 import { Provenance } from "./Provenance";
+import { ReadersWord } from "./ReadersWord";
 import { Tip } from "./Tip";
 import { verdictOf } from "./verdict";
 
@@ -19,8 +20,10 @@ export function Result() {
   const study = session.selected.value;
   return (
     <section class="result panel" aria-label={strings.result.label}>
-      {study ? <StudyResult study={study} /> : <p class="quiet">{strings.result.none}</p>}
-      <Actions answer={study && answerOf(study)} />
+      <div class="result-scroll">
+        {study ? <StudyResult study={study} /> : <p class="quiet">{strings.result.none}</p>}
+      </div>
+      <Actions study={study} />
       <PrintFoot />
     </section>
   );
@@ -81,6 +84,7 @@ function Seen({ study, answer }: SeenProps) {
         </h3>
         <Bars study={study} answer={answer} />
       </section>
+      <ReadersWord answer={answer} />
       {quality && <QualityChecks quality={quality} />}
       {ood && <Likeness ood={ood} />}
     </>
@@ -98,6 +102,7 @@ function Muted({ study, answer }: SeenProps) {
         <p class="quiet">{result.mutedNote}</p>
         <Bars study={study} answer={answer} />
       </details>
+      <ReadersWord answer={answer} />
       {quality && <QualityChecks quality={quality} />}
       {ood && <Likeness ood={ood} />}
     </>

@@ -1,6 +1,9 @@
-/** Hand a text to the reader as a file. */
-export function saveText(text: string, name: string, type: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type }));
+export const saveText = (text: string, name: string, type: string): void =>
+  saveFile(new Blob([text], { type }), name);
+
+/** Hand a file to the reader. */
+export function saveFile(content: Blob, name: string): void {
+  const url = URL.createObjectURL(content);
   const link = document.createElement("a");
   link.href = url;
   link.download = name;

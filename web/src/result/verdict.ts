@@ -26,6 +26,10 @@ export function verdictOf({ decision, reasons, findings }: ImageAnswer): Verdict
   return { kind: decision === "normal" ? "normal" : "found", label: decision };
 }
 
+/** Whether the page refers an image that the service called something. */
+export const isOverruled = (image: ImageAnswer): boolean =>
+  image.decision !== "refer" && verdictOf(image).kind === "refer";
+
 /** What a model looks for, where its last class is all the rest; empty where it has no such class. */
 export function soughtOf(findings: readonly Pick<Finding, "label">[]): readonly string[] {
   const labels: readonly string[] = findings.map(({ label }) => label);

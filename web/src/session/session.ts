@@ -6,6 +6,7 @@ import type { Problem } from "../reading/outcome";
 import { type Pause, ReadingQueue } from "../reading/queue";
 import { type Answer, refused, sendImage } from "../reading/send";
 import type { IncomingFile } from "../tray/incoming";
+import { Feedback } from "./feedback";
 import { ServerWatch } from "./server";
 import { type AskedHeatmap, answerOf, createStudy, heatmapKey, type Study } from "./study";
 import { Thumbnails } from "./thumbnails";
@@ -66,6 +67,7 @@ export class Session {
   /** Counts how often a key was given, for whoever else waits for one. */
   readonly unlocks: Signal<number> = signal(0);
   readonly server: ServerWatch;
+  readonly feedback: Feedback;
   readonly parts: SessionParts;
   readonly thumbnails: Thumbnails;
   readonly #queue: ReadingQueue<Study, Answer>;
@@ -75,6 +77,7 @@ export class Session {
   constructor(parts: SessionParts) {
     this.parts = parts;
     this.server = new ServerWatch(parts.api);
+    this.feedback = new Feedback(parts.api);
     this.thumbnails = new Thumbnails(parts.sketching);
     this.#queue = new ReadingQueue<Study, Answer>({
       send: (study, signal, onProgress) =>
@@ -107,7 +110,20 @@ export class Session {
     });
   }
 
+  /** The service's address for DICOM reports; null where none are made. */
+  get gateway(): string | null {
+    const state = this.server.state.value;
+    return state.kind === "there" ? state.health.gateway : null;
+  }
+
+  /** Whether the service has a trail of what was answered, in which readers may have a word. */
+  get hasTrail(): boolean {
+    const state = this.server.state.peek();
+    return state.kind === "there" && state.health.feedback;
+  }
+
   async loadModels(): Promise<void> {
+    if (this.hasTrail) void this.feedback.look();
     this.modelsProblem.value = null;
     try {
       const { data, error, response } = await this.parts.api.GET("/models");

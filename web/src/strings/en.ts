@@ -201,8 +201,20 @@ export const en = {
     csv: (count: number) => `Download CSV (${count})`,
     printList: (count: number) => `Print the list (${count})`,
     json: (count: number) => `Download JSON (${count})`,
+    dicomReport: "Download a DICOM SR, which names the patient as the image does",
+    noReport: (why: string | null) =>
+      why ? `The gateway made no report: ${why}` : "The gateway did not answer.",
     namesNote: "File names are in it, and with them perhaps names of patients.",
     printed: (when: string) => `Printed ${when}`,
+  },
+  word: {
+    ask: "Do you agree, or what is it?",
+    agree: "Agree",
+    taken: "Noted. Another click changes it.",
+    notTaken: "The service did not take it. Read the image again, or ask who runs the service.",
+    whereLabel: "Where this goes",
+    where:
+      "Into the service's trail, with the name of your key: a code and no text. The models page counts how often readers agree.",
   },
   reasons: {
     uncertain:
@@ -438,6 +450,8 @@ export const en = {
       `Looks for ${names.join(", ")} on ${kind}. Other disease is not judged.`,
     fiveNote:
       "* With more than two findings the balanced accuracy. ** There the calibration error (ECE): less is better.",
+    agreed: (agreed: number, judged: number) =>
+      `Readers here agreed with ${agreed} of the ${judged} answers that they judged.`,
     facts: "Facts and thresholds",
     version: (version: number) => `version ${version}`,
     takes: "Takes",

@@ -210,8 +210,21 @@ export const es: Strings = {
     csv: (count) => `Descargar CSV (${count})`,
     printList: (count) => `Imprimir la lista (${count})`,
     json: (count) => `Descargar JSON (${count})`,
+    dicomReport: "Descargar un SR DICOM, que nombra al paciente como la imagen",
+    noReport: (why) =>
+      why ? `La pasarela no hizo el informe: ${why}` : "La pasarela no respondió.",
     namesNote: "Incluye los nombres de los archivos, y con ellos quizá los de pacientes.",
     printed: (when) => `Impreso ${when}`,
+  },
+  word: {
+    ask: "¿De acuerdo, o qué es?",
+    agree: "De acuerdo",
+    taken: "Anotado. Otro clic lo cambia.",
+    notTaken:
+      "El servicio no lo aceptó. Lea la imagen de nuevo o pregunte a quien lleva el servicio.",
+    whereLabel: "A dónde va",
+    where:
+      "Al registro del servicio, con el nombre de su clave: un código y ningún texto. La página de modelos cuenta cuántas veces están de acuerdo los lectores.",
   },
   reasons: {
     uncertain: "Ningún hallazgo destaca con claridad: ninguno o varios alcanzan su umbral.",
@@ -448,6 +461,8 @@ export const es: Strings = {
       `Busca ${names.join(", ")} en ${kind}. No se valora ninguna otra enfermedad.`,
     fiveNote:
       "* Con más de dos hallazgos, la exactitud equilibrada. ** Entonces el error de calibración (ECE): menos es mejor.",
+    agreed: (agreed, judged) =>
+      `Aquí los lectores estuvieron de acuerdo con ${agreed} de las ${judged} respuestas que valoraron.`,
     facts: "Datos y umbrales",
     version: (version) => `versión ${version}`,
     takes: "Acepta",

@@ -1,0 +1,101 @@
+"""``POST /report``: the report on one file, made at once for a reader at the service's page.
+
+It is asked for with the reader's own key, kept nowhere and sent nowhere: what a reader saves is
+theirs to send. Each has UIDs of its own, because it has a time of its own.
+"""
+
+import uuid
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.config import Http, Rule
+from gateway.errors import Permanent, StorageFull, Transient, Unacceptable
+from gateway.headers import frames_of, read_header
+from gateway.intake import Intake
+from gateway.report import Source, encoded, structured_report
+from gateway.rules import route
+from gateway.service import Services
+from gateway.stow import RETRY_AFTER
+from gateway.tables import Instance
+
+_ANY_IMAGE = Rule(name="page", destinations=("page",))
+
+
+class Asked(BaseModel):
+    """What a report is to be of; with ``digest`` only of what that model says."""
+
+    frame: Annotated[int, Field(ge=1)] = 1
+    model: str | None = None
+    digest: str | None = None
+
+
+def report_route(config: Http, intake: Intake, services: Services) -> Route:
+    """The route, for pages of the configured origins."""
+    pages = Middleware(
+        CORSMiddleware,
+        allow_origins=config.page_origins,
+        allow_methods=["POST"],
+        allow_headers=["Authorization", "Content-Type"],
+    )
+    # The middleware answers what a browser asks beforehand.
+    methods, answer = ["POST", "OPTIONS"], partial(_answer, config, intake, services)
+    return Route("/report", answer, methods=methods, middleware=[pages])
+
+
+async def _answer(config: Http, intake: Intake, services: Services, request: Request) -> Response:
+    file = intake.incoming / f"{uuid.uuid4().hex}.dcm"
+    try:
+        asked = Asked.model_validate(dict(request.query_params))
+        intake.check_space()
+        await _receive(request, file, config.max_body_bytes)
+        # Without one the service is asked without one, not with the gateway's.
+        authorization = request.headers.get("Authorization", "")
+        document = await run_in_threadpool(_report, services, file, asked, authorization)
+    except ValidationError as error:
+        raise HTTPException(422, "frame, model or digest is not well-formed") from error
+    except (Unacceptable, Permanent) as error:
+        raise HTTPException(422, str(error)) from error
+    except (Transient, StorageFull) as error:
+        raise HTTPException(503, str(error), RETRY_AFTER) from error
+    finally:
+        file.unlink(missing_ok=True)
+    return Response(document, media_type="application/dicom")
+
+
+async def _receive(request: Request, file: Path, limit: int) -> None:
+    left = limit
+    with file.open("wb") as opened:
+        async for chunk in request.stream():
+            left -= len(chunk)
+            if left < 0:
+                raise HTTPException(413, f"a body may have {limit} bytes")
+            opened.write(chunk)
+
+
+def _report(services: Services, file: Path, asked: Asked, authorization: str) -> bytes:
+    """Have the file read for whoever asks, and write what was said as a document.
+
+    Raises:
+        Unacceptable: It is no image that can be reported on.
+        Transient, Permanent: As ``Services.predict``.
+    """
+    routed = route([_ANY_IMAGE], file, Instance(sop_uid="", calling="", called=""))
+    if routed.rule is None:
+        raise Unacceptable(str(routed.reason))
+    source = Source(read_header(file), asked.frame)
+    if asked.frame > frames_of(source.header):
+        raise Unacceptable(f"It has no frame {asked.frame}.")
+    reading = services.predict(file, asked.frame, model=asked.model, authorization=authorization)
+    if asked.digest not in (None, reading.digest):
+        raise Permanent("Another version of the model answers now: read the image again.")
+    return encoded(structured_report(uuid.uuid4().hex, reading, [source]))
