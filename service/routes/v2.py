@@ -52,7 +52,8 @@ def served_model(request: Request) -> ServedModel:
 
 Model = Annotated[ServedModel, Depends(served_model)]
 router = APIRouter(prefix=INFERENCE_PROTOCOL, include_in_schema=False)
-_of_model = APIRouter()
+of_model = APIRouter()
+PATHS_OF_A_MODEL = ("/models/{name}", "/models/{name}/versions/{version}")
 _may_read = [Depends(Requires("read"))]
 _may_predict = [Depends(Requires("predict"))]
 
@@ -85,34 +86,34 @@ async def all_statistics(request: Request) -> Json:
     return await asyncio.to_thread(model_statistics, models, runtime.metrics)
 
 
-@_of_model.get("", dependencies=_may_read)
+@of_model.get("", dependencies=_may_read)
 async def metadata(request: Request, model: Model) -> Json:
     """Describe a model."""
     versions = runtime_of(request).predictor().repository.versions(model.manifest.name)
     return model_metadata(model.manifest, [each.manifest.version for each in versions])
 
 
-@_of_model.get("/ready", dependencies=_may_read)
+@of_model.get("/ready", dependencies=_may_read)
 async def model_ready(request: Request, model: Model) -> Json:
     """Say that the service answers for a model."""
     await runtime_of(request).device.check()
     return {"name": model.manifest.name, "ready": True}
 
 
-@_of_model.get("/config", dependencies=_may_read)
+@of_model.get("/config", dependencies=_may_read)
 async def configuration(request: Request, model: Model) -> Json:
     """Describe a model as its configuration for Triton does."""
     return model_configuration(model.manifest, runtime_of(request).settings.max_files)
 
 
-@_of_model.get("/stats", dependencies=_may_read)
+@of_model.get("/stats", dependencies=_may_read)
 async def statistics(request: Request, model: Model) -> Json:
     """Count what a model has answered."""
     metrics = runtime_of(request).metrics
     return await asyncio.to_thread(model_statistics, [model], metrics)
 
 
-@_of_model.post("/infer", dependencies=_may_predict)
+@of_model.post("/infer", dependencies=_may_predict)
 async def infer(request: Request) -> Response:
     """Run a model on images, and answer with the outputs of its graph."""
     runtime, trace = runtime_of(request), trace_of(request.scope)
@@ -152,5 +153,5 @@ async def infer(request: Request) -> Response:
     return response
 
 
-for path in ("/models/{name}", "/models/{name}/versions/{version}"):
-    router.include_router(_of_model, prefix=path)
+for path in PATHS_OF_A_MODEL:
+    router.include_router(of_model, prefix=path)

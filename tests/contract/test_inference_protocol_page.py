@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fastapi.routing import APIRoute
 
-from service.routes.v2 import router
+from service.routes.v2 import PATHS_OF_A_MODEL, of_model, router
 from service.settings import Settings
 from tests.integration.live import Live, serving
 
@@ -61,7 +61,12 @@ def test_the_json_example_gets_such_an_answer(live: Live) -> None:
 
 def test_the_page_names_every_route_and_no_other() -> None:
     routes = set(re.findall(r"`(?:GET|POST) (/v2[^`]*)`", PAGE))
-    served = {route.path for route in router.routes if isinstance(route, APIRoute)}
+    served = {route.path for route in router.routes if isinstance(route, APIRoute)} | {
+        router.prefix + path + route.path
+        for path in PATHS_OF_A_MODEL
+        for route in of_model.routes
+        if isinstance(route, APIRoute)
+    }
 
     named = {
         path
