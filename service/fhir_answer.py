@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import orjson
 
 from contract.fhir import MEDIA_TYPE, Origin, report_bundle
-from service.errors import ProblemType, ServiceError
 from service.headers import JSON
 
 DOCUMENTED = {
@@ -28,16 +27,8 @@ def as_bundle(answer: bytes) -> bytes:
 
     The same bytes, frame and model give the same identifiers: what is posted again to a FHIR server
     is created once.
-
-    Raises:
-        ServiceError: It is the answer for several.
     """
-    first, *others = orjson.loads(answer)["results"]
-    if others:
-        raise ServiceError(
-            ProblemType.TOO_MANY_FILES,
-            "A FHIR answer is about one image. Send one file, or accept JSON.",
-        )
+    [first] = orjson.loads(answer)["results"]
     image, model = first["image"], first["model"]
     key = f"{first['sha256']}/{image['frame']}/{model['digest']}"
     origin = Origin(study_uid=image.get("study_instance_uid"))

@@ -69,7 +69,8 @@ async def predict(request: Request) -> Response:
     # Before a byte of the body is read: there is no point in an upload that would be refused.
     runtime.predictor()
     runtime.admission.check()
-    form = await read_form(request, runtime.settings.max_files)
+    as_fhir = wants_fhir(request.headers.get("accept", ""))
+    form = await read_form(request, 1 if as_fhir else runtime.settings.max_files)
     if form.fields:
         query = read_parameters((*request.query_params.multi_items(), *form.fields))
     predictor = runtime.predictor()
@@ -93,7 +94,7 @@ async def predict(request: Request) -> Response:
     encode_s = time.perf_counter() - started
     trace.stage("encode", encode_s)
     runtime.metrics.prediction(prediction, encode_s)
-    if wants_fhir(request.headers.get("accept", "")):
+    if as_fhir:
         return Response(as_bundle(content), media_type=FHIR)
     return Response(content, media_type=JSON)
 

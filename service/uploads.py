@@ -211,7 +211,8 @@ class _Parts:
         self._is_file = name == FIELD
         if self._is_file and len(self.uploads) == self._max_files:
             raise ServiceError(
-                ProblemType.TOO_MANY_FILES, f"One request may have at most {self._max_files} files."
+                ProblemType.TOO_MANY_FILES,
+                f"One request may have at most {self._max_files} files; a FHIR answer has one.",
             )
         if not self._is_file and len(self.fields) == MAX_FIELDS:
             raise ServiceError(

@@ -67,9 +67,16 @@ def test_json_is_what_a_client_gets_that_takes_it(
 def test_several_images_are_no_bundle(live: Live, radiograph: bytes) -> None:
     files = [("file", radiograph), ("file", radiograph)]
 
+    before = images_read(live)
     refused = live.client.post("/predict", files=files, headers={"Accept": FHIR})
 
     assert problem(refused) == (413, "too-many-files")
+    assert images_read(live) == before
+
+
+def images_read(live: Live) -> list[str]:
+    lines = live.client.get("/metrics").text.splitlines()
+    return [line for line in lines if line.startswith("pneumoscope_image")]
 
 
 def test_what_cannot_be_read_is_a_problem_in_its_own_form(live: Live) -> None:
