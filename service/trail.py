@@ -1,10 +1,21 @@
 """What goes into the audit trail: a record of each image that was answered, and of each change."""
 
+import hashlib
 import time
 
+import numpy as np
+from numpy.typing import NDArray
 from starlette.requests import Request
 
-from service.domain import Action, AuditRecord, ImageFailure, ImageResult, Prediction
+from service.domain import (
+    Action,
+    AuditRecord,
+    Encoded,
+    ImageFailure,
+    ImageResult,
+    Prediction,
+    ServedModel,
+)
 from service.errors import problem_type
 from service.problems import request_id_of
 
@@ -30,6 +41,17 @@ def predictions(request: Request, prediction: Prediction, answer_id: str) -> lis
     return [
         record(request, "predict", input=result.sha256, **shared, **_outcome(prediction, result))
         for result in prediction.results
+    ]
+
+
+def outputs_of(
+    request: Request, model: ServedModel, images: NDArray[np.uint8] | Encoded, spent_ms: float
+) -> list[AuditRecord]:
+    """A record for each file, or each image of a tensor, whose outputs were answered."""
+    what = {"model": model.bundle, "digest": model.digest, "outcome": "outputs"}
+    return [
+        record(request, "predict", latency_ms=spent_ms, input=digest, **what)
+        for digest in (hashlib.sha256(memoryview(image)).hexdigest() for image in images)
     ]
 
 

@@ -28,7 +28,7 @@ from service.problems import INFERENCE_PROTOCOL, request_id_of
 from service.runtime import runtime_of
 from service.schemas import PredictQuery
 from service.tracing import trace_of
-from service.trail import record
+from service.trail import outputs_of
 from service.uploads import body_of
 
 _NUMBER = re.compile("[0-9]{1,18}")
@@ -142,9 +142,9 @@ async def infer(request: Request) -> Response:
             raise
     answered = time.perf_counter()
     if runtime.trail is not None:
-        what = {"model": model.bundle, "digest": model.digest, "outcome": "outputs"}
         spent_ms = round((answered - started) * 1000, 3)
-        await runtime.trail.write(record(request, "predict", latency_ms=spent_ms, **what))
+        records = await asyncio.to_thread(outputs_of, request, model, asked.images, spent_ms)
+        await runtime.trail.write(*records)
     response = inference_response(manifest, asked, outputs, model.precision)
     encode_s = time.perf_counter() - answered
     trace.stage("encode", encode_s)

@@ -1,5 +1,6 @@
 """Audit, feedback, tokens, rates and TLS, by a service on a real port."""
 
+import base64
 import hashlib
 import json
 import ssl
@@ -9,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from sqlalchemy import create_engine, select
 
 from service.audit import TRAIL, verify
 from service.settings import Settings
-from tests.bundles import write_bundle
+from tests.bundles import SIZE, write_bundle
 from tests.gateway.stack import Database
 from tests.integration.live import (
     JPEG,
@@ -97,6 +99,32 @@ def test_each_image_of_an_answer_is_in_the_trail_with_who_asked(audited: Audited
     assert read["outcome"] == body["results"][0]["decision"]
     assert (refused["outcome"], refused["digest"]) == ("not-an-image", "")
     assert list(verify(audited.url)) == []
+
+
+def test_each_image_of_an_inference_request_is_in_the_trail(audited: Audited) -> None:
+    files = [RADIOGRAPH, as_jpeg(synthetic_radiograph(300, 400, seed=7))]
+    data = [base64.b64encode(file).decode() for file in files]
+    pixels = np.arange(2 * SIZE**2, dtype=np.uint8).reshape(2, SIZE, SIZE, 1)
+    tensors = [
+        {"name": "image", "datatype": "BYTES", "shape": [2], "data": data},
+        {"name": "image", "datatype": "UINT8", "shape": [*pixels.shape], "data": pixels.tolist()},
+    ]
+
+    for tensor in tensors:
+        answer = audited.live.client.post(
+            "/v2/models/tiny/infer", json={"inputs": [tensor]}, headers=bearer("pacs")
+        )
+        assert answer.is_success, answer.text
+
+    records = audited.new_records()
+    inputs = [
+        hashlib.sha256(each).hexdigest()
+        for each in (*files, *(image.tobytes() for image in pixels))
+    ]
+    assert [row["input"] for row in records] == inputs
+    assert {(row["caller"], row["model"], row["outcome"]) for row in records} == {
+        ("pacs", "tiny/1", "outputs")
+    }
 
 
 def test_a_file_that_cannot_be_read_and_a_reload_are_in_the_trail(audited: Audited) -> None:
