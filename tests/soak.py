@@ -5,12 +5,12 @@ the same file; memory, descriptors, threads and the tail of the latencies must s
 """
 
 import asyncio
-import itertools
 import random
 import statistics
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from tests.synthetic import as_dicom, as_jpeg, synthetic_radiograph
 REPOSITORY = Path(__file__).parents[1]
 HOSTILE = sorted((REPOSITORY / "tests" / "cases" / "hostile").iterdir())
 HOSTILE_SHARE, NOT_PLAIN_SHARE, LOAD = 0.05, 0.05, 0.7
-CALIBRATION_S, SAMPLE_S = 8.0, 5.0
+CALIBRATION_S, SAMPLE_S = 20.0, 5.0
 DRIFT, GROWTH, DESCRIPTORS = 0.10, 0.05, 8
 
 
@@ -73,20 +73,18 @@ def said(answer: httpx.Response) -> object:
     return result["decision"], [each["probability"] for each in result["findings"]]
 
 
-async def capacity(client: httpx.AsyncClient, plain: list[bytes]) -> float:
-    """Answers a second of sixteen clients that wait for each answer."""
-    end, answered = time.monotonic() + CALIBRATION_S, 0
+async def capacity(client: httpx.AsyncClient, draw: Callable[[], tuple[bytes, bool]]) -> float:
+    """Answers a second of sixteen clients that wait for each answer, of files as they will come."""
+    begun, answered = time.monotonic(), 0
 
-    async def one(turn: int) -> None:
+    async def one() -> None:
         nonlocal answered
-        for body in itertools.islice(itertools.cycle(plain), turn, None):
-            if time.monotonic() > end:
-                return
-            (await post(client, body)).raise_for_status()
+        while time.monotonic() < begun + CALIBRATION_S:
+            await post(client, draw()[0])
             answered += 1
 
-    await asyncio.gather(*map(one, range(16)))
-    return answered / CALIBRATION_S
+    await asyncio.gather(*(one() for _ in range(16)))
+    return answered / (time.monotonic() - begun)
 
 
 async def ask(client: httpx.AsyncClient, run: Run, body: bytes, due: float, *, good: bool) -> None:
@@ -130,16 +128,21 @@ async def soak(url: str, pid: int, seconds: float, seed: int) -> tuple[Run, floa
     async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as client:
         for body in (*plain, *coded, *hostile):
             await ask(client, run, body, time.monotonic(), good=False)
-        rate = LOAD * await capacity(client, plain)
+
+        def drawn() -> tuple[bytes, bool]:
+            kind = draw.random()
+            good = kind >= HOSTILE_SHARE
+            choice = hostile if not good else coded if kind < 2 * NOT_PLAIN_SHARE else plain
+            return draw.choice(choice), good
+
+        rate = LOAD * await capacity(client, drawn)
         run.statuses.clear()
         started = due = time.monotonic()
         shown, tasks = started, set()
         while due < started + seconds:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            kind = draw.random()
-            good = kind >= HOSTILE_SHARE
-            choice = hostile if not good else coded if kind < 2 * NOT_PLAIN_SHARE else plain
-            task = asyncio.create_task(ask(client, run, draw.choice(choice), due, good=good))
+            body, good = drawn()
+            task = asyncio.create_task(ask(client, run, body, due, good=good))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             if due >= shown:

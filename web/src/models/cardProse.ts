@@ -19,6 +19,7 @@ export const CARD_IN_SPANISH: Readonly<Record<string, string>> = {
   Input: "Entrada",
   Trained: "Entrenado",
   "Git revision": "Revisión de Git",
+  "Calibrated later, at": "Calibrado más tarde, en",
   "Data digest": "Huella de los datos",
   Temperature: "Temperatura",
   Parity: "Paridad",
