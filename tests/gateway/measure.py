@@ -116,6 +116,15 @@ def end_to_end(folder: Path, films: list[Path], a_service: Service, an_archive: 
             name: (part.cpu_s() - before[name]) / len(films) * 1000 for name, part in parts.items()
         }
         peak = program.resident_bytes("VmHWM") / 1e6
+    # Every film is a study of its own.
+    reports, studies = an_archive.reports(), an_archive.find("Study", ModalitiesInStudy="SR")
+    expected = len(films) + len(latencies)
+    assert len(reports) == len(studies) == expected, (len(reports), len(studies), expected)
+    say(
+        "reports in the archive, studies with a report",
+        f"{len(reports)}, {len(studies)}",
+        f"{expected}",
+    )
     say(
         "one film, C-STORE to the report in the archive, median of 7",
         f"{statistics.median(latencies):.2f} s",
