@@ -26,7 +26,7 @@ from gateway.intake import Intake
 from gateway.report import Source, encoded, structured_report
 from gateway.rules import route
 from gateway.service import Services
-from gateway.stow import RETRY_AFTER
+from gateway.stow import RETRY_AFTER, pieces_of
 from gateway.tables import Instance
 
 _MAX_BYTES = 256 * MIB
@@ -103,12 +103,8 @@ async def _make(config: Http, intake: Intake, services: Services, request: Reque
 
 
 async def _receive(request: Request, file: Path, limit: int) -> None:
-    left = limit
     with file.open("wb") as opened:
-        async for chunk in request.stream():
-            left -= len(chunk)
-            if left < 0:
-                raise HTTPException(413, f"a body may have {limit} bytes")
+        async for chunk in pieces_of(request, limit):
             opened.write(chunk)
 
 

@@ -4,7 +4,7 @@ Source: DICOM PS3.18 10.5.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,12 +66,18 @@ def _discard(files: Sequence[BinaryIO]) -> None:
         Path(file.name).unlink()
 
 
-async def _feed(parser: MultipartParser, request: Request, limit: int) -> None:
+async def pieces_of(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """The body as it comes; refused where it has more than ``limit`` bytes."""
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
         if received > limit:
             raise HTTPException(413, f"a body may have {limit} bytes")
+        yield chunk
+
+
+async def _feed(parser: MultipartParser, request: Request, limit: int) -> None:
+    async for chunk in pieces_of(request, limit):
         try:
             parser.write(chunk)
         except FormParserError as error:

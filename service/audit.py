@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 
@@ -141,7 +142,7 @@ class AuditTrail:
         except TimeoutError as error:
             # The database holds the connection and says nothing.
             if self._must_write:
-                raise ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE) from error
+                raise _unavailable() from error
             self._note_away(error)
 
     def find(self, answer_id: str, number: int) -> AuditRecord | None:
@@ -157,11 +158,8 @@ class AuditTrail:
             .offset(number)
             .limit(1)
         )
-        try:
-            with self._engine.connect() as connection:
-                row = connection.execute(asked).mappings().first()
-        except SQLAlchemyError as error:
-            raise ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE) from error
+        with self._reading() as connection:
+            row = connection.execute(asked).mappings().first()
         return None if row is None else AuditRecord(**{name: row[name] for name in _FIELDS})
 
     def agreement(self) -> list[tuple[str, int, int]]:
@@ -188,11 +186,16 @@ class AuditTrail:
             .group_by(said.c.model)
             .order_by(said.c.model)
         )
+        with self._reading() as connection:
+            return [(str(m), int(a), int(c)) for m, a, c in connection.execute(asked)]
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
         try:
             with self._engine.connect() as connection:
-                return [(str(m), int(a), int(c)) for m, a, c in connection.execute(asked)]
+                yield connection
         except SQLAlchemyError as error:
-            raise ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE) from error
+            raise _unavailable() from error
 
     def close(self) -> None:
         """Write what waits, and stop; what cannot be written goes to the log."""
@@ -215,7 +218,7 @@ class AuditTrail:
                 self._changed.notify()
                 return waiting
         if self._must_write:
-            waiting.release(ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE))
+            waiting.release(_unavailable())
         else:
             self._lose(record)
             waiting.release()
@@ -254,7 +257,7 @@ class AuditTrail:
             self._append(records)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
             self._note_away(error)
-            return ServiceError(ProblemType.AUDIT_UNAVAILABLE, _UNAVAILABLE)
+            return _unavailable()
         if self._away:
             self._log.info("audit back")
         self._away = False
@@ -369,5 +372,9 @@ def _reason(error: Exception) -> str:
     return " ".join(str(cause).split())[:200]
 
 
+def _unavailable() -> ServiceError:
+    message = "The audit trail cannot be written. Try again later."
+    return ServiceError(ProblemType.AUDIT_UNAVAILABLE, message)
+
+
 _FIELDS = tuple(AuditRecord.__dataclass_fields__)
-_UNAVAILABLE = "The audit trail cannot be written. Try again later."

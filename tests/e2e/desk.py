@@ -20,6 +20,25 @@ DRAWN = """(() => {
 })()"""
 
 
+def settle(page: Page) -> None:
+    """Wait until the picture, where there is one, is the same for five screen refreshes.
+
+    A panel that opens narrows the stage, which is drawn again a few refreshes later.
+    """
+    page.evaluate(
+        """async () => {
+            const refresh = () => new Promise(done => requestAnimationFrame(done));
+            const look = () => document.querySelector('canvas.picture')?.toDataURL();
+            for (let same = 0, seen = look(); same < 5;) {
+                await refresh();
+                const now = look();
+                same = now === seen ? same + 1 : 0;
+                seen = now;
+            }
+        }"""
+    )
+
+
 class Desk:
     """The page in one browser tab."""
 
@@ -89,22 +108,8 @@ class Desk:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until the picture, where there is one, is the same for five screen refreshes.
-
-        A panel that opens narrows the stage, which is drawn again a few refreshes later.
-        """
-        self.page.evaluate(
-            """async () => {
-                const refresh = () => new Promise(done => requestAnimationFrame(done));
-                const look = () => document.querySelector('canvas.picture')?.toDataURL();
-                for (let same = 0, seen = look(); same < 5;) {
-                    await refresh();
-                    const now = look();
-                    same = now === seen ? same + 1 : 0;
-                    seen = now;
-                }
-            }"""
-        )
+        """Wait until the picture is drawn as it will stay."""
+        settle(self.page)
 
     def grays(self) -> list[int]:
         """The red channel of the middle row of the drawn radiograph."""

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 from commissioning.labels import read_labels
-from tests.e2e.desk import Desk
+from tests.e2e.desk import Desk, settle
 from tests.e2e.images import PATIENT_NAME, chest_dicom
 from tests.e2e.test_accessibility import violations
 from tests.synthetic import as_jpeg, as_png, synthetic_radiograph
@@ -63,9 +63,7 @@ def begin(desk: Desk, root: Path) -> Page:
 def is_white(page: Page) -> bool:
     """What a reader sees of the tests' films."""
     expect(page.locator(".stage[aria-busy=false]")).to_be_visible()
-    page.evaluate(
-        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
+    settle(page)
     mean: float = page.evaluate(
         """() => {
             const canvas = document.querySelector('.prove canvas.picture');
