@@ -82,8 +82,11 @@ browser: .venv/ready web/node_modules  ## check and test the page in a real Chro
 	cd web && npm run check && npm test && npm run verify
 	.venv/bin/pytest -m "not slow" tests/e2e
 
-.venv-clients/ready: tests/clients/requirements.txt
-	scripts/venv.sh .venv-clients $<
+# Without this project, whose own requirements would not be met there.
+.venv-clients/ready: tests/clients/requirements.txt .venv/ready
+	.venv/bin/uv venv --quiet --clear .venv-clients
+	.venv/bin/uv pip sync --quiet --require-hashes --python .venv-clients $<
+	touch $@
 
 tests/clients/node_modules: tests/clients/package-lock.json
 	cd tests/clients && npm install --no-save --no-audit --no-fund

@@ -34,6 +34,15 @@ class Tls(_Section):
     authorities: Path | None = None
     """Whom the peer must be certified by. As a server, asking for it makes TLS mutual."""
 
+    def changed_at(self) -> tuple[int, ...]:
+        """When each file last changed, in nanoseconds.
+
+        Raises:
+            OSError: One cannot be read.
+        """
+        files = (self.certificate, self.key, self.authorities)
+        return tuple(file.stat().st_mtime_ns for file in files if file)
+
 
 class Peer(_Section):
     """An application entity that may open associations."""

@@ -26,6 +26,7 @@ class HttpPeer:
         self._tls = tls
         self._timeout_s = timeout_s
         self._client: httpx.Client | None = None
+        self._certificates: tuple[int, ...] = ()
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones, with the certificates of then."""
@@ -47,14 +48,12 @@ class HttpPeer:
         Raises:
             Transient, Permanent: There is no answer, or one that says no, except 409.
         """
-        if self._client is None:
-            context = client_context(self._tls)
-            self._client = httpx.Client(trust_env=False, verify=context)
+        client = self._connections()
         key = read_key(self._key_file)
         # Who asks for somebody else brings that one's key.
         sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
         try:
-            answer = self._client.request(
+            answer = client.request(
                 method,
                 self._url + path,
                 content=content,
@@ -74,6 +73,18 @@ class HttpPeer:
         if answer.is_client_error and status != httpx.codes.CONFLICT:
             raise Permanent(self.problem(answer))
         return answer
+
+    def _connections(self) -> httpx.Client:
+        """Those that are open; new ones once a certificate has changed.
+
+        Other threads may still wait for answers over the old ones, which close when none does.
+        """
+        certificates = self._tls.changed_at() if self._tls else ()
+        client = self._client
+        if client is None or certificates != self._certificates:
+            client = httpx.Client(trust_env=False, verify=client_context(self._tls))
+            self._client, self._certificates = client, certificates
+        return client
 
     def problem(self, answer: httpx.Response) -> str:
         """What an answer says, in words that name no patient."""

@@ -44,7 +44,7 @@ class Run:
 
     latencies: list[tuple[float, float]] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
-    wrong: int = 0
+    wrong: list[object] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     expected: dict[int, object] = field(default_factory=dict)
 
@@ -99,7 +99,8 @@ async def ask(client: httpx.AsyncClient, run: Run, body: bytes, due: float, *, g
     if answer.status_code in (429, 503):
         return
     told = said(answer)
-    run.wrong += run.expected.setdefault(hash(body), told) != told
+    if (expected := run.expected.setdefault(hash(body), told)) != told:
+        run.wrong.append((len(body), expected, told))
 
 
 def sample(pid: int) -> Sample:
@@ -157,8 +158,9 @@ async def soak(url: str, pid: int, seconds: float, seed: int) -> tuple[Run, floa
 def _show(run: Run, done_s: float, seconds: float) -> None:
     last = run.samples[-1]
     sys.stderr.write(
-        f"\r{done_s:.0f} of {seconds:.0f} s, {sum(run.statuses.values())} answers, {run.wrong} "
-        f"wrong, {last.pss_bytes / 2**20:.0f} MiB, {last.descriptors} descriptors   "
+        f"\r{done_s:.0f} of {seconds:.0f} s, {sum(run.statuses.values())} answers, "
+        f"{len(run.wrong)} wrong, {last.pss_bytes / 2**20:.0f} MiB, "
+        f"{last.descriptors} descriptors   "
     )
 
 
@@ -178,7 +180,7 @@ def verdicts(run: Run, *, timing: bool) -> dict[str, tuple[str, bool]]:
     drift = p99[1] / p99[0] - 1
     failed = sum(n for status, n in run.statuses.items() if status >= 500 or status == 0)
     return {
-        "wrong answers": (str(run.wrong), run.wrong == 0),
+        "wrong answers": (f"{len(run.wrong)} {run.wrong[:5]}", not run.wrong),
         "5xx or no answer": (str(failed), failed == 0),
         "answers": (str(dict(sorted(run.statuses.items()))), True),
         "memory, MiB": (

@@ -12,6 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # The files that serve without a GPU.
 CPU = ("docker-compose.yml", "docker-compose.cpu.yml")
+# And what stands around the service.
+ALL = (*CPU, "docker-compose.operations.yml")
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import pytest
 from pydicom.uid import JPEG2000Lossless
 
-from tests.containers.compose import CPU, Compose, docker, project
+from tests.containers.compose import ALL, CPU, Compose, docker, project
 from tests.containers.test_operations import JPEG, PATIENCE_S, RADIOGRAPH
 from tests.synthetic import as_dicom, synthetic_radiograph
 
@@ -243,3 +244,34 @@ def test_a_container_with_too_little_memory_refuses_or_is_started_again(
             before = answers.statuses()[200]
             eventually(lambda: answers.statuses()[200] > before + 20)
         assert set(answers.statuses()) <= {200, BROKEN, 429, 503}
+
+
+def test_without_names_nothing_is_answered_that_is_not_in_the_trail(
+    cpu_image: str, secrets: dict[str, str], told: Callable[[str], None]
+) -> None:
+    url = "postgresql+psycopg://pneumoscope@database/pneumoscope"
+    with project(*ALL, PNEUMO_AUDIT_URL=url, **secrets) as compose:
+        for name in ("database", "pneumoscope"):
+            compose("--profile", "audit", "up", "--detach", "--build", "--wait", name)
+        found = compose("--profile", "audit", "ps", "--quiet", "pneumoscope").stdout.strip()
+        [resolver] = docker("inspect", "--format", "{{.ResolvConfPath}}", found).split()
+        names = Path(resolver).read_text()
+        with load(compose) as answers:
+            eventually(lambda: answers.statuses()[OK] > 20)
+            Path(resolver).write_text("nameserver 192.0.2.1\n")
+            # What is connected needs no name; a database that comes back does.
+            compose("--profile", "audit", "restart", "database")
+            eventually(lambda: answers.statuses()[503] > 5)
+            assert httpx.get(f"{compose.url}/health/live", timeout=1).is_success
+            Path(resolver).write_text(names)
+            at = time.monotonic()
+            before = answers.statuses()[OK]
+            eventually(lambda: answers.statuses()[OK] > before + 20)
+        told(f"names resolved again: {recovery(answers, at)}")
+        assert set(answers.statuses()) == {OK, 503}
+        psql = ["psql", "--host=/tmp", "--dbname=pneumoscope", "--tuples-only", "--command"]
+        query = "SELECT count(*) FROM pneumoscope_audit WHERE answer_id IS NOT NULL"
+        counted = compose("--profile", "audit", "exec", "database", *psql, query).stdout
+        assert int(counted) >= answers.statuses()[OK]
+        verified = compose("exec", "pneumoscope", "python", "-m", "service", "audit", "verify")
+        assert verified.stdout.strip() == "The audit trail is whole."

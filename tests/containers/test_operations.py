@@ -13,36 +13,15 @@ import httpx
 import pytest
 import yaml
 
-from tests.containers.compose import CPU, ROOT, Compose, docker, project
+from tests.containers.compose import ALL, ROOT, Compose, docker, project
 from tests.synthetic import as_jpeg, synthetic_radiograph
 
 pytestmark = pytest.mark.containers
-
-ALL = (*CPU, "docker-compose.operations.yml")
 
 PATIENCE_S = 90
 TMP = "/tmp"  # noqa: S108 - of the container
 JPEG = {"Content-Type": "image/jpeg"}
 RADIOGRAPH = as_jpeg(synthetic_radiograph(rows=900, columns=1100))
-
-
-@pytest.fixture(scope="module")
-def secrets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("secrets")
-    certificate, key, password = (folder / name for name in ("server.crt", "server.key", "grafana"))
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    names = ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    alternatives = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    output = ["-out", str(certificate), "-keyout", str(key)]
-    subprocess.run([*make, *names, *alternatives, *output], check=True, capture_output=True)
-    password.write_text("not used here")
-    # The proxy's user reads them through the mount.
-    key.chmod(0o444)
-    return {
-        "PNEUMO_TLS_CERTIFICATE": str(certificate),
-        "PNEUMO_TLS_KEY": str(key),
-        "PNEUMO_GRAFANA_PASSWORD": str(password),
-    }
 
 
 def free_port() -> str:

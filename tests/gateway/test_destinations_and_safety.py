@@ -21,6 +21,9 @@ from fhir.resources.R4B.bundle import Bundle
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from gateway.config import Tls
+from gateway.errors import Transient
+from gateway.http_peer import HttpPeer
 from tests.gateway.drawn import film, slice_of
 from tests.gateway.stack import (
     FILMS,
@@ -428,6 +431,31 @@ def test_tls_is_mutual_refuses_what_is_old_and_takes_a_new_certificate_without_a
 
     assert all("CN=gateway" in text.replace(" ", "") for text in before)
     assert all("CN=renewed" in text.replace(" ", "") for text in after)
+
+
+def test_whoever_renews_certificates_and_their_authority_restarts_nothing(tmp_path: Path) -> None:
+    certificates(tmp_path)
+    program = gateway(
+        tmp_path / "gw",
+        ["http://127.0.0.1:9"],
+        [],
+        rules=[],
+        http={"tls": tls_of(tmp_path, "peer")},
+    )
+
+    with started(program) as running:
+        url = f"https://127.0.0.1:{running.http_port}"
+        asking = HttpPeer(url, None, Tls.model_validate(tls_of(tmp_path, "gateway")))
+        once = {"Connection": "close"}
+        before = asking.ask("GET", "/health/live", headers=once).status_code
+        certificate(tmp_path, "ca")
+        for name in ("gateway", "peer"):
+            certificate(tmp_path, name, "ca")
+        after = asking.ask("GET", "/health/live").status_code
+        with pytest.raises(Transient):
+            HttpPeer(url, None, Tls(authorities=tmp_path / "ca.pem")).ask("GET", "/health/live")
+
+    assert (before, after) == (200, 200)
 
 
 def test_results_go_out_over_tls_to_whom_the_authority_certifies_and_to_nobody_else(
