@@ -6,6 +6,7 @@ import platform
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from tests.synthetic import as_jpeg, synthetic_radiograph
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OURS, DEFAULT, TWO = "pneumoscope", "pneumoscope-default", "pneumoscope-two"
+AUDITED = "pneumoscope-audited"
 BUSY = "closed 16"
 SHARES = {"open 50 %": 0.5, "open 70 %": 0.7, "open 85 %": 0.85}
 OVERLOAD, OVERLOAD_FACTOR = "overload", 4
@@ -142,8 +144,13 @@ def targets() -> tuple[Target, ...]:
         for t in raw
     ]
     two = {**fp32, "PNEUMO_WORKERS": "2"}
+    trail = Path(tempfile.gettempdir(), "pneumoscope-bench-audit.sqlite")
+    audited = {**fp32, "PNEUMO_AUDIT_URL": f"sqlite:///{trail}"}
     return (
-        *raw,
+        raw[0],
+        # Beside the one that it is compared with.
+        Target(AUDITED, "Pneumoscope, fp32, with an audit trail", settings=audited, loads=(BUSY,)),
+        *raw[1:],
         *form,
         Target(TWO, "Pneumoscope, fp32, two processes", settings=two, loads=(BUSY,)),
     )
