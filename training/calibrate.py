@@ -90,17 +90,13 @@ def calibrate(
     outputs = [predict(shifted(images, name)) for name in shifts]
     maps = predict(images)["activation_map"]
     logits = np.stack([output["logits"] for output in outputs])
-    # What is referred for want of evidence says nothing of the answers.
-    chosen = np.ones(len(images), np.bool_)
-    if border is not None:
-        border = border.as_answered(outputs[shifts.index("none")][SOURCE_DISTANCE])
-        chosen = border.owners >= 0 if (border.owners >= 0).any() else chosen
-    everything = np.concatenate(logits[:, chosen])
-    truth = np.tile(classes[chosen], len(logits))
+    everything, truth = np.concatenate(logits), np.tile(classes, len(logits))
+    # Of images that are referred for want of evidence too: they are the harder ones.
     temperature = fit_temperature(everything, truth)
     if border is not None:
-        plain = calibrated(logits[shifts.index("none")], temperature)
-        border = without_wrong_calls(border, plain, classes, recipe)
+        distances = np.concatenate([output[SOURCE_DISTANCE] for output in outputs])
+        said = calibrated(everything, temperature)
+        border = without_wrong_calls(border.as_answered(distances), said, truth, recipe)
     ood = None
     if scorer is not None:
         # One limit for all shifts: another hospital's images are to be accepted too.
@@ -194,7 +190,7 @@ def describe(config: OperatingPointConfig, shifts: int) -> str:
     """The rule in words, as the manifest gives it, for so many acquisition shifts."""
     rule = f"{_RULES[config.rule]} of at least {config.target:g}"
     if config.rule == "precision":
-        return f"{rule} in each source that shows the finding"
+        rule += " in each source that shows the finding"
     if shifts == 1:
         return rule
     over = "over all of" if config.over == "pooled" else "under each of"
@@ -211,7 +207,7 @@ def precision_point(
     """The least probability from which calls of a class are right often enough in each source.
 
     Args:
-        probabilities: Calibrated, shape (images, classes), of images as they are.
+        probabilities: Calibrated, shape (images, classes), of the images under all shifts.
         classes: Shape (images,).
         number: The class.
         target: The share of the calls that must be right.
@@ -260,7 +256,6 @@ def _point(
 
 def operating_points(
     probabilities: NDArray[np.float32],
-    plain: int,
     classes: NDArray[np.int64],
     recipe: Recipe,
     border: Border | None,
@@ -269,7 +264,6 @@ def operating_points(
 
     Args:
         probabilities: Calibrated, shape (shifts, images, classes).
-        plain: Which of the shifts is the images as they are.
         classes: Shape (images,).
         recipe: Has the rules.
         border: As for ``precision_point``.
@@ -278,10 +272,11 @@ def operating_points(
         CalibrationError: No operating point follows a rule.
     """
     rules = {rule.label: rule for rule in recipe.operating_points}
+    everything, truth = np.concatenate(probabilities), np.tile(classes, len(probabilities))
 
     def point(number: int, rule: OperatingPointConfig) -> float:
         if rule.rule == "precision":
-            return precision_point(probabilities[plain], classes, number, rule.target, border)
+            return precision_point(everything, truth, number, rule.target, border)
         return operating_point(probabilities[..., number], classes == number, rule)
 
     return tuple(point(n, rules[label]) for n, label in enumerate(recipe.data.classes))
@@ -295,8 +290,7 @@ def _findings(
     border: Border | None,
 ) -> tuple[Finding, ...]:
     rules = {rule.label: rule for rule in recipe.operating_points}
-    plain = recipe.calibration.shifts.index("none")
-    points = operating_points(probabilities, plain, classes, recipe, border)
+    points = operating_points(probabilities, classes, recipe, border)
     return tuple(
         Finding(
             label=label,

@@ -69,13 +69,18 @@ def fit(
     leave_out: Annotated[
         list[str] | None, typer.Option(help="A source to leave out; may be given again.")
     ] = None,
+    hold_out: Annotated[
+        Literal["patient", "image"] | None,
+        typer.Option(help="Draw a fifth of these to test, whatever the recipe says."),
+    ] = None,
 ) -> None:
     """Train a recipe; start it again after a kill, and it carries on."""
     with _for_people():
         from training.config import read_recipe
         from training.train import train
 
-        chosen = read_recipe(recipe).with_changes(weights=weights, leave_out=leave_out)
+        asked = read_recipe(recipe)
+        chosen = asked.with_changes(weights=weights, leave_out=leave_out, hold_out=hold_out)
         train(chosen, workdir, data, Console())
         typer.echo(f"{workdir} holds the trained model. Next: pneumo-train evaluate.")
 

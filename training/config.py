@@ -96,7 +96,8 @@ class DataConfig(Frozen):
 class SplitConfig(Frozen):
     """How much is held out for validation, and where asked for as the test split.
 
-    Whole groups are drawn: patients, joined where they have near-duplicate images. Without
+    Whole groups are drawn: patients, joined where they have near-duplicate images; or ``by``
+    ``image``, which says too much of a model and shows how much. Without
     ``validation_share`` the data sets say what validates, so that all recipes of one pool agree.
     ``test_share`` pools what the data sets offer for training and for testing, and draws a test
     split from it; without it the official one stands.
@@ -104,6 +105,7 @@ class SplitConfig(Frozen):
     hashes of two images that count as the same.
     """
 
+    by: Literal["patient", "image"] = "patient"
     validation_share: float | None = Field(default=None, gt=0, lt=0.5)
     test_share: float | None = Field(default=None, gt=0, lt=0.5)
     near_duplicate_bits: int = Field(ge=0, le=128)
@@ -239,9 +241,9 @@ class OperatingPointConfig(Frozen):
     ``sensitivity``: the highest threshold at which at least ``target`` of the images of the class
     are found. ``specificity``: the lowest threshold at which at least ``target`` of the images of
     the other classes are not taken for it. ``precision``: the lowest at which, in each source that
-    shows the class, at least ``target`` of the images that are called so have it, as they are. Over
-    several shifts, ``pooled`` holds the target for all images together, ``worst`` for each shift
-    alone.
+    shows the class, at least ``target`` of the images that are called so have it. Over several
+    shifts, ``pooled`` holds the target for all images together, ``worst``, which ``precision`` does
+    not know, for each shift alone.
     """
 
     label: Label
@@ -278,16 +280,27 @@ class Recipe(Frozen):
         return self
 
     def with_changes(
-        self, *, weights: str | None = None, leave_out: Sequence[str] | None = None
+        self,
+        *,
+        weights: str | None = None,
+        leave_out: Sequence[str] | None = None,
+        hold_out: Literal["patient", "image"] | None = None,
     ) -> "Recipe":
-        """The recipe with other initial weights, or without some sources; None changes nothing."""
+        """The recipe with other initial weights, without some sources, or on a split of its own.
+
+        That holds out a fifth to test, an eighth of the rest to validate. None changes nothing.
+        """
         model = (
             self.model if weights is None else self.model.model_copy(update={"weights": weights})
         )
         data = self.data
         if leave_out is not None:
             data = data.model_copy(update={"leave_out": tuple(leave_out)})
-        return self.model_copy(update={"model": model, "data": data})
+        split = self.split
+        if hold_out is not None:
+            shares = {"by": hold_out, "test_share": 1 / 5, "validation_share": 1 / 8}
+            split = split.model_copy(update=shares)
+        return self.model_copy(update={"model": model, "data": data, "split": split})
 
 
 class SegmenterModelConfig(Frozen):

@@ -85,7 +85,7 @@ class Border:
     """What a calibration knows of sources.
 
     ``names`` (sources,); their ``heads``; ``owners``, int (validation images,), the source of each,
-    or -1.
+    or -1; where there are several shifts, of the images under one after the other.
     """
 
     names: tuple[str, ...]

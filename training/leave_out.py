@@ -98,7 +98,7 @@ def _answers(
     border = border.as_answered(near)
     said = calibrated(border.heads.logits(validation.features, near.argmin(axis=1)), temperature)
     border = without_wrong_calls(border, said, validation.classes, trained.config)
-    points = operating_points(said[np.newaxis], 0, validation.classes, trained.config, border)
+    points = operating_points(said[np.newaxis], validation.classes, trained.config, border)
     far = distances(scorer, asked)
     nearest = far.argmin(axis=1)
     probabilities = calibrated(border.heads.logits(asked.features, nearest), temperature)

@@ -1,4 +1,4 @@
-"""The splits: taken by group of patients and near-duplicates, never by image."""
+"""The splits: taken by group of patients and near-duplicates; by image only to show the harm."""
 
 import numpy as np
 import pandas as pd
@@ -24,9 +24,13 @@ def drawn_splits(
         A new table; ``group`` has joined the near-duplicates, ``split`` is ``train``,
         ``validation`` or, where a test split is drawn, ``test``. A group is never cut.
     """
-    hashes = difference_hashes(images, table.index.to_numpy())
-    pairs = near_duplicate_pairs(hashes, config.near_duplicate_bits)
-    groups = pd.Series(joined_groups(list(table["group"]), pairs), table.index)
+    if config.by == "image":
+        joined = table.index.astype(str).tolist()
+    else:
+        hashes = difference_hashes(images, table.index.to_numpy())
+        pairs = near_duplicate_pairs(hashes, config.near_duplicate_bits)
+        joined = joined_groups(list(table["group"]), pairs)
+    groups = pd.Series(joined, table.index)
     trained = table["split"].ne("validation").groupby(groups).transform("any")
     table = table.assign(group=groups, split=np.where(trained, "train", "validation"))
     if config.test_share is not None:

@@ -102,7 +102,25 @@ def test_each_finding_gets_the_operating_point_of_its_own_rule() -> None:
     probabilities = np.stack([normal, 1 - normal], axis=1)[np.newaxis]
     classes = np.array([0, 0, 1, 0, 1, 1, 1])
 
-    found = operating_points(probabilities, 0, classes, recipe, None)
+    found = operating_points(probabilities, classes, recipe, None)
 
     # Three of the four images from 0.7 up are normal; two of the four with pneumonia have 0.7.
     assert found == pytest.approx((0.7, 0.7), abs=1e-6)
+
+
+def test_calls_must_be_right_often_enough_over_all_shifts_together() -> None:
+    rules = (
+        OperatingPointConfig(label="normal", rule="precision", target=0.75),
+        OperatingPointConfig(label="pneumonia", rule="sensitivity", target=0.5),
+    )
+    recipe = tiny_recipe().model_copy(update={"operating_points": rules})
+    plain, darker = np.array([[0.9, 0.8, 0.7, 0.6], [0.9, 0.8, 0.1, 0.6]], np.float32)
+    probabilities = np.stack([[p, 1 - p] for p in (plain, darker)]).swapaxes(1, 2)
+    classes = np.array([0, 0, 0, 1])
+
+    alone = operating_points(probabilities[:1], classes, recipe, None)
+    both = operating_points(probabilities, classes, recipe, None)
+
+    # As they are, three of four; darker, the fourth is called normal once more.
+    assert alone[0] == pytest.approx(0.6)
+    assert both[0] == pytest.approx(0.7)

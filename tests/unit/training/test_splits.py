@@ -109,3 +109,12 @@ def test_rows_of_the_table_may_be_a_part_of_the_images() -> None:
     groups = split(table, images=images)["group"]
 
     assert groups.tolist() == ["normal-1", "normal-1"]
+
+
+def test_by_image_one_patient_is_trained_on_and_tested() -> None:
+    table = table_of([("normal", n % 4) for n in range(40)])
+
+    drawn = split(table, by="image", test_share=0.2)
+
+    assert drawn["split"].value_counts().to_dict() == {"train": 25, "test": 8, "validation": 7}
+    assert (drawn.groupby("patient")["split"].nunique() > 1).any()
