@@ -249,9 +249,12 @@ def _point(
 ) -> float | None:
     called = np.flatnonzero(group & (probabilities.argmax(axis=1) == number))
     order = called[np.argsort(-probabilities[called, number], kind="stable")]
+    values = probabilities[order, number]
     right = np.cumsum(classes[order] == number) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(right >= target)
-    return float(probabilities[order[good[-1]], number]) if len(good) else None
+    # Of those that are equally probable all are called.
+    last_of_equals = np.append(values[1:] < values[:-1], True)[: len(values)]
+    good = np.flatnonzero((right >= target) & last_of_equals)
+    return float(values[good[-1]]) if len(good) else None
 
 
 def operating_points(
