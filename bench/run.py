@@ -258,6 +258,7 @@ def _visit(
         with Server(target.command(plan, bundle, port), port) as server:
             start_s = server.ready(requests[0])
             difference = _difference(server, requests, expected, target)
+            server.settle()
             cells: dict[str, Cell] = {}
             for load in target.loads:
                 cells[load] = _cell(plan, server, requests, load, cells)

@@ -23,6 +23,8 @@ from bench.load import HOST
 START_UP_LIMIT_S = 120.0
 GRACE_S = 20.0
 POLL_S = 0.01
+# What a server still sets up behind its first answer is no part of the loads that follow.
+SETTLED_SHARE, SETTLE_STEP_S, SETTLE_LIMIT_S = 0.05, 0.5, 15.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # Fields of /proc/PID/stat, counted from the one after the command's name.
 _STATE, _GROUP, _CPU = 0, 2, slice(11, 15)
@@ -100,6 +102,15 @@ class Server:
             answer = http.client.HTTPResponse(connection)
             answer.begin()
             return answer.status, answer.read()
+
+    def settle(self) -> None:
+        """Wait until it idles, as one does that nobody asks anything."""
+        give_up = time.perf_counter() + SETTLE_LIMIT_S
+        busy_s = SETTLE_STEP_S
+        while busy_s > SETTLED_SHARE * SETTLE_STEP_S and time.perf_counter() < give_up:
+            before = self.cpu_s()
+            time.sleep(SETTLE_STEP_S)
+            busy_s = self.cpu_s() - before
 
     @property
     def root(self) -> int:

@@ -16,7 +16,6 @@ from pydicom.uid import (
 )
 
 from contract.codestream import (
-    BASELINE,
     CodestreamHeader,
     read_codestream_header,
     read_jpeg_header,
@@ -36,7 +35,7 @@ MAX_SECONDS = 5.0
 
 # Every thread may decode as much at once, and the decoders share a budget.
 _PLAIN_BYTES = 100_000_000
-_PLAIN_SCANS = 8
+_PLAIN_S = 1.0
 _PLAIN_CHUNKS, _MAX_CHUNKS = 8_192, 65_536
 _PLAIN_ELEMENTS, _PLAIN_DEPTH = 10_000, 16
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
@@ -59,9 +58,9 @@ _INFLATED_COPIES = 2
 class DecodeCost:
     """What decoding one file takes at most.
 
-    ``plain`` is True for what may be decoded in a thread: baseline JPEG, PNG and native DICOM
-    within bounds of memory, scans, chunks, elements and nesting. All else belongs into a process
-    that can be stopped. ``memory_bytes`` is an upper estimate, the file itself not counted.
+    ``plain`` is True for what may be decoded in a thread: common JPEG, PNG and native DICOM within
+    bounds of memory, time, chunks, elements and nesting. All else belongs into a process that can
+    be stopped. ``memory_bytes`` is an upper estimate, the file itself not counted.
     """
 
     plain: bool
@@ -161,7 +160,7 @@ def _jpeg_cost(data: bytes, max_pixels: int) -> DecodeCost:
     if header is None:
         return DecodeCost(plain=False, memory_bytes=len(data))
     check_size(header.rows, header.columns, max_pixels)
-    plain = header.process == BASELINE and header.scans <= _PLAIN_SCANS and header.precision == 8
+    plain = header.is_common_jpeg and header.seconds <= _PLAIN_S
     return _within(header.memory_bytes, header.seconds, plain=plain)
 
 

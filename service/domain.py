@@ -87,28 +87,20 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One version of one model, ready to run.
-
-    ``lone`` is the same graph with every core for one image, where the model runs on the CPU: used
-    while no other image is in work. It answers bit for bit as ``session`` does.
-    """
+    """One version of one model, ready to run."""
 
     manifest: ModelManifest
     session: Session
     precision: Precision = "fp32"
-    lone: Session | None = None
 
-    def run(
-        self, images: NDArray[np.uint8], *, activation_map: bool = False, alone: bool = False
-    ) -> Outputs:
+    def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> Outputs:
         """Run a batch for every output, of which the activation map only where it is asked for.
 
         Raises what ``Session.run`` does.
         """
         names = [output.name for output in self.manifest.signature.outputs]
         wanted = [name for name in names if activation_map or name != ACTIVATION_MAP]
-        session = (alone and self.lone) or self.session
-        return session.run(wanted, images)
+        return self.session.run(wanted, images)
 
     @property
     def digest(self) -> str:

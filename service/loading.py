@@ -68,8 +68,7 @@ def find_bundles(folder: Path, *, segmenters: bool = False) -> Mapping[str, Path
 class ModelLoader:
     """Loads the bundles of a folder.
 
-    ``default`` is the configured default model, ``precision`` the wanted one. With more than one of
-    ``lone_threads``, a model on the CPU gets a second session for a lone image. With a
+    ``default`` is the configured default model, ``precision`` the wanted one. With a
     ``trusted_key``, bundles that it did not sign are refused.
     """
 
@@ -77,7 +76,6 @@ class ModelLoader:
     options: SessionOptions = field(default_factory=SessionOptions)
     precision: WantedPrecision = "fp32"
     default: str | None = None
-    lone_threads: int = 1
     trusted_key: Path | None = None
     open_session: Callable[[bytes, ModelManifest, SessionOptions], Session] = OnnxSession
 
@@ -121,9 +119,6 @@ class ModelLoader:
         if model.batched and self.precision == "auto" and found != "fp32":
             # An accelerator has no use for the file that is made for CPUs.
             return replace(self, precision="fp32").load_model(bundle)
-        if not model.batched and self.lone_threads > 1:
-            every_core = replace(self.options, provider="cpu", threads=self.lone_threads)
-            model = replace(model, lone=self.open_session(file, manifest, every_core))
         if golden is not None:
             # One at a time: every model runs single images, in whatever batches it runs besides.
             images = (golden.images[i : i + 1] for i in range(len(golden.images)))
@@ -330,9 +325,8 @@ def _warm(model: ServedModel) -> None:
     """Run every size once, so that no request pays for what a first run sets up."""
     for size in BATCH_SIZES if model.batched else (1,):
         images = np.zeros((size, *model.manifest.preprocessing.size, 1), np.uint8)
-        for alone in {False, model.lone is not None}:
-            model.run(images, alone=alone, activation_map=True)
-            model.run(images, alone=alone)
+        model.run(images, activation_map=True)
+        model.run(images)
 
 
 def _reason(error: Exception) -> str:

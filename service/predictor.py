@@ -55,8 +55,7 @@ class Predictor:
     """Reads images and runs models, each image on one thread.
 
     ``repository`` has the models that new requests are answered with; a reload sets another. What
-    is not plain goes to the decoders, and a model on an accelerator to the batcher. ``in_work`` is
-    how many images of ``predict`` are in it.
+    is not plain goes to the decoders, and a model on an accelerator to the batcher.
     """
 
     def __init__(
@@ -72,7 +71,6 @@ class Predictor:
         self._decoders = decoders
         self._batcher = batcher
         self.max_pixels = max_pixels
-        self.in_work = 0
 
     @property
     def can_decode(self) -> bool:
@@ -162,7 +160,6 @@ class Predictor:
         await self._batcher.close()
 
     async def _answer(self, task: "_Task") -> ImageResult | ImageFailure:
-        self.in_work += 1
         try:
             fitted = await self._read(task)
             if not isinstance(fitted, np.ndarray):
@@ -171,8 +168,6 @@ class Predictor:
             return await self._on_thread(task, partial(task.finish, outputs))
         except InferenceFailed as error:
             return task.failure(error)
-        finally:
-            self.in_work -= 1
 
     async def _read(self, task: "_Task") -> Image | ImageResult | ImageFailure:
         """Decode the file, here or in a decoder, and go on as far as the task goes."""
@@ -236,7 +231,7 @@ class _Task:
     ``begin`` answers a plain file for a model on the CPU in one go. Where it gives a cost, the
     file is not plain: it goes to a decoder, and then to ``prepare``. Where either gives an image,
     uint8 (1, height, width, 1), the model's outputs for it go to ``finish``. A task that does not
-    decide runs no model here, and takes no digest. An image that is alone in work has every core.
+    decide runs no model here, and takes no digest.
     """
 
     predictor: Predictor
@@ -295,9 +290,8 @@ class _Task:
             return image
         self.radiograph = radiograph
         self.fit = lambda spec: fitted if spec == wanted else fit(spec)
-        alone = self.predictor.in_work == 1
         started = time.perf_counter()
-        outputs = self.model.run(image, activation_map=self.query.heatmap, alone=alone)
+        outputs = self.model.run(image, activation_map=self.query.heatmap)
         self.times["inference"] += time.perf_counter() - started
         return self.finish(outputs)
 

@@ -19,7 +19,7 @@ from service.errors import DeviceLost, ProblemType, ServiceError, StartError
 from service.limits import Admission, ReceiveBudget, cancelled_on_disconnect
 from service.loading import ModelLoader, Reloader, warn_of_precision
 from service.logs import Logger, log_failure
-from service.machine import available_cpus, decode_memory
+from service.machine import decode_memory
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.priorities import PriorityThreads
@@ -274,7 +274,6 @@ def model_loader(settings: Settings) -> ModelLoader:
         SessionOptions(settings.provider, gpu_mem_limit_bytes=settings.gpu_mem_limit_bytes),
         settings.precision,
         settings.default_model,
-        lone_threads=available_cpus(),
         trusted_key=settings.trusted_key_file,
     )
 

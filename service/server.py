@@ -28,6 +28,9 @@ LINGER_S = 0.5
 # also stay below the grace period of a stop.
 HEALTH_CHECK_S = 30
 BACKLOG = 2048
+# Longer than common clients and proxies keep an idle connection (5 to 60 s), so that the one who
+# sends is the one who closes: a request that meets a close on its way is lost to its client.
+KEEP_ALIVE_S = 75
 # uvicorn ticks ten times a second.
 TICKS_OF_A_LOOK = 10
 # Source: RFC 9325 (BCP 195): forward secrecy and authenticated encryption; TLS 1.3 has no others.
@@ -202,6 +205,7 @@ def _config(app: "FastAPI | str", settings: Settings) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
         timeout_worker_healthcheck=HEALTH_CHECK_S,
     )

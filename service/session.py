@@ -48,10 +48,9 @@ _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """How a model is run; ``threads`` are those within one run on a CPU."""
+    """How a model is run."""
 
     provider: Provider = "auto"
-    threads: int = 1
     gpu_mem_limit_bytes: int = 4096 * 1024 * 1024
 
 
@@ -98,7 +97,7 @@ def _create(
                 return session
         if options.provider == "cuda":
             raise StartError(f"The model cannot run on CUDA: {why_no_cuda()}.")
-        return _session(model, [CPU], options)
+        return _session(model, [CPU])
     except _ERRORS as error:
         raise SignatureMismatch(
             f"{manifest.name} version {manifest.version}: model.onnx cannot be loaded. "
@@ -121,7 +120,7 @@ def _cuda_session(model: bytes, options: SessionOptions) -> onnxruntime.Inferenc
         "arena_extend_strategy": "kSameAsRequested",
     }
     try:
-        session = _session(model, [(CUDA, cuda), CPU], options)
+        session = _session(model, [(CUDA, cuda), CPU])
     except _ERRORS:
         return None
     finally:
@@ -137,14 +136,10 @@ def _share_one_arena() -> None:
     onnxruntime.create_and_register_allocator(info, None)
 
 
-def _session(
-    model: bytes, providers: list[Any], options: SessionOptions
-) -> onnxruntime.InferenceSession:
+def _session(model: bytes, providers: list[Any]) -> onnxruntime.InferenceSession:
     tuning = onnxruntime.SessionOptions()
-    tuning.intra_op_num_threads = options.threads
-    tuning.inter_op_num_threads = 1
-    # Threads that wait for work must not take a core from another image's thread.
-    tuning.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Each image has a thread of its own: more of them would share a core.
+    tuning.intra_op_num_threads = tuning.inter_op_num_threads = 1
     _share_one_arena()
     tuning.add_session_config_entry("session.use_env_allocators", "1")
     tuning.log_severity_level = _LOG_ERROR

@@ -30,7 +30,7 @@ RETIRED: Mapping[str, str] = {
     "PNEUMO_ENGINES": "decoders of their own are always there: see PNEUMO_DECODERS",
     "PNEUMO_GPU_DEVICES": "start one process for each GPU, with CUDA_VISIBLE_DEVICES",
     "PNEUMO_INFERENCE_WORKERS": "PNEUMO_THREADS sets the threads",
-    "PNEUMO_INTRA_OP_THREADS": "a lone image has every core, and others have one each",
+    "PNEUMO_INTRA_OP_THREADS": "each image has one core, and several are in work at once",
     "PNEUMO_TENSORRT_CACHE_DIR": "TensorRT is not used any more",
     "PNEUMO_THREAD_SPLIT_FILE": "the default is what it would have found",
 }
@@ -143,8 +143,9 @@ class Settings(BaseSettings):
     request_deadline_s: float = Field(default=30, gt=0)
     """How long a request may take once its body has arrived; later it is answered with 429."""
 
-    queue_limit: int = Field(default=128, ge=1)
-    """The most images in flight, waiting or in work; more are answered with 429."""
+    queue_limit: int = Field(default_factory=lambda: max(32, 16 * available_cpus()), ge=1)
+    """The most images in flight, waiting or in work; more are answered with 429. By default sixteen
+    for each CPU of the cgroup, at least 32."""
 
     api_keys_file: Path | None = None
     """A JSON file ``{name: {"sha256": hex, "scopes": ["predict", "read", "admin"]}}`` of API

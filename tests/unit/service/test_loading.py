@@ -118,22 +118,11 @@ def test_on_an_accelerator_auto_is_fp32_in_every_size_of_a_batch(
     add_variant(write_bundle(tmp_path), "int8")
     monkeypatch.setattr("service.loading.gains_by_int8", lambda: True)
 
-    loader = ModelLoader(tmp_path, precision="auto", open_session=OnAnAccelerator, lone_threads=2)
+    loader = ModelLoader(tmp_path, precision="auto", open_session=OnAnAccelerator)
     model = loader.load_all().get()
 
-    assert (model.precision, model.lone) == ("fp32", None)
+    assert model.precision == "fp32"
     assert {shape[0] for shape in session_of(model).shapes} == {1, 2, 4, 8, 16, 32}
-
-
-def test_on_the_cpu_there_is_a_session_with_every_core_for_a_lone_image(tmp_path: Path) -> None:
-    write_bundle(tmp_path)
-
-    loader = ModelLoader(tmp_path, lone_threads=4, open_session=RecordingSession)
-    model = loader.load_all().get()
-
-    assert isinstance(model.lone, RecordingSession)
-    assert (session_of(model).options.threads, model.lone.options.threads) == (1, 4)
-    assert model.lone.shapes
 
 
 def test_limits_of_quality_need_a_graph_that_measures_it(tmp_path: Path) -> None:

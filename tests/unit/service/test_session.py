@@ -227,16 +227,6 @@ def test_a_failure_on_an_accelerator_is_a_lost_device(
         session.run(PROBABILITIES, np.full((1, 32, 32, 1), 255, np.uint8))
 
 
-def test_a_lone_image_on_every_core_gets_the_same_bits() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 1), np.uint8)
-    wide = make_session(options=SessionOptions(provider="cpu", threads=4))
-    model = ServedModel(MANIFEST, make_session(), lone=wide)
-
-    lone, usual = model.run(images, alone=True), model.run(images)
-
-    assert lone["probabilities"].tobytes() == usual["probabilities"].tobytes()
-
-
 def test_weights_outside_of_the_digest_are_refused(tmp_path: Path) -> None:
     graph = brightness_graph()
     onnx.external_data_helper.convert_model_to_external_data(graph, size_threshold=0)
