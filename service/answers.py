@@ -98,10 +98,13 @@ def _answer(result: ImageResult, *, uids: bool) -> ImageAnswer:
 
 def _evidence(result: ImageResult, evidence: Evidence) -> dict[str, object]:
     label = result.model.manifest.labels[int(result.probabilities.argmax())]
+    called, right = evidence.calls.get(label, (0, 0))
     return {
         "source": evidence.source,
         "distance": evidence.distance,
         "findings": evidence.findings,
+        "called": called,
+        "right": right,
         "sentence": evidence.sentence(label),
     }
 

@@ -159,6 +159,10 @@ class EvidenceResult(_Body):
     """As a share of the source's limit: above 1 the image is like none."""
     findings: list[Label]
     """Those that the model was shown to tell apart in the source; it answers no other there."""
+    called: int
+    """The source's held-out images that were answered with the most probable finding."""
+    right: int
+    """How many of them had it."""
     sentence: str
     """In words, for the most probable finding."""
 

@@ -5,6 +5,19 @@ from collections.abc import Callable, Mapping
 from playwright.sync_api import Page, Route
 
 Change = Mapping[str, object]
+POOR = {
+    "accepted": False,
+    "checks": [
+        {
+            "name": "exposure",
+            "value": 0.05,
+            "lower": 0.1,
+            "upper": 0.9,
+            "passed": False,
+            "advice": "Too dark.",
+        }
+    ],
+}
 
 
 def change_answers(page: Page, change: Callable[[Route], Change] | Change) -> None:
@@ -37,3 +50,15 @@ def findings(probabilities: Mapping[str, float], point: float = 0.2) -> list[dic
         }
         for label, probability in probabilities.items()
     ]
+
+
+def evidence(called: int = 0, right: int = 0) -> dict[str, object]:
+    """What an answer rests on: images of a source, of which nothing is told if none is called."""
+    return {
+        "source": "example_256",
+        "distance": 0.6,
+        "findings": ["normal", "pneumonia"] if called else [],
+        "called": called,
+        "right": right,
+        "sentence": "In the service's words.",
+    }

@@ -1,8 +1,6 @@
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from playwright.sync_api import (
 from contract.manifest import MANIFEST_FILE, Metric, read_manifest
 from tests.bundles import write_bundle
 from tests.e2e.desk import Desk
-from tests.e2e.services import Service
+from tests.e2e.services import Service, keys
 
 BROWSER_ARGUMENTS = (
     "--no-sandbox",
@@ -117,33 +115,23 @@ def _draw_plot(file: Path) -> None:
 
 @pytest.fixture(scope="session")
 def service(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    log = tmp_path_factory.mktemp("service") / "log"
-    running = Service(models, log, {})
-    running.start()
-    yield running
-    running.stop()
+    with Service(models, tmp_path_factory.mktemp("service") / "log") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
 def strict_service(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that takes one image at a time, and only with ``KEY``."""
     folder = tmp_path_factory.mktemp("strict")
-    keys = folder / "keys.json"
-    scopes = {KEY: ["predict", "read"], KEY_WITHOUT_READ: ["predict"]}
-    named = {
-        f"key-{number}": {"sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": allowed}
-        for number, (key, allowed) in enumerate(scopes.items())
-    }
-    keys.write_text(json.dumps(named))
+    file = folder / "keys.json"
+    file.write_text(keys(full=(KEY, ["predict", "read"]), half=(KEY_WITHOUT_READ, ["predict"])))
     settings = {
-        "PNEUMO_API_KEYS_FILE": str(keys),
+        "PNEUMO_API_KEYS_FILE": str(file),
         "PNEUMO_MAX_FILES": "1",
         "PNEUMO_QUEUE_LIMIT": "1",
     }
-    running = Service(models, folder / "log", settings)
-    running.start()
-    yield running
-    running.stop()
+    with Service(models, folder / "log", settings) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -191,5 +179,16 @@ def tab(context: BrowserContext, watch: Watch) -> Iterator[Page]:
 
 
 @pytest.fixture
-def desk(tab: Page, service: Service) -> Desk:
-    return Desk(tab, service.url)
+def visit(tab: Page, watch: Watch) -> Callable[[Service], Desk]:
+    """What takes the tab to a service, without opening its page."""
+
+    def taken(service: Service) -> Desk:
+        watch.origin = service.url
+        return Desk(tab, service.url)
+
+    return taken
+
+
+@pytest.fixture
+def desk(visit: Callable[[Service], Desk], service: Service) -> Desk:
+    return visit(service)

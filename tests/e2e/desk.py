@@ -107,6 +107,28 @@ class Desk:
         expect(self.page.locator("canvas.picture")).to_be_visible(timeout=READ_TIMEOUT_MS)
         self.settle()
 
+    def middle(self) -> tuple[float, float]:
+        """Where the middle of the radiograph is on the page, x and y."""
+        box = self.stage.first.bounding_box()
+        assert box is not None
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def drag(self, x: float, y: float) -> None:
+        """Drag from the middle of the radiograph, by so many pixels of the screen."""
+        mouse, (start_x, start_y) = self.page.mouse, self.middle()
+        mouse.move(start_x, start_y)
+        mouse.down()
+        mouse.move(start_x + x, start_y + y, steps=4)
+        mouse.up()
+
+    def tab_to(self, selector: str, most: int = 60) -> None:
+        """Press the tab key until the focus is where it should be."""
+        for _ in range(most):
+            self.page.keyboard.press("Tab")
+            if self.page.evaluate("(s) => document.activeElement?.matches(s)", selector):
+                return
+        raise AssertionError(f"the tab key does not reach {selector}")
+
     def settle(self) -> None:
         """Wait until the picture is drawn as it will stay."""
         settle(self.page)

@@ -1,6 +1,8 @@
 """A real service in a process of its own, which a test can stop and start again."""
 
 import contextlib
+import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -8,8 +10,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 120.0
@@ -18,7 +21,9 @@ START_TIMEOUT_S = 120.0
 class Service:
     """``python -m service run`` on a loopback port that stays the same over restarts."""
 
-    def __init__(self, models: Path, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, models: Path, log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         """Prepare, without starting.
 
         Args:
@@ -30,8 +35,17 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         self._models = models
         self._log = log
-        self._environment = environment
+        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        self.stop()
 
     def start(self) -> None:
         """Start, and return when images are taken."""
@@ -67,6 +81,16 @@ class Service:
             time.sleep(0.05)
         self.stop()
         raise AssertionError(f"the service did not start:\n{self._log.read_text()[-2000:]}")
+
+
+def keys(**scopes: tuple[str, Sequence[str]]) -> str:
+    """What PNEUMO_API_KEYS holds for keys by name, each with its scopes."""
+    return json.dumps(
+        {
+            name: {"sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": allowed}
+            for name, (key, allowed) in scopes.items()
+        }
+    )
 
 
 def free_port() -> int:

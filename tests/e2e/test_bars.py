@@ -47,10 +47,8 @@ def say(measured: str) -> None:
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    running = Service(REPOSITORY / "models", tmp_path_factory.mktemp("bars") / "log", {})
-    running.start()
-    yield running
-    running.stop()
+    with Service(REPOSITORY / "models", tmp_path_factory.mktemp("bars") / "log") as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Route, expect
 
 from service.errors import DeviceLost
 from service.problems import error_response
-from tests.e2e.conftest import Watch
 from tests.e2e.desk import Desk
 from tests.e2e.images import chest_dicom, corrupt_jpeg, normal_jpeg, pneumonia_png
 from tests.e2e.services import Service
@@ -99,27 +99,23 @@ def test_a_study_can_be_cancelled_and_tried_again(desk: Desk) -> None:
 
 @pytest.mark.usefixtures("refusals_expected")
 def test_the_queue_outlives_a_service_that_goes_away(
-    tab: Page, watch: Watch, models: Path, tmp_path: Path
+    visit: Callable[[Service], Desk], models: Path, tmp_path: Path
 ) -> None:
-    service = Service(models, tmp_path / "log", {})
-    watch.origin = service.url
-    try:
-        service.start()
-        desk = Desk(tab, service.url).open()
+    with Service(models, tmp_path / "log") as service:
+        desk = visit(service).open()
+        page = desk.page
         desk.read({"before.jpg": normal_jpeg()})
         service.stop()
         desk.pick({"during-1.jpg": normal_jpeg(1), "during-2.png": pneumonia_png()})
-        expect(tab.get_by_text("The service does not answer.")).to_be_visible()
-        expect(tab.get_by_text("No connection")).to_be_visible()
+        expect(page.get_by_text("The service does not answer.")).to_be_visible()
+        expect(page.get_by_text("No connection")).to_be_visible()
         expect(desk.row("during-1.jpg")).to_contain_text("Waiting")
 
         service.start()
 
         expect(desk.row("during-1.jpg")).to_contain_text("Normal", timeout=BATCH_TIMEOUT_MS)
         expect(desk.row("during-2.png")).to_contain_text("Pneumonia")
-        expect(tab.get_by_text("The service does not answer.")).to_be_hidden()
-    finally:
-        service.stop()
+        expect(page.get_by_text("The service does not answer.")).to_be_hidden()
 
 
 @pytest.mark.usefixtures("refusals_expected")

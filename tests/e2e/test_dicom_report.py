@@ -1,6 +1,4 @@
-import hashlib
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.e2e.conftest import KEY, Watch
 from tests.e2e.desk import Desk
 from tests.e2e.images import chest_dicom, ct_dicom, normal_jpeg
-from tests.e2e.services import Service, free_port
+from tests.e2e.services import Service, free_port, keys
 from tests.gateway.stack import Gateway, gateway
 
 IDENTITY = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.4"}
@@ -26,8 +24,7 @@ def pair(
 ) -> Iterator[tuple[Service, Gateway]]:
     """A service with a key, and a gateway with it that makes reports for its page."""
     folder = tmp_path_factory.mktemp("pair")
-    key = {"sha256": hashlib.sha256(KEY.encode()).hexdigest(), "scopes": ["predict", "read"]}
-    settings = {"PNEUMO_API_KEYS": json.dumps({"reader": key})}
+    settings = {"PNEUMO_API_KEYS": keys(reader=(KEY, ["predict", "read"]))}
     service = Service(models, folder / "log", settings)
     (folder / "key").write_text(KEY)
     made = gateway(

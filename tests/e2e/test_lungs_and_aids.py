@@ -1,14 +1,14 @@
 """The outline of the lungs, and what helps the eye without reaching the model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.bundles import write_bundle, write_segmenter_bundle
 from tests.e2e.answers import change_answers
-from tests.e2e.conftest import Watch
+from tests.e2e.axe import violations
 from tests.e2e.desk import DRAWN, Desk
 from tests.e2e.images import normal_jpeg
 from tests.e2e.services import Service
@@ -22,16 +22,13 @@ def lung_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("with-lungs")
     write_bundle(folder / "models")
     write_segmenter_bundle(folder / "models")
-    running = Service(folder / "models", folder / "log", {})
-    running.start()
-    yield running
-    running.stop()
+    with Service(folder / "models", folder / "log") as running:
+        yield running
 
 
 @pytest.fixture
-def lung_desk(tab: Page, watch: Watch, lung_service: Service) -> Desk:
-    watch.origin = lung_service.url
-    return Desk(tab, lung_service.url)
+def lung_desk(visit: Callable[[Service], Desk], lung_service: Service) -> Desk:
+    return visit(lung_service)
 
 
 def chest() -> bytes:
@@ -70,6 +67,7 @@ def test_the_lungs_are_outlined_and_described_until_switched_off(lung_desk: Desk
     expect(switch).to_have_attribute("aria-pressed", "true")
     expect(lung_desk.page.get_by_text("the lungs as a small model sees them")).to_be_visible()
     drawn = outlined(lung_desk)
+    assert violations(lung_desk.page) == []
 
     switch.click()
     switched_off = outlined(lung_desk)

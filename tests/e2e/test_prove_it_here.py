@@ -5,40 +5,47 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 from commissioning.labels import read_labels
+from tests.e2e.axe import violations
 from tests.e2e.desk import Desk, settle
 from tests.e2e.images import PATIENT_NAME, chest_dicom
-from tests.e2e.test_accessibility import violations
 from tests.synthetic import as_jpeg, as_png, synthetic_radiograph
 
 TRIAL_TIMEOUT_MS = 60_000
 NORMAL, PNEUMONIA, UNDECIDED = "1", "2", "0"
+PAUSE_MS = 20 * 60_000
+FIGURES = (
+    *("Normal: Sensitivity", "Normal: Specificity", "Pneumonia: How often the call was right here"),
+    *("Right where decided", "Not decided", "AUROC of the model", "Cohen's kappa"),
+    *("You at the second look, the same call", "Median time for a film"),
+)
 
 
-def film(seed: int, *, white: bool) -> bytes:
+def film(seed: int, *, white: bool, rows: int = 64) -> bytes:
     """A small film that the tests' model calls pneumonia where it is white."""
     if not white:
         return as_jpeg(synthetic_radiograph(64, 56, seed=seed))
-    pixels = np.full((64, 56), 250, np.uint8)
+    pixels = np.full((rows, 56), 250, np.uint8)
     pixels[seed % 60, seed // 60] = 0
     return as_png(pixels)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Callable[[int, int], Path]:
+def folder(tmp_path: Path) -> Callable[..., Path]:
     """Films in folders that are named after their findings."""
 
-    def make(normal: int, pneumonia: int) -> Path:
+    def make(normal: int, pneumonia: int, rows: int = 64) -> Path:
         root = tmp_path / "my films"
         for name, count in (("normal", normal), ("pneumonia", pneumonia)):
             (root / name).mkdir(parents=True, exist_ok=True)
             for seed in range(count):
-                data = film(seed, white=name == "pneumonia")
+                data = film(seed, white=name == "pneumonia", rows=rows)
                 (root / name / f"{seed:04}.img").write_bytes(data)
         return root
 
@@ -54,10 +61,29 @@ def begin(desk: Desk, root: Path) -> Page:
     desk.open("#prove")
     expect(page.get_by_label("Model on trial")).to_have_value("bright-chest")
     drop_folder(page, root)
-    expect(page.locator(".prove-place")).to_contain_text("Film 1 of", timeout=TRIAL_TIMEOUT_MS)
-    # A film is called only once it is seen.
-    expect(page.locator(".prove-call").first).to_be_enabled(timeout=TRIAL_TIMEOUT_MS)
+    wait_for_film(page)
     return page
+
+
+def wait_for_film(page: Page, words: str = "Film 1 of") -> None:
+    """Wait until a film can be called, which it can only once it is seen."""
+    expect(page.locator(".prove-place")).to_contain_text(words, timeout=TRIAL_TIMEOUT_MS)
+    expect(page.locator(".prove-call").first).to_be_enabled(timeout=TRIAL_TIMEOUT_MS)
+
+
+def stored(page: Page) -> list[dict[str, object]]:
+    """All that the browser keeps of a trial."""
+    kept: list[dict[str, object]] = page.evaluate(
+        """async () => {
+            const open = indexedDB.open('pneumoscope-trial');
+            await new Promise(done => { open.onsuccess = done; });
+            const all = open.result.transaction('kept').objectStore('kept').getAll();
+            await new Promise(done => { all.onsuccess = done; });
+            open.result.close();
+            return all.result;
+        }"""
+    )
+    return kept
 
 
 def is_white(page: Page) -> bool:
@@ -95,10 +121,17 @@ def call_all(page: Page, wrong_at: int | None = None) -> int:
     return calls
 
 
-def test_a_trial_is_called_by_keys_and_ends_in_a_report(
-    desk: Desk, folder: Callable[[int, int], Path]
+def test_a_trial_is_called_by_keys_alone_and_ends_in_a_report(
+    desk: Desk, folder: Callable[..., Path]
 ) -> None:
-    page = begin(desk, folder(6, 6))
+    page = desk.page
+    root = folder(6, 6, rows=60)
+    page.on("filechooser", lambda chooser: chooser.set_files(root))
+    desk.open("#prove")
+    expect(page.get_by_label("Model on trial")).to_have_value("bright-chest")
+    desk.tab_to(".prove-setup .button.primary")
+    page.keyboard.press("Enter")
+    wait_for_film(page)
 
     calls = call_all(page, wrong_at=2)
 
@@ -111,12 +144,36 @@ def test_a_trial_is_called_by_keys_and_ends_in_a_report(
     model = report.get_by_role("table", name="Model: what is true")
     expect(model.get_by_role("row", name="Normal 6 0 0")).to_be_visible()
     expect(model.get_by_role("row", name="Pneumonia 0 6 0")).to_be_visible()
-    expect(report).to_contain_text("Median time for a film")
+    for figure in FIGURES:
+        expect(report.get_by_role("rowheader", name=figure)).to_be_visible()
     expect(report).to_contain_text("from folders")
+    expect(report.locator(".prove-shortcuts li")).to_have_text(
+        "Size in pixels100% right, by chance 50%suspect"
+    )
+
+
+def test_a_pause_hides_the_film_takes_no_call_and_does_not_count(
+    desk: Desk, folder: Callable[..., Path]
+) -> None:
+    desk.page.clock.install()
+    page = begin(desk, folder(1, 1))
+
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Paused. The time does not run.")).to_be_visible()
+    expect(page.locator("canvas.picture")).to_be_hidden()
+    page.keyboard.press(NORMAL)
+    page.clock.fast_forward("20:00")
+    page.get_by_role("button", name="Go on").click()
+    wait_for_film(page)
+    page.keyboard.press(NORMAL)
+    expect(page.locator(".prove-model")).to_be_visible()
+
+    [call] = [one for one in stored(page) if "ms" in one]
+    assert 0 < cast("int", call["ms"]) < PAUSE_MS
 
 
 def test_the_model_is_nowhere_in_the_page_before_the_call(
-    desk: Desk, folder: Callable[[int, int], Path]
+    desk: Desk, folder: Callable[..., Path]
 ) -> None:
     answered: list[str] = []
     desk.page.on("response", lambda response: answered.append(response.url))
@@ -137,7 +194,7 @@ def test_the_model_is_nowhere_in_the_page_before_the_call(
 
 
 def test_an_answer_that_comes_after_the_call_is_shown(
-    desk: Desk, folder: Callable[[int, int], Path]
+    desk: Desk, folder: Callable[..., Path]
 ) -> None:
     held: list[Route] = []
     desk.page.route("**/predict?*", lambda route: held.append(route))
@@ -152,7 +209,7 @@ def test_an_answer_that_comes_after_the_call_is_shown(
 
 
 def test_a_trial_goes_on_after_a_reload_with_the_same_films(
-    desk: Desk, folder: Callable[[int, int], Path]
+    desk: Desk, folder: Callable[..., Path]
 ) -> None:
     root = folder(3, 3)
     page = begin(desk, root)
@@ -164,15 +221,7 @@ def test_a_trial_goes_on_after_a_reload_with_the_same_films(
 
     page.reload()
     expect(page.locator(".prove-kept")).to_contain_text("6 films, 1 call.")
-    kept = page.evaluate(
-        """async () => {
-            const open = indexedDB.open('pneumoscope-trial');
-            await new Promise(done => { open.onsuccess = done; });
-            const all = open.result.transaction('kept').objectStore('kept').getAll();
-            await new Promise(done => { all.onsuccess = done; });
-            return JSON.stringify(all.result);
-        }"""
-    )
+    kept = str(stored(page))
     drop_folder(page, root)
 
     expect(page.locator(".prove-place")).to_contain_text("Film 2 of 7", timeout=TRIAL_TIMEOUT_MS)
@@ -181,9 +230,7 @@ def test_a_trial_goes_on_after_a_reload_with_the_same_films(
     assert "my films" not in kept
 
 
-def test_erasing_leaves_nothing_in_the_browser(
-    desk: Desk, folder: Callable[[int, int], Path]
-) -> None:
+def test_erasing_leaves_nothing_in_the_browser(desk: Desk, folder: Callable[..., Path]) -> None:
     page = begin(desk, folder(2, 2))
     page.keyboard.press(UNDECIDED)
     page.get_by_role("button", name="Stop and see the report").click()
@@ -253,9 +300,7 @@ def test_a_table_tells_the_truth_and_a_second_reader_can_too(desk: Desk, tmp_pat
     expect(page.locator(".prove-report")).to_contain_text("the calls of a second reader")
 
 
-def test_a_fit_model_is_called_fit_on_two_pages(
-    desk: Desk, folder: Callable[[int, int], Path]
-) -> None:
+def test_a_fit_model_is_called_fit_on_two_pages(desk: Desk, folder: Callable[..., Path]) -> None:
     page = begin(desk, folder(34, 34))
 
     call_all(page, wrong_at=5)
@@ -274,30 +319,58 @@ def test_a_fit_model_is_called_fit_on_two_pages(
 
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (1280, 800)])
 def test_no_step_of_a_trial_breaks_an_accessibility_rule_or_needs_scrolling_sideways(
-    desk: Desk, folder: Callable[[int, int], Path], width: int, height: int
+    desk: Desk, folder: Callable[..., Path], width: int, height: int
 ) -> None:
     page = desk.page
     page.set_viewport_size({"width": width, "height": height})
     root = folder(1, 1)
-    desk.open("#prove")
-    found = {"setup": violations(page)}
-    begin(desk, root)
-    found["blind"] = violations(page)
-    box = page.locator(".prove-call").last.bounding_box()
-    page.keyboard.press(NORMAL)
-    expect(page.locator(".prove-model")).to_be_visible()
-    found["revealed"] = violations(page)
-    page.get_by_role("button", name="Stop and see the report").click()
-    expect(page.locator(".prove-report")).to_be_visible()
-    found["report"] = violations(page)
+    found: dict[str, list[str]] = {}
+    widths = set()
 
-    assert {view: problems for view, problems in found.items() if problems} == {}
-    assert page.evaluate("() => document.documentElement.scrollWidth") == width
+    def look(step: str) -> None:
+        found[step] = violations(page)
+        widths.add(page.evaluate("() => document.documentElement.scrollWidth"))
+
+    def call(reader: str) -> None:
+        wait_for_film(page)
+        look(f"{reader}, blind")
+        page.get_by_role("button", name="Pause").click()
+        look(f"{reader}, paused")
+        page.get_by_role("button", name="Go on").click()
+        page.locator(".prove-call").last.click()
+        expect(page.locator(".prove-model")).to_have_text(re.compile("Normal|Pneumonia"))
+        look(f"{reader}, revealed")
+        page.get_by_role("button", name="Next film").click()
+        wait_for_film(page, "Film 2 of")
+        page.locator(".prove-call").first.click()
+        page.get_by_role("button", name="Next film").click()
+        expect(page.locator(".prove-thumbnail img").first).to_be_visible()
+        look(f"{reader}, report")
+
+    desk.open("#prove")
+    look("setup")
+    page.locator("input[accept*=csv]").set_input_files(
+        FilePayload(name="truth.csv", mimeType="text/csv", buffer=b"no table")
+    )
+    expect(page.get_by_text("This file names no columns")).to_be_visible()
+    look("a table refused")
+    drop_folder(page, root)
+    wait_for_film(page)
+    box = page.locator(".prove-call").last.bounding_box()
+    call("first reader")
+    page.get_by_role("button", name="Let a second reader call the films").click()
+    call("second reader")
+    page.reload()
+    expect(page.locator(".prove-kept")).to_be_visible()
+    look("kept")
+
+    assert {step: problems for step, problems in found.items() if problems} == {}
+    assert widths == {width}
     assert box is not None
     assert box["y"] + box["height"] <= height
 
 
-def test_a_trial_speaks_spanish(desk: Desk, folder: Callable[[int, int], Path]) -> None:
+def test_a_trial_speaks_spanish(desk: Desk, folder: Callable[..., Path]) -> None:
     page = desk.page
     desk.open("#prove")
     page.locator(".choices select").last.select_option("es")
@@ -311,9 +384,7 @@ def test_a_trial_speaks_spanish(desk: Desk, folder: Callable[[int, int], Path]) 
     expect(page.locator(".prove-sentence")).to_contain_text("hacen falta")
 
 
-def test_a_thousand_films_do_not_slow_the_page(
-    desk: Desk, folder: Callable[[int, int], Path]
-) -> None:
+def test_a_thousand_films_do_not_slow_the_page(desk: Desk, folder: Callable[..., Path]) -> None:
     asked: list[Route] = []
 
     def count(route: Route) -> None:

@@ -1,18 +1,15 @@
-import hashlib
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Locator, Page, Response, expect
 
-from tests.e2e.conftest import Watch
+from tests.e2e.axe import violations
 from tests.e2e.desk import Desk
 from tests.e2e.images import normal_jpeg, pneumonia_png, undecided_png
-from tests.e2e.services import Service
-from tests.e2e.test_accessibility import violations
+from tests.e2e.services import Service, keys
 
 READER, NO_READER = "a-reader-of-this-page", "a-key-that-gives-no-feedback"
 
@@ -21,25 +18,18 @@ READER, NO_READER = "a-reader-of-this-page", "a-key-that-gives-no-feedback"
 def audited(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with a trail, and two keys of which one may give feedback."""
     folder = tmp_path_factory.mktemp("audited")
-    scopes = {READER: ["predict", "read", "feedback"], NO_READER: ["predict", "read"]}
-    keys = {
-        f"key-{number}": {"sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": allowed}
-        for number, (key, allowed) in enumerate(scopes.items())
-    }
+    scopes = ["predict", "read"]
     settings = {
-        "PNEUMO_API_KEYS": json.dumps(keys),
+        "PNEUMO_API_KEYS": keys(reader=(READER, [*scopes, "feedback"]), other=(NO_READER, scopes)),
         "PNEUMO_AUDIT_URL": f"sqlite:///{folder / 'audit.db'}",
     }
-    running = Service(models, folder / "log", settings)
-    running.start()
-    yield running
-    running.stop()
+    with Service(models, folder / "log", settings) as running:
+        yield running
 
 
 @pytest.fixture
-def unlocked(tab: Page, watch: Watch, audited: Service, refusals_expected: None) -> Desk:
-    watch.origin = audited.url
-    return Desk(tab, audited.url).open()
+def unlocked(visit: Callable[[Service], Desk], audited: Service, refusals_expected: None) -> Desk:
+    return visit(audited).open()
 
 
 def read_with(desk: Desk, key: str, files: dict[str, bytes]) -> None:

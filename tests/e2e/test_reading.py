@@ -4,6 +4,7 @@ import re
 import pytest
 from playwright.sync_api import BrowserContext, Route, expect
 
+from tests.e2e.answers import change_answers
 from tests.e2e.desk import Desk
 from tests.e2e.images import (
     PATIENT_ID,
@@ -61,38 +62,33 @@ def test_what_the_service_does_not_say_the_page_does_not_show(desk: Desk) -> Non
 
 
 def test_quality_and_likeness_are_shown_when_the_service_says_them(desk: Desk) -> None:
-    def with_more(route: Route) -> None:
-        answer = route.fetch()
-        body = answer.json()
-        body["results"][0] |= {
-            "decision": "refer",
-            "reasons": ["quality.exposure", "out_of_distribution"],
-            "quality": {
-                "accepted": False,
-                "checks": [
-                    {
-                        "name": "exposure",
-                        "value": 0.95,
-                        "lower": 0.1,
-                        "upper": 0.9,
-                        "passed": False,
-                        "advice": "Too bright, in the service's words.",
-                    },
-                    {
-                        "name": "a_later_check",
-                        "value": 1,
-                        "lower": None,
-                        "upper": 0.5,
-                        "passed": False,
-                        "advice": "Do what the service says.",
-                    },
-                ],
-            },
-            "out_of_distribution": {"score": 9.5, "limit": 4.2, "accepted": False},
-        }
-        route.fulfill(response=answer, json=body)
-
-    desk.page.route("**/predict?*", with_more)
+    more = {
+        "decision": "refer",
+        "reasons": ["quality.exposure", "out_of_distribution"],
+        "quality": {
+            "accepted": False,
+            "checks": [
+                {
+                    "name": "exposure",
+                    "value": 0.95,
+                    "lower": 0.1,
+                    "upper": 0.9,
+                    "passed": False,
+                    "advice": "Too bright, in the service's words.",
+                },
+                {
+                    "name": "a_later_check",
+                    "value": 1,
+                    "lower": None,
+                    "upper": 0.5,
+                    "passed": False,
+                    "advice": "Do what the service says.",
+                },
+            ],
+        },
+        "out_of_distribution": {"score": 9.5, "limit": 4.2, "accepted": False},
+    }
+    change_answers(desk.page, more)
     desk.open()
 
     desk.read({"chest.jpg": normal_jpeg()})

@@ -28,24 +28,14 @@ def ramp(least: int, dtype: type[np.generic] = np.uint16) -> Pixels:
     return np.tile(np.arange(least, least + SIZE).astype(dtype), (SIZE, 1))
 
 
-def middle(desk: Desk) -> tuple[float, float]:
-    box = desk.stage.bounding_box()
-    assert box is not None
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
 def test_a_drag_changes_the_window_on_the_full_depth(desk: Desk) -> None:
     # Two steps of sixteen bits differ by less than one of eight.
     deep = ramp(40_000)
     desk.open()
     desk.read({"deep.png": as_png(deep)})
     opened = len(set(desk.grays()))
-    x, y = middle(desk)
 
-    desk.page.mouse.move(x, y)
-    desk.page.mouse.down()
-    desk.page.mouse.move(x + 3000, y, steps=5)
-    desk.page.mouse.up()
+    desk.drag(3000, 0)
 
     assert opened > 200
     assert len(set(desk.grays())) < opened / 2
@@ -102,20 +92,16 @@ def test_the_image_zooms_at_the_pointer_pans_and_fits_again(desk: Desk) -> None:
     desk.read({"chest.jpg": normal_jpeg()})
     readout = desk.page.locator(".readout")
     fitted = readout.inner_text()
-    x, y = middle(desk)
 
     desk.page.get_by_role("button", name="One to one").click()
     expect(readout).to_contain_text("100 %")
-    desk.page.mouse.move(x, y)
+    desk.page.mouse.move(*desk.middle())
     desk.page.mouse.wheel(0, -400)
     desk.settle()
     zoomed = readout.inner_text()
     desk.page.get_by_role("button", name="Move", exact=True).click()
     before = desk.grays()
-    desk.page.mouse.move(x, y)
-    desk.page.mouse.down()
-    desk.page.mouse.move(x + 60, y + 40, steps=4)
-    desk.page.mouse.up()
+    desk.drag(60, 40)
     moved = desk.grays()
     desk.page.get_by_role("button", name="Fit").click()
 
@@ -179,11 +165,7 @@ def test_upwards_is_brighter_for_a_negative_too(desk: Desk) -> None:
     desk.stage.press("Shift+ArrowUp")
     desk.stage.press("Shift+ArrowUp")
     by_key = sum(desk.grays())
-    x, y = middle(desk)
-    desk.page.mouse.move(x, y)
-    desk.page.mouse.down()
-    desk.page.mouse.move(x, y - 60, steps=4)
-    desk.page.mouse.up()
+    desk.drag(0, -60)
 
     assert before < by_key < sum(desk.grays())
 

@@ -1,17 +1,17 @@
 """What a clinician could take for something else, and how the page says it."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Route, expect
 
 from contract.manifest import MANIFEST_FILE, Metric, Site, read_manifest
 from tests.bundles import write_bundle
-from tests.e2e.answers import change_answers, findings
-from tests.e2e.conftest import Watch
+from tests.e2e.answers import POOR, change_answers, evidence, findings
+from tests.e2e.axe import violations
 from tests.e2e.desk import Desk
 from tests.e2e.images import chest_dicom, ct_dicom, normal_jpeg, pneumonia_png, undecided_png
 from tests.e2e.services import Service
@@ -24,14 +24,8 @@ QUALITY = {
         {"name": "exposure", "value": 0.4, "lower": 0.1, "upper": 0.9, "passed": True},
     ],
 }
-TOO_DARK = {
-    "name": "exposure",
-    "value": 0.05,
-    "lower": 0.1,
-    "upper": 0.9,
-    "passed": False,
-    "advice": "Too dark.",
-}
+# A line of the panel is lower.
+LINE_PX = 24
 PNG = base64.b64encode(as_png(np.full((8, 8), 255, np.uint8))).decode()
 
 
@@ -44,6 +38,50 @@ def test_a_decision_says_how_often_such_a_call_was_right(desk: Desk) -> None:
     expect(card).to_contain_text("Of 48 held-out images called “Pneumonia”, 36 were.")
     expect(card.locator(".grounds-share")).to_have_text("75% How often such a call was right")
     expect(card).to_contain_text("Trained on synthetic")
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "Like images of example_256: of 68 held-out images called “Pneumonia”, 46 were."),
+        ("es", "Se parece a las imágenes de example_256: de 68 imágenes reservadas señaladas como"),
+    ],
+)
+def test_the_evidence_of_an_answer_goes_before_that_of_all_images(
+    desk: Desk, language: str, words: str
+) -> None:
+    change_answers(desk.page, {"evidence": evidence(called=68, right=46)})
+    desk.open()
+    desk.page.locator(".choices select").last.select_option(language)
+
+    desk.read({"white.png": pneumonia_png()})
+
+    card = desk.result.locator(".decision")
+    expect(card).to_contain_text(words)
+    expect(card.locator(".grounds-share .number")).to_have_count(1)
+    expect(card).not_to_contain_text("In the service's words.")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "It is like images of example_256, on which the model was shown to tell none"),
+        ({"distance": 1.2}, "It is like no images that the model was measured on; nearest are"),
+        ({"findings": ["normal"]}, "on which the model was shown to tell Normal alone."),
+    ],
+)
+def test_a_referral_for_want_of_evidence_says_what_was_shown(
+    desk: Desk, more: dict[str, object], words: str
+) -> None:
+    change_answers(
+        desk.page,
+        {"decision": "refer", "reasons": ["no_evidence"], "evidence": evidence() | more},
+    )
+    desk.open()
+
+    desk.read({"white.png": pneumonia_png()})
+
+    expect(desk.result.locator(".failures")).to_contain_text(words)
 
 
 def test_a_call_without_figures_says_that_nobody_has_measured_it(desk: Desk) -> None:
@@ -98,7 +136,7 @@ def test_a_referral_names_the_failure_first_and_what_to_do(desk: Desk) -> None:
         {
             "decision": "refer",
             "reasons": ["quality.exposure"],
-            "quality": {"accepted": False, "checks": [TOO_DARK]},
+            "quality": POOR,
         },
     )
     desk.open()
@@ -150,6 +188,7 @@ def test_a_heatmap_that_looks_elsewhere_says_so_first(desk: Desk) -> None:
 
     warning = desk.page.get_by_role("alert")
     expect(warning).to_contain_text("Only 12.0% of this heatmap lies inside the lungs")
+    assert violations(desk.page) == []
     assert desk.colours() == 0
     warning.get_by_role("button", name="Show it all the same").click()
     assert desk.colours() > 1000
@@ -242,16 +281,13 @@ def site_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         update={"site": site, "ages": (1, 5), "metrics": (accuracy,)}
     )
     (bundle / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2))
-    running = Service(folder / "models", folder / "log", {})
-    running.start()
-    yield running
-    running.stop()
+    with Service(folder / "models", folder / "log") as running:
+        yield running
 
 
 @pytest.fixture
-def site_desk(tab: Page, watch: Watch, site_service: Service) -> Desk:
-    watch.origin = site_service.url
-    return Desk(tab, site_service.url)
+def site_desk(visit: Callable[[Service], Desk], site_service: Service) -> Desk:
+    return visit(site_service)
 
 
 def test_a_commissioned_model_says_where_and_how_often_it_is_right_there(site_desk: Desk) -> None:
@@ -287,6 +323,7 @@ def test_an_age_outside_the_training_data_is_warned_of(
         expect(note).to_have_text(
             "The patient is 61 years old. The model learned from patients of 1 to 5 years."
         )
+    assert violations(site_desk.page) == []
 
 
 def test_an_image_of_the_other_kind_is_one_click_from_its_model(desk: Desk) -> None:
@@ -327,7 +364,10 @@ def test_what_passed_is_one_line_and_limits_are_words(desk: Desk) -> None:
     desk.read({"chest.jpg": normal_jpeg()})
 
     line = desk.result.locator("summary", has_text="Image quality")
-    expect(line).to_contain_text("Good enough to read")
+    expect(line).to_contain_text("Good enough")
+    folded = line.bounding_box()
+    assert folded is not None
+    assert folded["height"] < 1.5 * LINE_PX
     expect(desk.result.get_by_text("expected at most 0.475")).to_be_hidden()
     line.click()
 

@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import Dialog, Page, Route, expect
 
 from tests.e2e.answers import change_answers
-from tests.e2e.conftest import KEY, Watch
 from tests.e2e.desk import Desk
 from tests.e2e.images import (
     chest_dicom,
@@ -21,7 +20,6 @@ from tests.e2e.images import (
     pneumonia_png,
     undecided_png,
 )
-from tests.e2e.services import Service
 from tests.synthetic import as_jpeg, synthetic_radiograph
 
 MIXED = {
@@ -173,25 +171,6 @@ def test_a_full_queue_gets_fewer_at_a_time_and_not_none(desk: Desk) -> None:
     expect(desk.page.locator(".tray-count")).to_contain_text("6 of 6 read")
 
 
-@pytest.mark.usefixtures("refusals_expected")
-def test_the_key_is_asked_for_once_however_many_images_wait(
-    tab: Page, watch: Watch, strict_service: Service
-) -> None:
-    watch.origin = strict_service.url
-    desk = Desk(tab, strict_service.url).open()
-
-    desk.pick({f"{number}.jpg": normal_jpeg(number) for number in range(5)})
-    dialog = tab.get_by_role("dialog")
-    expect(dialog).to_have_count(1)
-    tab.keyboard.press("Escape")
-    expect(tab.locator(".banner.wait")).to_contain_text("5 images wait for it.")
-    tab.get_by_role("button", name="Enter the key").click()
-    dialog.get_by_label("API key").fill(KEY)
-    tab.get_by_role("button", name="Use this key").click()
-
-    expect(tab.locator(".tray-count")).to_contain_text("5 of 5 read", timeout=60_000)
-
-
 def test_the_wheel_turns_the_slices_of_a_stack(desk: Desk) -> None:
     desk.open()
     desk.read({"series.dcm": ct_dicom(frames=3)})
@@ -249,14 +228,8 @@ def test_the_ruler_measures_in_the_unit_that_the_file_gives(
     desk.read({"chest.dcm": chest_dicom(**attributes)})
     desk.stage.press("1")
     desk.page.get_by_role("button", name="Ruler").click()
-    box = desk.stage.bounding_box()
-    assert box is not None
-    x, y = box["x"] + 200, box["y"] + 200
 
-    desk.page.mouse.move(x, y)
-    desk.page.mouse.down()
-    desk.page.mouse.move(x + 60, y + 80, steps=4)
-    desk.page.mouse.up()
+    desk.drag(60, 80)
 
     expect(desk.page.locator("svg.ruler text")).to_have_text(words)
 

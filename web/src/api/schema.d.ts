@@ -422,6 +422,11 @@ export interface components {
         /** @description What an answer rests on: the source of the training that the image is most like. */
         EvidenceResult: {
             /**
+             * Called
+             * @description The source's held-out images that were answered with the most probable finding.
+             */
+            called: number;
+            /**
              * Distance
              * @description As a share of the source's limit: above 1 the image is like none.
              */
@@ -431,6 +436,11 @@ export interface components {
              * @description Those that the model was shown to tell apart in the source; it answers no other there.
              */
             findings: string[];
+            /**
+             * Right
+             * @description How many of them had it.
+             */
+            right: number;
             /**
              * Sentence
              * @description In words, for the most probable finding.
@@ -1798,6 +1808,8 @@ export interface operations {
                      *               "normal",
                      *               "pneumonia"
                      *             ],
+                     *             "called": 390,
+                     *             "right": 381,
                      *             "sentence": "Like images of kermany_224: of 390 held-out images called pneumonia, 381 were."
                      *           },
                      *           "heatmap": {
@@ -1962,6 +1974,8 @@ export interface operations {
                      *               "normal",
                      *               "pneumonia"
                      *             ],
+                     *             "called": 390,
+                     *             "right": 381,
                      *             "sentence": "Like images of kermany_224: of 390 held-out images called pneumonia, 381 were."
                      *           },
                      *           "heatmap": {

@@ -7,6 +7,7 @@ export type ImageAnswer = Schemas["ImageAnswer"];
 export type Quality = Schemas["QualityResult"];
 export type QualityCheck = Schemas["QualityCheck"];
 export type OutOfDistribution = Schemas["OutOfDistributionResult"];
+export type EvidenceResult = Schemas["EvidenceResult"];
 export type HeatmapResult = Schemas["HeatmapResult"];
 export type Finding = Schemas["FindingResult"];
 export type Metric = Schemas["Metric"];

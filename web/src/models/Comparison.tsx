@@ -1,7 +1,7 @@
 import type { Metric, ModelDescription } from "../api/types";
 import { useLanguage, useStrings } from "../app/context";
 import { metricValue } from "../app/format";
-import { fiveOf } from "./five";
+import { fiveOf, isStandIn } from "./five";
 
 const WIDTH = 120;
 const HEIGHT = 16;
@@ -39,8 +39,11 @@ export function Comparison({ models }: { readonly models: readonly ModelDescript
                 <th scope="row">{model.name}</th>
                 <td>{five[0] && <Interval metric={five[0]} />}</td>
                 {five.map((metric, at) => (
-                  <td key={words.five[at]} title={metric ? name(metric) : undefined}>
+                  <td key={words.five[at]}>
                     {metric ? metricValue(metric.name, metric.value, language) : "–"}
+                    {metric && isStandIn(metric) && (
+                      <strong class="figure-note">{name(metric)}</strong>
+                    )}
                     {metric && (
                       <span class="quiet figure-note">
                         {metricValue(metric.name, metric.lower, language)} –{" "}
@@ -54,7 +57,6 @@ export function Comparison({ models }: { readonly models: readonly ModelDescript
           })}
         </tbody>
       </table>
-      <p class="quiet">{words.fiveNote}</p>
     </div>
   );
 }

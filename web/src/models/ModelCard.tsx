@@ -131,7 +131,7 @@ function Metrics({ model }: { readonly model: ModelDescription }) {
   const language = useLanguage();
   if (model.metrics.length === 0) return null;
   const columns: readonly (readonly [string, (metric: Metric) => ComponentChild])[] = [
-    [models.metric, ({ name }) => models.metricNames[name] ?? name.replaceAll("_", " ")],
+    [models.metric, ({ name }) => models.metricNames[name] ?? english(name.replaceAll("_", " "))],
     ...(model.metrics.some(({ label }) => label)
       ? [[models.finding, ({ label }: Metric) => label && (labels[label] ?? label)] as const]
       : []),

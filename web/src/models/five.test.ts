@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Metric } from "../api/types";
-import { fiveOf } from "./five";
+import { fiveOf, isStandIn } from "./five";
 
 const metric = (name: string, more: Partial<Metric> = {}): Metric => ({
   dataset: "d",
@@ -23,11 +23,14 @@ it("takes the figure over all findings and sources, and its stand-in where there
     metric("balanced_accuracy"),
   ];
 
-  expect(fiveOf({ metrics }).map((found) => found?.name ?? null)).toEqual([
+  const five = fiveOf({ metrics });
+
+  expect(five.map((found) => found?.name ?? null)).toEqual([
     "macro_auroc",
     null,
     "refer_share",
     "balanced_accuracy",
     null,
   ]);
+  expect(five.map((found) => found && isStandIn(found))).toEqual([true, null, false, true, null]);
 });

@@ -9,6 +9,9 @@ const GROUPS: readonly (readonly string[])[] = [
   ["specificity", "ece"],
 ];
 
+/** Whether a figure stands where another one is looked for, so that its name must stand with it. */
+export const isStandIn = ({ name }: Metric): boolean => !GROUPS.some(([first]) => first === name);
+
 export type Five = readonly (Metric | null)[];
 
 /** One figure of each group over all findings and sources; null where the model has none. */

@@ -167,7 +167,7 @@ function Calls({ labels, isReady, onCall }: CallsProps) {
         {labels.map((label, index) => button(index + 1, label))}
         {button(0, UNDECIDED)}
       </div>
-      <p class="quiet for-keys">{strings.keysHelp}</p>
+      <p class="quiet for-keys">{strings.keysHelp(labels.length)}</p>
     </>
   );
 }

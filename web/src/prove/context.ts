@@ -1,5 +1,4 @@
 import { useLanguage, useStrings } from "../app/context";
-import { soughtOf } from "../result/verdict";
 import { findingName } from "../result/words";
 import { UNDECIDED } from "./cases";
 import { PROVE, type ProveStrings } from "./strings";
@@ -13,8 +12,6 @@ export function useSaid(labels: readonly string[]) {
   const findings = labels.map((label) => ({ label: label as never }));
   return (said: string, who: "reader" | "model" = "reader"): string => {
     if (said === UNDECIDED) return who === "model" ? prove.referred : prove.undecided;
-    return soughtOf(findings).length > 0
-      ? findingName(said, findings, strings)
-      : (strings.labels[said] ?? said);
+    return findingName(said, findings, strings);
   };
 }

@@ -21,19 +21,11 @@ export interface Heatmap {
   readonly insideLungs: number | null;
 }
 
-/** What a service may say of an image beside its answer. */
-export interface Additions {
-  readonly image?: { readonly modality?: string | null; readonly view?: string | null } | null;
-  /** The model of this image, where the images of a request have models of their own. */
-  readonly model?: Prediction["model"] | null;
-}
-
 /** One image's answer. `body` is the service's own, without the pictures' bulk. */
 export interface Answer {
   readonly body: Prediction;
   readonly image: ImageAnswer;
-  readonly additions: Additions;
-  readonly model: Prediction["model"];
+  readonly model: ImageAnswer["model"];
   readonly heatmap: Heatmap | null;
   /** A mask over the radiograph; null where the service has none. */
   readonly lungs: Blob | null;
@@ -98,12 +90,10 @@ function answered(
   if (!result) return unexpected(response.status);
   if (result.status === "error") return { kind: "problem", problem: problemOf(result.problem) };
   const { heatmap, lungs, ...image } = result;
-  const additions = result as Additions;
   const answer: Answer = {
     body: { ...body, results: [image] },
     image,
-    additions,
-    model: additions.model ?? body.model,
+    model: image.model,
     heatmap: heatmap ? heatmapOf(heatmap) : null,
     lungs: lungs ? blobOf(lungs) : null,
     asked: { model, frame },

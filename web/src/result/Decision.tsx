@@ -1,14 +1,13 @@
-import type { ModelDescription } from "../api/types";
+import type { EvidenceResult, ModelDescription } from "../api/types";
 import { useLanguage, useSession, useStrings } from "../app/context";
 import { day, percent } from "../app/format";
 import { Icon, type IconName } from "../app/icons";
 import type { Answer } from "../reading/send";
 import type { Study } from "../session/study";
-import { evidenceOf, siteAccuracy } from "./evidence";
+import { checked, evidenceOf, siteAccuracy } from "./evidence";
 import { OtherKind } from "./OtherKind";
 import { failureOf } from "./reasons";
 import { type Verdict, verdictOf } from "./verdict";
-import { isLateral } from "./views";
 import { verdictWord } from "./words";
 
 interface DecisionProps {
@@ -21,7 +20,6 @@ export function Decision({ study, answer }: DecisionProps) {
   const strings = useStrings();
   const verdict = verdictOf(answer.image);
   const [tone, icon] = APPEARANCE[verdict.kind];
-  const view = answer.additions.image?.view ?? study.facts.value?.view;
   const model = useModel(answer);
   return (
     <div class={`decision ${tone}`}>
@@ -29,19 +27,13 @@ export function Decision({ study, answer }: DecisionProps) {
       <p class="decision-word">
         <Icon name={icon} /> <span>{verdictWord(verdict, strings)}</span>
       </p>
-      {isLateral(view) && <p class="failure-what">{strings.result.lateralLead}</p>}
       {verdict.kind === "refer" ? (
         <Failures codes={verdict.reasons} answer={answer} />
       ) : (
         <>
           <p class="decision-lead">{leadOf(verdict, strings)}</p>
           {model && (
-            <Grounds model={model} label={verdict.label} word={verdictWord(verdict, strings)} />
-          )}
-          {answer.image.evidence && (
-            <p class="quiet" lang="en">
-              {answer.image.evidence.sentence}
-            </p>
+            <Grounds model={model} verdict={verdict} evidence={answer.image.evidence ?? null} />
           )}
         </>
       )}
@@ -100,15 +92,17 @@ function useModel({ model }: Answer): ModelDescription | null {
 
 interface GroundsProps {
   readonly model: ModelDescription;
-  readonly label: string;
-  readonly word: string;
+  readonly verdict: Exclude<Verdict, { kind: "refer" }>;
+  /** Of the images of the training that this one is like; it goes before that of all. */
+  readonly evidence: EvidenceResult | null;
 }
 
 /** How often such a call was right on held-out images, and what the model learned from. */
-function Grounds({ model, label, word }: GroundsProps) {
-  const { result } = useStrings();
+function Grounds({ model, verdict, evidence: own }: GroundsProps) {
+  const strings = useStrings();
+  const { result } = strings;
   const language = useLanguage();
-  const evidence = evidenceOf(model.metrics, label);
+  const evidence = own ? checked(own.called, own.right) : evidenceOf(model.metrics, verdict.label);
   const here = model.site ? siteAccuracy(model) : null;
   return (
     <div class="grounds">
@@ -132,7 +126,13 @@ function Grounds({ model, label, word }: GroundsProps) {
             {result.rightLabel}
           </p>
           <p>
-            {result.right(evidence.right, evidence.called, word)} {result.rightElsewhere}
+            {result.right(
+              evidence.right,
+              evidence.called,
+              verdictWord(verdict, strings),
+              own?.source ?? null,
+            )}{" "}
+            {result.rightElsewhere}
           </p>
         </>
       ) : (

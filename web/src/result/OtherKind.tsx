@@ -6,8 +6,8 @@ import { kindOfModality, offerOf } from "./offers";
 
 /** An image that looks like the other modality is one click away from the right model. */
 export function OtherKind({ study, answer }: { readonly study: Study; readonly answer: Answer }) {
-  const { model, image, additions } = answer;
-  const modality = additions.image?.modality ?? study.facts.value?.modality ?? null;
+  const { model, image } = answer;
+  const modality = image.image.modality ?? study.facts.value?.modality ?? null;
   const isStrange = (image.reasons as readonly string[]).includes("out_of_distribution");
   return isStrange || kindOfModality(modality) !== null ? (
     <KindOffer study={study} asked={model.name} modality={modality} />

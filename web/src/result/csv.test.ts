@@ -30,7 +30,6 @@ const answer = (label: string): Answer => ({
       },
     ],
   },
-  additions: {},
   model: { name: "xray", version: 2, digest: "sha256:ab", intended_use: "Research only." },
   heatmap: null,
   lungs: null,

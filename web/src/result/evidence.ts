@@ -31,7 +31,8 @@ export function evidenceOf(metrics: readonly Metric[], label: string): Evidence 
   return checked(right / precision.value, right);
 }
 
-function checked(called: number, right: number): Evidence | null {
+/** What is counted, in whole images; null where that is nothing. */
+export function checked(called: number, right: number): Evidence | null {
   const whole = Math.round(called);
   return whole > 0 && right <= whole ? { called: whole, right: Math.round(right) } : null;
 }

@@ -1,6 +1,7 @@
 import type { ImageAnswer, QualityCheck } from "../api/types";
 import type { Strings } from "../strings";
 import { NOT_MOST_PROBABLE } from "./verdict";
+import { findingName } from "./words";
 
 const QUALITY = "quality.";
 
@@ -16,8 +17,10 @@ export function failureOf(code: string, image: ImageAnswer, strings: Strings): F
   const plain = (what: string): Failure => ({ what, advice: null, isForeign: false });
   if (code === NOT_MOST_PROBABLE) return plain(strings.reasons.not_most_probable);
   if (code === "no_evidence") {
-    const advice = image.evidence?.sentence ?? null;
-    return { what: strings.reasons.no_evidence, advice, isForeign: true };
+    // What is like no image of the training is like no source of it.
+    const isStrange = image.reasons.includes("out_of_distribution");
+    const advice = isStrange ? null : likenessOf(image, strings);
+    return { ...plain(strings.reasons.no_evidence), advice };
   }
   if (code === "uncertain" || code === "out_of_distribution") return plain(strings.reasons[code]);
   if (!code.startsWith(QUALITY)) return plain(strings.reasons.other(code));
@@ -30,6 +33,14 @@ export function failureOf(code: string, image: ImageAnswer, strings: Strings): F
     advice: check?.advice ?? null,
     isForeign: true,
   };
+}
+
+/** Which source an image is like, and what the model was shown to tell there. */
+function likenessOf({ evidence, findings }: ImageAnswer, strings: Strings): string | null {
+  if (!evidence) return null;
+  if (evidence.distance > 1) return strings.reasons.like_none(evidence.source);
+  const told = evidence.findings.map((label) => findingName(label, findings, strings));
+  return strings.reasons.told_apart(evidence.source, told);
 }
 
 export const isAbove = ({ upper, value }: QualityCheck): boolean => upper !== null && value > upper;

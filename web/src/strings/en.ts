@@ -127,15 +127,14 @@ export const en = {
     decision: "What the model sees",
     refer: "Refer to a reader",
     referLead: "The model does not decide on this image. A person should.",
-    lateralLead: "This is a lateral view. The models read frontal views only.",
     decided: (label: string) =>
       `${label} is the most probable finding, and the only one above its threshold for calling.`,
     negative: (names: readonly string[]) => `Not ${either(names)}`,
     negativeLead: "Other disease is not judged.",
     negativeBar: (names: readonly string[]) => `No ${either(names)}`,
     rightLabel: "How often such a call was right",
-    right: (right: number, called: number, label: string) =>
-      `Of ${plural(called, "held-out image", "held-out images")} called “${label}”, ${right} ${right === 1 ? "was" : "were"}.`,
+    right: (right: number, called: number, label: string, source: string | null) =>
+      `${source ? `Like images of ${source}: of` : "Of"} ${plural(called, "held-out image", "held-out images")} called “${label}”, ${right} ${right === 1 ? "was" : "were"}.`,
     rightUnknown: "Not measured: the model's card does not say how often such a call was right.",
     rightElsewhere: "Elsewhere it may be right less often.",
     rightHere: "How often an answer was right at this site",
@@ -171,7 +170,7 @@ export const en = {
       "It is not this patient's risk. Where the disease is rarer or more common than in the measured images, the same number means less or more.",
     ],
     quality: "Image quality",
-    qualityGood: "Good enough to read",
+    qualityGood: "Good enough",
     qualityPoor: "Doubtful",
     qualityRange: (lower: string, upper: string) => `expected ${lower} to ${upper}`,
     atMost: (upper: string) => `expected at most ${upper}`,
@@ -221,6 +220,12 @@ export const en = {
       "No finding clearly stands alone: none or several reach their threshold for calling.",
     out_of_distribution: "The image is unlike those that the model was trained on.",
     no_evidence: "The model was not shown to tell its findings apart on images like this one.",
+    like_none: (source: string) =>
+      `It is like no images that the model was measured on; nearest are those of ${source}.`,
+    told_apart: (source: string, names: readonly string[]) =>
+      names.length > 0
+        ? `It is like images of ${source}, on which the model was shown to tell ${names.join(" and ")} alone.`
+        : `It is like images of ${source}, on which the model was shown to tell none of them.`,
     not_most_probable:
       "The service called a finding, but another one is more probable. That is no decision.",
     quality: (check: string) => `The image quality is doubtful: ${check}.`,
@@ -351,7 +356,7 @@ export const en = {
   },
   preview: {
     title: "No preview",
-    sent: "The file is still sent to the service, which decides about it.",
+    sent: "The file is still sent to the service; the result says what it makes of it.",
     reasons: {
       encoding: (subject: string) => `This browser page cannot draw ${subject || "this encoding"}.`,
       "unknown-format": () => "This page does not recognise the file's format.",
@@ -443,13 +448,11 @@ export const en = {
     } as Readonly<Record<string, string>>,
     comparison: "All models, held-out images: the value and its 95 % interval",
     chart: "From a guess (left) to perfect",
-    five: ["AUROC", "Right where answered", "Referred", "Sensitivity *", "Specificity **"],
+    five: ["AUROC", "Right where answered", "Referred", "Sensitivity", "Specificity"],
     tells: (names: readonly string[], kind: string) =>
       `Tells ${names.slice(0, -1).join(", ")} and ${names.at(-1)} apart on ${kind}.`,
     seeks: (names: readonly string[], kind: string) =>
       `Looks for ${names.join(", ")} on ${kind}. Other disease is not judged.`,
-    fiveNote:
-      "* With more than two findings the balanced accuracy. ** There the calibration error (ECE): less is better.",
     agreed: (agreed: number, judged: number) =>
       `Readers here agreed with ${agreed} of the ${judged} answers that they judged.`,
     facts: "Facts and thresholds",
@@ -479,8 +482,10 @@ export const en = {
     } as Readonly<Record<string, string>>,
     metricNames: {
       auroc: "AUROC",
+      macro_auroc: "Macro AUROC",
       auprc: "AUPRC",
       accuracy: "Accuracy",
+      balanced_accuracy: "Balanced accuracy",
       accuracy_answered: "Accuracy where not referred",
       sensitivity: "Sensitivity",
       specificity: "Specificity",
@@ -489,7 +494,7 @@ export const en = {
       ppv: "PPV",
       npv: "NPV",
       refer_share: "Share referred",
-      ece: "ECE",
+      ece: "Calibration error (ECE)",
       ece_uncalibrated: "ECE before calibration",
       brier: "Brier score",
       brier_uncalibrated: "Brier score before calibration",

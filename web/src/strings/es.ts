@@ -136,15 +136,14 @@ export const es: Strings = {
     decision: "Lo que ve el modelo",
     refer: "Derivar a un especialista",
     referLead: "El modelo no decide sobre esta imagen. Debe hacerlo una persona.",
-    lateralLead: "Es una proyección lateral. Los modelos solo leen proyecciones frontales.",
     decided: (label) =>
       `${label} es el hallazgo más probable, y el único por encima de su umbral para señalarlo.`,
     negative: (names) => `Sin ${either(names)}`,
     negativeLead: "No se valora ninguna otra enfermedad.",
     negativeBar: (names) => `Sin ${either(names)}`,
     rightLabel: "Cuántas veces acertó una respuesta así",
-    right: (right, called, label) =>
-      `De ${plural(called, "imagen reservada señalada", "imágenes reservadas señaladas")} como «${label}», ${right} lo ${right === 1 ? "era" : "eran"}.`,
+    right: (right, called, label, source) =>
+      `${source ? `Se parece a las imágenes de ${source}: de` : "De"} ${plural(called, "imagen reservada señalada", "imágenes reservadas señaladas")} como «${label}», ${right} lo ${right === 1 ? "era" : "eran"}.`,
     rightUnknown: "Sin medir: la ficha del modelo no dice cuántas veces acertó una respuesta así.",
     rightElsewhere: "En otro lugar puede acertar menos.",
     rightHere: "Frecuencia con que una respuesta fue correcta en este centro",
@@ -179,7 +178,7 @@ export const es: Strings = {
       "No es el riesgo de este paciente. Donde la enfermedad sea más rara o más frecuente que en las imágenes medidas, el mismo número significa menos o más.",
     ],
     quality: "Calidad de la imagen",
-    qualityGood: "Suficiente para leer",
+    qualityGood: "Suficiente",
     qualityPoor: "Dudosa",
     qualityRange: (lower, upper) => `se espera de ${lower} a ${upper}`,
     atMost: (upper) => `se espera como máximo ${upper}`,
@@ -230,6 +229,12 @@ export const es: Strings = {
     uncertain: "Ningún hallazgo destaca con claridad: ninguno o varios alcanzan su umbral.",
     out_of_distribution: "La imagen es distinta de aquellas de las que el modelo aprendió.",
     no_evidence: "No se demostró que el modelo distinga sus hallazgos en imágenes como esta.",
+    like_none: (source) =>
+      `No se parece a ninguna imagen con que se midió el modelo; las más cercanas son las de ${source}.`,
+    told_apart: (source, names) =>
+      names.length > 0
+        ? `Se parece a las imágenes de ${source}, en las que solo se demostró que distingue ${names.join(" y ")}.`
+        : `Se parece a las imágenes de ${source}, en las que no se demostró que distinga ninguno.`,
     not_most_probable:
       "El servicio señaló un hallazgo, pero otro es más probable. Eso no es una decisión.",
     quality: (check) => `La calidad de la imagen es dudosa: ${check}.`,
@@ -361,7 +366,7 @@ export const es: Strings = {
   },
   preview: {
     title: "Sin vista previa",
-    sent: "El archivo se envía igualmente al servicio, que decide sobre él.",
+    sent: "El archivo se envía igualmente al servicio; el resultado dice qué hizo con él.",
     reasons: {
       encoding: (subject) => `Esta página no puede dibujar ${subject || "esta codificación"}.`,
       "unknown-format": () => "Esta página no reconoce el formato del archivo.",
@@ -454,13 +459,11 @@ export const es: Strings = {
     },
     comparison: "Todos los modelos, imágenes reservadas: el valor y su intervalo del 95 %",
     chart: "Del azar (izquierda) a perfecto",
-    five: ["AUROC", "Aciertos al responder", "Derivadas", "Sensibilidad *", "Especificidad **"],
+    five: ["AUROC", "Aciertos al responder", "Derivadas", "Sensibilidad", "Especificidad"],
     tells: (names, kind) =>
       `Distingue ${names.slice(0, -1).join(", ")} y ${names.at(-1)} en ${kind}.`,
     seeks: (names, kind) =>
       `Busca ${names.join(", ")} en ${kind}. No se valora ninguna otra enfermedad.`,
-    fiveNote:
-      "* Con más de dos hallazgos, la exactitud equilibrada. ** Entonces el error de calibración (ECE): menos es mejor.",
     agreed: (agreed, judged) =>
       `Aquí los lectores estuvieron de acuerdo con ${agreed} de las ${judged} respuestas que valoraron.`,
     facts: "Datos y umbrales",
@@ -490,8 +493,10 @@ export const es: Strings = {
     },
     metricNames: {
       auroc: "AUROC",
+      macro_auroc: "AUROC macro",
       auprc: "AUPRC",
       accuracy: "Exactitud",
+      balanced_accuracy: "Exactitud equilibrada",
       accuracy_answered: "Exactitud donde no se deriva",
       sensitivity: "Sensibilidad",
       specificity: "Especificidad",
@@ -500,7 +505,7 @@ export const es: Strings = {
       ppv: "VPP",
       npv: "VPN",
       refer_share: "Proporción derivada",
-      ece: "ECE",
+      ece: "Error de calibración (ECE)",
       ece_uncalibrated: "ECE antes de calibrar",
       brier: "Puntuación de Brier",
       brier_uncalibrated: "Puntuación de Brier antes de calibrar",

@@ -2,6 +2,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { useLanguage, usePage, useStrings } from "../app/context";
 import { percent } from "../app/format";
 import { Icon } from "../app/icons";
+import { findingName } from "../result/words";
 import { answerOf, heatmapOf, type Study } from "../session/study";
 import { heatAlpha, heatColour, isOutside } from "./heat";
 
@@ -13,12 +14,13 @@ export function HeatControls({ study }: { readonly study: Study }) {
   const strings = useStrings();
   const language = useLanguage();
   const heatmap = heatmapOf(study, viewer.heatLabel.value);
-  const hasNote = answerOf(study)?.lungs && viewer.lungsOn.value;
+  const answer = answerOf(study);
+  const hasNote = answer?.lungs && viewer.lungsOn.value;
   if (viewer.image.value === null || !(heatmap && viewer.heatOn.value)) {
     return hasNote ? <p class="heat quiet">{strings.viewer.lungsNote}</p> : null;
   }
   const label = typeof heatmap === "object" ? heatmap.label : viewer.heatLabel.value;
-  const finding = strings.labels[label ?? ""] ?? label ?? "";
+  const finding = findingName(label ?? "", answer?.image.findings ?? [], strings);
   if (typeof heatmap === "string" || viewer.heatIsBlank.value) {
     const state = typeof heatmap === "string" ? heatmap : "blank";
     return (
