@@ -160,6 +160,8 @@ class StowSender(HttpPeer):
     Source: DICOM PS3.18 10.5.
     """
 
+    probe = "/studies?StudyInstanceUID=0"
+
     def send(self, objects: Sequence[ResultObject], bundle: str) -> None:  # noqa: ARG002
         """Store the objects, and read which of them were taken."""
         boundary = uuid.uuid4().hex
@@ -184,6 +186,8 @@ class StowSender(HttpPeer):
 class FhirSender(HttpPeer):
     """Sends the Bundle to a FHIR server, as one transaction."""
 
+    probe = "/metadata"
+
     def send(self, objects: Sequence[ResultObject], bundle: str) -> None:  # noqa: ARG002
         """Post the Bundle."""
         headers = {"Content-Type": MEDIA_TYPE, "Accept": MEDIA_TYPE}
@@ -203,8 +207,8 @@ def sender(destination: Destination, own_title: str, commitments: Commitments) -
     """The way to a destination.
 
     Each sends all of a result, from one thread: ``send`` raises Transient where it may be taken
-    later, and Permanent where it never will; ``close`` ends a connection that the next result opens
-    again.
+    later, and Permanent where it never will; ``echo`` says whether somebody is there; ``close``
+    ends a connection that the next result opens again.
     """
     if destination.kind == "dimse":
         return DimseSender(destination, own_title, commitments)

@@ -95,6 +95,11 @@ class _FhirRequest(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/metadata" else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -128,6 +133,9 @@ def test_each_destination_has_a_queue_of_its_own(
             eventually(lambda: running_archive.reports(StudyInstanceUID=study))
             eventually(lambda: len(fhir.bundles) == 2)
             assert running.counts()["deliveries"]["waiting"] == 1
+            assert running.call("echo").stdout == (
+                "service: there\npacs: away\nweb: there\nfhir: there\n"
+            )
 
             try:
                 away.start()
