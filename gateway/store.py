@@ -21,6 +21,8 @@ from gateway.rules import Routed
 from gateway.tables import Delivery, Instance, Job, Result
 
 Task = TypeVar("Task", Job, Delivery)
+BATCH = 1000
+"""Of files that are erased in one step."""
 QueueName = Literal["instances", "jobs", "deliveries"]
 QUEUES: dict[QueueName, type[Instance | Job | Delivery]] = {
     "instances": Instance,
@@ -228,22 +230,18 @@ class Store:
             func.coalesce(Instance.series_uid, "").not_in(unfinished),
             Instance.size > 0,
         )
-        return self._all(query.order_by(Instance.id).limit(1000))
+        return self._all(query.order_by(Instance.id).limit(BATCH))
 
-    def sent_before(self, before: float) -> Sequence[Result]:
-        """Results that every destination has had since before a time."""
-        is_open = (Delivery.state != "done") | (Delivery.done_at >= before)
-        query = select(Result).where(
-            Result.key.not_in(select(Delivery.result_key).where(is_open)),
-            Result.created_at < before,
-            Result.bundle != "",
-        )
-        return self._all(query.limit(1000))
+    def sent(self) -> Sequence[Result]:
+        """Results that every destination has, oldest first."""
+        unsent = select(Delivery.result_key).where(Delivery.state != "done")
+        query = select(Result).where(Result.key.not_in(unsent), Result.size > 0)
+        return self._all(query.order_by(Result.created_at).limit(BATCH))
 
     def bytes_held(self) -> int:
-        """The size of all received files together."""
-        with self._session() as session:
-            return int(session.scalar(select(func.sum(Instance.size))) or 0)
+        """The size of all files together, received and made."""
+        sums = [self._all(select(func.sum(kind.size))) for kind in (Instance, Result)]
+        return sum(int(held or 0) for [held] in sums)
 
     def mark_erased(self, received: Sequence[Instance], sent: Sequence[Result]) -> None:
         """Remember the UIDs and keys alone, so that nothing erased is ever done twice."""
@@ -253,7 +251,7 @@ class Store:
                 instance.size, instance.facts = 0, None
             for result in sent:
                 session.add(result)
-                result.bundle = ""
+                result.size, result.bundle = 0, ""
 
     # The database
 

@@ -153,10 +153,12 @@ class Reader(TaskWorker):
             bundle=json.dumps(_bundle(key, reading, sources[0])),
         )
         made = result.objects(self._config.state_dir)
-        for each, document in zip(made, documents.values(), strict=True):
+        result.size = sum(
             write_durably(each.file, encoded(document))
         return result
 
+            for each, document in zip(made, documents.values(), strict=True)
+        )
     def _pictures(
         self, key: str, reading: Reading, source: Source, file: Path, rule: Rule
     ) -> dict[str, Dataset]:
