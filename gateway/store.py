@@ -143,6 +143,11 @@ class Store:
         same = query.where(Instance.series_uid == job.uid, Instance.rule == job.rule)
         return self._all(same.order_by(Instance.id))
 
+    def arrived(self, series_uid: str) -> int:
+        """How many instances of a series have come, whatever the rules said of them."""
+        count = select(func.count()).where(Instance.series_uid == series_uid)
+        return int(self._all(count)[0])
+
     def results_of(self, job: Job) -> Sequence[Result]:
         """The versions of a job's result, oldest first."""
         return self._all(select(Result).where(Result.job_id == job.id).order_by(Result.version))

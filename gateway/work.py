@@ -97,15 +97,16 @@ class Reader(TaskWorker):
         return self._services.predict(file, frame, model=rule.model, heatmap=heatmap)
 
     def _wait_for_all(self, job: Job, rule: Rule, instances: Sequence[Instance]) -> None:
-        """Ask the archive how many slices there are, where the rule wants it and for a while."""
+        """Ask the archive how many instances there are, where the rule wants it and for a while."""
         if not rule.count_from or time.time() - job.last_arrival_at > _COUNT_PATIENCE_S:
             return
         archive = self._destinations[rule.count_from]
         own_title = self._config.dicom.ae_titles[0]
         with closing(DimseSender(archive, own_title, Commitments())) as asked:
             count = asked.count(str((instances[0].facts or {})["study_uid"]), job.uid)
-        if count is not None and count > len(instances):
-            problem = f"{len(instances)} of {count} slices have arrived"
+        arrived = self._store.arrived(job.uid)
+        if count is not None and count > arrived:
+            problem = f"{arrived} of {count} instances have arrived"
             raise Transient(problem, retry_after_s=_COUNT_AGAIN_S)
 
     def _read_series(

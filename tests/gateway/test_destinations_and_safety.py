@@ -42,7 +42,7 @@ from tests.gateway.stack import (
 
 pytestmark = pytest.mark.gateway
 _REQUEST = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
-_SOME = "2 of 3 slices have arrived"
+_SOME = "3 of 4 instances have arrived"
 _ABOUT = "ParticipantObjectIdentification"
 # RFC 5424: priority, version, time, host, application, process, kind of message, no data.
 SYSLOG = re.compile(
@@ -249,18 +249,20 @@ def test_orthanc_sends_by_rest_and_each_stable_study_by_the_guides_line_of_lua(
 def test_a_series_waits_for_the_slices_that_the_archive_says_it_has(
     running_service: Service, running_archive: Archive, tmp_path: Path
 ) -> None:
-    files = [tmp_path / f"{number}.dcm" for number in range(3)]
-    for number, file in enumerate(files):
-        file.write_bytes(slice_of(9, number))
+    files = [tmp_path / f"{number}.dcm" for number in range(4)]
+    kinds = ["LOCALIZER", "AXIAL", "AXIAL", "AXIAL"]
+    for number, (file, kind) in enumerate(zip(files, kinds, strict=True)):
+        file.write_bytes(slice_of(9, number, ImageType=["ORIGINAL", "PRIMARY", kind]))
     study = str(pydicom.dcmread(files[0]).StudyInstanceUID)
-    rule = {**SERIES, "quiet_s": 0, "count_from": "pacs"}
+    # A localizer is of the series too, and no rule takes it.
+    rule = {**SERIES, "image_type": ["AXIAL"], "quiet_s": 0, "count_from": "pacs"}
     program = gateway(tmp_path / "gw", [running_service.url], [to(running_archive)], rules=[rule])
     assert dcmsend(running_archive.dicom_port, *files, called="ARCHIVE").returncode == 0
     with started(program) as running:
-        assert running.send(*files[:2])
+        assert running.send(*files[:3])
         eventually(lambda: [r["problem"] for r in running.rows("jobs", "waiting")] == [_SOME])
         early = running_archive.reports(StudyInstanceUID=study)
-        assert running.send(files[2])
+        assert running.send(files[3])
 
         eventually(running.is_idle)
 
