@@ -225,6 +225,11 @@ class Store:
         rows = self._all(query.limit(limit))
         return [{c.key: getattr(row, c.key) for c in kind.__table__.columns} for row in rows]
 
+    def files_of(self, ids: Collection[int]) -> list[Path]:
+        """The files of instances, by the numbers of these."""
+        paths = self._all(select(Instance.path).where(Instance.id.in_(ids)))
+        return [self.file(path) for path in paths]
+
     # What may go
 
     def erasable(self) -> Sequence[Instance]:

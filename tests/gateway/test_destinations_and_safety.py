@@ -571,7 +571,7 @@ class _SyslogConnection(StreamRequestHandler):
         return int(digits or b"0")
 
 
-def test_the_audit_repository_learns_of_starts_transfers_and_stops(
+def test_the_audit_repository_learns_of_starts_transfers_looks_and_stops(
     running_service: Service, running_archive: Archive, tmp_path: Path
 ) -> None:
     certificates(tmp_path)
@@ -581,13 +581,26 @@ def test_the_audit_repository_learns_of_starts_transfers_and_stops(
         port = repository.server_address[1]
         audit = {"host": "127.0.0.1", "port": port, "tls": tls_of(tmp_path, "gateway")}
         program = gateway(
-            tmp_path / "gw", [running_service.url], [to(running_archive)], audit=audit
+        key = tmp_path / "key"
+        key.write_text("open-sesame")
+            tmp_path / "gw",
+            [running_service.url],
+            [to(running_archive)],
+            # No model reads the second of them: its job is parked, and on the page.
+            rules=[{**FILMS, "calling": ["ROOM1"]}, {**FILMS, "name": "none", "model": "none"}],
+            audit=audit,
+            http={"key_file": str(key)},
+            give_up_after_h=0.0001,
         )
-        file, study = write(tmp_path, 107)
+        (file, study), (parked, of_parked) = write(tmp_path, 107), write(tmp_path, 118)
         with started(program) as running:
             assert running.send(file, calling="ROOM1")
             eventually(running.is_idle)
             assert running.stop() == 0
+            assert running.send(parked, calling="ROOM2")
+            eventually(lambda: running.counts()["jobs"].get("parked"))
+            anybody = httpx.get(running.url, trust_env=False)
+            named = httpx.get(running.url, auth=("operator", "open-sesame"), trust_env=False)
         repository.shutdown()
         thread.join()
 
@@ -604,10 +617,14 @@ def test_the_audit_repository_learns_of_starts_transfers_and_stops(
         )
         for body in bodies
     ]
-    transferred = "DICOM Instances Transferred"
+    uid = str(pydicom.dcmread(parked).SOPInstanceUID)
+    assert (uid in anybody.text, uid in named.text) == (False, True)
+    transferred, accessed = "DICOM Instances Transferred", "DICOM Instances Accessed"
     assert events == [
         ("Application Activity", ["PNEUMO"], []),
         (transferred, ["ROOM1", "PNEUMO"], [study, "DRAWN-107"]),
         (transferred, ["PNEUMO", "pacs"], [study, "DRAWN-107"]),
         ("Application Activity", ["PNEUMO"], []),
+        (transferred, ["ROOM2", "PNEUMO"], [of_parked, "DRAWN-118"]),
+        (accessed, ["PNEUMO", "127.0.0.1"], [of_parked, "DRAWN-118"]),
     ]
