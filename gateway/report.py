@@ -47,7 +47,7 @@ _REFERRED = ("REFER", "99PNEUMO", "Referred to a person")
 _LUNG = ("39607008", "SCT", "Lung")
 _PRESENT = ("52101004", "SCT", "Present")
 _ABSENT = ("272519000", "SCT", "Absent")
-_INDETERMINATE = ("82334004", "SCT", "Indeterminate")
+_UNDETERMINED = ("373068000", "SCT", "Undetermined")
 _NO_UNITS = ("1", "UCUM", "no units")
 _PIXELS = ("{pixels}", "UCUM", "pixels")
 _MM = ("mm", "UCUM", "mm")
@@ -230,7 +230,7 @@ def _group(
 ) -> bytes:
     label = finding["label"]
     if reading.result["decision"] == "refer":
-        presence = _INDETERMINATE
+        presence = _UNDETERMINED
     else:
         presence = _PRESENT if finding["present"] else _ABSENT
     probability = round(float(finding["probability"]), 6)

@@ -71,7 +71,7 @@ def test_a_film_gets_one_report_that_says_what_the_service_says(
         {finding["label"]: finding["probability"] for finding in result["findings"]}, abs=1e-5
     )
     if result["decision"] == "refer":
-        assert {presence for _, presence in said(document).values()} == {"Indeterminate"}
+        assert {presence for _, presence in said(document).values()} == {"Undetermined"}
     assert document.PreliminaryFlag == "PRELIMINARY"
     assert document.VerificationFlag == "UNVERIFIED"
     assert "RESEARCH ONLY" in document.SeriesDescription
