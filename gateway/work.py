@@ -13,6 +13,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from contract.fhir import Origin, report_bundle
+from gateway.activation import activation_map, secondary_capture
 from gateway.audit import Auditor
 from gateway.commitment import Commitments
 from gateway.config import Config, Destination, Rule
@@ -156,24 +157,21 @@ class Reader(TaskWorker):
         made = result.objects(self._config.state_dir)
         result.size = sum(
             write_durably(each.file, encoded(document))
-        return result
-
             for each, document in zip(made, documents.values(), strict=True)
         )
+        return result
+
     def _pictures(
         self, key: str, reading: Reading, source: Source, file: Path, rule: Rule
     ) -> dict[str, Dataset]:
         """What shows the activation, as far as the rule wants it and the model has one."""
         if "heatmap" not in reading.result:
             return {}
-        # Loaded where they are wanted, for the memory that they need.
-        from gateway import activation
-
         pictures: dict[str, Dataset] = {}
         if rule.secondary_capture:
-            pictures["sc"] = activation.secondary_capture(key, reading, source, file)
+            pictures["sc"] = secondary_capture(key, reading, source, file)
         if rule.activation_map and frames_of(source.header) == 1:
-            pictures["map"] = activation.activation_map(key, reading, source)
+            pictures["map"] = activation_map(key, reading, source)
         return pictures
 
 
