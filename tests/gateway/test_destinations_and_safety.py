@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -453,9 +453,10 @@ def test_whoever_renews_certificates_and_their_authority_restarts_nothing(tmp_pa
         http={"tls": tls_of(tmp_path, "peer")},
     )
 
-    with started(program) as running:
-        url = f"https://127.0.0.1:{running.http_port}"
-        asking = HttpPeer(url, None, Tls.model_validate(tls_of(tmp_path, "gateway")))
+    url = f"https://127.0.0.1:{program.http_port}"
+    known = HttpPeer(url, None, Tls.model_validate(tls_of(tmp_path, "gateway")))
+    unknown = HttpPeer(url, None, Tls(authorities=tmp_path / "ca.pem"))
+    with started(program), closing(known) as asking, closing(unknown) as stranger:
         once = {"Connection": "close"}
         before = asking.ask("GET", "/health/live", headers=once).status_code
         certificate(tmp_path, "ca")
@@ -463,7 +464,7 @@ def test_whoever_renews_certificates_and_their_authority_restarts_nothing(tmp_pa
             certificate(tmp_path, name, "ca")
         after = asking.ask("GET", "/health/live").status_code
         with pytest.raises(Transient):
-            HttpPeer(url, None, Tls(authorities=tmp_path / "ca.pem")).ask("GET", "/health/live")
+            stranger.ask("GET", "/health/live")
 
     assert (before, after) == (200, 200)
 
@@ -580,9 +581,9 @@ def test_the_audit_repository_learns_of_starts_transfers_looks_and_stops(
         thread.start()
         port = repository.server_address[1]
         audit = {"host": "127.0.0.1", "port": port, "tls": tls_of(tmp_path, "gateway")}
-        program = gateway(
         key = tmp_path / "key"
         key.write_text("open-sesame")
+        program = gateway(
             tmp_path / "gw",
             [running_service.url],
             [to(running_archive)],
@@ -596,11 +597,11 @@ def test_the_audit_repository_learns_of_starts_transfers_looks_and_stops(
         with started(program) as running:
             assert running.send(file, calling="ROOM1")
             eventually(running.is_idle)
-            assert running.stop() == 0
             assert running.send(parked, calling="ROOM2")
             eventually(lambda: running.counts()["jobs"].get("parked"))
             anybody = httpx.get(running.url, trust_env=False)
             named = httpx.get(running.url, auth=("operator", "open-sesame"), trust_env=False)
+            assert running.stop() == 0
         repository.shutdown()
         thread.join()
 
@@ -624,7 +625,7 @@ def test_the_audit_repository_learns_of_starts_transfers_looks_and_stops(
         ("Application Activity", ["PNEUMO"], []),
         (transferred, ["ROOM1", "PNEUMO"], [study, "DRAWN-107"]),
         (transferred, ["PNEUMO", "pacs"], [study, "DRAWN-107"]),
-        ("Application Activity", ["PNEUMO"], []),
         (transferred, ["ROOM2", "PNEUMO"], [of_parked, "DRAWN-118"]),
         (accessed, ["PNEUMO", "127.0.0.1"], [of_parked, "DRAWN-118"]),
+        ("Application Activity", ["PNEUMO"], []),
     ]
