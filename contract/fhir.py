@@ -20,7 +20,7 @@ Resource = dict[str, Any]
 
 _PRESENT = Code(system=SNOMED_CT, code="52101004", display="Present")
 _ABSENT = Code(system=SNOMED_CT, code="272519000", display="Absent")
-_INDETERMINATE = Code(system=SNOMED_CT, code="82334004", display="Indeterminate")
+_UNDETERMINED = Code(system=SNOMED_CT, code="373068000", display="Undetermined")
 _LUNG = Code(system=SNOMED_CT, code="39607008", display="Lung structure")
 _URI = "urn:ietf:rfc:3986"
 _CATEGORIES = "http://terminology.hl7.org/CodeSystem/observation-category"
@@ -108,7 +108,7 @@ def _observation(
     context: Resource,
 ) -> Resource:
     if result["decision"] == _REFER:
-        value, interpretation = _INDETERMINATE, "IND"
+        value, interpretation = _UNDETERMINED, "IND"
     else:
         value, interpretation = (_PRESENT, "POS") if finding["present"] else (_ABSENT, "NEG")
     return {

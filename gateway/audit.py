@@ -101,8 +101,7 @@ class Auditor:
         try:
             _name(message, about)
         except Unacceptable as error:
-            log.warning("no audit message", problem=str(error))
-            return
+            log.warning("audit message without a study", problem=str(error))
         header = f"<{_PRIORITY}>1 {now} {self._host} pneumo-gateway {os.getpid()} IHE+RFC-3881 -"
         try:
             self._messages.put_nowait(f"{header} \ufeff{tostring(message, 'unicode')}".encode())

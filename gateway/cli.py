@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway import intake, logs, runtime
 from gateway.commitment import Commitments
 from gateway.config import read_config
-from gateway.destinations import DimseSender
+from gateway.destinations import sender
 from gateway.errors import GatewayError, Unacceptable
 from gateway.rules import route
 from gateway.service import Services
@@ -122,11 +122,8 @@ def echo(config: ConfigFile = None) -> None:
         services = Services(settings.service)
     there = {"service": services.ready()}
     for destination in settings.destinations:
-        if destination.kind == "dimse":
-            with closing(
-                DimseSender(destination, settings.dicom.ae_titles[0], Commitments())
-            ) as it:
-                there[destination.name] = it.echo()
+        with closing(sender(destination, settings.dicom.ae_titles[0], Commitments())) as it:
+            there[destination.name] = it.echo()
     for who, is_there in there.items():
         typer.echo(f"{who}: {'there' if is_there else 'away'}")
     raise typer.Exit(0 if all(there.values()) else 1)

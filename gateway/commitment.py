@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from pydicom.uid import generate_uid
 from pynetdicom import evt
 from pynetdicom.association import Association
@@ -19,6 +20,8 @@ from gateway.tables import ResultObject
 _INSTANCE_UID = "1.2.840.10008.1.20.1.1"  # the well-known instance, PS3.6
 _PATIENCE_S = 30.0
 _REMEMBERED = 1000
+
+log = structlog.get_logger()
 
 
 class Commitments:
@@ -33,7 +36,8 @@ class Commitments:
     def ask(self, association: Association, objects: Sequence[ResultObject]) -> None:
         """Ask for a promise and wait for it, on this association or on one that the peer opens.
 
-        A peer may take longer than this waits: what it promises late counts the next time.
+        A peer may take longer than this waits: what it promises late counts the next time. One
+        that offers no commitment has what it was sent.
 
         Raises:
             Transient: There was none in time, or not for all of the objects.
@@ -54,7 +58,15 @@ class Commitments:
             self._asked[transaction] = peer
             if len(self._asked) > _REMEMBERED:
                 del self._asked[next(iter(self._asked))]
-        status, _ = association.send_n_action(request, 1, StorageCommitmentPushModel, _INSTANCE_UID)
+        try:
+            status, _ = association.send_n_action(
+                request, 1, StorageCommitmentPushModel, _INSTANCE_UID
+            )
+        except ValueError:
+            log.warning("offers no storage commitment", peer=acceptor.ae_title)
+            return
+        except RuntimeError as error:
+            raise Transient("the association was lost") from error
         if not status or status.Status != 0:
             raise Transient("the peer takes no request for storage commitment")
         with self._reported:

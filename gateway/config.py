@@ -103,7 +103,7 @@ class Destination(_Section):
     port: int = Field(default=104, ge=1, le=65535)
     ae_title: AeTitle = "ANY-SCP"
     storage_commitment: bool = False
-    """Keep asking until the peer has promised to keep the object."""
+    """Keep asking until the peer has promised to keep the object, where it offers to."""
     url: str = Field(default="", pattern=r"^(https?://[^/].*)?$")
     key_file: Path | None = None
     tls: Tls | None = None

@@ -6,11 +6,11 @@ What is sent twice is one object still: its UIDs and identifiers follow from its
 import socket
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pynetdicom
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
@@ -54,14 +54,13 @@ class DimseSender:
         if destination.storage_commitment:
             self._ae.add_requested_context(StorageCommitmentPushModel)
         self._association: Association | None = None
-        # A file goes out piece by piece.
         pynetdicom._config.STORE_SEND_CHUNKED_DATASET = True
 
     def send(self, objects: Sequence[ResultObject], bundle: str) -> None:  # noqa: ARG002
         """Send the objects and, where the destination offers it, wait for its commitment."""
         association = self._connected()
         for each in objects:
-            self._store(association, each.file)
+            self._store(association, each)
         if self._destination.storage_commitment:
             self._commitments.ask(association, objects)
 
@@ -123,9 +122,13 @@ class DimseSender:
             raise Transient("the peer opens no association")
         return self._association
 
-    def _store(self, association: Association, file: Path) -> None:
+    def _store(self, association: Association, sent: ResultObject) -> None:
+        contexts = association.accepted_contexts
+        syntaxes = [c.transfer_syntax for c in contexts if c.abstract_syntax == sent.sop_class]
+        # As the file is, piece by piece; or anew, where the peer chose another encoding.
+        is_taken = [ExplicitVRLittleEndian] in syntaxes
         try:
-            answer = association.send_c_store(file)
+            answer = association.send_c_store(sent.file if is_taken else dcmread(sent.file))
         except ValueError as error:
             raise Permanent("the peer does not take this kind of object") from error
         except RuntimeError as error:
@@ -157,6 +160,8 @@ class StowSender(HttpPeer):
     Source: DICOM PS3.18 10.5.
     """
 
+    probe = "/studies?StudyInstanceUID=0"
+
     def send(self, objects: Sequence[ResultObject], bundle: str) -> None:  # noqa: ARG002
         """Store the objects, and read which of them were taken."""
         boundary = uuid.uuid4().hex
@@ -181,6 +186,8 @@ class StowSender(HttpPeer):
 class FhirSender(HttpPeer):
     """Sends the Bundle to a FHIR server, as one transaction."""
 
+    probe = "/metadata"
+
     def send(self, objects: Sequence[ResultObject], bundle: str) -> None:  # noqa: ARG002
         """Post the Bundle."""
         headers = {"Content-Type": MEDIA_TYPE, "Accept": MEDIA_TYPE}
@@ -200,8 +207,8 @@ def sender(destination: Destination, own_title: str, commitments: Commitments) -
     """The way to a destination.
 
     Each sends all of a result, from one thread: ``send`` raises Transient where it may be taken
-    later, and Permanent where it never will; ``close`` ends a connection that the next result opens
-    again.
+    later, and Permanent where it never will; ``echo`` says whether somebody is there; ``close``
+    ends a connection that the next result opens again.
     """
     if destination.kind == "dimse":
         return DimseSender(destination, own_title, commitments)

@@ -6,17 +6,21 @@ from pathlib import Path
 import httpx
 
 from gateway.config import Tls, read_key
-from gateway.errors import KeyRefused, Permanent, Transient
+from gateway.errors import GatewayError, KeyRefused, Permanent, Transient
 from gateway.tls import client_context
 
 _TOO_BUSY = frozenset({408, 425, 429})
 # What an operator mends there or here, and the same request then succeeds.
 _KEY_REFUSED = frozenset({401, 403})
 _TO_BE_MENDED = frozenset({404, 407, 421})
+_ECHO_S = 2.0
 
 
 class HttpPeer:
     """One address, over connections that are kept open."""
+
+    probe = ""
+    """The path that ``echo`` asks for."""
 
     def __init__(
         self, url: str, key_file: Path | None, tls: Tls | None, timeout_s: float = 30
@@ -73,6 +77,17 @@ class HttpPeer:
         if answer.is_client_error and status != httpx.codes.CONFLICT:
             raise Permanent(self.problem(answer))
         return answer
+
+    def echo(self) -> bool:
+        """Whether the peer answers and takes the key; it need not know what it is asked."""
+        try:
+            probe = self.probe.removeprefix("/") if self._url.endswith("/") else self.probe
+            self.ask("GET", probe, timeout_s=_ECHO_S)
+        except Permanent:
+            return True
+        except (GatewayError, OSError):
+            return False
+        return True
 
     def _connections(self) -> httpx.Client:
         """Those that are open; new ones once a certificate has changed.

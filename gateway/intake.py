@@ -152,12 +152,12 @@ def lock(state_dir: Path) -> int:
     return descriptor
 
 
-def write_durably(file: Path, data: bytes) -> None:
-    """Write a file so that it is there, whole, after a crash, or not at all."""
+def write_durably(file: Path, data: bytes) -> int:
+    """Write a file so that it is there, whole, after a crash, or not at all; return its size."""
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_name(f"{file.name}.new")
     new.write_bytes(data)
-    _keep(new, file)
+    return _keep(new, file)
 
 
 def _keep(file: Path, kept: Path) -> int:

@@ -23,6 +23,8 @@ _COLUMNS = {
     "deliveries": ("id", "destination", "attempts", "problem"),
 }
 _IDENTIFIERS = {"instances": ("sop_uid",), "jobs": ("uid",), "deliveries": ()}
+# Where a row has the number of an instance whose identifiers it shows.
+_INSTANCE = {"instances": "id", "jobs": "instance_id"}
 _HEAD = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>Gateway queue</title>'
     "<style>body{font:15px sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:left}</style>"
@@ -38,14 +40,16 @@ def page(store: Store, auditor: Auditor, shown_to: str | None) -> str:
         for queue, states in store.counts().items()
     )
     hint = "" if is_shown else '<p><a href="/login">Show identifiers</a> with the key.</p>'
+    named: set[int] = set()
     parts = [_HEAD, f"<p>{escape(totals)}</p>", hint]
     for queue, state in _LISTED:
         rows = store.listing(queue, state, _SHOWN)
         if rows:
             parts += [f"<h2>{queue}: {state}</h2>", _table(queue, state, rows, is_shown=is_shown)]
-        if shown_to is not None and queue == "instances":
-            for row in rows:
-                auditor.accessed(shown_to, store.file(row["path"]))
+        if shown_to is not None and queue in _INSTANCE:
+            named |= {row[_INSTANCE[queue]] for row in rows}
+    for file in store.files_of(named):
+        auditor.accessed(str(shown_to), file)
     return "".join(parts)
 
 

@@ -27,9 +27,10 @@ from gateway import __version__
 from gateway.headers import EXPLICIT, MANUFACTURER, MODEL_NAME, dataset, frames_of
 from gateway.identifiers import derived_uid
 from gateway.reading import Reading
+from gateway.tables import SOP_CLASSES
 
 NOTICE = "RESEARCH ONLY - NOT FOR DIAGNOSIS"
-SERIES_NUMBER = 9001
+_SERIES_NUMBER = 9001
 
 # What is the same in many reports is encoded once.
 _kept = functools.lru_cache(1024)
@@ -47,7 +48,7 @@ _REFERRED = ("REFER", "99PNEUMO", "Referred to a person")
 _LUNG = ("39607008", "SCT", "Lung")
 _PRESENT = ("52101004", "SCT", "Present")
 _ABSENT = ("272519000", "SCT", "Absent")
-_INDETERMINATE = ("82334004", "SCT", "Indeterminate")
+_UNDETERMINED = ("373068000", "SCT", "Undetermined")
 _NO_UNITS = ("1", "UCUM", "no units")
 _PIXELS = ("{pixels}", "UCUM", "pixels")
 _MM = ("mm", "UCUM", "mm")
@@ -83,8 +84,7 @@ def structured_report(
     Source: DICOM PS3.3 A.35.13, C.17.
     """
     evidence = list({s.header.SOPInstanceUID: with_patient(s.header) for s in sources}.values())
-    header, now = evidence[0], datetime.now()
-    date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
+    header = evidence[0]
     study, series = str(header.StudyInstanceUID), str(header.SeriesInstanceUID)
     replaced = {}
     if predecessor:
@@ -92,15 +92,44 @@ def structured_report(
         replaced["PredecessorDocumentsSequence"] = _references_to(
             study, derived_uid(predecessor, "series/sr"), [of_predecessor]
         )
-    document = dataset(
-        StudyInstanceUID=study,
-        SOPClassUID=Comprehensive3DSRStorage,
-        SOPInstanceUID=derived_uid(key, "sr"),
+    return document(
+        key,
+        "sr",
+        reading,
+        header,
         Modality="SR",
-        SeriesInstanceUID=derived_uid(key, "series/sr"),
-        SeriesNumber=SERIES_NUMBER,
-        SeriesDescription=f"{NOTICE}: {reading.model['name']}"[:64],
         ReferencedPerformedProcedureStepSequence=[],
+        CompletionFlag="COMPLETE",
+        PreliminaryFlag="PRELIMINARY",
+        VerificationFlag="UNVERIFIED",
+        PerformedProcedureCodeSequence=[],
+        CurrentRequestedProcedureEvidenceSequence=_references_to(
+            study, series, map(reference_to, evidence)
+        ),
+        **replaced,
+        **_container(_TITLE, _content(key, reading, sources, evidence), "1500"),
+    )
+
+
+def document(key: str, kind: str, reading: Reading, header: Dataset, **values: object) -> Dataset:
+    """An object of a result, in the study of an image.
+
+    Args:
+        key: From which its UIDs follow.
+        kind: One of ``SOP_CLASSES``.
+        reading: What the model said.
+        header: The image's, as `with_patient` gives it.
+        values: What only this kind has, as ``dataset`` takes it.
+    """
+    now = datetime.now()
+    date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
+    made = dataset(
+        StudyInstanceUID=header.StudyInstanceUID,
+        SOPClassUID=SOP_CLASSES[kind],
+        SOPInstanceUID=derived_uid(key, kind),
+        SeriesInstanceUID=derived_uid(key, f"series/{kind}"),
+        SeriesNumber=_SERIES_NUMBER + [*SOP_CLASSES].index(kind),
+        SeriesDescription=f"{NOTICE}: {reading.model['name']}"[:64],
         Manufacturer=MANUFACTURER,
         ManufacturerModelName=MODEL_NAME,
         SoftwareVersions=__version__,
@@ -110,32 +139,24 @@ def structured_report(
         InstanceCreationTime=time,
         ContentDate=date,
         ContentTime=time,
-        CompletionFlag="COMPLETE",
-        PreliminaryFlag="PRELIMINARY",
-        VerificationFlag="UNVERIFIED",
-        PerformedProcedureCodeSequence=[],
-        CurrentRequestedProcedureEvidenceSequence=_references_to(
-            study, series, map(_reference_to, evidence)
-        ),
-        **replaced,
-        **_container(_TITLE, _content(key, reading, sources, evidence), "1500"),
+        **values,
     )
     for keyword in (*_PATIENT_AND_STUDY, *_OPTIONAL):
         if keyword in header:
-            document.add(header[keyword])
+            made.add(header[keyword])
     if "SpecificCharacterSet" in header:
         # All bytes are ASCII, and so are encoded in this one too.
         encodings = convert_encodings(header.SpecificCharacterSet)
-        document.set_original_encoding(**EXPLICIT, character_encoding=encodings)
-    document.file_meta = FileMetaDataset()
-    document.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return document
+        made.set_original_encoding(**EXPLICIT, character_encoding=encodings)
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return made
 
 
-def encoded(document: Dataset) -> bytes:
-    """A DICOM file of a document."""
+def encoded(made: Dataset) -> bytes:
+    """A DICOM file of an object."""
     file = io.BytesIO()
-    document.save_as(file, enforce_file_format=True)
+    made.save_as(file, enforce_file_format=True)
     return file.getvalue()
 
 
@@ -195,7 +216,7 @@ def _described(header: Dataset) -> bytes:
         if value is not None
     ]
     source = ("260753009", "SCT", "Source")
-    return _image(source, _reference_to(header), ContentSequence=b"".join(facts))
+    return _image(source, reference_to(header), ContentSequence=b"".join(facts))
 
 
 def _conclusion(key: str, reading: Reading, sources: Sequence[Source]) -> bytes:
@@ -230,7 +251,7 @@ def _group(
 ) -> bytes:
     label = finding["label"]
     if reading.result["decision"] == "refer":
-        presence = _INDETERMINATE
+        presence = _UNDETERMINED
     else:
         presence = _PRESENT if finding["present"] else _ABSENT
     probability = round(float(finding["probability"]), 6)
@@ -271,9 +292,7 @@ def _measurement_group(
 def _sources(sources: Sequence[Source]) -> Iterator[bytes]:
     for source in sources:
         frame = source.frame if frames_of(source.header) > 1 else None
-        yield _image(
-            ("121112", "DCM", "Source of Measurement"), _reference_to(source.header, frame)
-        )
+        yield _image(("121112", "DCM", "Source of Measurement"), reference_to(source.header, frame))
 
 
 def concept_of(finding: Mapping[str, Any]) -> Code:
@@ -292,26 +311,26 @@ def _container(
     """The attributes of a container."""
     values: dict[str, object] = {
         "ValueType": "CONTAINER",
-        "ConceptNameCodeSequence": _coded(name),
+        "ConceptNameCodeSequence": coded(name),
         "ContinuityOfContent": "CONTINUOUS",
         "ContentSequence": b"".join(items),
     }
     if template:
-        described = _item(MappingResource="DCMR", TemplateIdentifier=template)
+        described = item(MappingResource="DCMR", TemplateIdentifier=template)
         values["ContentTemplateSequence"] = described
     return values
 
 
 def _contained(name: Code, items: Iterable[bytes], template: str | None = None) -> bytes:
-    return _item(RelationshipType="CONTAINS", **_container(name, items, template))
+    return item(RelationshipType="CONTAINS", **_container(name, items, template))
 
 
 @_kept
 def _leaf(relationship: str, kind: str, name: Code, **values: object) -> bytes:
-    return _item(
+    return item(
         RelationshipType=relationship,
         ValueType=kind,
-        ConceptNameCodeSequence=_coded(name),
+        ConceptNameCodeSequence=coded(name),
         **values,
     )
 
@@ -325,12 +344,12 @@ def _uid(name: Code, value: str) -> bytes:
 
 
 def _code(relationship: str, name: Code, value: Code) -> bytes:
-    return _leaf(relationship, "CODE", name, ConceptCodeSequence=_coded(value))
+    return _leaf(relationship, "CODE", name, ConceptCodeSequence=coded(value))
 
 
 def _number(relationship: str, name: Code, value: float, unit: Code) -> bytes:
-    measured = _item(
-        NumericValue=value, FloatingPointValue=value, MeasurementUnitsCodeSequence=_coded(unit)
+    measured = item(
+        NumericValue=value, FloatingPointValue=value, MeasurementUnitsCodeSequence=coded(unit)
     )
     return _leaf(relationship, "NUM", name, MeasuredValueSequence=measured)
 
@@ -340,28 +359,31 @@ def _image(name: Code, reference: bytes, **values: bytes) -> bytes:
 
 
 @_kept
-def _coded(code: Code) -> bytes:
+def coded(code: Code) -> bytes:
+    """An item that is a code."""
     value, scheme, meaning = code
-    return _item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
+    return item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
 
 
 def _references_to(study: str, series: str, references: Iterable[bytes]) -> bytes:
     """Hierarchical SOP Instance References to instances of one series."""
-    in_series = _item(SeriesInstanceUID=series, ReferencedSOPSequence=b"".join(references))
-    return _item(StudyInstanceUID=study, ReferencedSeriesSequence=in_series)
+    in_series = item(SeriesInstanceUID=series, ReferencedSOPSequence=b"".join(references))
+    return item(StudyInstanceUID=study, ReferencedSeriesSequence=in_series)
 
 
-def _reference_to(header: Dataset, frame: int | None = None) -> bytes:
+def reference_to(header: Dataset, frame: int | None = None) -> bytes:
+    """An item that refers to an image, or to a frame of it."""
     return _reference(str(header.SOPClassUID), str(header.SOPInstanceUID), frame)
 
 
 @_kept
 def _reference(sop_class: str, sop_uid: str, frame: int | None = None) -> bytes:
     numbered = {} if frame is None else {"ReferencedFrameNumber": frame}
-    return _item(ReferencedSOPClassUID=sop_class, ReferencedSOPInstanceUID=sop_uid, **numbered)
+    return item(ReferencedSOPClassUID=sop_class, ReferencedSOPInstanceUID=sop_uid, **numbered)
 
 
-def _item(**values: object) -> bytes:
+def item(**values: object) -> bytes:
+    """An item of these attributes, which may be items themselves."""
     file = DicomBytesIO()
     file.is_implicit_VR, file.is_little_endian = False, True
     write_sequence_item(file, dataset(**values), [])

@@ -1,13 +1,17 @@
 """Erases what is no longer needed: received files and sent results, by age and size."""
 
 import time
+from collections.abc import Sequence
+from typing import TypeVar
 
 import structlog
 
 from gateway.config import Retention
-from gateway.store import Store
+from gateway.store import BATCH, Store
+from gateway.tables import Instance, Result
 from gateway.worker import Worker
 
+Held = TypeVar("Held", Instance, Result)
 _EVERY_S = 60.0
 
 log = structlog.get_logger()
@@ -23,18 +27,13 @@ class Eraser(Worker):
         self._next_at = 0.0
 
     def step(self) -> bool:
-        """Erase what is due, first what is too old, then the oldest beyond the size."""
+        """Erase a batch of what is too old or beyond the size; whether there may be more."""
         if time.monotonic() < self._next_at:
             return False
-        self._next_at = time.monotonic() + _EVERY_S
         before = time.time() - self._config.max_age_h * 3600
         excess = self._store.bytes_held() - self._config.max_bytes
-        received = []
-        for instance in self._store.erasable():
-            if instance.received_at < before or excess > 0:
-                received.append(instance)
-                excess -= instance.size
-        sent = self._store.sent_before(before)
+        received = _due(self._store.erasable(), before, excess)
+        sent = _due(self._store.sent(), before, excess - sum(each.size for each in received))
         files = [self._store.file(instance.path) for instance in received]
         for result in sent:
             files += [made.file for made in result.objects(self._store.state_dir)]
@@ -43,4 +42,18 @@ class Eraser(Worker):
         if files:
             self._store.mark_erased(received, sent)
             log.info("erased", received=len(received), results=len(sent))
-        return False
+        is_more = BATCH in (len(received), len(sent))
+        if not is_more:
+            self._next_at = time.monotonic() + _EVERY_S
+        return is_more
+
+
+def _due(held: Sequence[Held], before: float, excess: int) -> list[Held]:
+    """Of what is held, oldest first, what is too old or makes up the excess."""
+    due = []
+    for each in held:
+        since = each.received_at if isinstance(each, Instance) else each.created_at
+        if since < before or excess > 0:
+            due.append(each)
+            excess -= each.size
+    return due

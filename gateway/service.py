@@ -20,6 +20,7 @@ _ATTEMPTS_OF_A_FAILURE = 8
 class _Service(HttpPeer):
     """A service, and until when it is left alone."""
 
+    probe = "/health/ready"
     away_until = 0.0
 
     def problem(self, answer: httpx.Response) -> str:
@@ -110,13 +111,7 @@ class Services:
 
     def ready(self) -> bool:
         """Whether one of the services says that it is."""
-        for peer in self._peers:
-            try:
-                if peer.ask("GET", "/health/ready", timeout_s=2).is_success:
-                    return True
-            except (GatewayError, OSError):
-                continue
-        return False
+        return any(peer.echo() for peer in self._peers)
 
     def _in_turn(self) -> list[_Service]:
         """Those that are not left alone, each time beginning with another; else all of them."""

@@ -21,6 +21,8 @@ from gateway.rules import Routed
 from gateway.tables import Delivery, Instance, Job, Result
 
 Task = TypeVar("Task", Job, Delivery)
+BATCH = 1000
+"""Of files that are erased in one step."""
 QueueName = Literal["instances", "jobs", "deliveries"]
 QUEUES: dict[QueueName, type[Instance | Job | Delivery]] = {
     "instances": Instance,
@@ -141,6 +143,11 @@ class Store:
         same = query.where(Instance.series_uid == job.uid, Instance.rule == job.rule)
         return self._all(same.order_by(Instance.id))
 
+    def arrived(self, series_uid: str) -> int:
+        """How many instances of a series have come, whatever the rules said of them."""
+        count = select(func.count()).where(Instance.series_uid == series_uid)
+        return int(self._all(count)[0])
+
     def results_of(self, job: Job) -> Sequence[Result]:
         """The versions of a job's result, oldest first."""
         return self._all(select(Result).where(Result.job_id == job.id).order_by(Result.version))
@@ -218,6 +225,11 @@ class Store:
         rows = self._all(query.limit(limit))
         return [{c.key: getattr(row, c.key) for c in kind.__table__.columns} for row in rows]
 
+    def files_of(self, ids: Collection[int]) -> list[Path]:
+        """The files of instances, by the numbers of these."""
+        paths = self._all(select(Instance.path).where(Instance.id.in_(ids)))
+        return [self.file(path) for path in paths]
+
     # What may go
 
     def erasable(self) -> Sequence[Instance]:
@@ -228,22 +240,18 @@ class Store:
             func.coalesce(Instance.series_uid, "").not_in(unfinished),
             Instance.size > 0,
         )
-        return self._all(query.order_by(Instance.id).limit(1000))
+        return self._all(query.order_by(Instance.id).limit(BATCH))
 
-    def sent_before(self, before: float) -> Sequence[Result]:
-        """Results that every destination has had since before a time."""
-        is_open = (Delivery.state != "done") | (Delivery.done_at >= before)
-        query = select(Result).where(
-            Result.key.not_in(select(Delivery.result_key).where(is_open)),
-            Result.created_at < before,
-            Result.bundle != "",
-        )
-        return self._all(query.limit(1000))
+    def sent(self) -> Sequence[Result]:
+        """Results that every destination has, oldest first."""
+        unsent = select(Delivery.result_key).where(Delivery.state != "done")
+        query = select(Result).where(Result.key.not_in(unsent), Result.size > 0)
+        return self._all(query.order_by(Result.created_at).limit(BATCH))
 
     def bytes_held(self) -> int:
-        """The size of all received files together."""
-        with self._session() as session:
-            return int(session.scalar(select(func.sum(Instance.size))) or 0)
+        """The size of all files together, received and made."""
+        sums = [self._all(select(func.sum(kind.size))) for kind in (Instance, Result)]
+        return sum(int(held or 0) for [held] in sums)
 
     def mark_erased(self, received: Sequence[Instance], sent: Sequence[Result]) -> None:
         """Remember the UIDs and keys alone, so that nothing erased is ever done twice."""
@@ -253,7 +261,7 @@ class Store:
                 instance.size, instance.facts = 0, None
             for result in sent:
                 session.add(result)
-                result.bundle = ""
+                result.size, result.bundle = 0, ""
 
     # The database
 

@@ -117,8 +117,10 @@ class Result(Table):
     last_arrival_at: Mapped[float]
     kinds: Mapped[list[str]]
     """Of its DICOM objects; the report comes first."""
+    size: Mapped[int] = mapped_column(BigInteger)
+    """Of their files together; 0 is erased."""
     bundle: Mapped[str] = mapped_column(Text)
-    """The FHIR Bundle, as JSON; empty where the result is erased."""
+    """The FHIR Bundle, as JSON; empty once it is erased."""
 
     def objects(self, state_dir: Path) -> list[ResultObject]:
         """Its DICOM objects, and where they are."""

@@ -13,6 +13,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from contract.fhir import Origin, report_bundle
+from gateway.activation import activation_map, secondary_capture
 from gateway.audit import Auditor
 from gateway.commitment import Commitments
 from gateway.config import Config, Destination, Rule
@@ -97,15 +98,16 @@ class Reader(TaskWorker):
         return self._services.predict(file, frame, model=rule.model, heatmap=heatmap)
 
     def _wait_for_all(self, job: Job, rule: Rule, instances: Sequence[Instance]) -> None:
-        """Ask the archive how many slices there are, where the rule wants it and for a while."""
+        """Ask the archive how many instances there are, where the rule wants it and for a while."""
         if not rule.count_from or time.time() - job.last_arrival_at > _COUNT_PATIENCE_S:
             return
         archive = self._destinations[rule.count_from]
         own_title = self._config.dicom.ae_titles[0]
         with closing(DimseSender(archive, own_title, Commitments())) as asked:
             count = asked.count(str((instances[0].facts or {})["study_uid"]), job.uid)
-        if count is not None and count > len(instances):
-            problem = f"{len(instances)} of {count} slices have arrived"
+        arrived = self._store.arrived(job.uid)
+        if count is not None and count > arrived:
+            problem = f"{arrived} of {count} instances have arrived"
             raise Transient(problem, retry_after_s=_COUNT_AGAIN_S)
 
     def _read_series(
@@ -153,8 +155,10 @@ class Reader(TaskWorker):
             bundle=json.dumps(_bundle(key, reading, sources[0])),
         )
         made = result.objects(self._config.state_dir)
-        for each, document in zip(made, documents.values(), strict=True):
+        result.size = sum(
             write_durably(each.file, encoded(document))
+            for each, document in zip(made, documents.values(), strict=True)
+        )
         return result
 
     def _pictures(
@@ -163,14 +167,11 @@ class Reader(TaskWorker):
         """What shows the activation, as far as the rule wants it and the model has one."""
         if "heatmap" not in reading.result:
             return {}
-        # Loaded where they are wanted, for the memory that they need.
-        from gateway import activation
-
         pictures: dict[str, Dataset] = {}
         if rule.secondary_capture:
-            pictures["sc"] = activation.secondary_capture(key, reading, source, file)
+            pictures["sc"] = secondary_capture(key, reading, source, file)
         if rule.activation_map and frames_of(source.header) == 1:
-            pictures["map"] = activation.activation_map(key, reading, source)
+            pictures["map"] = activation_map(key, reading, source)
         return pictures
 
 

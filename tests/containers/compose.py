@@ -25,7 +25,7 @@ class Compose:
     environment: dict[str, str]
 
     def __call__(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = ["docker", "compose", "--project-name", f"pneumoscope-test-{self.port}"]
+        command = ["docker", "compose", "--project-name", self.name]
         for file in self.files:
             command += ["--file", file]
         return subprocess.run(
@@ -36,6 +36,10 @@ class Compose:
             text=True,
             check=check,
         )
+
+    @property
+    def name(self) -> str:
+        return f"pneumoscope-test-{self.port}"
 
     @property
     def url(self) -> str:

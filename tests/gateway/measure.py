@@ -19,7 +19,17 @@ from pathlib import Path
 import pydicom
 
 from tests.gateway.drawn import film, write_films
-from tests.gateway.stack import Archive, Gateway, Service, archive, eventually, gateway, service, to
+from tests.gateway.stack import (
+    FILMS,
+    Archive,
+    Gateway,
+    Service,
+    archive,
+    eventually,
+    gateway,
+    service,
+    to,
+)
 
 SENDERS = 10
 MIB = 1 << 20
@@ -136,6 +146,19 @@ def end_to_end(folder: Path, films: list[Path], a_service: Service, an_archive: 
     say("memory, end to end", f"{peak:.0f} MB", "≤ 200 MB")
 
 
+def pictures(folder: Path, films: list[Path], a_service: Service, an_archive: Archive) -> None:
+    rule = {**FILMS, "secondary_capture": True, "activation_map": True}
+    with running(gateway(folder, [a_service.url], [to(an_archive)], rules=[rule])) as program:
+        send_all(program, films)
+        eventually(program.is_idle, 3600, every_s=0.5)
+        counts, peak = program.counts(), program.resident_bytes("VmHWM") / 1e6
+    assert counts["deliveries"] == {"done": len(films)}, counts
+    made = sum(1 for _ in (folder / "state" / "results").glob("*/*.dcm"))
+    assert made == 3 * len(films)
+    what = f"memory, {len(films)} films with a picture and a map each"
+    say(what, f"{peak:.0f} MB", "≤ 200 MB")
+
+
 def one_film(program: Gateway, an_archive: Archive, number: int) -> float:
     image = film(number)
     file = program.folder / "one.dcm"
@@ -163,6 +186,7 @@ def main() -> None:
             a_service.start()
             an_archive.start()
             end_to_end(folder / "all", films, a_service, an_archive)
+            pictures(folder / "pictures", films[:200], a_service, an_archive)
         finally:
             a_service.kill()
             an_archive.kill()

@@ -7,6 +7,7 @@ fall all over the transfer however many films there are.
 import os
 import random
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -45,6 +46,17 @@ SENDERS = 10
 # From one kill to the next, at most; ten films a second are read and more are taken.
 PAUSE_S = max(3.0, FILMS / 10 / KILLS)
 LONG_S = 1800.0
+# From the sender to the archive, each of which may be the last thing that a gateway does.
+STEPS = (
+    "gateway.intake._keep",
+    "gateway.store.Store._apply",
+    "gateway.store.Store.accept",
+    "gateway.service.Services.predict",
+    "gateway.work.write_durably",
+    "gateway.store.Store.finish_job",
+    "gateway.destinations.DimseSender.send",
+    "gateway.store.Store.finish_deliveries",
+)
 
 
 @pytest.fixture
@@ -140,6 +152,34 @@ def test_every_acknowledged_film_has_one_report_whatever_is_killed(
         cable.close()
         for program in programs[:3]:
             program.kill()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_after_any_step_leaves_one_report(
+    running_service: Service, running_archive: Archive, tmp_path: Path, step: str
+) -> None:
+    [film] = write_films(tmp_path / "films", 1, first=700 + STEPS.index(step))
+    program = gateway(tmp_path / "gw", [running_service.url], [to(running_archive)])
+    whole = program.command
+    program.command = [*whole[:2], "tests.gateway.crashing", step, *whole[3:]]
+    try:
+        program.start()
+        was_taken = program.send(film)
+        assert program.popen is not None
+        assert program.popen.wait(stack.PATIENCE_S) == -signal.SIGKILL
+        program.command = whole
+        program.start()
+        # A sender repeats what was not acknowledged.
+        assert was_taken or program.send(film)
+
+        eventually(program.is_idle)
+
+        counts = program.counts()
+    finally:
+        program.kill()
+    assert counts == {"instances": {"routed": 1}, "jobs": {"done": 1}, "deliveries": {"done": 1}}
+    [study] = studies([film])
+    assert len(running_archive.reports(StudyInstanceUID=study)) == 1
 
 
 @pytest.fixture

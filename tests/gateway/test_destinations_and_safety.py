@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -42,7 +42,7 @@ from tests.gateway.stack import (
 
 pytestmark = pytest.mark.gateway
 _REQUEST = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
-_SOME = "2 of 3 slices have arrived"
+_SOME = "3 of 4 instances have arrived"
 _ABOUT = "ParticipantObjectIdentification"
 # RFC 5424: priority, version, time, host, application, process, kind of message, no data.
 SYSLOG = re.compile(
@@ -95,6 +95,11 @@ class _FhirRequest(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/metadata" else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -128,6 +133,9 @@ def test_each_destination_has_a_queue_of_its_own(
             eventually(lambda: running_archive.reports(StudyInstanceUID=study))
             eventually(lambda: len(fhir.bundles) == 2)
             assert running.counts()["deliveries"]["waiting"] == 1
+            assert running.call("echo").stdout == (
+                "service: there\npacs: away\nweb: there\nfhir: there\n"
+            )
 
             try:
                 away.start()
@@ -241,18 +249,20 @@ def test_orthanc_sends_by_rest_and_each_stable_study_by_the_guides_line_of_lua(
 def test_a_series_waits_for_the_slices_that_the_archive_says_it_has(
     running_service: Service, running_archive: Archive, tmp_path: Path
 ) -> None:
-    files = [tmp_path / f"{number}.dcm" for number in range(3)]
-    for number, file in enumerate(files):
-        file.write_bytes(slice_of(9, number))
+    files = [tmp_path / f"{number}.dcm" for number in range(4)]
+    kinds = ["LOCALIZER", "AXIAL", "AXIAL", "AXIAL"]
+    for number, (file, kind) in enumerate(zip(files, kinds, strict=True)):
+        file.write_bytes(slice_of(9, number, ImageType=["ORIGINAL", "PRIMARY", kind]))
     study = str(pydicom.dcmread(files[0]).StudyInstanceUID)
-    rule = {**SERIES, "quiet_s": 0, "count_from": "pacs"}
+    # A localizer is of the series too, and no rule takes it.
+    rule = {**SERIES, "image_type": ["AXIAL"], "quiet_s": 0, "count_from": "pacs"}
     program = gateway(tmp_path / "gw", [running_service.url], [to(running_archive)], rules=[rule])
     assert dcmsend(running_archive.dicom_port, *files, called="ARCHIVE").returncode == 0
     with started(program) as running:
-        assert running.send(*files[:2])
+        assert running.send(*files[:3])
         eventually(lambda: [r["problem"] for r in running.rows("jobs", "waiting")] == [_SOME])
         early = running_archive.reports(StudyInstanceUID=study)
-        assert running.send(files[2])
+        assert running.send(files[3])
 
         eventually(running.is_idle)
 
@@ -443,9 +453,10 @@ def test_whoever_renews_certificates_and_their_authority_restarts_nothing(tmp_pa
         http={"tls": tls_of(tmp_path, "peer")},
     )
 
-    with started(program) as running:
-        url = f"https://127.0.0.1:{running.http_port}"
-        asking = HttpPeer(url, None, Tls.model_validate(tls_of(tmp_path, "gateway")))
+    url = f"https://127.0.0.1:{program.http_port}"
+    known = HttpPeer(url, None, Tls.model_validate(tls_of(tmp_path, "gateway")))
+    unknown = HttpPeer(url, None, Tls(authorities=tmp_path / "ca.pem"))
+    with started(program), closing(known) as asking, closing(unknown) as stranger:
         once = {"Connection": "close"}
         before = asking.ask("GET", "/health/live", headers=once).status_code
         certificate(tmp_path, "ca")
@@ -453,7 +464,7 @@ def test_whoever_renews_certificates_and_their_authority_restarts_nothing(tmp_pa
             certificate(tmp_path, name, "ca")
         after = asking.ask("GET", "/health/live").status_code
         with pytest.raises(Transient):
-            HttpPeer(url, None, Tls(authorities=tmp_path / "ca.pem")).ask("GET", "/health/live")
+            stranger.ask("GET", "/health/live")
 
     assert (before, after) == (200, 200)
 
@@ -561,7 +572,7 @@ class _SyslogConnection(StreamRequestHandler):
         return int(digits or b"0")
 
 
-def test_the_audit_repository_learns_of_starts_transfers_and_stops(
+def test_the_audit_repository_learns_of_starts_transfers_looks_and_stops(
     running_service: Service, running_archive: Archive, tmp_path: Path
 ) -> None:
     certificates(tmp_path)
@@ -570,13 +581,26 @@ def test_the_audit_repository_learns_of_starts_transfers_and_stops(
         thread.start()
         port = repository.server_address[1]
         audit = {"host": "127.0.0.1", "port": port, "tls": tls_of(tmp_path, "gateway")}
+        key = tmp_path / "key"
+        key.write_text("open-sesame")
         program = gateway(
-            tmp_path / "gw", [running_service.url], [to(running_archive)], audit=audit
+            tmp_path / "gw",
+            [running_service.url],
+            [to(running_archive)],
+            # No model reads the second of them: its job is parked, and on the page.
+            rules=[{**FILMS, "calling": ["ROOM1"]}, {**FILMS, "name": "none", "model": "none"}],
+            audit=audit,
+            http={"key_file": str(key)},
+            give_up_after_h=0.0001,
         )
-        file, study = write(tmp_path, 107)
+        (file, study), (parked, of_parked) = write(tmp_path, 107), write(tmp_path, 118)
         with started(program) as running:
             assert running.send(file, calling="ROOM1")
             eventually(running.is_idle)
+            assert running.send(parked, calling="ROOM2")
+            eventually(lambda: running.counts()["jobs"].get("parked"))
+            anybody = httpx.get(running.url, trust_env=False)
+            named = httpx.get(running.url, auth=("operator", "open-sesame"), trust_env=False)
             assert running.stop() == 0
         repository.shutdown()
         thread.join()
@@ -594,10 +618,14 @@ def test_the_audit_repository_learns_of_starts_transfers_and_stops(
         )
         for body in bodies
     ]
-    transferred = "DICOM Instances Transferred"
+    uid = str(pydicom.dcmread(parked).SOPInstanceUID)
+    assert (uid in anybody.text, uid in named.text) == (False, True)
+    transferred, accessed = "DICOM Instances Transferred", "DICOM Instances Accessed"
     assert events == [
         ("Application Activity", ["PNEUMO"], []),
         (transferred, ["ROOM1", "PNEUMO"], [study, "DRAWN-107"]),
         (transferred, ["PNEUMO", "pacs"], [study, "DRAWN-107"]),
+        (transferred, ["ROOM2", "PNEUMO"], [of_parked, "DRAWN-118"]),
+        (accessed, ["PNEUMO", "127.0.0.1"], [of_parked, "DRAWN-118"]),
         ("Application Activity", ["PNEUMO"], []),
     ]

@@ -1,14 +1,22 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pynetdicom import AE
-from pynetdicom.sop_class import Comprehensive3DSRStorage, Verification  # type: ignore[attr-defined]
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    Comprehensive3DSRStorage,
+    StorageCommitmentPushModel,
+    Verification,
+)
+from structlog.testing import capture_logs
 
 from gateway.commitment import Commitments
 from gateway.config import Destination, Service
@@ -154,21 +162,83 @@ def test_a_page_to_log_in_at_is_no_reading_and_no_refusal(
         services.predict(sent.file)
 
 
-def test_an_archive_that_offers_no_query_gives_no_count() -> None:
+@contextmanager
+def archive(
+    *services: str,
+    syntax: UID = ExplicitVRLittleEndian,
+    on_store: Callable[[evt.Event], int] = lambda _: 0,
+    on_action: Callable[[evt.Event], Any] = lambda _: None,
+) -> Iterator[Destination]:
+    """An archive that takes reports in one encoding, and offers these services beside."""
     ae = AE("ARCHIVE")
-    for sop_class in (Verification, Comprehensive3DSRStorage):
-        ae.add_supported_context(sop_class)
-    server: Any = ae.start_server(("127.0.0.1", 0), block=False)
+    ae.add_supported_context(Comprehensive3DSRStorage, syntax)
+    for service in (Verification, *services):
+        ae.add_supported_context(service)
+    handlers: list[Any] = [(evt.EVT_C_STORE, on_store), (evt.EVT_N_ACTION, on_action)]
+    server: Any = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     port = server.server_address[1]
-    peer = Destination(name="p", kind="dimse", port=port, ae_title="ARCHIVE")
-    to = DimseSender(peer, "PNEUMO", Commitments())
     try:
-        count = to.count("1.2", "1.3")
+        yield Destination(
+            name="p", kind="dimse", port=port, ae_title="ARCHIVE", storage_commitment=True
+        )
     finally:
-        to.close()
         server.shutdown()
 
+
+@pytest.fixture
+def report(tmp_path: Path) -> ResultObject:
+    (tmp_path / "sr.dcm").write_bytes(film(1, SOPClassUID=Comprehensive3DSRStorage))
+    return ResultObject(Comprehensive3DSRStorage, f"{ROOT}.1.1", tmp_path / "sr.dcm")
+
+
+def test_an_archive_that_offers_no_query_gives_no_count() -> None:
+    with archive() as peer:
+        to = DimseSender(peer, "PNEUMO", Commitments())
+        count = to.count("1.2", "1.3")
+        to.close()
+
     assert count is None
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_an_archive_gets_a_report_in_the_encoding_that_it_takes(
+    report: ResultObject, syntax: UID
+) -> None:
+    kept: list[Dataset] = []
+
+    def keep(event: evt.Event) -> int:
+        kept.append(event.dataset)
+        return 0
+
+    with archive(syntax=syntax, on_store=keep) as peer:
+        assert outcome(peer, report) is None
+
+    assert kept == [dcmread(report.file)]
+
+
+def test_an_archive_that_offers_no_commitment_has_what_it_stored(report: ResultObject) -> None:
+    with archive() as peer, capture_logs() as logged:
+        assert outcome(peer, report) is None
+
+    assert [line["event"] for line in logged] == ["offers no storage commitment"]
+
+
+def test_an_archive_that_drops_the_association_is_asked_again(report: ResultObject) -> None:
+    with archive(StorageCommitmentPushModel, on_action=lambda e: e.assoc.abort()) as peer:
+        assert outcome(peer, report) is Transient
+
+
+def test_an_association_that_was_lost_before_it_is_asked_on_is_opened_again(
+    report: ResultObject,
+) -> None:
+    ae = AE("PNEUMO")
+    ae.add_requested_context(StorageCommitmentPushModel)
+    with archive(StorageCommitmentPushModel) as peer:
+        lost = ae.associate(peer.host, peer.port, ae_title=peer.ae_title)
+        lost.abort()
+
+        with pytest.raises(Transient, match="was lost"):
+            Commitments().ask(lost, [report])
 
 
 def test_a_promise_that_comes_late_counts_the_next_time_for_the_peer_that_made_it(

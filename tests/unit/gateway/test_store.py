@@ -58,6 +58,7 @@ def made(job: Job, key: str, version: int = 1) -> Result:
         last_arrival_at=job.last_arrival_at,
         bundle="{}",
         kinds=["sr"],
+        size=10,
     )
 
 
@@ -86,7 +87,7 @@ def test_the_database_has_the_form_that_the_tables_describe(tmp_path: Path) -> N
         revision = context.get_current_revision()
 
     assert differences == []
-    assert revision == "20261130"
+    assert revision == "20261130b"
 
 
 def test_a_queue_of_another_version_is_refused(tmp_path: Path) -> None:
@@ -189,6 +190,42 @@ def test_only_what_is_done_with_is_erased_and_never_done_again(
     again = intake.incoming / "film.dcm"
     again.write_bytes(film(1))
     assert intake.take(again, "folder") == "repeated"
+
+
+def test_whatever_comes_in_a_minute_goes_in_the_next(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("store", "retention"):
+        monkeypatch.setattr(f"gateway.{module}.BATCH", 2)
+    for uid in "12345":
+        store.accept(received(uid, path=uid), Routed("ignored", "No rule takes it."))
+    eraser = Eraser(ALL, store)
+
+    assert [eraser.step() for _ in range(4)] == [True, True, False, False]
+    assert store.bytes_held() == 0
+
+
+@pytest.mark.parametrize(
+    ("room", "left"), [(40, ["1", "2", "k1", "k2"]), (25, ["k1", "k2"]), (15, ["k2"]), (0, [])]
+)
+def test_beyond_the_size_films_go_first_and_then_their_reports(
+    tmp_path: Path, store: Store, room: int, left: list[str]
+) -> None:
+    files: dict[str, Path] = {}
+    for uid in "12":
+        store.accept(received(uid, path=uid), routed())
+        [job] = store.due(Job, 10)
+        result = made(job, f"k{uid}")
+        files |= {uid: tmp_path / uid, f"k{uid}": result.objects(tmp_path)[0].file}
+        store.finish_job(job, result, ["a"])
+    for file in files.values():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"0123456789")
+    store.finish_deliveries(store.due(Delivery, 10))
+
+    Eraser(Retention(max_bytes=room), store).step()
+
+    assert sorted(name for name, file in files.items() if file.exists()) == left
 
 
 def test_what_is_half_done_goes_at_the_start_and_what_was_promised_stays(

@@ -173,7 +173,7 @@ def delivery_to(config: Config, *keys: str) -> Store:
         store.accept(film, Routed("routed", rule=rule, series_uid=key, facts={"frames": 1}))
         [job] = store.due(Job, 10)
         result = Result(
-            key=key, job_id=job.id, version=1, last_arrival_at=0, bundle="{}", kinds=["sr"]
+            key=key, job_id=job.id, version=1, last_arrival_at=0, bundle="{}", kinds=["sr"], size=1
         )
         store.finish_job(job, result, ["d"])
     return store
