@@ -50,7 +50,8 @@ operations: .venv/ready  ## test audit, tokens, alerts and manifests with Postgr
 .venv-cluster/ready: requirements/cluster.txt pyproject.toml
 	scripts/venv.sh .venv-cluster requirements/cluster.txt
 
-cluster: .venv-cluster/ready  ## test serving and archive scoring on Ray
+cluster: .venv-cluster/ready  ## test serving and archive scoring on Ray, with Orthanc
+	scripts/gateway-tools.sh
 	.venv-cluster/bin/python -m pytest -W default tests/cluster
 
 soak: .venv/ready  ## half an hour of load with hostile files: memory, descriptors, latencies, every answer

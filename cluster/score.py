@@ -3,7 +3,8 @@
 Ray Data hands the files out; each worker holds the service itself, so an archive is read by the
 same code, with the same limits and the same problems, as a request. What is done is a file of its
 own for each batch, written under another name first: a run that was killed goes on where it was,
-and a batch that is read twice replaces itself.
+and a batch that is read twice replaces itself. A file that an archive does not give is a row; an
+archive that is away is waited for, and ends the run where that lasts.
 """
 
 import asyncio
@@ -25,10 +26,13 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import ray
 import typer
+from ray.exceptions import RayError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tenacity import Retrying, retry_if_not_exception_type, stop_after_attempt, stop_after_delay
+from tenacity.wait import wait_exponential
 
 from cluster.facts import facts_of
-from cluster.report import write_report
+from cluster.report import COLUMNS, write_report
 from cluster.sources import Source, open_source
 from service.app import create_app
 from service.logs import silence_quoting_libraries
@@ -36,50 +40,41 @@ from service.settings import read_settings
 
 BATCH = 64
 READY_S = 120
+LATER = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 INTENDED_USE = b"Research only. Not for diagnosis."
+DONE = pa.schema([("file", pa.string())])
 # ``study_date`` is the partition; ``problem`` is the slug of what is wrong with a file.
+_TEXTS = ("file", "sha256", "study_date", "site", "device", "modality", "status", "problem")
+_TEXTS += ("detail", "decision", "model", "digest", "precision")
 SCHEMA = pa.schema(
     [
-        ("file", pa.string()),
-        ("sha256", pa.string()),
-        ("study_date", pa.string()),
-        ("site", pa.string()),
-        ("device", pa.string()),
-        ("modality", pa.string()),
-        ("status", pa.string()),
-        ("problem", pa.string()),
-        ("detail", pa.string()),
-        ("decision", pa.string()),
+        *((name, pa.string()) for name in _TEXTS),
         ("reasons", pa.list_(pa.string())),
         ("probabilities", pa.map_(pa.string(), pa.float32())),
         ("ood_score", pa.float32()),
-        ("model", pa.string()),
         ("version", pa.int32()),
-        ("digest", pa.string()),
-        ("precision", pa.string()),
         ("scored_at", pa.timestamp("ms", tz="UTC")),
     ],
     metadata={b"intended_use": INTENDED_USE},
 )
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 class Scorer:
     """One worker: the service, in this process, and the source it reads from."""
 
-    def __init__(self, source: Source, output: Path, model: str | None, threads: int) -> None:
+    def __init__(self, source: Source, output: Path, model: str | None, patience_s: float) -> None:
         silence_quoting_libraries()
-        self._source = source
-        self._output = output
-        self._model = model
-        self._threads = threads
+        self._source, self._output = source, output
+        self._chosen = {} if model is None else {"model": model}
+        wait, there = wait_exponential(0.5, 30), retry_if_not_exception_type(FileNotFoundError)
+        self._soon = Retrying(stop=stop_after_attempt(4), wait=wait, retry=there, reraise=True)
+        self._back = Retrying(stop=stop_after_delay(patience_s), wait=wait, reraise=True)
         self._loop = asyncio.new_event_loop()
         self._client = self._loop.run_until_complete(self._start())
 
     async def _start(self) -> httpx.AsyncClient:
-        settings = read_settings(
-            threads=self._threads, decoders=1, log_level="error", host="127.0.0.1"
-        )
+        settings = read_settings(threads=1, decoders=1, log_level="error", host="127.0.0.1")
         service = create_app(settings)
         self._open = AsyncExitStack()
         await self._open.enter_async_context(service.router.lifespan_context(service))
@@ -99,12 +94,11 @@ class Scorer:
         names = [str(name) for name in batch["file"]]
         rows = self._loop.run_until_complete(self._read_all(names))
         write_batch(self._output, names, rows)
-        refused = sum(row["status"] != "ok" for row in rows)
-        return {"files": [len(rows)], "dead": [refused]}
+        return {"files": [len(rows)], "dead": [sum(row["status"] != "ok" for row in rows)]}
 
     async def _read_all(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        # One more than the threads, so that the next file is there when a thread is free.
-        free = asyncio.Semaphore(self._threads + 1)
+        # One more than the thread, so that the next file is there when it is free.
+        free = asyncio.Semaphore(2)
 
         async def read(name: str) -> dict[str, Any]:
             async with free:
@@ -115,22 +109,28 @@ class Scorer:
     async def _read(self, name: str) -> dict[str, Any]:
         row: dict[str, Any] = {"file": name, "scored_at": datetime.now(UTC), "status": "rejected"}
         try:
-            data = await asyncio.to_thread(self._source.read, name)
-        except Exception as error:  # noqa: BLE001 - whatever a source has against a file is its own
+            data = await asyncio.to_thread(self._bytes, name)
+        except (OSError, ValueError) as error:
             return row | {"problem": "unreadable", "detail": type(error).__name__}
         row |= {"sha256": hashlib.sha256(data).hexdigest()} | facts_of(data)
-        chosen = {} if self._model is None else {"model": self._model}
+        ask = {"params": self._chosen, "headers": {"content-type": "application/octet-stream"}}
         while True:
-            answer = await self._client.post(
-                "/predict/image",
-                content=data,
-                params=chosen,
-                headers={"content-type": "application/octet-stream"},
-            )
-            if answer.status_code not in (429, 503):
+            answer = await self._client.post("/predict/image", content=data, **ask)
+            if answer.status_code not in LATER:
                 break
             await asyncio.sleep(float(answer.headers.get("retry-after", 1)))
         return row | (_said(answer.json()) if answer.is_success else _problem(answer.json()))
+
+    def _bytes(self, name: str) -> bytes:
+        """The bytes of a file; what an archive that is there refuses is the file's own fault."""
+        try:
+            return self._soon(self._source.read, name)
+        except OSError:
+            try:
+                self._back(self._source.check)
+            except OSError as error:
+                raise RuntimeError(f"The archive is away: {error}.") from error
+            return self._source.read(name)
 
 
 def _said(body: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def write_batch(output: Path, names: Sequence[str], rows: Sequence[dict[str, Any
     for date in sorted(set(dates)):
         chosen = table.filter(pa.array([each == date for each in dates]))
         _write(chosen.drop_columns("study_date"), output / f"study_date={date}" / f"{key}.parquet")
-    _write(pa.table({"file": list(names)}), output / "_done" / f"{key}.parquet")
+    _write(pa.table({"file": list(names)}, DONE), output / "_done" / f"{key}.parquet")
 
 
 def _write(table: pa.Table, path: Path) -> None:
@@ -178,16 +178,18 @@ def _write(table: pa.Table, path: Path) -> None:
 
 def done(output: Path) -> set[str]:
     """The files of batches that are whole."""
-    folder = output / "_done"
-    if not folder.is_dir():
-        return set()
-    return set(pads.dataset(folder, format="parquet").to_table().column("file").to_pylist())
+    table = pads.dataset(output / "_done", schema=DONE, format="parquet").to_table()
+    return set(table.column("file").to_pylist())
 
 
-def rows_of(output: Path) -> pa.Table:
+def _is_whole(path: Path) -> bool:
+    """Whether a file of rows is of a batch that was written to its end."""
+    return (path.parents[1] / "_done" / path.name).exists()
+
+
+def rows_of(output: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Every row that was written for a whole batch; Parquet, partitioned by the study's date."""
-    whole = {path.name for path in (output / "_done").glob("*.parquet")}
-    files = [str(path) for path in output.glob("study_date=*/*.parquet") if path.name in whole]
+    files = [str(path) for path in output.glob("study_date=*/*.parquet") if _is_whole(path)]
     partitions = pads.partitioning(pa.schema([("study_date", pa.string())]), flavor="hive")
     return pads.dataset(
         files,
@@ -195,7 +197,7 @@ def rows_of(output: Path) -> pa.Table:
         format="parquet",
         partitioning=partitions,
         partition_base_dir=str(output),
-    ).to_table()
+    ).to_table(columns=columns)
 
 
 @app.command()
@@ -206,46 +208,50 @@ def score(
     workers: Annotated[int | None, typer.Option(min=1, help="By default one for each CPU.")] = None,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of a worker, or a part of one.")] = 0.0,
     batch: Annotated[int, typer.Option(min=1, help="Files of a batch.")] = BATCH,
+    key_file: Annotated[Path | None, typer.Option(help="The bearer token of DICOMweb.")] = None,
+    patience: Annotated[float, typer.Option(help="Seconds that the archive may be away.")] = 600,
 ) -> None:
     """Read every file of an archive. Started again, it goes on where it was.
 
     Research only. Not for diagnosis.
     """
-    source, output = open_source(input), output.resolve()
-    output.mkdir(parents=True, exist_ok=True)
+    source, output = open_source(input, key_file and key_file.resolve()), output.resolve()
+    (output / "_done").mkdir(parents=True, exist_ok=True)
     _same_run(output, {"input": input, "model": model})
+    for path in output.glob("study_date=*/*"):
+        if not _is_whole(path):
+            path.unlink()
     finished = done(output)
     names = [name for name in sorted(set(source.names())) if name not in finished]
     typer.echo(f"{len(names)} files to read, {len(finished)} are done.")
     if names:
         if not ray.is_initialized():
-            ray.init(log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        _progress(_counts(source, output, model, names, workers, gpus, batch), len(names))
-    page = write_report(rows_of(output), output / "report.html")
+        counts = _counts((source, output, model, patience), names, workers, gpus, batch)
+        try:
+            _progress(counts, len(names))
+        except RayError as error:
+            why = str(error).strip().splitlines()[-1]
+            typer.echo(f"pneumo-score: {why} Started again, it goes on where it was.", err=True)
+            raise typer.Exit(1) from error
+    page = write_report(rows_of(output, COLUMNS), output / "report.html")
     typer.echo(f"The report is {page}.")
 
 
 def _counts(
-    source: Source,
-    output: Path,
-    model: str | None,
-    names: Sequence[str],
-    workers: int,
-    gpus: float,
-    batch: int,
+    worker: tuple[object, ...], names: Sequence[str], workers: int, gpus: float, batch: int
 ) -> Iterator[tuple[int, int]]:
     """Have all files read, and tell of each batch its files and how many could not be."""
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = max(1, -(-len(names) // batch))
     read = ray.data.from_items([{"file": name} for name in names], override_num_blocks=blocks)
     counted = read.map_batches(
         Scorer,
         batch_size=batch,
         compute=ray.data.ActorPoolStrategy(size=workers),
-        fn_constructor_args=(source, output, model, 1),
+        fn_constructor_args=worker,
         num_cpus=1,
         num_gpus=gpus or None,
     )

@@ -1,31 +1,21 @@
-"""Where the files of an archive are: a folder, an S3-compatible store, or a DICOMweb archive."""
+"""Where the files of an archive are: a folder, an S3-compatible store, or a DICOMweb archive.
+
+A source can be sent to another process. ``names`` has every file by a name that stays the same,
+and ``read`` its bytes. Both raise OSError, FileNotFoundError where the archive says that it has no
+such file; ``check`` raises OSError where the archive itself is away.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-from dicomweb_client import DICOMwebClient
 from pyarrow import fs
 
 PAGE = 500
-
-
-class Source(Protocol):
-    """An archive. Safe to send to another process."""
-
-    def names(self) -> Iterator[str]:
-        """Every file by a name that stays the same, in no order."""
-        ...
-
-    def read(self, name: str) -> bytes:
-        """The bytes of one file.
-
-        Raises:
-            OSError: It cannot be read.
-        """
-        ...
+_TAGS = ("0020000D", "0020000E", "00080018")
 
 
 @dataclass(frozen=True)
@@ -58,48 +48,80 @@ class Files:
         with system.open_input_file(f"{root.rstrip('/')}/{name}") as file:
             return bytes(file.read())
 
+    def check(self) -> None:
+        """See that the root is there: what was unmounted has no files, which proves nothing."""
+        system, root = self._open()
+        if system.get_file_info(root).type == fs.FileType.NotFound:
+            raise OSError(f"{root} is not there")
+
 
 @dataclass(frozen=True)
 class Dicomweb:
-    """An archive that answers QIDO-RS and WADO-RS. Names are ``study/series/instance``."""
+    """An archive that answers QIDO-RS and WADO-RS. Names are ``study/series/instance``.
+
+    The bearer token in ``key_file`` is read for each request, so one that is renewed counts.
+    """
 
     address: str
+    key_file: Path | None = None
     modalities: tuple[str, ...] = ("CR", "DX", "CT")
 
     def names(self) -> Iterator[str]:
         """Every instance of the modalities, page by page."""
-        client = DICOMwebClient(self.address)
         for modality in self.modalities:
-            offset = 0
+            seen: set[str] = set()
             while True:
-                page = client.search_for_instances(
-                    search_filters={"Modality": modality}, limit=PAGE, offset=offset
-                )
-                for found in page:
-                    tags = ("0020000D", "0020000E", "00080018")
-                    yield "/".join(found[tag]["Value"][0] for tag in tags)
-                if len(page) < PAGE:
+                # An archive may give fewer than it is asked for, or take no notice of the offset.
+                page = self._search(Modality=modality, limit=PAGE, offset=len(seen))
+                new = [name for name in page if name not in seen]
+                if not new:
                     break
-                offset += PAGE
+                yield from new
+                seen.update(new)
 
     def read(self, name: str) -> bytes:
         """The instance as the archive keeps it."""
         study, series, instance = name.split("/")
-        address = f"{self.address}/studies/{study}/series/{series}/instances/{instance}"
         accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+        path = f"studies/{study}/series/{series}/instances/{instance}"
+        return _only_part(self._get(path, accept))
+
+    def check(self) -> None:
+        """See that the archive answers a search."""
+        self._search(limit=1)
+
+    def _search(self, **query: str | int) -> list[str]:
+        answer = self._get("instances", "application/dicom+json", **query)
+        found = answer.json() if answer.content else []
+        return ["/".join(each[tag]["Value"][0] for tag in _TAGS) for each in found]
+
+    def _get(self, path: str, accept: str, **query: str | int) -> httpx.Response:
+        headers = {"accept": accept}
+        if self.key_file is not None:
+            headers["authorization"] = f"Bearer {self.key_file.read_text().strip()}"
         try:
-            answer = httpx.get(address, headers={"accept": accept}, timeout=60)
-            answer.raise_for_status()
+            answer = _client().get(f"{self.address}/{path}", params=query, headers=headers)
+            if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+                raise FileNotFoundError(path)
+            return answer.raise_for_status()
         except httpx.HTTPError as error:
-            raise OSError(f"The archive did not give it: {error}") from error
-        return _only_part(answer)
+            raise OSError(f"The archive does not answer: {error}") from error
 
 
-def open_source(address: str) -> Source:
+@cache
+def _client() -> httpx.Client:
+    """One for each process: its connections stay open."""
+    return httpx.Client(timeout=60)
+
+
+Source = Files | Dicomweb
+
+
+def open_source(address: str, key_file: Path | None = None) -> Source:
     """The source of an address: ``dicomweb+https://…``, a URI of Arrow, or a folder."""
     scheme = urlsplit(address).scheme
     if scheme.startswith("dicomweb+"):
-        return Dicomweb(address.removeprefix("dicomweb+").rstrip("/"))
+        return Dicomweb(address.removeprefix("dicomweb+").rstrip("/"), key_file)
     return Files(address)
 
 

@@ -36,7 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.domain import CORRECTION, OUTCOME_LENGTH, AuditRecord
+from service.domain import CORRECTION, MODEL_LENGTH, OUTCOME_LENGTH, AuditRecord
 from service.errors import ProblemType, ServiceError, StartError
 from service.headers import uuid7
 from service.logs import Logger
@@ -63,7 +63,7 @@ TRAIL = Table(
     Column("request_id", String(200), nullable=False),
     Column("answer_id", String(36), nullable=False),
     Column("input", String(64), nullable=False),
-    Column("model", String(200), nullable=False),
+    Column("model", String(MODEL_LENGTH), nullable=False),
     Column("digest", String(80), nullable=False),
     Column("outcome", String(OUTCOME_LENGTH), nullable=False),
     Column("latency_ms", Float(53), nullable=False),

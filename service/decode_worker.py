@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,6 +65,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):
+        # Where the container's memory runs out, the kernel ends this process and not the service.
+        Path("/proc/self/oom_score_adj").write_text("1000")
     with os.fdopen(os.dup(1), "wb") as answers:
         # Native libraries write of what they meet in a file.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

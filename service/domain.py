@@ -35,7 +35,7 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 """The sizes that a batch is padded to: each is run once when a model is loaded."""
 TURNS = 5
 """Of so many turns the last belongs to routine work, so that it never starves."""
-OUTCOME_LENGTH = 200
+MODEL_LENGTH = OUTCOME_LENGTH = 200
 CORRECTION = "correct:"
 """How the outcome of a feedback begins that does not agree."""
 NO_PIXELS = np.zeros((0, 0), np.uint8)

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
 
 from service.auth import Requires
-from service.domain import OUTCOME_LENGTH, Action
+from service.domain import MODEL_LENGTH, OUTCOME_LENGTH, Action
 from service.errors import ProblemType, ServiceError, problem_type
 from service.openapi import Name, Version, problem_responses
 from service.runtime import runtime_of
@@ -15,21 +16,27 @@ from service.trail import record
 
 
 async def _done(
-    request: Request, action: Action, change: Callable[[], Awaitable[ModelChanges]]
+    request: Request,
+    action: Action,
+    change: Callable[[], Awaitable[ModelChanges]],
+    bundle: str = "",
 ) -> ModelChanges:
     """Put a change down in the audit trail, as it is asked for and as it is done."""
     trail = runtime_of(request).trail
     if trail is None:
         return await change()
-    await trail.write(record(request, action, outcome="asked"))
+    # As a path has it, for a database takes no NUL, and a caller might send one.
+    model = quote(bundle)[:MODEL_LENGTH]
+    await trail.write(record(request, action, model=model, outcome="asked"))
     try:
         changes = await change()
     except Exception as error:
-        await trail.write(record(request, action, outcome=problem_type(error).slug))
+        await trail.write(record(request, action, model=model, outcome=problem_type(error).slug))
         raise
     said = [f"+{name}" for name in changes.loaded] + [f"-{name}" for name in changes.unloaded]
     said += [f"!{each.bundle}" for each in changes.refused]
-    await trail.write(record(request, action, outcome=" ".join(said)[:OUTCOME_LENGTH]))
+    outcome = " ".join(said)[:OUTCOME_LENGTH]
+    await trail.write(record(request, action, model=model, outcome=outcome))
     return changes
 
 
@@ -76,9 +83,9 @@ async def reload_models(request: Request) -> ModelChanges:
 )
 async def load_version(request: Request, name: Name, version: Version) -> ModelChanges:
     """Load one bundle of the models folder, also one that was unloaded by name."""
-    return await _done(
-        request, "load", partial(runtime_of(request).reloader().load, f"{name}/{version}")
-    )
+    bundle = f"{name}/{version}"
+    load = partial(runtime_of(request).reloader().load, bundle)
+    return await _done(request, "load", load, bundle)
 
 
 @router.post(
@@ -92,6 +99,6 @@ async def unload_version(request: Request, name: Name, version: Version) -> Mode
     The version before it serves then, which undoes an update at once. The last version of the
     default model cannot be unloaded.
     """
-    return await _done(
-        request, "unload", partial(runtime_of(request).reloader().unload, f"{name}/{version}")
-    )
+    bundle = f"{name}/{version}"
+    unload = partial(runtime_of(request).reloader().unload, bundle)
+    return await _done(request, "unload", unload, bundle)

@@ -1,4 +1,4 @@
-"""The scoring of archives, by the command, over drawn images: a folder, S3, DICOMweb, two nodes."""
+"""The scoring of archives, by the command, over drawn images: a folder, S3, several nodes."""
 
 import os
 import signal
@@ -11,21 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pandas as pd
+import pyarrow.dataset as pads
 import pytest
 from moto.server import ThreadedMotoServer
+from ray._common.usage import usage_lib
 from ray.cluster_utils import Cluster
 
+from cluster.report import DRIFT, by_month
 from cluster.score import rows_of
 from tests.synthetic import as_dicom, as_jpeg, synthetic_radiograph
 
 ROOT = Path(__file__).parents[2]
-FILMS, FILES = 24, 27
+FILMS, FILES = 48, 51
 PATIENCE_S = 240
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Films of two sites and days, a name beyond ASCII, and two that cannot be read."""
+    """Films of two sites and months, a name beyond ASCII, and two that cannot be read."""
     folder = tmp_path_factory.mktemp("archive")
     for number in range(FILMS):
         day = folder / f"day-{number % 2}"
@@ -33,7 +37,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         film = as_dicom(
             synthetic_radiograph(rows=500, columns=600, seed=number).astype("uint16") * 16,
             Modality="DX",
-            StudyDate=f"2026010{1 + number % 2}",
+            StudyDate=f"20260{1 + number // 2 % 2}01",
             InstitutionName=f"Site {number % 2}",
             Manufacturer="Drawn",
         )
@@ -85,7 +89,7 @@ def scored(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_file_of_a_folder_is_read_once_or_named_with_its_problem(scored: Path) -> None:
     rows = assert_whole(scored)
     dates = Counter(row["study_date"] for row in rows)
-    assert dates == {"2026-01-01": FILMS / 2, "2026-01-02": FILMS / 2, "unknown": 3}
+    assert dates == {"2026-01-01": FILMS / 2, "2026-02-01": FILMS / 2, "unknown": 3}
     film = next(row for row in rows if row["file"] == "day-1/1.dcm")
     assert (film["site"], film["device"], film["modality"]) == ("Site 1", "Drawn", "DX")
     assert sum(value for _, value in film["probabilities"]) == pytest.approx(1, abs=0.01)
@@ -97,7 +101,27 @@ def test_the_report_says_what_was_decided_and_what_was_not_read(scored: Path) ->
     assert "Research only. Not for diagnosis." in page
     assert f"{FILES} files: {FILES - 2} answered, 2 could not be read." in page
     assert "not-an-image" in page
-    assert page.count("data:image/png;base64") >= 1
+    titles = ["Decisions", "Referred, by site", "Referred, by device"]
+    titles += [f"Drift by {by}: {value}" for by in ("site", "device") for value in DRIFT.values()]
+    for title in titles:
+        assert f'alt="{title}" src="data:image/png;base64' in page
+
+
+def test_drift_is_the_mean_of_each_month_and_site() -> None:
+    seen = [
+        ("A", "2026-01-03", 1.0),
+        ("A", "2026-01-30", 3.0),
+        ("A", "2026-02-01", 5.0),
+        ("B", "2026-02-28", 7.0),
+        ("B", "unknown", 9.0),
+    ]
+    answered = pd.DataFrame(seen, columns=["site", "study_date", "ood_score"])
+
+    months = by_month(answered, "site", "ood_score")
+
+    assert [str(month) for month in months.index] == ["2026-01", "2026-02"]
+    assert months["A"].tolist() == [2.0, 5.0]
+    assert months["B"].dropna().tolist() == [7.0]
 
 
 def test_a_second_run_reads_nothing_and_another_archive_is_refused(
@@ -111,6 +135,43 @@ def test_a_second_run_reads_nothing_and_another_archive_is_refused(
     )
     assert refused.returncode == 1
     assert "Name another folder" in refused.stderr
+
+
+def test_what_a_run_left_of_an_unfinished_batch_is_no_row_and_goes_at_the_next_start(
+    archive: Path, scored: Path
+) -> None:
+    [whole, *_] = scored.glob("study_date=2026-01-01/*.parquet")
+    left = whole.with_name("0" * 24 + ".parquet")
+    left.write_bytes(whole.read_bytes())
+    assert_whole(scored)
+
+    run(str(archive), scored)
+
+    assert not left.exists()
+    in_parquet = pads.dataset(sorted(map(str, scored.glob("study_date=*/*"))), format="parquet")
+    assert in_parquet.count_rows() == FILES
+
+
+def test_a_file_that_is_gone_when_its_turn_comes_is_a_row_with_its_problem(tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    for name in ("there.jpg", "gone.jpg"):
+        (films / name).write_bytes(as_jpeg(synthetic_radiograph(rows=500, columns=600)))
+    begun = subprocess.Popen(
+        command(str(films), tmp_path / "scored"), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert begun.stdout is not None
+    assert begun.stdout.readline() == "2 files to read, 0 are done.\n"
+    (films / "gone.jpg").unlink()
+    begun.communicate(timeout=PATIENCE_S)
+
+    assert begun.returncode == 0
+    found = {row["file"]: row["problem"] for row in rows_of(tmp_path / "scored").to_pylist()}
+    assert found == {"there.jpg": None, "gone.jpg": "unreadable"}
+
+
+def test_ray_tells_its_makers_nothing() -> None:
+    assert not usage_lib.usage_stats_enabled()
 
 
 def test_a_run_that_was_killed_goes_on_and_reads_nothing_twice(
@@ -160,24 +221,26 @@ def test_a_bucket_is_read_as_a_folder_is(
     assert answered == {row["file"]: row["probabilities"] for row in rows_of(scored).to_pylist()}
 
 
-@pytest.fixture
-def two_nodes() -> Iterator[Cluster]:
+@pytest.fixture(params=[2, 4])
+def nodes(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
+        for _ in range(request.param - 1):
+            cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
         yield cluster
     finally:
         cluster.shutdown()
 
 
 def test_a_node_that_is_killed_loses_nothing_and_doubles_nothing(
-    archive: Path, tmp_path: Path, two_nodes: Cluster
+    archive: Path, tmp_path: Path, nodes: Cluster
 ) -> None:
-    node = two_nodes.add_node(num_cpus=1)
-    two_nodes.wait_for_nodes()
+    number = len(nodes.list_all_nodes())
     begun = subprocess.Popen(
-        [*command(str(archive), tmp_path), "--workers", "2"],
+        [*command(str(archive), tmp_path), "--workers", str(number)],
         cwd=ROOT,
-        env={**os.environ, "RAY_ADDRESS": two_nodes.address},
+        env={**os.environ, "RAY_ADDRESS": nodes.address},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -187,7 +250,7 @@ def test_a_node_that_is_killed_loses_nothing_and_doubles_nothing(
         assert begun.poll() is None
         assert time.monotonic() < end
         time.sleep(0.05)
-    two_nodes.remove_node(node, allow_graceful=False)
+    nodes.remove_node(nodes.list_all_nodes()[-1], allow_graceful=False)
     said, _ = begun.communicate(timeout=PATIENCE_S)
     assert begun.returncode == 0, said
     assert_whole(tmp_path)

@@ -14,12 +14,35 @@ import pytest
 import ray
 import yaml
 from ray import serve
+from ray.serve.schema import ServeDeploySchema
 
+from cluster.serving import Pneumoscope
 from tests.synthetic import as_jpeg, synthetic_radiograph
 
 ROOT = Path(__file__).parents[2]
 FILM = as_jpeg(synthetic_radiograph(rows=700, columns=800))
 CONFIGURATION = yaml.safe_load((ROOT / "cluster" / "serve.yaml").read_text())
+
+
+DEPLOYED: Any = Pneumoscope
+KUBERAY = yaml.safe_load((ROOT / "deploy/kubernetes/ray/rayservice.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    "configuration", [CONFIGURATION, yaml.safe_load(KUBERAY["spec"]["serveConfigV2"])]
+)
+def test_the_configurations_are_what_ray_takes_and_ask_for_keys_where_others_reach_them(
+    configuration: dict[str, Any],
+) -> None:
+    schema = ServeDeploySchema.model_validate(configuration)
+    [application] = schema.applications
+    assert application.import_path == "cluster.serving:app"
+    [deployment] = application.deployments
+    assert deployment.name == DEPLOYED.name
+    variables = application.runtime_env["env_vars"]
+    exposed = schema.http_options.host != "127.0.0.1"
+    assert ("PNEUMO_API_KEYS_FILE" in variables) == exposed
+    assert ("PNEUMO_INSECURE" in variables) != exposed
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +51,12 @@ def url() -> Iterator[str]:
     ray.init(num_cpus=4, log_to_driver=False, include_dashboard=False)
     [application] = CONFIGURATION["applications"]
     [deployment] = application["deployments"]
-    from cluster.serving import Pneumoscope
-
-    deployed: Any = Pneumoscope
     environment = application["runtime_env"]["env_vars"] | {"PNEUMO_DECODERS": "1"}
     options = deployment["ray_actor_options"] | {
         "runtime_env": {"env_vars": environment, "working_dir": None}
     }
     options["runtime_env"].pop("working_dir")
-    served = deployed.options(
+    served = DEPLOYED.options(
         num_replicas=2, autoscaling_config=None, ray_actor_options=options
     ).bind()
     serve.start(http_options={"host": "127.0.0.1", "port": 8123})

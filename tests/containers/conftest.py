@@ -1,4 +1,5 @@
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +11,12 @@ def cpu_image() -> str:
     with project(*CPU) as compose:
         compose("build")
     return "pneumoscope:cpu"
+
+
+@pytest.fixture
+def told(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Write a line where the run is watched."""
+    return lambda line: request.config.get_terminal_writer().line(f"\n{line}")
 
 
 @pytest.fixture(scope="module")

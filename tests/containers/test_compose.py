@@ -99,6 +99,16 @@ def test_without_a_gpu_the_compose_file_as_it_stands_refuses_to_serve(gpu_image:
     assert "Traceback" not in logs
 
 
+def test_the_image_says_what_it_is_and_what_it_is_not_for(cpu_image: str) -> None:
+    [facts] = json.loads(docker("inspect", cpu_image))
+    name = "org.opencontainers.image."
+    labels = {each.removeprefix(name): text for each, text in facts["Config"]["Labels"].items()}
+
+    assert labels["title"] == "Pneumoscope"
+    assert "Research only. Not for diagnosis." in labels["description"]
+    assert labels["licenses"] == "Apache-2.0"
+
+
 def test_the_one_library_that_the_cuda_provider_lacks_is_the_driver(gpu_image: str) -> None:
     missing = docker("run", "--rm", "--entrypoint", "python", gpu_image, "-c", MISSING_LIBRARIES)
 
@@ -133,13 +143,15 @@ def test_the_container_runs_unprivileged_on_a_read_only_root(
     serving_on_cpu_compose_files: Compose,
 ) -> None:
     compose = serving_on_cpu_compose_files
-    script = "id -u; touch /app/x 2>/dev/null && echo writable; grep CapEff /proc/self/status"
+    script = "id -u; touch /app/x 2>/dev/null && echo writable; cat /proc/1/status"
     output = compose("exec", "pneumoscope", "sh", "-c", script).stdout
     host = compose.container()["HostConfig"]
 
     assert output.splitlines()[0] == "10001"
     assert "writable" not in output
     assert re.search(r"CapEff:\s+0{16}", output)
+    # 2: every system call passes a filter, the engine's own.
+    assert re.search(r"Seccomp:\s+2\b", output)
     assert isinstance(host, dict)
     assert host["ReadonlyRootfs"] is True
     assert host["Memory"] == 2 * 1024**3

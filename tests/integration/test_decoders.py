@@ -4,8 +4,10 @@ import asyncio
 import gzip
 import io
 import os
+import resource
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,13 +29,14 @@ from service.errors import FileFailed, ProblemType, ServiceError
 from tests.bundles import write_bundle
 from tests.integration.live import JPEG, Process, alive, eventually, process
 from tests.refusals import refused
-from tests.synthetic import as_dicom, as_png
+from tests.synthetic import as_dicom, as_png, synthetic_radiograph
 
 HOSTILE = Path(__file__).resolve().parents[1] / "cases" / "hostile"
 CEILING_BYTES = 1_000_000_000
 CEILING_CPU_S = 5
 LIVE_S = 0.1
 MIB = 1024 * 1024
+STEPS = 64
 COSTLY = as_dicom(np.full((64, 64), 240, np.uint8), TransferSyntaxUID=JPEG2000Lossless)
 SPEC = PreprocessingSpec(height=32, width=32)
 GOOD = as_png(np.full((64, 64), 200, np.uint8))
@@ -191,6 +194,35 @@ def test_what_is_not_plain_is_answered_as_what_is(service: Process) -> None:
 
     assert answer.status_code == 200, answer.text
     assert answer.json()["results"][0]["decision"] == "pneumonia"
+
+
+def test_wherever_the_address_space_ends_it_costs_the_file_alone(
+    service: Process, radiograph: bytes
+) -> None:
+    file = as_dicom(synthetic_radiograph(2000, 2000), TransferSyntaxUID=JPEG2000Lossless)
+    assert post(service, file).status_code == 200
+    (decoder,) = decoders_of(service.popen.pid)
+    own = int(Path(f"/proc/{decoder}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+    seen: Counter[int] = Counter()
+    for step in range(STEPS):
+        while not (there := decoders_of(service.popen.pid)):
+            post(service, COSTLY)
+        # The hard limit, above which the decoder cannot set its own.
+        most = own + (STEPS - step - 1) * MIB
+        resource.prlimit(there.pop(), resource.RLIMIT_AS, (most, most))
+        answer = post(service, file)
+        seen[answer.status_code] += 1
+        assert "findings" in answer.text or answer.json()["type"].startswith("/problems/")
+        assert post(service, radiograph).status_code == 200
+        assert httpx.get(f"{service.url}/health/live", trust_env=False).status_code == 200
+
+    assert seen[200] > 0
+    assert seen[200] < STEPS
+    assert set(seen) <= {200, 413, 422, 500}
+    for each in decoders_of(service.popen.pid):
+        os.kill(each, signal.SIGKILL)
+    eventually(lambda: post(service, file).status_code == 200)
 
 
 def test_plain_files_are_answered_while_every_decoder_is_busy(

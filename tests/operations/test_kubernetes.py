@@ -8,6 +8,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from service.metrics import Metrics
+
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 VERSION = "1.30"
 
@@ -72,6 +74,37 @@ def test_the_three_probes_ask_what_the_service_answers(
     assert container["startupProbe"]["httpGet"]["path"] == "/health/ready"
     assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
     assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
+
+
+def test_prometheus_may_reach_the_metric_by_which_the_service_scales(
+    manifests: dict[str, dict[str, Any]],
+) -> None:
+    [rule] = manifests["NetworkPolicy"]["spec"]["ingress"]
+    admitted = [each["namespaceSelector"]["matchLabels"] for each in rule["from"]]
+    assert {"kubernetes.io/metadata.name": "monitoring"} in admitted
+    [metric] = manifests["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    assert f"# TYPE {metric['pods']['metric']['name']} gauge" in Metrics().exposition().decode()
+
+
+def test_the_nodes_of_ray_are_pods_that_may_do_nothing_they_need_not() -> None:
+    service, policy = (
+        yaml.safe_load((KUBERNETES / "ray" / name).read_text())
+        for name in ("rayservice.yaml", "network.yaml")
+    )
+    kubernetes_validate.validate(policy, VERSION, strict=True)
+    cluster = service["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        template = group["template"]
+        # The custom resource has no schema here; its pods have.
+        pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "ray"}}
+        kubernetes_validate.validate(pod | {"template": template}, VERSION, strict=True)
+        assert template["metadata"]["labels"] == policy["spec"]["podSelector"]["matchLabels"]
+        assert template["spec"]["securityContext"]["runAsNonRoot"] is True
+        [container] = template["spec"]["containers"]
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
+    beyond = [rule for rule in policy["spec"]["ingress"] if "ports" in rule]
+    assert [[each["port"] for each in rule["ports"]] for rule in beyond] == [[8000], [8265, 8000]]
 
 
 def test_a_pod_on_a_gpu_has_one_and_starts_on_nothing_else() -> None:

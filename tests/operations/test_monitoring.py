@@ -34,6 +34,20 @@ def test_prometheus_accepts_its_configuration() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_prometheus_accepts_its_configuration_for_kubernetes_which_sends_a_key(
+    tmp_path: Path,
+) -> None:
+    configuration = yaml.safe_load((PROMETHEUS / "kubernetes.yml").read_text())
+    [job] = configuration["scrape_configs"]
+    assert job["authorization"]["credentials_file"].startswith("/run/secrets/")
+    # Debian builds promtool without this part.
+    assert job.pop("kubernetes_sd_configs") == [{"role": "pod"}]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    # The key's file is there, not here.
+    checked = promtool("check", "config", "--syntax-only", "prometheus.yml", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def test_every_alert_fires_when_it_should_and_only_then() -> None:
     tested = promtool("test", "rules", "alerts_test.yml")
     assert tested.returncode == 0, tested.stdout + tested.stderr

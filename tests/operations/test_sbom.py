@@ -1,4 +1,4 @@
-"""The list of packages that a release carries is what the lock file installs."""
+"""What a release carries: the packages of the lock file, and notes with every image's digest."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,3 +22,19 @@ def test_the_list_of_packages_equals_the_lock(lock: str, tmp_path: Path) -> None
     pinned = re.findall(r"^([a-z0-9._-]+)(?:\[[^\]]*\])?==([^ \\;]+)", file.read_text(), re.M)
     assert pinned
     assert listed == set(pinned)
+
+
+def test_a_release_is_tested_first_and_its_notes_name_every_digest(tmp_path: Path) -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]
+    assert jobs["images"]["needs"] == "tests"
+    assert jobs["notes"]["needs"] == "images"
+    images = [each["name"] for each in jobs["images"]["strategy"]["matrix"]["include"]]
+    for name in images:
+        (tmp_path / f"digest-{name}.txt").write_text(f"registry.example/x@sha256:{name}\n")
+    (tmp_path / "notes.md").write_text("Changes\n")
+    [script] = [step["run"] for step in jobs["notes"]["steps"] if "sed" in step.get("run", "")]
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, check=True)
+    notes = (tmp_path / "notes.md").read_text()
+    assert notes.startswith("Changes\n")
+    for name in images:
+        assert f"- registry.example/x@sha256:{name}\n" in notes

@@ -174,6 +174,28 @@ def test_a_new_key_of_the_provider_is_fetched_and_an_old_one_forgotten(
         asked.verify(old)
 
 
+def test_keys_that_are_out_of_date_go_on_while_the_provider_is_away(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[str] = []
+    asked = TokenVerifier(provider.issuer, AUDIENCE, reported.append)
+    token = provider.token()
+    monkeypatch.setattr("service.oidc.KEYS_AGE_S", 0.0)
+    monkeypatch.setattr("service.oidc.LEAST_AGE_S", 0.0)
+    asked.verify(token)
+    provider.stop()
+    try:
+        assert not reported
+        assert asked.verify(token).name == "pacs"
+        # It has looked, for the keys were out of date, and found nobody.
+        assert len(reported) == 1
+    finally:
+        provider.start("third")
+    asked.verify(provider.token())
+    with refused(ProblemType.UNAUTHENTICATED, match="not known"):
+        asked.verify(token)
+
+
 def test_without_the_provider_nothing_can_be_said_of_a_token(provider: Provider) -> None:
     token = provider.token()
     nobody = TokenVerifier(f"http://127.0.0.1:{free_port()}", AUDIENCE, print)

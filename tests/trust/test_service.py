@@ -6,6 +6,7 @@ import json
 import ssl
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -136,6 +137,26 @@ def test_a_file_that_cannot_be_read_and_a_reload_are_in_the_trail(audited: Audit
     assert (reloaded["action"], reloaded["caller"]) == ("reload", "boss")
 
 
+def test_models_that_are_unloaded_and_loaded_are_in_the_trail(
+    tmp_path: Path, audit_url: str
+) -> None:
+    folder = tmp_path / "models"
+    for version in (1, 2):
+        write_bundle(folder, "tiny", version)
+    settings = Settings(models_dir=folder, port=0, api_keys=key_file(), audit_url=audit_url)
+    with serving(settings) as live:
+        audited = Audited(live, audit_url)
+        for change in ("unload", "load"):
+            address = f"/models/tiny/versions/2/{change}"
+            assert live.client.post(address, headers=bearer("boss")).is_success
+        records = audited.new_records()
+    assert [(row["action"], row["caller"], row["model"]) for row in records] == [
+        (change, "boss", "tiny/2") for change in ("unload", "unload", "load", "load")
+    ]
+    assert [row["outcome"] for row in records[::2]] == ["asked", "asked"]
+    assert list(verify(audit_url)) == []
+
+
 def test_a_reader_agrees_or_corrects_by_code(audited: Audited) -> None:
     answered = predict(audited.live, RADIOGRAPH).json()
     labels = [each["label"] for each in answered["results"][0]["findings"]]
@@ -260,6 +281,30 @@ def test_what_was_answered_before_a_kill_is_in_the_trail(models: Path, tmp_path:
     verified = verify_by_command(url)
     assert verified.returncode == 1
     assert "record 5:" in verified.stderr
+
+
+def test_two_workers_write_a_chain_each_into_one_trail(models: Path, audit_url: str) -> None:
+    def ask(url: str) -> str:
+        answer = httpx.post(f"{url}/predict", content=RADIOGRAPH, headers=JPEG, timeout=60)
+        return str(answer.raise_for_status().json()["id"])
+
+    with process(models, workers=2, PNEUMO_AUDIT_URL=audit_url) as running:
+        # Until each worker has had some: the kernel deals out connections.
+        ids: list[str] = []
+
+        def chains() -> int:
+            with ThreadPoolExecutor(8) as pool:
+                ids.extend(pool.map(ask, [running.url] * 40))
+            with create_engine(audit_url).connect() as connection:
+                wrote = select(TRAIL.c.chain).where(TRAIL.c.action == "predict").distinct()
+                return len(connection.execute(wrote).all())
+
+        eventually(lambda: chains() == 2)
+    with create_engine(audit_url).connect() as connection:
+        kept = set(connection.scalars(select(TRAIL.c.answer_id)))
+    assert set(ids) <= kept
+    verified = verify_by_command(audit_url)
+    assert (verified.returncode, verified.stdout) == (0, "The audit trail is whole.\n")
 
 
 def test_a_token_of_the_provider_opens_what_its_scopes_say(
