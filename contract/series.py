@@ -17,8 +17,10 @@ def combine(slices: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> di
     """Decide on a series as on an image.
 
     Each finding's probability is the mean of the slices', or by the rule ``max`` the largest. A
-    slice that is referred for more than its probabilities is left out, as what the model says of it
-    means nothing. Where most slices are, the series is referred for their reasons.
+    slice of poor quality, or unlike all that the model knows, is left out, as what the model says
+    of it means nothing. One without evidence counts: where a source shows one finding alone, the
+    slices that speak against it have none, and without them the series would be called so. Where
+    most slices have either doubt, the series is referred for their reasons.
 
     Args:
         slices: Results with status ``ok``, all by one model; at least one.
@@ -31,8 +33,8 @@ def combine(slices: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> di
     """
     rule = model.get("series_rule", "mean")
     doubts = [{*each["reasons"]} - {"uncertain"} for each in slices]
-    left_out = [number for number, why in enumerate(doubts) if why]
-    read = [each for each, why in zip(slices, doubts, strict=True) if not why]
+    left_out = [number for number, why in enumerate(doubts) if why - {"no_evidence"}]
+    read = [each for number, each in enumerate(slices) if number not in left_out]
     findings = [each["findings"] for each in read or slices]
     pooled = [
         round(_POOLS[rule]([finding["probability"] for finding in same]), 7)
@@ -42,7 +44,7 @@ def combine(slices: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> di
     labels, points = zip(*((each["label"], each["operating_point"]) for each in first), strict=True)
     decision = decide(labels, pooled, points)
     reasons = [*decision.reasons]
-    if len(left_out) * 2 > len(slices):
+    if sum(map(bool, doubts)) * 2 > len(slices):
         reasons = sorted(set().union(*doubts))
     figure = next((each for each in model.get("metrics", ()) if each["name"] == FIGURE), None)
     return {

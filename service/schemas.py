@@ -233,7 +233,7 @@ class SeriesAnswer(_Body):
     slices: list[int]
     """Where they stand in `results`, counted from 0."""
     left_out: list[int]
-    """Those of them that do not count: referred for more than their probabilities."""
+    """Those of them that do not count: of poor quality, or unlike all that the model knows."""
     model: ModelReference
     """The one that answered every slice."""
     rule: Literal["mean", "max"]

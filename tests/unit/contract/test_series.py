@@ -41,8 +41,18 @@ def test_a_slice_that_is_unlike_the_training_images_does_not_count() -> None:
     assert combined["sentence"].startswith("The mean of the probabilities of 2 of 3 slices.")
 
 
+def test_a_slice_without_evidence_counts_for_what_it_speaks_against() -> None:
+    # As of a source in which COVID-19 alone is called.
+    slices = [result(0.9), result(0.9), result(0.05, "no_evidence")]
+
+    combined = combine(slices, {})
+
+    assert combined["left_out"] == []
+    assert combined["findings"][1]["probability"] == pytest.approx(0.6166667)
+
+
 @pytest.mark.parametrize(("doubtful", "decision"), [(2, "covid-19"), (3, "refer"), (4, "refer")])
-def test_a_series_is_referred_where_most_of_its_slices_do_not_count(
+def test_a_series_is_referred_where_most_of_its_slices_are_in_doubt(
     doubtful: int, decision: str
 ) -> None:
     doubts = [result(0.9, "uncertain", "no_evidence"), *[result(0.9, "quality.noise")] * 3]
