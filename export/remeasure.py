@@ -10,7 +10,7 @@ from export.session import run_in_batches
 from export.store import replace_bundle
 from export.verify import open_bundle, read_images
 from training.config import read_recipe
-from training.evaluation import measure
+from training.evaluation import measure, measure_series
 from training.figures import draw_evaluation
 from training.predictions import Predictions, count_answers, refused_by_gates
 from training.source import list_images
@@ -23,8 +23,9 @@ def remeasure_bundle(bundle: Path, data: Path, *, write: bool = False) -> Iterat
     Args:
         bundle: ``models/<name>/<version>``.
         data: The data set that it was trained on.
-        write: Whether what was measured replaces what the manifest and the card say, and is drawn
-            again. What needs more than the held-out images and the graph stays as it is.
+        write: Whether what was measured replaces what the manifest and the card say, joins them
+            where they lack it, and is drawn again. What needs more than the held-out images and the
+            graph stays as it is.
 
     Yields:
         Each figure that leaves the interval of the card, and how many were compared.
@@ -55,9 +56,11 @@ def remeasure_bundle(bundle: Path, data: Path, *, write: bool = False) -> Iterat
         # The manifest has the limits by the names that a calibration has.
         gated=refused_by_gates(images, outputs, manifest),  # type: ignore[arg-type]
     )
-    measured = measure(
-        predictions, manifest.findings, recipe.data.positive, dataset="", seed=recipe.seed
-    )
+    of = predictions, manifest.findings, recipe.data.positive
+    name, seed = manifest.metrics[0].dataset, recipe.seed
+    measured = measure(*of, dataset=name, seed=seed)
+    if not manifest.reads_radiographs:
+        measured += measure_series(*of, manifest.series_rule, dataset=name, seed=seed)
     found = {_subject(metric): metric for metric in measured}
     compared = [metric for metric in manifest.metrics if _subject(metric) in found]
     for metric in compared:
@@ -67,9 +70,10 @@ def remeasure_bundle(bundle: Path, data: Path, *, write: bool = False) -> Iterat
             yield f"{where}: {value:.4f}, the card says {metric.lower:.4f} to {metric.upper:.4f}"
     yield f"{len(compared)} figures of the card compared, over {len(table)} images"
     if write:
-        metrics = tuple(
-            found.get(_subject(metric), metric).model_copy(update={"dataset": metric.dataset})
-            for metric in manifest.metrics
+        named = {metric.name for metric in manifest.metrics}
+        metrics = (
+            *(found.get(_subject(metric), metric) for metric in manifest.metrics),
+            *(metric for metric in measured if metric.name not in named),
         )
         (bundle / FIGURES).mkdir(exist_ok=True)
         draw_evaluation(

@@ -1,11 +1,10 @@
 """What a model said of an image, or of a series, in the form of `POST /predict`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
-from contract.decision import decide
+from contract.series import combine
 from gateway.tables import Instance
 
 MAX_SLICES = 32
@@ -54,40 +53,14 @@ def in_order(instances: Sequence[Instance]) -> list[tuple[Instance, int]]:
     ]
 
 
-def combine(readings: Sequence[Reading], slices: int, rule: str = "mean") -> Reading:
-    """Read a series from its slices.
-
-    Each finding's probability is the mean of the slices', or with ``max`` the largest. The series
-    is referred where most of its slices are for their quality or for being unlike the training
-    images; else it is decided as of an image.
+def of_series(readings: Sequence[Reading], slices: int, model: Mapping[str, Any]) -> Reading:
+    """Read a series from its slices by the rule of their model.
 
     Args:
         readings: Of the slices that were read, all by one model; at least one.
         slices: How many the series has.
-        rule: ``mean`` or ``max``.
+        model: What a service says of the model.
     """
-    results = [reading.result for reading in readings]
-    pool = max if rule == "max" else fmean
-    by_label = [*zip(*(result["findings"] for result in results), strict=True)]
-    pooled = [pool([finding["probability"] for finding in same]) for same in by_label]
-    first = results[0]["findings"]
-    labels, points = zip(*((each["label"], each["operating_point"]) for each in first), strict=True)
-    decision = decide(labels, pooled, points)
-    reasons = _doubts(results) or [*decision.reasons]
-    result = {
-        "status": "ok",
-        "decision": "refer" if reasons else decision.label,
-        "reasons": reasons,
-        "findings": [
-            {**each, "probability": probability, "present": present}
-            for each, probability, present in zip(first, pooled, decision.present, strict=True)
-        ],
-    }
-    note = f"Read from {len(readings)} of {slices} slices, evenly spaced; {rule} of probabilities."
+    result = {"status": "ok", **combine([reading.result for reading in readings], model)}
+    note = f"Read from {len(readings)} of {slices} slices, evenly spaced. {result['sentence']}"
     return Reading(readings[0].model, result, note)
-
-
-def _doubts(results: Sequence[dict[str, Any]]) -> list[str]:
-    """Reasons other than the probabilities, each given for more than half of the slices."""
-    given = [reason for r in results for reason in r["reasons"] if reason != "uncertain"]
-    return sorted({reason for reason in given if given.count(reason) * 2 > len(results)})

@@ -23,7 +23,7 @@ from gateway.headers import frames_of, read_header
 from gateway.identifiers import image_key, series_key
 from gateway.intake import write_durably
 from gateway.metrics import REPORTS, TIME_TO_REPORT
-from gateway.reading import Reading, combine, evenly_spaced, in_order
+from gateway.reading import Reading, evenly_spaced, in_order, of_series
 from gateway.report import Source, encoded, structured_report
 from gateway.service import Services
 from gateway.store import Store
@@ -128,7 +128,7 @@ class Reader(TaskWorker):
             raise Transient("the model was changed in the middle of the series", retry_after_s=1)
         model = readings[0].model
         described = self._services.model(model["name"], model["version"])
-        return combine(readings, len(slices), described.get("series_rule", "mean")), read
+        return of_series(readings, len(slices), described), read
 
     def _write(
         self,

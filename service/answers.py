@@ -1,9 +1,11 @@
 """Writes the answer to /predict."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from contract.decision import Evidence
 from contract.radiograph import Radiograph
+from contract.series import combine
 from service.domain import STAGES, ImageResult, Picture, Prediction, ServedModel
 from service.overlays import MEDIA_TYPE, size_as_sent
 from service.problems import describe
@@ -14,6 +16,7 @@ from service.schemas import (
     ModelReference,
     PredictionBody,
     Problem,
+    SeriesAnswer,
 )
 
 _UIDS = ("sop_instance_uid", "series_instance_uid", "study_instance_uid")
@@ -37,17 +40,17 @@ def write_answer(
         )
         for result in prediction.results
     ]
-    body = PredictionBody.model_validate(
-        {
-            "id": answer_id,
-            "model": model_reference(prediction.model),
-            "execution_provider": prediction.model.session.provider,
-            "precision": prediction.model.precision,
-            "results": results,
-            "timing_ms": {stage: round(took_s * 1000, 3) for stage, took_s in timing.items()},
-        }
-    )
-    return body.model_dump_json(exclude_unset=True).encode()
+    body = {
+        "id": answer_id,
+        "model": model_reference(prediction.model),
+        "execution_provider": prediction.model.session.provider,
+        "precision": prediction.model.precision,
+        "results": results,
+        "series": [*_series(prediction, results, uids=uids)] or None,
+        "timing_ms": {stage: round(took_s * 1000, 3) for stage, took_s in timing.items()},
+    }
+    answer = PredictionBody.model_validate(_known(body))
+    return answer.model_dump_json(exclude_unset=True).encode()
 
 
 def model_reference(model: ServedModel) -> ModelReference:
@@ -94,6 +97,33 @@ def _answer(result: ImageResult, *, uids: bool) -> ImageAnswer:
         "lungs": result.lungs and _picture(result.lungs),
     }
     return ImageAnswer.model_validate(_known(body) | {"file": result.name})
+
+
+def _series(
+    prediction: Prediction, answers: Sequence[ImageAnswer | ImageRejection], *, uids: bool
+) -> Iterator[SeriesAnswer]:
+    """Answer for each CT series that has several slices; a file that came again is no other one."""
+    series: dict[str, dict[str, tuple[int, ServedModel]]] = {}
+    for number, result in enumerate(prediction.results):
+        if not isinstance(result, ImageResult) or result.image.dicom is None:
+            continue
+        uid = result.image.dicom.series_instance_uid
+        if uid and result.image.dicom.modality == "CT":
+            # A request has one model for a modality.
+            series.setdefault(uid, {}).setdefault(result.sha256, (number, result.model))
+    for uid, slices in series.items():
+        if len(slices) < 2:
+            continue
+        numbers, (model, *_) = zip(*slices.values(), strict=True)
+        said = [answers[number].model_dump(include={"reasons", "findings"}) for number in numbers]
+        combined = combine(said, model.manifest.model_dump(include={"series_rule", "metrics"}))
+        body = combined | {
+            "series_instance_uid": uid if uids else None,
+            "slices": numbers,
+            "left_out": [numbers[index] for index in combined["left_out"]],
+            "model": model_reference(model),
+        }
+        yield SeriesAnswer.model_validate(_known(body))
 
 
 def _evidence(result: ImageResult, evidence: Evidence) -> dict[str, object]:

@@ -60,7 +60,8 @@ async def predict(request: Request) -> Response:
 
     Each file gets one result, in order. A file that cannot be read gets a problem in its place, and
     the others are answered all the same; one file alone that cannot be read answers with that
-    problem's own status. Research only. Not for diagnosis.
+    problem's own status. Several slices of one CT series get one more answer, in `series`. Research
+    only. Not for diagnosis.
     """
     runtime = runtime_of(request)
     query, trace = _NO_QUERY, trace_of(request.scope)

@@ -229,6 +229,31 @@ class ImageRejection(_Body):
     problem: Problem
 
 
+class SeriesAnswer(_Body):
+    """What the model says of several slices of one CT series, beside what it says of each."""
+
+    series_instance_uid: str | None = None
+    """Absent with `PNEUMO_ECHO_UIDS=0`."""
+    slices: list[int]
+    """Where they stand in `results`, counted from 0."""
+    left_out: list[int]
+    """Those of them that do not count: of poor quality, or unlike all that the model knows."""
+    model: ModelReference
+    """The one that answered every slice."""
+    rule: Literal["mean", "max"]
+    """How the probabilities follow from those of the slices."""
+    figure: Metric | None = None
+    """How well the rule tells held-out series apart; absent where that was not measured."""
+    sentence: str
+    """Rule and figure in words."""
+    decision: Label | Literal["refer"]
+    """As of an image."""
+    reasons: list[Reason]
+    """Why the series is referred; empty where it is not."""
+    findings: list[FindingResult]
+    """As of an image."""
+
+
 class Timing(_Body):
     """Milliseconds. The stages are summed over the files of a request; the total is wall time."""
 
@@ -251,6 +276,8 @@ class PredictionBody(_Body):
     where the model has no such file."""
     results: list[Annotated[ImageAnswer | ImageRejection, Field(discriminator="status")]]
     """One for each file, in the order in which they were sent."""
+    series: list[SeriesAnswer] = Field(default_factory=list)
+    """One for each CT series of which several slices were read; absent where there is none."""
     timing_ms: Timing
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from training.batches import PREDICTED_AT_ONCE
 from training.config import Recipe
-from training.evaluation import Evaluation, measure, source_evidence
+from training.evaluation import Evaluation, measure, measure_series, source_evidence
 from training.figures import draw_evaluation
 from training.lungs import Segment
 from training.predictions import Predictions, count_answers, count_most_probable, refused_by_gates
@@ -61,7 +61,11 @@ def evaluate(
     predictions = _predict(trained, source)
     findings, positive = trained.calibration.findings, trained.config.data.positive
     name = _name(source, split, trained.config)
-    metrics = measure(predictions, findings, positive, dataset=name, seed=trained.config.seed)
+    seed = trained.config.seed
+    metrics = measure(predictions, findings, positive, dataset=name, seed=seed)
+    if trained.config.data.kind == "ct-slice":
+        # By the rule that a manifest has unless it says otherwise.
+        metrics += measure_series(predictions, findings, positive, "mean", dataset=name, seed=seed)
     evaluation = Evaluation(
         dataset=source.dataset.name,
         split=split,

@@ -30,13 +30,14 @@ from training.metrics import (
     ratio,
     whole,
 )
-from training.predictions import Predictions, answered_outputs
+from training.predictions import Predictions, answered_outputs, read_as_series
 
 # Of fewer images a figure says next to nothing: a source that has no more is counted only.
 LEAST_IMAGES = 20
 COUNTED = "images"
 FOUR_COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 SEPARATION = ("auroc", "sensitivity", "specificity")
+OF_SERIES = ("auroc", "macro_auroc", "refer_share", "accuracy_answered")
 OF_A_SOURCE = ("macro_auroc", "accuracy", "refer_share", "accuracy_answered")
 
 Figures = Mapping[str, Floats]
@@ -139,6 +140,33 @@ def measure(
         for label, source, count, figures in parts
         for name, values in figures.items()
         if not np.isnan(values[0])
+    )
+
+
+def measure_series(
+    predictions: Predictions,
+    findings: tuple[Finding, ...],
+    positive: Label | None,
+    rule: str,
+    *,
+    dataset: str,
+    seed: int,
+) -> tuple[Metric, ...]:
+    """Measure the answers for whole series, from their slices by a rule.
+
+    The arguments are those of ``measure``, of slices; ``rule`` is a manifest's ``series_rule``.
+
+    Returns:
+        Figures of the whole, named ``series_``; ``images`` counts series.
+    """
+    series = read_as_series(predictions, findings, rule)
+    if not len(series.classes):
+        return ()
+    dataset = f"{dataset}, series of several slices"
+    return tuple(
+        metric.model_copy(update={"name": f"series_{metric.name}"})
+        for metric in measure(series, findings, positive, dataset=dataset, seed=seed)
+        if metric.name in OF_SERIES and metric.label is None and metric.source is None
     )
 
 

@@ -1,7 +1,7 @@
 """What a model says of a set of images, and what is answered by it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from contract.decision import decide
 from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, Finding
 from contract.quality import assess
+from contract.series import combine
 from training.calibrate import Calibration
 
 Counts = tuple[tuple[int, ...], ...]
@@ -38,6 +39,38 @@ class Predictions:
         return Predictions(
             **{name: part if part is None else part[rows] for name, part in parts.items()}
         )
+
+
+def read_as_series(
+    predictions: Predictions, findings: tuple[Finding, ...], rule: str
+) -> Predictions:
+    """Each patient's images as one, read by the rule of a series from its slices.
+
+    Left out are patients with one image alone, or with images of several classes. ``gated`` says
+    which series a gate refers, as most of its slices are.
+    """
+    patients, classes = predictions.patients, predictions.classes
+    groups = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
+    groups = [g for g in groups if len(g) > 1 and len(np.unique(classes[g])) == 1]
+    gated = np.zeros(len(classes), bool) if predictions.gated is None else predictions.gated
+    described = [finding.model_dump(include={"label", "operating_point"}) for finding in findings]
+    slices = [
+        {
+            "reasons": ["gated"] * refused,
+            "findings": [
+                {**finding, "probability": probability}
+                for finding, probability in zip(described, row, strict=True)
+            ],
+        }
+        for row, refused in zip(predictions.probabilities.tolist(), gated.tolist(), strict=True)
+    ]
+    read = [combine([slices[row] for row in g], {"series_rule": rule}) for g in groups]
+    probabilities = [[f["probability"] for f in each["findings"]] for each in read]
+    return replace(
+        predictions.of(np.array([g[0] for g in groups], np.int64)),
+        probabilities=np.array(probabilities, np.float32).reshape(-1, len(findings)),
+        gated=np.array(["gated" in each["reasons"] for each in read], bool),
+    )
 
 
 def refused_by_gates(

@@ -213,6 +213,32 @@ def test_the_files_of_a_series_stand_together_and_the_wheel_turns_them(desk: Des
     assert readout.inner_text() == as_set
 
 
+def test_the_slices_of_a_series_are_read_as_one_when_asked_for(desk: Desk) -> None:
+    slices = {
+        f"doe-{number}.dcm": ct_dicom(SeriesInstanceUID="1.2.3", InstanceNumber=number)
+        for number in (1, 2)
+    }
+    desk.open()
+    desk.read({"film.jpg": normal_jpeg(), **slices})
+    as_one = desk.result.get_by_role("button", name="Read the 2 slices as one series")
+    expect(as_one).to_have_count(0)
+    desk.select("doe-2.dcm")
+
+    with desk.page.expect_request("**/predict?*") as asked:
+        as_one.click()
+
+    said = desk.result.locator(".series")
+    expect(said).to_contain_text("What the model sees in the series")
+    expect(said).to_contain_text(re.compile(r"Normal 9\d\.\d%"))
+    expect(said).to_contain_text("The mean of the probabilities of 2 of 2 slices.")
+    expect(said).to_contain_text("Research only. Not for diagnosis.")
+    assert b"doe" not in (asked.value.post_data_buffer or b"")
+    desk.select("doe-1.dcm")
+    expect(said).to_contain_text("The mean of the probabilities of 2 of 2 slices.")
+    desk.select("film.jpg")
+    expect(said).to_have_count(0)
+
+
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [

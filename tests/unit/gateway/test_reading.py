@@ -2,22 +2,17 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.reading import Reading, combine, evenly_spaced
+from gateway.reading import Reading, evenly_spaced, of_series
 
 MODEL = {"name": "ct", "version": 1, "digest": "sha256:0"}
 
 
-def reading(probability: float, decision: str = "covid-19", *reasons: str) -> Reading:
+def reading(probability: float) -> Reading:
     findings = [
         {"label": "other", "probability": 1 - probability, "operating_point": 0.5, "present": 0},
         {"label": "covid-19", "probability": probability, "operating_point": 0.5, "present": 0},
     ]
-    result = {"decision": decision, "reasons": list(reasons), "findings": findings}
-    return Reading(MODEL, result)
-
-
-def probabilities(combined: Reading) -> dict[str, float]:
-    return {f["label"]: f["probability"] for f in combined.result["findings"]}
+    return Reading(MODEL, {"decision": "refer", "reasons": [], "findings": findings})
 
 
 @pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 64, 500])
@@ -30,33 +25,13 @@ def test_slices_are_evenly_spaced_from_the_first_to_the_last(count: int) -> None
     assert not steps or max(steps) - min(steps) <= 1
 
 
-@pytest.mark.parametrize(
-    ("of_slices", "rule", "expected", "decision", "reasons"),
-    [
-        ([0.9, 0.7, 0.2], "mean", {"other": 0.4, "covid-19": 0.6}, "covid-19", []),
-        ([0.9, 0.1], "max", {"other": 0.9, "covid-19": 0.9}, "refer", ["uncertain"]),
-    ],
-)
-def test_a_series_has_the_mean_or_the_largest_of_its_slices_as_the_model_says(
-    of_slices: list[float],
-    rule: str,
-    expected: dict[str, float],
-    decision: str,
-    reasons: list[str],
-) -> None:
-    combined = combine([reading(each) for each in of_slices], slices=90, rule=rule)
+def test_a_series_is_read_by_its_models_rule_and_says_from_how_many_slices() -> None:
+    combined = of_series([reading(0.9), reading(0.7)], 90, {"series_rule": "max"})
 
-    assert probabilities(combined) == pytest.approx(expected)
-    assert (combined.result["decision"], combined.result["reasons"]) == (decision, reasons)
-    note = f"Read from {len(of_slices)} of 90 slices, evenly spaced; {rule} of probabilities."
-    assert combined.note == note
-
-
-@pytest.mark.parametrize(("doubtful", "decision"), [(2, "refer"), (1, "covid-19")])
-def test_a_series_is_referred_where_most_of_its_slices_are(doubtful: int, decision: str) -> None:
-    doubts = [reading(0.9, "refer", "out_of_distribution")] * doubtful
-    clear = [reading(0.9)] * (3 - doubtful)
-
-    combined = combine([*doubts, *clear], slices=3)
-
-    assert combined.result["decision"] == decision
+    assert combined.model == MODEL
+    assert [each["probability"] for each in combined.result["findings"]] == [0.3, 0.9]
+    assert combined.result["decision"] == "covid-19"
+    assert combined.note == (
+        "Read from 2 of 90 slices, evenly spaced. "
+        "The largest of the probabilities of 2 of 2 slices. Not measured on series."
+    )

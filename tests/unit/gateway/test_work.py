@@ -213,9 +213,12 @@ class Readers(Services):
         return {"name": name, "version": version, "series_rule": self._series_rule}
 
 
-@pytest.mark.parametrize(("series_rule", "probability"), [("mean", 0.4), ("max", 0.7)])
+@pytest.mark.parametrize(
+    ("series_rule", "probability", "words"),
+    [("mean", 0.4, "The mean"), ("max", 0.7, "The largest")],
+)
 def test_a_series_is_read_as_its_model_states(
-    tmp_path: Path, series_rule: str, probability: float
+    tmp_path: Path, series_rule: str, probability: float, words: str
 ) -> None:
     rule = Rule(name="ct", unit="series", quiet_s=0, destinations=("d",))
     destination = Destination(name="d", kind="fhir", url="http://127.0.0.1:1")
@@ -240,4 +243,7 @@ def test_a_series_is_read_as_its_model_states(
         if entry["resource"]["resourceType"] == "Observation"
     ]
     assert observations[0]["component"][0]["valueQuantity"]["value"] == pytest.approx(probability)
-    assert f"{series_rule} of probabilities" in bundle["entry"][-1]["resource"]["conclusion"]
+    assert (
+        f"{words} of the probabilities of 3 of 3 slices"
+        in bundle["entry"][-1]["resource"]["conclusion"]
+    )

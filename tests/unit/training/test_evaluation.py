@@ -17,7 +17,7 @@ from contract.findings import Label
 from contract.manifest import Finding, Metric
 from tests.training_data import findings
 from training.calibrate import calibrated
-from training.evaluation import measure
+from training.evaluation import measure, measure_series
 from training.predictions import Predictions
 
 TEMPERATURE = 2.0
@@ -80,6 +80,28 @@ def test_every_figure_of_a_known_case() -> None:
     assert values["false_negatives"] == 1
     assert values["brier"] < values["brier_uncalibrated"] + 0.1
     assert values["ece"] != values["ece_uncalibrated"]
+
+
+def test_series_are_measured_as_they_are_answered() -> None:
+    gated = np.array([0, 1, 0, 0, 1, 1, 0, 0], bool)
+
+    metrics = measure_series(
+        replace(predictions(), gated=gated), FINDINGS, "pneumonia", "mean", dataset="four", seed=0
+    )
+
+    # 0.9, with one of two left out; 0.575, of two; 0.15, referred as both are; 0.5, of two.
+    values = {metric.name: (metric.value, metric.images) for metric in metrics}
+    assert values == {
+        "series_auroc": (1.0, 4),
+        "series_refer_share": (0.75, 4),
+        "series_accuracy_answered": (1.0, 4),
+    }
+
+
+def test_a_patient_with_one_slice_is_no_series() -> None:
+    alone = replace(predictions(), patients=np.array(list("abcdefgh")))
+
+    assert measure_series(alone, FINDINGS, "pneumonia", "mean", dataset="none", seed=0) == ()
 
 
 def test_every_figure_has_its_interval_and_says_of_what_it_is() -> None:

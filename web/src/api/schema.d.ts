@@ -327,7 +327,8 @@ export interface paths {
          *
          *     Each file gets one result, in order. A file that cannot be read gets a problem in its place, and
          *     the others are answered all the same; one file alone that cannot be read answers with that
-         *     problem's own status. Research only. Not for diagnosis.
+         *     problem's own status. Several slices of one CT series get one more answer, in `series`. Research
+         *     only. Not for diagnosis.
          */
         post: operations["predict"];
         delete?: never;
@@ -351,7 +352,8 @@ export interface paths {
          *
          *     Each file gets one result, in order. A file that cannot be read gets a problem in its place, and
          *     the others are answered all the same; one file alone that cannot be read answers with that
-         *     problem's own status. Research only. Not for diagnosis.
+         *     problem's own status. Several slices of one CT series get one more answer, in `series`. Research
+         *     only. Not for diagnosis.
          */
         post: operations["predict_image"];
         delete?: never;
@@ -911,6 +913,11 @@ export interface components {
              * @description One for each file, in the order in which they were sent.
              */
             results: (components["schemas"]["ImageAnswer"] | components["schemas"]["ImageRejection"])[];
+            /**
+             * Series
+             * @description One for each CT series of which several slices were read; absent where there is none.
+             */
+            series?: components["schemas"]["SeriesAnswer"][];
             timing_ms: components["schemas"]["Timing"];
         };
         /** @description A problem detail, RFC 9457. */
@@ -1004,6 +1011,53 @@ export interface components {
             bundle: string;
             /** Reason */
             reason: string;
+        };
+        /** @description What the model says of several slices of one CT series, beside what it says of each. */
+        SeriesAnswer: {
+            /**
+             * Decision
+             * @description As of an image. Known values: `normal`, `infection`, `pneumonia`, `covid-19`, `tuberculosis`, `other`, `refer`; there may be more.
+             */
+            decision: string;
+            /** @description How well the rule tells held-out series apart; absent where that was not measured. */
+            figure?: components["schemas"]["Metric"] | null;
+            /**
+             * Findings
+             * @description As of an image.
+             */
+            findings: components["schemas"]["FindingResult"][];
+            /**
+             * Left Out
+             * @description Those of them that do not count: of poor quality, or unlike all that the model knows.
+             */
+            left_out: number[];
+            /** @description The one that answered every slice. */
+            model: components["schemas"]["ModelReference"];
+            /**
+             * Reasons
+             * @description Why the series is referred; empty where it is not.
+             */
+            reasons: string[];
+            /**
+             * Rule
+             * @description How the probabilities follow from those of the slices. Known values: `mean`, `max`; there may be more.
+             */
+            rule: string;
+            /**
+             * Sentence
+             * @description Rule and figure in words.
+             */
+            sentence: string;
+            /**
+             * Series Instance Uid
+             * @description Absent with `PNEUMO_ECHO_UIDS=0`.
+             */
+            series_instance_uid?: string | null;
+            /**
+             * Slices
+             * @description Where they stand in `results`, counted from 0.
+             */
+            slices: number[];
         };
         /** @description A hospital that a version was commissioned at; its figures are the version's metrics. */
         SiteDescription: {

@@ -4,6 +4,7 @@ type Schemas = components["schemas"];
 
 export type Prediction = Schemas["PredictionBody"];
 export type ImageAnswer = Schemas["ImageAnswer"];
+export type SeriesAnswer = Schemas["SeriesAnswer"];
 export type Quality = Schemas["QualityResult"];
 export type QualityCheck = Schemas["QualityCheck"];
 export type OutOfDistribution = Schemas["OutOfDistributionResult"];

@@ -1,5 +1,12 @@
 import type { Api } from "../api/client";
-import type { Finding, HeatmapResult, ImageAnswer, Prediction, ProblemBody } from "../api/types";
+import type {
+  Finding,
+  HeatmapResult,
+  ImageAnswer,
+  Prediction,
+  ProblemBody,
+  SeriesAnswer,
+} from "../api/types";
 import type { Outcome, Problem } from "./outcome";
 import { retryAfterMs } from "./retryAfter";
 import { fetchWithProgress } from "./xhr";
@@ -58,6 +65,38 @@ export async function sendImage(
   } catch (error) {
     // A body that is no JSON: a proxy's page, or an older or newer service.
     return error instanceof SyntaxError ? unexpected(0) : { kind: "broken" };
+  }
+}
+
+/** The most slices of a request, and of a series that the gateway reads. */
+const MOST_SLICES = 32;
+
+/**
+ * Send the slices of a series in one request, evenly spaced where they are many, and without names.
+ *
+ * @returns null where the service has no answer for the series.
+ */
+export async function sendSeries(
+  api: Api,
+  slices: readonly Blob[],
+  { name, version }: Answer["model"],
+): Promise<SeriesAnswer | null> {
+  const apart = Math.max(1, (slices.length - 1) / (MOST_SLICES - 1));
+  const form = new FormData();
+  for (let at = 0; at < slices.length; at += apart) {
+    const slice = slices[Math.round(at)];
+    if (slice) form.append("file", slice, "slice");
+  }
+  try {
+    const { data } = await api.POST("/predict", {
+      params: { query: { model: name, version } },
+      headers: { Accept: "application/json" },
+      body: form as never,
+      bodySerializer: (body: unknown) => body as FormData,
+    });
+    return (data as Prediction | undefined)?.series?.[0] ?? null;
+  } catch {
+    return null;
   }
 }
 

@@ -10,6 +10,7 @@ import { Decision } from "./Decision";
 import { ProblemCard } from "./ProblemCard";
 import { Provenance } from "./Provenance";
 import { ReadersWord } from "./ReadersWord";
+import { Series } from "./Series";
 import { Tip } from "./Tip";
 import { verdictOf } from "./verdict";
 
@@ -42,6 +43,7 @@ function StudyResult({ study }: { readonly study: Study }) {
           {state.kind === "done" && <Decision study={study} answer={state.answer} />}
           {state.kind === "failed" && <ProblemCard study={study} problem={state.problem} />}
         </div>
+        {state.kind === "done" && <Series study={study} answer={state.answer} />}
         {/* Outside the live region: a screen reader need not hear every percent. */}
         {state.kind !== "done" && state.kind !== "failed" && (
           <p class="pending">

@@ -13,7 +13,11 @@ export interface Failure {
 }
 
 /** A referral's stable code as a failure of the image, in the reader's words. */
-export function failureOf(code: string, image: ImageAnswer, strings: Strings): Failure {
+export function failureOf(
+  code: string,
+  image: Partial<Pick<ImageAnswer, "evidence" | "quality">>,
+  strings: Strings,
+): Failure {
   const plain = (what: string): Failure => ({ what, advice: null, isForeign: false });
   if (code === NOT_MOST_PROBABLE) return plain(strings.reasons.not_most_probable);
   if (code === "no_evidence") {

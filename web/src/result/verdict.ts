@@ -15,8 +15,11 @@ export type Verdict =
   | { readonly kind: "normal" | "found"; readonly label: string }
   | { readonly kind: "negative"; readonly label: string; readonly sought: readonly string[] };
 
+/** What the service decided, of an image or of a series. */
+export type Decided = Pick<ImageAnswer, "decision" | "reasons" | "findings">;
+
 /** A call below the most probable finding is no decision: it is referred, whatever the service says. */
-export function verdictOf({ decision, reasons, findings }: ImageAnswer): Verdict {
+export function verdictOf({ decision, reasons, findings }: Decided): Verdict {
   if (decision === "refer") return { kind: "refer", reasons };
   const called = findings.find(({ label }) => label === decision);
   if (called && findings.some(({ probability }) => probability > called.probability)) {

@@ -1,6 +1,7 @@
 import type { Finding } from "../api/types";
-import type { Strings } from "../strings";
-import { soughtOf, type Verdict } from "./verdict";
+import { percent } from "../app/format";
+import type { Language, Strings } from "../strings";
+import { type Decided, soughtOf, type Verdict, verdictOf } from "./verdict";
 
 export const labelName = (label: string, strings: Strings): string =>
   strings.labels[label] ?? label;
@@ -10,6 +11,15 @@ export function verdictWord(verdict: Verdict, strings: Strings): string {
   if (verdict.kind === "refer") return strings.result.refer;
   if (verdict.kind !== "negative") return labelName(verdict.label, strings);
   return strings.result.negative(verdict.sought.map((label) => labelName(label, strings)));
+}
+
+/** A decision, and how probable the finding is that was called. */
+export function decidedWords(decided: Decided, strings: Strings, language: Language): string {
+  const verdict = verdictOf(decided);
+  const word = verdictWord(verdict, strings);
+  if (verdict.kind === "refer") return word;
+  const finding = decided.findings.find(({ label }) => label === verdict.label);
+  return finding ? `${word} ${percent(finding.probability, language)}` : word;
 }
 
 /** A finding by its name; a model's "other" by what it is not. */

@@ -1,10 +1,10 @@
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import type { Api } from "../api/client";
-import type { ModelDescription } from "../api/types";
+import type { ModelDescription, SeriesAnswer } from "../api/types";
 import type { ImageWorker } from "../images/client";
 import type { Problem } from "../reading/outcome";
 import { type Pause, ReadingQueue } from "../reading/queue";
-import { type Answer, refused, sendImage } from "../reading/send";
+import { type Answer, refused, sendImage, sendSeries } from "../reading/send";
 import type { IncomingFile } from "../tray/incoming";
 import { Feedback } from "./feedback";
 import { ServerWatch } from "./server";
@@ -171,6 +171,12 @@ export class Session {
     const facts = study.facts.value;
     const isSlice = facts !== null && CROSS_SECTIONAL.has(facts.modality ?? "");
     return (isSlice && facts.seriesUid && this.series.value.get(facts.seriesUid)) || [];
+  }
+
+  /** Have slices read as the series that they are, by the model of one of them. */
+  readSeries(slices: readonly Study[], { model }: Answer): Promise<SeriesAnswer | null> {
+    const files = slices.map(({ file }) => file ?? NO_FILE);
+    return sendSeries(this.parts.api, files, model);
   }
 
   select(study: Study): void {

@@ -1,11 +1,10 @@
 import { useEffect } from "preact/hooks";
 import { useLanguage, useSession, useStrings } from "../app/context";
-import { percent } from "../app/format";
 import { Icon } from "../app/icons";
 import type { ReadingState } from "../reading/queue";
 import type { Answer } from "../reading/send";
 import { verdictOf } from "../result/verdict";
-import { verdictWord } from "../result/words";
+import { decidedWords } from "../result/words";
 import type { Study } from "../session/study";
 import { mayPass } from "../session/worklist";
 import type { Language, Strings } from "../strings";
@@ -164,14 +163,8 @@ function summaryOf(state: ReadingState<Answer>, strings: Strings, language: Lang
   switch (state.kind) {
     case "sending":
       return strings.state.sending(Math.round(state.share * 100));
-    case "done": {
-      const { image } = state.answer;
-      const verdict = verdictOf(image);
-      const word = verdictWord(verdict, strings);
-      if (verdict.kind === "refer") return word;
-      const finding = image.findings.find(({ label }) => label === verdict.label);
-      return finding ? `${word} ${percent(finding.probability, language)}` : word;
-    }
+    case "done":
+      return decidedWords(state.answer.image, strings, language);
     default:
       return strings.state[state.kind];
   }
