@@ -45,7 +45,7 @@ function WholeSeries({ slices, answer }: WholeSeriesProps) {
           <h3>{strings.result.series}</h3>
           <p class="failure-what">{decidedWords(said, strings, language)}</p>
           {said.reasons.map((code) => (
-            <p key={code}>{failureOf(code, {}, strings).what}</p>
+            <p key={code}>{failureOf(code, said, strings).what}</p>
           ))}
           <p class="quiet" lang="en">
             {said.sentence} {said.model.intended_use}

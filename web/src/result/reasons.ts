@@ -12,12 +12,12 @@ export interface Failure {
   readonly isForeign: boolean;
 }
 
+/** An image, or a series, which has findings and reasons alone. */
+type Doubted = Pick<ImageAnswer, "findings" | "reasons"> &
+  Partial<Pick<ImageAnswer, "evidence" | "quality">>;
+
 /** A referral's stable code as a failure of the image, in the reader's words. */
-export function failureOf(
-  code: string,
-  image: Partial<Pick<ImageAnswer, "evidence" | "quality">>,
-  strings: Strings,
-): Failure {
+export function failureOf(code: string, image: Doubted, strings: Strings): Failure {
   const plain = (what: string): Failure => ({ what, advice: null, isForeign: false });
   if (code === NOT_MOST_PROBABLE) return plain(strings.reasons.not_most_probable);
   if (code === "no_evidence") {
@@ -40,7 +40,7 @@ export function failureOf(
 }
 
 /** Which source an image is like, and what the model was shown to tell there. */
-function likenessOf({ evidence, findings }: ImageAnswer, strings: Strings): string | null {
+function likenessOf({ evidence, findings }: Doubted, strings: Strings): string | null {
   if (!evidence) return null;
   if (evidence.distance > 1) return strings.reasons.like_none(evidence.source);
   const told = evidence.findings.map((label) => findingName(label, findings, strings));
