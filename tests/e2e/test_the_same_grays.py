@@ -1,5 +1,7 @@
 """The page draws the grays that the model is given."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from playwright.sync_api import expect
@@ -17,6 +19,16 @@ HOUNSFIELD = [-1000, -900, -600, -300, -100, 0, 40, 400]
 BAND = 32
 # The page rounds a gray once to 8 bits, the service first to 16.
 ROUNDING = 1
+FOLDER = Path(__file__).parents[1] / "cases"
+CASES = sorted([*FOLDER.glob("*.dcm"), *FOLDER.glob("predictors/*.dcm")])
+# Those that no decoder of the page reads, with what the page says of them.
+NOT_DRAWN = {
+    "dicom-j2k-without-eoc": "The file seems to be damaged",
+    "dicom-jpeg-without-eoi": "The file seems to be damaged",
+    "jpeg-extended-overshoot-above-bits-stored": "cannot draw JPEG Extended",
+}
+# What the page opens with a window of its own.
+WITHOUT_WINDOW = ("for-processing", "window-not-a-number")
 CURVE = lookup_table(0, [round(4095 * (entry / 4095) ** 2) for entry in range(4096)], 12)
 
 
@@ -109,3 +121,25 @@ def test_the_whole_range_is_what_the_model_is_given(desk: Desk, name: str) -> No
     desk.page.get_by_label("Window preset").select_option(label="Whole range")
 
     assert drawn(desk) == pytest.approx(expected(WHOLE_RANGES[name]), abs=ROUNDING)
+
+
+@pytest.mark.usefixtures("refusals_expected")
+@pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
+def test_a_case_has_the_grays_that_the_service_reads_or_no_preview(desk: Desk, file: Path) -> None:
+    desk.open()
+    desk.pick({file.name: file.read_bytes()})
+    if file.stem in NOT_DRAWN:
+        expect(desk.page.get_by_text(NOT_DRAWN[file.stem])).to_be_visible()
+        return
+    desk.wait_for_picture()
+    if file.stem.startswith(WITHOUT_WINDOW):
+        desk.page.get_by_label("Window preset").select_option(label="Whole range")
+
+    desk.page.get_by_role("button", name="One to one").click()
+    expect(desk.page.locator(".readout")).to_contain_text("100 %")
+
+    pixels = to_uint8(decode(file.read_bytes()).pixels)
+    rows, columns = pixels.shape
+    row = desk.grays()
+    left = (len(row) - columns) // 2
+    assert row[left : left + columns] == pytest.approx(pixels[rows // 2].tolist(), abs=ROUNDING)

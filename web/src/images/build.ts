@@ -15,8 +15,11 @@ interface Parts {
   readonly bits: number;
   readonly presets?: readonly WindowPreset[];
   readonly padding?: Padding | null;
-  /** The values that its format calls black and white; where it does not, those of the picture. */
-  readonly nominal?: readonly [number, number];
+  /**
+   * The values that its format calls black and white, or null where they are those of the picture.
+   * Samples of 8 bits say it themselves.
+   */
+  readonly nominal?: readonly [number, number] | null;
 }
 
 /**
@@ -26,7 +29,7 @@ interface Parts {
 export function completed(
   parts: Parts & Partial<Omit<DecodedImage, keyof Parts | "range" | "stored">>,
 ): DecodedImage {
-  const { slope = 1, intercept = 0, padding = null, nominal, ...rest } = parts;
+  const { slope = 1, intercept = 0, padding = null, nominal = nominalOf(parts), ...rest } = parts;
   if (parts.pixels.length < parts.width * parts.height * parts.samples) {
     throw new PreviewError("damaged");
   }
@@ -34,7 +37,7 @@ export function completed(
   const seen = padding ? extent(parts.pixels, padding) : stored;
   const rescaled = ([low, high]: readonly [number, number]) =>
     [low, high].map((value) => value * slope + intercept).sort((a, b) => a - b) as [number, number];
-  const whole = nominal ?? nominalOf(parts) ?? rescaled(pictureRange(parts.pixels, padding));
+  const whole = nominal ?? rescaled(pictureRange(parts.pixels, padding));
   const full = { name: "full", ...fullWindow(whole) };
   const auto = { name: "auto", ...percentileWindow(parts.pixels, slope, intercept, padding) };
   const own = parts.presets ?? [];

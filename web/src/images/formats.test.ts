@@ -29,6 +29,7 @@ describe("a format", () => {
     [null, Uint8Array.of(0x00, 0x08, 0x00, 0x05, 2, 0, 0, 0, 0x41, 0x42)],
     [null, Uint8Array.of(0x08, 0x00, 0x05)],
     ["dicom", dicom],
+    ["dicom", ascii("DICM")],
     [null, ascii("GIF89a")],
     [null, new Uint8Array()],
   ])("%s is told by the content", (format, bytes) => {

@@ -12,7 +12,7 @@ const BIG_TIFF_BIG = [0x4d, 0x4d, 0x00, 0x2b];
 const TIFFS = [TIFF_LITTLE, TIFF_BIG, BIG_TIFF_LITTLE, BIG_TIFF_BIG];
 const DICM = [0x44, 0x49, 0x43, 0x4d];
 
-const has = (bytes: Uint8Array, mark: number[], at = 0): boolean =>
+export const has = (bytes: Uint8Array, mark: number[], at = 0): boolean =>
   mark.every((value, index) => bytes[at + index] === value);
 
 const BIT_DEPTH_AT = 24;
@@ -28,6 +28,9 @@ export const isBigTiff = (bytes: Uint8Array): boolean =>
 
 /** Whether there is a preamble with the prefix of a DICOM file. Source: DICOM PS3.10 7.1. */
 export const isDicomFile = (bytes: Uint8Array): boolean => has(bytes, DICM, 128);
+
+/** Whether a file begins with the prefix, its preamble lost. */
+export const isWithoutPreamble = (bytes: Uint8Array): boolean => has(bytes, DICM);
 
 /** Whether the first element names its value representation, as Explicit VR has it. */
 export const isExplicit = (bytes: Uint8Array): boolean =>
@@ -57,7 +60,7 @@ function isBareDataSet(bytes: Uint8Array, size: number): boolean {
  * @param size The length of the file.
  */
 export function sniff(bytes: Uint8Array, size = bytes.length): ImageFormat | null {
-  if (isDicomFile(bytes) || isBareDataSet(bytes, size)) return "dicom";
+  if (isDicomFile(bytes) || isWithoutPreamble(bytes) || isBareDataSet(bytes, size)) return "dicom";
   if (has(bytes, JPEG)) return "jpeg";
   if (has(bytes, PNG)) return "png";
   if (TIFFS.some((mark) => has(bytes, mark))) return "tiff";

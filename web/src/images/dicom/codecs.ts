@@ -3,11 +3,18 @@ import openJpegWasm from "@cornerstonejs/codec-openjpeg/decodewasm?url";
 
 import { part } from "../part";
 
-export interface CodedFrame {
-  readonly bytes: Uint8Array;
+/** What a codestream says of its samples, which are decoded to bytes, or to words above 8 bits. */
+export interface Coded {
   readonly bits: number;
-  readonly components: number;
   readonly signed: boolean;
+  readonly lossy: boolean;
+}
+
+export const bytesOf = (bits: number): 1 | 2 => (bits > 8 ? 2 : 1);
+
+export interface CodedFrame extends Coded {
+  readonly bytes: Uint8Array;
+  readonly components: number;
 }
 
 export interface WasmDecoder {
@@ -15,6 +22,10 @@ export interface WasmDecoder {
   decode(): void;
   getDecodedBuffer(): Uint8Array;
   getFrameInfo(): { bitsPerSample: number; componentCount: number; isSigned?: boolean };
+  /** Of JPEG 2000. */
+  getIsReversible?(): boolean;
+  /** Of JPEG-LS. */
+  getNearLossless?(): number;
   delete(): void;
 }
 
@@ -65,6 +76,7 @@ function decoded(decoder: WasmDecoder, frame: Uint8Array): CodedFrame {
       bits: info.bitsPerSample,
       components: info.componentCount,
       signed: info.isSigned ?? false,
+      lossy: !(decoder.getIsReversible?.() ?? decoder.getNearLossless?.() === 0),
     };
   } finally {
     decoder.delete();
@@ -72,12 +84,16 @@ function decoded(decoder: WasmDecoder, frame: Uint8Array): CodedFrame {
 }
 
 /** JPEG Lossless (process 14). */
-export async function decodeJpegLossless(
-  frame: Uint8Array,
-  bytesPerSample: number,
-): Promise<Uint8Array> {
+export async function decodeJpegLossless(frame: Uint8Array, bits: number): Promise<Uint8Array> {
   const { Decoder } = await lossless();
   const whole = frame.slice();
-  const values = new Decoder().decode(whole.buffer, 0, whole.length, bytesPerSample);
+  const decoder = new Decoder();
+  const values = decoder.decode(whole.buffer, 0, whole.length, bytesOf(bits));
+  // It leaves the point transform undone. Source: ITU-T T.81 H.1.2.1.
+  const { al } = decoder.scan;
+  if (al > 0)
+    values.forEach((value, index) => {
+      values[index] = value << al;
+    });
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

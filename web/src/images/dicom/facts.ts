@@ -64,7 +64,7 @@ function spacing(dataSet: DataSet): readonly [number, number] | null {
 function isAtDetector(dataSet: DataSet): boolean {
   const imager = numbers(dataSet, TAG.ImagerPixelSpacing);
   const patient = numbers(dataSet, TAG.PixelSpacing);
-  return imager.length > 0 && imager.every((mm, at) => (patient[at] ?? mm) === mm);
+  return imager.length > 0 && imager.every((mm, at) => (patient[at] || mm) === mm);
 }
 
 const PER_YEAR: Readonly<Record<string, number>> = { Y: 1, M: 12, W: 52.18, D: 365.25 };

@@ -7,7 +7,8 @@ import {
 } from "dicom-parser";
 import { opaque, rasterPixels } from "../raster";
 import { PreviewError } from "../types";
-import { decodeJpeg2000, decodeJpegLossless, decodeJpegLs } from "./codecs";
+import { type Coded, decodeJpeg2000, decodeJpegLossless, decodeJpegLs } from "./codecs";
+import { codestreamOf } from "./codestream";
 import type { Layout } from "./layout";
 import { transferSyntax } from "./parse";
 import { decodeRle } from "./rle";
@@ -28,8 +29,8 @@ export interface RawFrame {
   readonly samples: number;
   /** The decoder has already turned YCbCr into RGB. */
   readonly isRgb: boolean;
-  /** What the codestream says of its samples, where it does. */
-  readonly coded?: { readonly signed: boolean; readonly bits: number };
+  /** Absent where the bytes are cells as the data set describes them: of native data and of RLE. */
+  readonly coded?: Coded;
 }
 
 /**
@@ -57,11 +58,8 @@ export async function readFrame(
   }
   const coded = codedFrame(dataSet, element, layout, frame);
   try {
-    return {
-      ...plain,
-      planar: false,
-      ...(await decodeCoded(syntax, coded, layout)),
-    };
+    const decoded = await decodeCoded(syntax, coded, layout);
+    return { ...plain, planar: false, ...decoded };
   } catch (error) {
     throw error instanceof PreviewError ? error : new PreviewError("damaged");
   }
@@ -90,49 +88,41 @@ function codedFrame(dataSet: DataSet, element: Element, layout: Layout, frame: n
 
 type Decoded = Pick<RawFrame, "bytes"> & Partial<RawFrame>;
 
+/** Decode a codestream by what it is, whatever the transfer syntax says, as the service does. */
 async function decodeCoded(syntax: string, coded: Uint8Array, layout: Layout): Promise<Decoded> {
-  switch (syntax) {
-    case SYNTAX.rle:
-      return { bytes: decodeRle(coded, layout.pixels, layout.samples, layout.bytesPerSample) };
-    case SYNTAX.jpegBaseline:
+  const { family, bits } = codestreamOf(coded);
+  switch (family) {
+    case "JPEG":
       return baseline(coded, layout);
-    case SYNTAX.jpegExtended:
-      // The browser reads the 8-bit kind alone; of 12 bits there is no decoder here.
-      if (layout.bitsStored > 8) throw new PreviewError("encoding", syntaxName(syntax));
-      return baseline(coded, layout);
-    case SYNTAX.jpegLossless:
-    case SYNTAX.jpegLosslessFirstOrder:
-      return { bytes: await decodeJpegLossless(coded, layout.bytesPerSample) };
-    case SYNTAX.jpegLsLossless:
-    case SYNTAX.jpegLsNear:
-      return wide(await decodeJpegLs(coded), layout);
-    case SYNTAX.jpeg2000:
-    case SYNTAX.jpeg2000Lossless: {
+    case "JPEG Lossless": {
+      const bytes = await decodeJpegLossless(coded, bits);
+      return { bytes, coded: { bits, signed: false, lossy: false } };
+    }
+    case "JPEG-LS": {
+      const image = await decodeJpegLs(coded);
+      return { bytes: image.bytes, coded: image };
+    }
+    case "JPEG 2000": {
       const image = await decodeJpeg2000(coded);
-      return { ...wide(image, layout), coded: image, isRgb: image.components === 3 };
+      // The decoder makes 0 of what is negative in 8 bits.
+      if (image.signed && image.bits <= 8) throw new PreviewError("encoding", syntaxName(syntax));
+      return { bytes: image.bytes, coded: image, isRgb: image.components === 3 };
     }
     default:
-      throw new PreviewError("encoding", syntaxName(syntax));
+      if (family !== null || syntax !== SYNTAX.rle)
+        throw new PreviewError("encoding", syntaxName(syntax));
+      return { bytes: decodeRle(coded, layout.pixels, layout.samples, layout.bytesPerSample) };
   }
 }
 
-async function baseline(coded: Uint8Array, layout: Layout): Promise<Decoded> {
-  const { data } = await rasterPixels(coded, "image/jpeg", "none" as ImageOrientation);
+async function baseline(jpeg: Uint8Array, layout: Layout): Promise<Decoded> {
+  const { data } = await rasterPixels(jpeg, "image/jpeg", "none" as ImageOrientation);
   const { pixels, samples } = opaque(data);
-  if (samples === layout.samples) return { bytes: pixels, samples, isRgb: true };
+  const coded = { bits: 8, signed: false, lossy: true };
+  if (samples === layout.samples) return { bytes: pixels, samples, isRgb: true, coded };
   const repeated = new Uint8Array(pixels.length * 3);
   for (let at = 0; at < repeated.length; at++) repeated[at] = pixels[Math.floor(at / 3)] ?? 0;
-  return { bytes: repeated, samples: 3, isRgb: true };
-}
-
-/** A codestream of at most 8 bits decodes to bytes even where DICOM allocates 16 bits. */
-function wide(image: { bytes: Uint8Array; bits: number }, layout: Layout): { bytes: Uint8Array } {
-  if (image.bits > 8 || layout.bytesPerSample === 1) return { bytes: image.bytes };
-  const bytes = new Uint8Array(image.bytes.length * layout.bytesPerSample);
-  image.bytes.forEach((value, index) => {
-    bytes[index * layout.bytesPerSample] = value;
-  });
-  return { bytes };
+  return { bytes: repeated, samples: 3, isRgb: true, coded };
 }
 
 export function pixelElement(dataSet: DataSet): Element {

@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest";
+import type { Coded } from "./codecs";
 import { decodeDicom } from "./image";
+import type { Layout } from "./layout";
+import { storedValues } from "./samples";
 import { SYNTAX } from "./tags";
 
 type Value = string | readonly number[] | readonly Element[];
@@ -59,6 +62,14 @@ const RESCALE: readonly Element[] = [
   [0x0028_1053, "DS", "1"],
 ];
 const CT: Element = [0x0008_0060, "CS", "CT"];
+const SHORT: Element = [
+  0x0028_3010,
+  "SQ",
+  [
+    [0x0028_3002, "US", [9, 0, 12]],
+    [0x0028_3006, "OW", [0, 4095]],
+  ],
+];
 const VOI_LUT: Element = [
   0x0028_3010,
   "SQ",
@@ -69,17 +80,23 @@ const VOI_LUT: Element = [
 ];
 
 describe("a bare data set", () => {
+  const uid = ascii(`${SYNTAX.explicitLittle}\0`);
+  const meta = [...words([0x0002, 0x0010]), ...ascii("UI"), ...words([uid.length]), ...uid];
+
   it("is read in Explicit VR", async () => {
     expect([...(await opened()).pixels]).toEqual([0, 100, 200, 4000]);
   });
 
   it("is read with meta information, but without preamble", async () => {
-    const uid = ascii(`${SYNTAX.explicitLittle}\0`);
-    const meta = [...words([0x0002, 0x0010]), ...ascii("UI"), ...words([uid.length]), ...uid];
-
     const image = await decodeDicom(Uint8Array.from([...meta, ...dataSet(PLAIN)]), 1);
 
     expect(image.width).toBe(4);
+  });
+
+  it("is read behind the prefix, but without preamble", async () => {
+    const file = [...ascii("DICM"), ...meta, ...dataSet(PLAIN)];
+
+    expect((await decodeDicom(Uint8Array.from(file), 1)).width).toBe(4);
   });
 
   it("is damaged where there is nothing after its first element", async () => {
@@ -119,16 +136,139 @@ describe("the first view", () => {
   });
 
   it("is damaged where the table is shorter than it says", async () => {
-    const short: Element = [
-      0x0028_3010,
-      "SQ",
-      [
-        [0x0028_3002, "US", [9, 0, 12]],
-        [0x0028_3006, "OW", [0, 4095]],
-      ],
-    ];
+    await expect(opened(SHORT)).rejects.toThrow("damaged");
+  });
 
-    await expect(opened(short)).rejects.toThrow("damaged");
+  it("is the window, where the table beside it is short or empty", async () => {
+    const empty: Element = [0x0028_3010, "SQ", []];
+
+    for (const table of [SHORT, empty]) {
+      expect(names(await opened(table, ...WINDOW))).toEqual(["file-1", "auto", "full"]);
+    }
+  });
+
+  it("is the first window of numbers, with a comma too, and its own function", async () => {
+    const image = await opened(
+      [0x0028_1050, "DS", "AUTO\\2048,5"],
+      [0x0028_1051, "DS", "400\\0,5"],
+      [0x0028_1056, "CS", "LINEAR\\SIGMOID"],
+    );
+
+    expect(image.presets[0]).toMatchObject({ centre: 2048.5, width: 0.5, curve: "SIGMOID" });
+  });
+
+  it("is that of the picture's range, where 8-bit samples are rescaled", async () => {
+    const image = await opened(
+      ...RESCALE,
+      [0x0028_0100, "US", [8]],
+      [0x0028_0101, "US", [8]],
+      [0x0028_0102, "US", [7]],
+      [0x7fe0_0010, "OW", [0x6432, 0x6432]],
+    );
+
+    expect(image.presets[0]).toEqual({ name: "full", centre: -948.5, width: 51 });
+  });
+});
+
+describe("a table", () => {
+  const table = (first: number, bits: number, ...entries: number[]): Element => [
+    0x0028_3010,
+    "SQ",
+    [
+      [0x0028_3002, "US", [entries.length, first, bits]],
+      [0x0028_3006, "OW", entries],
+    ],
+  ];
+
+  it.each([
+    [16, 4095, 12],
+    [12, 65_535, 16],
+    [16, 7, 8],
+  ])("that says %i bits and reaches %i has %i", async (said, greatest, bits) => {
+    const image = await opened(table(0, said, 0, greatest));
+
+    expect(image.presets[0]).toMatchObject({
+      curve: { bits, entries: Uint16Array.of(0, greatest) },
+    });
+  });
+
+  it("begins below zero where rescaled values may be negative", async () => {
+    const [rescaled, stored] = await Promise.all([
+      opened(table(0xfc00, 8, 0, 255), ...RESCALE),
+      opened(table(0xfc00, 8, 0, 255)),
+    ]);
+
+    expect(rescaled.presets[0]).toMatchObject({ curve: { first: -1024 } });
+    expect(stored.presets[0]).toMatchObject({ curve: { first: 0xfc00 } });
+  });
+
+  it("begins above zero where signed samples are rescaled to what cannot be negative", async () => {
+    const image = await opened(
+      table(40_000, 8, 0, 255),
+      [0x0028_0103, "US", [1]],
+      [0x0028_1052, "DS", "42048"],
+      [0x0028_1053, "DS", "1"],
+    );
+
+    expect(image.presets[0]).toMatchObject({ curve: { first: 40_000 } });
+  });
+});
+
+describe("a high bit above the stored ones", () => {
+  const LEFT: readonly Element[] = [
+    [0x0028_0101, "US", [12]],
+    [0x0028_0102, "US", [15]],
+  ];
+
+  it.each([
+    ["left-justified samples", [0x0640, 0xfff0], [100, 4095]],
+    ["samples that were not shifted", [100, 4095], [100, 4095]],
+    ["samples that may be either", [0x0640, 0x0010], [100, 1]],
+  ])("is read of %s", async (_, cells, values) => {
+    const image = await opened(...LEFT, [0x0028_0011, "US", [2]], [0x7fe0_0010, "OW", cells]);
+
+    expect([...image.pixels]).toEqual(values);
+  });
+});
+
+describe("a decoded codestream", () => {
+  const layout = { pixels: 2, bytesPerSample: 2, bitsStored: 12, highBit: 11, signed: false };
+  const read = (values: number[], coded: Partial<Coded>, header: Partial<Layout> = {}) =>
+    storedValues(
+      {
+        bytes: new Uint8Array(Uint16Array.from(values).buffer),
+        samples: 1,
+        bigEndian: false,
+        planar: false,
+        isRgb: false,
+        coded: { bits: 16, signed: false, lossy: false, ...coded },
+      },
+      { ...layout, ...header } as Layout,
+    );
+
+  it("has rubbish above the stored bits, which is masked", () => {
+    expect([...read([0xf001, 0x1fff], {})]).toEqual([1, 4095]);
+  });
+
+  it("has the sign that the header gives it", () => {
+    expect([...read([0x0fff, 0x0001], {}, { signed: true })]).toEqual([-1, 1]);
+    expect([...read([0xffff, 0x0001], { signed: true })]).toEqual([4095, 1]);
+  });
+
+  it("is clipped where it is lossy", () => {
+    expect([...read([0x1000, 5], { lossy: true })]).toEqual([4095, 5]);
+    expect([...read([0x1000, 5], {}, { lossy: true })]).toEqual([4095, 5]);
+    expect([...read([0xf000, 5], { lossy: true, signed: true }, { signed: true })]).toEqual([
+      -2048, 5,
+    ]);
+  });
+
+  it("is right-justified, whatever the high bit is", () => {
+    expect([...read([0x0640, 0x0010], {}, { highBit: 15 })]).toEqual([0x640, 0x10]);
+  });
+
+  it("has a byte for a sample of up to 8 bits", () => {
+    expect([...read([0x05fb], { bits: 8 })]).toEqual([0xfb, 5]);
   });
 });
 

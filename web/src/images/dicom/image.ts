@@ -1,6 +1,12 @@
 import type { DataSet } from "dicom-parser";
 import { completed } from "../build";
-import type { DecodedImage, Samples, VoiFunction, WindowPreset } from "../types";
+import {
+  type DecodedImage,
+  PreviewError,
+  type Samples,
+  type VoiFunction,
+  type WindowPreset,
+} from "../types";
 import { tableWindow } from "../window";
 import { toRgb } from "./colour";
 import { pixelElement, readFrame } from "./frame";
@@ -40,28 +46,39 @@ export async function decodeDicom(bytes: Uint8Array, frame: number): Promise<Dec
 function grayParts(dataSet: DataSet, values: Samples, layout: Layout, frame: number) {
   const transformation = frameItem(dataSet, frame, TAG.PixelValueTransformationSequence);
   const lut = item(dataSet, TAG.ModalityLUTSequence);
-  const slope = transformation.floatString(TAG.RescaleSlope);
-  const intercept = transformation.floatString(TAG.RescaleIntercept);
-  const isSigned = values instanceof Int16Array || layout.signed;
-  const padding = paddingOf(dataSet, layout, isSigned);
+  const [ownSlope] = numbers(transformation, TAG.RescaleSlope);
+  const [ownIntercept] = numbers(transformation, TAG.RescaleIntercept);
+  const [slope, intercept] = lut ? [1, 0] : [ownSlope ?? 1, ownIntercept ?? 0];
+  if (!Number.isFinite(slope + intercept)) throw new PreviewError("damaged");
+  const padding = paddingOf(dataSet, layout, layout.signed);
   const isHounsfield =
-    dataSet.string(TAG.Modality)?.trim() === "CT" && slope !== undefined && intercept !== undefined;
-  const scale = lut ? {} : { slope: slope ?? 1, intercept: intercept ?? 0 };
-  const isPlain = !lut && (slope ?? 1) === 1 && (intercept ?? 0) === 0 && !isSigned;
+    dataSet.string(TAG.Modality)?.trim() === "CT" &&
+    ownSlope !== undefined &&
+    ownIntercept !== undefined;
+  const isPlain = !lut && slope === 1 && intercept === 0 && !layout.signed;
+  const mayBeNegative = !lut && least(layout, slope) + intercept < 0;
   return {
     samples: 1 as const,
     bits: layout.float ? 32 : layout.bitsStored,
     ...(lut
       ? modalityValues(values, lookupTable(lut, layout.signed), padding)
       : { pixels: values, padding }),
-    ...scale,
-    ...(isPlain && layout.bitsStored <= 8 && !layout.float
-      ? { nominal: [0, 2 ** layout.bitsStored - 1] as const }
-      : {}),
+    slope,
+    intercept,
+    nominal:
+      isPlain && layout.bitsStored <= 8 && !layout.float
+        ? ([0, 2 ** layout.bitsStored - 1] as const)
+        : null,
     inverted: isInverted(dataSet, layout),
-    presets: presets(ownViews(dataSet, frame, layout), isHounsfield),
+    presets: presets(ownViews(dataSet, frame, mayBeNegative), isHounsfield),
     unit: isHounsfield ? ("HU" as const) : null,
   };
+}
+
+/** The least that a stored value may come to when it is multiplied. */
+function least({ signed, bitsStored }: Layout, slope: number): number {
+  const lowest = signed ? -(2 ** (bitsStored - 1)) : 0;
+  return Math.min(lowest * slope, (lowest + 2 ** bitsStored - 1) * slope);
 }
 
 /** CT opens with the lung, as the model sees it, whatever the file was last looked at with. */
@@ -74,28 +91,39 @@ const isInverted = (dataSet: DataSet, layout: Layout): boolean =>
   layout.photometric === "MONOCHROME1" ||
   dataSet.string(TAG.PresentationLUTShape)?.trim() === "INVERSE";
 
-function voiFunction(voi: DataSet): VoiFunction {
-  const name = voi.string(TAG.VOILUTFunction)?.trim();
+/** The function of a window; the last one named is that of all windows after it. */
+function voiFunction(voi: DataSet, window: number): VoiFunction {
+  const names = (voi.string(TAG.VOILUTFunction) ?? "").toUpperCase().split("\\");
+  const name = names[Math.min(window, names.length - 1)]?.trim();
   return name === "LINEAR_EXACT" || name === "SIGMOID" ? name : "LINEAR";
 }
 
-/** The file's own views: a table before its windows. Source: DICOM PS3.3 C.11.2. */
-function ownViews(dataSet: DataSet, frame: number, layout: Layout): WindowPreset[] {
+/**
+ * The file's own views: a table before its windows, unless they alone can be used. Source: DICOM
+ * PS3.3 C.11.2.
+ */
+function ownViews(dataSet: DataSet, frame: number, mayBeNegative: boolean): WindowPreset[] {
   const voi = frameItem(dataSet, frame, TAG.FrameVOILUTSequence);
   const table = item(voi, TAG.VOILUTSequence);
   const windows = ownWindows(voi);
   if (!table) return windows;
-  return [{ name: "table", ...tableWindow(lookupTable(table, layout.signed)) }, ...windows];
+  try {
+    return [{ name: "table", ...tableWindow(lookupTable(table, mayBeNegative)) }, ...windows];
+  } catch (error) {
+    if (windows.length === 0) throw error;
+    return windows;
+  }
 }
 
 function ownWindows(voi: DataSet): WindowPreset[] {
   const widths = numbers(voi, TAG.WindowWidth);
   const names = (voi.string(TAG.WindowExplanation) ?? "").split("\\");
-  const curve = voiFunction(voi);
   return numbers(voi, TAG.WindowCenter).flatMap((centre, index) => {
     const width = widths[index] ?? 0;
+    const curve = voiFunction(voi, index);
     // One that the Standard forbids is taken for none.
-    if (curve === "LINEAR" ? width < 1 : width <= 0) return [];
+    const isUsable = curve === "LINEAR" ? width >= 1 : width > 0;
+    if (!isUsable || !Number.isFinite(centre + width)) return [];
     const name = names[index]?.trim();
     return [{ name: name ? name.slice(0, 40) : `file-${index + 1}`, centre, width, curve }];
   });

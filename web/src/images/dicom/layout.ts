@@ -2,7 +2,10 @@ import type { DataSet } from "dicom-parser";
 import { MAX_PREVIEW_PIXELS } from "../limits";
 import { PreviewError } from "../types";
 import { frameCount } from "./facts";
-import { TAG } from "./tags";
+import { transferSyntax } from "./parse";
+import { SYNTAX, TAG } from "./tags";
+
+const MAY_BE_LOSSY: readonly string[] = [SYNTAX.jpeg2000, SYNTAX.highThroughputJpeg2000];
 
 /** How samples lie in the pixel data. Source: DICOM PS3.3 C.7.6.3.1. */
 export interface Layout {
@@ -17,6 +20,8 @@ export interface Layout {
   readonly signed: boolean;
   readonly planar: boolean;
   readonly float: boolean;
+  /** Compressed with loss, though the codestream itself may be reversible. */
+  readonly lossy: boolean;
   readonly photometric: string;
 }
 
@@ -45,6 +50,9 @@ export function layoutOf(dataSet: DataSet): Layout {
     signed: dataSet.uint16(TAG.PixelRepresentation) === 1,
     planar: dataSet.uint16(TAG.PlanarConfiguration) === 1,
     float: !(TAG.PixelData in dataSet.elements),
+    lossy:
+      dataSet.string(TAG.LossyImageCompression) === "01" &&
+      MAY_BE_LOSSY.includes(transferSyntax(dataSet)),
     photometric: (dataSet.string(TAG.PhotometricInterpretation) ?? "MONOCHROME2").trim(),
   };
 }

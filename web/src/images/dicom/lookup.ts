@@ -8,10 +8,11 @@ const MOST_ENTRIES = 65_536;
  * Read an item of a Modality or VOI LUT Sequence.
  *
  * Source: DICOM PS3.3 C.11.1.1: 0 entries mean 65536. A table of 8-bit entries may hold two in each
- * word, the first of them in the low byte.
+ * word, the first of them in the low byte. The depth is that of the entries themselves: writers put
+ * 12 bits into tables of 16, and the other way round.
  *
  * @param signed Whether the values that the table maps may be negative.
- * @throws PreviewError where the data is shorter than its descriptor says.
+ * @throws PreviewError where the data is shorter or deeper than its descriptor says.
  */
 export function lookupTable(lut: DataSet, signed: boolean): LookupTable {
   const count = lut.uint16(TAG.LUTDescriptor, 0) || MOST_ENTRIES;
@@ -19,15 +20,15 @@ export function lookupTable(lut: DataSet, signed: boolean): LookupTable {
   const bits = lut.uint16(TAG.LUTDescriptor, 2) ?? 0;
   const words = Math.floor((lut.elements[TAG.LUTData]?.length ?? 0) / 2);
   const isPacked = words < count && bits === 8;
-  if (bits < 1 || bits > 16 || words * (isPacked ? 2 : 1) < count)
-    throw new PreviewError("damaged");
+  const isDescribed = lut.elements[TAG.LUTDescriptor]?.length === 6 && bits >= 1 && bits <= 16;
+  if (!isDescribed || words * (isPacked ? 2 : 1) < count) throw new PreviewError("damaged");
   const word = (index: number): number => lut.uint16(TAG.LUTData, index) ?? 0;
-  const greatest = 2 ** bits - 1;
   const entries = Uint16Array.from({ length: count }, (_, index) => {
-    if (!isPacked) return Math.min(greatest, word(index));
+    if (!isPacked) return word(index);
     return (word(index >> 1) >> (index % 2 ? 8 : 0)) & 0xff;
   });
-  return { first, entries, bits };
+  const greatest = entries.reduce((most, entry) => Math.max(most, entry), 0);
+  return { first, entries, bits: Math.max(8, 32 - Math.clz32(greatest)) };
 }
 
 /**

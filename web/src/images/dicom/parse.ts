@@ -1,6 +1,6 @@
 import { type DataSet, parseDicom } from "dicom-parser";
 import { inflateSync } from "fflate";
-import { isBigEndian, isDicomFile, isExplicit } from "../sniff";
+import { isBigEndian, isDicomFile, isExplicit, isWithoutPreamble } from "../sniff";
 import { PreviewError } from "../types";
 import { SYNTAX, TAG } from "./tags";
 
@@ -21,16 +21,18 @@ export function parse(bytes: Uint8Array, until?: string): DataSet {
 const META_GROUP = 0x02;
 const PREFIX_AT = 128;
 
-/** Put the preamble, the prefix and, where it lacks, the transfer syntax before a bare data set. */
+/** Put what lacks of the preamble, the prefix and the transfer syntax before a data set. */
 function asFile(bytes: Uint8Array): Uint8Array {
   if (isDicomFile(bytes)) return bytes;
-  const meta = bytes[0] === META_GROUP ? [] : syntaxElement(guessedSyntax(bytes));
-  const file = new Uint8Array(PREFIX_AT + 4 + meta.length + bytes.length);
-  file.set(ascii("DICM"), PREFIX_AT);
-  file.set(meta, PREFIX_AT + 4);
-  file.set(bytes, PREFIX_AT + 4 + meta.length);
+  const lacking = isWithoutPreamble(bytes) ? [] : [...ascii("DICM"), ...lackingMeta(bytes)];
+  const file = new Uint8Array(PREFIX_AT + lacking.length + bytes.length);
+  file.set(lacking, PREFIX_AT);
+  file.set(bytes, PREFIX_AT + lacking.length);
   return file;
 }
+
+const lackingMeta = (bytes: Uint8Array): number[] =>
+  bytes[0] === META_GROUP ? [] : syntaxElement(guessedSyntax(bytes));
 
 function guessedSyntax(bytes: Uint8Array): string {
   if (isBigEndian(bytes)) return SYNTAX.explicitBig;
@@ -60,13 +62,13 @@ function inflated(bytes: Uint8Array, start: number): Uint8Array {
   return whole;
 }
 
-/** All numbers of a multi-valued DS or IS attribute. */
+/** All numbers of a multi-valued DS attribute, with a point or a comma; NaN is what is none. */
 export function numbers(dataSet: DataSet, tag: string): number[] {
-  const text = dataSet.string(tag) ?? "";
+  const text = dataSet.string(tag);
+  if (!text) return [];
   return text
     .split("\\")
-    .map((part) => Number.parseFloat(part))
-    .filter((value) => Number.isFinite(value));
+    .map((part) => (part.trim() ? Number(part.replace(",", ".")) : Number.NaN));
 }
 
 /** The first item of a sequence. */

@@ -1,4 +1,5 @@
 import type { Samples } from "../types";
+import { bytesOf, type Coded } from "./codecs";
 import type { RawFrame } from "./frame";
 import type { Layout } from "./layout";
 
@@ -9,28 +10,49 @@ import type { Layout } from "./layout";
  */
 export function storedValues(frame: RawFrame, layout: Layout): Samples {
   const view = new DataView(frame.bytes.buffer, frame.bytes.byteOffset, frame.bytes.byteLength);
-  const count = Math.min(
-    layout.pixels * frame.samples,
-    Math.floor(frame.bytes.length / layout.bytesPerSample),
-  );
+  const { coded } = frame;
+  const bytes = coded ? bytesOf(coded.bits) : layout.bytesPerSample;
+  const count = Math.min(layout.pixels * frame.samples, Math.floor(frame.bytes.length / bytes));
   const little = !frame.bigEndian;
-  // Where header and codestream disagree on the sign, one of them forgot to say that there is one.
-  const signed = layout.signed || (frame.coded?.signed ?? false);
-  const bits = frame.coded?.bits ?? layout.bitsStored;
-  if (layout.float || layout.bytesPerSample > 2) return wideValues(view, count, little, layout);
-  const shift = frame.coded ? 0 : layout.highBit + 1 - bits;
-  const read = reader(view, layout.bytesPerSample, little);
-  const values = emptyFor(count, layout.bytesPerSample, signed);
-  const unused = 32 - bits;
+  if (layout.float || bytes > 2) return wideValues(view, count, little, layout);
+  const read = reader(view, bytes, little);
+  const value = coded ? codedValue(read, coded, layout) : nativeValue(read, count, layout);
+  const values = emptyFor(count, layout.bytesPerSample, layout.signed);
+  const unused = 32 - layout.bitsStored;
   for (let index = 0; index < count; index++) {
     // Bits outside the stored ones may hold overlays or rubbish.
-    const stored = (read(index) >>> shift) << unused;
-    values[index] = signed ? stored >> unused : stored >>> unused;
+    const stored = value(index) << unused;
+    values[index] = layout.signed ? stored >> unused : stored >>> unused;
   }
   return values;
 }
 
-function reader(view: DataView, bytes: number, little: boolean): (index: number) => number {
+type Read = (index: number) => number;
+
+/** A decoded sample, right-justified. Lossy samples may overshoot and are clipped. */
+function codedValue(read: Read, { bits, signed, lossy }: Coded, layout: Layout): Read {
+  const unused = 32 - bits;
+  const value: Read = signed ? (index) => (read(index) << unused) >> unused : read;
+  if (!(lossy || layout.lossy) || bits <= layout.bitsStored) return value;
+  const span = 2 ** layout.bitsStored;
+  const lowest = signed && layout.signed ? -span / 2 : 0;
+  return (index) => Math.min(lowest + span - 1, Math.max(lowest, value(index)));
+}
+
+/**
+ * A sample from its cell. Some writers say that it is left-justified and do not shift it: such cells
+ * use the lowest bits, and never the highest.
+ */
+function nativeValue(read: Read, count: number, { highBit, bitsStored }: Layout): Read {
+  const below = highBit + 1 - bitsStored;
+  if (below <= 0) return read;
+  let used = 0;
+  for (let index = 0; index < count; index++) used |= read(index);
+  const isUnshifted = used < 2 ** bitsStored && used % 2 ** below > 0;
+  return isUnshifted ? read : (index) => read(index) >>> below;
+}
+
+function reader(view: DataView, bytes: number, little: boolean): Read {
   return bytes === 1
     ? (index) => view.getUint8(index)
     : (index) => view.getUint16(index * 2, little);

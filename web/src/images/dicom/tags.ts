@@ -43,6 +43,7 @@ export const TAG = {
   RedPaletteData: "x00281201",
   GreenPaletteData: "x00281202",
   BluePaletteData: "x00281203",
+  LossyImageCompression: "x00282110",
   ModalityLUTSequence: "x00283000",
   LUTDescriptor: "x00283002",
   LUTData: "x00283006",
@@ -70,6 +71,7 @@ export const SYNTAX = {
   jpegLsNear: "1.2.840.10008.1.2.4.81",
   jpeg2000Lossless: "1.2.840.10008.1.2.4.90",
   jpeg2000: "1.2.840.10008.1.2.4.91",
+  highThroughputJpeg2000: "1.2.840.10008.1.2.4.203",
   rle: "1.2.840.10008.1.2.5",
 } as const;
 
