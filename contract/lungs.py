@@ -116,17 +116,6 @@ def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
     return float(positive[mask].sum()) / total if total and mask.any() else None
 
 
-def involvement(activation: NDArray[np.float32], mask: Mask, threshold: float) -> float | None:
-    """Measure how much of the lungs a finding takes up.
-
-    ``activation``: one class's activation map of the same image, float32, any (rows, columns).
-    ``mask``: its lungs, bool, shape (height, width). The result: the share of their area, 0 to 1;
-    None where there is no lung.
-    """
-    involved = resize(activation, mask.shape) > threshold
-    return float(involved[mask].mean()) if mask.any() else None
-
-
 def _inside_share(lung: Mask) -> float:
     framed = np.pad(lung, 1)
     enclosed = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]

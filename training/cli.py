@@ -196,19 +196,18 @@ def fit_lung_field(recipe: RecipeOption, data: DataOption, workdir: WorkdirOptio
 
 @app.command()
 def severity(
-    workdir: WorkdirOption,
     data: DataOption,
+    weights: Annotated[str, typer.Option(help="EfficientNet-Lite0 of ImageNet, as .npz.")],
     lungs: Annotated[Path, typer.Option(help="Workdir of the segmenter.")],
-    label: Annotated[str, typer.Option(help="The finding whose map is measured.")] = "covid-19",
 ) -> None:
-    """Hold the share of the lungs under a model's activation map against expert scores."""
+    """Measure how well general features of the lungs follow expert scores of severity."""
     with _for_people():
         from training.lungs import load_segment
         from training.severity import measure_severity
 
-        for found in measure_severity(workdir, data, label, load_segment(lungs)):
-            interval = f"{found.lower:.2f} to {found.upper:.2f}"
-            typer.echo(f"{found.name}: rank correlation {found.value:.2f} ({interval})")
+        for found in measure_severity(data, weights, load_segment(lungs)):
+            interval = f"{found.lower:.3f} to {found.upper:.3f}"
+            typer.echo(f"{found.name}: rank correlation {found.value:.3f} ({interval})")
 
 
 @contextmanager

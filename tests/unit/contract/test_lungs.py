@@ -6,7 +6,6 @@ from contract.lungs import (
     LungFieldLimits,
     Mask,
     completeness,
-    involvement,
     is_doubtful,
     label_regions,
     lung_mask,
@@ -120,29 +119,6 @@ def test_the_share_inside_counts_what_speaks_for_a_finding_alone() -> None:
 def test_without_evidence_or_without_lungs_there_is_no_share_inside() -> None:
     assert share_inside(np.full(SIZE, -1, np.float32), BOTH) is None
     assert share_inside(np.ones(SIZE, np.float32), chest()) is None
-
-
-def test_involvement_is_the_share_of_the_lungs_above_the_threshold() -> None:
-    activation = np.zeros(SIZE, np.float32)
-    activation[8:19] = 3
-
-    assert involvement(activation, BOTH, threshold=1) == pytest.approx((110 + 121) / 440)
-
-
-def test_what_lies_outside_the_lungs_does_not_count() -> None:
-    activation = np.where(BOTH, 0, 9).astype(np.float32)
-
-    assert involvement(activation, BOTH, threshold=1) == 0
-
-
-def test_a_coarse_map_is_fitted_to_the_lungs() -> None:
-    activation = np.array([[5.0, -5.0]], np.float32)
-
-    assert involvement(activation, BOTH, threshold=0) == pytest.approx(0.5)
-
-
-def test_without_lungs_there_is_no_involvement() -> None:
-    assert involvement(np.ones(SIZE, np.float32), chest(), threshold=0.5) is None
 
 
 def test_a_fitted_map_keeps_its_range() -> None:
