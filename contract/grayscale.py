@@ -253,7 +253,9 @@ def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool)
     Source: DICOM PS3.3 C.11.1.1: 0 entries mean 65536. A table of 8-bit entries may hold two in
     each word, the first of them in the low byte.
     """
-    count, first, bits = (int(value) for value in item["LUTDescriptor"].value)
+    _, named, _ = descriptor = item["LUTDescriptor"].value
+    # In implicit VR nothing tells the sign of the three.
+    count, first, bits = (int(value) % _MAX_ENTRIES for value in descriptor)
     count = count or _MAX_ENTRIES
     words = _words(item["LUTData"].value, is_little_endian=is_little_endian)
     if len(words) < count and bits == 8:
@@ -261,8 +263,10 @@ def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool)
     table = words[:count]
     if len(table) < count or not 1 <= bits <= 16:
         raise PixelDataMismatch("A look-up table is shorter or deeper than its descriptor says.")
-    # The same bits mean a negative number where the values that the table maps are signed.
-    first = first - _MAX_ENTRIES if is_signed and first >= _MAX_ENTRIES // 2 else first
+    # The same bits mean a negative number where the values that the table maps are signed, or where
+    # it was read as one and the table would not end within 16 bits.
+    is_negative = is_signed or (named < 0 and first + count > _MAX_ENTRIES)
+    first = first - _MAX_ENTRIES if is_negative and first >= _MAX_ENTRIES // 2 else first
     return LookupTable(first, table, max(8, int(table.max()).bit_length()))
 
 

@@ -116,6 +116,23 @@ PIPELINE: dict[str, tuple[Mapping[str, object], list[int], str, list[int]]] = {
         {"VOILUTSequence": [packed_item(0xFFFE, [0, 255], 2)]},
         *([-2, -1], "int16", [0, 65535]),
     ),
+    "a first value is positive in implicit VR where the rescaled values are": (
+        {"TransferSyntaxUID": ImplicitVRLittleEndian}
+        | rescale(1, 42048)
+        | table("VOILUTSequence", 42048, [0, 255], 8),
+        *([0, 1], "int16", [0, 65535]),
+    ),
+    "a signed table in implicit VR may have more than 32767 entries": (
+        {
+            "TransferSyntaxUID": ImplicitVRLittleEndian,
+            "VOILUTSequence": [as_lut_item(65536 - 20000, range(40001), 16)],
+        },
+        *([-20000, 0, 20000], "int16", [0, 20000, 40000]),
+    ),
+    "a first value may be negative where no pixel is": (
+        table("VOILUTSequence", -2, [9, 9, 0, 255], 8),
+        *([0, 1], "uint16", [0, 65535]),
+    ),
     "a VOI table maps the rescaled values": (
         rescale(1, -10) | table("VOILUTSequence", -5, [0, 255], 8),
         *([5, 6], "int16", [0, 65535]),
