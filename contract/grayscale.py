@@ -112,7 +112,9 @@ def _voi(attributes: Dataset, header: ImageHeader, *, is_signed: bool) -> Transf
             if window is None:
                 raise
         else:
-            return table.shares
+            # Some writers leave a table of zeros.
+            if window is None or np.ptp(table.entries):
+                return table.shares
     return window or _identity(attributes, header)
 
 
@@ -165,6 +167,11 @@ def _padding(stored: Values, attributes: Dataset, header: ImageHeader) -> NDArra
     limit = attributes.get("PixelPaddingRangeLimit")
     # A writer may give the bits of a signed value as an unsigned one, or the other way round.
     ends = [header.as_stored(each) for each in (value, value if limit is None else limit)]
+    span = 2**header.bits_stored
+    lowest = -span / 2 if header.is_signed else 0
+    if not lowest <= min(ends) <= max(ends) < lowest + span:
+        # No stored value can be it, but a cell with the bits above them can.
+        stored = np.array([header.as_stored(cell) for cell in range(len(stored))])
     return np.asarray((stored >= min(ends)) & (stored <= max(ends)))
 
 

@@ -78,6 +78,10 @@ PIPELINE: dict[str, tuple[Mapping[str, object], list[int], str, list[int]]] = {
     "padding may be negative": (
         *({"PixelPaddingValue": -2000}, [-2000, 0, 100], "int16", [0, 0, 65535]),
     ),
+    "padding may lie outside the stored bits": (
+        {"BitsStored": 12, "PixelPaddingValue": -32768} | window(0, 4096),
+        *([-32768, 0, 2047], "int16", [0, 32776, 65535]),
+    ),
     "padding stays black in MONOCHROME1": (
         {"PixelPaddingValue": 0, "PhotometricInterpretation": "MONOCHROME1"},
         *([0, 1000, 2000], "uint16", [0, 65535, 0]),
@@ -99,6 +103,10 @@ PIPELINE: dict[str, tuple[Mapping[str, object], list[int], str, list[int]]] = {
     "the range after a modality table is its output's": (
         table("ModalityLUTSequence", 0, [300, 100, 200], 16),
         *([0, 1, 2], "uint8", [255, 0, 128]),
+    ),
+    "a window is preferred to a VOI table of zeros": (
+        table("VOILUTSequence", 0, [0, 0, 0], 12) | window(50.5, 101),
+        *([0, 50, 100], "uint16", STRETCHED),
     ),
     "a VOI table is preferred to a window": (
         table("VOILUTSequence", 100, [0, 4095, 1024], 12) | window(100, 2),
