@@ -45,7 +45,8 @@ class CodestreamHeader:
     """What a codestream says of itself.
 
     ``process`` is the marker of a JPEG frame header. ``scans`` counts those of a JPEG, and
-    ``is_in_one_scan`` tells that one holds all of it.
+    ``is_in_one_scan`` tells that one holds all of it, ``has_every_bit`` that a common JPEG lacks
+    no scan.
     ``memory_bytes`` and ``seconds`` are upper estimates of what decoding takes.
     """
 
@@ -59,6 +60,7 @@ class CodestreamHeader:
     is_lossy: bool = True
     scans: int = 1
     is_in_one_scan: bool = False
+    has_every_bit: bool = True
     memory_bytes: int = 0
     seconds: float = 0
 
@@ -240,6 +242,30 @@ def _coding_style(style: bytes, layers: int, fields: bytes) -> list[_CodingStyle
     ]
 
 
+def _has_every_bit(frame: tuple[int, bytes], codestream: bytes, position: int) -> bool:
+    """Whether scans hold each coefficient of each component of a JPEG, to its last bit.
+
+    Source: ITU-T T.81 B.2.3 and G.1.1.1.
+    """
+    lacking: dict[int, list[int]] = {}
+    for _ in range(MAX_SEGMENTS):
+        length = int.from_bytes(codestream[position + 2 : position + 4], "big")
+        body = codestream[position + 4 : position + 2 + length]
+        if codestream.startswith(START_OF_SCAN, position) and len(body) >= 4 + 2 * body[0]:
+            first, last, approximation = body[1 + 2 * body[0] :][:3]
+            if frame[0] not in _PROGRESSIVE:
+                first, last, approximation = 0, 63, 0
+            for component in body[1 : 1 + 2 * body[0] : 2]:
+                bits = lacking.setdefault(component, [16] * 64)
+                for coefficient in range(first, min(last, 63) + 1):
+                    bits[coefficient] = approximation & 15
+        marker = _MARKER.search(codestream, position + 2 + length)
+        if marker is None or marker[0] == END_OF_IMAGE:
+            break
+        position = marker.start()
+    return sum(not any(bits) for bits in lacking.values()) == frame[1][5]
+
+
 def _jpeg_header(frame: tuple[int, bytes], codestream: bytes, scan: int) -> CodestreamHeader:
     """Describe a JPEG whose first scan begins at a position."""
     process, fields = frame
@@ -267,6 +293,7 @@ def _jpeg_header(frame: tuple[int, bytes], codestream: bytes, scan: int) -> Code
         is_lossy=near not in {b"", b"\0"} if process == _JPEG_LS else process not in _LOSSLESS,
         scans=scans,
         is_in_one_scan=is_in_one_scan,
+        has_every_bit=is_in_one_scan or not is_common or _has_every_bit(frame, codestream, scan),
         # A common JPEG in several scans keeps its coefficients until the last one; of the other
         # kinds, two results are compared.
         memory_bytes=rows * columns * (2 + 2 * components) if is_common else 24 * samples,

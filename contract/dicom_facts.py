@@ -56,17 +56,20 @@ _MODALITY_OF_CLASS = {
 # Source: DICOM PS3.3 C.8.1.3 and C.8.11.5, View Position.
 _VIEW_POSITIONS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})
 # Lateral in the words of hospitals: abbreviations, then French, Italian, Spanish, Portuguese,
-# German, Dutch, Polish, Czech, Hungarian, Finnish, Vietnamese, Turkish, the Nordic languages,
-# Russian, Greek, Chinese, Japanese, Korean, Arabic. LLAT, LATL, XTLAT and PROFILE are words, too;
-# FLAT and BILAT say nothing of the side.
+# German, Dutch, Polish, Czech, Slovene, Hungarian, Finnish, Vietnamese, Turkish, the Nordic
+# languages, Russian, Ukrainian, Bulgarian, Greek, Chinese, Japanese, Korean, Arabic, Hebrew, Thai.
+# LLAT, LATL, XTLAT, PROFILE and LEFTLATERAL are words, too; FLAT, BILAT and COLLATERAL say nothing
+# of the side, nor does 双侧, both sides. Without accents.
 _LATERAL_WORDS = re.compile(
-    r"\b(?:LL|RL|YAN|SIDE|SIDO|PROF|PRFL|DWARS|OLDAL\w*|SIVU\w*|NGHIENG|БОК)\b"
-    r"|\b[LR]?LAT|(?<![FI])LAT\b|\b(?:PROFIL|PERFIL|SEITL|ZIJDEL|BOCZN|BOCNI|БОКОВ|ПРОФИЛ)"
-    r"|CROSS.?TABLE|ΠΛΑΓΙ|[侧側][位面]|측면|جانب"
+    r"\b(?:LL|RL|YAN|PROF|PRFL|DWARS|OLDAL\w*|SIVU\w*|NGHIENG|БОК|HBL|XTL)\b"
+    r"|\b[LR]?LAT|(?<![FI])LAT\b|(?<!BI)(?<!COL)(?<!CONTRA)(?<!IPSI)(?<!UNI)LATERAL"
+    r"|PROFIL|PERFIL|\b(?:SEIT|SID[AEO]|ZIJ|BOCZ?N|STRAN[SI]|БОКОВ|БОЧН|БІЧН|СТРАНИЧ)"
+    r"|ЛАТЕРАЛ|ПРОФ[ИІ]Л|(?:CROSS|X).?TABLE|SHOOT.?THROUGH|HORIZONTAL BEAM|(?:DORS|VENTR)AL.?DECUB"
+    r"|ΠΛΑΓΙ|ΠΡΟΦΙΛ|(?<![双雙两兩両])[侧側](?![卧臥])|측[면방]|جانب|צד|צידי|פרופיל|ดานขาง"
 )
 _LATERAL_VIEWS = frozenset({"LL", "RL", LATERAL})
-# A lateral decubitus is a frontal view of a patient who lies on a side.
-_DECUBITUS = re.compile(r"DECUB|\b[LR]LD\b")
+# A lateral decubitus is a frontal view of a patient who lies on a side; one on the back is none.
+_DECUBITUS = re.compile(r"(?<!DORSAL)(?<!DORSAL.)(?<!VENTRAL)(?<!VENTRAL.)DECUB|\b[LR]LD\b")
 # Source: DICOM PS3.16 CID 4010, in SNOMED CT and, as older files have it, in SNOMED-RT.
 _LATERAL_CODES = frozenset(
     (
@@ -86,18 +89,22 @@ _CHEST_CODES = frozenset(
 # The chest and the lungs in the words of hospitals. Source: DICOM PS3.16 annex L for the English
 # ones, Terminologia Anatomica (A01.1.00.014, A06.5.01.001) for the Latin ones, the values that the
 # public SIIM-FISABIO-RSNA and PadChest data carry for the Spanish ones, and the SNOMED CT national
-# editions (51185008, 39607008) for the others. Without accents: they may be lost or garbled.
+# editions (51185008, 39607008) for the others. With accents, which may be lost or garbled; a dot
+# stands for what parts two words.
 _CHEST_WORDS = {
-    "CHEST": "CHEST CHESTPA CHESTAP CHESTXRAY CHST CXR PCXR TÓRAX PECHO PEITO POITRINE TORACE "
-    "BRUSTKORB BORSTKAS TORAKS GÖGÜS HRUDNÍK KLATKA MELLKAS BRÖSTKORG BRYSTKASSE BRYSTKORG "
-    "RINTAKEHÄ RINDKERE KRŪTINĖS DADA NGUC PIEPT PRSNI GRUDNI KLP ΘΩΡΑΚΑΣ ΘΩΡΑΚΟΣ "
-    "ГРУДНАЯ ГРУДЬ ГРУДНОИ ГРУДНА ОГК",
+    "CHEST": "CHEST CHST CXR PCXR TÓRAX PECHO PEITO POITRINE TORACE THORACIC.CAVITY "
+    "CAGE.THORACIQUE CAIXA.TORACICA GABBIA.TORACICA BRUST BRUSTKORB BORSTKAS TORAKS GÖĞÜS HRUDNÍK "
+    "KLATKA MELLKAS BRÖSTKORG BRYSTKASSE BRYSTKORG RINTAKEHÄ RINDKERE KRŪTINĖS KRŪTINĖ KRŪŠKURVIS "
+    "DADA NGỰC PIEPT PRSNI GRUDNI KLP ΘΩΡΑΚΑΣ ΘΩΡΑΚΟΣ ГРУДНАЯ ГРУДЬ ГРУДНОИ ГРУДНА ГРУДНИ ГРЪДЕН "
+    "ОГК",
     "THORAX": "THORAX THORACE THORAKS THX",
     "LUNG": "LUNGS LUNG PULMÓN PULMONES PULMÃO PULMÕES POUMONS POUMON POLMONE POLMONI LUNGEN LUNGE "
-    "LONGEN PLUCA PLÍCE AKCIGER TUDO LUNGOR LUNGER KEUHKOT PLAMANI PLUĆA PARU PHOI "
-    "ЛЕГКИЕ ЛЕГКИХ ΠΝΕΥΜΟΝΕΣ PULMO",
+    "LONGEN PŁUCA PLÍCE AKCİĞER TÜDŐ LUNGOR LUNGER KEUHKOT PLAUŠAS PLAMANI PLUĆA PARU PHỔI "
+    "ЛЕГКИЕ ЛЕГКИХ ЛЕГЕНІ ПЛУЋА БЯЛ.ДРОБ ΠΝΕΥΜΟΝΕΣ PULMO",
 }
-_CHEST_CHARACTERS = re.compile(r"胸|肺|흉부|폐|صدر|رئة|חזה|ריאות|ทรวงอก|ปอด|छाती")
+_CHEST_CHARACTERS = re.compile(r"胸|肺|흉부|가슴|폐|صدر|رئة|سینه|ریه|חזה|ריאות|ทรวงอก|ปอด|छाती")
+# What devices write in one with the word for the chest.
+_JOINED_BEFORE, _JOINED_AFTER = "RX|XR|CR|DX|PORT|PORTABLE", "S|PA|AP|LAT|XRAY|PORT"
 # What the words stand beside where another part of the body is meant.
 _NOT_CHEST = re.compile(
     r"SPINE|COLUMNA|COLONNA|COLUNA|RACHIS|WIRBEL|VERTEBR|ABDOM|\bABD\b|PELVI|\bNECK\b"
@@ -145,7 +152,7 @@ def read_facts(attributes: Dataset, header: ImageHeader) -> DicomFacts:
     sop_class = _uid(attributes, "SOPClassUID")
     modality, modality_from = _modality(attributes, sop_class)
     body_part, body_part_from = _region(attributes)
-    view, view_from = _view(attributes)
+    view, view_from = _view(attributes, modality)
     is_frontal = modality in RADIOGRAPHY and view not in _LATERAL_VIEWS
     return DicomFacts(
         modality=modality,
@@ -208,11 +215,13 @@ def _region(attributes: Dataset) -> tuple[str | None, str]:
     Source: DICOM PS3.3 C.8.11.2 and 10.5.
     """
     part = _body_part(_text(attributes, "BodyPartExamined"))
+    are_chest = set()
     for item in attributes.get("AnatomicRegionSequence") or ():
-        meaning = _text(item, "CodeMeaning")
-        is_chest = _text(item, "CodeValue") in _CHEST_CODES or _chest_word(meaning or "")
-        if not is_chest or part is None:
-            return (CHEST if is_chest else OTHER), "Anatomic Region Sequence"
+        code, meaning = _text(item, "CodeValue"), _text(item, "CodeMeaning")
+        if code or meaning:
+            are_chest.add(code in _CHEST_CODES or _chest_word(meaning or "") is not None)
+    if are_chest and (part is None or False in are_chest):
+        return (CHEST if all(are_chest) else OTHER), "Anatomic Region Sequence"
     return part, "Body Part Examined"
 
 
@@ -236,7 +245,7 @@ def _chest_word(text: str) -> str | None:
     return CHEST if _CHEST_CHARACTERS.search(text) else None
 
 
-def _view(attributes: Dataset) -> tuple[str | None, str]:
+def _view(attributes: Dataset, modality: str | None) -> tuple[str | None, str]:
     """Read the view; whatever says that it is lateral is believed.
 
     Source: DICOM PS3.3 C.8.1.3, C.8.11.5, C.7.6.1.1.1 for Patient Orientation.
@@ -251,8 +260,10 @@ def _view(attributes: Dataset) -> tuple[str | None, str]:
         if _text(item, "CodeValue") in _LATERAL_CODES or says_lateral(meaning or ""):
             return LATERAL, "View Code Sequence"
     # An axis that runs to the front or to the back of the patient lies in no frontal image.
-    if not {"A", "P"}.isdisjoint(_axes(attributes)):
+    if modality in RADIOGRAPHY and not {"A", "P"}.isdisjoint(_axes(attributes)):
         return LATERAL, "Patient Orientation"
+    if text is None and says_lateral(_text(attributes, "BodyPartExamined") or ""):
+        return LATERAL, "Body Part Examined"
     return text, "View Position"
 
 
@@ -288,12 +299,21 @@ def _plain(text: str) -> str:
 
 
 def _pattern(words: str) -> re.Pattern[str]:
-    """Match any of the words, whole, also where another encoding has garbled an accented letter."""
+    """Match any of the words, whole or joined to one that says no part of the body."""
+    any_word = "|".join(map(_garbled, words.split()))
+    return re.compile(
+        rf"(?<![^\W\d_])(?:{_JOINED_BEFORE})?(?:{any_word})(?:{_JOINED_AFTER}){{0,2}}(?![^\W\d_])"
+    )
+
+
+def _garbled(word: str) -> str:
+    """Match a word also where another encoding has garbled its accented letters, or lost one."""
     letters = (
         letter if _plain(letter) == letter else rf"(?:{_plain(letter)}|[^A-Z\s]{{0,3}})"
-        for letter in words
+        for letter in word
     )
-    return re.compile(rf"(?<![^\W\d_])(?:{''.join(letters).replace(' ', '|')})(?![^\W\d_])")
+    least = max(4, len(word) - 1) if _plain(word) != word else 0
+    return rf"(?=\S{{{least}}}){''.join(letters)}"
 
 
 _CHEST_PATTERNS = {word: _pattern(words) for word, words in _CHEST_WORDS.items()}

@@ -18,7 +18,7 @@ from pydicom.uid import (
 from contract.errors import PixelDataMismatch, UnsupportedFormat, UnsupportedTransferSyntax
 
 MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
-# A reversible codestream that was cut short is lossy too.
+# A reversible codestream that was cut short is lossy too; only the file can tell that none was.
 _MAY_BE_LOSSY = frozenset({JPEG2000, HTJ2K})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 PALETTE_COLOR = "PALETTE COLOR"
@@ -87,7 +87,7 @@ def read_header(dataset: FileDataset) -> ImageHeader:
         high_bit=int(dataset.get("HighBit", bits_stored - 1)),
         is_signed=_whole_number(dataset, "PixelRepresentation") == 1,
         is_encapsulated=dataset["PixelData"].is_undefined_length,
-        is_lossy=dataset.get("LossyImageCompression") == "01"
+        is_lossy=dataset.get("LossyImageCompression") != "00"
         and dataset.file_meta.get("TransferSyntaxUID") in _MAY_BE_LOSSY,
     )
     _check(header)

@@ -112,7 +112,9 @@ def _voi(attributes: Dataset, header: ImageHeader, *, is_signed: bool) -> Transf
             if window is None:
                 raise
         else:
-            return table.shares
+            # Some writers leave a table of zeros.
+            if window is None or np.ptp(table.entries):
+                return table.shares
     return window or _identity(attributes, header)
 
 
@@ -165,6 +167,11 @@ def _padding(stored: Values, attributes: Dataset, header: ImageHeader) -> NDArra
     limit = attributes.get("PixelPaddingRangeLimit")
     # A writer may give the bits of a signed value as an unsigned one, or the other way round.
     ends = [header.as_stored(each) for each in (value, value if limit is None else limit)]
+    span = 2**header.bits_stored
+    lowest = -span / 2 if header.is_signed else 0
+    if not lowest <= min(ends) <= max(ends) < lowest + span:
+        # No stored value can be it, but a cell with the bits above them can.
+        stored = np.array([header.as_stored(cell) for cell in range(len(stored))])
     return np.asarray((stored >= min(ends)) & (stored <= max(ends)))
 
 
@@ -253,7 +260,9 @@ def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool)
     Source: DICOM PS3.3 C.11.1.1: 0 entries mean 65536. A table of 8-bit entries may hold two in
     each word, the first of them in the low byte.
     """
-    count, first, bits = (int(value) for value in item["LUTDescriptor"].value)
+    _, named, _ = descriptor = item["LUTDescriptor"].value
+    # In implicit VR nothing tells the sign of the three.
+    count, first, bits = (int(value) % _MAX_ENTRIES for value in descriptor)
     count = count or _MAX_ENTRIES
     words = _words(item["LUTData"].value, is_little_endian=is_little_endian)
     if len(words) < count and bits == 8:
@@ -261,8 +270,10 @@ def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool)
     table = words[:count]
     if len(table) < count or not 1 <= bits <= 16:
         raise PixelDataMismatch("A look-up table is shorter or deeper than its descriptor says.")
-    # The same bits mean a negative number where the values that the table maps are signed.
-    first = first - _MAX_ENTRIES if is_signed and first >= _MAX_ENTRIES // 2 else first
+    # The same bits mean a negative number where the values that the table maps are signed, or where
+    # it was read as one and the table would not end within 16 bits.
+    is_negative = is_signed or (named < 0 and first + count > _MAX_ENTRIES)
+    first = first - _MAX_ENTRIES if is_negative and first >= _MAX_ENTRIES // 2 else first
     return LookupTable(first, table, max(8, int(table.max()).bit_length()))
 
 

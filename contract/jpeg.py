@@ -26,7 +26,7 @@ def jpeg_grays(
 
     ``at_least``: the (height, width) that is needed; None decodes in full. Resized to it, a reduced
     image differs from one decoded in full by less than one gray of 255 on average, and takes two
-    thirds of the time. A JPEG in one scan may lack its end marker, and padding may stand before it.
+    thirds of the time. A JPEG may lack its end marker, and padding may stand before it.
 
     The result: uint8, shape (rows, columns).
 
@@ -34,12 +34,15 @@ def jpeg_grays(
         CorruptImage: Pixel data is missing or damaged.
         UnsupportedFormat: Its colours have sampling factors that nobody uses.
     """
+    if not header.has_every_bit:
+        # libjpeg shows what there is of a JPEG between two of its scans, and says nothing.
+        raise CorruptImage("The JPEG is truncated or damaged.")
     try:
         return _decode(data, header, at_least)
     except ValueError as error:
         words = str(error)
-    if words == "Premature end of JPEG file" and header.is_in_one_scan:
-        return _repaired(data + END_OF_IMAGE, header, at_least)
+    if words == "Premature end of JPEG file" and not data.endswith(END_OF_IMAGE):
+        return jpeg_grays(data + END_OF_IMAGE, header, at_least)
     if found := _LEFT_OVER.search(words):
         end = data.rfind(END_OF_IMAGE)
         start = end - int(found[1])

@@ -110,11 +110,12 @@ class Keys:
     """The keys of a file ``{name: {"sha256": hex of the key's SHA-256, "scopes": [...]}}``.
 
     It is read again where it changes, within a second of the next request. A file that cannot be
-    used then leaves the keys as they are, and the log says why. ``content`` adds to them.
+    used then leaves the keys as they are, and the log says why; one that has no key any more is
+    believed. ``content`` adds to them.
 
     Raises:
-        StartError: The file cannot be read, is not of that form, has no key, or others
-            than its owner and group may write it.
+        StartError: The file cannot be read, is not of that form, others than its owner and group
+            may write it, or there is no key at the start.
     """
 
     def __init__(self, file: Path | None, content: SecretStr | None, log: Logger) -> None:
@@ -124,6 +125,9 @@ class Keys:
             self._given = _parse(content.get_secret_value(), "PNEUMO_API_KEYS")
         self._looked, self._seen = time.monotonic(), _state(file)
         self._keys = self._given | _read(file)
+        if not self._keys:
+            name = "PNEUMO_API_KEYS_FILE" if file else "PNEUMO_API_KEYS"
+            raise StartError(f"{name} has no key.")
         if file is not None and file.stat().st_mode & stat.S_IROTH:
             log.warning("key file readable by everybody", advice="take that from others: chmod o-r")
 
@@ -189,8 +193,6 @@ def _parse(content: str | bytes, name: str) -> dict[str, ApiKey]:
     except ValidationError as error:
         places = ", ".join(".".join(map(str, e["loc"])) or "the file" for e in error.errors())
         raise StartError(f"{name} is not well-formed at {places}.") from error
-    if not keys:
-        raise StartError(f"{name} has no key.")
     return keys
 
 

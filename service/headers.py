@@ -26,6 +26,11 @@ def header_of(scope: Scope, name: bytes) -> str | None:
     return None
 
 
+def accept_of(scope: Scope) -> str:
+    """What Accept says, in all of its lines. Source: RFC 9110 section 5.3."""
+    return ", ".join(str(value, "latin-1") for name, value in scope["headers"] if name == b"accept")
+
+
 def uuid7() -> UUID:
     """A UUID that sorts by time.
 

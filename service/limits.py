@@ -20,6 +20,7 @@ MIN_BYTES_PER_S = 16 * 1024
 # A client that still sends while it is refused reads the answer only when it has sent all.
 DRAIN_S = 5.0
 _REQUEST_TIMEOUT = 408
+_CLOSE = b"connection", b"close"
 
 
 class Admission:
@@ -146,8 +147,8 @@ class BodyLimit:
 
     A request whose body nobody reads, such as a probe's, is neither counted nor timed. Where a
     request is refused before its body is there, the answer is sent at once, and what still comes
-    of the body is discarded for a while: a client that writes all before it reads would otherwise
-    find a closed connection in place of the answer.
+    of the body is discarded for a while, before the connection is closed: a client that writes all
+    before it reads would otherwise find a closed connection in place of the answer.
     """
 
     def __init__(
@@ -204,8 +205,12 @@ class _Body:
         return message
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] == _REQUEST_TIMEOUT:
-            self._drains = False
+        if message["type"] == "http.response.start":
+            if message["status"] == _REQUEST_TIMEOUT:
+                self._drains = False
+            if not self._complete and _CLOSE not in message["headers"]:
+                # What is not there after the drain would be taken for a request.
+                message = {**message, "headers": [*message["headers"], _CLOSE]}
         last = message["type"] == "http.response.body" and not message.get("more_body", False)
         if not last or self._complete or not self._drains:
             await self._send(message)

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ProblemType, ServiceError
 from service.fhir_answer import wants_fhir
-from service.headers import JSON, header_of
+from service.headers import JSON, accept_of, header_of
 from service.origins import check_host, check_origin
 from service.problems import error_response, request_id_of
 from service.settings import Settings
@@ -117,7 +117,7 @@ def _check(scope: Scope) -> None:
     if len(headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
         raise ServiceError(ProblemType.HEADERS_TOO_LARGE, TOO_LARGE)
     if scope["method"] == "POST" and scope["path"] in _IMAGE_ROUTES:
-        accept = header_of(scope, b"accept") or ""
+        accept = accept_of(scope)
         if not (accepts(accept, JSON) or wants_fhir(accept)):
             raise ServiceError(
                 ProblemType.NOT_ACCEPTABLE, f"The answer is {JSON}, which Accept rules out."
@@ -130,7 +130,7 @@ def _unacceptable(scope: Scope, message: Message) -> ServiceError | None:
     if message["type"] != "http.response.start" or message["status"] != http.HTTPStatus.OK:
         return None
     given = dict(message["headers"]).get(b"content-type", b"").decode("latin-1")
-    if accepts(header_of(scope, b"accept") or "", given):
+    if accepts(accept_of(scope), given):
         return None
     return ServiceError(
         ProblemType.NOT_ACCEPTABLE, f"The answer is {given}, which Accept rules out."
@@ -140,7 +140,7 @@ def _unacceptable(scope: Scope, message: Message) -> ServiceError | None:
 def _check_body(content_type: str) -> None:
     essence = content_type.partition(";")[0].strip().lower()
     multipart = essence.startswith("multipart/") and essence != "multipart/form-data"
-    if multipart or essence == JSON or essence.endswith("+json"):
+    if multipart or "json" in essence:
         raise ServiceError(
             ProblemType.UNSUPPORTED_MEDIA_TYPE,
             "Send the image as the body, with its own type or application/octet-stream, "

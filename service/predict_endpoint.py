@@ -18,7 +18,7 @@ from service.auth import Requires
 from service.domain import ImageFailure, Prediction
 from service.errors import FileFailed, InferenceFailed
 from service.fhir_answer import DOCUMENTED, as_bundle, wants_fhir
-from service.headers import JSON, uuid7
+from service.headers import JSON, accept_of, uuid7
 from service.logs import log_failure
 from service.openapi import IMAGE_BODY, form_body, problem_responses, query_parameters
 from service.problems import ANSWERED, error_response, request_id_of
@@ -70,7 +70,7 @@ async def predict(request: Request) -> Response:
     # Before a byte of the body is read: there is no point in an upload that would be refused.
     runtime.predictor()
     runtime.admission.check()
-    as_fhir = wants_fhir(request.headers.get("accept", ""))
+    as_fhir = wants_fhir(accept_of(request.scope))
     form = await read_form(request, 1 if as_fhir else runtime.settings.max_files)
     if form.fields:
         query = read_parameters((*request.query_params.multi_items(), *form.fields))

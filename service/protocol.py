@@ -5,6 +5,7 @@ import sys
 import time
 
 import orjson
+import uvloop
 from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -17,6 +18,17 @@ from service.problems import MEDIA_TYPE, describe
 HEAD_TIMEOUT_S = 10.0
 # Below the 1024 files that a process may open where nobody raised that limit.
 MAX_CONNECTIONS = 900
+
+
+class Loop(uvloop.Loop):
+    """Gives a TLS handshake as long as a head, by which a connection is first counted."""
+
+    async def create_server(  # type: ignore[override]
+        self, *args: object, ssl: object = None, **options: object
+    ) -> asyncio.AbstractServer:
+        """Listen, with a limit on the handshake where there is one."""
+        options["ssl_handshake_timeout"] = HEAD_TIMEOUT_S if ssl else None
+        return await super().create_server(*args, ssl=ssl, **options)  # type: ignore[call-overload, no-any-return]
 
 
 class Protocol(HttpToolsProtocol):

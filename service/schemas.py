@@ -25,7 +25,7 @@ class _Body(BaseModel):
 class PredictQuery(_Body):
     """The query of /predict. A name or a value that is not known is refused, never ignored."""
 
-    model: Annotated[str, Field(max_length=64)] | SkipJsonSchema[None] = None
+    model: Annotated[str, Field(min_length=1, max_length=64)] | SkipJsonSchema[None] = None
     """The model; by default the one that takes the image's DICOM modality, else the default one."""
     version: Annotated[int, Field(ge=1)] | SkipJsonSchema[None] = None
     """The version of the model; by default the latest."""

@@ -190,8 +190,8 @@ def _config(app: "FastAPI | str", settings: Settings) -> uvicorn.Config:
         factory=isinstance(app, str),
         host=settings.host,
         port=settings.port,
-        loop="uvloop",
-        # By its name: the parent of several processes speaks no HTTP.
+        # By their names: the parent of several processes speaks no HTTP.
+        loop="service.protocol:Loop",
         http="service.protocol:Protocol",
         ws="none",
         lifespan="on",

@@ -4,6 +4,7 @@ Files are kept in memory: patients' images never touch the disk. Parameters come
 fields of the form beside the files.
 """
 
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -27,6 +28,8 @@ MAX_NAME_LENGTH = 255
 MAX_VALUE_BYTES = 256
 MAX_FIELDS = 32
 _MAX_NAME = 40
+# Of spaces behind the first boundary, with what stands around it.
+_MAX_PADDING = 64
 _KNOWN = tuple(PredictQuery.model_fields)
 
 
@@ -122,19 +125,18 @@ async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_file
 
 async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> AsyncIterator[bytes]:
     """Leave out the preamble, which the parser takes for damage. Source: RFC 2046 section 5.1.1."""
-    line = b"\r\n--" + boundary
+    line = re.compile(rb"\r\n--" + re.escape(boundary) + rb"(?:[ \t]*(\r\n)|(--))")
     start, is_found = b"\r\n", False
     async for chunk in body:
         if is_found:
             yield chunk
             continue
         start += chunk
-        at = start.find(line)
-        is_found = at >= 0
-        if is_found:
-            yield start[at + 2 :]
+        if found := line.search(start):
+            is_found = True
+            yield b"--" + boundary + (found[1] or found[2]) + start[found.end() :]
         else:
-            start = start[-len(line) :]
+            start = start[-len(boundary) - _MAX_PADDING :]
     if not is_found:
         raise ServiceError(
             ProblemType.MALFORMED_MULTIPART,
@@ -142,16 +144,16 @@ async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> A
         )
 
 
-def _check_name(name: str) -> None:
-    """See that there is a parameter of a name.
+def _check_name(name: str, known: tuple[str, ...] = _KNOWN) -> None:
+    """See that there is a parameter, or a part of a form, of a name.
 
     Raises:
         ServiceError: There is none; the nearest is named.
     """
-    if name in _KNOWN:
+    if name in known:
         return
-    near = get_close_matches(name[:_MAX_NAME], _KNOWN, 1)
-    hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(_KNOWN)}."
+    near = get_close_matches(name[:_MAX_NAME].lower(), known, 1)
+    hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
     raise ServiceError(
         ProblemType.INVALID_PARAMETER, f"{name[:_MAX_NAME]}: there is no such parameter. {hint}"
     )
@@ -220,7 +222,7 @@ class _Parts:
             )
         self._name = name.decode("utf-8", "replace")
         if not self._is_file:
-            _check_name(self._name)
+            _check_name(self._name, (*_KNOWN, FIELD.decode()))
         self._file_name = _file_name(options.get(b"filename"))
 
     def data(self, data: bytes, start: int, end: int) -> None:

@@ -27,6 +27,8 @@ async def health(request: Request, response: Response) -> Health:
     runtime.device.look_again()
     status, default = runtime.status, runtime.default_model
     response.status_code = 200 if status == "ready" else 503
+    if status == "stopping":
+        response.headers["Connection"] = "close"
     models = runtime.repository.all() if runtime.repository else ()
     return Health(
         status=status,

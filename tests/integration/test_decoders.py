@@ -33,6 +33,7 @@ from tests.synthetic import as_dicom, as_png, synthetic_radiograph
 
 HOSTILE = Path(__file__).resolve().parents[1] / "cases" / "hostile"
 CEILING_BYTES = 1_000_000_000
+SERVICE_CEILING_BYTES = 2_000_000_000
 CEILING_CPU_S = 5
 LIVE_S = 0.1
 MIB = 1024 * 1024
@@ -120,6 +121,15 @@ def highest_bytes(pid: int) -> int:
     return next((int(x.split()[1]) * 1024 for x in status.splitlines() if "VmHWM" in x), 0)
 
 
+def proportional_bytes(pid: int) -> int:
+    """What a process has of memory, of what it shares its part."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return next((int(x.split()[1]) * 1024 for x in rollup.splitlines() if x[:4] == "Pss:"), 0)
+
+
 def loop_seconds(pid: int) -> float:
     """What the thread of the event loop, the first of its process, has had of the CPU."""
     return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
@@ -128,12 +138,14 @@ def loop_seconds(pid: int) -> float:
 class Watch:
     """The most memory of any process of a service, and the CPU time of each, while files come.
 
+    ``together`` is the most memory of all of them at one time.
     ``blocked`` has what the event loop computed while each ``/health/live`` waited for its answer:
     whatever else the machine does, that long it kept the client waiting.
     """
 
     def __init__(self, service: Process) -> None:
         self.highest: dict[int, int] = {}
+        self.together = 0
         self.cpu: dict[int, list[float]] = {}
         self.live: list[int] = []
         self.blocked: list[float] = []
@@ -152,7 +164,9 @@ class Watch:
             while not ended:
                 # It looks once more after the end: what is refused at once is over before that.
                 ended = self._end.wait(0.05)
-                for pid in (self._service.popen.pid, *descendants(self._service.popen.pid)):
+                pids = (self._service.popen.pid, *descendants(self._service.popen.pid))
+                self.together = max(self.together, sum(map(proportional_bytes, pids)))
+                for pid in pids:
                     self.highest[pid] = max(self.highest.get(pid, 0), highest_bytes(pid))
                     self.cpu.setdefault(pid, []).append(cpu_seconds(pid))
                 spent = loop_seconds(self._service.popen.pid)
@@ -182,6 +196,7 @@ def test_a_hostile_file_stays_below_the_ceiling_and_the_service_lives(
 
     assert answer.status_code in (200, 413, 415, 422, 500)
     assert max(watch.highest.values()) < CEILING_BYTES
+    assert 0 < watch.together < SERVICE_CEILING_BYTES
     # The kernel counts to the end of a second, and a sample may have the one before in it.
     assert all(max(spent) - min(spent) <= CEILING_CPU_S + 0.5 for spent in watch.cpu.values())
     assert set(watch.live) <= {200}

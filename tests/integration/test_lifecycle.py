@@ -155,6 +155,7 @@ def test_a_service_that_stops_says_so_to_its_probes(models: Path, radiograph: by
 
     assert problem(refused) == problem(ready) == (503, "shutting-down")
     assert (health.status_code, health.json()["status"]) == (503, "stopping")
+    assert health.headers["connection"] == "close"
 
 
 def test_what_nobody_foresaw_stops_the_start_too() -> None:

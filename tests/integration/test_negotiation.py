@@ -52,8 +52,20 @@ def test_an_answer_that_the_client_accepts_comes(
     assert answered.status_code == 200
 
 
+def test_every_line_of_accept_counts(live: Live, radiograph: bytes) -> None:
+    lines = [("Accept", "text/plain"), ("Accept", "application/json")]
+
+    answered = live.client.post("/predict", content=radiograph, headers=lines)
+
+    assert answered.status_code == 200
+
+
 @pytest.mark.parametrize(
-    "content_type", ["application/json; charset=utf-8", "application/fhir+json", RELATED]
+    "content_type",
+    [
+        *("application/json; charset=utf-8", "application/fhir+json", RELATED),
+        *("text/json", "application/x-ndjson"),
+    ],
 )
 def test_a_body_that_holds_no_image_is_told_what_to_send_instead(
     live: Live, content_type: str
@@ -79,6 +91,12 @@ def test_an_unknown_parameter_or_field_is_refused_with_the_nearest(
     for refused in (in_the_query, in_the_form):
         assert problem(refused) == (422, "invalid-parameter")
         assert refused.json()["detail"].startswith(f"{name}: there is no such parameter. {hint}")
+
+
+def test_an_empty_name_of_a_model_is_refused(live: Live, radiograph: bytes) -> None:
+    refused = live.predict(radiograph, model="")
+
+    assert problem(refused) == (422, "invalid-parameter")
 
 
 def test_parameters_may_be_fields_of_the_form(live: Live, radiograph: bytes) -> None:

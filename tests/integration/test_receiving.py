@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service import limits
 from service.settings import Settings
 from tests.integration.live import JPEG, Live, Process, eventually, process, serving
 
@@ -66,6 +67,26 @@ def test_a_stalled_upload_is_given_up_and_its_connection_let_go(
     assert end == b""
     assert good.status_code == 200
     assert held(impatient) == 0
+
+
+def test_a_refused_upload_without_end_is_cut_off(
+    impatient: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "DRAIN_S", 0.5)
+    with socket.create_connection(("127.0.0.1", impatient.server.port), timeout=30) as connection:
+        connection.sendall(HEAD % 10**10)
+        said = answer(connection)
+        with pytest.raises(ConnectionError):
+            send_on(connection)
+
+    assert said.startswith("HTTP/1.1 413 ")
+    assert said.lower().count("connection: close") == 1
+
+
+def send_on(connection: socket.socket) -> None:
+    started = time.monotonic()
+    while time.monotonic() < started + 20:
+        connection.sendall(bytes(MIB))
 
 
 def test_an_upload_that_drips_is_given_up(impatient: Live) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine, select
 
+from service import protocol
 from service.audit import TRAIL, verify
 from service.settings import Settings
 from tests.bundles import SIZE, write_bundle
@@ -393,6 +395,19 @@ def test_it_speaks_https_and_takes_a_new_certificate_into_use(
             command = ["openssl", "s_client", "-connect", f"localhost:{port}", version]
             ended = subprocess.run(command, input=b"", capture_output=True, check=False)
             assert (b"Cipher is (NONE)" not in ended.stdout) == spoken, version
+
+
+def test_a_connection_on_which_no_handshake_comes_is_closed(
+    models: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 1.0)
+    certificate, key = authority.sign("silent")
+    settings = Settings(models_dir=models, port=0, tls_certificate=certificate, tls_key=key)
+
+    with serving(settings) as live:
+        address = "localhost", live.server.port
+        with socket.create_connection(address, timeout=20) as connection:
+            assert connection.recv(1) == b""
 
 
 def test_where_callers_must_show_a_certificate_others_get_no_connection(

@@ -59,6 +59,18 @@ def test_an_empty_value_is_none(keyword: str, value: object) -> None:
         *(("Hrudník", "CHEST"), ("GÖĞÜS", "CHEST"), ("poumons", "LUNG"), ("PŁUCA", "LUNG")),
         *(("ngực", "CHEST"), ("ทรวงอก", "CHEST"), ("prsni koš", "CHEST"), ("ОГК", "CHEST")),
         *(("CHEST/ABD", "OTHER"), ("CHEST-ABDOMEN", "OTHER"), ("RIBS", "RIBS"), ("THX", "THORAX")),
+        *(
+            (word, "CHEST")
+            for word in ("TORAXPA", "RXTORAX", "PORTCHEST", "PORTABLECHEST", "CHESTS")
+        ),
+        *(
+            (word, "CHEST")
+            for word in ("CHESTPALAT", "Brust", "THORACIC CAVITY", "CAGE_THORACIQUE")
+        ),
+        *((word, "CHEST") for word in ("krūškurvis", "гръден кош", "грудни кош", "قفسه سینه")),
+        *((word, "CHEST") for word in ("G__S", "G?G?S", "NG?C", "Göğüs", "CAIXA TORÁCICA")),
+        *((word, "LUNG") for word in ("P?UCA", "PH?I", "T?D?", "AKC??ER", "Akciğer", "плућа")),
+        *((("THORAXAP", "THORAX"), ("GS", "GS"), ("TD", "TD"), ("THORACIC", "THORACIC"))),
         *(("грудная клетка", "CHEST"), ("θώρακας", "CHEST"), ("胸部", "CHEST"), ("흉부", "CHEST")),
     ],
 )
@@ -103,12 +115,40 @@ def test_a_modality_that_dicom_does_not_define_is_another(value: object) -> None
         *((word, "LATERAL") for word in ("LLAT", "LATL", "R_LAT", "XTLAT", "Profil", "PERFIL D")),
         *((word, "LATERAL") for word in ("seitlich", "latéral", "boczne", "боковая", "側面")),
         *((word, "LATERAL") for word in ("측면", "профиль", "CROSS TABLE", "PRFL", "dwars")),
+        *(
+            (word, "LATERAL")
+            for word in ("LEFTLATERAL", "RTLATERAL", "XTABLELATERAL", "CHESTPROFIL")
+        ),
+        *(
+            (word, "LATERAL")
+            for word in ("bočná", "Sidobild", "SIDEBILLEDE", "Seite", "zij", "XTL")
+        ),
+        *((word, "LATERAL") for word in ("латеральная", "бічна", "профіль", "бочна", "странична")),
+        *((word, "LATERAL") for word in ("προφίλ", "侧", "左側", "측방", "צד", "פרופיל", "ด้านข้าง")),
+        *((word, "LATERAL") for word in ("DORSAL DECUBITUS", "LATERAL_DORSAL_DECUBITUS")),
+        *((word, "LATERAL") for word in ("HORIZONTAL_BEAM", "shoot-through", "stranska")),
         *((word, "OTHER") for word in ("AP LORDOTIC", "PA ERECT", "AP_SUPINE", "BILATERAL")),
+        *((word, "OTHER") for word in ("COLLATERAL", "CONTRALATERAL", "双侧", "左侧卧位")),
     ],
     ids=str,
 )
 def test_a_view_position_is_a_term_of_the_standard_or_lateral(value: object, told: str) -> None:
     assert facts_of({"ViewPosition": value}).view_position == told
+
+
+def test_a_slice_across_the_body_is_no_lateral_view() -> None:
+    orientation: dict[str, object] = {"PatientOrientation": ["L", "P"]}
+
+    assert facts_of({"Modality": "CT"} | orientation).view_position is None
+    assert facts_of({"Modality": "DX"} | orientation).view_position == "LATERAL"
+
+
+def test_a_body_part_may_say_that_the_view_is_lateral() -> None:
+    facts = facts_of({"BodyPartExamined": "CHESTLAT"})
+
+    assert (facts.body_part, facts.view_position) == ("CHEST", "LATERAL")
+    assert facts.view_from == "Body Part Examined"
+    assert facts_of({"BodyPartExamined": "CHEST LAT", "ViewPosition": "PA"}).view_position == "PA"
 
 
 def coded(keyword: str, code: str, scheme: str, meaning: str) -> dict[str, object]:
@@ -154,6 +194,25 @@ def test_a_region_code_tells_what_is_chest(code: str, scheme: str, meaning: str,
 
     assert (alone.body_part, alone.body_part_from) == (told, "Anatomic Region Sequence")
     assert beside.body_part == told
+
+
+@pytest.mark.parametrize("codes", [("51185008", "72696002"), ("72696002", "51185008")])
+def test_another_region_counts_beside_the_chest(codes: tuple[str, ...]) -> None:
+    items = []
+    for code in codes:
+        item = Dataset()
+        item.CodeValue = code
+        items.append(item)
+
+    facts = facts_of({"AnatomicRegionSequence": items})
+
+    assert (facts.body_part, facts.body_part_from) == ("OTHER", "Anatomic Region Sequence")
+
+
+def test_an_empty_region_says_nothing() -> None:
+    facts = facts_of({"BodyPartExamined": "CHEST", "AnatomicRegionSequence": [Dataset()]})
+
+    assert (facts.body_part, facts.body_part_from) == ("CHEST", "Body Part Examined")
 
 
 def test_another_body_part_counts_beside_a_chest_in_the_region() -> None:

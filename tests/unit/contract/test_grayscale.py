@@ -78,6 +78,10 @@ PIPELINE: dict[str, tuple[Mapping[str, object], list[int], str, list[int]]] = {
     "padding may be negative": (
         *({"PixelPaddingValue": -2000}, [-2000, 0, 100], "int16", [0, 0, 65535]),
     ),
+    "padding may lie outside the stored bits": (
+        {"BitsStored": 12, "PixelPaddingValue": -32768} | window(0, 4096),
+        *([-32768, 0, 2047], "int16", [0, 32776, 65535]),
+    ),
     "padding stays black in MONOCHROME1": (
         {"PixelPaddingValue": 0, "PhotometricInterpretation": "MONOCHROME1"},
         *([0, 1000, 2000], "uint16", [0, 65535, 0]),
@@ -100,6 +104,10 @@ PIPELINE: dict[str, tuple[Mapping[str, object], list[int], str, list[int]]] = {
         table("ModalityLUTSequence", 0, [300, 100, 200], 16),
         *([0, 1, 2], "uint8", [255, 0, 128]),
     ),
+    "a window is preferred to a VOI table of zeros": (
+        table("VOILUTSequence", 0, [0, 0, 0], 12) | window(50.5, 101),
+        *([0, 50, 100], "uint16", STRETCHED),
+    ),
     "a VOI table is preferred to a window": (
         table("VOILUTSequence", 100, [0, 4095, 1024], 12) | window(100, 2),
         *([99, 100, 101, 102, 103], "uint16", [0, 0, 65535, 16388, 16388]),
@@ -115,6 +123,23 @@ PIPELINE: dict[str, tuple[Mapping[str, object], list[int], str, list[int]]] = {
     "a first value is negative where the pixels are signed": (
         {"VOILUTSequence": [packed_item(0xFFFE, [0, 255], 2)]},
         *([-2, -1], "int16", [0, 65535]),
+    ),
+    "a first value is positive in implicit VR where the rescaled values are": (
+        {"TransferSyntaxUID": ImplicitVRLittleEndian}
+        | rescale(1, 42048)
+        | table("VOILUTSequence", 42048, [0, 255], 8),
+        *([0, 1], "int16", [0, 65535]),
+    ),
+    "a signed table in implicit VR may have more than 32767 entries": (
+        {
+            "TransferSyntaxUID": ImplicitVRLittleEndian,
+            "VOILUTSequence": [as_lut_item(65536 - 20000, range(40001), 16)],
+        },
+        *([-20000, 0, 20000], "int16", [0, 20000, 40000]),
+    ),
+    "a first value may be negative where no pixel is": (
+        table("VOILUTSequence", -2, [9, 9, 0, 255], 8),
+        *([0, 1], "uint16", [0, 65535]),
     ),
     "a VOI table maps the rescaled values": (
         rescale(1, -10) | table("VOILUTSequence", -5, [0, 255], 8),

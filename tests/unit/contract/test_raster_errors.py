@@ -1,4 +1,5 @@
 import io
+import re
 
 import numpy as np
 import pytest
@@ -83,13 +84,35 @@ def test_a_truncated_jpeg_is_corrupt_although_an_end_marker_closes_it(
         decode(file.getvalue()[:-cut] + end, at_least=at_least)
 
 
-@pytest.mark.parametrize("padding", [b"\0" * 9, b"\xff" * 5, b"\0"])
-def test_padding_before_the_end_marker_changes_nothing(padding: bytes) -> None:
-    jpeg = as_jpeg(CHEST)
+def in_scans(colours: int) -> bytes:
+    """A progressive JPEG."""
+    file = io.BytesIO()
+    pixels = CHEST if colours == 1 else np.stack([CHEST] * 3, axis=-1)
+    Image.fromarray(pixels).save(file, "JPEG", quality=95, progressive=True)
+    return file.getvalue()
 
-    padded = jpeg[:-2] + padding + jpeg[-2:]
+
+@pytest.mark.parametrize("padding", [b"\0" * 9, b"\xff" * 5, b"\0", b""])
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+@pytest.mark.parametrize("jpeg", [as_jpeg(CHEST), in_scans(1), in_scans(3)])
+def test_padding_changes_nothing_nor_does_an_end_marker_that_is_missing(
+    jpeg: bytes, end: bytes, padding: bytes
+) -> None:
+    padded = jpeg[:-2] + padding + end
 
     assert np.array_equal(decode(padded).pixels, decode(jpeg).pixels)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_jpeg_that_lacks_any_of_its_scans_is_corrupt(colours: int) -> None:
+    jpeg = in_scans(colours)
+    starts = [found.start() for found in re.finditer(rb"\xff\xda", jpeg)]
+
+    assert len(starts) > 5
+    for start in starts[1:]:
+        # The tables of a scan stand before it.
+        with pytest.raises(CorruptImage, match="JPEG is truncated or damaged"):
+            decode(jpeg[: jpeg.rindex(b"\xff\xc4", 0, start)] + b"\xff\xd9")
 
 
 def test_pixel_data_that_is_left_over_is_damage() -> None:

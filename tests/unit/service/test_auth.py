@@ -65,6 +65,16 @@ def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
         keys.find("viewer")
 
 
+def test_the_last_key_can_be_taken_from_the_file(tmp_path: Path) -> None:
+    keys = opened(write(tmp_path, pacs=["predict"]))
+    keys.find("pacs")
+
+    write(tmp_path)
+
+    with refused(ProblemType.UNAUTHENTICATED):
+        keys.find("pacs")
+
+
 @pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_text("{")])
 def test_a_file_that_cannot_be_used_any_more_changes_nothing_and_is_told_once(
     tmp_path: Path, spoil: object

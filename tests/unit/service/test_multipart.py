@@ -91,6 +91,17 @@ def test_a_field_that_is_no_parameter_is_refused_before_its_value_comes(name: st
         read(field(name)[:-3])
 
 
+@pytest.mark.parametrize("name", ["files", "File", "FILE", "file[]", "file1"])
+def test_a_part_whose_name_is_nearly_file_is_told_so(name: str) -> None:
+    with refused(ProblemType.INVALID_PARAMETER, match="Did you mean file"):
+        read(form(("a.png", b"data"), field=name))
+
+
+def test_a_part_of_quite_another_name_is_told_all_there_are() -> None:
+    with refused(ProblemType.INVALID_PARAMETER, match="There are: .*file"):
+        read(form(("a.png", b"data"), field="picture"))
+
+
 def test_a_part_without_a_name_is_refused() -> None:
     with refused(ProblemType.MALFORMED_MULTIPART, match="no name"):
         read(b"--x-y\r\n\r\ndata\r\n--x-y--\r\n")
@@ -159,6 +170,15 @@ def test_what_stands_before_the_first_boundary_is_passed_over(preamble: bytes) -
     (upload,) = read(preamble + form(("a", b"data")))
 
     assert b"".join(upload.chunks) == b"data"
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_a_boundary_may_be_padded_and_look_like_a_line_before_it(piece: int) -> None:
+    body = b"--x-yz\r\n--x-y and more\r\n--x-y \t \r\n" + form(("a", b"data"))[len("--x-y\r\n") :]
+
+    (upload,) = read_whole(body, piece=piece).files
+
+    assert upload.data() == b"data"
 
 
 def test_a_form_without_a_part_has_no_file() -> None:
