@@ -51,7 +51,7 @@ export function layoutOf(dataSet: DataSet): Layout {
     planar: dataSet.uint16(TAG.PlanarConfiguration) === 1,
     float: !(TAG.PixelData in dataSet.elements),
     lossy:
-      dataSet.string(TAG.LossyImageCompression) === "01" &&
+      dataSet.string(TAG.LossyImageCompression) !== "00" &&
       MAY_BE_LOSSY.includes(transferSyntax(dataSet)),
     photometric: (dataSet.string(TAG.PhotometricInterpretation) ?? "MONOCHROME2").trim(),
   };
