@@ -99,8 +99,10 @@ def calibrate(
         border = without_wrong_calls(border.as_answered(distances), said, truth, recipe)
     ood = None
     if scorer is not None:
-        # One limit for all shifts: another hospital's images are to be accepted too.
-        limit = ood_limit(np.concatenate([output[OOD_SCORE] for output in outputs]))
+        # One limit for all shifts: another hospital's images are to be accepted too. Where sources
+        # are known, the border says which of those are, and the limit stays close.
+        scored = outputs if border is None else [outputs[shifts.index("none")]]
+        limit = ood_limit(np.concatenate([output[OOD_SCORE] for output in scored]))
         ood = OutOfDistribution(limit=limit, method=scorer.method)
     return Calibration(
         temperature=temperature,
