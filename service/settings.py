@@ -24,6 +24,8 @@ from service.machine import Provider, available_cpus
 
 MIB = 1024 * 1024
 MAX_DECODERS = 4
+# Images in flight for each CPU.
+PER_CPU = 16
 # What was a setting, and what to do in its place; this list goes with the next release.
 RETIRED: Mapping[str, str] = {
     "PNEUMO_DECODE_WORKERS": "PNEUMO_THREADS sets the threads",
@@ -56,6 +58,11 @@ def _port() -> int:
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+
+
+def _queue_limit(max_files: int = 0, workers: int = 1, **_others: object) -> int:
+    """Few enough that what is accepted is soon answered, and room for a full request."""
+    return max(max_files + PER_CPU, PER_CPU * available_cpus() // workers)
 
 
 class Settings(BaseSettings):
@@ -143,9 +150,9 @@ class Settings(BaseSettings):
     request_deadline_s: float = Field(default=30, gt=0)
     """How long a request may take once its body has arrived; later it is answered with 429."""
 
-    queue_limit: int = Field(default_factory=lambda: max(32, 16 * available_cpus()), ge=1)
+    queue_limit: int = Field(default_factory=lambda given: _queue_limit(**given), ge=1)
     """The most images in flight, waiting or in work; more are answered with 429. By default sixteen
-    for each CPU of the cgroup, at least 32."""
+    for each CPU of the cgroup, shared out among the workers, at least sixteen above `max_files`."""
 
     api_keys_file: Path | None = None
     """A JSON file ``{name: {"sha256": hex, "scopes": ["predict", "read", "admin"]}}`` of API

@@ -28,7 +28,7 @@ Images = NDArray[np.uint8]
 # Full strength in a heatmap: all but the strongest hundredth of what a finding really shows.
 ACTIVATION_PERCENTILE = 99
 TEMPERATURE_BOUNDS = (0.05, 20.0)
-# The share of the validation images, under all shifts, that the limit of the score accepts.
+# The share of the validation images that the limit of the score accepts.
 ACCEPTED_SHARE = 0.99
 ROUNDING_SHARE = 1e-3
 

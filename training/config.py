@@ -274,9 +274,11 @@ class Recipe(Frozen):
     caveats: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _every_class_has_one_operating_point(self) -> Self:
+    def _operating_points_fit(self) -> Self:
         if sorted(rule.label for rule in self.operating_points) != sorted(self.data.classes):
             raise ValueError("operating_points must name every class exactly once")
+        if any(each.rule == "precision" and each.over == "worst" for each in self.operating_points):
+            raise ValueError("operating_points of a precision hold over all shifts, not each")
         return self
 
     def with_changes(

@@ -29,7 +29,7 @@ def leave_out(workdir: Path, data: Path, console: Console) -> pd.DataFrame:
     """Leave each source out in turn of the border, of the layers and of the operating points.
 
     The network has seen the source's images all the same; features that the training has left as
-    they were have not.
+    they were have not. Operating points are those of images as they are, without the shifts.
 
     Returns:
         One row for each source: ``source``, ``images``, ``answered`` and ``accuracy`` of what is
