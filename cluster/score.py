@@ -177,9 +177,8 @@ def _write(table: pa.Table, path: Path) -> None:
 
 
 def done(output: Path) -> set[str]:
-    """The files of batches that are whole."""
-    table = pads.dataset(output / "_done", schema=DONE, format="parquet").to_table()
-    return set(table.column("file").to_pylist())
+    """The files that have a row of a whole batch."""
+    return set(rows_of(output, ["file"]).column("file").to_pylist())
 
 
 def _is_whole(path: Path) -> bool:
@@ -218,9 +217,6 @@ def score(
     source, output = open_source(input, key_file and key_file.resolve()), output.resolve()
     (output / "_done").mkdir(parents=True, exist_ok=True)
     _same_run(output, {"input": input, "model": model})
-    for path in output.glob("study_date=*/*"):
-        if not _is_whole(path):
-            path.unlink()
     finished = done(output)
     names = [name for name in sorted(set(source.names())) if name not in finished]
     typer.echo(f"{len(names)} files to read, {len(finished)} are done.")
@@ -236,6 +232,10 @@ def score(
             why = str(error).strip().splitlines()[-1]
             typer.echo(f"pneumo-score: {why} Started again, it goes on where it was.", err=True)
             raise typer.Exit(1) from error
+    # Not before: a worker of a run that was killed may still be at its batch.
+    for path in output.glob("study_date=*/*"):
+        if not _is_whole(path):
+            path.unlink(missing_ok=True)
     page = write_report(rows_of(output, COLUMNS), output / "report.html")
     typer.echo(f"The report is {page}.")
 

@@ -49,10 +49,10 @@ class Files:
             return bytes(file.read())
 
     def check(self) -> None:
-        """See that the root is there: what was unmounted has no files, which proves nothing."""
+        """See that the root has an entry: what was unmounted has none, which proves nothing."""
         system, root = self._open()
-        if system.get_file_info(root).type == fs.FileType.NotFound:
-            raise OSError(f"{root} is not there")
+        if not system.get_file_info(fs.FileSelector(root, allow_not_found=True)):
+            raise OSError(f"{root} is not there, or empty")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from ray._common.usage import usage_lib
 from ray.cluster_utils import Cluster
 
 from cluster.report import DRIFT, by_month
-from cluster.score import rows_of
+from cluster.score import done, rows_of, write_batch
+from cluster.sources import open_source
 from tests.synthetic import as_dicom, as_jpeg, synthetic_radiograph
 
 ROOT = Path(__file__).parents[2]
@@ -137,7 +138,7 @@ def test_a_second_run_reads_nothing_and_another_archive_is_refused(
     assert "Name another folder" in refused.stderr
 
 
-def test_what_a_run_left_of_an_unfinished_batch_is_no_row_and_goes_at_the_next_start(
+def test_what_a_run_left_of_an_unfinished_batch_is_no_row_and_goes_with_the_next_run(
     archive: Path, scored: Path
 ) -> None:
     [whole, *_] = scored.glob("study_date=2026-01-01/*.parquet")
@@ -150,6 +151,27 @@ def test_what_a_run_left_of_an_unfinished_batch_is_no_row_and_goes_at_the_next_s
     assert not left.exists()
     in_parquet = pads.dataset(sorted(map(str, scored.glob("study_date=*/*"))), format="parquet")
     assert in_parquet.count_rows() == FILES
+
+
+def test_a_file_whose_row_is_gone_is_not_done(tmp_path: Path) -> None:
+    assert done(tmp_path) == set()
+    dates = {"kept.dcm": "2026-01-01", "lost.dcm": "2026-02-01"}
+    rows = [{"file": name, "study_date": date} for name, date in dates.items()]
+    write_batch(tmp_path, list(dates), rows)
+    assert done(tmp_path) == set(dates)
+
+    [lost] = tmp_path.glob("study_date=2026-02-01/*.parquet")
+    lost.unlink()
+
+    assert done(tmp_path) == {"kept.dcm"}
+
+
+def test_a_folder_that_is_empty_as_an_unmounted_one_is_away(tmp_path: Path) -> None:
+    source = open_source(str(tmp_path))
+    with pytest.raises(OSError, match="is not there, or empty"):
+        source.check()
+    (tmp_path / "film.dcm").touch()
+    source.check()
 
 
 def test_a_file_that_is_gone_when_its_turn_comes_is_a_row_with_its_problem(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ray import serve
 from ray.serve.schema import ServeDeploySchema
 
 from cluster.serving import Pneumoscope
+from service.settings import read_settings
 from tests.synthetic import as_jpeg, synthetic_radiograph
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,13 @@ def test_the_configurations_are_what_ray_takes_and_ask_for_keys_where_others_rea
     exposed = schema.http_options.host != "127.0.0.1"
     assert ("PNEUMO_API_KEYS_FILE" in variables) == exposed
     assert ("PNEUMO_INSECURE" in variables) != exposed
+
+
+def test_ray_hands_a_replica_no_more_than_the_smallest_queue_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.settings.available_cpus", lambda: 1)
+    assert DEPLOYED.max_ongoing_requests == read_settings().queue_limit
 
 
 @pytest.fixture(scope="module")

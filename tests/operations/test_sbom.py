@@ -25,8 +25,13 @@ def test_the_list_of_packages_equals_the_lock(lock: str, tmp_path: Path) -> None
 
 
 def test_a_release_is_tested_first_and_its_notes_name_every_digest(tmp_path: Path) -> None:
-    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]
-    assert jobs["images"]["needs"] == "tests"
+    workflow = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    assert "|| true" not in workflow
+    jobs = yaml.safe_load(workflow)["jobs"]
+    assert jobs["draft"]["needs"] == "tests"
+    assert jobs["images"]["needs"] == "draft"
+    creating = [name for name, job in jobs.items() if "gh release create" in str(job)]
+    assert creating == ["draft"]
     assert jobs["notes"]["needs"] == "images"
     images = [each["name"] for each in jobs["images"]["strategy"]["matrix"]["include"]]
     for name in images:
