@@ -50,7 +50,7 @@ def test_ray_hands_a_replica_no_more_than_the_smallest_queue_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("service.settings.available_cpus", lambda: 1)
-    assert DEPLOYED.max_ongoing_requests == read_settings().queue_limit
+    assert DEPLOYED.max_ongoing_requests <= read_settings().queue_limit
 
 
 @pytest.fixture(scope="module")
