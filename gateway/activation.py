@@ -35,6 +35,8 @@ _BAND = 1 / 28
 _ABNORMAL = ("49755003", "SCT", "Morphologically abnormal structure")
 _AI = ("123110", "DCM", "Artificial Intelligence")
 _SEGMENTATION = ("113076", "DCM", "Segmentation")
+_LOSSY = tuple(f"LossyImageCompression{part}" for part in ("", "Ratio", "Method"))
+_PLACE = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _SOURCE = ("121322", "DCM", "Source image for image processing operation")
 
 
@@ -76,6 +78,7 @@ def secondary_capture(key: str, reading: Reading, source: Source, file: Path) ->
         BurnedInAnnotation="YES",
         PatientOrientation=None,
         Laterality=None,
+        **_losses(source.header),
     )
     return _with_pixels(picture, framed)
 
@@ -113,7 +116,6 @@ def activation_map(key: str, reading: Reading, source: Source) -> Dataset:
         ContentDescription="Activation, as a share of full strength",
         ContentCreatorName=None,
         PatientOrientation=None,
-        LossyImageCompression="00",
         SegmentationType="FRACTIONAL",
         SegmentationFractionalType="OCCUPANCY",
         MaximumFractionalValue=255,
@@ -123,7 +125,7 @@ def activation_map(key: str, reading: Reading, source: Source) -> Dataset:
         DimensionIndexSequence=index,
         PerFrameFunctionalGroupsSequence=_frame(header),
         ReferencedSeriesSequence=in_series,
-        **_place(header),
+        **{"LossyImageCompression": "00", **_losses(header), **_place(header)},
     )
     return _with_pixels(drawn, _heatmap(reading, (header.Columns, header.Rows)))
 
@@ -165,9 +167,17 @@ def _frame(header: Dataset) -> bytes:
     )
 
 
+def _losses(header: Dataset) -> dict[str, object]:
+    """What the image lost, which nothing that is made from it has again, as far as it says it.
+
+    Source: DICOM PS3.3 C.7.6.1.1.5.
+    """
+    return {keyword: header[keyword].value for keyword in _LOSSY if header.get(keyword)}
+
+
 def _place(header: Dataset) -> dict[str, object]:
     """Where the image lies, as far as it says it."""
-    if "FrameOfReferenceUID" not in header or "ImagePositionPatient" not in header:
+    if not all(header.get(keyword) for keyword in _PLACE):
         return {"SharedFunctionalGroupsSequence": item()}
     measures = {keyword: header.get(keyword) for keyword in ("PixelSpacing", "SliceThickness")}
     shared = item(

@@ -62,11 +62,13 @@ class Commitments:
             status, _ = association.send_n_action(
                 request, 1, StorageCommitmentPushModel, _INSTANCE_UID
             )
-        except ValueError:
+        except (ValueError, RuntimeError) as error:
+            with self._reported:
+                self._asked.pop(transaction, None)
+            if isinstance(error, RuntimeError):
+                raise Transient("the association was lost") from error
             log.warning("offers no storage commitment", peer=acceptor.ae_title)
             return
-        except RuntimeError as error:
-            raise Transient("the association was lost") from error
         if not status or status.Status != 0:
             raise Transient("the peer takes no request for storage commitment")
         with self._reported:

@@ -59,7 +59,7 @@ class HttpPeer:
         try:
             answer = client.request(
                 method,
-                self._url + path,
+                (self._url.rstrip("/") if path else self._url) + path,
                 content=content,
                 headers=sent,
                 params=params,
@@ -81,8 +81,7 @@ class HttpPeer:
     def echo(self) -> bool:
         """Whether the peer answers and takes the key; it need not know what it is asked."""
         try:
-            probe = self.probe.removeprefix("/") if self._url.endswith("/") else self.probe
-            self.ask("GET", probe, timeout_s=_ECHO_S)
+            self.ask("GET", self.probe, timeout_s=_ECHO_S)
         except Permanent:
             return True
         except (GatewayError, OSError):

@@ -30,10 +30,14 @@ class Eraser(Worker):
         """Erase a batch of what is too old or beyond the size; whether there may be more."""
         if time.monotonic() < self._next_at:
             return False
+        # Set first: what fails is tried again in a minute, and not at once.
+        self._next_at = time.monotonic() + _EVERY_S
         before = time.time() - self._config.max_age_h * 3600
         excess = self._store.bytes_held() - self._config.max_bytes
         received = _due(self._store.erasable(), before, excess)
-        sent = _due(self._store.sent(), before, excess - sum(each.size for each in received))
+        # Where there may be more received files, they go before any result.
+        excess = 0 if len(received) == BATCH else excess - sum(each.size for each in received)
+        sent = _due(self._store.sent(), before, excess)
         files = [self._store.file(instance.path) for instance in received]
         for result in sent:
             files += [made.file for made in result.objects(self._store.state_dir)]
@@ -43,8 +47,8 @@ class Eraser(Worker):
             self._store.mark_erased(received, sent)
             log.info("erased", received=len(received), results=len(sent))
         is_more = BATCH in (len(received), len(sent))
-        if not is_more:
-            self._next_at = time.monotonic() + _EVERY_S
+        if is_more:
+            self._next_at = 0.0
         return is_more
 
 

@@ -42,8 +42,7 @@ class Services:
     def __init__(self, config: Service) -> None:
         self._longest_s = config.timeout_s
         self._peers = [
-            _Service(url.rstrip("/"), config.key_file, config.tls, config.timeout_s)
-            for url in config.urls
+            _Service(url, config.key_file, config.tls, config.timeout_s) for url in config.urls
         ]
         self._turn = itertools.count()
 

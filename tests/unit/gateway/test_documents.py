@@ -116,3 +116,37 @@ def test_the_map_has_the_activation_of_each_pixel_of_the_film(tmp_path: Path) ->
     assert strength.shape == source.header.pixel_array.shape
     assert strength[50, 50] == pytest.approx(1)
     assert strength[350, 450] == 0
+
+
+@pytest.mark.parametrize(
+    ("orientation", "is_placed"),
+    [
+        ({}, False),
+        ({"ImageOrientationPatient": []}, False),
+        ({"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}, True),
+    ],
+)
+def test_the_map_lies_where_a_film_says_all_of_its_place(
+    tmp_path: Path, *, orientation: dict[str, list[int]], is_placed: bool
+) -> None:
+    place = {"FrameOfReferenceUID": "1.2", "ImagePositionPatient": [0, 0, 0]}
+    source, _ = film_in(tmp_path, PixelSpacing=[1, 1], **place, **orientation)
+
+    drawn = activation_map("k", reading("refer"), source)
+
+    assert ("FrameOfReferenceUID" in drawn) == is_placed
+
+
+def test_what_is_drawn_from_a_lossy_film_says_so(tmp_path: Path) -> None:
+    lossy = {
+        "LossyImageCompression": "01",
+        "LossyImageCompressionRatio": 10.5,
+        "LossyImageCompressionMethod": "ISO_10918_1",
+    }
+    source, file = film_in(tmp_path, **lossy)
+
+    for drawn in (
+        activation_map("k", reading("refer"), source),
+        secondary_capture("k", reading("refer"), source, file),
+    ):
+        assert {keyword: drawn[keyword].value for keyword in lossy} == lossy

@@ -36,6 +36,7 @@ class Peer(ThreadingHTTPServer):
     status, kind, body = 200, "text/html", b"<html>Log in</html>"
 
     def __init__(self) -> None:
+        self.asked: list[str] = []
         super().__init__(("127.0.0.1", 0), _Request)
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -51,6 +52,7 @@ class _Request(BaseHTTPRequestHandler):
         self._answer(200, Peer.kind, Peer.body)
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.server.asked.append(self.path)
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -137,6 +139,18 @@ def test_an_archive_has_an_object_when_it_names_it(
     peer.status, peer.kind, peer.body = status, kind, body.encode()
 
     assert outcome(Destination(name="s", kind="stow", url=peer.url), sent) is error
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_slash_at_the_end_of_an_archives_address_makes_no_difference(
+    peer: Peer, sent: ResultObject, end: str
+) -> None:
+    archive = Destination(name="s", kind="stow", url=f"{peer.url}/dicom-web{end}")
+
+    outcome(archive, sent)
+    sender(archive, "PNEUMO", Commitments()).echo()
+
+    assert [path.partition("?")[0] for path in peer.asked] == ["/dicom-web/studies"] * 2
 
 
 def outcome(destination: Destination, sent: ResultObject) -> type[Exception] | None:
@@ -247,6 +261,7 @@ def test_a_promise_that_comes_late_counts_the_next_time_for_the_peer_that_made_i
     sent: ResultObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.commitment._PATIENCE_S", 0)
+    monkeypatch.setattr("gateway.commitment._REMEMBERED", 2)
     commitments, requests = Commitments(), list[Dataset]()
 
     def asked_of(title: str) -> Any:
@@ -259,8 +274,17 @@ def test_a_promise_that_comes_late_counts_the_next_time_for_the_peer_that_made_i
         acceptor = SimpleNamespace(ae_title=title, address="127.0.0.1", port=104)
         return SimpleNamespace(acceptor=acceptor, send_n_action=take)
 
+    def lose(*_: object) -> None:
+        raise RuntimeError
+
     with pytest.raises(Transient):
         commitments.ask(asked_of("A"), [sent])
+    # What could not be asked takes no room from what was.
+    for _ in range(2):
+        lost = asked_of("A")
+        lost.send_n_action = lose
+        with pytest.raises(Transient, match="lost"):
+            commitments.ask(lost, [sent])
     commitments.on_report(SimpleNamespace(event_information=requests[0]))  # type: ignore[arg-type]
 
     with pytest.raises(Transient):

@@ -228,6 +228,33 @@ def test_beyond_the_size_films_go_first_and_then_their_reports(
     assert sorted(name for name, file in files.items() if file.exists()) == left
 
 
+def test_reports_stay_while_more_films_may_go(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("store", "retention"):
+        monkeypatch.setattr(f"gateway.{module}.BATCH", 2)
+    job = waiting_job(store)
+    result = made(job, "k")
+    store.finish_job(job, result, ["a"])
+    store.finish_deliveries(store.due(Delivery, 10))
+    for uid in "234":
+        store.accept(received(uid, path=uid), Routed("ignored", "No rule takes it."))
+    eraser = Eraser(Retention(max_bytes=10), store)
+
+    assert [eraser.step() for _ in range(3)] == [True, True, False]
+    assert [each.key for each in store.sent()] == ["k"]
+
+
+def test_what_cannot_be_erased_is_tried_again_in_a_minute(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "folder").mkdir()
+    store.accept(received("1", path="folder"), Routed("ignored", "No rule takes it."))
+    eraser = Eraser(ALL, store)
+
+    with pytest.raises(OSError, match="folder"):
+        eraser.step()
+    assert not eraser.step()
+
+
 def test_what_is_half_done_goes_at_the_start_and_what_was_promised_stays(
     tmp_path: Path, store: Store
 ) -> None:
