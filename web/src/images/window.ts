@@ -32,7 +32,7 @@ export const tableWindow = (curve: LookupTable): DisplayWindow => ({
   curve,
 });
 
-const isIn = (padding: Padding | null, value: number): boolean =>
+export const isIn = (padding: Padding | null, value: number): boolean =>
   padding !== null && value >= padding[0] && value <= padding[1];
 
 export interface Rendering {

@@ -63,42 +63,60 @@ export async function sendImage(
     // Of the media types that the document names, JSON was asked for.
     return data ? answered(data as Prediction, request, response) : refused(error, response);
   } catch (error) {
-    // A body that is no JSON: a proxy's page, or an older or newer service.
-    return error instanceof SyntaxError ? unexpected(0) : { kind: "broken" };
+    return thrown(error);
   }
 }
 
 /** The most slices of a request, and of a series that the gateway reads. */
 const MOST_SLICES = 32;
+/** The service takes 64 MiB, the form around the slices among them, unless it is told otherwise. */
+const MOST_BYTES = 60 * 1024 * 1024;
 
 /**
- * Send the slices of a series in one request, evenly spaced where they are many, and without names.
- *
- * @returns null where the service has no answer for the series.
+ * Send the slices of a series in one request, evenly spaced where they are many or large, and
+ * without names. A service that takes none just now is asked again when it says so.
  */
 export async function sendSeries(
   api: Api,
   slices: readonly Blob[],
-  { name, version }: Answer["model"],
-): Promise<SeriesAnswer | null> {
-  const apart = Math.max(1, (slices.length - 1) / (MOST_SLICES - 1));
+  model: Answer["model"],
+  signal: AbortSignal,
+): Promise<Outcome<SeriesAnswer>> {
   const form = new FormData();
-  for (let at = 0; at < slices.length; at += apart) {
-    const slice = slices[Math.round(at)];
-    if (slice) form.append("file", slice, "slice");
-  }
+  for (const slice of sendable(slices)) form.append("file", slice, "slice");
   try {
-    const { data } = await api.POST("/predict", {
-      params: { query: { model: name, version } },
+    const { data, error, response } = await api.POST("/predict", {
+      params: { query: { model: model.name, version: model.version } },
       headers: { Accept: "application/json" },
       body: form as never,
       bodySerializer: (body: unknown) => body as FormData,
+      signal,
     });
-    return (data as Prediction | undefined)?.series?.[0] ?? null;
-  } catch {
-    return null;
+    const answer = (data as Prediction | undefined)?.series?.[0];
+    if (answer) return { kind: "answer", answer };
+    if (data) return { kind: "problem", problem: { type: "page:no-series", status: 0 } };
+    const outcome = refused(error, response);
+    if (outcome.kind !== "overloaded") return outcome;
+    await new Promise((resolve) => setTimeout(resolve, outcome.retryAfterMs));
+  } catch (error) {
+    return thrown(error);
+  }
+  return sendSeries(api, slices, model, signal);
+}
+
+/** As many slices as one request may hold, evenly spaced; at least two, as a series has. */
+function sendable(slices: readonly Blob[]): readonly Blob[] {
+  for (let count = Math.min(MOST_SLICES, slices.length); ; count--) {
+    const apart = (slices.length - 1) / Math.max(1, count - 1);
+    const taken = Array.from({ length: count }, (_, at) => slices[Math.round(at * apart)] as Blob);
+    const bytes = taken.reduce((sum, { size }) => sum + size, 0);
+    if (count <= 2 || bytes <= MOST_BYTES) return taken;
   }
 }
+
+/** A body that is no JSON is a proxy's page, or of an older or newer service. */
+const thrown = (error: unknown): Outcome<never> =>
+  error instanceof SyntaxError ? unexpected(0) : { kind: "broken" };
 
 function query({ model, version, frame, explain = "heatmap" }: ReadingRequest) {
   return {

@@ -1,7 +1,8 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { SeriesAnswer } from "../api/types";
 import { useLanguage, useSession, useStrings } from "../app/context";
 import { Icon } from "../app/icons";
+import type { Outcome } from "../reading/outcome";
 import type { Answer } from "../reading/send";
 import { answerOf, type Study } from "../session/study";
 import { failureOf } from "./reasons";
@@ -33,14 +34,19 @@ function WholeSeries({ slices, answer }: WholeSeriesProps) {
   const strings = useStrings();
   const language = useLanguage();
   const session = useSession();
-  const [said, setSaid] = useState<SeriesAnswer | "coming" | "absent" | null>(null);
+  const [outcome, setOutcome] = useState<Outcome<SeriesAnswer> | "coming" | null>(null);
+  const [controller] = useState(() => new AbortController());
+  useEffect(() => () => controller.abort(), [controller]);
   const ask = async () => {
-    setSaid("coming");
-    setSaid((await session.readSeries(slices, answer)) ?? "absent");
+    setOutcome("coming");
+    setOutcome(await session.readSeries(slices, answer, controller.signal));
   };
+  const ended = outcome === "coming" ? null : outcome;
+  const said = ended?.kind === "answer" ? ended.answer : null;
+  const problem = ended?.kind === "problem" ? ended.problem.type : "page:broken";
   return (
     <section class="series" aria-live="polite">
-      {said !== null && typeof said !== "string" ? (
+      {said ? (
         <>
           <h3>{strings.result.series}</h3>
           <p class="failure-what">{decidedWords(said, strings, language)}</p>
@@ -55,13 +61,13 @@ function WholeSeries({ slices, answer }: WholeSeriesProps) {
         <button
           type="button"
           class="button small"
-          disabled={said === "coming"}
+          disabled={outcome === "coming"}
           onClick={() => void ask()}
         >
           <Icon name="retry" /> {strings.result.readSeries(slices.length)}
         </button>
       )}
-      {said === "absent" && <p>{strings.result.noSeries}</p>}
+      {ended && !said && <p>{strings.problem.types[problem]?.[0] ?? strings.result.noSeries}</p>}
     </section>
   );
 }

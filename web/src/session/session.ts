@@ -2,7 +2,7 @@ import { batch, computed, type ReadonlySignal, type Signal, signal } from "@prea
 import type { Api } from "../api/client";
 import type { ModelDescription, SeriesAnswer } from "../api/types";
 import type { ImageWorker } from "../images/client";
-import type { Problem } from "../reading/outcome";
+import type { Outcome, Problem } from "../reading/outcome";
 import { type Pause, ReadingQueue } from "../reading/queue";
 import { type Answer, refused, sendImage, sendSeries } from "../reading/send";
 import type { IncomingFile } from "../tray/incoming";
@@ -174,9 +174,13 @@ export class Session {
   }
 
   /** Have slices read as the series that they are, by the model of one of them. */
-  readSeries(slices: readonly Study[], { model }: Answer): Promise<SeriesAnswer | null> {
+  readSeries(
+    slices: readonly Study[],
+    { model }: Answer,
+    signal: AbortSignal,
+  ): Promise<Outcome<SeriesAnswer>> {
     const files = slices.map(({ file }) => file ?? NO_FILE);
-    return sendSeries(this.parts.api, files, model);
+    return sendSeries(this.parts.api, files, model, signal);
   }
 
   select(study: Study): void {

@@ -147,6 +147,20 @@ describe("the first view", () => {
     }
   });
 
+  it("is the window, where the table beside it is flat", async () => {
+    const flat: Element = [
+      0x0028_3010,
+      "SQ",
+      [
+        [0x0028_3002, "US", [3, 0, 12]],
+        [0x0028_3006, "OW", [0, 0, 0]],
+      ],
+    ];
+
+    expect(names(await opened(flat, ...WINDOW))).toEqual(["file-1", "auto", "full"]);
+    expect(names(await opened(flat))).toEqual(["table", "auto", "full"]);
+  });
+
   it("is the first window of numbers, with a comma too, and its own function", async () => {
     const image = await opened(
       [0x0028_1050, "DS", "AUTO\\2048,5"],
@@ -201,6 +215,26 @@ describe("a table", () => {
     expect(rescaled.presets[0]).toMatchObject({ curve: { first: -1024 } });
     expect(stored.presets[0]).toMatchObject({ curve: { first: 0xfc00 } });
   });
+
+  it.each([
+    ["SS", 4096, -1024],
+    ["SS", 1024, 0xfc00],
+    ["US", 4096, 0xfc00],
+  ] as const)(
+    "whose first value is in %s and that has %i entries begins at %i",
+    async (vr, count, first) => {
+      const image = await opened([
+        0x0028_3010,
+        "SQ",
+        [
+          [0x0028_3002, vr, [count, 0xfc00, 12]],
+          [0x0028_3006, "OW", Array.from({ length: count }, (_, entry) => entry)],
+        ],
+      ]);
+
+      expect(image.presets[0]).toMatchObject({ curve: { first } });
+    },
+  );
 
   it("begins above zero where signed samples are rescaled to what cannot be negative", async () => {
     const image = await opened(
@@ -294,6 +328,23 @@ describe("padding", () => {
     );
 
     expect(image.range).toEqual([1, 3]);
+  });
+
+  it.each([
+    [0, [63_536, 0xf064, 200, 4000], [63_536, 100, 200, 4000], [100, 4000]],
+    [1, [-2100, 0x7064, 200, 2000], [-2100, 100, 200, 2000], [100, 2000]],
+  ])("may lie outside the stored bits (sign %i)", async (sign, cells, values, range) => {
+    const image = await opened(
+      [0x0028_0101, "US", [12]],
+      [0x0028_0102, "US", [11]],
+      [0x0028_0103, "US", [sign]],
+      [0x0028_0120, "US", [cells[0] as number]],
+      [0x7fe0_0010, "OW", cells],
+    );
+
+    expect([...image.pixels]).toEqual(values);
+    expect(image.range).toEqual(range);
+    expect(image.padding).toEqual([cells[0], cells[0]]);
   });
 
   it("is still known after a Modality LUT", async () => {

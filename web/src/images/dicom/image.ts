@@ -1,15 +1,9 @@
 import type { DataSet } from "dicom-parser";
 import { completed } from "../build";
-import {
-  type DecodedImage,
-  PreviewError,
-  type Samples,
-  type VoiFunction,
-  type WindowPreset,
-} from "../types";
+import { type DecodedImage, PreviewError, type VoiFunction, type WindowPreset } from "../types";
 import { tableWindow } from "../window";
 import { toRgb } from "./colour";
-import { pixelElement, readFrame } from "./frame";
+import { pixelElement, type RawFrame, readFrame } from "./frame";
 import { type Layout, layoutOf } from "./layout";
 import { lookupTable, modalityValues } from "./lookup";
 import { paddingOf } from "./padding";
@@ -34,23 +28,23 @@ export async function decodeDicom(bytes: Uint8Array, frame: number): Promise<Dec
   const element = pixelElement(dataSet);
   const layout = layoutOf(dataSet);
   const raw = await readFrame(dataSet, element, layout, frame);
-  const values = storedValues(raw, layout);
   const { width, height, frames } = layout;
   if (raw.samples >= 3 || layout.photometric === "PALETTE COLOR") {
-    const pixels = toRgb(values, raw, layout, dataSet);
+    const pixels = toRgb(storedValues(raw, layout), raw, layout, dataSet);
     return completed({ width, height, frame, frames, samples: 3, bits: 8, pixels });
   }
-  return completed({ width, height, frame, frames, ...grayParts(dataSet, values, layout, frame) });
+  return completed({ width, height, frame, frames, ...grayParts(dataSet, raw, layout, frame) });
 }
 
-function grayParts(dataSet: DataSet, values: Samples, layout: Layout, frame: number) {
+function grayParts(dataSet: DataSet, raw: RawFrame, layout: Layout, frame: number) {
   const transformation = frameItem(dataSet, frame, TAG.PixelValueTransformationSequence);
   const lut = item(dataSet, TAG.ModalityLUTSequence);
   const [ownSlope] = numbers(transformation, TAG.RescaleSlope);
   const [ownIntercept] = numbers(transformation, TAG.RescaleIntercept);
   const [slope, intercept] = lut ? [1, 0] : [ownSlope ?? 1, ownIntercept ?? 0];
   if (!Number.isFinite(slope + intercept)) throw new PreviewError("damaged");
-  const padding = paddingOf(dataSet, layout, layout.signed);
+  const padding = paddingOf(dataSet, layout);
+  const values = storedValues(raw, layout, padding);
   const isHounsfield =
     dataSet.string(TAG.Modality)?.trim() === "CT" &&
     ownSlope !== undefined &&
@@ -108,7 +102,11 @@ function ownViews(dataSet: DataSet, frame: number, mayBeNegative: boolean): Wind
   const windows = ownWindows(voi);
   if (!table) return windows;
   try {
-    return [{ name: "table", ...tableWindow(lookupTable(table, mayBeNegative)) }, ...windows];
+    const curve = lookupTable(table, mayBeNegative);
+    // Some writers leave a table of zeros.
+    const isFlat = curve.entries.every((entry) => entry === curve.entries[0]);
+    if (isFlat && windows.length > 0) return windows;
+    return [{ name: "table", ...tableWindow(curve) }, ...windows];
   } catch (error) {
     if (windows.length === 0) throw error;
     return windows;

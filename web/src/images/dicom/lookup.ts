@@ -1,5 +1,7 @@
 import type { DataSet } from "dicom-parser";
 import { type LookupTable, type Padding, PreviewError, type Samples } from "../types";
+import { isIn } from "../window";
+import { lowBits } from "./samples";
 import { TAG } from "./tags";
 
 const MOST_ENTRIES = 65_536;
@@ -16,7 +18,10 @@ const MOST_ENTRIES = 65_536;
  */
 export function lookupTable(lut: DataSet, signed: boolean): LookupTable {
   const count = lut.uint16(TAG.LUTDescriptor, 0) || MOST_ENTRIES;
-  const first = (signed ? lut.int16 : lut.uint16).call(lut, TAG.LUTDescriptor, 1) ?? 0;
+  const named = lut.uint16(TAG.LUTDescriptor, 1) ?? 0;
+  // Read as a negative number, it is one where the table would not end within 16 bits.
+  const isSigned = lut.elements[TAG.LUTDescriptor]?.vr === "SS" && named + count > MOST_ENTRIES;
+  const first = lowBits(named, 16, signed || isSigned);
   const bits = lut.uint16(TAG.LUTDescriptor, 2) ?? 0;
   const words = Math.floor((lut.elements[TAG.LUTData]?.length ?? 0) / 2);
   const isPacked = words < count && bits === 8;
@@ -45,7 +50,7 @@ export function modalityValues(
   const pixels = padding ? new Float32Array(values.length) : new Uint16Array(values.length);
   for (let index = 0; index < values.length; index++) {
     const value = values[index] as number;
-    const isPadding = padding !== null && value >= padding[0] && value <= padding[1];
+    const isPadding = isIn(padding, value);
     const entry = Math.min(entries.length - 1, Math.max(0, Math.round(value) - first));
     pixels[index] = isPadding ? -1 : (entries[entry] as number);
   }

@@ -1,6 +1,7 @@
 import type { DataSet } from "dicom-parser";
 import type { Padding } from "../types";
 import type { Layout } from "./layout";
+import { lowBits } from "./samples";
 import { TAG } from "./tags";
 
 /**
@@ -8,8 +9,8 @@ import { TAG } from "./tags";
  *
  * Source: DICOM PS3.3 C.7.5.1.1.2 and C.7.6.24.
  */
-export function paddingOf(dataSet: DataSet, layout: Layout, signed: boolean): Padding | null {
-  const read = layout.float ? floatReader(dataSet, layout) : integerReader(dataSet, layout, signed);
+export function paddingOf(dataSet: DataSet, layout: Layout): Padding | null {
+  const read = layout.float ? floatReader(dataSet, layout) : integerReader(dataSet, layout);
   const [value, limit] = [read("Value"), read("RangeLimit")];
   if (value === undefined || Number.isNaN(value)) return null;
   const other = limit ?? value;
@@ -28,11 +29,11 @@ function floatReader(dataSet: DataSet, layout: Layout): Read {
 }
 
 /** A writer may give the bits of a signed value as an unsigned one, so the bits are read. */
-function integerReader(dataSet: DataSet, layout: Layout, signed: boolean): Read {
-  const unused = layout.bytesPerSample === 1 ? 24 : 16;
+function integerReader(dataSet: DataSet, layout: Layout): Read {
   return (part) => {
     const bits = dataSet.uint16(TAG[`PixelPadding${part}`]);
-    if (bits === undefined) return undefined;
-    return signed ? (bits << unused) >> unused : (bits << unused) >>> unused;
+    return bits === undefined
+      ? undefined
+      : lowBits(bits, Math.min(16, layout.bytesPerSample * 8), layout.signed);
   };
 }

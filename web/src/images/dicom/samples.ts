@@ -1,4 +1,5 @@
-import type { Samples } from "../types";
+import type { Padding, Samples } from "../types";
+import { isIn } from "../window";
 import { bytesOf, type Coded } from "./codecs";
 import type { RawFrame } from "./frame";
 import type { Layout } from "./layout";
@@ -7,8 +8,14 @@ import type { Layout } from "./layout";
  * Turn a frame's bytes into stored values: byte order, high bit and sign resolved.
  *
  * Integers of more than 16 bits and floats come back as Float32Array.
+ *
+ * @param padding Where it lies outside the stored bits, whole cells may be it, and stay whole.
  */
-export function storedValues(frame: RawFrame, layout: Layout): Samples {
+export function storedValues(
+  frame: RawFrame,
+  layout: Layout,
+  padding: Padding | null = null,
+): Samples {
   const view = new DataView(frame.bytes.buffer, frame.bytes.byteOffset, frame.bytes.byteLength);
   const { coded } = frame;
   const bytes = coded ? bytesOf(coded.bits) : layout.bytesPerSample;
@@ -18,13 +25,22 @@ export function storedValues(frame: RawFrame, layout: Layout): Samples {
   const read = reader(view, bytes, little);
   const value = coded ? codedValue(read, coded, layout) : nativeValue(read, count, layout);
   const values = emptyFor(count, layout.bytesPerSample, layout.signed);
-  const unused = 32 - layout.bitsStored;
+  const { bitsStored, signed } = layout;
+  const isAbove = padding?.some((end) => lowBits(end, bitsStored, signed) !== end);
   for (let index = 0; index < count; index++) {
     // Bits outside the stored ones may hold overlays or rubbish.
-    const stored = value(index) << unused;
-    values[index] = layout.signed ? stored >> unused : stored >>> unused;
+    values[index] = lowBits(value(index), bitsStored, signed);
+    if (!isAbove) continue;
+    const cell = lowBits(read(index), layout.bytesPerSample * 8, signed);
+    if (isIn(padding, cell)) values[index] = cell;
   }
   return values;
+}
+
+/** The number that the lowest bits of a word stand for. */
+export function lowBits(word: number, bits: number, signed: boolean): number {
+  const unused = 32 - bits;
+  return signed ? (word << unused) >> unused : (word << unused) >>> unused;
 }
 
 type Read = (index: number) => number;
