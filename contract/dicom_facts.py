@@ -59,14 +59,17 @@ _VIEW_POSITIONS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"}
 # German, Dutch, Polish, Czech, Slovene, Hungarian, Finnish, Vietnamese, Turkish, the Nordic
 # languages, Russian, Ukrainian, Bulgarian, Greek, Chinese, Japanese, Korean, Arabic, Hebrew, Thai.
 # LLAT, LATL, XTLAT, PROFILE and LEFTLATERAL are words, too; FLAT, BILAT and COLLATERAL say nothing
-# of the side, nor does 双侧, both sides. Without accents.
+# of the side, nor do 双侧 and 患侧, both sides and the affected one. Without accents.
 _LATERAL_WORDS = re.compile(
     r"\b(?:LL|RL|YAN|PROF|PRFL|DWARS|OLDAL\w*|SIVU\w*|NGHIENG|БОК|HBL|XTL)\b"
     r"|\b[LR]?LAT|(?<![FI])LAT\b|(?<!BI)(?<!COL)(?<!CONTRA)(?<!IPSI)(?<!UNI)LATERAL"
     r"|PROFIL|PERFIL|\b(?:SEIT|SID[AEO]|ZIJ|BOCZ?N|STRAN[SI]|БОКОВ|БОЧН|БІЧН|СТРАНИЧ)"
-    r"|ЛАТЕРАЛ|ПРОФ[ИІ]Л|(?:CROSS|X).?TABLE|SHOOT.?THROUGH|HORIZONTAL BEAM|(?:DORS|VENTR)AL.?DECUB"
-    r"|ΠΛΑΓΙ|ΠΡΟΦΙΛ|(?<![双雙两兩両])[侧側](?![卧臥])|측[면방]|جانب|צד|צידי|פרופיל|ดานขาง"
+    r"|ЛАТЕРАЛ|ПРОФ[ИІ]Л|CROSS.?TABLE|\bX.?TABLE|SHOOT.?THROUGH|(?:DORS|VENTR)AL.?DECUB"
+    r"|^(?!.*\b(?:AP|PA)\b).*HORIZONTAL BEAM|^[左右][侧側]$|[左右][侧側][位面片]"
+    r"|ΠΛΑΓΙ|ΠΡΟΦΙΛ|(?<![双雙两兩両左右患健])[侧側](?![卧臥])|측[면방]|جانب|צד|צידי|פרופיל|ดานขาง"
 )
+# What an examination of two views names beside the lateral one, as a word or joined to it.
+_FRONTAL_WORDS = re.compile(r"(?:PA|AP)(?:LAT|LATERAL)?\b|FRONT|正")
 _LATERAL_VIEWS = frozenset({"LL", "RL", LATERAL})
 # A lateral decubitus is a frontal view of a patient who lies on a side; one on the back is none.
 _DECUBITUS = re.compile(r"(?<!DORSAL)(?<!DORSAL.)(?<!VENTRAL)(?<!VENTRAL.)DECUB|\b[LR]LD\b")
@@ -107,7 +110,7 @@ _CHEST_CHARACTERS = re.compile(r"胸|肺|흉부|가슴|폐|صدر|رئة|سین�
 _JOINED_BEFORE, _JOINED_AFTER = "RX|XR|CR|DX|PORT|PORTABLE", "S|PA|AP|LAT|XRAY|PORT"
 # What the words stand beside where another part of the body is meant.
 _NOT_CHEST = re.compile(
-    r"SPINE|COLUMNA|COLONNA|COLUNA|RACHIS|WIRBEL|VERTEBR|ABDOM|\bABD\b|PELVI|\bNECK\b"
+    r"SPINE|COLUMNA|COLONNA|COLUNA|RACHIS|WIRBEL|VERTEBR|ABDOM|\bABD\b|PELVI|\bNECK\b|\bB?WS\b"
 )
 _BODY_PART = re.compile(r"[A-Z0-9_]{1,16}")
 _UID_TEXT = re.compile(r"[0-9.]{1,64}")
@@ -262,7 +265,9 @@ def _view(attributes: Dataset, modality: str | None) -> tuple[str | None, str]:
     # An axis that runs to the front or to the back of the patient lies in no frontal image.
     if modality in RADIOGRAPHY and not {"A", "P"}.isdisjoint(_axes(attributes)):
         return LATERAL, "Patient Orientation"
-    if text is None and says_lateral(_text(attributes, "BodyPartExamined") or ""):
+    # Of an examination of two views, the text is the same on both films.
+    part = (_text(attributes, "BodyPartExamined") or "").replace("_", " ")
+    if text is None and says_lateral(part) and not _FRONTAL_WORDS.search(part):
         return LATERAL, "Body Part Examined"
     return text, "View Position"
 
@@ -309,11 +314,11 @@ def _pattern(words: str) -> re.Pattern[str]:
 def _garbled(word: str) -> str:
     """Match a word also where another encoding has garbled its accented letters, or lost one."""
     letters = (
-        letter if _plain(letter) == letter else rf"(?:{_plain(letter)}|[^A-Z\s]{{0,3}})"
+        letter if _plain(letter) == letter else rf"(?:{_plain(letter)}|[^A-Z0-9\s-]{{0,3}})"
         for letter in word
     )
     least = max(4, len(word) - 1) if _plain(word) != word else 0
-    return rf"(?=\S{{{least}}}){''.join(letters)}"
+    return rf"(?=[^0-9\s-]{{{least}}}){''.join(letters)}"
 
 
 _CHEST_PATTERNS = {word: _pattern(words) for word, words in _CHEST_WORDS.items()}

@@ -171,7 +171,8 @@ def _padding(stored: Values, attributes: Dataset, header: ImageHeader) -> NDArra
     lowest = -span / 2 if header.is_signed else 0
     if not lowest <= min(ends) <= max(ends) < lowest + span:
         # No stored value can be it, but a cell with the bits above them can.
-        stored = np.array([header.as_stored(cell) for cell in range(len(stored))])
+        base = -(2.0 ** (header.bits_allocated - 1)) if header.is_signed else 0.0
+        stored = (np.arange(len(stored)) - base) % 2**header.bits_allocated + base
     return np.asarray((stored >= min(ends)) & (stored <= max(ends)))
 
 

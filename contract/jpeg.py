@@ -36,7 +36,7 @@ def jpeg_grays(
     """
     if not header.has_every_bit:
         # libjpeg shows what there is of a JPEG between two of its scans, and says nothing.
-        raise CorruptImage("The JPEG is truncated or damaged.")
+        raise CorruptImage("The JPEG is truncated or damaged: a part of its scans is missing.")
     try:
         return _decode(data, header, at_least)
     except ValueError as error:

@@ -57,7 +57,7 @@ def combine(slices: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> di
         "left_out": left_out,
         "rule": rule,
         "figure": figure,
-        "sentence": _sentence(rule, len(read), len(slices), figure),
+        "sentence": _sentence(rule, len(read or slices), len(slices), figure),
     }
 
 

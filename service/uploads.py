@@ -125,7 +125,7 @@ async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_file
 
 async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> AsyncIterator[bytes]:
     """Leave out the preamble, which the parser takes for damage. Source: RFC 2046 section 5.1.1."""
-    line = re.compile(rb"\r\n--" + re.escape(boundary) + rb"(?:[ \t]*(\r\n)|(--))")
+    line = re.compile(rb"\r\n--" + re.escape(boundary) + rb"(?:[ \t]*(\r?\n)|(--))")
     start, is_found = b"\r\n", False
     async for chunk in body:
         if is_found:
@@ -133,6 +133,11 @@ async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> A
             continue
         start += chunk
         if found := line.search(start):
+            if found[1] == b"\n":
+                raise ServiceError(
+                    ProblemType.MALFORMED_MULTIPART,
+                    "The multipart body is not well-formed: its lines must end in CR LF.",
+                )
             is_found = True
             yield b"--" + boundary + (found[1] or found[2]) + start[found.end() :]
         else:

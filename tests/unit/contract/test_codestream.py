@@ -30,6 +30,26 @@ def test_a_jpeg_says_how_large_it_is() -> None:
     assert header.is_common_jpeg
 
 
+@pytest.mark.parametrize("kept", range(2, 8))
+def test_a_progressive_jpeg_cut_in_the_head_of_a_scan_lacks_bits(kept: int) -> None:
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "JPEG", progressive=True)
+    jpeg = file.getvalue()
+    heads = [at for at in range(len(jpeg)) if jpeg.startswith(b"\xff\xda", at)]
+    whole = read_jpeg_header(jpeg)
+    emptied = read_jpeg_header(jpeg[: heads[1]] + b"\xff\xda\0\2" + jpeg[heads[1] :])
+
+    assert len(heads) > 1
+    assert whole is not None
+    assert emptied is not None
+    assert whole.has_every_bit
+    assert emptied.has_every_bit
+    for head in heads:
+        cut = read_jpeg_header(jpeg[: head + kept])
+        assert cut is not None
+        assert not cut.has_every_bit
+
+
 def test_a_jpeg_frame_header_is_found_behind_fill_bytes_and_bare_markers() -> None:
     jpeg = as_jpeg(PIXELS)
     padded = jpeg[:2] + b"\xff\xff\xff\xd0" + jpeg[2:]

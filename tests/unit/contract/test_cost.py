@@ -116,7 +116,9 @@ def test_the_scans_of_a_jpeg_are_counted() -> None:
     empty = b"\xff\xda\0\x08\1\1\0\1\5\0"
 
     assert cost(jpeg).plain
-    assert not cost(jpeg[:-2] + 15_000 * empty + jpeg[-2:]).plain
+    assert cost(jpeg[:-2] + 2_000 * empty + jpeg[-2:]).plain
+    assert not cost(jpeg[:-2] + 2_000 * empty).plain  # without its end marker, decoded twice
+    assert not cost(jpeg[:-2] + 10_000 * empty + jpeg[-2:]).plain
     with pytest.raises(TooExpensive, match="s; the limits"):
         cost(jpeg[:-2] + 100_000 * empty + jpeg[-2:])
 

@@ -71,6 +71,7 @@ def test_an_empty_value_is_none(keyword: str, value: object) -> None:
         *((word, "CHEST") for word in ("G__S", "G?G?S", "NG?C", "Göğüs", "CAIXA TORÁCICA")),
         *((word, "LUNG") for word in ("P?UCA", "PH?I", "T?D?", "AKC??ER", "Akciğer", "плућа")),
         *((("THORAXAP", "THORAX"), ("GS", "GS"), ("TD", "TD"), ("THORACIC", "THORACIC"))),
+        *(("TD12",) * 2, ("T1D1",) * 2, ("T12D",) * 2),
         *(("грудная клетка", "CHEST"), ("θώρακας", "CHEST"), ("胸部", "CHEST"), ("흉부", "CHEST")),
     ],
 )
@@ -82,6 +83,7 @@ def test_a_body_part_is_a_code_or_the_word_for_the_chest(value: str, told: str) 
     "value",
     [
         *("KNEE/LEG", "PELVIS-HIP", "Bauch, liegend", "LUMBAR SPINE LATERAL", "DOE JOHN"),
+        *("T-D4000", "T-D1100", "TD-12", "NG-C", "BRUST-WS"),
         *("Doe^Jane, born 1970", "ORCHESTRA PIT", "Lungenklinik, Bett 3"),
         *(["KNEE", "LEG"], ["CHEST", "KNEE"]),
     ],
@@ -128,7 +130,10 @@ def test_a_modality_that_dicom_does_not_define_is_another(value: object) -> None
         *((word, "LATERAL") for word in ("DORSAL DECUBITUS", "LATERAL_DORSAL_DECUBITUS")),
         *((word, "LATERAL") for word in ("HORIZONTAL_BEAM", "shoot-through", "stranska")),
         *((word, "OTHER") for word in ("AP LORDOTIC", "PA ERECT", "AP_SUPINE", "BILATERAL")),
+        *((word, "LATERAL") for word in ("胸部左侧位", "正侧位", "胸部(侧)", "XTABLE")),
         *((word, "OTHER") for word in ("COLLATERAL", "CONTRALATERAL", "双侧", "左侧卧位")),
+        *((word, "OTHER") for word in ("AP HORIZONTAL BEAM", "FLEX TABLE", "患侧", "正位 右侧")),
+        ("胸部(右侧)", "OTHER"),
     ],
     ids=str,
 )
@@ -149,6 +154,17 @@ def test_a_body_part_may_say_that_the_view_is_lateral() -> None:
     assert (facts.body_part, facts.view_position) == ("CHEST", "LATERAL")
     assert facts.view_from == "Body Part Examined"
     assert facts_of({"BodyPartExamined": "CHEST LAT", "ViewPosition": "PA"}).view_position == "PA"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("CHEST PA LAT", "CHEST_PA_LAT", "CHESTPALAT", "CHESTPALATERAL", "CHEST 2V PA/LAT"),
+        *("CHEST FRONTAL LAT", "胸部正侧位"),
+    ],
+)
+def test_a_body_part_of_two_views_says_not_which_one_it_is(part: str) -> None:
+    assert facts_of({"BodyPartExamined": part}).view_position is None
 
 
 def coded(keyword: str, code: str, scheme: str, meaning: str) -> dict[str, object]:

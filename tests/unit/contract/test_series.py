@@ -63,6 +63,13 @@ def test_a_series_is_referred_where_most_of_its_slices_are_in_doubt(
     assert combined["reasons"] == ([] if doubtful == 2 else ["no_evidence", "quality.noise"])
 
 
+def test_a_series_whose_slices_are_all_left_out_says_that_all_are_in_its_findings() -> None:
+    combined = combine([result(0.9, "quality.noise")] * 3, {})
+
+    assert combined["left_out"] == [0, 1, 2]
+    assert combined["sentence"].startswith("The mean of the probabilities of 3 of 3 slices.")
+
+
 @pytest.mark.parametrize(
     ("metrics", "words"),
     [([], "Not measured on series."), ([FIGURE], "AUROC of held-out series: 0.91 (0.80 to 0.97).")],

@@ -181,5 +181,13 @@ def test_a_boundary_may_be_padded_and_look_like_a_line_before_it(piece: int) -> 
     assert upload.data() == b"data"
 
 
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_a_first_boundary_without_a_carriage_return_is_no_preamble(piece: int) -> None:
+    body = form(("a", b"data"), ("b", b"more")).replace(b"--x-y\r\n", b"--x-y \n", 1)
+
+    with refused(ProblemType.MALFORMED_MULTIPART, match="CR LF"):
+        read_whole(body, piece=piece)
+
+
 def test_a_form_without_a_part_has_no_file() -> None:
     assert read(b"--x-y--\r\n") == ()
