@@ -47,7 +47,7 @@ def jpeg_grays(
         end = data.rfind(END_OF_IMAGE)
         start = end - int(found[1])
         if len(set(data[start:end])) == 1:
-            return _repaired(data[:start] + END_OF_IMAGE, header, at_least)
+            return jpeg_grays(data[:start] + END_OF_IMAGE, header, at_least)
     if words == _HARMLESS:
         return _decode(data, header, at_least, strict=False)
     # It is not told where the file ends before its first scan, either.
@@ -56,15 +56,6 @@ def jpeg_grays(
             "A JPEG with this subsampling of its colours is not decoded here. Send it in gray."
         )
     raise CorruptImage("The JPEG is truncated or damaged.")
-
-
-def _repaired(
-    data: bytes, header: CodestreamHeader, at_least: tuple[int, int] | None
-) -> NDArray[np.uint8]:
-    try:
-        return _decode(data, header, at_least)
-    except ValueError as error:
-        raise CorruptImage("The JPEG is truncated or damaged.") from error
 
 
 def _decode(
