@@ -205,11 +205,11 @@ def test_the_status_shows_how_full_the_service_is_and_that_it_empties(desk: Desk
     def fuller(route: Route) -> None:
         answer = route.fetch()
         left = in_flight.pop(0) if in_flight else 0
-        route.fulfill(response=answer, json={**answer.json(), "in_flight": left})
+        route.fulfill(response=answer, json={**answer.json(), "in_flight": left, "queue_limit": 48})
 
     desk.page.route("**/health", fuller)
     desk.open()
 
-    shown = desk.page.get_by_text("of 128 in the service")
-    expect(shown).to_have_text("3 of 128 in the service")
+    shown = desk.page.get_by_text("of 48 in the service")
+    expect(shown).to_have_text("3 of 48 in the service")
     expect(shown).to_have_count(0)
