@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from sqlalchemy import create_engine, select
+from sqlalchemy import NullPool, create_engine, select
 
 from service import protocol
 from service.audit import TRAIL, verify
@@ -286,6 +286,8 @@ def test_what_was_answered_before_a_kill_is_in_the_trail(models: Path, tmp_path:
 
 
 def test_two_workers_write_a_chain_each_into_one_trail(models: Path, audit_url: str) -> None:
+    trail = create_engine(audit_url, poolclass=NullPool)
+
     def ask(url: str) -> str:
         answer = httpx.post(f"{url}/predict", content=RADIOGRAPH, headers=JPEG, timeout=60)
         return str(answer.raise_for_status().json()["id"])
@@ -297,12 +299,12 @@ def test_two_workers_write_a_chain_each_into_one_trail(models: Path, audit_url: 
         def chains() -> int:
             with ThreadPoolExecutor(8) as pool:
                 ids.extend(pool.map(ask, [running.url] * 40))
-            with create_engine(audit_url).connect() as connection:
+            with trail.connect() as connection:
                 wrote = select(TRAIL.c.chain).where(TRAIL.c.action == "predict").distinct()
                 return len(connection.execute(wrote).all())
 
         eventually(lambda: chains() == 2)
-    with create_engine(audit_url).connect() as connection:
+    with trail.connect() as connection:
         kept = set(connection.scalars(select(TRAIL.c.answer_id)))
     assert set(ids) <= kept
     verified = verify_by_command(audit_url)
