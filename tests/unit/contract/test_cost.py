@@ -233,3 +233,9 @@ def test_the_frame_that_is_asked_for_is_the_one_whose_codestream_is_read() -> No
     assert not cost(data, frame=1).plain
     with pytest.raises(PixelDataMismatch, match="30 x 80"):
         cost(data, frame=2)
+
+
+def test_what_follows_the_end_of_a_jpeg_is_not_counted_twice() -> None:
+    jpeg = as_jpeg(CHEST)
+
+    assert estimate_cost(jpeg + bytes(60_000_000), max_pixels=1_000_000).plain is False
