@@ -24,7 +24,12 @@ INFERENCE_PROTOCOL = "/v2"
 REALM = 'Bearer realm="pneumoscope"'
 ANSWERED = (ContractError, ServiceError, RequestValidationError, HTTPException)
 _UNFORESEEN = "The request failed. Give the operator its X-Request-ID, a header of this answer."
-_FRAMEWORK = {kind.status: kind for kind in (ProblemType.NOT_FOUND, ProblemType.METHOD_NOT_ALLOWED)}
+_FRAMEWORK = {
+    # A body that is not even text, which is no other error than one that is no JSON.
+    400: ProblemType.INVALID_PARAMETER,
+    404: ProblemType.NOT_FOUND,
+    405: ProblemType.METHOD_NOT_ALLOWED,
+}
 _MAX_NAME = 40
 
 
@@ -43,8 +48,10 @@ def describe(error: Exception, request_id: str) -> dict[str, object]:
     elif isinstance(error, RequestValidationError):
         wrong = (f"{str(each['loc'][-1])[:_MAX_NAME]}: {each['msg']}" for each in error.errors())
         detail = f"{'; '.join(wrong)}."
+    elif isinstance(error, HTTPException):
+        detail = "The body is no JSON." if kind is ProblemType.INVALID_PARAMETER else f"{title}."
     else:
-        detail = f"{title}." if isinstance(error, HTTPException) else str(error)
+        detail = str(error)
     return {
         "type": address,
         "title": title,

@@ -197,21 +197,23 @@ def test_agreement_counts_the_last_word_of_each_reader_on_each_image(audited: Au
 @pytest.mark.parametrize(
     ("body", "key", "status", "slug"),
     [
-        ({}, "pacs", 403, "forbidden"),
-        ({"finding": "no such finding"}, "reader", 422, "invalid-parameter"),
-        ({"image": 7}, "reader", 404, "unknown-answer"),
-        ({"text": "in my opinion"}, "reader", 422, "invalid-parameter"),
+        (b"{}", "pacs", 403, "forbidden"),
+        (b'{"finding": "no such finding"}', "reader", 422, "invalid-parameter"),
+        (b'{"image": 7}', "reader", 404, "unknown-answer"),
+        (b'{"text": "in my opinion"}', "reader", 422, "invalid-parameter"),
+        (b"\xff", "reader", 422, "invalid-parameter"),
     ],
 )
 def test_feedback_that_cannot_be_taken_says_why(
-    audited: Audited, body: dict[str, object], key: str, status: int, slug: str
+    audited: Audited, body: bytes, key: str, status: int, slug: str
 ) -> None:
     answered = predict(audited.live, RADIOGRAPH).json()
     address = f"/feedback/{answered['id']}"
-    assert problem(audited.live.client.post(address, json=body, headers=bearer(key))) == (
-        status,
-        slug,
-    )
+    headers = {**bearer(key), "Content-Type": "application/json"}
+
+    answer = audited.live.client.post(address, content=body, headers=headers)
+
+    assert problem(answer) == (status, slug)
 
 
 def test_without_a_trail_there_is_no_feedback(models: Path) -> None:
