@@ -27,7 +27,7 @@ def _service() -> FastAPI:
 @serve.deployment(
     # What is in flight in a replica is what its queue and its cores have: Ray scales by it.
     autoscaling_config={"min_replicas": 1, "max_replicas": 8, "target_ongoing_requests": 8},
-    # The least that a replica's queue takes by default: more would be refused, and waits in Ray.
+    # Less than a replica's queue takes by default: what it would refuse waits in Ray.
     max_ongoing_requests=32,
     graceful_shutdown_timeout_s=40,
     ray_actor_options={"num_cpus": 1},

@@ -16,7 +16,7 @@ MAX_TILE_SEGMENTS = 100_000
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 END_OF_IMAGE, START_OF_SCAN = b"\xff\xd9", b"\xff\xda"
-BASELINE, _JPEG_LS = 0xC0, 0xF7
+_JPEG_LS = 0xF7
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 # The processes that 8-bit decoders read: baseline, extended sequential and progressive Huffman.
@@ -299,8 +299,11 @@ def _jpeg_header(frame: tuple[int, bytes], codestream: bytes, scan: int) -> Code
         # A common JPEG in several scans keeps its coefficients until the last one; of the other
         # kinds, two results are compared.
         memory_bytes=rows * columns * (2 + 2 * components) if is_common else 24 * samples,
-        seconds=decodes * samples * (_COMMON_SAMPLE_S + scans * _SCAN_SAMPLE_S)
-        + decodes * (len(codestream) - scan) * _BYTE_S
+        seconds=decodes
+        * (
+            samples * (_COMMON_SAMPLE_S + scans * _SCAN_SAMPLE_S)
+            + (len(codestream) - scan) * _BYTE_S
+        )
         if is_common
         else samples * _SAMPLE_S[family],
     )

@@ -60,9 +60,10 @@ def _port() -> int:
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
-def _queue_limit(max_files: int = 0, workers: int = 1, **_others: object) -> int:
+def _queue_limit(given: dict[str, int]) -> int:
     """Few enough that what is accepted is soon answered, and room for a full request."""
-    return max(max_files + PER_CPU, PER_CPU * available_cpus() // workers)
+    per_worker = PER_CPU * available_cpus() // given.get("workers", 1)
+    return max(given.get("max_files", 0) + PER_CPU, per_worker)
 
 
 class Settings(BaseSettings):
@@ -150,7 +151,7 @@ class Settings(BaseSettings):
     request_deadline_s: float = Field(default=30, gt=0)
     """How long a request may take once its body has arrived; later it is answered with 429."""
 
-    queue_limit: int = Field(default_factory=lambda given: _queue_limit(**given), ge=1)
+    queue_limit: int = Field(default_factory=_queue_limit, ge=1)
     """The most images in flight, waiting or in work; more are answered with 429. By default sixteen
     for each CPU of the cgroup, shared out among the workers, at least sixteen above `max_files`."""
 
