@@ -19,7 +19,6 @@ from gateway.config import Audit
 from gateway.errors import InvalidConfiguration, Unacceptable
 from gateway.headers import read_header
 from gateway.metrics import REFUSED
-from gateway.tls import client_context
 
 _HELD = 10_000
 _RETRY_S = 5.0
@@ -132,7 +131,7 @@ class Auditor:
         plain = socket.create_connection((config.host, config.port), timeout=_TIMEOUT_S)
         if config.tls is None:
             return plain
-        return client_context(config.tls).wrap_socket(plain, server_hostname=config.host)
+        return config.tls.context().wrap_socket(plain, server_hostname=config.host)
 
 
 def _name(message: Element, file: Path | None) -> None:

@@ -1,6 +1,7 @@
 """What an operator can set: one TOML file, whose path is ``PNEUMO_GATEWAY_CONFIG`` or an option."""
 
 import os
+import ssl
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -27,7 +28,11 @@ class _Section(BaseModel):
 
 
 class Tls(_Section):
-    """Certificates in PEM files, read again whenever one of them changes."""
+    """Certificates in PEM files, read again whenever one of them changes.
+
+    Source: RFC 9325 (BCP 195): TLS 1.2 and later, forward secrecy, authenticated encryption;
+    DICOM PS3.15 B.12.
+    """
 
     certificate: Path | None = None
     key: Path | None = None
@@ -42,6 +47,30 @@ class Tls(_Section):
         """
         files = (self.certificate, self.key, self.authorities)
         return tuple(file.stat().st_mtime_ns for file in files if file)
+
+    def context(self, *, server: bool = False) -> ssl.SSLContext:
+        """A context for one connection from a peer, or for some that this side opens.
+
+        Raises:
+            InvalidConfiguration: A certificate or key cannot be read.
+        """
+        if server and self.certificate is None:
+            raise InvalidConfiguration("TLS: a listener needs a certificate and its key.")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL")
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        try:
+            if self.certificate:
+                context.load_cert_chain(self.certificate, self.key)
+            if self.authorities:
+                context.load_verify_locations(self.authorities)
+                context.verify_mode = ssl.CERT_REQUIRED
+            elif not server:
+                context.load_default_certs()
+        except OSError as error:
+            raise InvalidConfiguration(f"TLS: {error}") from error
+        return context
 
 
 class Peer(_Section):

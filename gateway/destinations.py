@@ -28,7 +28,6 @@ from gateway.errors import InvalidConfiguration, Permanent, Transient
 from gateway.headers import dataset
 from gateway.http_peer import HttpPeer
 from gateway.tables import SOP_CLASSES, ResultObject
-from gateway.tls import client_context
 
 _TIMEOUT_S = 30.0
 _SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
@@ -112,7 +111,7 @@ class DimseSender:
             peer.host,
             peer.port,
             ae_title=peer.ae_title,
-            tls_args=(client_context(peer.tls), peer.host) if peer.tls else None,
+            tls_args=(peer.tls.context(), peer.host) if peer.tls else None,
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, _send_at_once),
                 (evt.EVT_N_EVENT_REPORT, self._commitments.on_report),

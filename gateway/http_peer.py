@@ -7,7 +7,6 @@ import httpx
 
 from gateway.config import Tls, read_key
 from gateway.errors import GatewayError, KeyRefused, Permanent, Transient
-from gateway.tls import client_context
 
 _TOO_BUSY = frozenset({408, 425, 429})
 # What an operator mends there or here, and the same request then succeeds.
@@ -96,7 +95,7 @@ class HttpPeer:
         certificates = self._tls.changed_at() if self._tls else ()
         client = self._client
         if client is None or certificates != self._certificates:
-            client = httpx.Client(trust_env=False, verify=client_context(self._tls))
+            client = httpx.Client(trust_env=False, verify=(self._tls or Tls()).context())
             self._client, self._certificates = client, certificates
         return client
 

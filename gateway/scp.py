@@ -21,7 +21,6 @@ from gateway.config import Dicom, Tls
 from gateway.errors import InvalidConfiguration
 from gateway.intake import SUCCESS, Intake
 from gateway.metrics import REFUSED
-from gateway.tls import server_context
 
 _HANDSHAKE_TIMEOUT_S = 10
 
@@ -123,12 +122,12 @@ class _LazyHandshake:
 
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
-        server_context(tls)
+        tls.context(server=True)
 
     def wrap_socket(self, connection: socket.socket, *, server_side: bool) -> ssl.SSLSocket:
         connection.settimeout(_HANDSHAKE_TIMEOUT_S)
         try:
-            context = server_context(self._tls)
+            context = self._tls.context(server=True)
         except InvalidConfiguration as error:  # they are being replaced
             raise ConnectionAbortedError from error
         return context.wrap_socket(

@@ -26,7 +26,6 @@ from gateway.intake import Intake, replay
 from gateway.page_report import report_route
 from gateway.service import Services
 from gateway.store import QUEUES, Store
-from gateway.tls import server_context
 
 log = structlog.get_logger()
 
@@ -151,10 +150,10 @@ def _given_key(request: Request) -> str:
 
 def _reloading(tls: Tls) -> ssl.SSLContext:
     """A context that presents the certificate that is in the file at each handshake."""
-    context = server_context(tls)
+    context = tls.context(server=True)
 
     def present(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        connection.context = server_context(tls)
+        connection.context = tls.context(server=True)
 
     context.sni_callback = present
     return context
