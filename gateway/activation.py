@@ -15,7 +15,6 @@ from pydicom.tag import Tag
 from contract.errors import ContractError
 from contract.radiograph import decode
 from gateway.errors import Permanent
-from gateway.identifiers import derived_uid
 from gateway.reading import Reading
 from gateway.report import (
     NOTICE,
@@ -27,6 +26,7 @@ from gateway.report import (
     reference_to,
     with_patient,
 )
+from gateway.tables import derived_uid
 
 _LONGEST_SIDE = 1024
 _OPACITY = 0.45

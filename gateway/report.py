@@ -25,9 +25,8 @@ from pynetdicom.sop_class import Comprehensive3DSRStorage  # type: ignore[attr-d
 from contract.findings import CODES
 from gateway import __version__
 from gateway.headers import EXPLICIT, MANUFACTURER, MODEL_NAME, dataset, frames_of
-from gateway.identifiers import derived_uid
 from gateway.reading import Reading
-from gateway.tables import SOP_CLASSES
+from gateway.tables import SOP_CLASSES, derived_uid
 
 NOTICE = "RESEARCH ONLY - NOT FOR DIAGNOSIS"
 _SERIES_NUMBER = 9001

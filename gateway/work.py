@@ -20,14 +20,13 @@ from gateway.config import Config, Destination, Rule
 from gateway.destinations import DimseSender, sender
 from gateway.errors import Permanent, Transient
 from gateway.headers import frames_of, read_header
-from gateway.identifiers import image_key, series_key
 from gateway.intake import write_durably
 from gateway.metrics import REPORTS, TIME_TO_REPORT
 from gateway.reading import Reading, evenly_spaced, in_order, of_series
 from gateway.report import Source, encoded, structured_report
 from gateway.service import Services
 from gateway.store import Store
-from gateway.tables import Delivery, Instance, Job, Result
+from gateway.tables import Delivery, Instance, Job, Result, result_key
 from gateway.worker import REST_S, TaskWorker
 
 _BATCH = 8
@@ -81,11 +80,12 @@ class Reader(TaskWorker):
         if rule.unit == "image":
             read = [(instances[0], job.frame)]
             reading = self._ask(*read[0], rule)
-            key = image_key(job.uid, job.frame, reading.digest)
+            key = result_key("image", job.uid, str(job.frame), reading.digest)
         else:
             self._wait_for_all(job, rule, instances)
             reading, read = self._read_series(instances, rule)
-            key = series_key(job.uid, (each.sop_uid for each in instances), reading.digest)
+            uids = sorted(each.sop_uid for each in instances)
+            key = result_key("series", job.uid, *uids, reading.digest)
         versions = self._store.results_of(job)
         is_new = key not in {version.key for version in versions}
         result = self._write(job, key, reading, read, versions) if is_new else None
