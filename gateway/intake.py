@@ -47,11 +47,7 @@ class Intake:
         self.incoming.mkdir()
 
     def check_space(self) -> None:
-        """Refuse while there is still room to keep the promises that were made.
-
-        Raises:
-            StorageFull: The disk is below its watermark.
-        """
+        """Raise StorageFull while there is still room to keep the promises that were made."""
         if shutil.disk_usage(self._kept).free < self._config.min_free_bytes:
             raise StorageFull("The disk is below its watermark.")
 
@@ -64,14 +60,10 @@ class Intake:
         calling: str = "",
         called: str = "",
     ) -> Literal["new", "repeated", "conflict"]:
-        """Move a file of ``incoming`` into the queue.
+        """Move a whole file of ``incoming`` into the queue; it stays there where this raises.
 
-        Args:
-            file: A whole DICOM file; it is gone afterwards, unless this raises.
-            source: How it came.
-            sop_uid: As the sender named it; by default as its file meta information does.
-            calling: The title that sent it.
-            called: The title that it was sent to.
+        ``sop_uid`` is as the sender named it, by default as its file meta information does;
+        ``calling`` is the title that sent it, ``called`` the one that it was sent to.
 
         Raises:
             StorageFull: The disk is below its watermark.

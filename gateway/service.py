@@ -21,6 +21,7 @@ class _Service(HttpPeer):
     """A service, and until when it is left alone."""
 
     probe = "/health/ready"
+    attempts = _ATTEMPTS_OF_A_FAILURE
     away_until = 0.0
 
     def problem(self, answer: httpx.Response) -> str:
@@ -30,10 +31,6 @@ class _Service(HttpPeer):
         except (ValueError, KeyError, TypeError):
             detail = "no problem details"
         return f"{answer.status_code}: {detail}"
-
-    def attempts(self, status: int) -> int | None:
-        """As many as show that it is not by chance."""
-        return _ATTEMPTS_OF_A_FAILURE if status == 500 else None
 
 
 class Services:
@@ -60,31 +57,23 @@ class Services:
         heatmap: bool = False,
         authorization: str | None = None,
     ) -> Reading:
-        """Have one frame of a DICOM file read.
+        """Have one frame of a DICOM file read, counted from 1; the service may choose the model.
 
-        Args:
-            file: Sent as it is, piece by piece.
-            frame: Counted from 1.
-            model: By default the one that the service chooses.
-            heatmap: Whether the answer is to hold one.
-            authorization: Of whoever asks; by default the gateway's own key.
+        ``authorization`` is of whoever asks, by default the gateway's own key.
 
         Raises:
             Transient: No service can answer now.
             Permanent: No service will ever answer this.
         """
-        query: dict[str, str | int] = {"frame": frame}
-        if model:
-            query["model"] = model
-        if heatmap:
-            query["explain"] = "heatmap"
+        asked = {"frame": str(frame), "model": model, "explain": "heatmap" if heatmap else None}
+        query = {name: value for name, value in asked.items() if value}
+        headers = {"Content-Type": "application/dicom", "Accept": "application/json"}
+        if authorization is not None:
+            headers["Authorization"] = authorization
         refusal: Transient | None = None
         for peer in self._in_turn():
             try:
                 with file.open("rb") as body:
-                    headers = {"Content-Type": "application/dicom", "Accept": "application/json"}
-                    if authorization is not None:
-                        headers["Authorization"] = authorization
                     return _reading(peer.ask("POST", "/predict", body, headers, query))
             except Transient as error:
                 # A reader's key, or rate, says nothing of the service.
@@ -95,11 +84,7 @@ class Services:
         raise refusal or Transient("every service is away")
 
     def model(self, name: str, version: int) -> dict[str, Any]:
-        """What a service says of a model.
-
-        Raises:
-            Transient: None says anything.
-        """
+        """What a service says of a model; Transient where none says anything."""
         problem = "none answers"
         for peer in self._in_turn():
             try:
@@ -125,12 +110,11 @@ def _reading(answer: httpx.Response) -> Reading:
         raise Permanent(f"the service answers with {answer.status_code}")
     try:
         [result] = answer.json()["results"]
-        problem = None if result["status"] == "ok" else str(result["problem"]["detail"])
-        reading = None if problem else Reading(result["model"], result)
+        if result["status"] == "ok":
+            return Reading(result["model"], result)
+        problem = str(result["problem"]["detail"])
     except (ValueError, TypeError, LookupError) as error:
         # Something else answers at this address, such as a page to log in at.
         problem = f"{answer.status_code} and no answer of /predict"
         raise Transient(problem, attempts=_ATTEMPTS_OF_A_FAILURE) from error
-    if reading is None:
-        raise Permanent(str(problem))
-    return reading
+    raise Permanent(problem)
