@@ -6,7 +6,6 @@ theirs to send. Each has UIDs of its own, because it has a time of its own.
 
 import asyncio
 import uuid
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -45,32 +44,23 @@ class Asked(BaseModel):
 
 def report_route(config: Http, intake: Intake, services: Services) -> Route:
     """The route, for pages of the configured origins."""
-    pages = Middleware(
-        CORSMiddleware,
-        allow_origins=config.page_origins,
-        allow_methods=["POST"],
-        allow_headers=["Authorization", "Content-Type"],
-    )
+    origins, at_once = config.page_origins, asyncio.Semaphore(_AT_ONCE)
+
+    async def answer(request: Request) -> Response:
+        # Nobody is asked for a key before the service is: what may come in until then is little.
+        if request.headers.get("Origin", origins[0]) not in origins:
+            raise HTTPException(403, "this origin is not in [http] page_origins")
+        if at_once.locked():
+            raise HTTPException(503, "others have reports made: try again", RETRY_AFTER)
+        async with at_once:
+            return await _make(config, intake, services, request)
+
     # The middleware answers what a browser asks beforehand.
-    at_once = asyncio.Semaphore(_AT_ONCE)
-    methods, answer = ["POST", "OPTIONS"], partial(_answer, config, intake, services, at_once)
-    return Route("/report", answer, methods=methods, middleware=[pages])
-
-
-async def _answer(
-    config: Http,
-    intake: Intake,
-    services: Services,
-    at_once: asyncio.Semaphore,
-    request: Request,
-) -> Response:
-    # Nobody is asked for a key before the service is: what may come in until then is little.
-    if request.headers.get("Origin", config.page_origins[0]) not in config.page_origins:
-        raise HTTPException(403, "this origin is not in [http] page_origins")
-    if at_once.locked():
-        raise HTTPException(503, "others have reports made: try again", RETRY_AFTER)
-    async with at_once:
-        return await _make(config, intake, services, request)
+    headers = ["Authorization", "Content-Type"]
+    pages = Middleware(
+        CORSMiddleware, allow_origins=origins, allow_methods=["POST"], allow_headers=headers
+    )
+    return Route("/report", answer, methods=["POST", "OPTIONS"], middleware=[pages])
 
 
 async def _make(config: Http, intake: Intake, services: Services, request: Request) -> Response:
@@ -78,8 +68,10 @@ async def _make(config: Http, intake: Intake, services: Services, request: Reque
     try:
         asked = Asked.model_validate(dict(request.query_params))
         intake.check_space()
-        async with asyncio.timeout(_RECEIVE_S):
-            await _receive(request, file, min(_MAX_BYTES, config.max_body_bytes))
+        with file.open("wb") as opened:
+            async with asyncio.timeout(_RECEIVE_S):
+                async for chunk in pieces_of(request, min(_MAX_BYTES, config.max_body_bytes)):
+                    opened.write(chunk)
         # Without one the service is asked without one, not with the gateway's.
         authorization = request.headers.get("Authorization", "")
         if not authorization.isascii():
@@ -100,12 +92,6 @@ async def _make(config: Http, intake: Intake, services: Services, request: Reque
     finally:
         file.unlink(missing_ok=True)
     return Response(document, media_type="application/dicom")
-
-
-async def _receive(request: Request, file: Path, limit: int) -> None:
-    with file.open("wb") as opened:
-        async for chunk in pieces_of(request, limit):
-            opened.write(chunk)
 
 
 def _report(services: Services, file: Path, asked: Asked, authorization: str) -> bytes:

@@ -18,11 +18,11 @@ _LISTED: tuple[tuple[QueueName, str], ...] = (
     ("instances", "ignored"),
 )
 _COLUMNS = {
-    "instances": ("id", "source", "calling", "rule", "reason"),
-    "jobs": ("id", "unit", "rule", "calling", "attempts", "problem"),
+    "instances": ("id", "source", "calling", "rule", "reason", "sop_uid"),
+    "jobs": ("id", "unit", "rule", "calling", "attempts", "problem", "uid"),
     "deliveries": ("id", "destination", "attempts", "problem"),
 }
-_IDENTIFIERS = {"instances": ("sop_uid",), "jobs": ("uid",), "deliveries": ()}
+_IDENTIFIERS = ("sop_uid", "uid")
 # Where a row has the number of an instance whose identifiers it shows.
 _INSTANCE = {"instances": "id", "jobs": "instance_id"}
 _HEAD = (
@@ -34,27 +34,28 @@ _HEAD = (
 
 def page(store: Store, auditor: Auditor, shown_to: str | None) -> str:
     """The page as HTML, with identifiers where ``shown_to`` is the address of who has the key."""
-    is_shown = shown_to is not None
     totals = "; ".join(
         f"{queue}: {', '.join(f'{n} {state}' for state, n in sorted(states.items())) or 'none'}"
         for queue, states in store.counts().items()
     )
-    hint = "" if is_shown else '<p><a href="/login">Show identifiers</a> with the key.</p>'
     named: set[int] = set()
-    parts = [_HEAD, f"<p>{escape(totals)}</p>", hint]
+    parts = [_HEAD, f"<p>{escape(totals)}</p>"]
+    if shown_to is None:
+        parts += ['<p><a href="/login">Show identifiers</a> with the key.</p>']
     for queue, state in _LISTED:
-        rows = store.listing(queue, state, _SHOWN)
-        if rows:
-            parts += [f"<h2>{queue}: {state}</h2>", _table(queue, state, rows, is_shown=is_shown)]
-        if shown_to is not None and queue in _INSTANCE:
+        if rows := store.listing(queue, state, _SHOWN):
+            table = _table(queue, state, rows, is_shown=shown_to is not None)
+            parts += [f"<h2>{queue}: {state}</h2>", table]
+        if queue in _INSTANCE:
             named |= {row[_INSTANCE[queue]] for row in rows}
-    for file in store.files_of(named):
-        auditor.accessed(str(shown_to), file)
+    if shown_to is not None:
+        for file in store.files_of(named):
+            auditor.accessed(shown_to, file)
     return "".join(parts)
 
 
 def _table(queue: QueueName, state: str, rows: Iterable[dict[str, Any]], *, is_shown: bool) -> str:
-    names = _COLUMNS[queue] + (_IDENTIFIERS[queue] if is_shown else ())
+    names = [name for name in _COLUMNS[queue] if is_shown or name not in _IDENTIFIERS]
     lines = ["".join(f"<th>{name}</th>" for name in names)]
     for row in rows:
         line = "".join(f"<td>{escape(str(row[name] or ''))}</td>" for name in names)

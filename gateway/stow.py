@@ -21,8 +21,8 @@ from gateway.intake import CANNOT_UNDERSTAND, SUCCESS, Intake
 from gateway.metrics import REFUSED
 
 RETRY_AFTER = {"Retry-After": "30"}
-_REFERENCED_SOP_SEQUENCE, _FAILED_SOP_SEQUENCE = "00081199", "00081198"
-_FAILURE_REASON = "00081197"
+# Of the answer, in DICOM's JSON: Referenced and Failed SOP Sequence, Failure Reason.
+_REFERENCED, _FAILED, _REASON = "00081199", "00081198", "00081197"
 
 
 async def store_instances(request: Request, intake: Intake, max_body_bytes: int) -> Response:
@@ -52,18 +52,20 @@ async def _receive(request: Request, folder: Path, limit: int) -> list[Path]:
         "on_part_data": lambda data, start, end: files[-1].write(data[start:end]),
         "on_part_end": lambda: files[-1].close(),
     }
+    parser = MultipartParser(boundary, callbacks)
     try:
-        await _feed(MultipartParser(boundary, callbacks), request, limit)
-    except BaseException:
-        _discard(files)
+        async for chunk in pieces_of(request, limit):
+            parser.write(chunk)
+        if parser.state != MultipartState.END:
+            raise HTTPException(400, "the multipart body breaks off before its last boundary")
+    except BaseException as error:
+        for file in files:
+            file.close()
+            Path(file.name).unlink()
+        if isinstance(error, FormParserError):
+            raise HTTPException(400, "the multipart body is malformed") from error
         raise
     return [Path(file.name) for file in files]
-
-
-def _discard(files: Sequence[BinaryIO]) -> None:
-    for file in files:
-        file.close()
-        Path(file.name).unlink()
 
 
 async def pieces_of(request: Request, limit: int) -> AsyncIterator[bytes]:
@@ -74,16 +76,6 @@ async def pieces_of(request: Request, limit: int) -> AsyncIterator[bytes]:
         if received > limit:
             raise HTTPException(413, f"a body may have {limit} bytes")
         yield chunk
-
-
-async def _feed(parser: MultipartParser, request: Request, limit: int) -> None:
-    async for chunk in pieces_of(request, limit):
-        try:
-            parser.write(chunk)
-        except FormParserError as error:
-            raise HTTPException(400, "the multipart body is malformed") from error
-    if parser.state != MultipartState.END:
-        raise HTTPException(400, "the multipart body breaks off before its last boundary")
 
 
 def _take(intake: Intake, files: Sequence[Path], study: str | None) -> JSONResponse:
@@ -102,9 +94,9 @@ def _take(intake: Intake, files: Sequence[Path], study: str | None) -> JSONRespo
         if status == SUCCESS:
             kept.append(reference)
         else:
-            failed.append({**reference, _FAILURE_REASON: {"vr": "US", "Value": [status]}})
-    sequences = {_REFERENCED_SOP_SEQUENCE: kept, _FAILED_SOP_SEQUENCE: failed}
-    body = {tag: {"vr": "SQ", "Value": items} for tag, items in sequences.items() if items}
+            failed.append({**reference, _REASON: {"vr": "US", "Value": [status]}})
+    sequences = ((_REFERENCED, kept), (_FAILED, failed))
+    body = {tag: {"vr": "SQ", "Value": items} for tag, items in sequences if items}
     code = 200 if not failed else 202 if kept else 409
     return JSONResponse(body, code, media_type="application/dicom+json")
 

@@ -1,7 +1,6 @@
 """The HTTP listener: STOW-RS, the page of the queue, health, metrics."""
 
 import base64
-import binascii
 import hmac
 import signal
 import socket
@@ -52,13 +51,10 @@ class Site:
                 Route("/replay/{queue}/{row_id:int}", self._replay, methods=["POST"]),
                 Route("/studies", self._store_instances, methods=["POST"]),
                 Route("/studies/{study}", self._store_instances, methods=["POST"]),
-                *(
-                    [report_route(config.http, intake, services)]
-                    if config.http.page_origins
-                    else []
-                ),
             ]
         )
+        if config.http.page_origins:
+            self.app.routes.append(report_route(config.http, intake, services))
 
     def _ready(self, _request: Request) -> Response:
         try:
@@ -137,15 +133,12 @@ def check_key(config: Http, request: Request) -> None:
 def _given_key(request: Request) -> str:
     """The key of a client (Bearer), or of a browser (Basic, as the password)."""
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
-    match scheme.lower():
-        case "bearer":
-            return value
-        case "basic":
-            try:
-                return base64.b64decode(value).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
-                return ""
-    return ""
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value).decode().partition(":")[2]
+        except ValueError:
+            return ""
+    return value if scheme.lower() == "bearer" else ""
 
 
 def _reloading(tls: Tls) -> ssl.SSLContext:
