@@ -4,6 +4,7 @@ Source: DICOM PS3.4 annex J.
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,8 @@ from gateway.tables import ResultObject
 
 _INSTANCE_UID = "1.2.840.10008.1.20.1.1"  # the well-known instance, PS3.6
 _PATIENCE_S = 30.0
-_REMEMBERED = 1000
+# A peer that has not reported within a day is asked anew, and what it says then is forgotten.
+_REMEMBERED_S = 24 * 3600.0
 
 log = structlog.get_logger()
 
@@ -29,8 +31,8 @@ class Commitments:
 
     def __init__(self) -> None:
         self._reported = threading.Condition()
-        # Who was asked in each transaction, and the UIDs that each promised to keep.
-        self._asked: dict[str, str] = {}
+        # Who was asked in each transaction, and when; and the UIDs that each promised to keep.
+        self._asked: dict[str, tuple[str, float]] = {}
         self._kept: set[tuple[str, str]] = set()
 
     def ask(self, association: Association, objects: Sequence[ResultObject]) -> None:
@@ -46,31 +48,22 @@ class Commitments:
         peer = f"{acceptor.ae_title}@{acceptor.address}:{acceptor.port}"
         wanted = {(peer, sent.sop_uid) for sent in objects}
         transaction = str(generate_uid(None))
-        references = [
-            dataset(ReferencedSOPClassUID=sent.sop_class, ReferencedSOPInstanceUID=sent.sop_uid)
-            for sent in objects
-        ]
-        request = dataset(TransactionUID=transaction, ReferencedSOPSequence=references)
         with self._reported:
             if wanted <= self._kept:
                 self._kept -= wanted
                 return
-            self._asked[transaction] = peer
-            if len(self._asked) > _REMEMBERED:
-                del self._asked[next(iter(self._asked))]
+            now = time.monotonic()
+            recent = {u: asked for u, asked in self._asked.items() if asked[1] > now - _REMEMBERED_S}
+            self._asked = {**recent, transaction: (peer, now)}
         try:
-            status, _ = association.send_n_action(
-                request, 1, StorageCommitmentPushModel, _INSTANCE_UID
-            )
-        except (ValueError, RuntimeError) as error:
+            _request(association, transaction, objects)
+        except (Transient, ValueError) as error:
             with self._reported:
                 self._asked.pop(transaction, None)
-            if isinstance(error, RuntimeError):
-                raise Transient("the association was lost") from error
+            if isinstance(error, Transient):
+                raise
             log.warning("offers no storage commitment", peer=acceptor.ae_title)
             return
-        if not status or status.Status != 0:
-            raise Transient("the peer takes no request for storage commitment")
         with self._reported:
             self._reported.wait_for(lambda: transaction not in self._asked, timeout=_PATIENCE_S)
             if not wanted <= self._kept:
@@ -81,8 +74,23 @@ class Commitments:
         """Note what a peer promises."""
         report: Any = event.event_information
         with self._reported:
-            if peer := self._asked.pop(str(report.TransactionUID), None):
+            if asked := self._asked.pop(str(report.TransactionUID), None):
                 items = report.get("ReferencedSOPSequence") or []
-                self._kept |= {(peer, str(item.ReferencedSOPInstanceUID)) for item in items}
+                self._kept |= {(asked[0], str(item.ReferencedSOPInstanceUID)) for item in items}
                 self._reported.notify_all()
         return 0x0000, None
+
+
+def _request(association: Association, transaction: str, objects: Sequence[ResultObject]) -> None:
+    """Ask once; ValueError where the peer offers no commitment, Transient where it takes none."""
+    references = [
+        dataset(ReferencedSOPClassUID=sent.sop_class, ReferencedSOPInstanceUID=sent.sop_uid)
+        for sent in objects
+    ]
+    request = dataset(TransactionUID=transaction, ReferencedSOPSequence=references)
+    try:
+        status, _ = association.send_n_action(request, 1, StorageCommitmentPushModel, _INSTANCE_UID)
+    except RuntimeError as error:
+        raise Transient("the association was lost") from error
+    if not status or status.Status != 0:
+        raise Transient("the peer takes no request for storage commitment")

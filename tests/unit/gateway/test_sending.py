@@ -261,33 +261,43 @@ def test_a_promise_that_comes_late_counts_the_next_time_for_the_peer_that_made_i
     sent: ResultObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.commitment._PATIENCE_S", 0)
-    monkeypatch.setattr("gateway.commitment._REMEMBERED", 2)
     commitments, requests = Commitments(), list[Dataset]()
 
-    def asked_of(title: str) -> Any:
-        def take(request: Dataset, *_: object) -> tuple[Dataset, None]:
-            requests.append(request)
-            accepted = Dataset()
-            accepted.Status = 0
-            return accepted, None
-
-        acceptor = SimpleNamespace(ae_title=title, address="127.0.0.1", port=104)
-        return SimpleNamespace(acceptor=acceptor, send_n_action=take)
-
-    def lose(*_: object) -> None:
-        raise RuntimeError
-
     with pytest.raises(Transient):
-        commitments.ask(asked_of("A"), [sent])
-    # What could not be asked takes no room from what was.
-    for _ in range(2):
-        lost = asked_of("A")
-        lost.send_n_action = lose
-        with pytest.raises(Transient, match="lost"):
-            commitments.ask(lost, [sent])
+        commitments.ask(asking(requests, "A"), [sent])
     commitments.on_report(SimpleNamespace(event_information=requests[0]))  # type: ignore[arg-type]
 
     with pytest.raises(Transient):
-        commitments.ask(asked_of("B"), [sent])
-    commitments.ask(asked_of("A"), [sent])
+        commitments.ask(asking(requests, "B"), [sent])
+    commitments.ask(asking(requests, "A"), [sent])
     assert len(requests) == 2
+
+
+@pytest.mark.parametrize(("status", "remembered_s"), [(0x0110, 60), (0, 0)])
+def test_what_was_refused_or_not_answered_for_long_is_forgotten(
+    sent: ResultObject, monkeypatch: pytest.MonkeyPatch, status: int, remembered_s: int
+) -> None:
+    monkeypatch.setattr("gateway.commitment._PATIENCE_S", 0)
+    monkeypatch.setattr("gateway.commitment._REMEMBERED_S", remembered_s)
+    commitments, requests = Commitments(), list[Dataset]()
+
+    for _ in range(2):
+        with pytest.raises(Transient):
+            commitments.ask(asking(requests, "A", status), [sent])
+    commitments.on_report(SimpleNamespace(event_information=requests[0]))  # type: ignore[arg-type]
+
+    with pytest.raises(Transient):
+        commitments.ask(asking(requests, "A", status), [sent])
+
+
+def asking(requests: list[Dataset], title: str, status: int = 0) -> Any:
+    """An association with a peer that answers requests for a promise with this status."""
+
+    def take(request: Dataset, *_: object) -> tuple[Dataset, None]:
+        requests.append(request)
+        answer = Dataset()
+        answer.Status = status
+        return answer, None
+
+    acceptor = SimpleNamespace(ae_title=title, address="127.0.0.1", port=104)
+    return SimpleNamespace(acceptor=acceptor, send_n_action=take)
