@@ -41,18 +41,12 @@ _SOURCE = ("121322", "DCM", "Source image for image processing operation")
 
 
 def secondary_capture(key: str, reading: Reading, source: Source, file: Path) -> Dataset:
-    """The radiograph in colour, with the heatmap over it and the notice burnt in.
+    """The radiograph in ``file`` in colour, with the heatmap over it and the notice burnt in.
 
-    Args:
-        key: From which its UIDs follow.
-        reading: With a heatmap.
-        source: The image that was read.
-        file: Its file.
+    Source: DICOM PS3.3 A.8.1.
 
     Raises:
         Permanent: The image cannot be decoded.
-
-    Source: DICOM PS3.3 A.8.1.
     """
     try:
         image = decode(file.read_bytes(), frame=source.frame)
@@ -88,11 +82,6 @@ def activation_map(key: str, reading: Reading, source: Source) -> Dataset:
 
     Of 255, a pixel has the share of the full strength that the model's heatmaps are drawn with.
     A parametric map would need a frame of reference, which a radiograph has not.
-
-    Args:
-        key: From which its UIDs follow.
-        reading: With a heatmap.
-        source: The image that was read.
 
     Source: DICOM PS3.3 A.51, C.7.6.16, C.7.6.17, C.8.20.
     """
@@ -168,10 +157,7 @@ def _frame(header: Dataset) -> bytes:
 
 
 def _losses(header: Dataset) -> dict[str, object]:
-    """What the image lost, which nothing that is made from it has again, as far as it says it.
-
-    Source: DICOM PS3.3 C.7.6.1.1.5.
-    """
+    """What the image says that it lost, for good. Source: DICOM PS3.3 C.7.6.1.1.5."""
     return {keyword: header[keyword].value for keyword in _LOSSY if header.get(keyword)}
 
 
@@ -190,11 +176,10 @@ def _place(header: Dataset) -> dict[str, object]:
 
 
 def _with_pixels(drawn: Dataset, picture: Image.Image) -> Dataset:
+    drawn.SamplesPerPixel, drawn.PhotometricInterpretation = 1, "MONOCHROME2"
     if picture.mode == "RGB":
         drawn.SamplesPerPixel, drawn.PhotometricInterpretation = 3, "RGB"
         drawn.PlanarConfiguration = 0
-    else:
-        drawn.SamplesPerPixel, drawn.PhotometricInterpretation = 1, "MONOCHROME2"
     drawn.Rows, drawn.Columns = picture.height, picture.width
     drawn.BitsAllocated = drawn.BitsStored = 8
     drawn.HighBit, drawn.PixelRepresentation = 7, 0
@@ -210,7 +195,7 @@ def _heatmap(reading: Reading, size: tuple[int, int]) -> Image.Image:
 
 
 def _with_notice(picture: Image.Image, reading: Reading) -> Image.Image:
-    """Burn the notice and the answer into bands above and below the picture."""
+    """The picture between bands with the notice and the answer."""
     height = max(14, round(picture.height * _BAND))
     font = ImageFont.load_default(height * 0.7)
     framed = Image.new("RGB", (picture.width, picture.height + 2 * height))

@@ -72,22 +72,16 @@ class DimseSender:
         return bool(status) and status.Status == 0
 
     def count(self, study_uid: str, series_uid: str) -> int | None:
-        """How many instances the peer says a series has; None where it does not say.
-
-        Raises:
-            Transient: It does not answer.
-        """
+        """How many instances the peer says a series has, if it says; Transient: no answer."""
         query = dataset(
             QueryRetrieveLevel="SERIES",
             StudyInstanceUID=study_uid,
             SeriesInstanceUID=series_uid,
             NumberOfSeriesRelatedInstances=None,
         )
+        model = StudyRootQueryRetrieveInformationModelFind
         try:
-            answers = self._connected().send_c_find(
-                query, StudyRootQueryRetrieveInformationModelFind
-            )
-            found = list(answers)
+            found = list(self._connected().send_c_find(query, model))
         except ValueError:  # it offers no query
             return None
         except RuntimeError as error:
@@ -145,19 +139,13 @@ class DimseSender:
 
 
 def _send_at_once(event: evt.Event) -> None:
-    """Send small packets without waiting for the peer to acknowledge those before.
-
-    An object goes out in several, and peers put their acknowledgement off by 40 ms.
-    """
+    """Send small packets at once: peers put their acknowledgement of those before off by 40 ms."""
     connection = cast("Any", event.assoc.dul.socket).socket
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class StowSender(HttpPeer):
-    """Sends by DICOMweb's STOW-RS.
-
-    Source: DICOM PS3.18 10.5.
-    """
+    """Sends by DICOMweb's STOW-RS. Source: DICOM PS3.18 10.5."""
 
     probe = "/studies?StudyInstanceUID=0"
 
@@ -173,8 +161,7 @@ class StowSender(HttpPeer):
         stored, failed = _said_of_each(answer)
         # What is there already was refused, and is kept all the same.
         kept = stored | {uid for uid, reason in failed.items() if reason == _DUPLICATE}
-        missing = {sent.sop_uid for sent in objects} - kept
-        if missing:
+        if not {sent.sop_uid for sent in objects} <= kept:
             reasons = ", ".join(sorted(f"0x{reason:04X}" for reason in failed.values()))
             problem = f"the peer answers STOW-RS with {answer.status_code} and keeps {len(kept)} of"
             # 409: none was stored, each for a reason that stays.
@@ -193,8 +180,12 @@ class FhirSender(HttpPeer):
         answer = self.ask("POST", "", bundle.encode(), headers)
         if answer.status_code == httpx.codes.CONFLICT:
             raise Permanent("the FHIR server answers with 409")
-        # A page to log in at is an answer, and no transaction.
-        if answer.status_code not in (200, 201) or not _is_transaction_response(answer):
+        try:
+            said = answer.json()
+            is_done = (said["resourceType"], said["type"]) == ("Bundle", "transaction-response")
+        except (ValueError, TypeError, LookupError):  # such as a page to log in at
+            is_done = False
+        if answer.status_code not in (200, 201) or not is_done:
             problem = f"the FHIR server answers with {answer.status_code} and no transaction"
             raise Transient(problem)
 
@@ -203,25 +194,15 @@ Sender = DimseSender | StowSender | FhirSender
 
 
 def sender(destination: Destination, own_title: str, commitments: Commitments) -> Sender:
-    """The way to a destination.
+    """The way to a destination, for one thread.
 
-    Each sends all of a result, from one thread: ``send`` raises Transient where it may be taken
-    later, and Permanent where it never will; ``echo`` says whether somebody is there; ``close``
-    ends a connection that the next result opens again.
+    ``send`` raises Transient where a result may be taken later, Permanent where it never will be;
+    ``echo`` says whether somebody is there; the next result opens again what ``close`` ends.
     """
     if destination.kind == "dimse":
         return DimseSender(destination, own_title, commitments)
     kind = StowSender if destination.kind == "stow" else FhirSender
     return kind(destination.url, destination.key_file, destination.tls, _TIMEOUT_S)
-
-
-def _is_transaction_response(answer: httpx.Response) -> bool:
-    try:
-        body = answer.json()
-    except ValueError:
-        return False
-    expected = ("Bundle", "transaction-response")
-    return isinstance(body, dict) and (body.get("resourceType"), body.get("type")) == expected
 
 
 def _said_of_each(answer: httpx.Response) -> tuple[set[str], dict[str, int]]:

@@ -72,13 +72,9 @@ class Source:
 def structured_report(
     key: str, reading: Reading, sources: Sequence[Source], predecessor: str | None = None
 ) -> Dataset:
-    """Write the report.
+    """Write the report on one image or more of one series.
 
-    Args:
-        key: From which all of its UIDs follow.
-        reading: What the model said.
-        sources: What it said it of, at least one; all of one series.
-        predecessor: The key of the report that this one takes the place of.
+    All of its UIDs follow from ``key``, those of the report that it replaces from ``predecessor``.
 
     Source: DICOM PS3.3 A.35.13, C.17.
     """
@@ -111,14 +107,10 @@ def structured_report(
 
 
 def document(key: str, kind: str, reading: Reading, header: Dataset, **values: object) -> Dataset:
-    """An object of a result, in the study of an image.
+    """An object of a result, of a kind of ``SOP_CLASSES``, in the study of an image.
 
-    Args:
-        key: From which its UIDs follow.
-        kind: One of ``SOP_CLASSES``.
-        reading: What the model said.
-        header: The image's, as `with_patient` gives it.
-        values: What only this kind has, as ``dataset`` takes it.
+    Its UIDs follow from ``key``. ``header`` is the image's, as `with_patient` gives it; ``values``
+    are what only this kind has, as ``dataset`` takes it.
     """
     now = datetime.now()
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
@@ -198,10 +190,7 @@ def _content(
 
 
 def _described(header: Dataset) -> bytes:
-    """What an image is, as far as it says it.
-
-    Source: DICOM PS3.16 TID 1600, 1601, 1602.
-    """
+    """What an image is, as far as it says it. Source: DICOM PS3.16 TID 1600, 1601, 1602."""
     across = header.get("PixelSpacing") or header.get("ImagerPixelSpacing") or (None, None)
     facts = [
         _number(_ACQUISITION, name, float(value), unit)
@@ -219,7 +208,7 @@ def _described(header: Dataset) -> bytes:
 
 
 def _conclusion(key: str, reading: Reading, sources: Sequence[Source]) -> bytes:
-    """The decision, why it is a referral where it is one, and what was wrong with the image."""
+    """The decision, and why it is a referral where it is one."""
     decision = reading.result["decision"]
     named = {finding["label"]: finding for finding in reading.result["findings"]}
     value = concept_of(named[decision]) if decision in named else _REFERRED
@@ -248,11 +237,9 @@ def _comments(reading: Reading) -> Iterator[str]:
 def _group(
     key: str, reading: Reading, finding: Mapping[str, Any], sources: Sequence[Source]
 ) -> bytes:
-    label = finding["label"]
+    label, presence = finding["label"], _PRESENT if finding["present"] else _ABSENT
     if reading.result["decision"] == "refer":
         presence = _UNDETERMINED
-    else:
-        presence = _PRESENT if finding["present"] else _ABSENT
     probability = round(float(finding["probability"]), 6)
     said = [
         _number("CONTAINS", ("122157", "DCM", "Probability"), probability, _NO_UNITS),

@@ -58,8 +58,8 @@ class Listener:
         ae.require_calling_aet = [peer.calling for peer in self._config.peers]
         ae.add_supported_context(Verification)
         for context in AllStoragePresentationContexts:
-            syntaxes = pynetdicom.ALL_TRANSFER_SYNTAXES
-            ae.add_supported_context(cast("UID", context.abstract_syntax), syntaxes)
+            kind = cast("UID", context.abstract_syntax)
+            ae.add_supported_context(kind, pynetdicom.ALL_TRANSFER_SYNTAXES)
         ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
         handlers: list[Any] = [
             (evt.EVT_REQUESTED, self._on_request),
@@ -68,10 +68,8 @@ class Listener:
             (evt.EVT_N_EVENT_REPORT, self._commitments.on_report),
         ]
         address = (self._config.host, self._config.port)
-        server = cast(
-            "ThreadedAssociationServer",
-            ae.start_server(address, block=False, evt_handlers=handlers),
-        )
+        started = ae.start_server(address, block=False, evt_handlers=handlers)
+        server = cast("ThreadedAssociationServer", started)
         server.contexts = _Shared(server.contexts)
         if self._config.tls:
             server.ssl_context = cast("ssl.SSLContext", _LazyHandshake(self._config.tls))
@@ -92,8 +90,8 @@ class Listener:
         calling, called = _titles(event)
         self._slow_down(calling)
         sop_uid = str(cast("Any", event.request).AffectedSOPInstanceUID)
-        sent = {"sop_uid": sop_uid, "calling": calling, "called": called}
-        return self._intake.answer(Path(event.dataset_path), "dimse", **sent)
+        file = Path(event.dataset_path)
+        return self._intake.answer(file, "dimse", sop_uid=sop_uid, calling=calling, called=called)
 
     def _slow_down(self, calling: str) -> None:
         """Answer later than the rate allows for, so that the sender waits."""
