@@ -5,7 +5,6 @@ Written with pydicom alone: with highdicom's classes they took 100 MB more, and 
 
 import base64
 import io
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -40,8 +39,8 @@ _PLACE = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatien
 _SOURCE = ("121322", "DCM", "Source image for image processing operation")
 
 
-def secondary_capture(key: str, reading: Reading, source: Source, file: Path) -> Dataset:
-    """The radiograph in ``file`` in colour, with the heatmap over it and the notice burnt in.
+def secondary_capture(key: str, reading: Reading, source: Source) -> Dataset:
+    """The radiograph in colour, with the heatmap over it and the notice burnt in.
 
     Source: DICOM PS3.3 A.8.1.
 
@@ -49,7 +48,7 @@ def secondary_capture(key: str, reading: Reading, source: Source, file: Path) ->
         Permanent: The image cannot be decoded.
     """
     try:
-        image = decode(file.read_bytes(), frame=source.frame)
+        image = decode(source.file.read_bytes(), frame=source.frame)
     except ContractError as error:
         raise Permanent(f"A secondary capture cannot be drawn: {error}") from error
     # The heatmap lies over the image as it was sent, and not as it was turned upright.

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from gateway.config import MIB, Http, Rule
 from gateway.errors import KeyRefused, Permanent, StorageFull, Transient, Unacceptable
-from gateway.headers import frames_of, read_header
+from gateway.headers import frames_of
 from gateway.intake import Intake
 from gateway.report import Source, encoded, structured_report
 from gateway.rules import route
@@ -104,7 +104,7 @@ def _report(services: Services, file: Path, asked: Asked, authorization: str) ->
     routed = route([_ANY_IMAGE], file, Instance(sop_uid="", calling="", called=""))
     if routed.rule is None:
         raise Unacceptable(str(routed.reason))
-    source = Source(read_header(file), asked.frame)
+    source = Source(file, asked.frame)
     if asked.frame > frames_of(source.header):
         raise Unacceptable(f"It has no frame {asked.frame}.")
     reading = services.predict(file, asked.frame, model=asked.model, authorization=authorization)

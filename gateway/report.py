@@ -12,6 +12,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pydicom.charset import convert_encodings
@@ -24,7 +25,7 @@ from pynetdicom.sop_class import Comprehensive3DSRStorage  # type: ignore[attr-d
 
 from contract.findings import CODES
 from gateway import __version__
-from gateway.headers import EXPLICIT, MANUFACTURER, MODEL_NAME, dataset, frames_of
+from gateway.headers import EXPLICIT, MANUFACTURER, MODEL_NAME, dataset, frames_of, read_header
 from gateway.reading import Reading
 from gateway.tables import SOP_CLASSES, derived_uid
 
@@ -61,12 +62,17 @@ _PATIENT_AND_STUDY = (
 _OPTIONAL = ("SpecificCharacterSet", "IssuerOfPatientID", "PatientAge", "StudyDescription")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
-    """An image that was read: its header, and the frame counted from 1."""
+    """An image that was read: its file, and the frame counted from 1."""
 
-    header: Dataset
+    file: Path
     frame: int = 1
+
+    @functools.cached_property
+    def header(self) -> Dataset:
+        """All of it but the pixels; it raises Unacceptable as ``read_header`` does."""
+        return read_header(self.file)
 
 
 def structured_report(
