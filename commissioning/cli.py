@@ -17,7 +17,7 @@ from commissioning.errors import CommissioningError, LabelsUnusable
 from commissioning.graph import Backbone, last_layer_weights, measurement_graph
 from commissioning.labels import read_labels, without_duplicates
 from commissioning.measure import measure
-from commissioning.report import Case, describe_set_aside, write_report
+from commissioning.report import describe_set_aside, write_report
 from commissioning.trial import run_trial
 from contract.dicom_facts import says_lateral
 from contract.errors import ContractError
@@ -116,12 +116,11 @@ def _commission(
         trial = run_trial(labelled, measured, shipped, floors, console)
         shortcuts = audit_shortcuts(labelled, measured)
     console.print(f"{trial.verdict.upper()}. {trial.why}")
-    earlier = _earlier(base.parent, site)
-    case = Case(site, manifest, labelled, measured, trial, shortcuts, set_aside, earlier)
-    console.print("Report: {}, {}".format(*write_report(case, workdir)))
-    if trial.verdict == "not fit":
-        return None
-    return write_bundle(base, manifest, features, trial, labelled, measured, site)
+    sites = (read_manifest(folder).site for folder in _versions(base.parent))
+    earlier = next((made for made in sites if made and made.name == site), None)
+    report = write_report(trial, site, shortcuts, set_aside, earlier, workdir)
+    console.print("Report: {}, {}".format(*report))
+    return None if trial.verdict == "not fit" else write_bundle(base, features, trial, site)
 
 
 def _base(model: Path, version: int | None) -> Path:
@@ -132,19 +131,6 @@ def _base(model: Path, version: int | None) -> Path:
     raise LabelsUnusable(
         f"{model.name} has no version here that no site has made its own. Commission the "
         "version that those were made from."
-    )
-
-
-def _earlier(model: Path, site: str) -> str | None:
-    """The site's last commissioning in a sentence, to compare with."""
-    found = (read_manifest(folder).site for folder in _versions(model))
-    last = next((one for one in found if one and one.name == site), None)
-    if last is None:
-        return None
-    return (
-        f"{last.commissioned_at:%d %B %Y}: {last.verdict}, AUROC {last.auroc[0]:.2f} "
-        f"({last.auroc[1]:.2f} to {last.auroc[2]:.2f}), {last.answered:.0%} answered"
-        + (f", {last.accuracy[0]:.0%} of them right." if last.accuracy else ".")
     )
 
 

@@ -16,6 +16,7 @@ from commissioning.domain import fit_domain, shares
 from commissioning.labels import LabelledImages
 from commissioning.measure import Measured
 from contract.decision import decide
+from contract.manifest import ModelManifest
 
 OUTER_FOLDS = 5
 MARGIN = 0.02
@@ -52,7 +53,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """All candidates, the one that was taken, fitted on every image, and the verdict.
+    """The images, all candidates, the one that was taken, fitted on every image, and the verdict.
 
     ``judged`` is what the verdict rests on: in each fold the candidate that the other folds would
     have taken, so that the choice has no say in its own figures. ``ood_shares`` float64 (n,) is
@@ -60,6 +61,9 @@ class Trial:
     limit.
     """
 
+    labelled: LabelledImages
+    measured: Measured
+    manifest: ModelManifest
     results: Mapping[str, Result]
     judged: Result
     fitted: Fitted
@@ -81,19 +85,15 @@ def run_trial(
     and the candidate itself is chosen by the other folds. So no figure of ``judged`` comes from a
     patient who had a say in it.
 
-    Args:
-        labelled: The images, none twice, at least ``FEWEST_OF_A_FINDING`` of each finding.
-        measured: What is known of each.
-        shipped: The model.
-        floors: The lower ends of AUROC and of the accuracy among the answered that are asked for.
-        console: Where progress is shown.
+    No image of ``labelled`` may be a copy, and each finding needs ``FEWEST_OF_A_FINDING``.
+    ``floors`` are those of the lower ends of AUROC and of the accuracy among the answered.
     """
-    classes, patients = labelled.classes, labelled.patients
+    classes, patients, manifest = labelled.classes, labelled.patients, shipped.manifest
     splitter = StratifiedGroupKFold(OUTER_FOLDS, shuffle=True, random_state=1)
     folds = list(splitter.split(classes, classes, patients))
     ood_shares = np.zeros(len(classes))
     for train, test in folds:
-        domain = fit_domain(measured.take(train), patients[train], shipped.manifest)
+        domain = fit_domain(measured.take(train), patients[train], manifest)
         ood_shares[test] = shares(domain, measured.take(test))
     answerable = measured.good & (ood_shares <= 1)
     weights = bootstrap.draw(patients)
@@ -110,26 +110,24 @@ def run_trial(
             called[test] = _calls(labelled, fitted, probabilities[test])
         called[~answerable] = -1
         results[name] = _result(name, labelled, probabilities, called, weights)
-    everything = np.arange(len(classes))
-    chosen = _simplest(results, labelled, everything)
     probabilities, called = np.zeros_like(probabilities), np.zeros_like(called)
     for train, test in folds:
         taken = results[_simplest(results, labelled, train)]
         probabilities[test], called[test] = taken.probabilities[test], taken.called[test]
     judged = _result("as chosen in each fold", labelled, probabilities, called, weights)
     verdict, why = _judge(judged, results[AS_SHIPPED].auroc, floors)
+    chosen = _simplest(results, labelled, np.arange(len(classes)))
     fitted = fit(chosen, measured, classes, patients, shipped, floors[1])
-    return Trial(results, judged, fitted, ood_shares, verdict, why)
+    return Trial(
+        labelled, measured, manifest, results, judged, fitted, ood_shares, verdict, why
+    )
 
 
 def _calls(labelled: LabelledImages, fitted: Fitted, probabilities: Array) -> list[int]:
     """The finding that the service would call for each image, -1 where it would refer."""
-    order = {label: i for i, label in enumerate(labelled.findings)}
-    labels = (
-        decide(labelled.findings, row, fitted.operating_points).label
-        for row in probabilities.tolist()
-    )
-    return [-1 if label is None else order[label] for label in labels]
+    names, points = labelled.findings, fitted.operating_points
+    labels = (decide(names, row, points).label for row in probabilities.tolist())
+    return [-1 if label is None else names.index(label) for label in labels]
 
 
 def _result(
