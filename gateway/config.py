@@ -215,13 +215,13 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _names_hold(self) -> Self:
-        names = [destination.name for destination in self.destinations]
         kinds = {destination.name: destination.kind for destination in self.destinations}
-        if len(set(names)) < len(names) or len({r.name for r in self.rules}) < len(self.rules):
+        rules = {rule.name for rule in self.rules}
+        if len(kinds) < len(self.destinations) or len(rules) < len(self.rules):
             raise ValueError("the name of a destination or rule is given twice")
         for rule in self.rules:
-            wanted = {*rule.destinations, *([rule.count_from] if rule.count_from else [])}
-            if unknown := sorted(wanted - {*names}):
+            wanted = {name for name in (*rule.destinations, rule.count_from) if name}
+            if unknown := sorted(wanted - kinds.keys()):
                 raise ValueError(f"rule {rule.name} names unknown destinations: {unknown}")
             if rule.count_from and kinds[rule.count_from] != "dimse":
                 raise ValueError(
