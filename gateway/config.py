@@ -40,11 +40,7 @@ class Tls(_Section):
     """Whom the peer must be certified by. As a server, asking for it makes TLS mutual."""
 
     def changed_at(self) -> tuple[int, ...]:
-        """When each file last changed, in nanoseconds.
-
-        Raises:
-            OSError: One cannot be read.
-        """
+        """When each file last changed, in nanoseconds; OSError where one cannot be read."""
         files = (self.certificate, self.key, self.authorities)
         return tuple(file.stat().st_mtime_ns for file in files if file)
 
@@ -236,11 +232,7 @@ class Config(_Section):
 
 
 def read_config(path: Path | None) -> Config:
-    """Read the settings.
-
-    Raises:
-        InvalidConfiguration: The file cannot be read, or does not hold together.
-    """
+    """Read the settings; InvalidConfiguration says what does not hold together."""
     path = path or Path(os.environ.get("PNEUMO_GATEWAY_CONFIG", "gateway.toml"))
     try:
         return Config.model_validate(tomllib.loads(path.read_text()))

@@ -86,10 +86,7 @@ class HttpPeer:
         return True
 
     def _connections(self) -> httpx.Client:
-        """Those that are open; new ones once a certificate has changed.
-
-        Other threads may still wait for answers over the old ones, which close when none does.
-        """
+        """Those that are open; new ones once a certificate has changed, while others may wait."""
         certificates = self._tls.changed_at()
         client = self._client
         if client is None or certificates != self._certificates:

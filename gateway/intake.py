@@ -129,11 +129,7 @@ def replay(rules: Sequence[Rule], store: Store, queue: QueueName, row_id: int | 
 
 
 def lock(state_dir: Path) -> int:
-    """Take the state folder for this process; the kernel gives it back when the process ends.
-
-    Raises:
-        StateInUse: Another process has it.
-    """
+    """Take the state folder for this process, until it ends; StateInUse: another has it."""
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -95,12 +95,7 @@ async def _make(config: Http, intake: Intake, services: Services, request: Reque
 
 
 def _report(services: Services, file: Path, asked: Asked, authorization: str) -> bytes:
-    """Have the file read for whoever asks, and write what was said as a document.
-
-    Raises:
-        Unacceptable: It is no image that can be reported on.
-        Transient, Permanent: As ``Services.predict``.
-    """
+    """Have the file read for whoever asks, and write what was said as a document."""
     routed = route([_ANY_IMAGE], file, Instance(sop_uid="", calling="", called=""))
     if routed.rule is None:
         raise Unacceptable(str(routed.reason))

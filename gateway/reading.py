@@ -35,10 +35,7 @@ def evenly_spaced(count: int, at_most: int = MAX_SLICES) -> list[int]:
 
 
 def in_order(instances: Sequence[Instance]) -> list[tuple[Instance, int]]:
-    """The slices of a series from one end to the other: an instance and a frame each.
-
-    By their positions, where all have one; else by Instance Number; else by UID.
-    """
+    """The slices of a series, an instance and a frame each, by position, else by number and UID."""
     facts = {instance.sop_uid: instance.facts or {} for instance in instances}
     by = "position" if all(f["position"] is not None for f in facts.values()) else "number"
 
@@ -54,12 +51,9 @@ def in_order(instances: Sequence[Instance]) -> list[tuple[Instance, int]]:
 
 
 def of_series(readings: Sequence[Reading], slices: int, model: Mapping[str, Any]) -> Reading:
-    """Read a series from its slices by the rule of their model.
+    """Read a series, of so many slices, from those that were read, one or more, by their model.
 
-    Args:
-        readings: Of the slices that were read, all by one model; at least one.
-        slices: How many the series has.
-        model: What a service says of the model.
+    ``model`` is what a service says of it.
     """
     result = {"status": "ok", **combine([reading.result for reading in readings], model)}
     note = f"Read from {len(readings)} of {slices} slices, evenly spaced. {result['sentence']}"

@@ -34,13 +34,7 @@ class Routed:
 
 
 def route(rules: Sequence[Rule], file: Path, instance: Instance) -> Routed:
-    """Ask the rules about an instance.
-
-    Args:
-        rules: In their order; the first that holds counts.
-        file: A DICOM file.
-        instance: Who sent it to whom, under which UID; an empty UID is not compared.
-    """
+    """Ask the rules, in their order, about an instance; an empty SOP UID is not compared."""
     try:
         header = read_header(file, routing_only=True)
         return _route(rules, header, instance)

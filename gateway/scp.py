@@ -113,10 +113,7 @@ class _Shared(list[PresentationContext]):
 
 
 class _LazyHandshake:
-    """Stands for a context whose handshakes are made in the association's own thread.
-
-    pynetdicom wraps in the thread that accepts, where one silent peer would keep all others out.
-    """
+    """A context whose handshakes do not keep out others: pynetdicom wraps where it accepts."""
 
     def __init__(self, tls: Tls) -> None:
         self._tls = tls

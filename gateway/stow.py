@@ -26,11 +26,7 @@ _REFERENCED, _FAILED, _REASON = "00081199", "00081198", "00081197"
 
 
 async def store_instances(request: Request, intake: Intake, max_body_bytes: int) -> Response:
-    """Take the instances of a request, and say of each what became of it.
-
-    Raises:
-        HTTPException: Nothing was taken.
-    """
+    """Take the instances of a request, and say of each what became of it."""
     try:
         intake.check_space()
     except StorageFull as error:
