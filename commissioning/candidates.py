@@ -115,7 +115,8 @@ def choose_points(
 ) -> tuple[float, ...]:
     """For each finding the least probability from which its calls are right often enough.
 
-    That is halfway between floor and 1, against chance; 1, where they never are: it is not called.
+    The aim is halfway between ``floor`` and 1, so that chance does not fall below the floor. A
+    finding whose calls are never right often enough gets 1: it is not called.
     """
     aim, points = (1 + floor) / 2, []
     for column in range(probabilities.shape[1]):

@@ -86,7 +86,7 @@ class HttpPeer:
         return True
 
     def _connections(self) -> httpx.Client:
-        """Those that are open; new ones once a certificate has changed, while others may wait."""
+        """The open ones; new ones once a certificate changed, while threads wait on the old."""
         certificates = self._tls.changed_at()
         client = self._client
         if client is None or certificates != self._certificates:

@@ -35,7 +35,7 @@ def evenly_spaced(count: int, at_most: int = MAX_SLICES) -> list[int]:
 
 
 def in_order(instances: Sequence[Instance]) -> list[tuple[Instance, int]]:
-    """The slices of a series, an instance and a frame each, by position, else by number and UID."""
+    """The slices, an instance and a frame each, by position if all have one, else by number."""
     facts = {instance.sop_uid: instance.facts or {} for instance in instances}
     by = "position" if all(f["position"] is not None for f in facts.values()) else "number"
 
@@ -51,7 +51,7 @@ def in_order(instances: Sequence[Instance]) -> list[tuple[Instance, int]]:
 
 
 def of_series(readings: Sequence[Reading], slices: int, model: Mapping[str, Any]) -> Reading:
-    """Read a series, of so many slices, from those that were read, one or more, by their model.
+    """Read a series of so many slices from one or more of them, by the rule of their model.
 
     ``model`` is what a service says of it.
     """

@@ -75,7 +75,7 @@ class Store:
         return "conflict" if known else "new"
 
     def not_read(self, row_id: int | None = None) -> Sequence[Instance]:
-        """The instances that no rule took, one of them or all, but none with another's UID."""
+        """The instances that no rule took, one or all, less those with another object's UID."""
         first = select(func.min(Instance.id)).group_by(Instance.sop_uid)
         query = select(Instance).where(
             Instance.state != "routed", Instance.id.in_(first), Instance.size > 0

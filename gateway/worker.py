@@ -91,7 +91,7 @@ class TaskWorker(Worker):
         return is_old or (problem.attempts is not None and task.attempts + 1 >= problem.attempts)
 
     def _wait_s(self, task: Job | Delivery, problem: Transient) -> float:
-        """Twice as long each time or as the peer asks, within a limit, out of step with others."""
+        """Twice as long each time, or what the peer asks for, up to a limit; never in step."""
         longest: float = min(self._config.max_backoff_s, 2.0 ** min(task.attempts, 30))
         wait_s: float = longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
         asked_s = min(problem.retry_after_s or 0, self._config.max_backoff_s)

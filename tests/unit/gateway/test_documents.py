@@ -17,7 +17,7 @@ from contract.findings import CODES
 from gateway.activation import activation_map, secondary_capture
 from gateway.reading import Reading
 from gateway.report import Source, structured_report
-from tests.gateway.drawn import film
+from tests.gateway.drawn import film, finding
 
 HEATMAP_SIZE = (50, 40)
 
@@ -28,16 +28,7 @@ def reading(decision: str) -> Reading:
     heatmap[:20, :25] = 255
     file = io.BytesIO()
     Image.fromarray(heatmap).save(file, "PNG")
-    findings = [
-        {
-            "label": str(label),
-            "code": {"system": code.system, "code": code.code},
-            "probability": 0.25,
-            "operating_point": 0.5,
-            "present": False,
-        }
-        for label, code in CODES.items()
-    ]
+    findings = [finding(str(label), 0.25, code.code) for label, code in CODES.items()]
     picture = base64.b64encode(file.getvalue()).decode()
     result: dict[str, Any] = {
         "decision": decision,

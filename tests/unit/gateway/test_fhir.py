@@ -8,6 +8,7 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 
 from contract.fhir import Origin, report_bundle
+from tests.gateway.drawn import finding
 
 MODEL = {"name": "xray-four-class", "version": 3, "digest": "sha256:00"}
 NPM = Path(__file__).resolve().parents[2] / "gateway" / "fhir"
@@ -15,11 +16,7 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
 def result(decision: str, *reasons: str) -> dict[str, Any]:
-    code = {"system": "http://snomed.info/sct", "code": "233604007"}
-    findings = [
-        {"label": label, "code": code, "probability": p, "operating_point": 0.5, "present": p > 0.5}
-        for label, p in (("pneumonia", 0.75), ("something-new", 0.25))
-    ]
+    findings = [finding("pneumonia", 0.75), finding("something-new", 0.25)]
     return {"decision": decision, "reasons": list(reasons), "findings": findings}
 
 

@@ -3,15 +3,13 @@ from itertools import pairwise
 import pytest
 
 from gateway.reading import Reading, evenly_spaced, of_series
+from tests.gateway.drawn import finding
 
 MODEL = {"name": "ct", "version": 1, "digest": "sha256:0"}
 
 
 def reading(probability: float) -> Reading:
-    findings = [
-        {"label": "other", "probability": 1 - probability, "operating_point": 0.5, "present": 0},
-        {"label": "covid-19", "probability": probability, "operating_point": 0.5, "present": 0},
-    ]
+    findings = [finding("other", 1 - probability), finding("covid-19", probability)]
     return Reading(MODEL, {"decision": "refer", "reasons": [], "findings": findings})
 
 

@@ -19,7 +19,7 @@ from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result, ResultObject
 from gateway.work import Courier, Reader
 from gateway.worker import Worker
-from tests.gateway.drawn import slice_of
+from tests.gateway.drawn import finding, slice_of
 from tests.gateway.stack import eventually, free_port
 
 
@@ -74,9 +74,7 @@ def test_a_step_that_fails_is_taken_again(error: type[Exception]) -> None:
 def test_a_file_that_is_gone_parks_its_delivery_and_a_failing_disk_puts_it_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, state: str, problem: str
 ) -> None:
-    destination = Destination(name="d", kind="stow", url="http://127.0.0.1:1")
-    config = Config(state_dir=tmp_path, destinations=(destination,))
-    store = delivery_to(config)
+    courier, store = courier_of("k", folder=tmp_path)
 
     def fails(file: Path) -> bytes:
         error.filename = str(file)
@@ -84,7 +82,7 @@ def test_a_file_that_is_gone_parks_its_delivery_and_a_failing_disk_puts_it_off(
 
     monkeypatch.setattr(Path, "read_bytes", fails)
 
-    Courier(config, destination, store, Auditor(None, "PNEUMO"), Commitments()).step()
+    courier.step()
 
     [row] = store.listing("deliveries", state, 10)
     assert row["problem"].startswith(problem)
@@ -112,12 +110,9 @@ def courier_and_queue(
     folder: Path, monkeypatch: pytest.MonkeyPatch, between: Callable[[Store, Courier], object]
 ) -> tuple[Courier, Store, Sent]:
     """Three results for one destination."""
-    destination = Destination(name="d", kind="stow", url="http://127.0.0.1:1")
-    config = Config(state_dir=folder, destinations=(destination,))
-    store = delivery_to(config, "k1", "k2", "k3")
     sent = Sent(lambda: between(store, courier))
     monkeypatch.setattr("gateway.work.sender", lambda *_: sent)
-    courier = Courier(config, destination, store, Auditor(None, "PNEUMO"), Commitments())
+    courier, store = courier_of("k1", "k2", "k3", folder=folder)
     return courier, store, sent
 
 
@@ -147,10 +142,7 @@ def test_a_courier_that_is_stopped_ends_with_the_delivery_at_hand(
 
 
 def test_a_peer_that_asks_for_a_year_is_asked_again_before(tmp_path: Path) -> None:
-    destination = Destination(name="d", kind="stow", url="http://127.0.0.1:1")
-    config = Config(state_dir=tmp_path, destinations=(destination,), max_backoff_s=60)
-    store = delivery_to(config)
-    courier = Courier(config, destination, store, Auditor(None, "PNEUMO"), Commitments())
+    courier, store = courier_of("k", folder=tmp_path)
     [delivery] = store.due(Delivery, 10)
 
     def busy() -> None:
@@ -162,11 +154,13 @@ def test_a_peer_that_asks_for_a_year_is_asked_again_before(tmp_path: Path) -> No
     assert row["due_at"] <= time.time() + 60
 
 
-def delivery_to(config: Config, *keys: str) -> Store:
-    """A queue with results that are to be sent to the destination ``d``."""
-    store = Store(config.database, config.state_dir)
+def courier_of(*keys: str, folder: Path) -> tuple[Courier, Store]:
+    """A courier with results that are to be sent, and its queue."""
+    destination = Destination(name="d", kind="stow", url="http://127.0.0.1:1")
+    config = Config(state_dir=folder, destinations=(destination,), max_backoff_s=60)
+    store = Store(config.database, folder)
     rule = Rule(name="films", destinations=("d",))
-    for key in keys or ("k",):
+    for key in keys:
         film = Instance(
             sop_uid=key, digest=key, path="film.dcm", size=1, source="dimse", received_at=0
         )
@@ -176,7 +170,7 @@ def delivery_to(config: Config, *keys: str) -> Store:
             key=key, job_id=job.id, version=1, last_arrival_at=0, bundle="{}", kinds=["sr"], size=1
         )
         store.finish_job(job, result, ["d"])
-    return store
+    return Courier(config, destination, store, Auditor(None, "PNEUMO"), Commitments()), store
 
 
 def test_a_model_that_no_service_tells_of_is_asked_for_again() -> None:
@@ -194,17 +188,7 @@ class Readers(Services):
         self._probabilities = iter([0.2, 0.3, 0.7])
 
     def predict(self, *_: object, **__: object) -> Reading:
-        probability = next(self._probabilities)
-        findings = [
-            {
-                "label": label,
-                "code": {"system": "http://snomed.info/sct", "code": "1"},
-                "probability": p,
-                "operating_point": 0.5,
-                "present": p > 0.5,
-            }
-            for label, p in (("covid-19", probability), ("other", 0.1))
-        ]
+        findings = [finding("covid-19", next(self._probabilities)), finding("other", 0.1)]
         model = {"name": "ct", "version": 1, "digest": "sha256:0"}
         result = {"decision": "refer", "reasons": [], "findings": findings}
         return Reading(model, result)
