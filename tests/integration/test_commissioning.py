@@ -196,27 +196,21 @@ def test_the_service_names_the_site_and_shows_its_reference_beside_what_it_sees(
     assert (tmp_path / "models" / "tiny" / "config.pbtxt").is_file()
 
 
-def test_random_labels_are_not_fit(tmp_path: Path, backbone: Path) -> None:
+RANDOM = np.random.default_rng(3).permutation(["normal", "pneumonia"] * 40).tolist()
+SWAPPED = ["pneumonia", "normal"] * 40
+
+
+@pytest.mark.parametrize(("truth", "said"), [(RANDOM, "NOT FIT"), (SWAPPED, "swapped")])
+def test_random_and_swapped_labels_are_named_and_nothing_is_written(
+    tmp_path: Path, backbone: Path, truth: list[str], said: str
+) -> None:
     write_bundle(tmp_path / "models")
-    random = np.random.default_rng(3)
-    truth = random.permutation(["normal", "pneumonia"] * 40)
-    site = _site(tmp_path / "site", _by_brightness, 80, lambda patient: str(truth[patient]))
+    site = _site(tmp_path / "site", _by_brightness, 80, truth.__getitem__)
 
     done = _commission(tmp_path / "models", site, backbone)
 
     assert done.exit_code == NOT_FIT, done.output
-    assert not (tmp_path / "models" / "tiny" / "2").exists()
-
-
-def test_swapped_labels_are_named_and_nothing_is_written(tmp_path: Path, backbone: Path) -> None:
-    write_bundle(tmp_path / "models")
-    swapped = ("pneumonia", "normal")
-    site = _site(tmp_path / "site", _by_brightness, 80, lambda patient: swapped[patient % 2])
-
-    done = _commission(tmp_path / "models", site, backbone)
-
-    assert done.exit_code == NOT_FIT, done.output
-    assert "swapped" in _said(done)
+    assert said in _said(done)
     assert not (tmp_path / "models" / "tiny" / "2").exists()
 
 
