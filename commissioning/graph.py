@@ -20,10 +20,7 @@ _IMAGE_RANK, _WITH_BIAS = 4, 3
 Source = Literal["logits", "pooled", "embedding"]
 """What a head is put on: the model's evidence, the input of its last layer, the frozen features."""
 # The embedding is the mean of a map, or a map of one pixel; the last layer's input is NCHW.
-_FEATURES = {
-    4: "features = Identity (backbone)",
-    2: "features = Unsqueeze (backbone, plane)",
-}
+_FEATURES = {4: "features = Identity (backbone)", 2: "features = Unsqueeze (backbone, plane)"}
 _EMBEDDING = f"{EMBEDDING} = ReduceMean <keepdims = 0> (features, plane)"
 _LAST = f"\n{POOLED} = ReduceMean <keepdims = 0> (last, last_plane)"
 _PLANES = {"plane": [1, 2], "last_plane": [2, 3]}

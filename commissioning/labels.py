@@ -131,7 +131,8 @@ def without_duplicates(
 
 def _from_folders(folder: Path) -> pd.DataFrame:
     files = [file.relative_to(folder) for file in sorted(folder.glob("*/*")) if file.is_file()]
-    table = pd.DataFrame([(str(file), file.parent.name) for file in files], columns=["path", "finding"])
+    rows = [(str(file), file.parent.name) for file in files]
+    table = pd.DataFrame(rows, columns=["path", "finding"])
     return table.reindex(columns=_COLUMNS, fill_value="")
 
 

@@ -118,9 +118,7 @@ def run_trial(
     verdict, why = _judge(judged, results[AS_SHIPPED].auroc, floors)
     chosen = _simplest(results, labelled, np.arange(len(classes)))
     fitted = fit(chosen, measured, classes, patients, shipped, floors[1])
-    return Trial(
-        labelled, measured, manifest, results, judged, fitted, ood_shares, verdict, why
-    )
+    return Trial(labelled, measured, manifest, results, judged, fitted, ood_shares, verdict, why)
 
 
 def _calls(labelled: LabelledImages, fitted: Fitted, probabilities: Array) -> list[int]:

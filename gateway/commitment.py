@@ -53,8 +53,9 @@ class Commitments:
                 self._kept -= wanted
                 return
             now = time.monotonic()
-            recent = {u: asked for u, asked in self._asked.items() if asked[1] > now - _REMEMBERED_S}
-            self._asked = {**recent, transaction: (peer, now)}
+            for old in [uid for uid, (_, at) in self._asked.items() if at + _REMEMBERED_S < now]:
+                del self._asked[old]
+            self._asked[transaction] = peer, now
         try:
             _request(association, transaction, objects)
         except (Transient, ValueError) as error:

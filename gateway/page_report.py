@@ -7,7 +7,8 @@ theirs to send. Each has UIDs of its own, because it has a time of its own.
 import asyncio
 import uuid
 from pathlib import Path
-from typing import Annotated
+from tempfile import NamedTemporaryFile
+from typing import IO, Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -64,19 +65,16 @@ def report_route(config: Http, intake: Intake, services: Services) -> Route:
 
 
 async def _make(config: Http, intake: Intake, services: Services, request: Request) -> Response:
-    file = intake.incoming / f"{uuid.uuid4().hex}.dcm"
     try:
         asked = Asked.model_validate(dict(request.query_params))
         intake.check_space()
-        with file.open("wb") as opened:
-            async with asyncio.timeout(_RECEIVE_S):
-                async for chunk in pieces_of(request, min(_MAX_BYTES, config.max_body_bytes)):
-                    opened.write(chunk)
-        # Without one the service is asked without one, not with the gateway's.
-        authorization = request.headers.get("Authorization", "")
-        if not authorization.isascii():
-            raise HTTPException(401, "the key is not known")
-        document = await run_in_threadpool(_report, services, file, asked, authorization)
+        with NamedTemporaryFile(dir=intake.incoming) as file:
+            await _receive(request, file, min(_MAX_BYTES, config.max_body_bytes))
+            # Without one the service is asked without one, not with the gateway's.
+            key, of = request.headers.get("Authorization", ""), Path(file.name)
+            if not key.isascii():
+                raise HTTPException(401, "the key is not known")
+            document = await run_in_threadpool(_report, services, of, asked, key)
     except ValidationError as error:
         raise HTTPException(422, "frame, model or digest is not well-formed") from error
     except (Unacceptable, Permanent) as error:
@@ -89,9 +87,14 @@ async def _make(config: Http, intake: Intake, services: Services, request: Reque
         raise HTTPException(503, str(error), RETRY_AFTER) from error
     except OSError as error:
         raise HTTPException(503, "the gateway cannot write now", RETRY_AFTER) from error
-    finally:
-        file.unlink(missing_ok=True)
     return Response(document, media_type="application/dicom")
+
+
+async def _receive(request: Request, file: IO[bytes], limit: int) -> None:
+    async with asyncio.timeout(_RECEIVE_S):
+        async for chunk in pieces_of(request, limit):
+            file.write(chunk)
+    file.flush()
 
 
 def _report(services: Services, file: Path, asked: Asked, authorization: str) -> bytes:

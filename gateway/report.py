@@ -320,10 +320,7 @@ def _contained(name: Code, items: Iterable[bytes], template: str | None = None) 
 @_kept
 def _leaf(relationship: str, kind: str, name: Code, **values: object) -> bytes:
     return item(
-        RelationshipType=relationship,
-        ValueType=kind,
-        ConceptNameCodeSequence=coded(name),
-        **values,
+        RelationshipType=relationship, ValueType=kind, ConceptNameCodeSequence=coded(name), **values
     )
 
 

@@ -89,10 +89,7 @@ def _objection(header: Dataset, sop_uid: str, facts: dict[str, Any]) -> str | No
 def _missed(rule: Rule, facts: dict[str, Any]) -> str | None:
     """The first condition of a rule that does not hold."""
     uid = UID(facts["sop_class"])
-    several = {
-        "sop_class": [str(uid), uid.name.upper()],
-        "image_type": facts["image_type"] or [""],
-    }
+    several = {"sop_class": [str(uid), uid.name.upper()], "image_type": facts["image_type"] or [""]}
     for name in ("modality", "sop_class", "body_part", "view", "image_type", "calling", "called"):
         if not _holds(getattr(rule, name), several.get(name) or [facts[name].upper()]):
             return name

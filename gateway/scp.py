@@ -113,7 +113,7 @@ class _Shared(list[PresentationContext]):
 
 
 class _LazyHandshake:
-    """A context that shakes hands in the association's thread; pynetdicom would where it accepts."""
+    """A context that shakes hands in the association's thread, and not in that which accepts."""
 
     def __init__(self, tls: Tls) -> None:
         self._tls = tls

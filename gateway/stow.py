@@ -3,9 +3,9 @@
 Source: DICOM PS3.18 10.5.
 """
 
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from python_multipart.exceptions import FormParserError
@@ -31,8 +31,10 @@ async def store_instances(request: Request, intake: Intake, max_body_bytes: int)
         intake.check_space()
     except StorageFull as error:
         raise HTTPException(503, str(error), RETRY_AFTER) from error
-    parts = await _receive(request, intake.incoming, max_body_bytes)
-    return await run_in_threadpool(_take, intake, parts, request.path_params.get("study"))
+    study = request.path_params.get("study")
+    with TemporaryDirectory(dir=intake.incoming) as folder:
+        parts = await _receive(request, Path(folder), max_body_bytes)
+        return await run_in_threadpool(_take, intake, parts, study)
 
 
 async def _receive(request: Request, folder: Path, limit: int) -> list[Path]:
@@ -44,7 +46,7 @@ async def _receive(request: Request, folder: Path, limit: int) -> list[Path]:
         raise HTTPException(415, 'send multipart/related; type="application/dicom" with a boundary')
     files: list[BinaryIO] = []
     callbacks: Any = {
-        "on_part_begin": lambda: files.append((folder / f"{uuid.uuid4().hex}.dcm").open("wb")),
+        "on_part_begin": lambda: files.append((folder / f"{len(files)}.dcm").open("wb")),
         "on_part_data": lambda data, start, end: files[-1].write(data[start:end]),
         "on_part_end": lambda: files[-1].close(),
     }
@@ -52,15 +54,10 @@ async def _receive(request: Request, folder: Path, limit: int) -> list[Path]:
     try:
         async for chunk in pieces_of(request, limit):
             parser.write(chunk)
-        if parser.state != MultipartState.END:
-            raise HTTPException(400, "the multipart body breaks off before its last boundary")
-    except BaseException as error:
-        for file in files:
-            file.close()
-            Path(file.name).unlink()
-        if isinstance(error, FormParserError):
-            raise HTTPException(400, "the multipart body is malformed") from error
-        raise
+    except FormParserError as error:
+        raise HTTPException(400, "the multipart body is malformed") from error
+    if parser.state != MultipartState.END:
+        raise HTTPException(400, "the multipart body breaks off before its last boundary")
     return [Path(file.name) for file in files]
 
 
@@ -85,8 +82,6 @@ def _take(intake: Intake, files: Sequence[Path], study: str | None) -> JSONRespo
         except Exception:  # noqa: BLE001 - pydicom raises whatever the bytes lead it to
             REFUSED.labels("unacceptable").inc()
             status = CANNOT_UNDERSTAND
-        finally:
-            file.unlink(missing_ok=True)
         if status == SUCCESS:
             kept.append(reference)
         else:

@@ -118,7 +118,7 @@ def has_key(config: Http, request: Request) -> bool:
 
 
 def check_key(config: Http, request: Request) -> None:
-    """Refuse a request that lacks the key, where there is one, or comes from another site's page."""
+    """Refuse a request that lacks the key, where there is one, or is of another site's page."""
     if config.key_file and not has_key(config, request):
         challenge = {"WWW-Authenticate": 'Basic realm="gateway"'}
         raise HTTPException(401, "the key is missing or wrong", challenge)

@@ -28,18 +28,13 @@ def running_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archiv
 
 @pytest.fixture(scope="module")
 def running_gateway(
-    running_service: Service,
-    running_archive: Archive,
-    tmp_path_factory: pytest.TempPathFactory,
+    running_service: Service, running_archive: Archive, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("gateway")
     watched = folder / "watched"
     watched.mkdir()
     started = gateway(
-        folder,
-        [running_service.url],
-        [to(running_archive)],
-        watch_dirs=[str(watched)],
+        folder, [running_service.url], [to(running_archive)], watch_dirs=[str(watched)]
     )
     try:
         started.start()

@@ -217,11 +217,7 @@ def test_orthanc_sends_by_rest_and_each_stable_study_by_the_guides_line_of_lua(
     rule = {**FILMS, "destinations": ["lua", "rest"]}
     destinations = [to(by_lua, "lua"), to(by_rest, "rest")]
     program = gateway(
-        tmp_path / "gw",
-        [running_service.url],
-        destinations,
-        rules=[rule],
-        dicom={"port": port},
+        tmp_path / "gw", [running_service.url], destinations, rules=[rule], dicom={"port": port}
     )
     (first, of_first), (second, of_second) = write(tmp_path, 116), write(tmp_path, 117)
     try:

@@ -66,8 +66,7 @@ def test_the_bundle_is_valid(origin: Origin | None, said: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("decision", "interpretations"),
-    [("pneumonia", ["POS", "NEG"]), ("refer", ["IND", "IND"])],
+    ("decision", "interpretations"), [("pneumonia", ["POS", "NEG"]), ("refer", ["IND", "IND"])]
 )
 def test_a_finding_is_present_absent_or_referred(decision: str, interpretations: list[str]) -> None:
     bundle = report_bundle("k", MODEL, result(decision), NOW)

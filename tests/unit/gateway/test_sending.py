@@ -129,12 +129,7 @@ def said(tag: str, of: str) -> str:
     ],
 )
 def test_an_archive_has_an_object_when_it_names_it(
-    peer: Peer,
-    sent: ResultObject,
-    status: int,
-    kind: str,
-    body: str,
-    error: type[Exception] | None,
+    peer: Peer, sent: ResultObject, status: int, kind: str, body: str, error: type[Exception] | None
 ) -> None:
     peer.status, peer.kind, peer.body = status, kind, body.encode()
 

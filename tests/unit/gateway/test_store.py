@@ -180,10 +180,7 @@ def test_only_what_is_done_with_is_erased_and_never_done_again(
 
     assert unsent
     assert not report.exists()
-    assert (store.file(done.path).exists(), store.file(waiting.path).exists()) == (
-        False,
-        True,
-    )
+    assert (store.file(done.path).exists(), store.file(waiting.path).exists()) == (False, True)
     intake = Intake(config, store, lambda _: None)
     again = intake.incoming / "film.dcm"
     again.write_bytes(film(1))
