@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from commissioning.audit import audit_shortcuts
 from commissioning.bundle import write_bundle
 from commissioning.candidates import Shipped
 from commissioning.errors import CommissioningError, LabelsUnusable
@@ -114,11 +113,10 @@ def _commission(
     # The many small fits lose more by waiting for each other's threads than they gain.
     with threadpool_limits(1):
         trial = run_trial(labelled, measured, shipped, floors, console)
-        shortcuts = audit_shortcuts(labelled, measured)
     console.print(f"{trial.verdict.upper()}. {trial.why}")
     sites = (read_manifest(folder).site for folder in _versions(base.parent))
     earlier = next((made for made in sites if made and made.name == site), None)
-    report = write_report(trial, site, shortcuts, set_aside, earlier, workdir)
+    report = write_report(trial, site, set_aside, earlier, workdir)
     console.print("Report: {}, {}".format(*report))
     return None if trial.verdict == "not fit" else write_bundle(base, features, trial, site)
 

@@ -3,7 +3,7 @@
 import base64
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -34,7 +34,6 @@ Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 def write_report(
     trial: Trial,
     site: str,
-    shortcuts: Mapping[str, Interval],
     set_aside: Counter[str],
     earlier: Site | None,
     folder: Path,
@@ -54,7 +53,7 @@ def write_report(
         set_aside=describe_set_aside(set_aside),
         earlier=earlier,
         curves=_curves(trial),
-        tables=_tables(trial, shortcuts),
+        tables=_tables(trial),
         films=_disagreements(trial),
     )
     page, pdf = folder / "report.html", folder / "report.pdf"
@@ -83,7 +82,7 @@ def describe_set_aside(set_aside: Counter[str]) -> str:
     return f"{set_aside.total()} set aside{': ' if shown else ''}{'; '.join(shown)}{more}."
 
 
-def _tables(trial: Trial, shortcuts: Mapping[str, Interval]) -> list[Table]:
+def _tables(trial: Trial) -> list[Table]:
     names, classes = trial.labelled.findings, trial.labelled.classes
     truth = pd.Categorical.from_codes(classes, names)
     called = pd.Categorical.from_codes(
@@ -100,7 +99,7 @@ def _tables(trial: Trial, shortcuts: Mapping[str, Interval]) -> list[Table]:
         [result.name, _said(result.auroc), _said(result.accuracy, ".0%"), f"{result.answered:.0%}"]
         for result in (*trial.results.values(), trial.judged)
     ]
-    clues = [[name, _said(value)] for name, value in shortcuts.items()]
+    clues = [[name, _said(value)] for name, value in trial.shortcuts.items()]
     return [
         ("Confusion, with referrals", ["labelled", *(f"called {n}" for n in names), "referred"],
          [[name, *map(str, row)] for name, row in confusion.T.to_dict("list").items()]),

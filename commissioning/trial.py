@@ -1,19 +1,23 @@
-"""The trial: every candidate on patients outside all of its choices, and the verdict."""
+"""The trial: every candidate on patients outside all of its choices, shortcuts, the verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from commissioning import bootstrap
 from commissioning.bootstrap import Interval, interval, macro_auroc
 from commissioning.candidates import AS_SHIPPED, Fitted, Shipped, fit
 from commissioning.domain import fit_domain, shares
-from commissioning.labels import LabelledImages
+from commissioning.labels import ATTRIBUTES, LabelledImages
 from commissioning.measure import Measured
 from contract.decision import decide
 from contract.manifest import ModelManifest
@@ -58,7 +62,9 @@ class Trial:
     ``judged`` is what the verdict rests on: in each fold the candidate that the other folds would
     have taken, so that the choice has no say in its own figures. ``ood_shares`` float64 (n,) is
     each image's score of the unfamiliar where the site's place was fitted without it; 1 is the
-    limit.
+    limit. ``shortcuts`` are how well border pixels, image size and each attribute of the table that
+    varies tell the findings apart alone: the macro AUROC of a logistic regression on patients kept
+    out, where 0.5 is chance.
     """
 
     labelled: LabelledImages
@@ -68,6 +74,7 @@ class Trial:
     judged: Result
     fitted: Fitted
     ood_shares: Array
+    shortcuts: Mapping[str, Interval]
     verdict: Verdict
     why: str
 
@@ -118,7 +125,39 @@ def run_trial(
     verdict, why = _judge(judged, results[AS_SHIPPED].auroc, floors)
     chosen = _simplest(results, labelled, np.arange(len(classes)))
     fitted = fit(chosen, measured, classes, patients, shipped, floors[1])
-    return Trial(labelled, measured, manifest, results, judged, fitted, ood_shares, verdict, why)
+    clues = _shortcuts(labelled, measured, weights)
+    return Trial(
+        labelled, measured, manifest, results, judged, fitted, ood_shares, clues, verdict, why
+    )
+
+
+def _shortcuts(
+    labelled: LabelledImages, measured: Measured, weights: Array
+) -> Mapping[str, Interval]:
+    """The AUROC of what is no finding. Source: DeGrave et al. 2021; Zech et al. 2018."""
+    clues = {
+        "border pixels": pd.DataFrame(measured.border),
+        "image size": pd.DataFrame(np.log(np.maximum(measured.shape, 1))),
+    }
+    for name in ATTRIBUTES:
+        values = labelled.table[name]
+        if values.nunique() > 1:
+            numbers = pd.to_numeric(values, errors="coerce").to_frame()
+            numeric = np.isfinite(numbers).all(axis=None)
+            clues[name] = numbers if numeric else pd.get_dummies(values)
+    regression = LogisticRegression(class_weight="balanced", max_iter=1000)
+    found = {}
+    for name, clue in clues.items():
+        probabilities = cross_val_predict(
+            make_pipeline(StandardScaler(), regression),
+            clue.to_numpy(np.float64),
+            labelled.classes,
+            groups=labelled.patients,
+            cv=StratifiedGroupKFold(OUTER_FOLDS, shuffle=True, random_state=0),
+            method="predict_proba",
+        )
+        found[name] = interval(macro_auroc(labelled.classes, probabilities, weights))
+    return found
 
 
 def _calls(labelled: LabelledImages, fitted: Fitted, probabilities: Array) -> list[int]:
