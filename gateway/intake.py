@@ -124,7 +124,7 @@ def replay(rules: Sequence[Rule], store: Store, queue: QueueName, row_id: int | 
         return store.replay(queue, row_id)
     instances = store.not_read(row_id)
     for instance in instances:
-        store.route(instance, route(rules, store.file(instance.path), instance))
+        store.route(instance, route(rules, store.state_dir / instance.path, instance))
     return len(instances)
 
 

@@ -38,7 +38,7 @@ class Eraser(Worker):
         # Where there may be more received files, they go before any result.
         excess = 0 if len(received) == BATCH else excess - sum(each.size for each in received)
         sent = _due(self._store.sent(), before, excess)
-        files = [self._store.file(instance.path) for instance in received]
+        files = [self._store.state_dir / instance.path for instance in received]
         for result in sent:
             files += [made.file for made in result.objects(self._store.state_dir)]
         for file in files:

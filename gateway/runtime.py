@@ -63,7 +63,7 @@ def run(config: Config) -> None:
             reader.wake.set()
             if instance.state != "parked":
                 peer = instance.calling or instance.source
-                auditor.transferred(peer, store.file(instance.path), outgoing=False)
+                auditor.transferred(peer, store.state_dir / instance.path, outgoing=False)
 
         intake = Intake(config, store, on_arrival)
         eraser, folders = Eraser(config.retention, store), WatchedFolders(config.watch_dirs, intake)

@@ -47,10 +47,6 @@ class Store:
         """Close all connections."""
         self._engine.dispose()
 
-    def file(self, path: str) -> Path:
-        """Where a file of the queue is, given its path relative to the state folder."""
-        return self.state_dir / path
-
     # What comes in
 
     def knows(self, sop_uid: str, digest: str) -> bool:
@@ -223,7 +219,7 @@ class Store:
     def files_of(self, ids: Collection[int]) -> list[Path]:
         """The files of instances, by the numbers of these."""
         paths = self._all(select(Instance.path).where(Instance.id.in_(ids)))
-        return [self.file(path) for path in paths]
+        return [self.state_dir / path for path in paths]
 
     # What may go
 

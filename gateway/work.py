@@ -91,7 +91,7 @@ class Reader(TaskWorker):
         REPORTS.labels(rule.name).inc()
 
     def _source(self, instance: Instance, frame: int) -> Source:
-        return Source(self._store.file(instance.path), frame)
+        return Source(self._store.state_dir / instance.path, frame)
 
     def _ask(self, of: Source, rule: Rule) -> Reading:
         heatmap = rule.unit == "image" and (rule.secondary_capture or rule.activation_map)
