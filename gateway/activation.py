@@ -23,7 +23,6 @@ from gateway.report import (
     document,
     item,
     reference_to,
-    with_patient,
 )
 from gateway.tables import derived_uid
 
@@ -63,7 +62,7 @@ def secondary_capture(key: str, reading: Reading, source: Source) -> Dataset:
         key,
         "sc",
         reading,
-        with_patient(source.header),
+        source.header,
         Modality="OT",
         ConversionType="WSD",
         ImageType=["DERIVED", "SECONDARY", "OTHER"],
@@ -84,7 +83,7 @@ def activation_map(key: str, reading: Reading, source: Source) -> Dataset:
 
     Source: DICOM PS3.3 A.51, C.7.6.16, C.7.6.17, C.8.20.
     """
-    header, dimensions = with_patient(source.header), derived_uid(key, "dimensions")
+    header, dimensions = source.header, derived_uid(key, "dimensions")
     index = item(
         DimensionOrganizationUID=dimensions,
         DimensionIndexPointer=Tag("ReferencedSegmentNumber"),

@@ -21,7 +21,6 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_sequence_item
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, TM
-from pynetdicom.sop_class import Comprehensive3DSRStorage  # type: ignore[attr-defined]
 
 from contract.findings import CODES
 from gateway import __version__
@@ -71,8 +70,8 @@ class Source:
 
     @functools.cached_property
     def header(self) -> Dataset:
-        """All of it but the pixels; it raises Unacceptable as ``read_header`` does."""
-        return read_header(self.file)
+        """All but its pixels, empty where it lacks an attribute of type 2, as `read_header`."""
+        return _with_patient(read_header(self.file))
 
 
 def structured_report(
@@ -84,12 +83,12 @@ def structured_report(
 
     Source: DICOM PS3.3 A.35.13, C.17.
     """
-    evidence = list({s.header.SOPInstanceUID: with_patient(s.header) for s in sources}.values())
+    evidence = list({source.header.SOPInstanceUID: source.header for source in sources}.values())
     header = evidence[0]
     study, series = str(header.StudyInstanceUID), str(header.SeriesInstanceUID)
     replaced = {}
     if predecessor:
-        of_predecessor = _reference(Comprehensive3DSRStorage, derived_uid(predecessor, "sr"))
+        of_predecessor = _reference(SOP_CLASSES["sr"], derived_uid(predecessor, "sr"))
         replaced["PredecessorDocumentsSequence"] = _references_to(
             study, derived_uid(predecessor, "series/sr"), [of_predecessor]
         )
@@ -115,8 +114,8 @@ def structured_report(
 def document(key: str, kind: str, reading: Reading, header: Dataset, **values: object) -> Dataset:
     """An object of a result, of a kind of ``SOP_CLASSES``, in the study of an image.
 
-    Its UIDs follow from ``key``. ``header`` is the image's, as `with_patient` gives it; ``values``
-    are what only this kind has, as ``dataset`` takes it.
+    Its UIDs follow from ``key``. ``header`` is the image's, as a `Source` has it; ``values`` are
+    what only this kind has, as ``dataset`` takes it.
     """
     now = datetime.now()
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
@@ -157,7 +156,7 @@ def encoded(made: Dataset) -> bytes:
     return file.getvalue()
 
 
-def with_patient(header: Dataset) -> Dataset:
+def _with_patient(header: Dataset) -> Dataset:
     """The header with an empty value where the sender left an attribute of type 2 out."""
     for keyword in _PATIENT_AND_STUDY:
         if keyword not in header:
