@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass, field
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
@@ -25,6 +25,7 @@ from gateway.config import Tls
 from gateway.errors import Transient
 from gateway.http_peer import HttpPeer
 from tests.gateway.drawn import film, slice_of
+from tests.gateway.peer import answering
 from tests.gateway.stack import (
     FILMS,
     REPOSITORY,
@@ -67,52 +68,25 @@ def write(folder: Path, number: int, **attributes: Any) -> tuple[Path, str]:
     return file, str(pydicom.dcmread(io.BytesIO(image)).StudyInstanceUID)
 
 
-class FhirServer(ThreadingHTTPServer):
+@dataclass
+class FhirServer:
     """A FHIR server as far as conditional creates in transactions go; fails when told to."""
 
-    def __init__(self, context: ssl.SSLContext | None) -> None:
-        super().__init__(("127.0.0.1", 0), _FhirRequest)
-        if context:
-            self.socket = context.wrap_socket(self.socket, server_side=True)
-        self.resources: dict[str, dict[str, Any]] = {}
-        self.bundles: list[dict[str, Any]] = []
-        self.failures = 0
+    failures: int = 0
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bundles: list[dict[str, Any]] = field(default_factory=list)
 
-
-class _FhirRequest(BaseHTTPRequestHandler):
-    server: FhirServer
-
-    def do_POST(self) -> None:
-        bundle = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.bundles.append(bundle)
+    def __call__(self, path: str, body: bytes) -> tuple[int, str, bytes]:
+        if not body:
+            return 200 if path == "/metadata" else 404, "", b""
+        bundle = json.loads(body)
+        self.bundles.append(bundle)
         for entry in bundle["entry"]:
-            self.server.resources.setdefault(entry["request"]["ifNoneExist"], entry["resource"])
+            self.resources.setdefault(entry["request"]["ifNoneExist"], entry["resource"])
         # The answer to the first is lost: the client cannot know that it was done.
-        self.server.failures -= 1
-        self.send_response(503 if self.server.failures >= 0 else 200)
+        self.failures -= 1
         answer = b'{"resourceType": "Bundle", "type": "transaction-response"}'
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/metadata" else 404)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def fhir_server(failures: int, context: ssl.SSLContext | None = None) -> Iterator[FhirServer]:
-    with FhirServer(context) as server:
-        server.failures = failures
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        return 503 if self.failures >= 0 else 200, "application/fhir+json", answer
 
 
 def test_each_destination_has_a_queue_of_its_own(
@@ -123,8 +97,9 @@ def test_each_destination_has_a_queue_of_its_own(
     pictures = {"secondary_capture": True, "activation_map": True}
     rule = {**FILMS, "destinations": ["pacs", "web", "fhir"], **pictures}
     file, study = write(tmp_path, 101, StudyDate="20260102", StudyTime="101010", StudyID="1")
-    with fhir_server(failures=1) as fhir:
-        clinic = {"name": "fhir", "kind": "fhir", "url": f"http://127.0.0.1:{fhir.server_port}/"}
+    fhir = FhirServer(failures=1)
+    with answering(fhir) as peer:
+        clinic = {"name": "fhir", "kind": "fhir", "url": f"{peer.url}/"}
         destinations = [to(away), dicomweb, clinic]
         program = gateway(tmp_path / "gw", [running_service.url], destinations, rules=[rule])
         with started(program) as running:
@@ -478,8 +453,9 @@ def test_results_go_out_over_tls_to_whom_the_authority_certifies_and_to_nobody_e
         DicomTlsRemoteCertificateRequired=True,
     )
     file, study = write(tmp_path, 108)
-    with fhir_server(failures=0, context=server_context(tmp_path)) as fhir:
-        clinic = {"kind": "fhir", "url": f"https://127.0.0.1:{fhir.server_port}/"}
+    fhir = FhirServer()
+    with answering(fhir, server_context(tmp_path)) as peer:
+        clinic = {"kind": "fhir", "url": f"{peer.url}/"}
         trusting, doubting = tls_of(tmp_path, "gateway"), tls_of(tmp_path, "gateway", "stranger")
         destinations = [
             to(secured, "pacs", tls=trusting),

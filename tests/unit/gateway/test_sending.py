@@ -1,7 +1,5 @@
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,54 +23,11 @@ from gateway.errors import Permanent, Transient
 from gateway.service import Services
 from gateway.tables import ResultObject
 from tests.gateway.drawn import ROOT, film
+from tests.gateway.peer import answering
 
 STORED, FAILED = "00081199", "00081198"
 JSON = "application/dicom+json"
-
-
-class Peer(ThreadingHTTPServer):
-    """Answers each POST with ``status``, ``kind`` and ``body``, each GET with a page."""
-
-    status, kind, body = 200, "text/html", b"<html>Log in</html>"
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        super().__init__(("127.0.0.1", 0), _Request)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-class _Request(BaseHTTPRequestHandler):
-    server: Peer
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer(self.server.status, self.server.kind, self.server.body)
-
-    def do_GET(self) -> None:
-        self._answer(200, Peer.kind, Peer.body)
-
-    def _answer(self, status: int, kind: str, body: bytes) -> None:
-        self.server.asked.append(self.path)
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        if 300 <= status < 400:
-            self.send_header("Location", f"{self.server.url}/login")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    with Peer() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+LOGIN = "<html>Log in</html>"
 
 
 @pytest.fixture
@@ -85,7 +40,7 @@ def sent(tmp_path: Path) -> ResultObject:
     ("status", "body", "error"),
     [
         (200, '{"resourceType": "Bundle", "type": "transaction-response"}', None),
-        (200, "<html>Log in</html>", Transient),
+        (200, LOGIN, Transient),
         (200, '{"resourceType": "Bundle", "type": "searchset"}', Transient),
         (204, "", Transient),
         (301, "", Transient),
@@ -93,11 +48,10 @@ def sent(tmp_path: Path) -> ResultObject:
     ],
 )
 def test_a_fhir_server_has_a_result_when_it_answers_with_a_transaction(
-    peer: Peer, sent: ResultObject, status: int, body: str, error: type[Exception] | None
+    sent: ResultObject, status: int, body: str, error: type[Exception] | None
 ) -> None:
-    peer.status, peer.body = status, body.encode()
-
-    assert outcome(Destination(name="f", kind="fhir", url=peer.url), sent) is error
+    with answering(lambda *_: (status, "text/html", body.encode())) as peer:
+        assert outcome(Destination(name="f", kind="fhir", url=peer.url), sent) is error
 
 
 def item(uid: str = f"{ROOT}.1.1", reason: int | None = None) -> str:
@@ -121,7 +75,7 @@ def said(tag: str, of: str) -> str:
         (202, JSON, said(FAILED, item(reason=0xA700)), Transient),
         (200, JSON, said(STORED, item("1.2.3")), Transient),
         (200, JSON, "[]", Transient),
-        (200, "text/html", "<html>Log in</html>", Transient),
+        (200, "text/html", LOGIN, Transient),
         (204, JSON, "", Transient),
         (301, JSON, "", Transient),
         (302, JSON, "", Transient),
@@ -129,23 +83,28 @@ def said(tag: str, of: str) -> str:
     ],
 )
 def test_an_archive_has_an_object_when_it_names_it(
-    peer: Peer, sent: ResultObject, status: int, kind: str, body: str, error: type[Exception] | None
+    sent: ResultObject, status: int, kind: str, body: str, error: type[Exception] | None
 ) -> None:
-    peer.status, peer.kind, peer.body = status, kind, body.encode()
-
-    assert outcome(Destination(name="s", kind="stow", url=peer.url), sent) is error
+    with answering(lambda *_: (status, kind, body.encode())) as peer:
+        assert outcome(Destination(name="s", kind="stow", url=peer.url), sent) is error
 
 
 @pytest.mark.parametrize("end", ["", "/"])
 def test_a_slash_at_the_end_of_an_archives_address_makes_no_difference(
-    peer: Peer, sent: ResultObject, end: str
+    sent: ResultObject, end: str
 ) -> None:
-    archive = Destination(name="s", kind="stow", url=f"{peer.url}/dicom-web{end}")
+    asked: list[str] = []
 
-    outcome(archive, sent)
-    sender(archive, "PNEUMO", Commitments()).echo()
+    def answer(path: str, _body: bytes) -> tuple[int, str, bytes]:
+        asked.append(path.partition("?")[0])
+        return 200, "text/html", LOGIN.encode()
 
-    assert [path.partition("?")[0] for path in peer.asked] == ["/dicom-web/studies"] * 2
+    with answering(answer) as peer:
+        archive = Destination(name="s", kind="stow", url=f"{peer.url}/dicom-web{end}")
+        outcome(archive, sent)
+        sender(archive, "PNEUMO", Commitments()).echo()
+
+    assert asked == ["/dicom-web/studies"] * 2
 
 
 def outcome(destination: Destination, sent: ResultObject) -> type[Exception] | None:
@@ -161,14 +120,12 @@ def outcome(destination: Destination, sent: ResultObject) -> type[Exception] | N
 
 
 @pytest.mark.parametrize("status", [200, 302])
-def test_a_page_to_log_in_at_is_no_reading_and_no_refusal(
-    peer: Peer, sent: ResultObject, status: int
-) -> None:
-    peer.status = status
-    services = Services(Service(urls=(peer.url,)))
+def test_a_page_to_log_in_at_is_no_reading_and_no_refusal(sent: ResultObject, status: int) -> None:
+    with answering(lambda *_: (status, "text/html", LOGIN.encode())) as peer:
+        services = Services(Service(urls=(peer.url,)))
 
-    with pytest.raises(Transient, match=str(status)):
-        services.predict(sent.file)
+        with pytest.raises(Transient, match=str(status)):
+            services.predict(sent.file)
 
 
 @contextmanager
