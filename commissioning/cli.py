@@ -82,10 +82,7 @@ def _commission(
     workdir: Path,
     console: Console,
 ) -> Path | None:
-    """Check, measure, try, judge, report, and write what was earned: a bundle, or nothing.
-
-    Interrupted, the next call goes on behind the last images.
-    """
+    """Check, measure, try, judge, report, and write what was earned: a bundle, or nothing."""
     manifest = read_manifest(base)
     model = with_whole_weights(onnx.load_from_string(read_verified_model(base, manifest)))
     named = read_labels(images, labels, manifest.labels)

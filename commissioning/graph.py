@@ -252,7 +252,6 @@ def _with_pixels(
 
 
 def _side_lengths(proto: onnx.ModelProto, tensor: str) -> tuple[int, int]:
-    """Height and width of a map in the graph."""
     inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     [found] = (v for v in (*inferred.value_info, *inferred.output) if v.name == tensor)
     height, width = (dim.dim_value for dim in found.type.tensor_type.shape.dim[1:3])

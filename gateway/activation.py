@@ -193,7 +193,6 @@ def _heatmap(reading: Reading, size: tuple[int, int]) -> Image.Image:
 
 
 def _with_notice(picture: Image.Image, reading: Reading) -> Image.Image:
-    """The picture between bands with the notice and the answer."""
     height = max(14, round(picture.height * _BAND))
     font = ImageFont.load_default(height * 0.7)
     framed = Image.new("RGB", (picture.width, picture.height + 2 * height))

@@ -98,7 +98,6 @@ async def _receive(request: Request, file: IO[bytes], limit: int) -> None:
 
 
 def _report(services: Services, file: Path, asked: Asked, authorization: str) -> bytes:
-    """Have the file read for whoever asks, and write what was said as a document."""
     routed = route([_ANY_IMAGE], file, Instance(sop_uid="", calling="", called=""))
     if routed.rule is None:
         raise Unacceptable(str(routed.reason))

@@ -299,7 +299,6 @@ def concept_of(finding: Mapping[str, Any]) -> Code:
 def _container(
     name: Code, items: Iterable[bytes], template: str | None = None
 ) -> dict[str, object]:
-    """The attributes of a container."""
     values: dict[str, object] = {
         "ValueType": "CONTAINER",
         "ConceptNameCodeSequence": coded(name),

@@ -24,11 +24,7 @@ Task = TypeVar("Task", Job, Delivery)
 BATCH = 1000
 """Of files that are erased in one step."""
 QueueName = Literal["instances", "jobs", "deliveries"]
-QUEUES: dict[QueueName, type[Instance | Job | Delivery]] = {
-    "instances": Instance,
-    "jobs": Job,
-    "deliveries": Delivery,
-}
+QUEUES = {kind.__tablename__: kind for kind in (Instance, Job, Delivery)}
 
 
 class Store:

@@ -38,7 +38,6 @@ async def store_instances(request: Request, intake: Intake, max_body_bytes: int)
 
 
 async def _receive(request: Request, folder: Path, limit: int) -> list[Path]:
-    """Write the parts of a multipart body to files, as they come."""
     kind, options = parse_options_header(request.headers.get("Content-Type"))
     boundary = options.get(b"boundary")
     declared = options.get(b"type", b"application/dicom").lower()
@@ -72,7 +71,6 @@ async def pieces_of(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 
 def _take(intake: Intake, files: Sequence[Path], study: str | None) -> JSONResponse:
-    """Take each part for itself, and say of each what became of it."""
     kept, failed = [], []
     for file in files:
         reference: dict[str, Any] = {}
