@@ -14,7 +14,6 @@ from pydicom.tag import Tag
 from contract.errors import ContractError
 from contract.radiograph import decode
 from gateway.errors import Permanent
-from gateway.reading import Reading
 from gateway.report import (
     NOTICE,
     Source,
@@ -24,6 +23,7 @@ from gateway.report import (
     item,
     reference_to,
 )
+from gateway.service import Reading
 from gateway.tables import derived_uid
 
 _LONGEST_SIDE = 1024

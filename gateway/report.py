@@ -25,7 +25,7 @@ from pydicom.valuerep import DA, TM
 from contract.findings import CODES
 from gateway import __version__
 from gateway.headers import EXPLICIT, MANUFACTURER, MODEL_NAME, dataset, frames_of, read_header
-from gateway.reading import Reading
+from gateway.service import Reading
 from gateway.tables import SOP_CLASSES, derived_uid
 
 NOTICE = "RESEARCH ONLY - NOT FOR DIAGNOSIS"

@@ -16,8 +16,8 @@ from pynetdicom.presentation import AllStoragePresentationContexts, Presentation
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
 
-from gateway.commitment import Commitments
 from gateway.config import Dicom, Tls
+from gateway.destinations import Commitments
 from gateway.errors import InvalidConfiguration
 from gateway.intake import SUCCESS, Intake
 from gateway.metrics import REFUSED

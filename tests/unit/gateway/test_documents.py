@@ -15,8 +15,8 @@ from pydicom.sr._concepts_dict import concepts
 
 from contract.findings import CODES
 from gateway.activation import activation_map, secondary_capture
-from gateway.reading import Reading
 from gateway.report import Source, structured_report
+from gateway.service import Reading
 from tests.gateway.drawn import film, finding
 
 HEATMAP_SIZE = (50, 40)

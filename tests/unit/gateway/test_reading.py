@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.reading import Reading, evenly_spaced, of_series
+from gateway.service import Reading, evenly_spaced, of_series
 from tests.gateway.drawn import finding
 
 MODEL = {"name": "ct", "version": 1, "digest": "sha256:0"}

@@ -16,9 +16,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 from structlog.testing import capture_logs
 
-from gateway.commitment import Commitments
 from gateway.config import Destination, Service
-from gateway.destinations import DimseSender, sender
+from gateway.destinations import Commitments, DimseSender, sender
 from gateway.errors import Permanent, Transient
 from gateway.service import Services
 from gateway.tables import ResultObject
@@ -212,7 +211,7 @@ def test_an_association_that_was_lost_before_it_is_asked_on_is_opened_again(
 def test_a_promise_that_comes_late_counts_the_next_time_for_the_peer_that_made_it(
     sent: ResultObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.commitment._PATIENCE_S", 0)
+    monkeypatch.setattr("gateway.destinations._PATIENCE_S", 0)
     commitments, requests = Commitments(), list[Dataset]()
 
     with pytest.raises(Transient):
@@ -229,8 +228,8 @@ def test_a_promise_that_comes_late_counts_the_next_time_for_the_peer_that_made_i
 def test_what_was_refused_or_not_answered_for_long_is_forgotten(
     sent: ResultObject, monkeypatch: pytest.MonkeyPatch, status: int, remembered_s: int
 ) -> None:
-    monkeypatch.setattr("gateway.commitment._PATIENCE_S", 0)
-    monkeypatch.setattr("gateway.commitment._REMEMBERED_S", remembered_s)
+    monkeypatch.setattr("gateway.destinations._PATIENCE_S", 0)
+    monkeypatch.setattr("gateway.destinations._REMEMBERED_S", remembered_s)
     commitments, requests = Commitments(), list[Dataset]()
 
     for _ in range(2):

@@ -9,10 +9,10 @@ from sqlalchemy import create_engine, text
 from gateway.config import Config, Destination, Retention, Rule
 from gateway.errors import InvalidConfiguration
 from gateway.intake import Intake, replay
-from gateway.retention import Eraser
 from gateway.rules import Routed
 from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result, Table, derived_uid, result_key
+from gateway.worker import Eraser
 from tests.gateway.drawn import film
 
 FILMS = Rule(name="films", destinations=("a", "b"))
@@ -191,7 +191,7 @@ def test_only_what_is_done_with_is_erased_and_never_done_again(
 def test_whatever_comes_in_a_minute_goes_in_the_next(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("store", "retention"):
+    for module in ("store", "worker"):
         monkeypatch.setattr(f"gateway.{module}.BATCH", 2)
     for uid in "12345":
         store.accept(received(uid, path=uid), Routed("ignored", "No rule takes it."))
@@ -227,7 +227,7 @@ def test_beyond_the_size_films_go_first_and_then_their_reports(
 def test_reports_stay_while_more_films_may_go(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("store", "retention"):
+    for module in ("store", "worker"):
         monkeypatch.setattr(f"gateway.{module}.BATCH", 2)
     job = waiting_job(store)
     result = made(job, "k")

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from gateway.audit import Auditor
-from gateway.commitment import Commitments
 from gateway.config import Config, Destination, Rule, Service
+from gateway.destinations import Commitments
 from gateway.errors import Permanent, Transient
 from gateway.intake import Intake
-from gateway.reading import Reading, in_order
 from gateway.rules import Routed
-from gateway.service import Services
+from gateway.service import Reading, Services, in_order
 from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result, ResultObject
 from gateway.work import Courier, Reader
