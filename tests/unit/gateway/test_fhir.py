@@ -76,13 +76,3 @@ def test_a_finding_is_present_absent_or_referred(decision: str, interpretations:
     assert codes == interpretations
     values = [o["component"][0]["valueQuantity"]["value"] for o in observations]
     assert values == [0.75, 0.25]
-
-
-def test_the_same_answer_is_created_once_and_another_anew() -> None:
-    def conditions(key: str) -> list[str]:
-        bundle = report_bundle(key, MODEL, result("pneumonia"), NOW)
-        return [entry["request"]["ifNoneExist"] for entry in bundle["entry"]]
-
-    assert conditions("k") == conditions("k")
-    # The device is the same whatever it is asked.
-    assert len({*conditions("k"), *conditions("l")}) == 7

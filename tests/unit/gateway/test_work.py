@@ -2,6 +2,7 @@ import errno
 import json
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from gateway.destinations import Commitments
 from gateway.errors import Permanent, Transient
 from gateway.intake import Intake
 from gateway.rules import Routed
-from gateway.service import Reading, Services, in_order
+from gateway.service import Reading, Services, evenly_spaced, in_order
 from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result, ResultObject
 from gateway.work import Courier, Reader
@@ -42,6 +43,16 @@ def test_slices_are_in_order_by_the_best_that_all_of_them_have(
 
 def test_the_frames_of_an_enhanced_image_are_slices() -> None:
     assert [frame for _, frame in in_order([row("a", None, 1, 3)])] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 64, 500])
+def test_slices_are_evenly_spaced_from_the_first_to_the_last(count: int) -> None:
+    chosen = evenly_spaced(count)
+
+    steps = {later - earlier for earlier, later in pairwise(chosen)}
+    assert len(chosen) == len(set(chosen)) == min(count, 32)
+    assert (chosen[0], chosen[-1]) == (0, count - 1)
+    assert not steps or max(steps) - min(steps) <= 1
 
 
 @pytest.mark.parametrize("error", [OSError, ValueError])
@@ -220,13 +231,8 @@ def test_a_series_is_read_as_its_model_states(
 
     [delivery] = store.due(Delivery, 10)
     bundle = json.loads(delivery.result.bundle)
-    observations = [
-        entry["resource"]
-        for entry in bundle["entry"]
-        if entry["resource"]["resourceType"] == "Observation"
-    ]
-    assert observations[0]["component"][0]["valueQuantity"]["value"] == pytest.approx(probability)
-    assert (
-        f"{words} of the probabilities of 3 of 3 slices"
-        in bundle["entry"][-1]["resource"]["conclusion"]
-    )
+    resources = [entry["resource"] for entry in bundle["entry"]]
+    [first, _] = [each for each in resources if each["resourceType"] == "Observation"]
+    assert first["component"][0]["valueQuantity"]["value"] == pytest.approx(probability)
+    note = f"Read from 3 of 3 slices, evenly spaced. {words} of the probabilities of 3 of 3 slices."
+    assert f"{note} Not measured on series." in bundle["entry"][-1]["resource"]["conclusion"]
