@@ -3,7 +3,6 @@
 import base64
 import io
 from collections import Counter
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -27,8 +26,6 @@ _BINS, _THUMBNAILS, _ACROSS = 8, 12, 6
 _FEWEST_OF_A_SUBGROUP = 20
 _PURPLE, _GRAY = "#5b4b8a", "#8a8a8a"
 _SHOWN = 4
-Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
-"""Title, column heads, rows."""
 
 
 def write_report(
@@ -53,7 +50,8 @@ def write_report(
         set_aside=describe_set_aside(set_aside),
         earlier=earlier,
         curves=_curves(trial),
-        tables=_tables(trial),
+        confusion=_confusion(trial),
+        subgroups=_subgroups(trial),
         films=_disagreements(trial),
     )
     page, pdf = folder / "report.html", folder / "report.pdf"
@@ -70,7 +68,7 @@ def render(template: str, **values: object) -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters["said"] = _said
+    environment.filters |= {"said": _said, "percent": "{:.0%}".format}
     return environment.get_template(template).render(**values)
 
 
@@ -82,37 +80,17 @@ def describe_set_aside(set_aside: Counter[str]) -> str:
     return f"{set_aside.total()} set aside{': ' if shown else ''}{'; '.join(shown)}{more}."
 
 
-def _tables(trial: Trial) -> list[Table]:
-    names, classes = trial.labelled.findings, trial.labelled.classes
-    truth = pd.Categorical.from_codes(classes, names)
-    called = pd.Categorical.from_codes(
-        np.where(trial.judged.called < 0, len(names), trial.judged.called), [*names, "referred"]
-    )
-    confusion = pd.crosstab(truth, called, dropna=False)
-    calls = [
-        [name, str(made), str(right), f"{right / made:.0%}" if made else "none",
-         f"{(classes == j).mean():.0%}"]
-        for j, name in enumerate(names)
-        for made, right in [(int(confusion[name].sum()), int(confusion.loc[name, name]))]
-    ]  # fmt: skip
-    tried = [
-        [result.name, _said(result.auroc), _said(result.accuracy, ".0%"), f"{result.answered:.0%}"]
-        for result in (*trial.results.values(), trial.judged)
-    ]
-    clues = [[name, _said(value)] for name, value in trial.shortcuts.items()]
-    return [
-        ("Confusion, with referrals", ["labelled", *(f"called {n}" for n in names), "referred"],
-         [[name, *map(str, row)] for name, row in confusion.T.to_dict("list").items()]),
-        ("How often a call was right here",
-         ["call", "made", "right", "share", "prevalence in this set"], calls),
-        ("What was tried, simplest first",
-         ["change", "AUROC", "accuracy of the answered", "answered"], tried),
-        ("What predicts the label without the lungs (0.5 is chance)", ["clue", "AUROC"], clues),
-        ("Subgroups", ["subgroup", "images", "AUROC"], _subgroups(trial)),
-    ]  # fmt: skip
+def _confusion(trial: Trial) -> dict[str, dict[str, int]]:
+    """Of each finding how many images were called what, or referred."""
+    names, classes, called = trial.labelled.findings, trial.labelled.classes, trial.judged.called
+    calls = {f"called {name}": j for j, name in enumerate(names)} | {"referred": -1}
+    return {
+        name: {call: int(((classes == i) & (called == j)).sum()) for call, j in calls.items()}
+        for i, name in enumerate(names)
+    }
 
 
-def _subgroups(trial: Trial) -> list[list[str]]:
+def _subgroups(trial: Trial) -> list[tuple[str, int, Interval]]:
     rows = []
     for attribute in ATTRIBUTES:
         values = trial.labelled.table[attribute]
@@ -128,8 +106,8 @@ def _subgroups(trial: Trial) -> list[list[str]]:
                 )
             )
             if value and len(index) >= _FEWEST_OF_A_SUBGROUP and np.isfinite(auroc[0]):
-                rows.append([f"{attribute} {value}", str(len(index)), _said(auroc)])
-    return rows or [["none that is large enough", "", ""]]
+                rows.append((f"{attribute} {value}", len(index), auroc))
+    return rows
 
 
 def _curves(trial: Trial) -> str:
