@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import tomli_w
@@ -66,7 +66,10 @@ def answers(url: str) -> bool:
 
 @dataclass
 class Program:
-    """A process that can be killed and started again, the same each time."""
+    """A process that can be killed and started again, the same each time.
+
+    As a context it starts, and is killed at the end.
+    """
 
     command: list[str]
     log: Path
@@ -74,6 +77,17 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)
     user: str | None = None
     popen: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def start(self, *, wait: bool = True) -> None:
         with self.log.open("ab") as log:
@@ -341,8 +355,7 @@ def database(log: Path) -> Iterator[Database]:
         port=port,
     )
     try:
-        started.start()
-        yield started
+        with started:
+            yield started
     finally:
-        started.kill()
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,8 +6,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -31,7 +30,6 @@ from tests.gateway.stack import (
     REPOSITORY,
     SERIES,
     Archive,
-    Gateway,
     Service,
     archive,
     dcmsend,
@@ -49,15 +47,6 @@ _ABOUT = "ParticipantObjectIdentification"
 SYSLOG = re.compile(
     r"<85>1 \d{4}-\d\d-\d\dT[\d:.]+Z \S+ pneumo-gateway \d+ IHE\+RFC-3881 - \ufeff<"
 )
-
-
-@contextmanager
-def started(program: Gateway) -> Iterator[Gateway]:
-    try:
-        program.start()
-        yield program
-    finally:
-        program.kill()
 
 
 def write(folder: Path, number: int, **attributes: Any) -> tuple[Path, str]:
@@ -102,7 +91,7 @@ def test_each_destination_has_a_queue_of_its_own(
         clinic = {"name": "fhir", "kind": "fhir", "url": f"{peer.url}/"}
         destinations = [to(away), dicomweb, clinic]
         program = gateway(tmp_path / "gw", [running_service.url], destinations, rules=[rule])
-        with started(program) as running:
+        with program as running:
             time.sleep(7)  # connections that nothing was sent over are closed by now
             assert running.send(file)
             eventually(lambda: running_archive.reports(StudyInstanceUID=study))
@@ -112,12 +101,9 @@ def test_each_destination_has_a_queue_of_its_own(
                 "service: there\npacs: away\nweb: there\nfhir: there\n"
             )
 
-            try:
-                away.start()
+            with away:
                 eventually(running.is_idle)
                 there = away.find(StudyInstanceUID=study)
-            finally:
-                away.kill()
 
     # By C-STORE and by STOW-RS, a report, a picture and a map each.
     assert len(there) == len(running_archive.find(StudyInstanceUID=study)) == 3
@@ -167,17 +153,13 @@ def test_a_commitment_is_waited_for_where_the_archive_offers_it(
     # Orthanc knows the peers that it reports to by their titles.
     program = gateway(tmp_path / "gw", [running_service.url], [destination], dicom={"port": port})
     file, study = write(tmp_path, 102)
-    try:
-        promising.start()
-        with started(program) as running:
-            assert running.send(file)
+    with promising, program as running:
+        assert running.send(file)
 
-            eventually(running.is_idle)
+        eventually(running.is_idle)
 
-            assert running.counts()["deliveries"] == {"done": 1}
-            assert len(promising.reports(StudyInstanceUID=study)) == 1
-    finally:
-        promising.kill()
+        assert running.counts()["deliveries"] == {"done": 1}
+        assert len(promising.reports(StudyInstanceUID=study)) == 1
 
 
 def test_orthanc_sends_by_rest_and_each_stable_study_by_the_guides_line_of_lua(
@@ -195,23 +177,17 @@ def test_orthanc_sends_by_rest_and_each_stable_study_by_the_guides_line_of_lua(
         tmp_path / "gw", [running_service.url], destinations, rules=[rule], dicom={"port": port}
     )
     (first, of_first), (second, of_second) = write(tmp_path, 116), write(tmp_path, 117)
-    try:
-        by_lua.start()
-        by_rest.start()
-        with started(program) as running:
-            dcmsend(by_lua.dicom_port, first, called="ARCHIVE")
-            dcmsend(by_rest.dicom_port, second, called="ARCHIVE")
-            [name] = by_rest.find("Study", StudyInstanceUID=of_second)
-            store = f"{by_rest.url}/modalities/gateway/store"
-            httpx.post(store, content=name, trust_env=False).raise_for_status()
-            eventually(lambda: by_lua.reports(StudyInstanceUID=of_first))
-            eventually(lambda: by_rest.reports(StudyInstanceUID=of_second))
-            time.sleep(3)  # with its report the study becomes stable once more, and is sent
-            eventually(running.is_idle)
-            counts = running.counts()
-    finally:
-        by_lua.kill()
-        by_rest.kill()
+    with by_lua, by_rest, program as running:
+        dcmsend(by_lua.dicom_port, first, called="ARCHIVE")
+        dcmsend(by_rest.dicom_port, second, called="ARCHIVE")
+        [name] = by_rest.find("Study", StudyInstanceUID=of_second)
+        store = f"{by_rest.url}/modalities/gateway/store"
+        httpx.post(store, content=name, trust_env=False).raise_for_status()
+        eventually(lambda: by_lua.reports(StudyInstanceUID=of_first))
+        eventually(lambda: by_rest.reports(StudyInstanceUID=of_second))
+        time.sleep(3)  # with its report the study becomes stable once more, and is sent
+        eventually(running.is_idle)
+        counts = running.counts()
 
     assert counts["jobs"] == {"done": 2}
     assert counts["deliveries"] == {"done": 4}
@@ -229,7 +205,7 @@ def test_a_series_waits_for_the_slices_that_the_archive_says_it_has(
     rule = {**SERIES, "image_type": ["AXIAL"], "quiet_s": 0, "count_from": "pacs"}
     program = gateway(tmp_path / "gw", [running_service.url], [to(running_archive)], rules=[rule])
     assert dcmsend(running_archive.dicom_port, *files, called="ARCHIVE").returncode == 0
-    with started(program) as running:
+    with program as running:
         assert running.send(*files[:3])
         eventually(lambda: [r["problem"] for r in running.rows("jobs", "waiting")] == [_SOME])
         early = running_archive.reports(StudyInstanceUID=study)
@@ -246,7 +222,7 @@ def test_only_the_titles_of_the_list_may_send(running_service: Service, tmp_path
     dicom = {"ae_titles": ["PNEUMO", "NIGHT"], "peers": peers}
     program = gateway(tmp_path / "gw", [running_service.url], [], dicom=dicom, rules=[])
     file, _ = write(tmp_path, 103)
-    with started(program) as running:
+    with program as running:
         taken = {
             (calling, called): running.send(file, calling=calling, called=called)
             for calling, called in [
@@ -271,7 +247,7 @@ def test_below_the_watermark_nothing_is_taken_and_the_sender_may_try_again(
 ) -> None:
     program = gateway(tmp_path / "gw", [running_service.url], [], rules=[], min_free_bytes=1 << 60)
     file, _ = write(tmp_path, 104)
-    with started(program) as running:
+    with program as running:
         ended = subprocess.run(
             ["storescu", "-v", "-aec", "PNEUMO", "127.0.0.1", str(running.dicom_port), file],
             capture_output=True,
@@ -303,7 +279,7 @@ def test_with_a_key_the_page_names_identifiers_and_replays(
     )
     file, _ = write(tmp_path, 105)
     uid = str(pydicom.dcmread(file).SOPInstanceUID)
-    with started(program) as running:
+    with program as running:
         assert running.send(file)
         eventually(lambda: running.counts()["jobs"].get("parked"))
         with httpx.Client(base_url=running.url, trust_env=False) as anybody:
@@ -393,7 +369,7 @@ def test_tls_is_mutual_refuses_what_is_old_and_takes_a_new_certificate_without_a
         command = ["storescu", "+tls", *pair, *trusted, *peer]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
-    with started(program) as running:
+    with program as running:
         # A peer that never speaks keeps nobody out.
         with socket.create_connection(("127.0.0.1", running.dicom_port)):
             assert store("peer")
@@ -427,7 +403,7 @@ def test_whoever_renews_certificates_and_their_authority_restarts_nothing(tmp_pa
     url = f"https://127.0.0.1:{program.http_port}"
     known = HttpPeer(url, None, Tls.model_validate(tls_of(tmp_path, "gateway")))
     unknown = HttpPeer(url, None, Tls(authorities=tmp_path / "ca.pem"))
-    with started(program), closing(known) as asking, closing(unknown) as stranger:
+    with program, closing(known) as asking, closing(unknown) as stranger:
         once = {"Connection": "close"}
         before = asking.ask("GET", "/health/live", headers=once).status_code
         certificate(tmp_path, "ca")
@@ -467,19 +443,13 @@ def test_results_go_out_over_tls_to_whom_the_authority_certifies_and_to_nobody_e
         names = [destination["name"] for destination in destinations]
         rule = {**FILMS, "destinations": names}
         program = gateway(tmp_path / "gw", [running_service.url], destinations, rules=[rule])
-        try:
-            secured.start()
-            with started(program) as running:
-                assert running.send(file)
-                eventually(lambda: running.counts()["deliveries"].get("done") == 2)
-                # Each of the others has been tried.
-                eventually(
-                    lambda: all(r["attempts"] for r in running.rows("deliveries", "waiting"))
-                )
-                waiting = {r["destination"] for r in running.rows("deliveries", "waiting")}
-                reports = secured.reports(StudyInstanceUID=study)
-        finally:
-            secured.kill()
+        with secured, program as running:
+            assert running.send(file)
+            eventually(lambda: running.counts()["deliveries"].get("done") == 2)
+            # Each of the others has been tried.
+            eventually(lambda: all(r["attempts"] for r in running.rows("deliveries", "waiting")))
+            waiting = {r["destination"] for r in running.rows("deliveries", "waiting")}
+            reports = secured.reports(StudyInstanceUID=study)
 
     assert waiting == {"doubted-pacs", "plain-pacs", "doubted-fhir"}
     assert (len(reports), len(fhir.bundles)) == (1, 1)
@@ -504,7 +474,7 @@ def test_associations_pdus_idle_peers_and_rates_have_limits(tmp_path: Path) -> N
         spent.append(time.monotonic() - before)
         return is_sent
 
-    with started(program) as running:
+    with program as running:
         open_ = [room.associate("127.0.0.1", running.dicom_port, ae_title="PNEUMO") for _ in "abc"]
         established = [each.is_established for each in open_]
         offered = open_[0].acceptor.maximum_length
@@ -566,7 +536,7 @@ def test_the_audit_repository_learns_of_starts_transfers_looks_and_stops(
             give_up_after_h=0.0001,
         )
         (file, study), (parked, of_parked) = write(tmp_path, 107), write(tmp_path, 118)
-        with started(program) as running:
+        with program as running:
             assert running.send(file, calling="ROOM1")
             eventually(running.is_idle)
             assert running.send(parked, calling="ROOM2")

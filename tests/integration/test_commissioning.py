@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -61,21 +61,15 @@ def _site(
 @pytest.fixture
 def backbone(tmp_path: Path) -> Path:
     """A feature graph with a pooled embedding: the means of four by four cells."""
-    nodes = [
-        helper.make_node("AveragePool", ["pixels"], ["cells"], kernel_shape=[SIZE // CELLS] * 2,
-                         strides=[SIZE // CELLS] * 2),
-        helper.make_node("Reshape", ["cells", "flat"], ["embedding"]),
-    ]  # fmt: skip
-    graph = helper.make_graph(
-        nodes,
-        "cells",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 1, SIZE, SIZE])],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", CELLS * CELLS])],
-        [numpy_helper.from_array(np.array([-1, CELLS * CELLS], np.int64), "flat")],
-    )
+    shape, cells = [SIZE // CELLS] * 2, CELLS * CELLS
+    text = f"""<ir_version: 10, opset_import: ["": 18]>
+        cells (float[n, 1, {SIZE}, {SIZE}] pixels) => (float[n, {cells}] embedding)
+        <int64[2] flat = {{-1, {cells}}}> {{
+            pooled = AveragePool <kernel_shape = {shape}, strides = {shape}> (pixels)
+            embedding = Reshape (pooled, flat)
+        }}"""
     file = tmp_path / "cells.onnx"
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    onnx.save(model, file)
+    onnx.save(onnx.parser.parse_model(text), file)
     return file
 
 
