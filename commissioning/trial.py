@@ -13,8 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from commissioning import bootstrap
-from commissioning.bootstrap import Interval, interval, macro_auroc
+from commissioning.bootstrap import Interval, draw, interval, macro_auroc
 from commissioning.candidates import AS_SHIPPED, Fitted, Shipped, fit
 from commissioning.domain import fit_domain, shares
 from commissioning.labels import ATTRIBUTES, LabelledImages
@@ -103,7 +102,7 @@ def run_trial(
         domain = fit_domain(measured.take(train), patients[train], manifest)
         ood_shares[test] = shares(domain, measured.take(test))
     answerable = measured.good & (ood_shares <= 1)
-    weights = bootstrap.draw(patients)
+    weights = draw(patients)
     results = {}
     for name in shipped.candidates:
         console.print(f"trying: {name}")
@@ -175,12 +174,14 @@ def _result(
     weights: Array,
 ) -> Result:
     classes, answered = labelled.classes, called >= 0
+    with np.errstate(invalid="ignore"):
+        right = weights @ (answered & (called == classes)) / (weights @ answered)
     return Result(
         name,
         probabilities,
         called,
         interval(macro_auroc(classes, probabilities, weights)),
-        interval(bootstrap.share(called == classes, answered, weights)),
+        interval(right),
         float(answered.mean()),
         len(set(labelled.patients[answered].tolist())),
     )
@@ -190,7 +191,7 @@ def _simplest(
     results: Mapping[str, Result], labelled: LabelledImages, index: NDArray[np.int64]
 ) -> str:
     """The simplest candidate that is surely not worse than the best by more than the margin."""
-    classes, weights = labelled.classes[index], bootstrap.draw(labelled.patients[index])
+    classes, weights = labelled.classes[index], draw(labelled.patients[index])
     aurocs = {
         name: macro_auroc(classes, result.probabilities[index], weights)
         for name, result in results.items()
