@@ -76,7 +76,12 @@ class Program:
     ready: Callable[[], bool]
     environment: dict[str, str] = field(default_factory=dict)
     user: str | None = None
+    http_port: int = 0
     popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
 
     def __enter__(self) -> Self:
         try:
@@ -134,12 +139,6 @@ class Program:
 
 @dataclass
 class Service(Program):
-    port: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
     def predict(self, image: bytes, **query: str) -> dict[str, Any]:
         headers = {"Content-Type": "application/dicom"}
         answer = httpx.post(
@@ -160,7 +159,7 @@ def service(folder: Path) -> Service:
         folder / "service.log",
         lambda: answers(f"http://127.0.0.1:{port}/health/ready"),
         {"PNEUMO_PORT": str(port)},
-        port=port,
+        http_port=port,
     )
 
 
@@ -168,12 +167,7 @@ def service(folder: Path) -> Service:
 class Archive(Program):
     """An Orthanc with DICOMweb."""
 
-    http_port: int = 0
     dicom_port: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}"
 
     def find(self, level: str = "Instance", **query: str) -> list[str]:
         body = {"Level": level, "Query": query, "CaseSensitive": True}
@@ -226,11 +220,6 @@ class Gateway(Program):
     folder: Path = Path()
     config: Path = Path()
     dicom_port: int = 0
-    http_port: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}"
 
     def send(self, *files: Path, calling: str = "STORESCU", called: str = "PNEUMO") -> bool:
         """Send with DCMTK; whether every file was acknowledged."""
