@@ -46,7 +46,7 @@ log = structlog.get_logger()
 
 
 class Commitments:
-    """Promises to keep what was sent that were asked for, and the reports that keep or break them.
+    """Asks peers to promise that they keep what they were sent, and notes which of them do.
 
     Source: DICOM PS3.4 annex J.
     """
@@ -154,7 +154,7 @@ class DimseSender:
         return bool(status) and status.Status == 0
 
     def count(self, study_uid: str, series_uid: str) -> int | None:
-        """How many instances the peer says a series has, if it says; Transient: no answer."""
+        """How many instances a series has, if the peer says so; Transient where none answers."""
         query = dataset(
             QueryRetrieveLevel="SERIES",
             StudyInstanceUID=study_uid,

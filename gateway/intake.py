@@ -47,7 +47,7 @@ class Intake:
         self.incoming.mkdir()
 
     def check_space(self) -> None:
-        """Raise StorageFull while there is still room to keep the promises that were made."""
+        """Raise StorageFull below the watermark, while what was promised can still be kept."""
         if shutil.disk_usage(self._kept).free < self._config.min_free_bytes:
             raise StorageFull("The disk is below its watermark.")
 
@@ -129,7 +129,7 @@ def replay(rules: Sequence[Rule], store: Store, queue: QueueName, row_id: int | 
 
 
 def lock(state_dir: Path) -> int:
-    """Take the state folder for this process, until it ends; StateInUse: another has it."""
+    """Take the state folder for this process, until it ends; StateInUse where another has it."""
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

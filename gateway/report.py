@@ -70,7 +70,7 @@ class Source:
 
     @functools.cached_property
     def header(self) -> Dataset:
-        """All but its pixels, empty where it lacks an attribute of type 2, as `read_header`."""
+        """All but its pixels, with empty values for what the sender left out of type 2."""
         return _with_patient(read_header(self.file))
 
 

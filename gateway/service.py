@@ -78,9 +78,10 @@ class Services:
         heatmap: bool = False,
         authorization: str | None = None,
     ) -> Reading:
-        """Have one frame of a DICOM file read, counted from 1; the service may choose the model.
+        """Have one frame of a DICOM file read.
 
-        ``authorization`` is of whoever asks, by default the gateway's own key.
+        ``frame`` counts from 1. By default the service chooses the ``model``, and the gateway's own
+        key is the ``authorization``.
 
         Raises:
             Transient: No service can answer now.

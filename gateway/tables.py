@@ -90,7 +90,7 @@ class Job(_Task, Table):
 
 
 def result_key(*of: str) -> str:
-    """The key of the result for what these say, the model's digest among them: 64 digits."""
+    """The key of a result, 64 hexadecimal digits, by what it is of and its model's digest."""
     return hashlib.sha256("\n".join(of).encode()).hexdigest()
 
 
