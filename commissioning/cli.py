@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from commissioning.bundle import write_bundle
 from commissioning.candidates import Shipped
 from commissioning.errors import CommissioningError, LabelsUnusable
-from commissioning.graph import Backbone, last_layer_weights, measurement_graph
+from commissioning.graph import Backbone, last_layer, measurement_graph
 from commissioning.labels import read_labels, without_duplicates
 from commissioning.measure import measure
 from commissioning.report import describe_set_aside, write_report
@@ -106,7 +106,8 @@ def _commission(
         )
     console.print(describe_set_aside(set_aside))
     columns = tuple(manifest.labels.index(name) for name in labelled.findings)
-    shipped = Shipped(manifest, last_layer_weights(model), columns)
+    layer = last_layer(model)
+    shipped = Shipped(manifest, layer and layer[1:], columns)
     # The many small fits lose more by waiting for each other's threads than they gain.
     with threadpool_limits(1):
         trial = run_trial(labelled, measured, shipped, floors, console)
