@@ -11,8 +11,8 @@ from gateway.config import Config, Service
 from gateway.intake import Intake
 from gateway.service import Services
 from gateway.store import Store
+from gateway.watched_folders import WatchedFolders
 from gateway.web import Site
-from gateway.worker import WatchedFolders
 from tests.gateway.drawn import ROOT, film
 
 
@@ -47,7 +47,7 @@ def test_one_bad_file_does_not_keep_a_folder_from_the_others(
         if file.name == "b":
             raise PermissionError
 
-    monkeypatch.setattr("gateway.worker.shutil.copyfile", fails_on_b)
+    monkeypatch.setattr("gateway.watched_folders.shutil.copyfile", fails_on_b)
 
     WatchedFolders([watched], intake).step()
 

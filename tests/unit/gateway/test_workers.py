@@ -10,14 +10,15 @@ import pytest
 
 from gateway.audit import Auditor
 from gateway.config import Config, Destination, Rule, Service
+from gateway.courier import Courier
 from gateway.destinations import Commitments
 from gateway.errors import Permanent, Transient
 from gateway.intake import Intake
+from gateway.reader import Reader
 from gateway.rules import Routed
 from gateway.service import Reading, Services, evenly_spaced, in_order
 from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result, ResultObject
-from gateway.work import Courier, Reader
 from gateway.worker import Worker
 from tests.gateway.drawn import finding, slice_of
 from tests.gateway.stack import eventually, free_port
@@ -121,7 +122,7 @@ def courier_and_queue(
 ) -> tuple[Courier, Store, Sent]:
     """Three results for one destination."""
     sent = Sent(lambda: between(store, courier))
-    monkeypatch.setattr("gateway.work.sender", lambda *_: sent)
+    monkeypatch.setattr("gateway.courier.sender", lambda *_: sent)
     courier, store = courier_of("k1", "k2", "k3", folder=folder)
     return courier, store, sent
 
