@@ -27,7 +27,8 @@ class Source:
     ``table`` is the data set's table without the unreadable images; its index numbers the rows of
     ``images``, uint8, shape (cached images, height, width, 1). ``classes`` is int, shape (cached
     images,): the position of each image's label among the recipe's classes; ``sources``, int, the
-    same shape, numbers where each was gathered.
+    same shape, numbers where each was gathered. ``unreadable`` counts the images that were skipped,
+    of all splits that were read together.
     """
 
     dataset: Dataset
@@ -36,15 +37,11 @@ class Source:
     images: NDArray[np.uint8]
     classes: NDArray[np.int64]
     sources: NDArray[np.int64]
+    unreadable: int = 0
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """The rows of ``images`` that belong to a split."""
         return self.table.index[self.table["split"] == split].to_numpy()
-
-    @property
-    def unreadable(self) -> int:
-        """How many images were skipped."""
-        return len(self.dataset.table) - len(self.table)
 
 
 def list_images(recipe: Recipe, data: Path, part: Part) -> tuple[Dataset, str]:
@@ -109,7 +106,7 @@ def load_source(
     order = {label: number for number, label in enumerate(recipe.data.classes)}
     classes = dataset.table["label"].map(order).to_numpy(np.int64)
     sources = np.unique(dataset.table["source"].to_numpy(np.str_), return_inverse=True)[1]
-    return Source(dataset, digest, table, images, classes, sources)
+    return Source(dataset, digest, table, images, classes, sources, len(unusable))
 
 
 def load_split(

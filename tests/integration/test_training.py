@@ -180,6 +180,10 @@ def test_the_predictions_of_an_evaluation_are_those_of_the_served_model(
     points = {f.label: f.operating_point for f in load_trained(trained).calibration.findings}
     ill = [float(r["probability_pneumonia"]) for r in rows if r["label"] == "pneumonia"]
     assert len(rows) == load_trained(trained).provenance.validation_images
+    evaluation = Evaluation.model_validate_json(
+        (trained / "evaluation-validation.json").read_bytes()
+    )
+    assert (evaluation.images, evaluation.unreadable) == (len(rows), 1)
     assert np.mean(np.array(ill) >= points["pneumonia"] - 1e-6) >= 0.9
 
 
