@@ -194,22 +194,6 @@ def fit_lung_field(recipe: RecipeOption, data: DataOption, workdir: WorkdirOptio
         typer.echo(f"{workdir}: lungs are in view from {found.limits.lower:.3f}.")
 
 
-@app.command()
-def severity(
-    data: DataOption,
-    weights: Annotated[str, typer.Option(help="EfficientNet-Lite0 of ImageNet, as .npz.")],
-    lungs: Annotated[Path, typer.Option(help="Workdir of the segmenter.")],
-) -> None:
-    """Measure how well general features of the lungs follow expert scores of severity."""
-    with _for_people():
-        from training.lungs import load_segment
-        from training.severity import measure_severity
-
-        for found in measure_severity(data, weights, load_segment(lungs)):
-            interval = f"{found.lower:.3f} to {found.upper:.3f}"
-            typer.echo(f"{found.name}: rank correlation {found.value:.3f} ({interval})")
-
-
 @contextmanager
 def _for_people() -> Iterator[None]:
     """Silence what is not meant for people, and turn our errors into one line."""
