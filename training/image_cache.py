@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ from contract.errors import ImageError
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
 from training.atomic import atomic_path, write_text
-from training.datasets.base import Dataset
+from training.datasets import Dataset
+
+Content = TypeVar("Content")
 
 
 def cached_images(
@@ -27,51 +30,53 @@ def cached_images(
     The cache is keyed by the data's digest, the size, and the source of the package ``contract``,
     so no stale array is ever read.
 
-    Args:
-        dataset: The images, in the order in which they will stand in the array.
-        digest: The data set's digest.
-        spec: The size of the model's input.
-        folder: Where caches are kept.
-        console: Where progress is shown.
-
     Returns:
-        uint8, shape (images, height, width, 1), mapped from the disk; and the reason for each path
-        that could not be decoded, whose row is black.
+        uint8, shape (images, height, width, 1), in the table's order, mapped from the disk; and the
+        reason for each path that could not be decoded, whose row is black.
 
     Raises:
         WriteFailed: The disk is full, or the folder cannot be written.
     """
-    folder = folder / _key(dataset, digest, spec)
+    paths: list[str] = list(dataset.table["path"])
+    key = hashlib.sha256(f"{digest} {spec.model_dump_json()}".encode())
+    key.update("\n".join(paths).encode())
+    for source in sorted(Path(contract.__path__[0]).glob("*.py")):
+        key.update(source.read_bytes())
+    folder = folder / key.hexdigest()[:16]
     array, faults = folder / "images.npy", folder / "unreadable.json"
     if not array.is_file():
-        with atomic_path(array) as draft:
-            write_text(faults, json.dumps(_decode_all(dataset, spec, draft, console)))
+        unreadable: dict[str, str] = {}
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *spec.size, 1)}
+        # Plain writes: a full disk then raises, where a mapped file would crash.
+        with atomic_path(array) as draft, draft.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            rows = read_all(paths, lambda path: read_input(dataset.root / path, spec), console)
+            for path, row in zip(paths, rows, strict=True):
+                if isinstance(row, str):
+                    unreadable[path] = row
+                file.write(bytes(spec.height * spec.width) if path in unreadable else row.tobytes())
+            write_text(faults, json.dumps(unreadable))
     return np.load(array, mmap_mode="r"), json.loads(faults.read_bytes())
 
 
-def _decode_all(
-    dataset: Dataset, spec: PreprocessingSpec, array: Path, console: Console
-) -> dict[str, str]:
-    paths: list[str] = list(dataset.table["path"])
-    unreadable: dict[str, str] = {}
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *spec.size, 1)}
-    # Plain writes: a full disk then raises, where a mapped file would crash.
-    with array.open("wb") as file, ThreadPoolExecutor() as pool:
-        np.lib.format.write_array_header_1_0(file, header)
-        rows = pool.map(partial(_decode, dataset.root, spec), paths)
-        shown = track(
-            zip(paths, rows, strict=True),
-            "reading images",
-            total=len(paths),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        for path, row in shown:
-            if isinstance(row, str):
-                unreadable[path] = row
-                row = bytes(spec.height * spec.width)
-            file.write(row)
-    return unreadable
+def read_all(
+    paths: Sequence[str], read: Callable[[str], Content], console: Console
+) -> Iterator[Content | str]:
+    """Read images in threads, in their order, with a progress bar.
+
+    Of one that cannot be read there is the reason: a bad file must not stop the others.
+    """
+
+    def outcome(path: str) -> Content | str:
+        try:
+            return read(path)
+        except (ImageError, OSError) as error:
+            return str(error)
+
+    hidden = not console.is_terminal
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(outcome, paths)
+        yield from track(found, "reading images", len(paths), console=console, disable=hidden)
 
 
 def read_input(path: Path, spec: PreprocessingSpec) -> NDArray[np.uint8]:
@@ -82,19 +87,3 @@ def read_input(path: Path, spec: PreprocessingSpec) -> NDArray[np.uint8]:
         OSError: The file cannot be read.
     """
     return preprocess(decode(path.read_bytes(), at_least=spec.size), spec)
-
-
-def _decode(root: Path, spec: PreprocessingSpec, path: str) -> bytes | str:
-    """The model's input, or why there is none: one bad file must not stop the others."""
-    try:
-        return read_input(root / path, spec).tobytes()
-    except (ImageError, OSError) as error:
-        return str(error)
-
-
-def _key(dataset: Dataset, digest: str, spec: PreprocessingSpec) -> str:
-    key = hashlib.sha256(f"{digest} {spec.model_dump_json()}".encode())
-    key.update("\n".join(dataset.table["path"]).encode())
-    for source in sorted(Path(contract.__path__[0]).glob("*.py")):
-        key.update(source.read_bytes())
-    return key.hexdigest()[:16]

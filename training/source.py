@@ -11,9 +11,9 @@ from rich.console import Console
 
 from training.config import Recipe
 from training.datasets import Dataset, OfficialSplit, check_labels, data_digest
-from training.datasets.pool import read_pool
 from training.errors import WorkdirMismatch
 from training.image_cache import cached_images
+from training.pool import read_pool
 from training.workdir import TrainedModel, Workdir
 
 Part = Literal["development", "test", "left-out"]
@@ -25,8 +25,8 @@ class Source:
     """The readable images of a data set.
 
     ``table`` is the data set's table without the unreadable images; its index numbers the rows of
-    ``images``, uint8, shape (cached images, height, width, 1). ``classes`` is int, shape (cached
-    images,): the position of each image's label among the recipe's classes; ``sources``, int, the
+    ``images``, uint8, shape (cached images, height, width, 1). ``classes``, int, shape (cached
+    images,), is the position of each image's label among the recipe's classes; ``sources``, of the
     same shape, numbers where each was gathered. ``unreadable`` counts the images that were skipped,
     of all splits that were read together.
     """
@@ -62,9 +62,7 @@ def list_images(recipe: Recipe, data: Path, part: Part) -> tuple[Dataset, str]:
     elif part == "development" and recipe.split.test_share is None:
         splits = ("train",)
     dataset = read_pool(recipe.data, data, splits, left_out=part == "left-out")
-    classes = recipe.data.classes
-    if part == "left-out":
-        classes = _found(dataset, recipe)
+    classes = _found(dataset, recipe) if part == "left-out" else recipe.data.classes
     check_labels(dataset.table, classes, f"The {part} set")
     return dataset, data_digest(dataset)
 
@@ -112,19 +110,12 @@ def load_source(
 def load_split(
     trained: TrainedModel, data: Path, work: Workdir, split: Split, console: Console
 ) -> Source:
-    """Load what a trained model is evaluated on.
-
-    Raises:
-        WorkdirMismatch: The images are not those of the training.
-        DataError: The data set cannot be used.
-        WriteFailed: The disk is full, or the workdir cannot be written.
-    """
+    """Load what a trained model is evaluated on; errors as ``read_training_data``."""
     recipe = trained.config
     if split == "left-out" or (split == "test" and recipe.split.test_share is None):
-        dataset, digest = list_images(recipe, data, split)
-        return load_source(dataset, digest, recipe, work, split, console)
-    dataset, digest = read_training_data(trained, data)
-    source = load_source(dataset, digest, recipe, work, "development", console)
+        return load_source(*list_images(recipe, data, split), recipe, work, split, console)
+    listed = read_training_data(trained, data)
+    source = load_source(*listed, recipe, work, "development", console)
     used = work.read_split(source.table)
     return replace(source, table=used[used["split"] == split])
 

@@ -5,8 +5,8 @@ import pytest
 
 from tests.training_data import write_kermany
 from training.config import DataConfig
-from training.datasets.pool import read_pool
 from training.errors import RecipeError
+from training.pool import read_pool
 
 HEADER = "path,sha256,modality,label,source,patient_id,group,split,note,licence"
 ROWS = [

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training.datasets.trees import by_path, touch, write_csv
+from training.datasets import COVID_COLUMNS as COLUMNS
 from training.datasets import read_dataset
-from training.datasets.covid_chestxray import COLUMNS
 from training.errors import DataError
 
 COVID = "Pneumonia/Viral/COVID-19"

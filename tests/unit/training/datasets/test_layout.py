@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training.datasets.trees import touch, write_csv
-from training.datasets import read_dataset
-from training.datasets.base import read_sheet
+from training.datasets import read_dataset, read_sheet
 from training.errors import DataError
 
 DOWNLOADS = [

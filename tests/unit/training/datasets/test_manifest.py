@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training.datasets.trees import by_path, touch, write_csv
+from training.datasets import SHEET_COLUMNS as COLUMNS
 from training.datasets import read_dataset
-from training.datasets.manifest import COLUMNS
 from training.errors import DataError
 
 ROWS = [

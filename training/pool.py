@@ -9,7 +9,7 @@ import pandas as pd
 from training.config import DataConfig, SourceConfig
 from training.datasets import Dataset, OfficialSplit, of_splits, read_dataset
 from training.errors import RecipeError
-from training.near_duplicates import joined_groups
+from training.splits import joined_groups
 
 
 def read_pool(
@@ -17,11 +17,8 @@ def read_pool(
 ) -> Dataset:
     """List the images of a recipe.
 
-    Args:
-        config: The data sets, and what their labels are called here.
-        root: The folder that holds them; for a single data set its own folder will do.
-        splits: Which official splits to list.
-        left_out: Whether of the sources that the recipe leaves out, or of all others.
+    ``root`` holds the data sets; for a single one its own folder will do. ``left_out`` lists the
+    sources that the recipe leaves out, in place of all others.
 
     Raises:
         RecipeError: There is no such adapter, or no such source to leave out.
@@ -72,10 +69,7 @@ def _described(dataset: Dataset) -> Dataset:
 
 
 def _joined(sources: Sequence[SourceConfig], parts: Sequence[Dataset], root: Path) -> Dataset:
-    """One data set with paths below one root, in which a patient of a source has one group.
-
-    A patient whom one folder trains on is tested by none.
-    """
+    """One data set below one root: a patient has one group, and who is trained on is not tested."""
     tables = [
         _below(part, root, f"{source.adapter} in {source.folder}: ")
         for source, part in zip(sources, parts, strict=True)
