@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +13,6 @@ from contract.findings import Label
 from contract.manifest import Finding, Metric, OutOfDistribution
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
-from training.batches import PREDICTED_AT_ONCE
 from training.figures import Curve
 from training.lungs import Segment
 from training.metrics import (
@@ -27,10 +25,7 @@ from training.metrics import (
     ratio,
     whole,
 )
-from training.models import feature_model
 from training.predictions import Predictions
-from training.source import Source
-from training.workdir import TrainedModel
 
 Images = NDArray[np.uint8]
 Rows = NDArray[np.int64]
@@ -96,13 +91,7 @@ class EvaluationContext:
         return np.sort(np.argsort(place, kind="stable")[:limit])
 
     def auroc(self, images: Images, rows: Rows, prefix: str) -> tuple[Metric, ...]:
-        """The main figure of changed images; none where the images are of one class.
-
-        Args:
-            images: uint8, shape (rows, height, width, 1).
-            rows: The rows of the originals, whose truth they keep.
-            prefix: Stands with ``_`` before the figure's name.
-        """
+        """The main figure of changed images, whose truth is that of the original ``rows``."""
         truth = self.predictions.classes[rows]
         scores = self.predict(images)["probabilities"].astype(np.float64)
         labels = [finding.label for finding in self.findings]
@@ -128,11 +117,7 @@ class EvaluationContext:
     ) -> Metric:
         """A figure of some images with its interval from a bootstrap over patients.
 
-        Args:
-            name: Of the figure.
-            rows: The images that it is of.
-            figure: Gives it for weightings of those images, shape (weightings, rows).
-            label: The finding that it is of.
+        ``figure`` gives it for weightings of those images, shape (weightings, rows).
         """
         drawn = patient_bootstrap(self.predictions.patients[rows], self.seed)
         found = estimate(figure(whole(len(rows))), figure(drawn))
@@ -145,46 +130,3 @@ class EvaluationContext:
     ) -> Metric:
         """The mean of what was measured of each image, as ``estimated``; shape (rows,)."""
         return self.estimated(name, rows, lambda w: ratio(w @ values, w.sum(axis=1)), label)
-
-
-def gather_context(
-    trained: TrainedModel,
-    source: Source,
-    predictions: Predictions,
-    *,
-    dataset: str,
-    segment: Segment | None,
-    ood_folder: Path | None,
-) -> EvaluationContext:
-    """Gather the context of one evaluation.
-
-    Args:
-        trained: The model.
-        source: The evaluated images.
-        predictions: What the model says of them.
-        dataset: Names the images in every figure.
-        segment: Finds the lungs.
-        ood_folder: A folder with a folder for each kind of images that the model should refuse.
-    """
-    table, config, calibration = source.table, trained.config, trained.calibration
-    return EvaluationContext(
-        images=source.images[table.index.to_numpy()],
-        predictions=predictions,
-        groups=table["group"].to_numpy(np.str_),
-        paths=table["path"].to_numpy(np.str_),
-        findings=calibration.findings,
-        positive=config.data.positive,
-        dataset=dataset,
-        seed=config.seed,
-        predict=_asking(trained.serving_model()),
-        features=_asking(feature_model(trained.model)),
-        spec=config.preprocessing,
-        segment=segment,
-        quality=calibration.quality,
-        ood=calibration.out_of_distribution,
-        ood_folder=ood_folder,
-    )
-
-
-def _asking(model: keras.Model) -> Callable[[Images], Any]:
-    return lambda images: model.predict(np.asarray(images), batch_size=PREDICTED_AT_ONCE, verbose=0)

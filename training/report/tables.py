@@ -73,10 +73,7 @@ def coverage_table(metrics: Iterable[Metric]) -> pd.DataFrame:
 
 
 def listed(metrics: Iterable[Metric]) -> pd.DataFrame:
-    """One row for each figure; a column for source and finding where any is of one.
-
-    The figures of the prediction sets are left to ``coverage_table``.
-    """
+    """One row for each figure; a column for source and finding where any is of one."""
     chosen = [metric for metric in metrics if not metric.name.startswith(CONFORMAL)]
     columns: Columns = {"Measure": lambda m: title(m.name)}
     columns |= SOURCE if any(m.source for m in chosen) else {}
@@ -88,11 +85,8 @@ def listed(metrics: Iterable[Metric]) -> pd.DataFrame:
 def pivot(metrics: Iterable[Metric], keys: Columns, names: Sequence[str]) -> pd.DataFrame:
     """Put figures with the same key into one row, in the order in which the keys come.
 
-    Args:
-        metrics: What to show; other names than ``names`` are left out, but a bare count of images
-            keeps its row.
-        keys: The columns that tell the rows apart.
-        names: The figures' columns; one that is empty in all rows is left out.
+    Other names than ``names`` are left out, but a bare count of images keeps its row; a column that
+    is empty in all rows is left out too.
     """
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for metric in metrics:

@@ -19,20 +19,18 @@ from training.evaluation import Evaluation
 from training.figures import draw_curves
 from training.html import embedded, render
 from training.predictions import REFERRED, answered_outputs
-from training.report import tables
+from training.report import checks, tables
 from training.report.context import CheckResult, EvaluationContext
-from training.report.limits import out_of_distribution, quality_gate, robustness
-from training.report.shortcuts import border_only, heatmaps, lung_masked, source_probe
 from training.workdir import Binding, TrainedModel, Workdir
 
 CHECKS = (
-    source_probe,
-    border_only,
-    lung_masked,
-    heatmaps,
-    quality_gate,
-    out_of_distribution,
-    robustness,
+    checks.source_probe,
+    checks.border_only,
+    checks.lung_masked,
+    checks.heatmaps,
+    checks.quality_gate,
+    checks.out_of_distribution,
+    checks.robustness,
 )
 LEFT_OUT_FIGURES = frozenset({"auroc", "macro_auroc", "accuracy", "accuracy_answered"})
 LEFT_OUT_BY_CLASS = frozenset({"auroc", "sensitivity", "specificity"})
@@ -53,21 +51,13 @@ def write_report(
     workdir: Path,
     console: Console,
 ) -> Evaluation:
-    """Run the checks and write the page.
+    """Run the checks, tell what they find, and write the page.
 
-    Args:
-        evaluation: What was measured.
-        context: What the checks look at.
-        trained: The model.
-        workdir: Gets ``figures/<split>-robustness.png``, which may go into a bundle, and
-            ``report-<split>.html``, which shows patients' images and must not.
-        console: Where the findings are told.
+    The workdir gets ``figures/<split>-robustness.png``, which may go into a bundle, and
+    ``report-<split>.html``, which shows patients' images and must not.
 
     Returns:
         The evaluation with the figures of the checks behind its own.
-
-    Raises:
-        WriteFailed: The disk is full, or the workdir cannot be written.
     """
     results = []
     for check in CHECKS:
@@ -95,10 +85,6 @@ def left_out(workdir: Path, recipe: Recipe) -> CheckResult:
 
     Such a training lies beside this one, in a workdir of its own, with the same name and classes,
     and where ``pneumo-train evaluate --split left-out`` has run.
-
-    Args:
-        workdir: Of the model that the report is about; the others lie in the same folder.
-        recipe: Of that model.
     """
     title = "What does it do on a source that it never saw?"
     found: list[Metric] = []
@@ -158,10 +144,7 @@ def _page(
 
 
 def _examples(context: EvaluationContext) -> Iterator[tuple[Figure, str]]:
-    """Of each class, up to two hits, two misses and two referred images, the surest of each.
-
-    Each is drawn beside itself under the activation map of its most probable finding.
-    """
+    """Of each class up to two hits, two misses and two referred images, the surest of each."""
     predictions = context.predictions
     answers = answered_outputs(predictions, context.findings)
     right, referred = answers == predictions.classes, answers == REFERRED

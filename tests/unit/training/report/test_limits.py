@@ -10,8 +10,8 @@ from tests.exploration_data import pattern
 from tests.synthetic import as_png
 from tests.unit.training.report.planted import ContextOf
 from training.errors import DataError
+from training.report.checks import out_of_distribution, quality_gate, robustness
 from training.report.context import CheckResult, Images, Outputs
-from training.report.limits import out_of_distribution, quality_gate, robustness
 
 BRIGHT_ENOUGH = QualityLimits(limits=(Limit(check="exposure", lower=0.2, upper=0.8),))
 OOD = OutOfDistribution(limit=1.0, method="for a test")

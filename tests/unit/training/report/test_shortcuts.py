@@ -5,8 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.unit.training.report.planted import IMAGES, ContextOf, region
-from training.report.context import CheckResult, Images, Outputs
-from training.report.shortcuts import (
+from training.report.checks import (
     CHANCE,
     PROBE,
     activation_inside,
@@ -17,6 +16,7 @@ from training.report.shortcuts import (
     source_probe,
     with_enough_groups,
 )
+from training.report.context import CheckResult, Images, Outputs
 
 # Both sources have images of both classes.
 SOURCES = np.where(np.arange(IMAGES) // 2 % 2, "here", "there")
