@@ -2,7 +2,6 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
-from typing import Protocol
 
 import keras
 import numpy as np
@@ -24,69 +23,6 @@ WORKERS = 2
 BATCHES_AHEAD = 8
 PREDICTED_AT_ONCE = 64
 """Images in a batch that is not trained on."""
-
-
-class Examples(Protocol):
-    """What a network is trained on."""
-
-    def order(self, length: int, random: Generator) -> Rows:
-        """Draw the examples of one epoch, about ``length`` of them."""
-
-    def example(self, number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
-        """One augmented image and its target."""
-
-
-class TrainingBatches(keras.utils.PyDataset):
-    """The batches of one training split; every epoch draws a new order.
-
-    A batch follows from the seed, the epoch and its number in the epoch alone, so a run that is
-    started again at an epoch sees what the first run would have seen.
-
-    Args:
-        examples: What to draw from.
-        size: How many examples there are.
-        config: The length of a batch and of an epoch.
-        seed: Of the order and of every change.
-    """
-
-    def __init__(self, examples: Examples, size: int, config: TrainingConfig, seed: int) -> None:
-        super().__init__()
-        self._examples = examples
-        self._batch_size = min(config.batch_size, size)
-        self._length = config.images_per_epoch or size
-        self._seed = seed
-        self._pool = ThreadPoolExecutor(WORKERS)
-        # Keras looks at the first batches to learn their shape, from a thread that may still run
-        # when the epoch starts.
-        self._lock = Lock()
-        self.start_epoch(0)
-
-    def start_epoch(self, epoch: int) -> None:
-        """Draw the order of an epoch, counted from 0."""
-        order = self._examples.order(self._length, np.random.default_rng((self._seed, epoch)))
-        ahead: dict[int, Future[Batch]] = {}
-        with self._lock:
-            self._epoch, self._order, self._ahead = epoch, order, ahead
-
-    def __len__(self) -> int:
-        return len(self._order) // self._batch_size
-
-    def __getitem__(self, index: int) -> Batch:
-        """One batch: uint8 images, shape (batch, height, width, 1), and their float32 targets."""
-        with self._lock:
-            for number in range(index, min(index + BATCHES_AHEAD, len(self))):
-                if number not in self._ahead:
-                    start = number * self._batch_size
-                    chosen = self._order[start : start + self._batch_size]
-                    random = np.random.default_rng((self._seed, self._epoch, number))
-                    self._ahead[number] = self._pool.submit(self._make, chosen, random)
-            batch = self._ahead.pop(index)
-        return batch.result()
-
-    def _make(self, chosen: Rows, random: Generator) -> Batch:
-        pairs = [self._examples.example(number, random) for number in chosen]
-        images, targets = zip(*pairs, strict=True)
-        return np.stack(images)[..., np.newaxis], np.stack(targets)
 
 
 class LabelledImages:
@@ -129,12 +65,9 @@ class LabelledImages:
 
 
 class MaskedImages:
-    """Images with a mask each, which is moved as its image is.
+    """Images with a mask each, 0 outside to 255 inside, which is moved as its image is.
 
-    Args:
-        images: uint8, shape (training images, height, width, 1).
-        masks: uint8, the same shape, 0 outside to 255 inside.
-        augmentation: How far an image is changed.
+    Both are uint8, shape (training images, height, width, 1).
     """
 
     def __init__(self, images: Images, masks: Images, augmentation: AugmentationConfig) -> None:
@@ -157,22 +90,75 @@ class MaskedImages:
         return image, mask[..., np.newaxis].astype(np.float32) / 255
 
 
+class TrainingBatches(keras.utils.PyDataset):
+    """The batches of one training split; every epoch draws a new order.
+
+    A batch follows from the seed, the epoch and its number in the epoch alone, so a run that is
+    started again at an epoch sees what the first run would have seen.
+
+    Args:
+        examples: What to draw from.
+        size: How many examples there are.
+        config: The length of a batch and of an epoch.
+        seed: Of the order and of every change.
+    """
+
+    def __init__(
+        self,
+        examples: LabelledImages | MaskedImages,
+        size: int,
+        config: TrainingConfig,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self._examples = examples
+        self._batch_size = min(config.batch_size, size)
+        self._length = config.images_per_epoch or size
+        self._seed = seed
+        self._pool = ThreadPoolExecutor(WORKERS)
+        # Keras looks at the first batches to learn their shape, from a thread that may still run
+        # when the epoch starts.
+        self._lock = Lock()
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw the order of an epoch, counted from 0."""
+        order = self._examples.order(self._length, np.random.default_rng((self._seed, epoch)))
+        ahead: dict[int, Future[Batch]] = {}
+        with self._lock:
+            self._epoch, self._order, self._ahead = epoch, order, ahead
+
+    def __len__(self) -> int:
+        return len(self._order) // self._batch_size
+
+    def __getitem__(self, index: int) -> Batch:
+        """One batch: uint8 images, shape (batch, height, width, 1), and their float32 targets."""
+        with self._lock:
+            for number in range(index, min(index + BATCHES_AHEAD, len(self))):
+                if number not in self._ahead:
+                    start = number * self._batch_size
+                    chosen = self._order[start : start + self._batch_size]
+                    random = np.random.default_rng((self._seed, self._epoch, number))
+                    self._ahead[number] = self._pool.submit(self._make, chosen, random)
+            batch = self._ahead.pop(index)
+        return batch.result()
+
+    def _make(self, chosen: Rows, random: Generator) -> Batch:
+        pairs = [self._examples.example(number, random) for number in chosen]
+        images, targets = zip(*pairs, strict=True)
+        return np.stack(images)[..., np.newaxis], np.stack(targets)
+
+
 def balanced_order(labels: Rows, strata: Rows, length: int, random: Generator) -> Rows:
-    """Draw an epoch in which every class has the same part.
+    """Draw an epoch of about ``length`` images in which every class has the same part.
 
     Within a class each stratum has a part as large as the square root of its images: more than its
     own, so that it says less of the class, but a handful of images is not seen a hundred times.
     Where a part is smaller than the stratum, each epoch has another draw of it; where it is larger,
     its images are gone through as often as needed, in a new order each time.
 
-    Args:
-        labels: int, shape (images,).
-        strata: int, shape (images,).
-        length: About how many images an epoch has.
-        random: Decides the draw and the order.
-
     Returns:
-        Positions in ``labels``, int, each class as often as every other.
+        Positions in ``labels`` and ``strata``, both int, shape (images,).
     """
     classes = np.unique(labels)
     share = max(1, length // len(classes))

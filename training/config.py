@@ -44,21 +44,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-BackboneName = Literal[
-    "compact",
-    "cnn3",
-    "efficientnetlite0",
-    "mobilenetv2",
-]
-
-
 class SourceConfig(Frozen):
-    """One data set of a recipe.
+    """One data set of a recipe, in a folder below the one that ``--data`` names.
 
-    ``folder`` lies below the folder that ``--data`` names. ``labels`` gives the recipe's class for
-    a label of the adapter that is called otherwise; images with a label of ``ignore`` are left out.
-    ``only`` keeps the images of the named sources, for an adapter that pools several; ``rename``
-    gives one name to sources that are one collection.
+    ``labels`` gives the recipe's class for a label of the adapter that is called otherwise; images
+    with a label of ``ignore`` are left out. ``only`` keeps the images of the named sources, for an
+    adapter that pools several; ``rename`` gives one name to sources that are one collection.
     """
 
     adapter: str
@@ -74,8 +65,7 @@ class DataConfig(Frozen):
 
     ``positive`` is the finding that sensitivity and the other two-sided figures speak of; without
     one they speak of each finding in turn. The images of the sources in ``leave_out`` are neither
-    trained on nor validated on: they show what the model does elsewhere. ``kind`` decides which
-    DICOM modalities the model will take.
+    trained on nor validated on. ``kind`` decides which DICOM modalities the model will take.
     """
 
     kind: Literal["radiograph", "ct-slice"] = "radiograph"
@@ -99,10 +89,9 @@ class SplitConfig(Frozen):
     Whole groups are drawn: patients, joined where they have near-duplicate images; or ``by``
     ``image``, which says too much of a model and shows how much. Without
     ``validation_share`` the data sets say what validates, so that all recipes of one pool agree.
-    ``test_share`` pools what the data sets offer for training and for testing, and draws a test
-    split from it; without it the official one stands.
-    ``near_duplicate_bits`` is the largest Hamming distance, of 256 bits, between the difference
-    hashes of two images that count as the same.
+    ``test_share`` draws a test split from what the data sets offer for training and for testing;
+    without it the official one stands. ``near_duplicate_bits``, of 256, is the largest distance
+    between the difference hashes of two images that count as the same.
     """
 
     by: Literal["patient", "image"] = "patient"
@@ -120,12 +109,11 @@ class ModelConfig(Frozen):
     and less bound to the photographs that they were learned on.
     ``general_layer`` names a layer that, with all before it, keeps the weights that it came with;
     its features stand behind those of the last layer. They know less of the training's hospitals.
-    ``local_window`` is a share of the image's height.
-    ``border`` pixels are cut from each side before anything else: markers, tubes and collimation
-    lie there. It must be a whole number of cells of the feature map.
+    ``local_window`` is a share of the image's height. ``border`` pixels, a whole number of cells of
+    the feature map, are cut from each side first: markers, tubes and collimation lie there.
     """
 
-    backbone: BackboneName
+    backbone: Literal["compact", "cnn3", "efficientnetlite0", "mobilenetv2"]
     weights: str = "none"
     last_layer: str | None = None
     general_layer: str | None = None
@@ -182,9 +170,9 @@ class TrainingConfig(Frozen):
 
     ``initial_learning_rate`` and ``final_learning_rate`` are shares of ``learning_rate``.
     The averaged weights of the epoch with the highest validation AUROC are kept; training stops
-    ``patience`` epochs after it, of which none counts before the last stage.
-    ``balanced`` sampling gives each class the same part in an epoch, ``balanced-sources`` in each
-    class each source as well, so that a source says less about the class.
+    ``patience`` epochs after it, of which none counts before the last stage. ``balanced`` sampling
+    gives each class the same part in an epoch, ``balanced-sources`` in each class each source a
+    fairer one, so that a source says less about the class.
     ``images_per_epoch`` makes an epoch as long as if there were so many images.
     """
 
@@ -256,8 +244,7 @@ class Recipe(Frozen):
     """One TOML file of ``training/recipes``, or a user's own.
 
     ``ages`` are those of the youngest and the oldest patient in the data, in years, where its
-    makers say them. ``caveats`` are sentences for whoever reads the model's figures; they end on
-    its card.
+    makers say them. ``caveats``, of figures, end on the model's card.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
@@ -292,17 +279,15 @@ class Recipe(Frozen):
 
         That holds out a fifth to test, an eighth of the rest to validate. None changes nothing.
         """
-        model = (
-            self.model if weights is None else self.model.model_copy(update={"weights": weights})
-        )
-        data = self.data
+        changes: dict[str, dict[str, object]] = {}
+        if weights is not None:
+            changes["model"] = {"weights": weights}
         if leave_out is not None:
-            data = data.model_copy(update={"leave_out": tuple(leave_out)})
-        split = self.split
+            changes["data"] = {"leave_out": tuple(leave_out)}
         if hold_out is not None:
-            shares = {"by": hold_out, "test_share": 1 / 5, "validation_share": 1 / 8}
-            split = split.model_copy(update=shares)
-        return self.model_copy(update={"model": model, "data": data, "split": split})
+            changes["split"] = {"by": hold_out, "test_share": 1 / 5, "validation_share": 1 / 8}
+        parts = {part: getattr(self, part).model_copy(update=of) for part, of in changes.items()}
+        return self.model_copy(update=parts)
 
 
 class SegmenterModelConfig(Frozen):
@@ -313,10 +298,7 @@ class SegmenterModelConfig(Frozen):
 
 
 class SegmenterRecipe(Frozen):
-    """``training/lungs.toml``, or one's own; its epochs are compared by their Dice coefficient.
-
-    ``caveats`` are sentences for whoever reads the segmenter's figures; they end on its card.
-    """
+    """``training/lungs.toml``; its epochs are compared by their Dice coefficient."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     seed: int = Field(ge=0)
@@ -355,21 +337,12 @@ def read_recipe(name_or_path: str) -> Recipe:
 
 
 def read_segmenter_recipe(path: Path = LUNGS) -> SegmenterRecipe:
-    """Read the segmenter's recipe that ships with the project, or another one.
-
-    Raises:
-        RecipeError: There is no such file, or it is no valid TOML, or a value is wrong.
-    """
+    """Read the segmenter's recipe that ships with the project; errors as ``read_recipe``."""
     return _read(path, SegmenterRecipe)
 
 
 def write_recipe(path: Path, recipe: Recipe, comment: str) -> None:
-    """Write a recipe with every value, also those that it leaves to their defaults.
-
-    Args:
-        path: The file.
-        recipe: What to write; ``read_recipe`` reads an equal one.
-        comment: What stands above it, without the ``#``.
+    """Write a recipe with every value, below a comment; ``read_recipe`` reads an equal one.
 
     Raises:
         WriteFailed: The disk is full, or the folder cannot be written.

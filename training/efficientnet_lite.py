@@ -45,12 +45,11 @@ def efficientnet_lite0(
     Args:
         input_shape: Height, width and 3.
         weights: An ``.npz`` in PyTorch's names and layouts, with ``_conv_stem.weight``,
-            ``_blocks.N._expand_conv.weight`` and so on; convolutions are (out, in, height, width).
-            None draws fresh ones.
+            ``_blocks.N._expand_conv.weight`` and so on. None draws fresh ones.
 
     Returns:
         From float, shape (batch, height, width, 3), -1 to 1, to float, shape (batch, height / 32,
-        width / 32, 1280). Of a gray image all three colours are the same.
+        width / 32, 1280).
 
     Raises:
         OSError: The file cannot be read.

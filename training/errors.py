@@ -13,19 +13,15 @@ class DataError(TrainingError):
     """The data set cannot be used: its layout, a label, or a class without an image."""
 
 
-class WorkdirError(TrainingError):
-    """The workdir cannot be used."""
-
-
-class WorkdirMismatch(WorkdirError):
+class WorkdirMismatch(TrainingError):
     """The workdir belongs to another recipe or to other data."""
 
 
-class WorkdirIncomplete(WorkdirError):
+class WorkdirIncomplete(TrainingError):
     """The workdir holds no finished training, or lacks a file."""
 
 
-class WriteFailed(WorkdirError):
+class WriteFailed(TrainingError):
     """A file could not be written, as on a full disk."""
 
 

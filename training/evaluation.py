@@ -72,10 +72,7 @@ class Evaluation(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """Some images: what is said of them and answered, and how often each weighting counts them.
-
-    ``answers`` are the numbers of outputs, or -1 for "refer"; ``points`` the operating points.
-    """
+    """Images, their answers (-1 is "refer"), operating points, and how each weighting counts."""
 
     predictions: Predictions
     answers: NDArray[np.int64]
@@ -152,9 +149,9 @@ def measure_series(
     dataset: str,
     seed: int,
 ) -> tuple[Metric, ...]:
-    """Measure the answers for whole series, from their slices by a rule.
+    """Measure the answers for whole series, from their slices by a manifest's ``series_rule``.
 
-    The arguments are those of ``measure``, of slices; ``rule`` is a manifest's ``series_rule``.
+    The other arguments are those of ``measure``, of slices.
 
     Returns:
         Figures of the whole, named ``series_``; ``images`` counts series.
@@ -173,12 +170,9 @@ def measure_series(
 def source_evidence(
     predictions: Predictions, calibration: Calibration, metrics: Sequence[Metric]
 ) -> tuple[SourceEvidence, ...]:
-    """What the images of each source show, of those that the model tells apart.
+    """What the images of each source show, of those that the calibration tells apart.
 
-    Args:
-        predictions: Of the images to measure on.
-        calibration: Names the sources, and the findings that were shown in each.
-        metrics: From ``measure``, of these images.
+    ``metrics`` are those of ``measure``, of these images.
     """
     # Of two classes, the AUROC of the positive one is the whole's.
     names = {"auroc": "macro_auroc"}

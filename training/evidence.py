@@ -82,10 +82,10 @@ class SourceHeads:
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """What a calibration knows of sources.
+    """What a calibration knows of sources: their ``names`` and their ``heads``.
 
-    ``names`` (sources,); their ``heads``; ``owners``, int (validation images,), the source of each,
-    or -1; where there are several shifts, of the images under one after the other.
+    ``owners``, int (validation images,), is the source of each, or -1; where there are several
+    shifts, of the images under one after the other.
     """
 
     names: tuple[str, ...]
@@ -95,8 +95,7 @@ class Border:
     def as_answered(self, distances: Floats) -> "Border":
         """With the source that each image is answered by; -1 where it is referred for want of one.
 
-        Args:
-            distances: Of the images from each source, shape (images, sources).
+        ``distances`` are those of the images from each source, shape (images, sources).
         """
         nearest = distances.argmin(axis=1)
         answered = (distances.min(axis=1) <= 1) & self.heads.shown.any(axis=1)[nearest]
@@ -138,12 +137,9 @@ def numbered(sources: NDArray[np.str_], names: Sequence[str]) -> NDArray[np.int6
 
 
 def place_sources(train: Embedded, validation: Embedded, recipe: Recipe) -> OodScorer:
-    """Fit how far an image is from each source.
+    """Fit how far an image is from each source, in the training images' random order.
 
-    Args:
-        train: The training images in a random order; each source has some.
-        validation: The images that set the limits.
-        recipe: Its numbers of components and groups, and its seed.
+    The validation images set the limits.
     """
     rules, some = recipe.calibration, slice(FIT_IMAGES)
     scorer = scorer_of(
@@ -219,11 +215,7 @@ def fit_heads(
 def _own_layer(
     known: Embedded, there: NDArray[np.int64], pooled: Layer, general: int, penalty: float
 ) -> Layer:
-    """Logistic regression on the general features, between the findings that the source shows.
-
-    A finding that it does not show is as far from the mean of those as in the pooled layer: where
-    it is the most probable one, the image is referred, and not given one of the others.
-    """
+    """Logistic regression on the general features, between the findings that the source shows."""
     rows = np.isin(known.classes, there)
     features = known.features[rows, -general:].astype(np.float64)
     centre, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
@@ -232,6 +224,8 @@ def _own_layer(
     found, offset = model.coef_ / scale, model.intercept_
     if len(found) == 1:  # One line for two classes.
         found, offset = np.vstack([-found, found]) / 2, np.hstack([-offset, offset]) / 2
+    # A finding that the source does not show is as far from the mean of those as in the pooled
+    # layer: where it is the most probable one, the image is referred, and not given another one.
     weights, bias = (part - part[..., there].mean(axis=-1, keepdims=True) for part in pooled)
     weights[:, there] = 0
     weights[-general:, there] = found.T
@@ -240,16 +234,14 @@ def _own_layer(
 
 
 def _calibrated(layer: Layer, seen: Embedded, there: NDArray[np.int64]) -> tuple[Layer, float]:
-    """The layer with a scale, and a bias for each finding that is there; and its loss.
-
-    The biases leave the mean of those findings where it is: on how probable any other finding is,
-    a source that lacks it says nothing.
-    """
+    """The layer with a scale, and a bias for each finding that is there; and its loss."""
     weights, bias = layer
     logits = seen.features @ weights + bias
     rows = np.arange(len(logits))
 
     def changed(parameters: Floats) -> tuple[float, Floats]:
+        # The biases leave the mean of those findings where it is: on how probable any other
+        # finding is, a source that lacks it says nothing.
         offset = np.zeros(len(bias))
         offset[there] = parameters[1:] - parameters[1:].mean()
         return float(np.exp(parameters[0])), offset

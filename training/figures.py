@@ -34,13 +34,8 @@ def draw_evaluation(
 ) -> None:
     """Draw ``<split>-roc.png``, ``-precision-recall``, ``-reliability`` and ``-answers``.
 
-    Args:
-        folder: Where to write.
-        split: The evaluated split.
-        predictions: What the model says of it.
-        findings: In output order, with their operating points.
-        positive: The only finding with curves; None draws all.
-        answers: Images by true class and by answer, the last column "refer".
+    Curves are of the ``positive`` finding alone; None draws all. ``answers`` counts images by true
+    class and by answer, the last column "refer".
 
     Raises:
         WriteFailed: The disk is full, or the folder cannot be written.
@@ -73,14 +68,9 @@ def draw_evaluation(
 
 
 def draw_curves(path: Path, panels: Sequence[tuple[str, Sequence[Curve]]]) -> None:
-    """Draw figures of merit with their 95 % intervals over changing levels.
+    """Draw figures of merit with their 95 % intervals over changing levels, as a PNG.
 
-    Args:
-        path: A PNG file.
-        panels: What changes, and the curves over it; the first panel has the legend's names.
-
-    Raises:
-        WriteFailed: The file cannot be written.
+    Each panel is what changes, and the curves over it; the first has the legend's names.
     """
     rows = -(-len(panels) // PANELS_PER_ROW)
     width, height = PANEL_INCHES
@@ -101,11 +91,7 @@ def draw_curves(path: Path, panels: Sequence[tuple[str, Sequence[Curve]]]) -> No
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all.
-
-    Raises:
-        WriteFailed: The file cannot be written.
-    """
+    """Write a figure as PNG, whole or not at all."""
     with atomic_path(path) as draft:
         figure.savefig(draft)
 
@@ -117,10 +103,7 @@ def _figure() -> Figure:
 
 
 def _reliability(predictions: Predictions) -> Figure:
-    """Accuracy over confidence, before and after temperature scaling, with the images of each bin.
-
-    The counts are of the confidence that is answered, after it.
-    """
+    """Accuracy over confidence, before and after temperature scaling, with the images per bin."""
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
     axes, below = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     before = calibrated(predictions.logits, temperature=1.0)

@@ -22,7 +22,7 @@ from training.evidence import (
 from training.ood import OodScorer
 from training.source import list_images, load_source, read_training_data
 from training.train import embedded, last_layer, named_sources
-from training.workdir import TrainedModel, Workdir
+from training.workdir import TrainedModel, Workdir, load_trained
 
 
 def leave_out(workdir: Path, data: Path, console: Console) -> pd.DataFrame:
@@ -40,8 +40,7 @@ def leave_out(workdir: Path, data: Path, console: Console) -> pd.DataFrame:
         WorkdirMismatch: The images are not those of the training.
         DataError: The data set cannot be used.
     """
-    work = Workdir(workdir)
-    trained = work.load()
+    work, trained = Workdir(workdir), load_trained(workdir)
     if trained.heads is None:
         raise WorkdirIncomplete(f"{workdir} is of a recipe without calibration.by_source.")
     recipe = trained.config

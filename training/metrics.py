@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 Floats = NDArray[np.float64]
 Weights = NDArray[np.float64]
@@ -99,8 +98,7 @@ def auprc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
 def brier(probabilities: Floats, classes: NDArray[np.int64], weights: Weights) -> Floats:
     """Half the squared distance of a distribution from the truth.
 
-    Source: Brier 1950, Verification of Forecasts Expressed in Terms of Probability, halved: of two
-    classes the mean squared distance of a probability from 0 or 1.
+    Source: Brier 1950, Verification of Forecasts Expressed in Terms of Probability, halved.
     """
     truth = np.eye(probabilities.shape[1])[classes]
     distance = ((probabilities - truth) ** 2).sum(axis=1) / 2
@@ -110,9 +108,9 @@ def brier(probabilities: Floats, classes: NDArray[np.int64], weights: Weights) -
 def expected_calibration_error(
     probabilities: Floats, classes: NDArray[np.int64], weights: Weights
 ) -> Floats:
-    """How far confidence and accuracy lie apart, averaged over bins of equal width.
+    """How far confidence and accuracy lie apart, averaged over 15 bins of equal width.
 
-    Source: Guo 2017, On Calibration of Modern Neural Networks; 15 bins.
+    Source: Guo 2017, On Calibration of Modern Neural Networks.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == classes
@@ -133,11 +131,6 @@ def patient_bootstrap(patients: NDArray[np.str_], seed: int, resamples: int = RE
     Images of one patient are no independent evidence, so an interval from a draw of images would
     be too narrow.
 
-    Args:
-        patients: The patient of each image, shape (images,).
-        seed: Of the draw.
-        resamples: How often to draw.
-
     Returns:
         Shape (resamples, images): how often each image was drawn.
     """
@@ -148,20 +141,9 @@ def patient_bootstrap(patients: NDArray[np.str_], seed: int, resamples: int = RE
 
 
 def estimate(value: Floats, resampled: Floats) -> Estimate:
-    """A figure with its percentile interval.
-
-    Args:
-        value: Shape (1,): from ``whole``.
-        resampled: Shape (resamples,): from ``patient_bootstrap``.
-    """
+    """A figure, shape (1,), with its percentile interval from draws of it, shape (resamples,)."""
     lower, upper = np.nanpercentile(resampled, [2.5, 97.5])
     return Estimate(float(value[0]), float(lower), float(upper))
-
-
-def share_of_independent(chosen: int, images: int) -> Estimate:
-    """A share of images that have no patients to resample, with its Wilson interval."""
-    interval = binomtest(chosen, images).proportion_ci(method="wilson")
-    return Estimate(chosen / images, float(interval.low), float(interval.high))
 
 
 def ratio(part: Floats, total: Floats) -> Floats:

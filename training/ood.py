@@ -73,10 +73,7 @@ NAMING_PENALTY = 1e-2
 
 
 def haar_basis(side: int) -> tuple[Floats, NDArray[np.int64]]:
-    """The Haar basis of a line of pixels.
-
-    Args:
-        side: How many pixels, a power of two, at least 2.
+    """The Haar basis of a line of so many pixels, a power of two, at least 2.
 
     Returns:
         float32, shape (side, side), one vector a row, the mean first; and the scale of each, from 1
@@ -103,15 +100,13 @@ class Description(keras.layers.Layer):
 
 
 def describe_image(image: keras.KerasTensor) -> keras.KerasTensor:
-    """Describe images as this module's docstring defines it.
+    """Describe images, uint8 (batch, height, width, 1), as this module's docstring defines it.
 
-    Args:
-        image: uint8, shape (batch, height, width, 1), at least 8 by 8. Rows and columns beyond the
-            last whole block are left out of the details.
+    Rows and columns beyond the last whole block are left out of the details.
 
     Returns:
         float32, shape (batch, 81): the thumbnail's 64, the exposure's 2, the detail's 15 (fewer
-        below 32 by 32 pixels).
+        below 32 by 32 pixels; at least 8 by 8 are needed).
     """
     fine, fine_powers = _blocks(ops.squeeze(ops.cast(image, "float32"), axis=-1), FINE)
     height, width = fine.shape[1:]
@@ -135,15 +130,9 @@ def describe_image(image: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _blocks(level: keras.KerasTensor, side: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """The means of all blocks, and the mean power of their details by scale and direction.
+    """The means of all blocks of (batch, height, width), and the mean power of their details.
 
-    Args:
-        level: float32, shape (batch, height, width).
-        side: Of a block.
-
-    Returns:
-        Shape (batch, height / side, width / side); and shape (batch, 3 * scales), fine to coarse,
-        each across, down and diagonal.
+    The powers, (batch, 3 * scales), go from fine to coarse, each across, down and diagonal.
     """
     basis, scales = haar_basis(side)
     rows, columns = (length // side for length in level.shape[1:])
@@ -298,11 +287,11 @@ def fit_scorer(features: keras.Model, images: Images, recipe: Recipe) -> OodScor
 def scorer_of(
     known: Floats, seen: Floats, owners: Rows, groups: int, seed: int, components: int
 ) -> OodScorer:
-    """Fit the score on embedded training images.
+    """Fit the score on embedded training images: features and descriptions, float32 (images, ...).
 
     Args:
-        known: The network's features, float32, shape (images, features), of at least two images.
-        seen: The images' descriptions, float32, shape (images, numbers).
+        known: The network's features, of at least two images.
+        seen: The images' descriptions.
         owners: int, shape (images,): the source of each, none without an image.
         groups: How many Gaussians, at most, of each source.
         seed: Of the grouping.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from contract.decision import decide
 from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, Finding
@@ -115,25 +116,19 @@ def _evidenced(
 
 def count_most_probable(predictions: Predictions) -> Counts:
     """The confusion matrix of the most probable class: rows are true, columns said."""
-    outputs = predictions.probabilities.shape[1]
-    return _counts(predictions.classes, predictions.probabilities.argmax(axis=1), outputs, outputs)
+    probabilities = predictions.probabilities
+    return _counts(predictions.classes, probabilities.argmax(axis=1), probabilities.shape[1])
 
 
 def count_answers(predictions: Predictions, findings: tuple[Finding, ...]) -> Counts:
     """The confusion matrix of the answers: rows are true, columns answered, the last "refer"."""
-    answers = answered_outputs(predictions, findings)
-    outputs = len(findings)
-    return _counts(
-        predictions.classes, np.where(answers == REFERRED, outputs, answers), outputs, outputs + 1
-    )
+    answers, refer = answered_outputs(predictions, findings), len(findings)
+    said = np.where(answers == REFERRED, refer, answers)
+    return _counts(predictions.classes, said, refer + 1)[:-1]
 
 
 def answered_outputs(predictions: Predictions, findings: tuple[Finding, ...]) -> NDArray[np.int64]:
-    """The number of the output that each image is answered with, ``REFERRED`` for none.
-
-    Returns:
-        int, shape (images,).
-    """
+    """The number of the output that answers each image, ``REFERRED`` for none, shape (images,)."""
     labels = [finding.label for finding in findings]
     points = [finding.operating_point for finding in findings]
     said = [decide(labels, row, points).label for row in predictions.probabilities.tolist()]
@@ -143,7 +138,5 @@ def answered_outputs(predictions: Predictions, findings: tuple[Finding, ...]) ->
     return answers if predictions.gated is None else np.where(predictions.gated, REFERRED, answers)
 
 
-def _counts(truth: NDArray[np.int64], said: NDArray[np.int64], rows: int, columns: int) -> Counts:
-    table = np.zeros((rows, columns), dtype=int)
-    np.add.at(table, (truth, said), 1)
-    return tuple(tuple(row) for row in table.tolist())
+def _counts(truth: NDArray[np.int64], said: NDArray[np.int64], columns: int) -> Counts:
+    return tuple(map(tuple, confusion_matrix(truth, said, labels=range(columns)).tolist()))

@@ -12,20 +12,14 @@ import pandas as pd
 from contract.manifest import Provenance
 from training.datasets import Dataset
 
-BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
-
 
 def provenance(
     recipe: str, dataset: Dataset, table: pd.DataFrame, digest: str, revision: str
 ) -> Provenance:
     """Say of a training that has just ended what it was made from.
 
-    Args:
-        recipe: Its name.
-        dataset: Where the images come from.
-        table: The images that were used, with their split.
-        digest: Of the data.
-        revision: ``git_revision`` when the training began; the source may have changed since.
+    ``table`` has the images that were used, with their split; ``revision`` is ``git_revision`` when
+    the training began, as the source may have changed since.
     """
     counts = table["split"].value_counts()
     return Provenance(
@@ -43,7 +37,7 @@ def provenance(
 
 def framework() -> str:
     """Keras and its backend, with their versions."""
-    backend = BACKEND_PACKAGES[keras.backend.backend()]
+    backend = keras.backend.backend()
     return f"keras {version('keras')} on {backend} {version(backend)}"
 
 

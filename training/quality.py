@@ -79,14 +79,10 @@ def fit_quality_limits(
     shifts: Sequence[str],
     seed: int,
 ) -> QualityLimits:
-    """Fit what a model accepts.
+    """Fit what a model accepts, on some hundreds of images, uint8, (images, height, width, 1).
 
-    Args:
-        images: uint8, shape (images, height, width, 1); some hundreds are drawn from them.
-        groups: Shape (images,); images of one group show the same patient.
-        sizes: int, shape (files, 2): the rows and columns of some of the files.
-        shifts: Names of ``ACQUISITION_SHIFTS`` that must be accepted, ``none`` among them.
-        seed: Of the draw.
+    Images of one group show the same patient. ``sizes``, int, shape (files, 2), are the rows and
+    columns of some of the files; ``shifts``, ``none`` among them, must be accepted.
 
     Raises:
         CalibrationError: All images are of one group.
@@ -171,15 +167,10 @@ def _rounded(value: float) -> float:
 
 
 def fit_templates(images: NDArray[np.uint8], shifts: Sequence[str], random: Generator) -> Templates:
-    """Learn templates from images, and from the same images put wrongly.
+    """Learn templates from images, uint8 (images, height, width, 1), and from the same put wrongly.
 
-    Multinomial logistic regression on thumbnails. Images under an acquisition shift, and mirrored
+    Multinomial logistic regression on thumbnails. Images under one of the ``shifts``, and mirrored
     ones, count as right.
-
-    Args:
-        images: uint8, shape (images, height, width, 1), at least one.
-        shifts: Names of ``ACQUISITION_SHIFTS`` that the templates must not see a fault in.
-        random: Decides how each image is put wrongly.
     """
     planes = [np.asarray(image[..., 0]) for image in images]
     mirrored = [np.ascontiguousarray(plane[:, ::-1]) for plane in planes]

@@ -134,17 +134,7 @@ CORRUPTIONS = (
 
 
 def corrupted(images: Images, corruption: Corruption, level: float, random: Generator) -> Images:
-    """Put one fault over every image.
-
-    Args:
-        images: uint8, shape (images, height, width, 1).
-        corruption: The fault.
-        level: Its amount.
-        random: Draws what the amount leaves open.
-
-    Returns:
-        uint8, the same shape.
-    """
+    """Put one fault over images: uint8, shape (images, height, width, 1), as is the result."""
     return _each(images, lambda plane: corruption.apply(plane, level, random))
 
 
@@ -192,28 +182,14 @@ ACQUISITION_SHIFTS: Mapping[str, Callable[[Plane], Plane]] = MappingProxyType(
 
 
 def shifted(images: Images, name: str) -> Images:
-    """Put one acquisition shift over every image.
-
-    Args:
-        images: uint8, shape (images, height, width, 1).
-        name: A key of ``ACQUISITION_SHIFTS``.
-
-    Returns:
-        uint8, the same shape.
-    """
+    """Put one of ``ACQUISITION_SHIFTS`` over every image; shapes as ``corrupted``."""
     return _each(images, ACQUISITION_SHIFTS[name])
 
 
 def augment(plane: Plane, random: Generator, config: AugmentationConfig) -> Plane:
-    """Change one training image at random.
+    """Change one training image at random; the generator's state decides everything.
 
-    Args:
-        plane: uint8, shape (height, width).
-        random: Decides everything; the same state gives the same result.
-        config: How far.
-
-    Returns:
-        uint8, the same shape; never the array that was given.
+    The plane that comes back is never the array that was given.
     """
     plane = augment_position(plane, random, config)
     return augment_appearance(plane, random, config)
@@ -251,11 +227,7 @@ def augment_appearance(plane: Plane, random: Generator, config: AugmentationConf
 
 
 def exposure_table(random: Generator, config: AugmentationConfig) -> Plane:
-    """Gamma, contrast, brightness and a tone curve as one look-up table.
-
-    Returns:
-        uint8, shape (256,), never falling.
-    """
+    """Gamma, contrast, brightness and tone as one table: uint8, shape (256,), never falling."""
     gamma = np.exp(_amount(random, config, config.gamma))
     contrast = np.exp(_amount(random, config, config.contrast))
     brightness = _amount(random, config, config.brightness)

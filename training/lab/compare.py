@@ -30,19 +30,12 @@ def compare(
     console: Console,
     split: Split = "validation",
 ) -> pd.DataFrame:
-    """Compare networks on one split.
+    """Compare a recipe with candidates of the same data and splits.
 
     All learn from the same images and have their operating points chosen on the same validation
-    images, by the recipe's rules. They are ranked by what they do there, so that the test split
-    chooses nothing. A comparison that was killed carries on; candidates may be added later.
-
-    Args:
-        recipe: The first candidate; gives the data and the splits.
-        data: The data set's folder.
-        workdir: Of the comparison; each candidate gets a folder below it.
-        candidates: The other recipes; see ``choose_candidates``.
-        console: Where progress is shown.
-        split: ``test`` shows the figures of the test split beside those of the validation split.
+    images, by the recipe's rules. They are ranked by what they do there, so that the test split,
+    which may be shown beside it, chooses nothing. A comparison that was killed carries on;
+    candidates may be added later. Each has a folder in the workdir.
 
     Returns:
         One row for each candidate, the best first: ``candidate``, ``parameters``, of each figure
@@ -50,9 +43,7 @@ def compare(
         stands in ``comparison.csv``.
 
     Raises:
-        RecipeError: As ``choose_candidates``.
-        DataError: The data set cannot be used.
-        WorkdirError: A folder belongs to another training, or cannot be written.
+        TrainingError: As ``choose_candidates`` and ``training.train.train``.
     """
     chosen = choose_candidates(recipe, candidates)
     work = Workdir(workdir)
@@ -86,10 +77,6 @@ def compare(
 
 def choose_candidates(recipe: Recipe, names: Sequence[str]) -> Mapping[str, Recipe]:
     """Read the recipes to compare, and see that every network can be built.
-
-    Args:
-        recipe: The first candidate.
-        names: Names or paths of others with the same data and splits.
 
     Raises:
         RecipeError: There is no such recipe, it has other data or splits, or its network cannot be

@@ -47,24 +47,9 @@ def test_a_heatmap_is_full_at_the_last_hundredth_of_positive_activations() -> No
     assert activation_scale(-np.ones((2, 3, 3), np.float32)) == 1.0
 
 
-def test_findings_stand_in_output_order_with_their_rules() -> None:
-    recipe = tiny_recipe(calibration={"shifts": ["none", "brighter"]})
-    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 1), dtype=np.uint8)
-    classes = np.array([0, 1] * 4)
-
-    calibration = calibrate(build_classifier(recipe), images[4:], classes, recipe)
-
-    assert [finding.label for finding in calibration.findings] == ["normal", "pneumonia"]
-    assert "specificity of at least 0.9 over all of 2" in (
-        calibration.findings[0].operating_point_rule
-    )
-    assert calibration.validation_images == 8
-    assert calibration.shifts == ("none", "brighter")
-    assert calibration.loss_after <= calibration.loss_before + 1e-6
-    assert calibration.out_of_distribution is None
-
-
-def test_a_score_gets_the_limit_that_the_shifted_validation_images_keep() -> None:
+def test_findings_stand_in_order_and_shifted_validation_images_keep_the_limit() -> (
+    None
+):
     recipe = tiny_recipe(calibration={"shifts": ["none", "brighter"]})
     images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 1), dtype=np.uint8)
     model = build_classifier(recipe)
@@ -72,6 +57,12 @@ def test_a_score_gets_the_limit_that_the_shifted_validation_images_keep() -> Non
 
     calibration = calibrate(model, images[20:], np.array([0, 1] * 10), recipe, scorer)
 
+    assert [finding.label for finding in calibration.findings] == ["normal", "pneumonia"]
+    assert "specificity of at least 0.9 over all of 2" in (
+        calibration.findings[0].operating_point_rule
+    )
+    assert (calibration.validation_images, calibration.shifts) == (20, ("none", "brighter"))
+    assert calibration.loss_after <= calibration.loss_before + 1e-6
     served = with_serving_outputs(model, calibration.temperature, scorer)
     scores = [
         served.predict(shifted(images[20:], name), verbose=0)["ood_score"]

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tests.exploration_data import Tree, pattern, tinted
 from tests.synthetic import as_dicom, as_jpeg, as_png, as_tiff
-from training.datasets.base import Dataset, ImageRow
+from training.datasets import Dataset, ImageRow
 from training.errors import DataError
 from training.lab.explore import explore, measure, measure_properties, take_survey
 
