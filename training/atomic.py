@@ -32,10 +32,8 @@ def write_errors(target: Path) -> Iterator[None]:
 def atomic_path(target: Path) -> Iterator[Path]:
     """Give a path to write to, and put that file in the target's place once it is whole.
 
-    The temporary name keeps the target's suffix, as Keras and matplotlib choose by it.
-
-    Raises:
-        WriteFailed: The disk is full, or the folder cannot be written.
+    The temporary name keeps the target's suffix, as Keras and matplotlib choose by it. Raises
+    ``WriteFailed`` where the disk is full, or the folder cannot be written.
     """
     draft = target.with_name(f".draft-{target.name}")
     with write_errors(target):
@@ -63,11 +61,7 @@ def write_arrays(target: Path, content: object) -> None:
 
 
 def read_arrays(path: Path, kind: type[Content]) -> Content:
-    """Read what ``write_arrays`` has written of a dataclass.
-
-    Raises:
-        WorkdirIncomplete: The file is missing or damaged.
-    """
+    """Read what ``write_arrays`` has written of a dataclass, or raise ``WorkdirIncomplete``."""
     try:
         with path.open("rb") as stream, np.load(stream) as file:
             return kind(**{field.name: file[field.name] for field in fields(kind)})

@@ -64,14 +64,9 @@ def build_backbone(
 ) -> keras.Model:
     """Build a backbone: from float, shape (batch, height, width, channels), to a map of features.
 
-    Args:
-        shape: Height, width and channels of its input.
-        config: Names the backbone, its last layers and its weights.
-        with_weights: Whether to load those weights; fresh ones where not.
-
-    Raises:
-        RecipeError: It cannot take such images, or the weights cannot be had or are of another
-            network.
+    ``shape`` is the height, width and channels of its input. The weights that the config names are
+    loaded where asked for, fresh ones where not. Raises ``RecipeError`` where it cannot take such
+    images, or the weights cannot be had or are of another network.
     """
     name, weights = config.backbone, config.weights if with_weights else "none"
     if name in OWN:

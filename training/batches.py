@@ -28,14 +28,8 @@ PREDICTED_AT_ONCE = 64
 class LabelledImages:
     """Images with a class each, balanced over the classes, and within a class over its strata.
 
-    Args:
-        images: uint8, shape (images, height, width, 1).
-        rows: int, shape (training images,): the rows to train on.
-        labels: int, shape (images,): the class of each image, 0 to classes - 1.
-        strata: int, shape (images,): what is balanced within a class; one number for all balances
-            the classes alone.
-        classes: How many classes there are.
-        augmentation: How far an image is changed.
+    Of ``images``, uint8, shape (images, height, width, 1), ``rows`` are trained on; ``labels`` and
+    ``strata``, int, shape (images,), are of all.
     """
 
     def __init__(
@@ -91,16 +85,10 @@ class MaskedImages:
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """The batches of one training split; every epoch draws a new order.
+    """The batches of one training split of so many examples; every epoch draws a new order.
 
     A batch follows from the seed, the epoch and its number in the epoch alone, so a run that is
     started again at an epoch sees what the first run would have seen.
-
-    Args:
-        examples: What to draw from.
-        size: How many examples there are.
-        config: The length of a batch and of an epoch.
-        seed: Of the order and of every change.
     """
 
     def __init__(

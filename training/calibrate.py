@@ -70,19 +70,16 @@ def calibrate(
     quality: QualityLimits | None = None,
     border: Border | None = None,
 ) -> Calibration:
-    """Calibrate a trained classifier on its validation images.
+    """Calibrate a trained classifier on its validation images, under the recipe's shifts.
 
     Args:
         model: The training form.
         images: uint8, shape (validation images, height, width, 1).
         classes: int, shape (validation images,): their true classes.
-        recipe: The rules, and the acquisition shifts under which they must hold.
+        recipe: The rules; ``CalibrationError`` where no operating point follows one.
         scorer: Gives the score whose limit is chosen.
         quality: What the model accepts, which is passed on.
         border: The sources that the model tells apart, and the validation images' own.
-
-    Raises:
-        CalibrationError: No operating point follows a rule.
     """
     serving = with_serving_outputs(model, 1.0, scorer, border.heads if border else None)
     shifts = recipe.calibration.shifts
@@ -157,10 +154,9 @@ def activation_scale(maps: NDArray[np.float32]) -> float:
 
 
 def ood_limit(scores: NDArray[np.floating]) -> float:
-    """The out-of-distribution score that 99 % of some images do not exceed, shape (images,).
+    """The out-of-distribution score that 99 % of some images do not exceed, and a thousandth more.
 
-    A thousandth more, as another runtime or precision may compute, does not refuse the last of
-    them.
+    Another runtime or precision then does not refuse the last of them.
     """
     return float(np.quantile(scores, ACCEPTED_SHARE, method="higher")) * (1 + ROUNDING_SHARE)
 
@@ -182,16 +178,11 @@ def operating_points(
     recipe: Recipe,
     border: Border | None,
 ) -> tuple[float, ...]:
-    """Choose the operating point of each finding, in output order, as its rule says.
+    """Choose the operating point of each finding, in output order, as the recipe's rule says.
 
-    Args:
-        probabilities: Calibrated, shape (shifts, images, classes).
-        classes: Shape (images,).
-        recipe: Has the rules.
-        border: The sources, whose calls must be right often enough each; None where all are one.
-
-    Raises:
-        CalibrationError: No operating point follows a rule.
+    Probabilities are calibrated, shape (shifts, images, classes); ``classes`` has shape (images,).
+    By a precision calls are right often enough in each source of a border. Raises
+    ``CalibrationError`` where no operating point follows a rule.
     """
     rules = {rule.label: rule for rule in recipe.operating_points}
     everything, truth = np.concatenate(probabilities), np.tile(classes, len(probabilities))
@@ -213,13 +204,8 @@ def operating_point(
 ) -> float:
     """The least probability at which a finding counts as present, by a rule that is no precision.
 
-    Args:
-        scores: The finding's calibrated probability, float32, shape (shifts, images).
-        truth: bool, shape (images,): whether the finding is there.
-        config: The rule, its target, and whether it holds for all shifts together or for each.
-
-    Raises:
-        CalibrationError: Too many images of other classes have probability 1.
+    Scores are the finding's calibrated probabilities, float32, shape (shifts, images); ``truth``,
+    bool, shape (images,), says whether it is there.
     """
     chosen = scores[:, ~truth if config.rule == "specificity" else truth]
     groups = [chosen.ravel()] if config.over == "pooled" else list(chosen)

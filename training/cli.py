@@ -51,8 +51,8 @@ def explore(
     """Look at a recipe's images before training: a page of counts, copies and shortcuts."""
     with _for_people():
         from training.config import read_recipe
-        from training.datasets.pool import read_pool
         from training.lab.explore import explore as run
+        from training.source import read_pool
 
         dataset = read_pool(read_recipe(recipe).data, data, ("train", "test"))
         for finding in run(dataset, output, Console()):

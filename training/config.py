@@ -48,8 +48,8 @@ class SourceConfig(Frozen):
     """One data set of a recipe, in a folder below the one that ``--data`` names.
 
     ``labels`` gives the recipe's class for a label of the adapter that is called otherwise; images
-    with a label of ``ignore`` are left out. ``only`` keeps the images of the named sources, for an
-    adapter that pools several; ``rename`` gives one name to sources that are one collection.
+    with a label of ``ignore`` are left out. ``only`` keeps the images of the named sources;
+    ``rename`` gives one name to sources that are one collection.
     """
 
     adapter: str
@@ -87,11 +87,10 @@ class SplitConfig(Frozen):
     """How much is held out for validation, and where asked for as the test split.
 
     Whole groups are drawn: patients, joined where they have near-duplicate images; or ``by``
-    ``image``, which says too much of a model and shows how much. Without
-    ``validation_share`` the data sets say what validates, so that all recipes of one pool agree.
-    ``test_share`` draws a test split from what the data sets offer for training and for testing;
-    without it the official one stands. ``near_duplicate_bits``, of 256, is the largest distance
-    between the difference hashes of two images that count as the same.
+    ``image``, which says too much of a model and shows how much. Without ``validation_share`` the
+    data sets say what validates, so that all recipes of one pool agree; without ``test_share``, of
+    all images, the official test split stands. ``near_duplicate_bits``, of 256, is the largest
+    distance between the difference hashes of two images that count as the same.
     """
 
     by: Literal["patient", "image"] = "patient"
@@ -104,13 +103,13 @@ class ModelConfig(Frozen):
     """The network.
 
     ``width`` is the number of channels of the first convolutions, for the backbones of our own.
-    ``weights`` is ``none`` for fresh ones, ``imagenet``, or the path of a file.
-    ``last_layer`` ends a backbone that comes with weights early: earlier features are finer, fewer
-    and less bound to the photographs that they were learned on.
-    ``general_layer`` names a layer that, with all before it, keeps the weights that it came with;
-    its features stand behind those of the last layer. They know less of the training's hospitals.
-    ``local_window`` is a share of the image's height. ``border`` pixels, a whole number of cells of
-    the feature map, are cut from each side first: markers, tubes and collimation lie there.
+    ``weights`` is ``none`` for fresh ones, ``imagenet``, or the path of a file. ``last_layer`` ends
+    a backbone that comes with weights early: earlier features are finer, fewer and less bound to
+    the photographs that they were learned on. ``general_layer`` names a layer that, with all before
+    it, keeps the weights that it came with; its features, which know less of the training's
+    hospitals, stand behind those of the last layer. ``local_window`` is a share of the image's
+    height. ``border`` pixels, a whole number of cells of the feature map, are cut from each side
+    first: markers, tubes and collimation lie there.
     """
 
     backbone: Literal["compact", "cnn3", "efficientnetlite0", "mobilenetv2"]
@@ -168,12 +167,12 @@ class AugmentationConfig(Frozen):
 class TrainingConfig(Frozen):
     """The optimisation: AdamW with a linear warm-up, then a cosine decay.
 
-    ``initial_learning_rate`` and ``final_learning_rate`` are shares of ``learning_rate``.
-    The averaged weights of the epoch with the highest validation AUROC are kept; training stops
+    ``initial_learning_rate`` and ``final_learning_rate`` are shares of ``learning_rate``. The
+    averaged weights of the epoch with the highest validation AUROC are kept; training stops
     ``patience`` epochs after it, of which none counts before the last stage. ``balanced`` sampling
     gives each class the same part in an epoch, ``balanced-sources`` in each class each source a
-    fairer one, so that a source says less about the class.
-    ``images_per_epoch`` makes an epoch as long as if there were so many images.
+    fairer one, so that it says less about the class. ``images_per_epoch`` makes an epoch as long as
+    if there were so many images.
     """
 
     epochs: int = Field(ge=1)
@@ -203,11 +202,10 @@ class CalibrationConfig(Frozen):
 
     ``shifts`` are names of ``training.transforms``; ``none`` is the images as they are.
     Of the out-of-distribution score, ``ood_components`` is how many main directions of the features
-    it looks at, at most, and ``ood_groups`` how many groups of images it knows. In the last
-    directions a network's new images stray most, and of many groups one may hold all that is odd:
-    where few validation images set the limit, less of both catches more. ``by_source`` tells the
-    sources apart: each has groups, a limit, a last layer and evidence of its own. A finding is
-    shown in a source where its AUROC there is surely ``least_auroc``, by the interval's lower end.
+    it looks at, at most, and ``ood_groups`` how many groups of images it knows: where few
+    validation images set the limit, less of both catches more. ``by_source`` tells the sources
+    apart: each has groups, a limit, a last layer and evidence of its own. A finding is shown in a
+    source where its AUROC there is surely ``least_auroc``, by the interval's lower end.
     """
 
     shifts: tuple[ShiftName, ...] = Field(default=("none",), min_length=1)
@@ -322,11 +320,7 @@ AnyRecipe = TypeVar("AnyRecipe", Recipe, SegmenterRecipe)
 
 
 def read_recipe(name_or_path: str) -> Recipe:
-    """Read a recipe that ships with the project by its name, or any other by its path.
-
-    Raises:
-        RecipeError: There is no such recipe, or it is no valid TOML, or a value is wrong.
-    """
+    """Read a recipe that ships by its name, or any other by its path; or raise ``RecipeError``."""
     path = RECIPES / f"{name_or_path}.toml"
     if not path.is_file():
         path = Path(name_or_path)
@@ -337,16 +331,12 @@ def read_recipe(name_or_path: str) -> Recipe:
 
 
 def read_segmenter_recipe(path: Path = LUNGS) -> SegmenterRecipe:
-    """Read the segmenter's recipe that ships with the project; errors as ``read_recipe``."""
+    """Read the segmenter's recipe that ships, or another one; ``RecipeError`` where it is wrong."""
     return _read(path, SegmenterRecipe)
 
 
 def write_recipe(path: Path, recipe: Recipe, comment: str) -> None:
-    """Write a recipe with every value, below a comment; ``read_recipe`` reads an equal one.
-
-    Raises:
-        WriteFailed: The disk is full, or the folder cannot be written.
-    """
+    """Write a recipe with every value, below a comment; ``read_recipe`` reads an equal one."""
     lines = "".join(f"# {line}\n" for line in comment.splitlines())
     content = recipe.model_dump(mode="json", exclude_none=True)
     write_text(path, lines + tomli_w.dumps(content))

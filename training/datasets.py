@@ -53,9 +53,8 @@ class Dataset:
 def read_dataset(adapter: str, root: Path, split: OfficialSplit) -> Dataset:
     """List one official split of a data set; one without official splits has all its in ``train``.
 
-    Raises:
-        RecipeError: There is no such adapter.
-        DataError: ``root`` is no folder, or not laid out as the adapter expects.
+    Raises ``RecipeError`` where there is no such adapter, ``DataError`` where the folder is none,
+    or not laid out as the adapter expects.
     """
     if adapter not in READERS:
         known = ", ".join(sorted(READERS))
@@ -66,11 +65,7 @@ def read_dataset(adapter: str, root: Path, split: OfficialSplit) -> Dataset:
 
 
 def check_labels(table: pd.DataFrame, classes: Sequence[str], where: str) -> None:
-    """Check that the labels of a table are the recipe's classes, each with an image.
-
-    Raises:
-        DataError: The table has a label that is no class of the recipe, or a class has no image.
-    """
+    """Raise ``DataError`` unless a table's labels are the recipe's classes, each with an image."""
     found = set(table["label"])
     if unknown := sorted(found - set(classes)):
         raise DataError(
@@ -107,8 +102,7 @@ def of_splits(dataset: Dataset, splits: Iterable[OfficialSplit]) -> Dataset:
 def read_sheet(path: Path, columns: Sequence[str], expected: str) -> pd.DataFrame:
     """Read some columns of a CSV file as text without outer spaces; an empty cell is empty text.
 
-    Raises:
-        DataError: It cannot be read, or a column is missing; ``expected`` is the layout.
+    Raises ``DataError`` where it cannot be read or lacks one, and says which layout is expected.
     """
     try:
         content = path.read_bytes()

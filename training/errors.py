@@ -1,4 +1,8 @@
-"""Everything that can stop a training or an evaluation; each message says what to do."""
+"""Everything that can stop a training or an evaluation; each message says what to do.
+
+Whatever reads a data set may raise ``DataError``, whatever reads a workdir ``WorkdirIncomplete``,
+and whatever writes ``WriteFailed``.
+"""
 
 
 class TrainingError(Exception):

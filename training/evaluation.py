@@ -28,7 +28,6 @@ from training.metrics import (
     macro_auroc,
     patient_bootstrap,
     ratio,
-    whole,
 )
 from training.predictions import Predictions, answered_outputs, read_as_series
 
@@ -95,14 +94,7 @@ def measure(
     """Measure with 95 % intervals from a bootstrap over patients.
 
     A figure that the images do not give is left out: an AUROC of one class alone, a precision
-    where nothing is found.
-
-    Args:
-        predictions: Of the images to measure on.
-        findings: The model's, in output order, with their operating points.
-        positive: The finding that the two-sided figures speak of; None where there is none.
-        dataset: What the figures are said to be of.
-        seed: Of the bootstrap.
+    where nothing is found. The two-sided figures speak of ``positive``, if there is one.
 
     Returns:
         The figures of the whole, then those of each finding, then, where there are several
@@ -111,13 +103,11 @@ def measure(
         the gates refer; those of a finding are of the images that truly have it.
     """
     images, labels = len(predictions.classes), [finding.label for finding in findings]
-    # The first weighting gives the figure itself, the others its interval.
-    drawn = patient_bootstrap(predictions.patients, seed)
     case = _Case(
         predictions=predictions,
         answers=answered_outputs(predictions, findings),
         points=tuple(finding.operating_point for finding in findings),
-        weights=np.concatenate([whole(images), drawn]),
+        weights=patient_bootstrap(predictions.patients, seed),
     )
     number = None if positive is None else labels.index(positive)
     parts: list[_Part] = [
@@ -132,7 +122,7 @@ def measure(
             images=count,
             label=label,
             source=source,
-            **estimate(values[:1], values[1:])._asdict(),
+            **estimate(values)._asdict(),
         )
         for label, source, count, figures in parts
         for name, values in figures.items()

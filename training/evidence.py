@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from contract.findings import Label
 from training.config import Recipe
-from training.metrics import auroc, estimate, patient_bootstrap, whole
+from training.metrics import auroc, estimate, patient_bootstrap
 from training.ood import FIT_IMAGES, OodScorer, scorer_of
 
 Floats = NDArray[np.floating]
@@ -174,18 +174,10 @@ def fit_heads(
 ) -> SourceHeads:
     """Fit and calibrate the layer of each source.
 
-    A source has the pooled layer, or one of its own on the general features where the validation
-    images prefer it. Either is calibrated on them: one scale, and one bias for each finding. Where
-    a source shows nothing, its images have the pooled layer as all validation images calibrate it.
-
-    Args:
-        train: The training images.
-        validation: The images that choose and calibrate.
-        pooled: The layer that the network was trained with.
-        sources: How many there are.
-        general: How many features, the last ones, the training has left as they were.
-        least_auroc: As a recipe's calibration has it.
-        seed: Of the bootstrap over patients that says what was shown.
+    A source has the ``pooled`` layer, which the network was trained with, or one of its own where
+    the validation images prefer it: on the ``general`` last features, which the training has left
+    as they were. Either is calibrated on them: one scale, and one bias for each finding. Where a
+    source shows nothing, its images have the pooled layer as all validation images calibrate it.
     """
     layers, shown = [], []
     everywhere, _ = _calibrated(pooled, validation, np.arange(len(pooled[1])))
@@ -263,7 +255,5 @@ def _lower_ends(layer: Layer, seen: Embedded, there: NDArray[np.int64], seed: in
     draws = patient_bootstrap(seen.patients, seed)
     ends = np.zeros(len(bias))
     for label in there:
-        truth = seen.classes == label
-        value = auroc(logits[:, label], truth, whole(len(truth)))
-        ends[label] = estimate(value, auroc(logits[:, label], truth, draws)).lower
+        ends[label] = estimate(auroc(logits[:, label], seen.classes == label, draws)).lower
     return ends

@@ -71,23 +71,13 @@ def fit(
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train a network, or carry on where a killed run has left it.
 
-    Args:
-        network: What to train.
-        batches: The training batches.
-        validation: The images, uint8, shape (images, height, width, 1), and their targets.
-        config: The rules.
-        folder: Has ``history.csv`` and ``checkpoints``; created where it is missing.
-        seed: Of the weights and of the dropout.
-        verbose: As for ``keras.Model.fit``.
+    ``validation`` has images, uint8, shape (images, height, width, 1), and their targets. The
+    folder has ``history.csv`` and ``checkpoints``. The seed is that of weights and dropout.
+    Raises ``TrainingDiverged`` where the loss is no longer a number.
 
     Returns:
         The network with its best averaged weights, not compiled; and its history with the columns
         ``epoch``, from 1, ``loss``, the metric, and both as ``val_``.
-
-    Raises:
-        TrainingDiverged: The loss is no longer a number.
-        WorkdirIncomplete: A checkpoint cannot be read.
-        WriteFailed: The disk is full, or the folder cannot be written.
     """
     keras.utils.set_random_seed(seed)
     keep = KeepBest(folder, network.metric().name, config)
@@ -224,11 +214,7 @@ class KeepBest(keras.callbacks.Callback):
         self.model.stop_training = self.finished
 
     def best_weights(self) -> list[np.ndarray]:
-        """The weights of the best epoch, in the order of ``model.get_weights()``.
-
-        Raises:
-            WorkdirIncomplete: There are none.
-        """
+        """The weights of the best epoch, in the order of ``model.get_weights()``."""
         try:
             with self._best.open("rb") as stream, np.load(stream) as content:
                 return [content[name] for name in content.files]

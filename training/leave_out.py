@@ -36,9 +36,7 @@ def leave_out(workdir: Path, data: Path, console: Console) -> pd.DataFrame:
         answered, as shares, and ``taken_for``, the sources behind the answers.
 
     Raises:
-        WorkdirIncomplete: The training has not ended, or does not tell its sources apart.
-        WorkdirMismatch: The images are not those of the training.
-        DataError: The data set cannot be used.
+        TrainingError: As ``evaluate``, or where the model does not tell its sources apart.
     """
     work, trained = Workdir(workdir), load_trained(workdir)
     if trained.heads is None:

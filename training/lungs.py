@@ -29,10 +29,9 @@ from training.config import SCALES, Frozen, Recipe, SegmenterRecipe
 from training.datasets import Dataset, data_digest, read_dataset
 from training.errors import CalibrationError, DataError, WorkdirMismatch
 from training.fit import Network, fit
-from training.image_cache import read_input
 from training.metrics import estimate, patient_bootstrap
 from training.provenance import git_revision, provenance
-from training.source import list_images
+from training.source import list_images, read_input
 from training.splits import drawn_splits
 from training.standardisation import Standardisation
 from training.transforms import cornered
@@ -131,13 +130,8 @@ def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Con
 def evaluate_lungs(data: Path, workdir: Path) -> LungEvaluation:
     """Measure the Dice coefficient on the test split, in each mask's own size.
 
-    Returns:
-        What stands in ``evaluation.json``; ``dice-test.csv`` has the figure of each image.
-
-    Raises:
-        WorkdirIncomplete: The training has not ended.
-        WorkdirMismatch: The images are not those of the training.
-        DataError: The data set cannot be used.
+    Writes what it returns to ``evaluation.json``, and each image's figure to ``dice-test.csv``.
+    Raises ``WorkdirMismatch`` where the images are not those of the training.
     """
     work, trained = Workdir(workdir), load_segmenter(workdir)
     dataset = list_again(trained, data)
@@ -152,9 +146,7 @@ def evaluate_lungs(data: Path, workdir: Path) -> LungEvaluation:
     work.write_table(work.root / "dice-test.csv", test[["path", "group", "dice"]])
     name, patients = f"{dataset.name}, held-out patients", test.groupby("group")["dice"].mean()
     counts = patient_bootstrap(patients.index.to_numpy(str), trained.recipe.seed).astype(np.int64)
-    # The figure itself comes first, then its distribution.
-    rows = [np.ones(len(patients), np.int64), *counts]
-    drawn = np.array([np.repeat(patients.to_numpy(), row) for row in rows])
+    drawn = np.array([np.repeat(patients.to_numpy(), row) for row in counts])
     figures = {
         "dice_median": np.median(drawn, axis=1),
         "dice_mean": drawn.mean(axis=1),
@@ -165,7 +157,7 @@ def evaluate_lungs(data: Path, workdir: Path) -> LungEvaluation:
             dataset=name,
             name=figure,
             images=len(test),
-            **estimate(values[:1], values[1:])._asdict(),
+            **estimate(values)._asdict(),
         )
         for figure, values in figures.items()
     )
@@ -181,12 +173,7 @@ def fit_lung_field(recipe: Recipe, data: Path, workdir: Path) -> LungFieldFit:
 
     The limits travel with the segmenter: whether two lungs are in a picture does not depend on
     which classifier reads it. The development images of the classifier's recipe, in the folder
-    ``data``, are what must be accepted.
-
-    Raises:
-        WorkdirIncomplete: The training of the segmenter has not ended.
-        DataError: The data set cannot be used.
-        CalibrationError: All images are of one patient.
+    ``data``, are what must be accepted. Raises ``CalibrationError`` where all are of one patient.
     """
     work, random = Workdir(workdir), np.random.default_rng(recipe.seed)
     spec, segment = load_segmenter(workdir).recipe.preprocessing, load_segment(workdir)
@@ -197,9 +184,12 @@ def fit_lung_field(recipe: Recipe, data: Path, workdir: Path) -> LungFieldFit:
     if len(names) < 2:
         raise CalibrationError("The limits of lung_field need the images of at least two patients.")
     first = table["group"].isin(names[: len(names) // 2])
-    for_limits, for_measure = (
-        _readable(dataset.root, half, spec) for half in (table[first], table[~first])
-    )
+    for_limits, for_measure = [], []
+    for path, limits in zip(table["path"], first, strict=True):
+        # Training has listed what cannot be read; here there are enough others.
+        with suppress(ImageError):
+            plane = read_input(dataset.root / path, spec)[..., 0]
+            (for_limits if limits else for_measure).append(plane)
 
     def seen(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
         masks = segment(np.stack(planes)[..., np.newaxis])
@@ -221,11 +211,7 @@ def fit_lung_field(recipe: Recipe, data: Path, workdir: Path) -> LungFieldFit:
 
 
 def load_segmenter(workdir: Path) -> TrainedSegmenter:
-    """Read a finished training of the segmenter.
-
-    Raises:
-        WorkdirIncomplete: The training has not ended, or a file is missing or damaged.
-    """
+    """Read a finished training of the segmenter."""
     work = Workdir(workdir)
     evaluation, field = work.evaluation("test"), work.root / "lung-field.json"
     return TrainedSegmenter(
@@ -238,7 +224,7 @@ def load_segmenter(workdir: Path) -> TrainedSegmenter:
 
 
 def load_segment(workdir: Path) -> Segment:
-    """The function that draws lungs, from a finished training; errors as ``load_segmenter``."""
+    """The function that draws lungs, from a finished training."""
     model = with_mask_output(load_segmenter(workdir).model)
 
     def segment(images: Images) -> NDArray[np.bool_]:
@@ -250,11 +236,7 @@ def load_segment(workdir: Path) -> Segment:
 
 
 def list_lung_images(root: Path) -> tuple[Dataset, str]:
-    """List the frontal radiographs of covid-chestxray-dataset that have a mask, with their digest.
-
-    Raises:
-        DataError: It is laid out otherwise, or has no masks.
-    """
+    """List the frontal radiographs of covid-chestxray-dataset with a mask, and their digest."""
     dataset = read_dataset("covid-chestxray", root, "train")
     table = dataset.table.assign(mask="lung_masks/" + dataset.table["path"].str.rpartition("/")[2])
     there = [(dataset.root / mask).is_file() for mask in table["mask"]]
@@ -269,12 +251,7 @@ def list_lung_images(root: Path) -> tuple[Dataset, str]:
 
 
 def list_again(trained: TrainedSegmenter, root: Path) -> Dataset:
-    """List what a segmenter was trained on.
-
-    Raises:
-        DataError: As ``list_lung_images``.
-        WorkdirMismatch: These are other images than those of the training.
-    """
+    """List what a segmenter was trained on; ``WorkdirMismatch`` where these are other images."""
     dataset, digest = list_lung_images(root)
     if digest != trained.provenance.data_digest:
         raise WorkdirMismatch("These are not the images of the training: their digest differs.")
@@ -289,9 +266,6 @@ def load_lung_images(
     Returns:
         The table of what can be read; the images and the masks, 0 no lung to 255 lung, and between
         where a pixel holds both. The table's index numbers their rows.
-
-    Raises:
-        DataError: None can be read.
     """
     read: dict[int, tuple[Images, Images]] = {}
     for row in dataset.table.itertuples():
@@ -395,12 +369,3 @@ def _lung_masks(
     """The lungs of images that have the network's size, each in a (height, width) of its own."""
     outputs = model.predict(images, batch_size=32, verbose=0)[LUNG_MASK]
     return [lung_mask(plane[..., 0], size) for plane, size in zip(outputs, sizes, strict=True)]
-
-
-def _readable(root: Path, table: pd.DataFrame, spec: PreprocessingSpec) -> list[NDArray[np.uint8]]:
-    """The planes that can be read: training has listed the others, and there are enough."""
-    planes = []
-    for path in table["path"]:
-        with suppress(ImageError):
-            planes.append(read_input(root / path, spec)[..., 0])
-    return planes

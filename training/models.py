@@ -1,9 +1,7 @@
 """Classifiers: a backbone, global average pooling and a dense head, for training and for serving.
 
 The dense head stands before the pooling, which gives the same logits, as both are linear. Its map
-``evidence`` is then the class activation map, without gradients and without a second pass.
-
-Source: Zhou 2016, Learning Deep Features for Discriminative Localization (CAM).
+``evidence`` is then the class activation map (Zhou 2016, CAM), without a second pass.
 """
 
 import keras
@@ -29,8 +27,7 @@ def build_classifier(recipe: Recipe, *, with_weights: bool = False) -> keras.Mod
         ``backbone`` is a model of its own.
 
     Raises:
-        RecipeError: The border is no whole number of cells of the feature map, or the backbone
-            cannot be built.
+        RecipeError: The border is no whole number of cells, or the backbone cannot be built.
     """
     image = layers.Input((*recipe.preprocessing.size, 1), dtype="uint8", name="image")
     config = recipe.model

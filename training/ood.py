@@ -1,10 +1,9 @@
 """How unlike its training images an image is, and which source it is most like.
 
-The outputs ``ood_score`` and ``source_distance`` of the served graph.
-
-A network that has seen nothing but chest images keeps what tells their classes apart, and little of
-what tells a chest from a photograph. The score therefore also looks at the image: at its coarse
-layout, its exposure, and the amount of detail at each scale.
+The outputs ``ood_score`` and ``source_distance`` of the served graph. A network that has seen
+nothing but chest images keeps what tells their classes apart, and little of what tells a chest from
+a photograph. The score therefore also looks at the image: at its coarse layout, its exposure, and
+the amount of detail at each scale.
 
 The description of an image, so that NumPy or another graph can compute it too. ``X`` is the image
 as float32; ``H(n)`` is the Haar basis of ``n`` pixels in a line (``haar_basis``), one vector a row,
@@ -20,8 +19,7 @@ the mean first, scaled so that squared coefficients are mean powers:
    (Parseval's identity).
 
 The numbers are the thumbnail with mean 0 and variance 1, its mean / 64, the logarithm of the
-standard deviation, and those of the 15 root mean square details. Products with small constant
-matrices leave no layout change in ONNX; ``pneumo-export`` folds the rest of what is affine.
+standard deviation, and those of the 15 root mean square details.
 
 Source: Lee 2018, A Simple Unified Framework for Detecting Out-of-Distribution Samples; Mallat 1989,
 A Theory for Multiresolution Signal Decomposition. One Gaussian would be too wide for a pool of
@@ -73,11 +71,9 @@ NAMING_PENALTY = 1e-2
 
 
 def haar_basis(side: int) -> tuple[Floats, NDArray[np.int64]]:
-    """The Haar basis of a line of so many pixels, a power of two, at least 2.
+    """The Haar basis of a line of ``side`` pixels, a power of two: a vector a row, the mean first.
 
-    Returns:
-        float32, shape (side, side), one vector a row, the mean first; and the scale of each, from 1
-        for the finest. The mean has the scale ``side``, which is coarser than all.
+    And the scale of each, from 1 for the finest; the mean has ``side``.
     """
     vectors, scales = [np.full(side, 1 / side)], [side]
     for scale in range(int(np.log2(side)), 0, -1):
@@ -89,14 +85,6 @@ def haar_basis(side: int) -> tuple[Floats, NDArray[np.int64]]:
             vectors.append(vector)
             scales.append(scale)
     return np.stack(vectors).astype(np.float32), np.array(scales)
-
-
-class Description(keras.layers.Layer):
-    """``describe_image`` as one node of a network, whose name cannot meet another's."""
-
-    def call(self, image: keras.KerasTensor) -> keras.KerasTensor:
-        """Describe images, uint8, shape (batch, height, width, 1)."""
-        return describe_image(image)
 
 
 def describe_image(image: keras.KerasTensor) -> keras.KerasTensor:
@@ -200,11 +188,7 @@ class OodScorer:
     def score(
         self, features: keras.KerasTensor, numbers: keras.KerasTensor
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """Score images, inside a graph or outside.
-
-        Args:
-            features: The network's pooled features, float32, shape (batch, features).
-            numbers: The images' descriptions, float32, shape (batch, numbers).
+        """Score images by their pooled features and descriptions, inside a graph or outside.
 
         Returns:
             float32, not negative: the distance to the nearest group per value in standard
@@ -248,7 +232,9 @@ class OodScore(keras.layers.Layer):
 
 def embed(features: keras.Model, images: Images) -> dict[str, NDArray[np.float32]]:
     """The ``features`` of images, from ``training.models.feature_model``, and ``described``."""
-    outputs = {"features": features.output, "described": Description()(features.input)}
+    # As one node, whose name cannot meet that of another in the network.
+    described = keras.layers.Lambda(describe_image)(features.input)
+    outputs = {"features": features.output, "described": described}
     model = keras.Model(features.input, outputs, name="embedding")
     return model.predict(images, batch_size=PREDICTED_AT_ONCE, verbose=0)
 
@@ -257,12 +243,8 @@ def fit_scorer(features: keras.Model, images: Images, recipe: Recipe) -> OodScor
     """Fit the score on a draw of training images, each under one of the recipe's shifts.
 
     Another hospital's chest images count as known too, which is what the shifts stand for. Of a
-    small training set an image comes more than once, at most once under each shift.
-
-    Args:
-        features: From ``training.models.feature_model``.
-        images: uint8, shape (training images, height, width, 1).
-        recipe: Its shifts, its numbers of components and groups, and its seed.
+    small training set an image comes more than once, at most once under each shift. ``features`` is
+    a ``feature_model``; images are uint8, shape (images, height, width, 1).
 
     Returns:
         With a limit of 1, and all images of one source.
@@ -287,15 +269,11 @@ def fit_scorer(features: keras.Model, images: Images, recipe: Recipe) -> OodScor
 def scorer_of(
     known: Floats, seen: Floats, owners: Rows, groups: int, seed: int, components: int
 ) -> OodScorer:
-    """Fit the score on embedded training images: features and descriptions, float32 (images, ...).
+    """Fit the score on the features ``known`` and descriptions ``seen`` of training images.
 
-    Args:
-        known: The network's features, of at least two images.
-        seen: The images' descriptions.
-        owners: int, shape (images,): the source of each, none without an image.
-        groups: How many Gaussians, at most, of each source.
-        seed: Of the grouping.
-        components: How many main directions of the features, at most.
+    Both are float32, shape (images, ...), of at least two images; ``owners``, int, shape (images,),
+    is the source of each. Each source has at most ``groups`` Gaussians; of the features at most
+    ``components`` main directions count.
     """
     values = np.concatenate([known, seen], axis=1).astype(np.float64)
     centre, scale = values.mean(axis=0), values.std(axis=0) + SCALE_FLOOR
@@ -307,7 +285,10 @@ def scorer_of(
     for source in np.unique(owners):
         members = np.flatnonzero(owners == source)
         count = min(groups, len(members))
-        group[members] = len(owner) + _grouped(placed[members], count, seed)
+        # Groups are found in the directions in which the images differ most.
+        leading = PCA(min(GROUPING_COMPONENTS, *placed[members].shape), random_state=seed)
+        clusters = KMeans(count, n_init=4, random_state=seed)
+        group[members] = len(owner) + clusters.fit_predict(leading.fit_transform(placed[members]))
         owner += [source] * count
     means, whitening = _gaussians(placed, group)
     limits, names = np.ones(len(np.unique(owners))), _names(standard, owners)
@@ -328,25 +309,15 @@ def _names(standard: Floats, owners: Rows) -> Floats:
     return np.vstack([weights, bias])
 
 
-def _grouped(placed: Floats, groups: int, seed: int) -> Rows:
-    """The group of each image, found in the directions in which the images differ most."""
-    leading = PCA(min(GROUPING_COMPONENTS, *placed.shape), random_state=seed).fit_transform(placed)
-    return KMeans(groups, n_init=4, random_state=seed).fit_predict(leading)
-
-
 def _gaussians(placed: Floats, group: Rows) -> tuple[Floats, Floats]:
     numbers = range(group.max() + 1)
     means = np.stack([placed[group == number].mean(axis=0) for number in numbers])
     residual = placed - means[group]
     shared = SHARED_COVARIANCE * residual.T @ residual / len(residual)
-    own = [residual[group == number] for number in numbers]
-    whitening = [
-        _whitening((1 - SHARED_COVARIANCE) * part.T @ part / len(part) + shared) for part in own
-    ]
+    whitening = []
+    for own in (residual[group == number] for number in numbers):
+        covariance = (1 - SHARED_COVARIANCE) * own.T @ own / len(own) + shared
+        values, vectors = np.linalg.eigh(covariance)
+        floor = COVARIANCE_FLOOR * values.mean()
+        whitening.append(vectors / np.sqrt(np.maximum(values, 0) + floor))
     return means, np.stack(whitening)
-
-
-def _whitening(covariance: Floats) -> Floats:
-    values, vectors = np.linalg.eigh(covariance)
-    floor = COVARIANCE_FLOOR * values.mean()
-    return vectors / np.sqrt(np.maximum(values, 0) + floor)

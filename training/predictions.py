@@ -36,10 +36,8 @@ class Predictions:
 
     def of(self, rows: NDArray[np.bool_ | np.int64]) -> "Predictions":
         """Those of some of the images."""
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Predictions(
-            **{name: part if part is None else part[rows] for name, part in parts.items()}
-        )
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Predictions(*(None if part is None else part[rows] for part in parts))
 
 
 def read_as_series(
@@ -81,12 +79,8 @@ def refused_by_gates(
 ) -> NDArray[np.bool_] | None:
     """Say which images the service would refer before it looks at their probabilities.
 
-    The shape and size of the files are not at issue, and the lungs are not looked for.
-
-    Args:
-        images: uint8, shape (images, height, width, 1).
-        outputs: Of the served graph, for these images.
-        calibration: With the gates' limits.
+    The shape and size of the files are not at issue, and the lungs are not looked for. ``outputs``
+    are those of the served graph for the images, uint8, shape (images, height, width, 1).
 
     Returns:
         bool, shape (images,); None where the model has no gate.
@@ -100,18 +94,12 @@ def refused_by_gates(
     if ood is not None:
         refused |= outputs[OOD_SCORE] > np.float32(ood.limit)
     if calibration.sources:
-        refused |= ~_evidenced(outputs, calibration)
+        # Its most probable finding was not shown in the source that an image is most like.
+        distances, labels = outputs[SOURCE_DISTANCE], [f.label for f in calibration.findings]
+        shown = np.array([np.isin(labels, found) for found in calibration.sources.values()])
+        called = outputs["probabilities"].argmax(axis=1)
+        refused |= ~shown[distances.argmin(axis=1), called] | (distances.min(axis=1) > 1)
     return refused
-
-
-def _evidenced(
-    outputs: Mapping[str, NDArray[np.float32]], calibration: Calibration
-) -> NDArray[np.bool_]:
-    """Whether each image's most probable finding was shown in the source that it is most like."""
-    distances, labels = outputs[SOURCE_DISTANCE], [f.label for f in calibration.findings]
-    shown = np.array([np.isin(labels, found) for found in calibration.sources.values()])
-    most_probable = outputs["probabilities"].argmax(axis=1)
-    return shown[distances.argmin(axis=1), most_probable] & (distances.min(axis=1) <= 1)
 
 
 def count_most_probable(predictions: Predictions) -> Counts:

@@ -20,18 +20,14 @@ BLOCK = 1024
 def drawn_splits(
     table: pd.DataFrame, images: NDArray[np.uint8], config: SplitConfig, seed: int
 ) -> pd.DataFrame:
-    """Draw every split that is not official.
+    """Draw every split that is not official; a group is never cut.
 
-    Args:
-        table: One row per image, with the columns ``label``, ``group`` and ``source``; its index
-            numbers rows of ``images``.
-        images: uint8, shape (images, height, width, 1).
-        config: What counts as the same, and how much is held out.
-        seed: Of the draw.
+    The table has one row per image, with ``label``, ``group`` and ``source``; its index numbers
+    rows of the images, uint8, shape (images, height, width, 1).
 
     Returns:
         A new table; ``group`` has joined the near-duplicates, ``split`` is ``train``,
-        ``validation`` or, where a test split is drawn, ``test``. A group is never cut.
+        ``validation`` or, where a test split is drawn, ``test``.
     """
     if config.by == "image":
         joined = table.index.astype(str).tolist()

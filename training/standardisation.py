@@ -38,7 +38,12 @@ class Standardisation(keras.layers.Layer):
     def call(self, image: keras.KerasTensor) -> keras.KerasTensor:
         """Standardise uint8 (batch, height, width, 1) to float (batch, height, width, channels)."""
         level = ops.cast(image, self.compute_dtype)
-        plane = level / 127.5 - 1 if self.mode == "fixed" else _standardised(level)
+        if self.mode == "fixed":
+            plane = level / 127.5 - 1
+        else:
+            centred = level - ops.mean(level, axis=(1, 2, 3), keepdims=True)
+            variance = ops.mean(centred * centred, axis=(1, 2, 3), keepdims=True)
+            plane = centred / ops.sqrt(variance + IMAGE_VARIANCE_FLOOR)
         if self.mode == "local":
             # An odd number of pixels, so that the window has a middle.
             window = max(3, round(self.local_window * level.shape[1]) | 1)
@@ -53,12 +58,6 @@ class Standardisation(keras.layers.Layer):
             "local_window": self.local_window,
             "channels": self.channels,
         }
-
-
-def _standardised(level: keras.KerasTensor) -> keras.KerasTensor:
-    centred = level - ops.mean(level, axis=(1, 2, 3), keepdims=True)
-    variance = ops.mean(centred * centred, axis=(1, 2, 3), keepdims=True)
-    return centred / ops.sqrt(variance + IMAGE_VARIANCE_FLOOR)
 
 
 def _locally_standardised(whole: keras.KerasTensor, window: int) -> keras.KerasTensor:

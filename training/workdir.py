@@ -64,11 +64,7 @@ class TrainedModel:
 
 
 class Workdir:
-    """The files of one workdir, of a classifier or of the segmenter.
-
-    What is written is whole or not there; every method that writes raises ``WriteFailed`` where the
-    disk is full or the folder cannot be written.
-    """
+    """The files of one workdir, of a classifier or of the segmenter; each is whole or not there."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -94,9 +90,7 @@ class Workdir:
 
         The recipe's rules of calibration may have changed since; they do not touch the network,
         but what was calibrated and evaluated by the old ones is removed before the new ones stand.
-
-        Raises:
-            WorkdirMismatch: It belongs to another recipe or to other data.
+        Raises ``WorkdirMismatch`` where it belongs to another recipe or to other data.
         """
         binding = Binding[type(recipe)]
         wanted = binding(recipe=recipe, data_digest=digest)
@@ -117,11 +111,7 @@ class Workdir:
         self.write_json(path, wanted)
 
     def read_split(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The rows of a table that the training has used, with the groups and splits it gave them.
-
-        Raises:
-            WorkdirIncomplete: The training has not been split yet.
-        """
+        """The rows of a table that were used, with the groups and splits that the training gave."""
         if not self.split_table.is_file():
             raise WorkdirIncomplete(f"{self.root} has no {self.split_table.name}: train first.")
         used = pd.read_csv(self.split_table, dtype=str, index_col="path")[["group", "split"]]
@@ -150,11 +140,7 @@ class Workdir:
             model.save(draft)
 
     def load_model(self) -> keras.Model:
-        """Read the trained model.
-
-        Raises:
-            WorkdirIncomplete: The training has not ended, or the file is damaged.
-        """
+        """Read the trained model."""
         if not self.model.is_file():
             raise WorkdirIncomplete(
                 f"{self.root} holds no finished training: run pneumo-train fit with this workdir."
@@ -165,11 +151,7 @@ class Workdir:
             raise WorkdirIncomplete(f"{self.model} cannot be loaded: {error}") from error
 
     def read(self, path: Path, kind: type[Model]) -> Model:
-        """Read one of the JSON files.
-
-        Raises:
-            WorkdirIncomplete: It is missing or damaged.
-        """
+        """Read one of the JSON files."""
         try:
             return kind.model_validate_json(path.read_bytes())
         except OSError as error:
@@ -184,11 +166,7 @@ class Workdir:
 
 
 def load_trained(workdir: Path) -> TrainedModel:
-    """Read a finished training of a classifier from its workdir.
-
-    Raises:
-        WorkdirIncomplete: The training has not ended, or a file is missing or damaged.
-    """
+    """Read a finished training of a classifier from its workdir, or raise ``WorkdirIncomplete``."""
     work = Workdir(workdir)
     evaluation = work.evaluation("test")
     return TrainedModel(

@@ -41,9 +41,6 @@ def compare(
         One row for each candidate, the best first: ``candidate``, ``parameters``, of each figure
         its value, ``lower`` and ``upper``, and a ``note`` where the training failed. The same
         stands in ``comparison.csv``.
-
-    Raises:
-        TrainingError: As ``choose_candidates`` and ``training.train.train``.
     """
     chosen = choose_candidates(recipe, candidates)
     work = Workdir(workdir)
@@ -64,7 +61,14 @@ def compare(
             train(network, own.root, data, console)
             row["parameters"] = own.load_model().count_params()
             for shown in dict.fromkeys(("validation", split)):
-                row |= _figures(shown, data, own, console)
+                for m in evaluate(data, own.root, shown, console).metrics:
+                    if m.name in FIGURES and m.label is None and m.source is None:
+                        figure = f"{shown}_{m.name}"
+                        row |= {
+                            figure: m.value,
+                            f"{figure}_lower": m.lower,
+                            f"{figure}_upper": m.upper,
+                        }
         except (TrainingDiverged, CalibrationError) as error:
             row["note"] = str(error)
         finally:
@@ -76,12 +80,7 @@ def compare(
 
 
 def choose_candidates(recipe: Recipe, names: Sequence[str]) -> Mapping[str, Recipe]:
-    """Read the recipes to compare, and see that every network can be built.
-
-    Raises:
-        RecipeError: There is no such recipe, it has other data or splits, or its network cannot be
-            built.
-    """
+    """Read the recipes to compare, and see that every network can be built: ``RecipeError``."""
     chosen: dict[str, Recipe] = {}
     for candidate in (recipe, *map(read_recipe, names)):
         name = candidate.name
@@ -96,16 +95,3 @@ def choose_candidates(recipe: Recipe, names: Sequence[str]) -> Mapping[str, Reci
         build_classifier(candidate)
         chosen[name] = candidate
     return chosen
-
-
-def _figures(split: Split, data: Path, own: Workdir, console: Console) -> dict[str, object]:
-    return {
-        f"{split}_{metric.name}{suffix}": value
-        for metric in evaluate(data, own.root, split, console).metrics
-        if metric.name in FIGURES and metric.label is None and metric.source is None
-        for suffix, value in (
-            ("", metric.value),
-            ("_lower", metric.lower),
-            ("_upper", metric.upper),
-        )
-    }

@@ -25,8 +25,8 @@ from training.atomic import atomic_path, write_text
 from training.datasets import Dataset
 from training.errors import DataError
 from training.html import embedded, render
-from training.image_cache import read_all
-from training.metrics import auroc, estimate, patient_bootstrap, ratio, whole
+from training.metrics import auroc, estimate, patient_bootstrap, ratio
+from training.source import read_all
 from training.splits import joined_groups, near_duplicate_pairs
 
 SIDE = 96
@@ -64,18 +64,11 @@ Thumbnails = NDArray[np.uint8]
 
 
 def explore(dataset: Dataset, folder: Path, console: Console) -> list[str]:
-    """Measure every image of a data set, and say what would give its classes away.
+    """Measure every image of a data set, and say what would give its classes away, by sentences.
 
     The data set has all of its official splits, so that they can be compared. The folder gets
     ``index.html``, a page that holds its pictures, and ``survey.csv`` with the facts of each
     readable image.
-
-    Returns:
-        What whoever trains on these images has to know, a sentence each.
-
-    Raises:
-        DataError: No image can be read.
-        WriteFailed: The disk is full, or the folder cannot be written.
     """
     table, thumbnails, unreadable = take_survey(dataset, console)
     with atomic_path(folder / "survey.csv") as draft:
@@ -117,14 +110,11 @@ def explore(dataset: Dataset, folder: Path, console: Console) -> list[str]:
 def take_survey(
     dataset: Dataset, console: Console
 ) -> tuple[pd.DataFrame, Thumbnails, pd.DataFrame]:
-    """Read and measure every image of a data set.
+    """Read and measure every image of a data set; ``DataError`` where none can be read.
 
     Returns:
         One row per readable image, numbered from 0: the columns of ``ImageRow`` and those of
         ``measure``; their thumbnails; and one row per image that cannot be read, with ``reason``.
-
-    Raises:
-        DataError: No image can be read.
     """
     paths = list(dataset.table["path"])
     found = list(read_all(paths, lambda path: measure((dataset.root / path).read_bytes()), console))
@@ -141,18 +131,13 @@ def take_survey(
 
 
 def measure(data: bytes) -> tuple[Facts, NDArray[np.uint8]]:
-    """Measure one image file, which is decoded in full.
+    """Measure one image file, which is decoded in full; ``ImageError`` where it cannot be read.
 
     Returns:
         The facts, and a thumbnail: uint8, shape (96, 96), stretched to a square as models see it.
-        ``rows`` and ``columns`` are pixels, ``bytes`` the size of the file. ``mode`` is Pillow's
-        name of the colour mode, or a DICOM's photometric interpretation; ``bits`` counts those of
-        the decoded gray. ``tint`` is by how many gray levels the channels differ on average.
-        ``mean_gray``, ``contrast`` (the standard deviation) and ``border_gray`` are gray levels,
-        0 black to 255 white.
-
-    Raises:
-        ImageError: The file cannot be read.
+        ``mode`` is Pillow's name of the colour mode, or a DICOM's photometric interpretation;
+        ``bits`` counts those of the decoded gray; ``tint`` is by how many gray levels the channels
+        differ on average. The grays and ``contrast``, their standard deviation, are from 0 to 255.
     """
     radiograph = decode(data)
     pixels = to_uint8(radiograph.pixels)
@@ -209,8 +194,7 @@ def measure_properties(table: pd.DataFrame) -> pd.DataFrame:
     if len(groups) < 2 or groups.min() < FOLDS:
         return pd.DataFrame(columns=columns)
     classes, truth = np.unique(table["label"].to_numpy(str), return_inverse=True)
-    drawn = patient_bootstrap(table["group"].to_numpy(str), SEED, RESAMPLES)
-    weights = np.concatenate([whole(len(truth)), drawn])
+    weights = patient_bootstrap(table["group"].to_numpy(str), SEED, RESAMPLES)
     splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=SEED)
     folds = list(splitter.split(table, truth, table["group"]))
     tree = DecisionTreeClassifier(
@@ -226,7 +210,7 @@ def measure_properties(table: pd.DataFrame) -> pd.DataFrame:
                 [auroc(scores[of, number], truth[of] == number, weights[:, of]) for _, of in folds]
             )
             mean = ratio(np.nansum(each, axis=0), np.isfinite(each).sum(axis=0).astype(float))
-            rows.append((name, label, *estimate(mean[:1], mean[1:])))
+            rows.append((name, label, *estimate(mean)))
     return pd.DataFrame(rows, columns=columns).sort_values("auroc", ascending=False)
 
 

@@ -32,9 +32,9 @@ from contract.quality import assess
 from training.errors import DataError
 from training.evaluation import LEAST_IMAGES
 from training.figures import Curve
-from training.image_cache import read_input
 from training.metrics import Floats, balanced_accuracy, ratio
 from training.report.context import CheckResult, EvaluationContext, Images, Masks, Rows
+from training.source import read_input
 from training.transforms import CORRUPTIONS, Corruption, corrupted
 
 FOLDS = 5
@@ -167,11 +167,7 @@ def quality_gate(context: EvaluationContext) -> CheckResult:
 
 
 def out_of_distribution(context: EvaluationContext) -> CheckResult:
-    """The share beyond the limit of the score: of the images, and of each kind in the folder.
-
-    Raises:
-        DataError: The folder has no images.
-    """
+    """The share beyond the limit of the score: of the images, and of each kind in the folder."""
     title = "Does it notice images out of distribution?"
     if context.ood is None:
         return CheckResult(title, "The model has no out-of-distribution score: not done.")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ from training.metrics import (
     macro_auroc,
     patient_bootstrap,
     ratio,
-    whole,
 )
 from training.predictions import Predictions
 
@@ -75,11 +74,6 @@ class EvaluationContext:
     ood: OutOfDistribution | None = None
     ood_folder: Path | None = None
 
-    @property
-    def headline(self) -> Literal["auroc", "macro_auroc"]:
-        """The name of the main figure."""
-        return "macro_auroc" if self.positive is None else "auroc"
-
     def sample(self, limit: int) -> Rows:
         """Rows of at most ``limit`` images; each class of each source keeps its share."""
         strata = np.char.add(self.predictions.sources, self.predictions.classes.astype(np.str_))
@@ -106,11 +100,11 @@ class EvaluationContext:
         """
         if len(np.unique(truth)) < 2 or self.positive not in {None, *labels}:
             return ()
-        figure = partial(macro_auroc, scores, truth)
+        name, figure = f"{prefix}_macro_auroc", partial(macro_auroc, scores, truth)
         if self.positive is not None:
             number = labels.index(self.positive)
-            figure = partial(auroc, scores[:, number], truth == number)
-        return (self.estimated(f"{prefix}_{self.headline}", rows, figure),)
+            name, figure = f"{prefix}_auroc", partial(auroc, scores[:, number], truth == number)
+        return (self.estimated(name, rows, figure),)
 
     def estimated(
         self, name: str, rows: Rows, figure: Callable[[Weights], Floats], label: Label | None = None
@@ -119,8 +113,7 @@ class EvaluationContext:
 
         ``figure`` gives it for weightings of those images, shape (weightings, rows).
         """
-        drawn = patient_bootstrap(self.predictions.patients[rows], self.seed)
-        found = estimate(figure(whole(len(rows))), figure(drawn))
+        found = estimate(figure(patient_bootstrap(self.predictions.patients[rows], self.seed)))
         return Metric(
             dataset=self.dataset, name=name, images=len(rows), label=label, **found._asdict()
         )

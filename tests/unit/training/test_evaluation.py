@@ -18,7 +18,13 @@ from contract.manifest import Finding, Metric
 from tests.training_data import findings
 from training.calibrate import calibrated
 from training.evaluation import measure, measure_series
-from training.predictions import Predictions
+from training.predictions import (
+    REFERRED,
+    Predictions,
+    answered_outputs,
+    count_answers,
+    count_most_probable,
+)
 
 TEMPERATURE = 2.0
 
@@ -258,3 +264,17 @@ def test_figures_that_the_images_do_not_give_are_left_out() -> None:
     names = {metric.name for metric in metrics}
     assert "sensitivity" in names
     assert not names & {"auroc", "specificity"}
+
+
+def test_answers_are_counted_by_their_truth_with_the_referred_ones_last() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.3, 0.7], [0.45, 0.55], [0.2, 0.8]], np.float32)
+    four = replace(
+        predictions().of(np.arange(4)),
+        probabilities=probabilities,
+        classes=np.array([0, 0, 1, 1]),
+    )
+    points = findings(("normal", 0.6), ("pneumonia", 0.6))
+
+    assert answered_outputs(four, points).tolist() == [0, 1, REFERRED, 1]
+    assert count_answers(four, points) == ((1, 1, 0), (0, 1, 1))
+    assert count_most_probable(four) == ((1, 1), (0, 2))
