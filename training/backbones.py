@@ -108,12 +108,7 @@ def build_standardisation(config: ModelConfig) -> Standardisation:
 
 
 def convolution(
-    x: keras.KerasTensor,
-    filters: int,
-    strides: int = 1,
-    *,
-    kernel: int = 3,
-    activate: bool = True,
+    x: keras.KerasTensor, filters: int, strides: int = 1, *, kernel: int = 3, activate: bool = True
 ) -> keras.KerasTensor:
     """A convolution, batch normalisation and, unless told otherwise, ReLU."""
     x = layers.Conv2D(

@@ -92,11 +92,7 @@ class TrainingBatches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self,
-        examples: LabelledImages | MaskedImages,
-        size: int,
-        config: TrainingConfig,
-        seed: int,
+        self, examples: LabelledImages | MaskedImages, size: int, config: TrainingConfig, seed: int
     ) -> None:
         super().__init__()
         self._examples = examples

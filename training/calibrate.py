@@ -216,10 +216,7 @@ def operating_point(
 
 
 def without_wrong_calls(
-    border: Border,
-    probabilities: NDArray[np.float32],
-    classes: NDArray[np.int64],
-    recipe: Recipe,
+    border: Border, probabilities: NDArray[np.float32], classes: NDArray[np.int64], recipe: Recipe
 ) -> Border:
     """The border without the findings whose calls in a source are at no probability right enough.
 

@@ -23,12 +23,7 @@ _STAGES = (
 )
 _HEAD_FILTERS = 1280
 _EPSILON = 1e-3
-_ENDS = {
-    "stem_conv": "_conv_stem",
-    "stem_bn": "_bn0",
-    "head_conv": "_conv_head",
-    "head_bn": "_bn1",
-}
+_ENDS = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "head_conv": "_conv_head", "head_bn": "_bn1"}
 COMMISSIONING_LAYER = "block_11_bn2"
 """The layer whose 192 channels, at a thirty-second of the image's size, a site's own head sees.
 

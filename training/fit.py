@@ -239,11 +239,7 @@ def stages(config: TrainingConfig) -> tuple[Stage, ...]:
 
 
 def compile_for_training(
-    model: keras.Model,
-    network: Network,
-    config: TrainingConfig,
-    stage: Stage,
-    steps_per_epoch: int,
+    model: keras.Model, network: Network, config: TrainingConfig, stage: Stage, steps_per_epoch: int
 ) -> None:
     """Make a training form ready for one stage: what learns, the loss, the optimizer, the metric.
 

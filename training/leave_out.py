@@ -84,11 +84,7 @@ def _heads(trained: TrainedModel, own: SourceHeads, names: Sequence[str]) -> Sou
 
 
 def _answers(
-    trained: TrainedModel,
-    border: Border,
-    validation: Embedded,
-    asked: Embedded,
-    scorer: OodScorer,
+    trained: TrainedModel, border: Border, validation: Embedded, asked: Embedded, scorer: OodScorer
 ) -> dict[str, object]:
     temperature = trained.calibration.temperature
     near = distances(scorer, validation)

@@ -153,12 +153,7 @@ def evaluate_lungs(data: Path, workdir: Path) -> LungEvaluation:
         "dice_lowest_tenth": np.quantile(drawn, 0.1, axis=1),
     }
     metrics = tuple(
-        Metric(
-            dataset=name,
-            name=figure,
-            images=len(test),
-            **estimate(values)._asdict(),
-        )
+        Metric(dataset=name, name=figure, images=len(test), **estimate(values)._asdict())
         for figure, values in figures.items()
     )
     evaluation = LungEvaluation(

@@ -73,9 +73,7 @@ def read_as_series(
 
 
 def refused_by_gates(
-    images: NDArray[np.uint8],
-    outputs: Mapping[str, NDArray[np.float32]],
-    calibration: Calibration,
+    images: NDArray[np.uint8], outputs: Mapping[str, NDArray[np.float32]], calibration: Calibration
 ) -> NDArray[np.bool_] | None:
     """Say which images the service would refer before it looks at their probabilities.
 

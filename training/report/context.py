@@ -15,15 +15,7 @@ from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
 from training.figures import Curve
 from training.lungs import Segment
-from training.metrics import (
-    Floats,
-    Weights,
-    auroc,
-    estimate,
-    macro_auroc,
-    patient_bootstrap,
-    ratio,
-)
+from training.metrics import Floats, Weights, auroc, estimate, macro_auroc, patient_bootstrap, ratio
 from training.predictions import Predictions
 
 Images = NDArray[np.uint8]
