@@ -1,7 +1,10 @@
 """Batches over cached images to train on: balanced, augmented, and made ahead."""
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Lock
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -25,63 +28,51 @@ PREDICTED_AT_ONCE = 64
 """Images in a batch that is not trained on."""
 
 
-class LabelledImages:
-    """Images with a class each, balanced over the classes, and within a class over its strata.
+class Examples(NamedTuple):
+    """What is trained on: the order of an epoch of about so many, and one image with its target."""
+
+    order: Callable[[int, Generator], Rows]
+    example: Callable[[int, Generator], tuple[Plane, NDArray[np.float32]]]
+
+
+def labelled_images(
+    images: Images,
+    rows: Rows,
+    labels: Rows,
+    strata: Rows,
+    classes: int,
+    augmentation: AugmentationConfig,
+) -> Examples:
+    """Images with their class as a distribution, in the order of ``balanced_order``.
 
     Of ``images``, uint8, shape (images, height, width, 1), ``rows`` are trained on; ``labels`` and
     ``strata``, int, shape (images,), are of all.
     """
+    own, targets = labels[rows], np.eye(classes, dtype=np.float32)
 
-    def __init__(
-        self,
-        images: Images,
-        rows: Rows,
-        labels: Rows,
-        strata: Rows,
-        classes: int,
-        augmentation: AugmentationConfig,
-    ) -> None:
-        self._images = images
-        self._rows = rows
-        self._labels = labels[rows]
-        self._strata = strata[rows]
-        self._targets = np.eye(classes, dtype=np.float32)
-        self._augmentation = augmentation
+    def example(number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
+        plane = np.asarray(images[rows[number], ..., 0])
+        return augment(plane, random, augmentation), targets[own[number]]
 
-    def order(self, length: int, random: Generator) -> Rows:
-        """See ``balanced_order``."""
-        return balanced_order(self._labels, self._strata, length, random)
-
-    def example(self, number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
-        """An image and its class as a distribution, shape (classes,)."""
-        plane = np.asarray(self._images[self._rows[number], ..., 0])
-        return augment(plane, random, self._augmentation), self._targets[self._labels[number]]
+    return Examples(partial(balanced_order, own, strata[rows]), example)
 
 
-class MaskedImages:
-    """Images with a mask each, 0 outside to 255 inside, which is moved as its image is.
+def masked_images(images: Images, masks: Images, augmentation: AugmentationConfig) -> Examples:
+    """Images with a mask each, from 0 to 1, which is moved as its image is; each as often.
 
-    Both are uint8, shape (training images, height, width, 1).
+    Both are uint8, shape (training images, height, width, 1), the masks 0 outside to 255 inside.
     """
 
-    def __init__(self, images: Images, masks: Images, augmentation: AugmentationConfig) -> None:
-        self._images = images
-        self._masks = masks
-        self._augmentation = augmentation
-
-    def order(self, length: int, random: Generator) -> Rows:
-        """Each image as often as every other."""
-        return _repeated(np.arange(len(self._images)), length, random)
-
-    def example(self, number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
-        """An image, and its mask from 0 to 1, shape (height, width, 1)."""
+    def example(number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
         state = int(random.integers(2**63))
         image, mask = (
-            augment_position(plane, np.random.default_rng(state), self._augmentation)
-            for plane in (self._images[number, ..., 0], self._masks[number, ..., 0])
+            augment_position(plane, np.random.default_rng(state), augmentation)
+            for plane in (images[number, ..., 0], masks[number, ..., 0])
         )
-        image = augment_appearance(image, random, self._augmentation)
+        image = augment_appearance(image, random, augmentation)
         return image, mask[..., np.newaxis].astype(np.float32) / 255
+
+    return Examples(partial(_repeated, np.arange(len(images))), example)
 
 
 class TrainingBatches(keras.utils.PyDataset):
@@ -91,9 +82,7 @@ class TrainingBatches(keras.utils.PyDataset):
     started again at an epoch sees what the first run would have seen.
     """
 
-    def __init__(
-        self, examples: LabelledImages | MaskedImages, size: int, config: TrainingConfig, seed: int
-    ) -> None:
+    def __init__(self, examples: Examples, size: int, config: TrainingConfig, seed: int) -> None:
         super().__init__()
         self._examples = examples
         self._batch_size = min(config.batch_size, size)

@@ -32,12 +32,6 @@ TEMPERATURE_BOUNDS = (0.05, 20.0)
 ACCEPTED_SHARE = 0.99
 ROUNDING_SHARE = 1e-3
 
-_RULES = {
-    "sensitivity": "the highest with a validation sensitivity",
-    "specificity": "the lowest with a validation specificity",
-    "precision": "the lowest with a validation precision",
-}
-
 
 class Calibration(Frozen):
     """calibration.json: chosen on the validation split, never changed by an evaluation.
@@ -163,7 +157,8 @@ def ood_limit(scores: NDArray[np.floating]) -> float:
 
 def describe(config: OperatingPointConfig, shifts: int) -> str:
     """The rule in words, as the manifest gives it, for so many acquisition shifts."""
-    rule = f"{_RULES[config.rule]} of at least {config.target:g}"
+    end = "highest" if config.rule == "sensitivity" else "lowest"
+    rule = f"the {end} with a validation {config.rule} of at least {config.target:g}"
     if config.rule == "precision":
         rule += " in each source that shows the finding"
     if shifts == 1:

@@ -151,12 +151,6 @@ def _as_dataset(
 
 # Children of one to five years from Guangzhou, by class. Kermany 2018, DOI 10.17632/rscbjbr9sj.
 KERMANY_LABELS = {"NORMAL": "normal", "PNEUMONIA": "pneumonia"}
-# The 16 images of the upstream folder "val" are too few to validate on; their patient numbers carry
-# on those of "train", so they belong to it.
-KERMANY_FOLDERS: Mapping[OfficialSplit, tuple[str, ...]] = {
-    "train": ("train", "val"),
-    "test": ("test",),
-}
 # The second release names files by family and number, the third by disease and patient.
 KERMANY_PATIENTS = (
     re.compile(r"(?P<patient>person\d+)_(?:bacteria|virus)_\d+(?:_\d+)?"),
@@ -172,12 +166,13 @@ KERMANY_LAYOUT = (
 
 
 def _read_kermany(root: Path, split: OfficialSplit) -> Dataset:
-    folders = KERMANY_FOLDERS[split]
-
     def fits(home: Path) -> bool:
-        return all((home / folders[0] / name).is_dir() for name in KERMANY_LABELS)
+        return all((home / split / name).is_dir() for name in KERMANY_LABELS)
 
     home = _find_home(root, ("chest_xray",), fits, KERMANY_LAYOUT)
+    # The 16 images of the upstream folder "val" are too few to validate on; their patient numbers
+    # carry on those of "train", so they belong to it.
+    folders = ("train", "val") if split == "train" else ("test",)
     rows = [row for folder in folders for row in _kermany_rows(home, home / folder, split)]
     name = "Kermany 2018, Chest X-Ray Images (Pneumonia)"
     return _as_dataset(name, "CC BY 4.0", home, rows, split)
@@ -235,10 +230,14 @@ def _read_covid_chestxray(root: Path, split: OfficialSplit) -> Dataset:
     home = _find_home(root, names, lambda home: (home / "metadata.csv").is_file(), COVID_LAYOUT)
     sheet = read_sheet(home / "metadata.csv", COVID_COLUMNS, COVID_LAYOUT)
     frontal = sheet[(sheet["modality"] == "X-ray") & sheet["view"].str.match(FRONTAL)]
-    patients = _joined_patients(frontal)
+    # A file that is listed for two patients makes them one.
+    first = frontal.groupby("filename")["patientid"].transform("first")
+    again = frontal["patientid"] != first
+    same = dict(zip(frontal.loc[again, "patientid"], first[again], strict=True))
     rows = []
     for entry in frontal.drop_duplicates("filename").itertuples():
-        path, patient = f"{entry.folder}/{entry.filename}", patients[entry.patientid]
+        path = f"{entry.folder}/{entry.filename}"
+        patient = same.get(entry.patientid, entry.patientid)
         if (home / path).is_file():
             label = _covid_label(entry.finding)
             rows.append(ImageRow(path, label, patient, patient, "train", "covid-chestxray"))
@@ -251,14 +250,6 @@ def _read_covid_chestxray(root: Path, split: OfficialSplit) -> Dataset:
         "per image, in metadata.csv: Apache 2.0, CC BY, CC BY-NC-SA, CC BY-NC-ND or none stated"
     )
     return _as_dataset("COVID-19 Image Data Collection", licence, home, rows, split)
-
-
-def _joined_patients(sheet: pd.DataFrame) -> dict[str, str]:
-    """The name of each patient; a file that is listed for two of them makes them one."""
-    first = sheet.groupby("filename")["patientid"].transform("first")
-    again = sheet["patientid"] != first
-    same = dict(zip(sheet.loc[again, "patientid"], first[again], strict=True))
-    return {patient: same.get(patient, patient) for patient in sheet["patientid"]}
 
 
 def _covid_label(finding: str) -> str:

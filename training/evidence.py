@@ -6,8 +6,8 @@ source of one finding has no evidence, and the pooled layer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -38,8 +38,7 @@ FAMILIAR = 0.98
 """The share of a source's own validation images that its limit lets through."""
 
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
+class Embedded(NamedTuple):
     """Images as the last layer and the score of the unfamiliar see them.
 
     ``features`` float32 (images, features); ``described`` float32 (images, numbers); ``classes``
@@ -52,14 +51,13 @@ class Embedded:
     owners: NDArray[np.int64]
     patients: NDArray[np.str_]
 
-    def of(self, rows: NDArray[np.bool_]) -> "Embedded":
+    def of(self, rows: NDArray[np.bool_] | slice) -> "Embedded":
         """Some of the images."""
-        return Embedded(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return Embedded(*(part[rows] for part in self))
 
     def and_also(self, others: "Embedded") -> "Embedded":
         """These images, and others behind them."""
-        pairs = ((getattr(self, f.name), getattr(others, f.name)) for f in fields(self))
-        return Embedded(*map(np.concatenate, pairs))
+        return Embedded(*map(np.concatenate, zip(self, others, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +139,8 @@ def place_sources(train: Embedded, validation: Embedded, recipe: Recipe) -> OodS
 
     The validation images set the limits.
     """
-    rules, some = recipe.calibration, slice(FIT_IMAGES)
-    scorer = scorer_of(
-        train.features[some],
-        train.described[some],
-        train.owners[some],
-        rules.ood_groups,
-        recipe.seed,
-        rules.ood_components,
-    )
+    some, groups = train.of(slice(FIT_IMAGES)), recipe.calibration.ood_groups
+    scorer = scorer_of(some.features, some.described, some.owners, groups, recipe)
     found = distances(scorer, validation)
     own = [found[validation.owners == number, number] for number in range(found.shape[1])]
     limits = [np.quantile(values, FAMILIAR) if len(values) else 1 for values in own]

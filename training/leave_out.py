@@ -59,7 +59,7 @@ def leave_out(workdir: Path, data: Path, console: Console) -> pd.DataFrame:
     for name in np.unique(asked_of).tolist():
         names = named_sources(known.table[known.table["source"] != name])
         train, validation = (
-            replace(part, owners=numbered(origin, names)).of(origin != name)
+            part._replace(owners=numbered(origin, names)).of(origin != name)
             for part, origin in zip(parts[:2], origins[:2], strict=True)
         )
         border = Border(names, _heads(trained, trained.heads, names), validation.owners)

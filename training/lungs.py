@@ -24,18 +24,17 @@ from contract.pixels import resize, to_uint8
 from contract.preprocessing import PreprocessingSpec
 from contract.radiograph import decode
 from training.backbones import convolution
-from training.batches import MaskedImages, TrainingBatches
+from training.batches import TrainingBatches, masked_images
 from training.config import SCALES, Frozen, Recipe, SegmenterRecipe
 from training.datasets import Dataset, data_digest, read_dataset
 from training.errors import CalibrationError, DataError, WorkdirMismatch
 from training.fit import Network, fit
 from training.metrics import estimate, patient_bootstrap
-from training.provenance import git_revision, provenance
 from training.source import list_images, read_input
 from training.splits import drawn_splits
 from training.standardisation import Standardisation
 from training.transforms import cornered
-from training.workdir import Binding, Workdir
+from training.workdir import Binding, Workdir, git_revision, provenance
 
 Images = NDArray[np.uint8]
 """Shape (images, height, width, 1)."""
@@ -109,7 +108,7 @@ def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Con
     train, validation = (
         table.index[table["split"] == split].to_numpy() for split in ("train", "validation")
     )
-    masked = MaskedImages(images[train], masks[train], recipe.augmentation)
+    masked = masked_images(images[train], masks[train], recipe.augmentation)
     truth = masks[validation].astype(np.float32) / LUNG
     model, _ = fit(
         Network(

@@ -249,8 +249,7 @@ def fit_scorer(features: keras.Model, images: Images, recipe: Recipe) -> OodScor
     Returns:
         With a limit of 1, and all images of one source.
     """
-    random, rules = np.random.default_rng(recipe.seed), recipe.calibration
-    shifts = rules.shifts
+    random, shifts = np.random.default_rng(recipe.seed), recipe.calibration.shifts
     count = min(FIT_IMAGES, len(images) * len(shifts))
     drawn = np.resize(random.permutation(len(images)), count)
     # In each further round through the images, each comes under its next shift.
@@ -259,22 +258,18 @@ def fit_scorer(features: keras.Model, images: Images, recipe: Recipe) -> OodScor
     rows = {name: drawn[chosen == number] for number, name in enumerate(shifts)}
     changed = [shifted(images[of], name) for name, of in rows.items() if len(of)]
     found = embed(features, np.concatenate(changed))
-    groups = min(rules.ood_groups, max(1, len(images) // IMAGES_PER_GROUP))
+    groups = min(recipe.calibration.ood_groups, max(1, len(images) // IMAGES_PER_GROUP))
     one = np.zeros(count, np.int64)
-    return scorer_of(
-        found["features"], found["described"], one, groups, recipe.seed, rules.ood_components
-    )
+    return scorer_of(found["features"], found["described"], one, groups, recipe)
 
 
-def scorer_of(
-    known: Floats, seen: Floats, owners: Rows, groups: int, seed: int, components: int
-) -> OodScorer:
+def scorer_of(known: Floats, seen: Floats, owners: Rows, groups: int, recipe: Recipe) -> OodScorer:
     """Fit the score on the features ``known`` and descriptions ``seen`` of training images.
 
     Both are float32, shape (images, ...), of at least two images; ``owners``, int, shape (images,),
-    is the source of each. Each source has at most ``groups`` Gaussians; of the features at most
-    ``components`` main directions count.
+    is the source of each. Each source has at most ``groups`` Gaussians.
     """
+    seed, components = recipe.seed, recipe.calibration.ood_components
     values = np.concatenate([known, seen], axis=1).astype(np.float64)
     centre, scale = values.mean(axis=0), values.std(axis=0) + SCALE_FLOOR
     standard = (values - centre) / scale

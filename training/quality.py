@@ -27,7 +27,7 @@ from contract.quality import (
 from contract.radiograph import decode
 from training.errors import CalibrationError
 from training.source import Source
-from training.transforms import ACQUISITION_SHIFTS, cornered, inverted, rotated, shifted
+from training.transforms import ACQUISITION_SHIFTS, cornered, rotated, shifted
 
 TEMPLATE_IMAGES = 500
 LIMIT_IMAGES = 800
@@ -167,7 +167,7 @@ def fit_templates(images: NDArray[np.uint8], shifts: Sequence[str], random: Gene
         ("rotation", turned),
         ("rotation", [rotated(plane, 180, random) for plane in planes]),
         ("framing", [cornered(p, random.uniform(*CUT_SHARES), random) for p in planes * 4]),
-        ("inversion", [inverted(plane, 1, random) for plane in planes]),
+        ("inversion", [255 - plane for plane in planes]),
     )
     kinds = [[*planes, *mirrored, *changed], *(kind for _, kind in wrong)]
     thumbnails = np.stack([thumbnail(plane, SIDE) for kind in kinds for plane in kind])

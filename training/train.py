@@ -13,7 +13,7 @@ from rich.console import Console
 from contract.manifest import Provenance
 from training.atomic import write_arrays
 from training.backbones import BACKBONE, GENERAL
-from training.batches import LabelledImages, TrainingBatches
+from training.batches import TrainingBatches, labelled_images
 from training.calibrate import calibrate
 from training.config import AugmentationConfig, Recipe
 from training.datasets import check_labels
@@ -21,12 +21,11 @@ from training.evidence import OTHERS, Border, Embedded, Layer, fit_heads, number
 from training.fit import Network, fit
 from training.models import EVIDENCE, build_classifier, feature_model
 from training.ood import OodScorer, Rows, embed, fit_scorer
-from training.provenance import git_revision, provenance
 from training.quality import quality_limits
 from training.source import Source, list_images, load_source
 from training.splits import drawn_splits
 from training.transforms import augment
-from training.workdir import Workdir
+from training.workdir import Workdir, git_revision, provenance
 
 # A source with fewer images is not described surely enough to be told from the others.
 LEAST_TRAINING, LEAST_VALIDATION = 60, 20
@@ -97,7 +96,7 @@ def fit_classifier(
     rules, classes = config.training, len(config.data.classes)
     train, validation = source.rows("train"), source.rows("validation")
     strata = source.sources if rules.sampling == "balanced-sources" else 0 * source.sources
-    examples = LabelledImages(
+    examples = labelled_images(
         source.images, train, source.classes, strata, classes, config.augmentation
     )
     targets = np.eye(classes, dtype=np.float32)[source.classes[validation]]

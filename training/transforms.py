@@ -10,7 +10,6 @@ rising amounts. All functions are pure and work on planes: uint8, shape (height,
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from numpy.random import Generator
@@ -89,11 +88,6 @@ def rotated(plane: Plane, degrees: float, random: Generator) -> Plane:
     return np.asarray(picture)
 
 
-def inverted(plane: Plane, _amount: float, _random: Generator) -> Plane:
-    """Swap black and white."""
-    return 255 - plane
-
-
 def compressed(plane: Plane, loss: float, _random: Generator) -> Plane:
     """Write as a JPEG of quality 100 less that loss, and read again."""
     return recompressed(plane, round(100 - loss))
@@ -129,7 +123,7 @@ CORRUPTIONS = (
     Corruption("rotation", "Rotation, degrees", (10, 20, 30, 45, 60, 90, 180), rotated),
     Corruption("jpeg", "JPEG, quality below 100", (50, 75, 90, 95), compressed),
     Corruption("resolution", "Resolution lost, share of the sides", (0.5, 0.8, 0.9), coarsened),
-    Corruption("inversion", "Inversion (1: inverted)", (1,), inverted),
+    Corruption("inversion", "Inversion (1: inverted)", (1,), lambda plane, *_: 255 - plane),
 )
 
 
@@ -159,26 +153,24 @@ def _placed(
     return lambda plane: _moved(plane, matrix, np.array(by))
 
 
-ACQUISITION_SHIFTS: Mapping[str, Callable[[Plane], Plane]] = MappingProxyType(
-    {
-        "none": _curve(lambda level: level),
-        "brighter": _curve(lambda level: level**0.6),
-        "darker": _curve(lambda level: level**1.7),
-        "flatter": _curve(lambda level: (level - 0.5) * 0.6 + 0.5),
-        "harder": _curve(lambda level: (level - 0.5) * 1.5 + 0.5),
-        "film-like": _curve(lambda level: 1 / (1 + np.exp(-7 * (level - 0.5)))),
-        "closer": _placed(zoom=(1.25, 1.25)),
-        "wider": _placed(zoom=(1.0, 1.28)),
-        "taller": _placed(zoom=(1.28, 1.0)),
-        "narrower": _placed(zoom=(1.0, 0.8)),
-        "rotated": _placed(degrees=8),
-        "off-centre": _placed(by=(0.08, 0.08)),
-        "blurred": lambda plane: blurred(plane, 1.3),
-        "sharpened": lambda plane: sharpened(plane, 2, 150),
-        "recompressed": lambda plane: recompressed(plane, 20),
-        "noisy": lambda plane: noisy(plane, 10, np.random.default_rng(0)),
-    }
-)
+ACQUISITION_SHIFTS: Mapping[str, Callable[[Plane], Plane]] = {
+    "none": _curve(lambda level: level),
+    "brighter": _curve(lambda level: level**0.6),
+    "darker": _curve(lambda level: level**1.7),
+    "flatter": _curve(lambda level: (level - 0.5) * 0.6 + 0.5),
+    "harder": _curve(lambda level: (level - 0.5) * 1.5 + 0.5),
+    "film-like": _curve(lambda level: 1 / (1 + np.exp(-7 * (level - 0.5)))),
+    "closer": _placed(zoom=(1.25, 1.25)),
+    "wider": _placed(zoom=(1.0, 1.28)),
+    "taller": _placed(zoom=(1.28, 1.0)),
+    "narrower": _placed(zoom=(1.0, 0.8)),
+    "rotated": _placed(degrees=8),
+    "off-centre": _placed(by=(0.08, 0.08)),
+    "blurred": lambda plane: blurred(plane, 1.3),
+    "sharpened": lambda plane: sharpened(plane, 2, 150),
+    "recompressed": lambda plane: recompressed(plane, 20),
+    "noisy": lambda plane: noisy(plane, 10, np.random.default_rng(0)),
+}
 
 
 def shifted(images: Images, name: str) -> Images:

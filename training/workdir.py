@@ -1,7 +1,11 @@
-"""The folder of one training: what lies in it, and how it is read again."""
+"""The folder of one training: what lies in it, where it comes from, and how it is read again."""
 
 import json
+import shutil
+import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -13,6 +17,7 @@ from contract.manifest import Provenance
 from training.atomic import atomic_path, read_arrays, write_errors, write_text
 from training.calibrate import Calibration
 from training.config import AnyRecipe, Frozen, Recipe
+from training.datasets import Dataset
 from training.errors import WorkdirIncomplete, WorkdirMismatch
 from training.evaluation import Evaluation
 from training.evidence import SourceHeads
@@ -182,3 +187,46 @@ def load_trained(workdir: Path) -> TrainedModel:
 
 def _as_json(content: BaseModel) -> str:
     return json.dumps(content.model_dump(mode="json"), indent=2) + "\n"
+
+
+def provenance(
+    recipe: str, dataset: Dataset, table: pd.DataFrame, digest: str, revision: str
+) -> Provenance:
+    """Say of a training that has just ended what it was made from.
+
+    ``table`` has the images that were used, with their split; ``revision`` is ``git_revision`` when
+    the training began, as the source may have changed since.
+    """
+    counts = table["split"].value_counts()
+    return Provenance(
+        recipe=recipe,
+        dataset=dataset.name,
+        licence=dataset.licence,
+        training_images=int(counts["train"]),
+        validation_images=int(counts["validation"]),
+        data_digest=digest,
+        git_revision=revision,
+        framework=framework(),
+        trained_at=datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+def framework() -> str:
+    """Keras and its backend, with their versions."""
+    backend = keras.backend.backend()
+    return f"keras {version('keras')} on {backend} {version(backend)}"
+
+
+def git_revision() -> str:
+    """The commit of the running source, with ``-dirty`` where files differ from it."""
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    described = subprocess.run(  # noqa: S603 - a fixed command, found on the path
+        [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or "unknown"

@@ -13,8 +13,7 @@ from typer.testing import CliRunner, Result
 from tests.training_data import TINY_RECIPE, write_kermany
 from training.cli import app
 from training.evaluation import Evaluation
-from training.provenance import git_revision
-from training.workdir import load_trained
+from training.workdir import git_revision, load_trained
 
 EPOCHS = 6
 START_TIMEOUT_S = 600
@@ -204,7 +203,7 @@ def test_a_training_that_diverges_is_stopped(data: Path, tmp_path: Path) -> None
     result = fit(recipe, data, tmp_path / "run")
 
     assert result.exit_code == 1
-    assert "The loss is no longer a number in epoch 1" in result.stderr
+    assert "The loss is no longer a number in epoch 1. Lower learning_rate" in result.stderr
     assert not (tmp_path / "run" / "model.keras").exists()
 
 

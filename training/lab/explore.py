@@ -64,7 +64,7 @@ Thumbnails = NDArray[np.uint8]
 
 
 def explore(dataset: Dataset, folder: Path, console: Console) -> list[str]:
-    """Measure every image of a data set, and say what would give its classes away, by sentences.
+    """Measure every image of a data set, and say in sentences what would give its classes away.
 
     The data set has all of its official splits, so that they can be compared. The folder gets
     ``index.html``, a page that holds its pictures, and ``survey.csv`` with the facts of each

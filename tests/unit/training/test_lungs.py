@@ -15,7 +15,7 @@ from tests.lung_data import synthetic_lungs, tiny_segmenter, write_covid_chestxr
 from tests.synthetic import synthetic_radiograph
 from tests.training_data import tiny_recipe, write_kermany
 from training import lungs
-from training.errors import CalibrationError, DataError, WorkdirIncomplete, WorkdirMismatch
+from training.errors import CalibrationError, DataError, WorkdirMismatch
 from training.lungs import (
     DOUBT,
     build_segmenter,
@@ -87,11 +87,6 @@ def test_other_images_than_those_of_the_training_are_not_measured(
 
     with pytest.raises(WorkdirMismatch, match="digest differs"):
         evaluate_lungs(other, workdir)
-
-
-def test_an_unfinished_training_is_not_measured(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(WorkdirIncomplete, match="no finished training"):
-        evaluate_lungs(data, tmp_path)
 
 
 def test_masks_have_the_size_of_the_images(workdir: Path) -> None:

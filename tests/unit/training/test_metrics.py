@@ -2,11 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    roc_auc_score,
-)
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from training.metrics import (
     auprc,
@@ -60,21 +56,25 @@ def test_weights_count_images_several_times() -> None:
     assert np.isnan(counts["specificity"][1])
 
 
-def test_a_model_as_sure_as_it_is_right_has_no_calibration_error() -> None:
-    probabilities = np.array([[0.75, 0.25]] * 4)
+@pytest.mark.parametrize(
+    ("probabilities", "classes", "error"),
+    [
+        ([[0.75, 0.25]] * 4, [0, 0, 0, 1], 0),
+        (
+            [[0.9, 0.1]] * 4 + [[0.4, 0.6]] * 4,
+            [0, 0, 1, 1, 1, 1, 1, 0],
+            (abs(0.9 - 0.5) + abs(0.6 - 0.75)) / 2,
+        ),
+    ],
+)
+def test_the_calibration_error_is_the_gap_between_sure_and_right(
+    probabilities: list[list[float]], classes: list[int], error: float
+) -> None:
+    weights = np.ones((1, len(classes)))
 
-    error = expected_calibration_error(probabilities, np.array([0, 0, 0, 1]), np.ones((1, 4)))
+    found = expected_calibration_error(np.array(probabilities), np.array(classes), weights)
 
-    assert error[0] == pytest.approx(0)
-
-
-def test_a_model_surer_than_right_has_the_gap_as_its_error() -> None:
-    probabilities = np.array([[0.9, 0.1]] * 4 + [[0.4, 0.6]] * 4)
-    classes = np.array([0, 0, 1, 1, 1, 1, 1, 0])
-
-    error = expected_calibration_error(probabilities, classes, np.ones((1, 8)))
-
-    assert error[0] == pytest.approx((abs(0.9 - 0.5) + abs(0.6 - 0.75)) / 2)
+    assert found[0] == pytest.approx(error)
 
 
 def test_the_bootstrap_draws_patients_and_not_images() -> None:
@@ -102,16 +102,3 @@ def test_the_interval_of_a_share_is_the_binomial_one() -> None:
     assert figure.value == pytest.approx(0.8)
     assert figure.lower == pytest.approx(0.8 - 1.96 * 0.04, abs=0.015)
     assert figure.upper == pytest.approx(0.8 + 1.96 * 0.04, abs=0.015)
-
-
-def test_images_of_few_patients_widen_the_interval() -> None:
-    right = np.array([True] * 80 + [False] * 20)
-    few = np.repeat([f"patient-{number}" for number in range(10)], 10)
-    many = np.array([f"patient-{number}" for number in range(100)])
-    widths = []
-    for patients in (few, many):
-        counts = confusion(right, np.ones(100, dtype=bool), patient_bootstrap(patients, seed=2))
-        figure = estimate(counts["sensitivity"])
-        widths.append(figure.upper - figure.lower)
-
-    assert widths[0] > 2 * widths[1]

@@ -7,11 +7,7 @@ from numpy.typing import NDArray
 
 from tests.training_data import tiny_recipe
 from training.errors import RecipeError
-from training.models import (
-    build_classifier,
-    feature_model,
-    with_serving_outputs,
-)
+from training.models import build_classifier, feature_model, with_serving_outputs
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
 

@@ -12,12 +12,7 @@ from training import ood
 from training.atomic import read_arrays, write_arrays
 from training.errors import WorkdirIncomplete
 from training.models import build_classifier, feature_model, with_serving_outputs
-from training.ood import (
-    OodScorer,
-    describe_image,
-    fit_scorer,
-    scorer_of,
-)
+from training.ood import OodScorer, describe_image, fit_scorer, scorer_of
 from training.transforms import shifted
 
 SIDE = 64
@@ -45,7 +40,7 @@ def embedded(values: NDArray[np.float64]) -> Parts:
 
 def fitted(values: NDArray[np.float64], groups: int) -> OodScorer:
     one = np.zeros(len(values), np.int64)
-    return scorer_of(*embedded(values), one, groups=groups, seed=0, components=160)
+    return scorer_of(*embedded(values), one, groups, tiny_recipe())
 
 
 def distances(scorer: OodScorer, values: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -141,23 +136,8 @@ def test_the_other_outputs_stay_as_they_are(model: keras.Model, scorer: OodScore
         np.testing.assert_array_equal(scored[name], values)
 
 
-def test_a_score_does_not_hang_on_the_other_images_of_its_batch(
-    model: keras.Model, scorer: OodScorer
-) -> None:
-    served = with_serving_outputs(model, 1.0, scorer)
-    images = radiographs(5, seed=9)
-
-    together = served(images)["ood_score"]
-
-    apart = [float(served(images[[number]])["ood_score"][0]) for number in range(5)]
-    np.testing.assert_allclose(together, apart, rtol=1e-5)
-
-
 def seen_by_the_fit(
-    model: keras.Model,
-    count: int,
-    shifts: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    model: keras.Model, count: int, shifts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> list[tuple[str, int]]:
     """Each image that the score was fitted on: its shift and its brightest pixel."""
     images = radiographs(count, seed=0)
@@ -217,33 +197,26 @@ def test_constants_survive_the_disk_or_cannot_be_read(
         read_arrays(path, OodScorer)
 
 
-def test_the_method_reads_as_words_of_the_manifest() -> None:
-    values = RANDOM.normal(0, 1, (40, 6))
-
-    assert "the nearest of 3 groups" in fitted(values, groups=3).method
-    assert "one group" in fitted(values, groups=1).method
-
-
 def test_a_recipe_decides_how_many_directions_and_groups_the_score_knows(
     model: keras.Model,
 ) -> None:
     rules = {"shifts": ["none"], "ood_components": 2, "ood_groups": 1}
 
     scorer = fit_scorer(
-        feature_model(model),
-        radiographs(130, seed=0),
-        tiny_recipe(calibration=rules),
+        feature_model(model), radiographs(130, seed=0), tiny_recipe(calibration=rules)
     )
 
     assert scorer.components.shape[1] == 2
     assert scorer.means.shape[0] == 1
+    assert "Mahalanobis distance to one group of training images" in scorer.method
+    assert "the nearest of 3 groups" in fitted(RANDOM.normal(0, 1, (40, 6)), groups=3).method
 
 
 def test_an_image_is_named_after_its_source_and_far_from_the_others() -> None:
     random = np.random.default_rng(0)
     owners = np.arange(300) % 3
     values = random.normal(size=(300, 6)) + 6 * np.eye(6)[owners]
-    scorer = scorer_of(*embedded(values), owners, groups=1, seed=0, components=160)
+    scorer = scorer_of(*embedded(values), owners, 1, tiny_recipe())
 
     _, found = scorer.score(*embedded(random.normal(size=(60, 6)) + 6 * np.eye(6)[owners[:60]]))
 
