@@ -47,8 +47,7 @@ def compact(x: keras.KerasTensor, width: int) -> keras.KerasTensor:
 def cnn3(x: keras.KerasTensor, width: int) -> keras.KerasTensor:
     """Three convolutions, each with a pooling: the baseline of many a student project.
 
-    Returns:
-        float, shape (batch, height / 32, width / 32, 4 * width), rounded down.
+    To (batch, height / 32, width / 32, 4 * width), rounded down.
     """
     for number, pool in enumerate((4, 4, 2)):
         x = convolution(x, 2**number * width, kernel=CNN3_KERNEL)

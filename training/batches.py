@@ -128,10 +128,8 @@ def balanced_order(labels: Rows, strata: Rows, length: int, random: Generator) -
     Within a class each stratum has a part as large as the square root of its images: more than its
     own, so that it says less of the class, but a handful of images is not seen a hundred times.
     Where a part is smaller than the stratum, each epoch has another draw of it; where it is larger,
-    its images are gone through as often as needed, in a new order each time.
-
-    Returns:
-        Positions in ``labels`` and ``strata``, both int, shape (images,).
+    its images are gone through as often as needed, in a new order each time. The order has
+    positions in ``labels`` and ``strata``, both int, shape (images,).
     """
     classes = np.unique(labels)
     share = max(1, length // len(classes))

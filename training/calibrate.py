@@ -38,10 +38,8 @@ class Calibration(Frozen):
 
     ``findings`` are in output order, as the manifest has them. The two losses are the mean negative
     log likelihood of the validation images, under all shifts, before and after temperature scaling.
-    ``out_of_distribution`` has the limit of an accepted image's score; None where there is no
-    score. ``quality`` is what the model accepts of an image's quality; None accepts everything.
-    ``sources`` are those that the model tells apart, with the findings that it was shown to tell
-    apart in each.
+    ``out_of_distribution`` and ``quality`` are the limits of an answer. ``sources`` are those that
+    the model tells apart, with the findings that it was shown to tell apart in each.
     """
 
     temperature: float = Field(gt=0)
@@ -66,14 +64,10 @@ def calibrate(
 ) -> Calibration:
     """Calibrate a trained classifier on its validation images, under the recipe's shifts.
 
-    Args:
-        model: The training form.
-        images: uint8, shape (validation images, height, width, 1).
-        classes: int, shape (validation images,): their true classes.
-        recipe: The rules; ``CalibrationError`` where no operating point follows one.
-        scorer: Gives the score whose limit is chosen.
-        quality: What the model accepts, which is passed on.
-        border: The sources that the model tells apart, and the validation images' own.
+    Images are uint8, shape (images, height, width, 1); ``classes``, int, are their true ones. The
+    limit is chosen of the scorer's score, ``quality`` is passed on, and the border has the sources
+    that the model tells apart and the images' own. Raises ``CalibrationError`` where no operating
+    point follows a rule.
     """
     serving = with_serving_outputs(model, 1.0, scorer, border.heads if border else None)
     shifts = recipe.calibration.shifts
@@ -117,10 +111,7 @@ def calibrate(
 
 
 def fit_temperature(logits: Logits, classes: NDArray[np.int64]) -> float:
-    """The temperature at which the true classes, int, of (images, classes) logits are likeliest.
-
-    Source: Guo 2017, On Calibration of Modern Neural Networks.
-    """
+    """The temperature at which logits, (images, classes), make the classes likeliest: Guo 2017."""
     result = minimize_scalar(
         lambda exponent: mean_loss(logits / np.exp(exponent), classes),
         bounds=np.log(TEMPERATURE_BOUNDS),

@@ -126,8 +126,8 @@ class ModelConfig(Frozen):
 class FineTuningConfig(Frozen):
     """Two stages for a backbone that comes with weights.
 
-    In the first ``head_epochs`` only the head learns, at ``head_learning_rate``; from then on also
-    the last ``share`` of the backbone's layers.
+    In the first ``head_epochs`` only the head learns, at ``head_learning_rate``; then also the last
+    ``share`` of the backbone's layers.
     """
 
     head_epochs: int = Field(ge=0)
@@ -140,8 +140,8 @@ class AugmentationConfig(Frozen):
 
     ``strength`` multiplies the amounts of position and exposure, and every probability but that of
     a flip. ``scale``, ``aspect``, ``gamma`` and ``contrast`` are bounds of a logarithm: 0.1 is
-    about 10 %. ``shear``, ``shift`` and ``erase_size`` are shares of the image;
-    ``brightness`` is a share of the full range; ``noise_sigma`` counts gray levels.
+    about 10 %. ``shear``, ``shift``, ``erase_size`` and ``brightness`` are shares of the image and
+    of the full range; ``noise_sigma`` counts gray levels.
     """
 
     strength: float = Field(default=1, ge=0)
@@ -241,8 +241,7 @@ class OperatingPointConfig(Frozen):
 class Recipe(Frozen):
     """One TOML file of ``training/recipes``, or a user's own.
 
-    ``ages`` are those of the youngest and the oldest patient in the data, in years, where its
-    makers say them. ``caveats``, of figures, end on the model's card.
+    ``ages`` are of the youngest and the oldest patient, in years; ``caveats`` end on the card.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")

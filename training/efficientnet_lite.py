@@ -1,8 +1,7 @@
 """EfficientNet-Lite0 in Keras, with ImageNet weights from a file.
 
-No squeeze-and-excite and ReLU6 in place of swish, so that it quantises well.
-
-Source: Tan and Le 2019, EfficientNet; the Lite variants are Google's of 2020.
+No squeeze-and-excite and ReLU6 in place of swish, so that it quantises well. Source: Tan and Le
+2019, EfficientNet; the Lite variants are Google's of 2020.
 """
 
 from pathlib import Path
@@ -37,14 +36,9 @@ def efficientnet_lite0(
 ) -> keras.Model:
     """Build the network without its classifier, as the constructors of ``keras.applications`` do.
 
-    Args:
-        input_shape: Height, width and 3.
-        weights: An ``.npz`` in PyTorch's names and layouts, with ``_conv_stem.weight``,
-            ``_blocks.N._expand_conv.weight`` and so on. None draws fresh ones.
-
-    Returns:
-        From float, shape (batch, height, width, 3), -1 to 1, to float, shape (batch, height / 32,
-        width / 32, 1280).
+    From float, shape (batch, height, width, 3), -1 to 1, to (batch, height / 32, width / 32, 1280).
+    ``weights`` is an ``.npz`` in PyTorch's names and layouts, with ``_conv_stem.weight``,
+    ``_blocks.N._expand_conv.weight`` and so on; None draws fresh ones.
 
     Raises:
         OSError: The file cannot be read.

@@ -38,18 +38,11 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a finished training; write its figures, its predictions and its plots.
 
-    Args:
-        data: The data set's folder.
-        workdir: Of the finished training.
-        split: ``test`` is the test set, official or drawn; ``validation`` is what the operating
-            points were chosen on; ``left-out`` are the sources that the recipe leaves out.
-        console: Where progress is shown.
-        report: Whether to run the shortcut-learning checks and write the page too.
-        segment: Finds the lungs, for some of the checks.
-        ood_folder: Has a folder for each kind of images that are no chest images, for one check.
-
-    Returns:
-        What stands in ``evaluation.json``, or for another split in ``evaluation-<split>.json``.
+    The split ``test`` is the test set, official or drawn; ``validation`` is what the operating
+    points were chosen on; ``left-out`` are the sources that the recipe leaves out. A report runs
+    the shortcut-learning checks and writes the page too: ``segment`` finds the lungs for some of
+    them, ``ood_folder`` has a folder for each kind of images that are no chest images. What comes
+    back stands in ``evaluation.json``, or for another split in ``evaluation-<split>.json``.
 
     Raises:
         TrainingError: Any of ``training.errors``; it says what to do.

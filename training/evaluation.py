@@ -47,12 +47,10 @@ _Part = tuple[Label | None, str | None, int, Figures]
 class Evaluation(Frozen):
     """The figures of one split; the two-sided ones speak of ``positive`` against the rest.
 
-    ``metrics`` holds the measured figures, and behind them those of the report's checks, as soon as
-    there is a report. ``confusion`` counts images by their true class (rows) and their most
-    probable one (columns), both in output order; ``answers`` by their true class and the answer,
-    with "refer" as the last column. ``evidence`` is by source, in the order of the graph's output,
-    where the model tells its sources apart. The operating points are those of calibration.json,
-    read, never chosen.
+    Behind the measured ``metrics`` stand those of the report's checks, where there is a report.
+    ``confusion`` counts images by their true class (rows) and their most probable one, both in
+    output order; ``answers`` by their true class and the answer, "refer" last. ``evidence`` is by
+    source, in the order of the graph's output, where the model tells its sources apart.
     """
 
     dataset: str
@@ -141,10 +139,8 @@ def measure_series(
 ) -> tuple[Metric, ...]:
     """Measure the answers for whole series, from their slices by a manifest's ``series_rule``.
 
-    The other arguments are those of ``measure``, of slices.
-
-    Returns:
-        Figures of the whole, named ``series_``; ``images`` counts series.
+    The other arguments are those of ``measure``, of slices. The figures, of the whole alone, are
+    named ``series_``; ``images`` counts series.
     """
     series = read_as_series(predictions, findings, rule)
     if not len(series.classes):

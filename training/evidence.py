@@ -1,8 +1,7 @@
 """A last layer for each source that shows several findings, chosen inside the graph by likeness.
 
 One pooled layer averages the sources away: what tells two findings apart at one hospital is not
-what tells them apart at another. An image gets the layer of the source that it is most like. A
-source of one finding has no evidence, and the pooled layer.
+what tells them apart at another. A source of one finding has no evidence, and the pooled layer.
 """
 
 from collections.abc import Sequence

@@ -35,8 +35,7 @@ class Network(NamedTuple):
     """What the loop has to know of a network.
 
     ``build`` makes its training form; ``start`` the same with the weights that its backbone comes
-    with, None where it comes with none. ``metric`` makes the figure that says which epoch is the
-    best, higher is better.
+    with. ``metric`` says which epoch is the best, higher is better.
     """
 
     build: Callable[[], keras.Model]
@@ -48,9 +47,9 @@ class Network(NamedTuple):
 class Stage(NamedTuple):
     """A part of a training with an optimizer of its own.
 
-    It goes from the epoch ``start``, counted from 0, to before the epoch ``end``. Beside the head,
-    the last ``share`` of the backbone's layers learn. The learning rate is ``constant_rate``, or
-    follows the recipe's schedule where that is None.
+    It goes from the epoch ``start``, counted from 0, to before ``end``. Beside the head, the last
+    ``share`` of the backbone's layers learn. The learning rate is ``constant_rate``, or follows the
+    recipe's schedule where that is None.
     """
 
     start: int
@@ -223,11 +222,7 @@ class KeepBest(keras.callbacks.Callback):
 
 
 def stages(config: TrainingConfig) -> tuple[Stage, ...]:
-    """The stages of a training, one after the other.
-
-    Source: Howard 2018, Universal Language Model Fine-tuning (gradual unfreezing); Keras's guide to
-    transfer learning.
-    """
+    """The stages of a training, one after the other: Howard 2018, ULMFiT (gradual unfreezing)."""
     tuning = config.fine_tuning
     if tuning is None:
         return (Stage(0, config.epochs, share=1),)
@@ -241,9 +236,7 @@ def stages(config: TrainingConfig) -> tuple[Stage, ...]:
 def compile_for_training(
     model: keras.Model, network: Network, config: TrainingConfig, stage: Stage, steps_per_epoch: int
 ) -> None:
-    """Make a training form ready for one stage: what learns, the loss, the optimizer, the metric.
-
-    The optimizer is AdamW, with an average of the weights if the recipe asks for it.
+    """Make a training form ready for one stage: AdamW, with averaged weights if the recipe asks.
 
     Source: Loshchilov 2019, Decoupled Weight Decay Regularization; Polyak 1992 (averaging).
     """
@@ -265,10 +258,7 @@ def compile_for_training(
 def learning_rate(
     config: TrainingConfig, stage: Stage, steps_per_epoch: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """A stage's learning rate: constant, or a linear warm-up and a cosine that ends with the stage.
-
-    Source: Loshchilov 2017, SGDR (one cycle of it).
-    """
+    """A constant rate, or a warm-up and a cosine that ends with the stage: Loshchilov 2017, SGDR."""
     if stage.constant_rate is not None:
         return stage.constant_rate
     warmup = round(config.warmup_epochs * steps_per_epoch)

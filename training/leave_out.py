@@ -29,11 +29,9 @@ def leave_out(workdir: Path, data: Path, console: Console) -> pd.DataFrame:
     """Leave each source out in turn of the border, of the layers and of the operating points.
 
     The network has seen the source's images all the same; features that the training has left as
-    they were have not. Operating points are those of images as they are, without the shifts.
-
-    Returns:
-        One row for each source: ``source``, ``images``, ``answered`` and ``accuracy`` of what is
-        answered, as shares, and ``taken_for``, the sources behind the answers.
+    they were have not. Operating points are those of images as they are, without the shifts. Of
+    each ``source`` the table has its ``images``, the share that is ``answered``, the ``accuracy``
+    of that, and what it was ``taken_for``, the sources behind the answers.
 
     Raises:
         TrainingError: As ``evaluate``, or where the model does not tell its sources apart.

@@ -257,9 +257,8 @@ def load_lung_images(
 ) -> tuple[pd.DataFrame, Images, Images]:
     """Decode and resize the radiographs and their masks; what cannot be read is told and left out.
 
-    Returns:
-        The table of what can be read; the images and the masks, 0 no lung to 255 lung, and between
-        where a pixel holds both. The table's index numbers their rows.
+    With the table of what can be read come the images and the masks, 0 no lung to 255 lung, and
+    between where a pixel holds both; its index numbers their rows.
     """
     read: dict[int, tuple[Images, Images]] = {}
     for row in dataset.table.itertuples():
@@ -283,22 +282,16 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 
 
 def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """The Dice coefficient of two masks, 0 to 1; two empty ones agree wholly.
-
-    Source: Dice 1945, Measures of the Amount of Ecologic Association Between Species.
-    """
+    """The Dice coefficient of two masks, 0 to 1 (Dice 1945); two empty ones agree wholly."""
     total = int(found.sum() + truth.sum())
     return 2 * int((found & truth).sum()) / total if total else 1.0
 
 
 def build_segmenter(recipe: SegmenterRecipe) -> keras.Model:
-    """Build the training form, with fresh weights.
+    """Build the training form, from ``image``, uint8, (batch, height, width, 1), to its logits.
 
     Source: Ronneberger 2015, U-Net; its skips are added rather than joined, as in Chaurasia 2017,
     LinkNet, which halves the work.
-
-    Returns:
-        From ``image``, uint8, shape (batch, height, width, 1), to logits, float32, of that shape.
     """
     image = layers.Input((*recipe.preprocessing.size, 1), dtype="uint8", name="image")
     x = Standardisation("image", local_window=1, name="standardisation")(image)
@@ -319,11 +312,9 @@ def build_segmenter(recipe: SegmenterRecipe) -> keras.Model:
 
 
 def with_mask_output(model: keras.Model) -> keras.Model:
-    """Give a trained segmenter the output that the service relies on; the weights are shared.
+    """Give a trained segmenter the output ``lung_mask`` of the service; the weights are shared.
 
-    Returns:
-        From ``image`` to a dict with ``lung_mask``: the probability of lung, float32, shape (batch,
-        height, width, 1).
+    It is the probability of lung, float32, shape (batch, height, width, 1).
     """
     return keras.Model(model.input, {LUNG_MASK: ops.sigmoid(model.output)}, name="serving")
 
@@ -331,11 +322,8 @@ def with_mask_output(model: keras.Model) -> keras.Model:
 def overlap_loss(truth: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
     """Cross-entropy plus one minus the soft Dice coefficient of each image, shape (batch,).
 
+    Truth, 0 no lung to 1 lung, and logits are float, shape (batch, height, width, 1).
     Source: Milletari 2016, V-Net (soft Dice).
-
-    Args:
-        truth: float, shape (batch, height, width, 1), 0 no lung to 1 lung.
-        logits: float, the same shape.
     """
     axes = (1, 2, 3)
     entropy = ops.mean(ops.binary_crossentropy(truth, logits, from_logits=True), axis=axes)

@@ -90,10 +90,7 @@ def auprc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
 
 
 def brier(probabilities: Floats, classes: NDArray[np.int64], weights: Weights) -> Floats:
-    """Half the squared distance of a distribution from the truth.
-
-    Source: Brier 1950, Verification of Forecasts Expressed in Terms of Probability, halved.
-    """
+    """Half the squared distance of a distribution from the truth: Brier 1950, halved."""
     truth = np.eye(probabilities.shape[1])[classes]
     distance = ((probabilities - truth) ** 2).sum(axis=1) / 2
     return ratio(weights @ distance, weights.sum(axis=1))
@@ -102,10 +99,7 @@ def brier(probabilities: Floats, classes: NDArray[np.int64], weights: Weights) -
 def expected_calibration_error(
     probabilities: Floats, classes: NDArray[np.int64], weights: Weights
 ) -> Floats:
-    """How far confidence and accuracy lie apart, averaged over 15 bins of equal width.
-
-    Source: Guo 2017, On Calibration of Modern Neural Networks.
-    """
+    """How far confidence and accuracy lie apart, over 15 bins of equal width: Guo 2017."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == classes
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
@@ -118,10 +112,7 @@ def patient_bootstrap(patients: NDArray[np.str_], seed: int, resamples: int = RE
     """Weigh every image once, then as often as draws of patients with replacement have it.
 
     All images of a patient come along: they are no independent evidence, so an interval from a draw
-    of images would be too narrow.
-
-    Returns:
-        Shape (1 + resamples, images).
+    of images would be too narrow. The shape is (1 + resamples, images).
     """
     names, owner = np.unique(patients, return_inverse=True)
     random = np.random.default_rng(seed)

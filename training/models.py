@@ -21,13 +21,10 @@ LOGITS = "logits"
 def build_classifier(recipe: Recipe, *, with_weights: bool = False) -> keras.Model:
     """Build the training form of a recipe's network, with its backbone's weights where asked for.
 
-    Returns:
-        From ``image``, uint8, shape (batch, height, width, 1), to logits, float32, shape (batch,
-        classes). The layer ``evidence`` has the map whose spatial mean the logits are; the layer
-        ``backbone`` is a model of its own.
-
-    Raises:
-        RecipeError: The border is no whole number of cells, or the backbone cannot be built.
+    It goes from ``image``, uint8, shape (batch, height, width, 1), to logits, float32, shape
+    (batch, classes). The layer ``evidence`` has the map whose spatial mean the logits are; the
+    layer ``backbone`` is a model of its own. Raises ``RecipeError`` where the border is no whole
+    number of cells, or the backbone cannot be built.
     """
     image = layers.Input((*recipe.preprocessing.size, 1), dtype="uint8", name="image")
     config = recipe.model
@@ -49,19 +46,16 @@ def with_serving_outputs(
 ) -> keras.Model:
     """Give a trained classifier the outputs that the service relies on; the weights are shared.
 
-    Args:
-        model: A training form.
-        temperature: Above 0; the logits are divided by it before the softmax.
-        scorer: Says how unlike the training images an image is; None where that is not known.
-        heads: Replace the last layer by that of the nearest source; they need the scorer.
+    The logits are divided by the temperature before the softmax. The heads, which need the scorer,
+    replace the last layer by that of the nearest source.
 
     Returns:
         From ``image`` to a dict of float32: ``probabilities``, shape (batch, classes), calibrated;
         ``activation_map``, shape (batch, rows, columns, classes): the evidence for a class against
         the others, centred over the classes, which leaves the softmax as it is; ``logits``, shape
-        (batch, classes), its mean over rows and columns, not divided by the temperature; with a
-        scorer ``ood_score``, shape (batch,), higher is stranger; and with heads
-        ``source_distance``, shape (batch, sources), as a share of each source's limit.
+        (batch, classes), its mean over rows and columns; with a scorer ``ood_score``, shape
+        (batch,), higher is stranger; and with heads ``source_distance``, shape (batch, sources), as
+        a share of each source's limit.
     """
     evidence, scores = model.get_layer(EVIDENCE).output, {}
     if scorer is not None:

@@ -90,11 +90,9 @@ def haar_basis(side: int) -> tuple[Floats, NDArray[np.int64]]:
 def describe_image(image: keras.KerasTensor) -> keras.KerasTensor:
     """Describe images, uint8 (batch, height, width, 1), as this module's docstring defines it.
 
-    Rows and columns beyond the last whole block are left out of the details.
-
-    Returns:
-        float32, shape (batch, 81): the thumbnail's 64, the exposure's 2, the detail's 15 (fewer
-        below 32 by 32 pixels; at least 8 by 8 are needed).
+    Rows and columns beyond the last whole block are left out of the details. The result is float32,
+    shape (batch, 81): the thumbnail's 64, the exposure's 2, the detail's 15 (fewer below 32 by 32
+    pixels; at least 8 by 8 are needed).
     """
     fine, fine_powers = _blocks(ops.squeeze(ops.cast(image, "float32"), axis=-1), FINE)
     height, width = fine.shape[1:]
@@ -244,10 +242,8 @@ def fit_scorer(features: keras.Model, images: Images, recipe: Recipe) -> OodScor
 
     Another hospital's chest images count as known too, which is what the shifts stand for. Of a
     small training set an image comes more than once, at most once under each shift. ``features`` is
-    a ``feature_model``; images are uint8, shape (images, height, width, 1).
-
-    Returns:
-        With a limit of 1, and all images of one source.
+    a ``feature_model``; images are uint8, shape (images, height, width, 1). All are of one source,
+    with a limit of 1.
     """
     random, shifts = np.random.default_rng(recipe.seed), recipe.calibration.shifts
     count = min(FIT_IMAGES, len(images) * len(shifts))

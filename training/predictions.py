@@ -78,10 +78,8 @@ def refused_by_gates(
     """Say which images the service would refer before it looks at their probabilities.
 
     The shape and size of the files are not at issue, and the lungs are not looked for. ``outputs``
-    are those of the served graph for the images, uint8, shape (images, height, width, 1).
-
-    Returns:
-        bool, shape (images,); None where the model has no gate.
+    are those of the served graph for the images, uint8, shape (images, height, width, 1). The
+    answer is None where the model has no gate.
     """
     quality, ood = calibration.quality, calibration.out_of_distribution
     if quality is None and ood is None:

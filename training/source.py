@@ -80,11 +80,7 @@ def list_images(recipe: Recipe, data: Path, part: Part) -> tuple[Dataset, str]:
 
 
 def read_training_data(trained: TrainedModel, data: Path) -> tuple[Dataset, str]:
-    """List what a model was trained on again, with its digest.
-
-    Raises:
-        WorkdirMismatch: These are other images than those of the training.
-    """
+    """List what a model was trained on again, with its digest; or raise ``WorkdirMismatch``."""
     dataset, digest = list_images(trained.config, data, "development")
     if digest != trained.provenance.data_digest:
         raise WorkdirMismatch(
@@ -163,11 +159,9 @@ def cached_images(
     """Decode and resize a data set, or map what an earlier call has left.
 
     The cache is keyed by the data's digest, the size, and the source of the package ``contract``,
-    so no stale array is ever read.
-
-    Returns:
-        uint8, shape (images, height, width, 1), in the table's order, mapped from the disk; and the
-        reason for each path that could not be decoded, whose row is black.
+    so no stale array is ever read. Images are uint8, shape (images, height, width, 1), in the
+    table's order, mapped from the disk; beside them is the reason for each path that could not be
+    decoded, whose row is black.
     """
     paths: list[str] = list(dataset.table["path"])
     key = hashlib.sha256(f"{digest} {spec.model_dump_json()}".encode())

@@ -23,11 +23,8 @@ def drawn_splits(
     """Draw every split that is not official; a group is never cut.
 
     The table has one row per image, with ``label``, ``group`` and ``source``; its index numbers
-    rows of the images, uint8, shape (images, height, width, 1).
-
-    Returns:
-        A new table; ``group`` has joined the near-duplicates, ``split`` is ``train``,
-        ``validation`` or, where a test split is drawn, ``test``.
+    rows of the images, uint8, shape (images, height, width, 1). In the new one ``group`` has joined
+    the near-duplicates, ``split`` is ``train``, ``validation`` or, where drawn, ``test``.
     """
     if config.by == "image":
         joined = table.index.astype(str).tolist()

@@ -89,8 +89,6 @@ def fit_classifier(
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train a recipe's network on a source that has been split; see ``fit``.
 
-    The history's ``val_auroc`` is that of each class against the others, averaged.
-
     Source: Szegedy 2016, Rethinking the Inception Architecture (label smoothing).
     """
     rules, classes = config.training, len(config.data.classes)

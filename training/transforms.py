@@ -1,10 +1,9 @@
 """Changes of an image: augmentation, acquisition shifts, and corruptions.
 
-``augment`` changes a training image at random. ``ACQUISITION_SHIFTS`` are fixed changes that a
-model must live with: how another hospital's images may differ when nothing of the disease does;
-thresholds and limits are chosen under them. ``CORRUPTIONS`` are what a model must not answer on, in
-rising amounts. All functions are pure and work on planes: uint8, shape (height, width), 0 black to
-255 white.
+``augment`` changes a training image at random. ``ACQUISITION_SHIFTS`` are how another hospital's
+images may differ when nothing of the disease does; thresholds and limits are chosen under them.
+``CORRUPTIONS`` are what a model must not answer on, in rising amounts. All functions are pure and
+work on planes: uint8, shape (height, width), 0 black to 255 white.
 """
 
 import io

@@ -35,12 +35,9 @@ def compare(
     All learn from the same images and have their operating points chosen on the same validation
     images, by the recipe's rules. They are ranked by what they do there, so that the test split,
     which may be shown beside it, chooses nothing. A comparison that was killed carries on;
-    candidates may be added later. Each has a folder in the workdir.
-
-    Returns:
-        One row for each candidate, the best first: ``candidate``, ``parameters``, of each figure
-        its value, ``lower`` and ``upper``, and a ``note`` where the training failed. The same
-        stands in ``comparison.csv``.
+    candidates may be added later. Each has a folder in the workdir. The table, which stands in
+    ``comparison.csv`` too, has for each candidate its ``parameters``, the value, ``lower`` and
+    ``upper`` of each figure, and a ``note`` where the training failed.
     """
     chosen = choose_candidates(recipe, candidates)
     work = Workdir(workdir)

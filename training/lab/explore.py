@@ -112,9 +112,8 @@ def take_survey(
 ) -> tuple[pd.DataFrame, Thumbnails, pd.DataFrame]:
     """Read and measure every image of a data set; ``DataError`` where none can be read.
 
-    Returns:
-        One row per readable image, numbered from 0: the columns of ``ImageRow`` and those of
-        ``measure``; their thumbnails; and one row per image that cannot be read, with ``reason``.
+    A row per readable image, numbered from 0, has the columns of ``ImageRow`` and of ``measure``;
+    beside them are their thumbnails, and a row with the ``reason`` per image that cannot be read.
     """
     paths = list(dataset.table["path"])
     found = list(read_all(paths, lambda path: measure((dataset.root / path).read_bytes()), console))
@@ -133,11 +132,10 @@ def take_survey(
 def measure(data: bytes) -> tuple[Facts, NDArray[np.uint8]]:
     """Measure one image file, which is decoded in full; ``ImageError`` where it cannot be read.
 
-    Returns:
-        The facts, and a thumbnail: uint8, shape (96, 96), stretched to a square as models see it.
-        ``mode`` is Pillow's name of the colour mode, or a DICOM's photometric interpretation;
-        ``bits`` counts those of the decoded gray; ``tint`` is by how many gray levels the channels
-        differ on average. The grays and ``contrast``, their standard deviation, are from 0 to 255.
+    With the facts comes a thumbnail: uint8, shape (96, 96), stretched to a square as models see it.
+    ``mode`` is Pillow's name of the colour mode, or a DICOM's photometric interpretation; ``bits``
+    counts those of the decoded gray; ``tint`` is by how many gray levels the channels differ on
+    average. The grays and ``contrast``, their standard deviation, are from 0 to 255.
     """
     radiograph = decode(data)
     pixels = to_uint8(radiograph.pixels)
@@ -181,13 +179,11 @@ def _colour(data: bytes, radiograph: Radiograph) -> tuple[str, float]:
 def measure_properties(table: pd.DataFrame) -> pd.DataFrame:
     """Let a shallow decision tree guess the class from each property of ``take_survey`` alone.
 
-    It guesses for groups of images that it has not seen, and every class counts the same.
-
-    Returns:
-        One row for each property and class, the strongest first: ``property``, ``label``, and the
-        AUROC of the class against the others with its 95 % interval, ``auroc``, ``lower`` and
-        ``upper``; 0.5 is chance. No row where there is but one class, or a class of fewer groups
-        than folds: what tells a class cannot then be told from what tells a patient.
+    It guesses for groups of images that it has not seen, and every class counts the same. A row is
+    a ``property`` and ``label``, the strongest first, with the ``auroc`` of the class against the
+    others, 0.5 is chance, and its 95 % interval. There is none where there is but one class, or a
+    class of fewer groups than folds: what tells a class cannot then be told from what tells a
+    patient.
     """
     columns = ["property", "label", "auroc", "lower", "upper"]
     groups = table.groupby("label")["group"].nunique()

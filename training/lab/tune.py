@@ -38,12 +38,9 @@ def tune(
     The first trial is the recipe as it is. A trial is judged by the validation AUROC of the epoch
     that it keeps; the test split is not looked at. A search that was killed carries on, with the
     trial that it was in first, and a finished one goes on when more trials are asked for: those of
-    earlier runs count. After ``hours`` no further one is begun. Raises ``TrainingDiverged`` where
-    no trial has a result.
-
-    Returns:
-        The recipe with the best values, written as ``<name>-tuned.toml``, and its validation
-        AUROC; ``trials.csv`` has all.
+    earlier runs count. After ``hours`` no further one is begun. The recipe with the best values is
+    written as ``<name>-tuned.toml``, and comes back with its validation AUROC; ``trials.csv`` has
+    all. Raises ``TrainingDiverged`` where no trial has a result.
     """
     work, short = Workdir(workdir), for_trials(recipe, epochs)
     source = prepare(short, data, work, console)

@@ -1,8 +1,5 @@
 """The checks of a report: could the model have learnt a shortcut, and how far does it carry?
 
-Whether it reads the source, the border, whatever is not the lungs; what corruptions do to it; and
-whether it notices images out of distribution.
-
 Source: Zech 2018, Variable Generalization Performance of a Deep Learning Model to Detect Pneumonia
 in Chest Radiographs; DeGrave 2021, AI for Radiographic COVID-19 Detection Selects Shortcuts over
 Signal; Maguolo 2021, A Critic Evaluation of Methods for COVID-19 Automatic Detection; Zhang 2018,
@@ -211,10 +208,7 @@ def cross_validated(
 ) -> NDArray[np.float64]:
     """Fit a logistic regression to all groups but a fifth, and ask it of that fifth, five times.
 
-    Each target must have five groups or more.
-
-    Returns:
-        Probabilities, shape (images, different targets).
+    Each target must have five groups or more; the probabilities have the shape (images, targets).
     """
     learner = make_pipeline(
         StandardScaler(),
@@ -235,9 +229,8 @@ def with_enough_groups(targets: NDArray[np.generic], groups: NDArray[np.str_]) -
 def activation_inside(maps: NDArray[np.float32], masks: Masks) -> tuple[Floats, Floats]:
     """Where the positive activation of maps, (images, rows, columns), lies: in masks or beside.
 
-    Returns:
-        The share of each map's positive activation inside the mask, 0 to 1, and whether the map is
-        strongest there, 0 or 1. Shape (images,); not a number where nothing is positive.
+    The share of each map's positive activation inside the mask, 0 to 1, and whether the map is
+    strongest there, 0 or 1; not a number where nothing is positive.
     """
     fitted = np.stack([resize(plane, masks.shape[1:3]) for plane in maps])
     positive = np.maximum(fitted, 0).reshape(len(maps), -1).astype(np.float64)

@@ -43,11 +43,10 @@ class EvaluationContext:
     """The images of one evaluation, all that is known of them, and the model.
 
     ``images`` is uint8, shape (images, height, width, 1); ``predictions``, ``groups`` and ``paths``
-    are of the same images. ``predict`` gives the outputs of the service for such images;
-    ``features`` their pooled features, float32, shape (images, features); ``segment`` their lungs,
-    None where nothing finds them. ``dataset`` names the images in every figure. ``quality`` and
-    ``ood`` are the limits of an answer, None where there are none. ``ood_folder`` has a folder for
-    each kind of images that the model should refuse.
+    are of the same images. ``predict`` gives the outputs of the service for such images,
+    ``features`` their pooled features, float32, shape (images, features), ``segment`` their lungs,
+    if anything finds them. ``dataset`` names the images in every figure. ``quality`` and ``ood``
+    are the limits of an answer. ``ood_folder`` has a folder for each kind that is to be refused.
     """
 
     images: Images

@@ -49,13 +49,10 @@ def write_report(
     workdir: Path,
     console: Console,
 ) -> Evaluation:
-    """Run the checks, tell what they find, and write the page.
+    """Run the checks, tell what they find, and put their figures behind those of the evaluation.
 
     The workdir gets ``figures/<split>-robustness.png``, which may go into a bundle, and
     ``report-<split>.html``, which shows patients' images and must not.
-
-    Returns:
-        The evaluation with the figures of the checks behind its own.
     """
     results = []
     for check in CHECKS:

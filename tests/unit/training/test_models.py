@@ -72,8 +72,8 @@ def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
     loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
 
     np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), atol=1e-6)
-    features = (feature_model(one)(IMAGES) for one in (loaded, model))
-    np.testing.assert_allclose(*features, atol=1e-6)
+    found, expected = (feature_model(one)(IMAGES) for one in (loaded, model))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_head_sees_the_features() -> None:
