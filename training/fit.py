@@ -258,7 +258,7 @@ def compile_for_training(
 def learning_rate(
     config: TrainingConfig, stage: Stage, steps_per_epoch: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """A constant rate, or a warm-up and a cosine that ends with the stage: Loshchilov 2017, SGDR."""
+    """A constant rate, or a warm-up and a cosine to the stage's end (Loshchilov 2017, SGDR)."""
     if stage.constant_rate is not None:
         return stage.constant_rate
     warmup = round(config.warmup_epochs * steps_per_epoch)
