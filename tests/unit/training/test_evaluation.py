@@ -122,6 +122,17 @@ def test_every_figure_has_its_interval_and_says_of_what_it_is() -> None:
     assert len({(m.name, m.label, m.source) for m in metrics}) == len(metrics)
 
 
+def test_the_same_seed_gives_the_same_intervals() -> None:
+    eight_patients = replace(predictions(), patients=np.array(list("abcdefgh")))
+    first, again, other = (
+        measure(eight_patients, FINDINGS, "pneumonia", dataset="eight images", seed=seed)
+        for seed in (0, 0, 1)
+    )
+
+    assert first == again
+    assert first != other
+
+
 def test_the_figures_of_several_classes_agree_with_scikit_learn() -> None:
     predicted = three_class_predictions()
     scores, truth = predicted.probabilities.astype(np.float64), predicted.classes

@@ -57,6 +57,14 @@ def test_images_of_one_class_have_no_curve(tmp_path: Path) -> None:
     assert drawn(tmp_path, ill).keys() == KINDS - {"roc", "precision-recall"}
 
 
+def test_calibration_before_and_after_is_drawn(tmp_path: Path) -> None:
+    other = replace(PREDICTIONS, logits=3 * PREDICTIONS.logits)
+
+    same, sharper = drawn(tmp_path / "same"), drawn(tmp_path / "other", other)
+
+    assert (same["reliability"].pixels != sharper["reliability"].pixels).any()
+
+
 def test_below_the_reliability_stand_the_images_of_each_bin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,15 @@ def test_every_pixel_gets_a_probability() -> None:
     assert 0 <= mask.min() < mask.max() <= 1
 
 
+def test_exposure_hardly_changes_the_mask() -> None:
+    model = with_mask_output(build_segmenter(tiny_segmenter(preprocessing={"width": 48})))
+    chests = IMAGES // 2
+
+    bright, dark = (np.asarray(model(grays)[LUNG_MASK]) for grays in (chests + 100, chests))
+
+    np.testing.assert_allclose(bright, dark, atol=1e-3)
+
+
 def test_the_loss_is_least_where_the_mask_is_right() -> None:
     truth = np.zeros((2, 4, 4, 1), np.float32)
     truth[:, :2] = 1

@@ -136,6 +136,18 @@ def test_the_other_outputs_stay_as_they_are(model: keras.Model, scorer: OodScore
         np.testing.assert_array_equal(scored[name], values)
 
 
+def test_a_score_does_not_hang_on_the_other_images_of_its_batch(
+    model: keras.Model, scorer: OodScorer
+) -> None:
+    served = with_serving_outputs(model, 1.0, scorer)
+    images = radiographs(5, seed=9)
+
+    together = served(images)["ood_score"]
+
+    apart = [float(served(images[[number]])["ood_score"][0]) for number in range(5)]
+    np.testing.assert_allclose(together, apart, rtol=1e-5)
+
+
 def seen_by_the_fit(
     model: keras.Model, count: int, shifts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> list[tuple[str, int]]:

@@ -105,6 +105,14 @@ def test_training_images_smaller_than_the_input_are_not_too_small() -> None:
     assert bounds(found, "resolution") == (20, math.inf)
 
 
+def test_the_same_seed_gives_the_same_limits() -> None:
+    images = radiographs(12, seed=0)
+
+    first, second = (fitted(images, "none", seed=7) for _ in range(2))
+
+    assert first == second
+
+
 def test_images_of_a_single_patient_are_not_enough() -> None:
     one = np.array(["a"] * 4)
 

@@ -11,10 +11,14 @@ from training.transforms import (
     CORRUPTIONS,
     Corruption,
     augment,
+    blurred,
+    brightened,
     cornered,
     corrupted,
+    darkened,
     exposure_table,
     framed,
+    noisy,
     rotated,
     shifted,
 )
@@ -121,6 +125,13 @@ def test_every_fault_changes_the_image_least_at_its_first_level(fault: Corruptio
     assert (before == PLANE).all()
 
 
+def test_exposure_halves_and_doubles_the_grays() -> None:
+    grays = np.array([[0, 40, 100, 200]], np.uint8)
+
+    assert darkened(grays, 2, seeded()).tolist() == [[0, 10, 25, 50]]
+    assert brightened(grays, 1, seeded()).tolist() == [[0, 80, 200, 255]]
+
+
 def test_a_corner_fills_the_picture() -> None:
     quarters = np.array([[10, 60], [120, 240]], np.uint8).repeat(32, axis=0).repeat(32, axis=1)
 
@@ -145,3 +156,12 @@ def test_a_turn_goes_to_either_side() -> None:
 
     assert all(any((turn == np.rot90(square, times)).all() for times in (1, 3)) for turn in turns)
     assert any((turns[0] != turn).any() for turn in turns)
+
+
+def test_noise_has_the_asked_for_strength_and_blur_takes_it_away() -> None:
+    gray = np.full((200, 200), 128, np.uint8)
+
+    noise = noisy(gray, 20, seeded())
+
+    assert noise.std() == pytest.approx(20, rel=0.05)
+    assert blurred(noise, 2, seeded()).std() < 5
