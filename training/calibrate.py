@@ -38,8 +38,10 @@ class Calibration(Frozen):
 
     ``findings`` are in output order, as the manifest has them. The two losses are the mean negative
     log likelihood of the validation images, under all shifts, before and after temperature scaling.
-    ``out_of_distribution`` and ``quality`` are the limits of an answer. ``sources`` are those that
-    the model tells apart, with the findings that it was shown to tell apart in each.
+    ``out_of_distribution`` has the limit of an accepted image's score; None where there is no
+    score. ``quality`` is what the model accepts of an image's quality; None accepts everything.
+    ``sources`` are those that the model tells apart, with the findings that it was shown to tell
+    apart in each.
     """
 
     temperature: float = Field(gt=0)

@@ -140,8 +140,8 @@ class AugmentationConfig(Frozen):
 
     ``strength`` multiplies the amounts of position and exposure, and every probability but that of
     a flip. ``scale``, ``aspect``, ``gamma`` and ``contrast`` are bounds of a logarithm: 0.1 is
-    about 10 %. ``shear``, ``shift``, ``erase_size`` and ``brightness`` are shares of the image and
-    of the full range; ``noise_sigma`` counts gray levels.
+    about 10 %. ``shear``, ``shift`` and ``erase_size`` are shares of the image;
+    ``brightness`` is a share of the full range; ``noise_sigma`` counts gray levels.
     """
 
     strength: float = Field(default=1, ge=0)
