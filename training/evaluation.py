@@ -47,6 +47,7 @@ _Part = tuple[Label | None, str | None, int, Figures]
 class Evaluation(Frozen):
     """The figures of one split; the two-sided ones speak of ``positive`` against the rest.
 
+    ``unreadable`` counts files of the data set, of all splits that were read to get at this one.
     Behind the measured ``metrics`` stand those of the report's checks, where there is a report.
     ``confusion`` counts images by their true class (rows) and their most probable one, both in
     output order; ``answers`` by their true class and the answer, "refer" last. ``evidence`` is by
