@@ -49,7 +49,7 @@ def explore(
     output: Annotated[Path, typer.Option(help="Folder of the page and its pictures.")],
 ) -> None:
     """Look at a recipe's images before training: a page of counts, copies and shortcuts."""
-    with _for_people():
+    with _for_people(framework=False):
         from training.config import read_recipe
         from training.lab.explore import explore as run
         from training.source import read_pool
@@ -195,9 +195,10 @@ def fit_lung_field(recipe: RecipeOption, data: DataOption, workdir: WorkdirOptio
 
 
 @contextmanager
-def _for_people() -> Iterator[None]:
+def _for_people(*, framework: bool = True) -> Iterator[None]:
     """Silence what is not meant for people, and turn our errors into one line."""
-    import_keras()
+    if framework:
+        import_keras()
     try:
         yield
     except TrainingError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,10 @@ from training.datasets import (
 )
 from training.errors import RecipeError, WorkdirMismatch
 from training.splits import joined_groups
-from training.workdir import TrainedModel, Workdir
+
+if TYPE_CHECKING:
+    # Whoever only lists or reads images, such as ``explore``, need not wait for the framework.
+    from training.workdir import TrainedModel, Workdir
 
 Content = TypeVar("Content")
 Part = Literal["development", "test", "left-out"]
@@ -79,7 +82,7 @@ def list_images(recipe: Recipe, data: Path, part: Part) -> tuple[Dataset, str]:
     return dataset, data_digest(dataset)
 
 
-def read_training_data(trained: TrainedModel, data: Path) -> tuple[Dataset, str]:
+def read_training_data(trained: "TrainedModel", data: Path) -> tuple[Dataset, str]:
     """List what a model was trained on again, with its digest; or raise ``WorkdirMismatch``."""
     dataset, digest = list_images(trained.config, data, "development")
     if digest != trained.provenance.data_digest:
@@ -91,7 +94,7 @@ def read_training_data(trained: TrainedModel, data: Path) -> tuple[Dataset, str]
 
 
 def load_source(
-    dataset: Dataset, digest: str, recipe: Recipe, work: Workdir, name: Part, console: Console
+    dataset: Dataset, digest: str, recipe: Recipe, work: "Workdir", name: Part, console: Console
 ) -> Source:
     """Decode a data set into the workdir's cache; list and skip what cannot be read.
 
@@ -112,7 +115,7 @@ def load_source(
 
 
 def load_split(
-    trained: TrainedModel, data: Path, work: Workdir, split: Split, console: Console
+    trained: "TrainedModel", data: Path, work: "Workdir", split: Split, console: Console
 ) -> Source:
     """Load what a trained model is evaluated on; ``WorkdirMismatch`` where it is something else."""
     recipe = trained.config
