@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tests.synthetic import as_png
-from training.datasets.base import COLUMNS, Dataset, ImageRow
+from training.datasets import Dataset, ImageRow
 
 CELLS = 12
 CELL_PIXELS = 4
@@ -64,5 +64,5 @@ class Tree:
 
     def dataset(self, name: str = "tiny") -> Dataset:
         """The data set as an adapter would list it."""
-        table = pd.DataFrame(self.rows, columns=list(COLUMNS))
+        table = pd.DataFrame(self.rows, columns=list(ImageRow._fields))
         return Dataset(name, "none", self.root, table)

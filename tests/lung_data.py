@@ -62,27 +62,23 @@ def synthetic_lungs(rows: int = SIDE, columns: int = SIDE) -> NDArray[np.bool_]:
 
 
 def write_covid_chestxray(root: Path, patients: int = 8) -> Path:
-    """Write radiographs, one of each patient, with their masks, and expert scores of half of them.
+    """Write radiographs, one of each patient, with their masks.
 
     Returns:
         The folder ``covid-chestxray-dataset``.
     """
     home = root / "covid-chestxray-dataset"
     sheet = ["patientid,finding,view,modality,folder,filename"]
-    scores = ["## a comment", "filename,geographic_mean,opacity_mean"]
     for folder in ("images", "lung_masks"):
         (home / folder).mkdir(parents=True)
     mask = synthetic_lungs().astype(np.uint8) * 255
     # A corner that is marked as a letter beside the lungs.
     mask[:4, :4] = 127
     for number in range(patients):
-        name, opacity = f"chest-{number}.png", number / patients
-        radiograph = synthetic_radiograph(SIDE, SIDE, opacity, seed=number)
+        name = f"chest-{number}.png"
+        radiograph = synthetic_radiograph(SIDE, SIDE, number / patients, seed=number)
         (home / "images" / name).write_bytes(as_png(radiograph))
         (home / "lung_masks" / name).write_bytes(as_png(mask))
         sheet.append(f"{number},COVID-19,PA,X-ray,images,{name}")
-        if number % 2:
-            scores.append(f"{name},{8 * opacity},{6 * opacity}")
     (home / "metadata.csv").write_text("\n".join(sheet) + "\n")
-    (home / "severity.csv").write_text("\n".join(scores) + "\n")
     return home

@@ -3,7 +3,8 @@
 import tomllib
 from pathlib import Path
 
-from contract.manifest import Finding
+from contract.findings import Label
+from contract.manifest import Finding, Metric
 from tests.synthetic import as_jpeg, synthetic_radiograph
 from training.calibrate import Calibration
 from training.config import Recipe
@@ -75,6 +76,14 @@ def findings(*points: tuple[str, float], activation_scale: float = 1) -> tuple[F
         )
         for label, point in points
     )
+
+
+def metric(
+    name: str, value: float = 0.5, label: Label | None = None, source: str | None = None
+) -> Metric:
+    """A figure of some images, with an interval of a tenth to both sides."""
+    bounds = {"value": value, "lower": value - 0.1, "upper": value + 0.1}
+    return Metric(dataset="planted", name=name, images=1200, label=label, source=source, **bounds)
 
 
 CALIBRATION = Calibration(

@@ -20,14 +20,11 @@ from training.standardisation import Standardisation
 
 BACKBONE = "backbone"
 GENERAL = "general"
-RGB = 3
-REASON_LENGTH = 300
 # A short memory: an epoch has few steps, and the statistics must follow the weights.
 BATCH_NORM_MOMENTUM = 0.95
 
 # Wide windows: three layers must see most of the lung, as their features are averaged afterwards.
 CNN3_KERNEL = 5
-CNN3_POOLS = (4, 4, 2)
 
 APPLICATIONS: dict[str, Callable[..., keras.Model]] = {
     "efficientnetlite0": efficientnet_lite0,
@@ -36,36 +33,24 @@ APPLICATIONS: dict[str, Callable[..., keras.Model]] = {
 
 
 def compact(x: keras.KerasTensor, width: int) -> keras.KerasTensor:
-    """A residual network of ordinary 3x3 convolutions.
+    """A residual network of 3x3 convolutions, to (batch, height / 16, width / 16, 6 * width).
 
     Source: He 2016, Deep Residual Learning; a fraction of the depth and width of its smallest one.
-
-    Args:
-        x: float, shape (batch, height, width, channels).
-        width: The number of channels of the first convolutions.
-
-    Returns:
-        float, shape (batch, height / 16, width / 16, 6 * width).
     """
-    x = _convolution(x, width, strides=2)
-    x = _residual(_convolution(x, width, strides=2))
-    x = _residual(_convolution(x, 2 * width, strides=2))
-    x = _residual(_convolution(x, 4 * width, strides=2))
-    return _convolution(x, 6 * width)
+    x = convolution(x, width, strides=2)
+    x = _residual(convolution(x, width, strides=2))
+    x = _residual(convolution(x, 2 * width, strides=2))
+    x = _residual(convolution(x, 4 * width, strides=2))
+    return convolution(x, 6 * width)
 
 
 def cnn3(x: keras.KerasTensor, width: int) -> keras.KerasTensor:
     """Three convolutions, each with a pooling: the baseline of many a student project.
 
-    Args:
-        x: float, shape (batch, height, width, channels).
-        width: The number of channels of the first convolution.
-
-    Returns:
-        float, shape (batch, height / 32, width / 32, 4 * width), rounded down.
+    To (batch, height / 32, width / 32, 4 * width), rounded down.
     """
-    for number, pool in enumerate(CNN3_POOLS):
-        x = _convolution(x, 2**number * width, kernel=CNN3_KERNEL)
+    for number, pool in enumerate((4, 4, 2)):
+        x = convolution(x, 2**number * width, kernel=CNN3_KERNEL)
         x = layers.MaxPooling2D(pool)(x)
     return x
 
@@ -76,21 +61,11 @@ OWN = {"compact": compact, "cnn3": cnn3}
 def build_backbone(
     shape: tuple[int, int, int], config: ModelConfig, *, with_weights: bool = False
 ) -> keras.Model:
-    """Build a backbone.
+    """Build a backbone: from float, shape (batch, height, width, channels), to a map of features.
 
-    Args:
-        shape: Height, width and channels of its input.
-        config: Names the backbone, its last layers and its weights: ``none``, ``imagenet``, or the
-            path of a file, as the backbone's constructor takes it.
-        with_weights: Whether to load those weights; fresh ones where not.
-
-    Returns:
-        From float, shape (batch, height, width, channels), to float, shape (batch, rows, columns,
-        features).
-
-    Raises:
-        RecipeError: It cannot take such images, or the weights cannot be had or are of another
-            network.
+    ``shape`` is the height, width and channels of its input. The weights that the config names are
+    loaded where asked for, fresh ones where not. Raises ``RecipeError`` where it cannot take such
+    images, or the weights cannot be had or are of another network.
     """
     name, weights = config.backbone, config.weights if with_weights else "none"
     if name in OWN:
@@ -110,7 +85,7 @@ def build_backbone(
         return _ended(whole, config)
     # Keras raises a plain Exception where a download fails; its words name the address.
     except Exception as error:
-        reason = textwrap.shorten(str(error), REASON_LENGTH)
+        reason = textwrap.shorten(str(error), 300)
         hint = "" if weights == "none" else " Weights of a file: pneumo-train fit --weights PATH."
         raise RecipeError(
             f"{name} cannot be built for images of {shape[0]} by {shape[1]} pixels with the "
@@ -125,13 +100,21 @@ def build_standardisation(config: ModelConfig) -> Standardisation:
     """
     mode = "fixed" if config.standardisation == "imagenet" else config.standardisation
     # In full precision whatever the network computes in: half of it would round gray levels.
+    channels = None if config.backbone in OWN else 3
     return Standardisation(
-        mode,
-        config.local_window,
-        channels=None if config.backbone in OWN else RGB,
-        dtype="float32",
-        name="standardisation",
+        mode, config.local_window, channels=channels, dtype="float32", name="standardisation"
     )
+
+
+def convolution(
+    x: keras.KerasTensor, filters: int, strides: int = 1, *, kernel: int = 3, activate: bool = True
+) -> keras.KerasTensor:
+    """A convolution, batch normalisation and, unless told otherwise, ReLU."""
+    x = layers.Conv2D(
+        filters, kernel, strides, padding="same", use_bias=False, kernel_initializer="he_normal"
+    )(x)
+    x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(x)
+    return layers.ReLU()(x) if activate else x
 
 
 def _ended(whole: keras.Model, config: ModelConfig) -> keras.Model:
@@ -146,22 +129,7 @@ def _ended(whole: keras.Model, config: ModelConfig) -> keras.Model:
     return keras.Model(whole.input, end, name=BACKBONE)
 
 
-def _convolution(
-    x: keras.KerasTensor,
-    filters: int,
-    strides: int = 1,
-    *,
-    kernel: int = 3,
-    activate: bool = True,
-) -> keras.KerasTensor:
-    x = layers.Conv2D(
-        filters, kernel, strides, padding="same", use_bias=False, kernel_initializer="he_normal"
-    )(x)
-    x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(x)
-    return layers.ReLU()(x) if activate else x
-
-
 def _residual(x: keras.KerasTensor) -> keras.KerasTensor:
     filters = x.shape[-1]
-    change = _convolution(_convolution(x, filters), filters, activate=False)
+    change = convolution(convolution(x, filters), filters, activate=False)
     return layers.ReLU()(layers.Add()([x, change]))

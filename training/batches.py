@@ -1,8 +1,10 @@
 """Batches over cached images to train on: balanced, augmented, and made ahead."""
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Lock
-from typing import Protocol
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -26,27 +28,58 @@ PREDICTED_AT_ONCE = 64
 """Images in a batch that is not trained on."""
 
 
-class Examples(Protocol):
-    """What a network is trained on."""
+class Examples(NamedTuple):
+    """What is trained on: the order of an epoch of about so many, and one image with its target."""
 
-    def order(self, length: int, random: Generator) -> Rows:
-        """Draw the examples of one epoch, about ``length`` of them."""
+    order: Callable[[int, Generator], Rows]
+    example: Callable[[int, Generator], tuple[Plane, NDArray[np.float32]]]
 
-    def example(self, number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
-        """One augmented image and its target."""
+
+def labelled_images(
+    images: Images,
+    rows: Rows,
+    labels: Rows,
+    strata: Rows,
+    classes: int,
+    augmentation: AugmentationConfig,
+) -> Examples:
+    """Images with their class as a distribution, in the order of ``balanced_order``.
+
+    Of ``images``, uint8, shape (images, height, width, 1), ``rows`` are trained on; ``labels`` and
+    ``strata``, int, shape (images,), are of all.
+    """
+    own, targets = labels[rows], np.eye(classes, dtype=np.float32)
+
+    def example(number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
+        plane = np.asarray(images[rows[number], ..., 0])
+        return augment(plane, random, augmentation), targets[own[number]]
+
+    return Examples(partial(balanced_order, own, strata[rows]), example)
+
+
+def masked_images(images: Images, masks: Images, augmentation: AugmentationConfig) -> Examples:
+    """Images with a mask each, from 0 to 1, which is moved as its image is; each as often.
+
+    Both are uint8, shape (training images, height, width, 1), the masks 0 outside to 255 inside.
+    """
+
+    def example(number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
+        state = int(random.integers(2**63))
+        image, mask = (
+            augment_position(plane, np.random.default_rng(state), augmentation)
+            for plane in (images[number, ..., 0], masks[number, ..., 0])
+        )
+        image = augment_appearance(image, random, augmentation)
+        return image, mask[..., np.newaxis].astype(np.float32) / 255
+
+    return Examples(partial(_repeated, np.arange(len(images))), example)
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """The batches of one training split; every epoch draws a new order.
+    """The batches of one training split of so many examples; every epoch draws a new order.
 
     A batch follows from the seed, the epoch and its number in the epoch alone, so a run that is
     started again at an epoch sees what the first run would have seen.
-
-    Args:
-        examples: What to draw from.
-        size: How many examples there are.
-        config: The length of a batch and of an epoch.
-        seed: Of the order and of every change.
     """
 
     def __init__(self, examples: Examples, size: int, config: TrainingConfig, seed: int) -> None:
@@ -89,90 +122,14 @@ class TrainingBatches(keras.utils.PyDataset):
         return np.stack(images)[..., np.newaxis], np.stack(targets)
 
 
-class LabelledImages:
-    """Images with a class each, balanced over the classes, and within a class over its strata.
-
-    Args:
-        images: uint8, shape (images, height, width, 1).
-        rows: int, shape (training images,): the rows to train on.
-        labels: int, shape (images,): the class of each image, 0 to classes - 1.
-        strata: int, shape (images,): what is balanced within a class; one number for all balances
-            the classes alone.
-        classes: How many classes there are.
-        augmentation: How far an image is changed.
-    """
-
-    def __init__(
-        self,
-        images: Images,
-        rows: Rows,
-        labels: Rows,
-        strata: Rows,
-        classes: int,
-        augmentation: AugmentationConfig,
-    ) -> None:
-        self._images = images
-        self._rows = rows
-        self._labels = labels[rows]
-        self._strata = strata[rows]
-        self._targets = np.eye(classes, dtype=np.float32)
-        self._augmentation = augmentation
-
-    def order(self, length: int, random: Generator) -> Rows:
-        """See ``balanced_order``."""
-        return balanced_order(self._labels, self._strata, length, random)
-
-    def example(self, number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
-        """An image and its class as a distribution, shape (classes,)."""
-        plane = np.asarray(self._images[self._rows[number], ..., 0])
-        return augment(plane, random, self._augmentation), self._targets[self._labels[number]]
-
-
-class MaskedImages:
-    """Images with a mask each, which is moved as its image is.
-
-    Args:
-        images: uint8, shape (training images, height, width, 1).
-        masks: uint8, the same shape, 0 outside to 255 inside.
-        augmentation: How far an image is changed.
-    """
-
-    def __init__(self, images: Images, masks: Images, augmentation: AugmentationConfig) -> None:
-        self._images = images
-        self._masks = masks
-        self._augmentation = augmentation
-
-    def order(self, length: int, random: Generator) -> Rows:
-        """Each image as often as every other."""
-        return _repeated(np.arange(len(self._images)), length, random)
-
-    def example(self, number: int, random: Generator) -> tuple[Plane, NDArray[np.float32]]:
-        """An image, and its mask from 0 to 1, shape (height, width, 1)."""
-        state = int(random.integers(2**63))
-        image, mask = (
-            augment_position(plane, np.random.default_rng(state), self._augmentation)
-            for plane in (self._images[number, ..., 0], self._masks[number, ..., 0])
-        )
-        image = augment_appearance(image, random, self._augmentation)
-        return image, mask[..., np.newaxis].astype(np.float32) / 255
-
-
 def balanced_order(labels: Rows, strata: Rows, length: int, random: Generator) -> Rows:
-    """Draw an epoch in which every class has the same part.
+    """Draw an epoch of about ``length`` images in which every class has the same part.
 
     Within a class each stratum has a part as large as the square root of its images: more than its
     own, so that it says less of the class, but a handful of images is not seen a hundred times.
     Where a part is smaller than the stratum, each epoch has another draw of it; where it is larger,
-    its images are gone through as often as needed, in a new order each time.
-
-    Args:
-        labels: int, shape (images,).
-        strata: int, shape (images,).
-        length: About how many images an epoch has.
-        random: Decides the draw and the order.
-
-    Returns:
-        Positions in ``labels``, int, each class as often as every other.
+    its images are gone through as often as needed, in a new order each time. The order has
+    positions in ``labels`` and ``strata``, both int, shape (images,).
     """
     classes = np.unique(labels)
     share = max(1, length // len(classes))

@@ -32,12 +32,6 @@ TEMPERATURE_BOUNDS = (0.05, 20.0)
 ACCEPTED_SHARE = 0.99
 ROUNDING_SHARE = 1e-3
 
-_RULES = {
-    "sensitivity": "the highest with a validation sensitivity",
-    "specificity": "the lowest with a validation specificity",
-    "precision": "the lowest with a validation precision",
-}
-
 
 class Calibration(Frozen):
     """calibration.json: chosen on the validation split, never changed by an evaluation.
@@ -66,23 +60,16 @@ def calibrate(
     images: Images,
     classes: NDArray[np.int64],
     recipe: Recipe,
-    scorer: OodScorer | None = None,
+    scorer: OodScorer,
     quality: QualityLimits | None = None,
     border: Border | None = None,
 ) -> Calibration:
-    """Calibrate a trained classifier on its validation images.
+    """Calibrate a trained classifier on its validation images, under the recipe's shifts.
 
-    Args:
-        model: The training form.
-        images: uint8, shape (validation images, height, width, 1).
-        classes: int, shape (validation images,): their true classes.
-        recipe: The rules, and the acquisition shifts under which they must hold.
-        scorer: Gives the score whose limit is chosen; None where there is none.
-        quality: What the model accepts, which is passed on.
-        border: The sources that the model tells apart, and the validation images' own.
-
-    Raises:
-        CalibrationError: No operating point follows a rule.
+    Images are uint8, shape (images, height, width, 1); ``classes``, int, are their true ones. The
+    limit is chosen of the scorer's score, ``quality`` is passed on, and the border has the sources
+    that the model tells apart and the images' own. Raises ``CalibrationError`` where no operating
+    point follows a rule.
     """
     serving = with_serving_outputs(model, 1.0, scorer, border.heads if border else None)
     shifts = recipe.calibration.shifts
@@ -93,39 +80,40 @@ def calibrate(
     everything, truth = np.concatenate(logits), np.tile(classes, len(logits))
     # Of images that are referred for want of evidence too: they are the harder ones.
     temperature = fit_temperature(everything, truth)
+    # One limit for all shifts: another hospital's images are to be accepted too. Where sources are
+    # known, the border says which of those are, and the limit stays close.
+    scored = outputs
     if border is not None:
         distances = np.concatenate([output[SOURCE_DISTANCE] for output in outputs])
         said = calibrated(everything, temperature)
         border = without_wrong_calls(border.as_answered(distances), said, truth, recipe)
-    ood = None
-    if scorer is not None:
-        # One limit for all shifts: another hospital's images are to be accepted too. Where sources
-        # are known, the border says which of those are, and the limit stays close.
-        scored = outputs if border is None else [outputs[shifts.index("none")]]
-        limit = ood_limit(np.concatenate([output[OOD_SCORE] for output in scored]))
-        ood = OutOfDistribution(limit=limit, method=scorer.method)
+        scored = [outputs[shifts.index("none")]]
+    limit = ood_limit(np.concatenate([output[OOD_SCORE] for output in scored]))
+    points = operating_points(calibrated(logits, temperature), classes, recipe, border)
+    rules = {rule.label: rule for rule in recipe.operating_points}
     return Calibration(
         temperature=temperature,
         loss_before=mean_loss(everything, truth),
         loss_after=mean_loss(everything / temperature, truth),
         validation_images=len(images),
         shifts=shifts,
-        findings=_findings(calibrated(logits, temperature), maps, classes, recipe, border),
-        out_of_distribution=ood,
+        findings=tuple(
+            Finding(
+                label=label,
+                operating_point=points[number],
+                operating_point_rule=describe(rules[label], len(shifts)),
+                activation_scale=activation_scale(maps[classes == number, ..., number]),
+            )
+            for number, label in enumerate(recipe.data.classes)
+        ),
+        out_of_distribution=OutOfDistribution(limit=limit, method=scorer.method),
         quality=quality,
         sources=border.findings(recipe.data.classes) if border else {},
     )
 
 
 def fit_temperature(logits: Logits, classes: NDArray[np.int64]) -> float:
-    """The temperature at which the images are most likely.
-
-    Source: Guo 2017, On Calibration of Modern Neural Networks.
-
-    Args:
-        logits: float32, shape (images, classes).
-        classes: int, shape (images,).
-    """
+    """The temperature at which logits, (images, classes), make the classes likeliest: Guo 2017."""
     result = minimize_scalar(
         lambda exponent: mean_loss(logits / np.exp(exponent), classes),
         bounds=np.log(TEMPERATURE_BOUNDS),
@@ -146,51 +134,24 @@ def calibrated(logits: Logits, temperature: float) -> NDArray[np.float32]:
 
 
 def activation_scale(maps: NDArray[np.float32]) -> float:
-    """The activation that a heatmap draws at full strength.
-
-    Args:
-        maps: One class's activation maps of images that have it, shape (images, rows, columns).
-    """
+    """The activation that a heatmap draws at full strength, from maps of images that have it."""
     positive = maps[maps > 0]
     # A class that shows no evidence at all has no scale of its own; one logit is then full.
     return float(np.percentile(positive, ACTIVATION_PERCENTILE)) if positive.size else 1.0
 
 
 def ood_limit(scores: NDArray[np.floating]) -> float:
-    """The out-of-distribution score that 99 % of some images do not exceed, shape (images,).
+    """The out-of-distribution score that 99 % of some images do not exceed, and a thousandth more.
 
-    A thousandth more, as another runtime or precision may compute, does not refuse the last of
-    them.
+    Another runtime or precision then does not refuse the last of them.
     """
     return float(np.quantile(scores, ACCEPTED_SHARE, method="higher")) * (1 + ROUNDING_SHARE)
 
 
-def operating_point(
-    scores: Scores, truth: NDArray[np.bool_], config: OperatingPointConfig
-) -> float:
-    """Choose a finding's operating point.
-
-    Args:
-        scores: The finding's calibrated probability, float32, shape (shifts, images).
-        truth: bool, shape (images,): whether the finding is there.
-        config: The rule, its target, and whether it holds for all shifts together or for each.
-
-    Returns:
-        The least probability at which the finding counts as present, 0 to 1.
-
-    Raises:
-        CalibrationError: Too many images of other classes have probability 1.
-    """
-    chosen = scores[:, ~truth if config.rule == "specificity" else truth]
-    groups = [chosen.ravel()] if config.over == "pooled" else list(chosen)
-    if config.rule == "specificity":
-        return max(_lowest_with_specificity(group, config.target) for group in groups)
-    return min(_highest_with_sensitivity(group, config.target) for group in groups)
-
-
 def describe(config: OperatingPointConfig, shifts: int) -> str:
     """The rule in words, as the manifest gives it, for so many acquisition shifts."""
-    rule = f"{_RULES[config.rule]} of at least {config.target:g}"
+    end = "highest" if config.rule == "sensitivity" else "lowest"
+    rule = f"the {end} with a validation {config.rule} of at least {config.target:g}"
     if config.rule == "precision":
         rule += " in each source that shows the finding"
     if shifts == 1:
@@ -199,56 +160,74 @@ def describe(config: OperatingPointConfig, shifts: int) -> str:
     return f"{rule} {over} {shifts} acquisition shifts"
 
 
-def precision_point(
-    probabilities: NDArray[np.float32],
-    classes: NDArray[np.int64],
-    number: int,
-    target: float,
-    border: Border | None,
-) -> float:
-    """The least probability from which calls of a class are right often enough in each source.
-
-    Args:
-        probabilities: Calibrated, shape (images, classes), of the images under all shifts.
-        classes: Shape (images,).
-        number: The class.
-        target: The share of the calls that must be right.
-        border: The sources, whose calls may be right often enough; one alone where None.
-    """
-    groups = [np.ones(len(classes), np.bool_)]
-    if border is not None:
-        groups = [border.owners == n for n in np.flatnonzero(border.heads.shown[:, number])]
-    points = [_point(probabilities, classes, number, target, group) for group in groups]
-    return max((1.0 if point is None else point for point in points), default=1.0)
-
-
-def without_wrong_calls(
-    border: Border,
+def operating_points(
     probabilities: NDArray[np.float32],
     classes: NDArray[np.int64],
     recipe: Recipe,
+    border: Border | None,
+) -> tuple[float, ...]:
+    """Choose the operating point of each finding, in output order, as the recipe's rule says.
+
+    Probabilities are calibrated, shape (shifts, images, classes); ``classes`` has shape (images,).
+    By a precision calls are right often enough in each source of a border. Raises
+    ``CalibrationError`` where no operating point follows a rule.
+    """
+    rules = {rule.label: rule for rule in recipe.operating_points}
+    everything, truth = np.concatenate(probabilities), np.tile(classes, len(probabilities))
+
+    def point(number: int, rule: OperatingPointConfig) -> float:
+        if rule.rule != "precision":
+            return operating_point(probabilities[..., number], classes == number, rule)
+        groups = [np.ones(len(truth), np.bool_)]
+        if border is not None:
+            groups = [border.owners == n for n in np.flatnonzero(border.heads.shown[:, number])]
+        points = [_precise_point(everything, truth, number, rule.target, of) for of in groups]
+        return max((1.0 if found is None else found for found in points), default=1.0)
+
+    return tuple(point(n, rules[label]) for n, label in enumerate(recipe.data.classes))
+
+
+def operating_point(
+    scores: Scores, truth: NDArray[np.bool_], config: OperatingPointConfig
+) -> float:
+    """The least probability at which a finding counts as present, by a rule that is no precision.
+
+    Scores are the finding's calibrated probabilities, float32, shape (shifts, images); ``truth``,
+    bool, shape (images,), says whether it is there.
+    """
+    chosen = scores[:, ~truth if config.rule == "specificity" else truth]
+    groups = [chosen.ravel()] if config.over == "pooled" else list(chosen)
+    if config.rule == "specificity":
+        return max(_lowest_with_specificity(group, config.target) for group in groups)
+    # The score of the last positive image that must still be found.
+    return min(float(np.sort(group)[_at_most(1 - config.target, len(group))]) for group in groups)
+
+
+def without_wrong_calls(
+    border: Border, probabilities: NDArray[np.float32], classes: NDArray[np.int64], recipe: Recipe
 ) -> Border:
     """The border without the findings whose calls in a source are at no probability right enough.
 
-    Shapes as for ``precision_point``.
+    Probabilities are calibrated, shape (images, classes), of the images under all shifts.
     """
     shown = border.heads.shown.copy()
     for rule in recipe.operating_points:
         number = recipe.data.classes.index(rule.label)
         for source in np.flatnonzero(shown[:, number]) if rule.rule == "precision" else ():
             group = border.owners == source
-            point = _point(probabilities, classes, number, rule.target, group)
+            point = _precise_point(probabilities, classes, number, rule.target, group)
             shown[source, number] = point is not None
     return replace(border, heads=replace(border.heads, shown=shown))
 
 
-def _point(
+def _precise_point(
     probabilities: NDArray[np.float32],
     classes: NDArray[np.int64],
     number: int,
     target: float,
     group: NDArray[np.bool_],
 ) -> float | None:
+    """The least probability from which a group's calls of a class are right often enough."""
     called = np.flatnonzero(group & (probabilities.argmax(axis=1) == number))
     order = called[np.argsort(-probabilities[called, number], kind="stable")]
     values = probabilities[order, number]
@@ -257,59 +236,6 @@ def _point(
     last_of_equals = np.append(values[1:] < values[:-1], True)[: len(values)]
     good = np.flatnonzero((right >= target) & last_of_equals)
     return float(values[good[-1]]) if len(good) else None
-
-
-def operating_points(
-    probabilities: NDArray[np.float32],
-    classes: NDArray[np.int64],
-    recipe: Recipe,
-    border: Border | None,
-) -> tuple[float, ...]:
-    """Choose the operating point of each finding, in output order, as its rule says.
-
-    Args:
-        probabilities: Calibrated, shape (shifts, images, classes).
-        classes: Shape (images,).
-        recipe: Has the rules.
-        border: As for ``precision_point``.
-
-    Raises:
-        CalibrationError: No operating point follows a rule.
-    """
-    rules = {rule.label: rule for rule in recipe.operating_points}
-    everything, truth = np.concatenate(probabilities), np.tile(classes, len(probabilities))
-
-    def point(number: int, rule: OperatingPointConfig) -> float:
-        if rule.rule == "precision":
-            return precision_point(everything, truth, number, rule.target, border)
-        return operating_point(probabilities[..., number], classes == number, rule)
-
-    return tuple(point(n, rules[label]) for n, label in enumerate(recipe.data.classes))
-
-
-def _findings(
-    probabilities: NDArray[np.float32],
-    maps: NDArray[np.float32],
-    classes: NDArray[np.int64],
-    recipe: Recipe,
-    border: Border | None,
-) -> tuple[Finding, ...]:
-    rules = {rule.label: rule for rule in recipe.operating_points}
-    points = operating_points(probabilities, classes, recipe, border)
-    return tuple(
-        Finding(
-            label=label,
-            operating_point=points[number],
-            operating_point_rule=describe(rules[label], shifts=len(probabilities)),
-            activation_scale=activation_scale(maps[classes == number, ..., number]),
-        )
-        for number, label in enumerate(recipe.data.classes)
-    )
-
-
-def _highest_with_sensitivity(positives: Scores, target: float) -> float:
-    """The score of the last positive image that must still be found."""
-    return float(np.sort(positives)[_at_most(1 - target, len(positives))])
 
 
 def _lowest_with_specificity(negatives: Scores, target: float) -> float:

@@ -49,10 +49,10 @@ def explore(
     output: Annotated[Path, typer.Option(help="Folder of the page and its pictures.")],
 ) -> None:
     """Look at a recipe's images before training: a page of counts, copies and shortcuts."""
-    with _for_people():
+    with _for_people(framework=False):
         from training.config import read_recipe
-        from training.datasets.pool import read_pool
         from training.lab.explore import explore as run
+        from training.source import read_pool
 
         dataset = read_pool(read_recipe(recipe).data, data, ("train", "test"))
         for finding in run(dataset, output, Console()):
@@ -194,26 +194,11 @@ def fit_lung_field(recipe: RecipeOption, data: DataOption, workdir: WorkdirOptio
         typer.echo(f"{workdir}: lungs are in view from {found.limits.lower:.3f}.")
 
 
-@app.command()
-def severity(
-    data: DataOption,
-    weights: Annotated[str, typer.Option(help="EfficientNet-Lite0 of ImageNet, as .npz.")],
-    lungs: Annotated[Path, typer.Option(help="Workdir of the segmenter.")],
-) -> None:
-    """Measure how well general features of the lungs follow expert scores of severity."""
-    with _for_people():
-        from training.lungs import load_segment
-        from training.severity import measure_severity
-
-        for found in measure_severity(data, weights, load_segment(lungs)):
-            interval = f"{found.lower:.3f} to {found.upper:.3f}"
-            typer.echo(f"{found.name}: rank correlation {found.value:.3f} ({interval})")
-
-
 @contextmanager
-def _for_people() -> Iterator[None]:
+def _for_people(*, framework: bool = True) -> Iterator[None]:
     """Silence what is not meant for people, and turn our errors into one line."""
-    import_keras()
+    if framework:
+        import_keras()
     try:
         yield
     except TrainingError as error:

@@ -44,21 +44,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-BackboneName = Literal[
-    "compact",
-    "cnn3",
-    "efficientnetlite0",
-    "mobilenetv2",
-]
-
-
 class SourceConfig(Frozen):
-    """One data set of a recipe.
+    """One data set of a recipe, in a folder below the one that ``--data`` names.
 
-    ``folder`` lies below the folder that ``--data`` names. ``labels`` gives the recipe's class for
-    a label of the adapter that is called otherwise; images with a label of ``ignore`` are left out.
-    ``only`` keeps the images of the named sources, for an adapter that pools several; ``rename``
-    gives one name to sources that are one collection.
+    ``labels`` gives the recipe's class for a label of the adapter that is called otherwise; images
+    with a label of ``ignore`` are left out. ``only`` keeps the images of the named sources;
+    ``rename`` gives one name to sources that are one collection.
     """
 
     adapter: str
@@ -74,8 +65,7 @@ class DataConfig(Frozen):
 
     ``positive`` is the finding that sensitivity and the other two-sided figures speak of; without
     one they speak of each finding in turn. The images of the sources in ``leave_out`` are neither
-    trained on nor validated on: they show what the model does elsewhere. ``kind`` decides which
-    DICOM modalities the model will take.
+    trained on nor validated on. ``kind`` decides which DICOM modalities the model will take.
     """
 
     kind: Literal["radiograph", "ct-slice"] = "radiograph"
@@ -97,12 +87,10 @@ class SplitConfig(Frozen):
     """How much is held out for validation, and where asked for as the test split.
 
     Whole groups are drawn: patients, joined where they have near-duplicate images; or ``by``
-    ``image``, which says too much of a model and shows how much. Without
-    ``validation_share`` the data sets say what validates, so that all recipes of one pool agree.
-    ``test_share`` pools what the data sets offer for training and for testing, and draws a test
-    split from it; without it the official one stands.
-    ``near_duplicate_bits`` is the largest Hamming distance, of 256 bits, between the difference
-    hashes of two images that count as the same.
+    ``image``, which says too much of a model and shows how much. Without ``validation_share`` the
+    data sets say what validates, so that all recipes of one pool agree; without ``test_share``, of
+    all images, the official test split stands. ``near_duplicate_bits``, of 256, is the largest
+    distance between the difference hashes of two images that count as the same.
     """
 
     by: Literal["patient", "image"] = "patient"
@@ -115,17 +103,16 @@ class ModelConfig(Frozen):
     """The network.
 
     ``width`` is the number of channels of the first convolutions, for the backbones of our own.
-    ``weights`` is ``none`` for fresh ones, ``imagenet``, or the path of a file.
-    ``last_layer`` ends a backbone that comes with weights early: earlier features are finer, fewer
-    and less bound to the photographs that they were learned on.
-    ``general_layer`` names a layer that, with all before it, keeps the weights that it came with;
-    its features stand behind those of the last layer. They know less of the training's hospitals.
-    ``local_window`` is a share of the image's height.
-    ``border`` pixels are cut from each side before anything else: markers, tubes and collimation
-    lie there. It must be a whole number of cells of the feature map.
+    ``weights`` is ``none`` for fresh ones, ``imagenet``, or the path of a file. ``last_layer`` ends
+    a backbone that comes with weights early: earlier features are finer, fewer and less bound to
+    the photographs that they were learned on. ``general_layer`` names a layer that, with all before
+    it, keeps the weights that it came with; its features, which know less of the training's
+    hospitals, stand behind those of the last layer. ``local_window`` is a share of the image's
+    height. ``border`` pixels, a whole number of cells of the feature map, are cut from each side
+    first: markers, tubes and collimation lie there.
     """
 
-    backbone: BackboneName
+    backbone: Literal["compact", "cnn3", "efficientnetlite0", "mobilenetv2"]
     weights: str = "none"
     last_layer: str | None = None
     general_layer: str | None = None
@@ -139,8 +126,8 @@ class ModelConfig(Frozen):
 class FineTuningConfig(Frozen):
     """Two stages for a backbone that comes with weights.
 
-    In the first ``head_epochs`` only the head learns, at ``head_learning_rate``; from then on also
-    the last ``share`` of the backbone's layers.
+    In the first ``head_epochs`` only the head learns, at ``head_learning_rate``; then also the last
+    ``share`` of the backbone's layers.
     """
 
     head_epochs: int = Field(ge=0)
@@ -180,12 +167,12 @@ class AugmentationConfig(Frozen):
 class TrainingConfig(Frozen):
     """The optimisation: AdamW with a linear warm-up, then a cosine decay.
 
-    ``initial_learning_rate`` and ``final_learning_rate`` are shares of ``learning_rate``.
-    The averaged weights of the epoch with the highest validation AUROC are kept; training stops
-    ``patience`` epochs after it, of which none counts before the last stage.
-    ``balanced`` sampling gives each class the same part in an epoch, ``balanced-sources`` in each
-    class each source as well, so that a source says less about the class.
-    ``images_per_epoch`` makes an epoch as long as if there were so many images.
+    ``initial_learning_rate`` and ``final_learning_rate`` are shares of ``learning_rate``. The
+    averaged weights of the epoch with the highest validation AUROC are kept; training stops
+    ``patience`` epochs after it, of which none counts before the last stage. ``balanced`` sampling
+    gives each class the same part in an epoch, ``balanced-sources`` in each class each source a
+    fairer one, so that it says less about the class. ``images_per_epoch`` makes an epoch as long as
+    if there were so many images.
     """
 
     epochs: int = Field(ge=1)
@@ -215,11 +202,10 @@ class CalibrationConfig(Frozen):
 
     ``shifts`` are names of ``training.transforms``; ``none`` is the images as they are.
     Of the out-of-distribution score, ``ood_components`` is how many main directions of the features
-    it looks at, at most, and ``ood_groups`` how many groups of images it knows. In the last
-    directions a network's new images stray most, and of many groups one may hold all that is odd:
-    where few validation images set the limit, less of both catches more. ``by_source`` tells the
-    sources apart: each has groups, a limit, a last layer and evidence of its own. A finding is
-    shown in a source where its AUROC there is surely ``least_auroc``, by the interval's lower end.
+    it looks at, at most, and ``ood_groups`` how many groups of images it knows: where few
+    validation images set the limit, less of both catches more. ``by_source`` tells the sources
+    apart: each has groups, a limit, a last layer and evidence of its own. A finding is shown in a
+    source where its AUROC there is surely ``least_auroc``, by the interval's lower end.
     """
 
     shifts: tuple[ShiftName, ...] = Field(default=("none",), min_length=1)
@@ -255,9 +241,7 @@ class OperatingPointConfig(Frozen):
 class Recipe(Frozen):
     """One TOML file of ``training/recipes``, or a user's own.
 
-    ``ages`` are those of the youngest and the oldest patient in the data, in years, where its
-    makers say them. ``caveats`` are sentences for whoever reads the model's figures; they end on
-    its card.
+    ``ages`` are of the youngest and the oldest patient, in years; ``caveats`` end on the card.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
@@ -292,17 +276,15 @@ class Recipe(Frozen):
 
         That holds out a fifth to test, an eighth of the rest to validate. None changes nothing.
         """
-        model = (
-            self.model if weights is None else self.model.model_copy(update={"weights": weights})
-        )
-        data = self.data
+        changes: dict[str, dict[str, object]] = {}
+        if weights is not None:
+            changes["model"] = {"weights": weights}
         if leave_out is not None:
-            data = data.model_copy(update={"leave_out": tuple(leave_out)})
-        split = self.split
+            changes["data"] = {"leave_out": tuple(leave_out)}
         if hold_out is not None:
-            shares = {"by": hold_out, "test_share": 1 / 5, "validation_share": 1 / 8}
-            split = split.model_copy(update=shares)
-        return self.model_copy(update={"model": model, "data": data, "split": split})
+            changes["split"] = {"by": hold_out, "test_share": 1 / 5, "validation_share": 1 / 8}
+        parts = {part: getattr(self, part).model_copy(update=of) for part, of in changes.items()}
+        return self.model_copy(update=parts)
 
 
 class SegmenterModelConfig(Frozen):
@@ -313,10 +295,7 @@ class SegmenterModelConfig(Frozen):
 
 
 class SegmenterRecipe(Frozen):
-    """``training/lungs.toml``, or one's own; its epochs are compared by their Dice coefficient.
-
-    ``caveats`` are sentences for whoever reads the segmenter's figures; they end on its card.
-    """
+    """``training/lungs.toml``; its epochs are compared by their Dice coefficient."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     seed: int = Field(ge=0)
@@ -340,11 +319,7 @@ AnyRecipe = TypeVar("AnyRecipe", Recipe, SegmenterRecipe)
 
 
 def read_recipe(name_or_path: str) -> Recipe:
-    """Read a recipe that ships with the project by its name, or any other by its path.
-
-    Raises:
-        RecipeError: There is no such recipe, or it is no valid TOML, or a value is wrong.
-    """
+    """Read a recipe that ships by its name, or any other by its path; or raise ``RecipeError``."""
     path = RECIPES / f"{name_or_path}.toml"
     if not path.is_file():
         path = Path(name_or_path)
@@ -355,25 +330,12 @@ def read_recipe(name_or_path: str) -> Recipe:
 
 
 def read_segmenter_recipe(path: Path = LUNGS) -> SegmenterRecipe:
-    """Read the segmenter's recipe that ships with the project, or another one.
-
-    Raises:
-        RecipeError: There is no such file, or it is no valid TOML, or a value is wrong.
-    """
+    """Read the segmenter's recipe that ships, or another one; ``RecipeError`` where it is wrong."""
     return _read(path, SegmenterRecipe)
 
 
 def write_recipe(path: Path, recipe: Recipe, comment: str) -> None:
-    """Write a recipe with every value, also those that it leaves to their defaults.
-
-    Args:
-        path: The file.
-        recipe: What to write; ``read_recipe`` reads an equal one.
-        comment: What stands above it, without the ``#``.
-
-    Raises:
-        WriteFailed: The disk is full, or the folder cannot be written.
-    """
+    """Write a recipe with every value, below a comment; ``read_recipe`` reads an equal one."""
     lines = "".join(f"# {line}\n" for line in comment.splitlines())
     content = recipe.model_dump(mode="json", exclude_none=True)
     write_text(path, lines + tomli_w.dumps(content))

@@ -1,8 +1,7 @@
 """EfficientNet-Lite0 in Keras, with ImageNet weights from a file.
 
-No squeeze-and-excite and ReLU6 in place of swish, so that it quantises well.
-
-Source: Tan and Le 2019, EfficientNet; the Lite variants are Google's of 2020.
+No squeeze-and-excite and ReLU6 in place of swish, so that it quantises well. Source: Tan and Le
+2019, EfficientNet; the Lite variants are Google's of 2020.
 """
 
 from pathlib import Path
@@ -23,12 +22,7 @@ _STAGES = (
 )
 _HEAD_FILTERS = 1280
 _EPSILON = 1e-3
-_ENDS = {
-    "stem_conv": "_conv_stem",
-    "stem_bn": "_bn0",
-    "head_conv": "_conv_head",
-    "head_bn": "_bn1",
-}
+_ENDS = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "head_conv": "_conv_head", "head_bn": "_bn1"}
 COMMISSIONING_LAYER = "block_11_bn2"
 """The layer whose 192 channels, at a thirty-second of the image's size, a site's own head sees.
 
@@ -42,15 +36,9 @@ def efficientnet_lite0(
 ) -> keras.Model:
     """Build the network without its classifier, as the constructors of ``keras.applications`` do.
 
-    Args:
-        input_shape: Height, width and 3.
-        weights: An ``.npz`` in PyTorch's names and layouts, with ``_conv_stem.weight``,
-            ``_blocks.N._expand_conv.weight`` and so on; convolutions are (out, in, height, width).
-            None draws fresh ones.
-
-    Returns:
-        From float, shape (batch, height, width, 3), -1 to 1, to float, shape (batch, height / 32,
-        width / 32, 1280). Of a gray image all three colours are the same.
+    From float, shape (batch, height, width, 3), -1 to 1, to (batch, height / 32, width / 32, 1280).
+    ``weights`` is an ``.npz`` in PyTorch's names and layouts, with ``_conv_stem.weight``,
+    ``_blocks.N._expand_conv.weight`` and so on; None draws fresh ones.
 
     Raises:
         OSError: The file cannot be read.

@@ -1,4 +1,8 @@
-"""Everything that can stop a training or an evaluation; each message says what to do."""
+"""Everything that can stop a training or an evaluation; each message says what to do.
+
+Whatever reads a data set may raise ``DataError``, whatever reads a workdir ``WorkdirIncomplete``,
+and whatever writes ``WriteFailed``.
+"""
 
 
 class TrainingError(Exception):
@@ -13,19 +17,15 @@ class DataError(TrainingError):
     """The data set cannot be used: its layout, a label, or a class without an image."""
 
 
-class WorkdirError(TrainingError):
-    """The workdir cannot be used."""
-
-
-class WorkdirMismatch(WorkdirError):
+class WorkdirMismatch(TrainingError):
     """The workdir belongs to another recipe or to other data."""
 
 
-class WorkdirIncomplete(WorkdirError):
+class WorkdirIncomplete(TrainingError):
     """The workdir holds no finished training, or lacks a file."""
 
 
-class WriteFailed(WorkdirError):
+class WriteFailed(TrainingError):
     """A file could not be written, as on a full disk."""
 
 

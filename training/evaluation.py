@@ -28,7 +28,6 @@ from training.metrics import (
     macro_auroc,
     patient_bootstrap,
     ratio,
-    whole,
 )
 from training.predictions import Predictions, answered_outputs, read_as_series
 
@@ -48,12 +47,11 @@ _Part = tuple[Label | None, str | None, int, Figures]
 class Evaluation(Frozen):
     """The figures of one split; the two-sided ones speak of ``positive`` against the rest.
 
-    ``metrics`` holds the measured figures, and behind them those of the report's checks, as soon as
-    there is a report. ``confusion`` counts images by their true class (rows) and their most
-    probable one (columns), both in output order; ``answers`` by their true class and the answer,
-    with "refer" as the last column. ``evidence`` is by source, in the order of the graph's output,
-    where the model tells its sources apart. The operating points are those of calibration.json,
-    read, never chosen.
+    ``unreadable`` counts files of the data set, of all splits that were read to get at this one.
+    Behind the measured ``metrics`` stand those of the report's checks, where there is a report.
+    ``confusion`` counts images by their true class (rows) and their most probable one, both in
+    output order; ``answers`` by their true class and the answer, "refer" last. ``evidence`` is by
+    source, in the order of the graph's output, where the model tells its sources apart.
     """
 
     dataset: str
@@ -72,10 +70,7 @@ class Evaluation(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """Some images: what is said of them and answered, and how often each weighting counts them.
-
-    ``answers`` are the numbers of outputs, or -1 for "refer"; ``points`` the operating points.
-    """
+    """Images, their answers (-1 is "refer"), operating points, and how each weighting counts."""
 
     predictions: Predictions
     answers: NDArray[np.int64]
@@ -98,14 +93,7 @@ def measure(
     """Measure with 95 % intervals from a bootstrap over patients.
 
     A figure that the images do not give is left out: an AUROC of one class alone, a precision
-    where nothing is found.
-
-    Args:
-        predictions: Of the images to measure on.
-        findings: The model's, in output order, with their operating points.
-        positive: The finding that the two-sided figures speak of; None where there is none.
-        dataset: What the figures are said to be of.
-        seed: Of the bootstrap.
+    where nothing is found. The two-sided figures speak of ``positive``, if there is one.
 
     Returns:
         The figures of the whole, then those of each finding, then, where there are several
@@ -114,13 +102,11 @@ def measure(
         the gates refer; those of a finding are of the images that truly have it.
     """
     images, labels = len(predictions.classes), [finding.label for finding in findings]
-    # The first weighting gives the figure itself, the others its interval.
-    drawn = patient_bootstrap(predictions.patients, seed)
     case = _Case(
         predictions=predictions,
         answers=answered_outputs(predictions, findings),
         points=tuple(finding.operating_point for finding in findings),
-        weights=np.concatenate([whole(images), drawn]),
+        weights=patient_bootstrap(predictions.patients, seed),
     )
     number = None if positive is None else labels.index(positive)
     parts: list[_Part] = [
@@ -135,7 +121,7 @@ def measure(
             images=count,
             label=label,
             source=source,
-            **estimate(values[:1], values[1:])._asdict(),
+            **estimate(values)._asdict(),
         )
         for label, source, count, figures in parts
         for name, values in figures.items()
@@ -152,12 +138,10 @@ def measure_series(
     dataset: str,
     seed: int,
 ) -> tuple[Metric, ...]:
-    """Measure the answers for whole series, from their slices by a rule.
+    """Measure the answers for whole series, from their slices by a manifest's ``series_rule``.
 
-    The arguments are those of ``measure``, of slices; ``rule`` is a manifest's ``series_rule``.
-
-    Returns:
-        Figures of the whole, named ``series_``; ``images`` counts series.
+    The other arguments are those of ``measure``, of slices. The figures, of the whole alone, are
+    named ``series_``; ``images`` counts series.
     """
     series = read_as_series(predictions, findings, rule)
     if not len(series.classes):
@@ -173,12 +157,9 @@ def measure_series(
 def source_evidence(
     predictions: Predictions, calibration: Calibration, metrics: Sequence[Metric]
 ) -> tuple[SourceEvidence, ...]:
-    """What the images of each source show, of those that the model tells apart.
+    """What the images of each source show, of those that the calibration tells apart.
 
-    Args:
-        predictions: Of the images to measure on.
-        calibration: Names the sources, and the findings that were shown in each.
-        metrics: From ``measure``, of these images.
+    ``metrics`` are those of ``measure``, of these images.
     """
     # Of two classes, the AUROC of the positive one is the whole's.
     names = {"auroc": "macro_auroc"}

@@ -1,13 +1,12 @@
 """A last layer for each source that shows several findings, chosen inside the graph by likeness.
 
 One pooled layer averages the sources away: what tells two findings apart at one hospital is not
-what tells them apart at another. An image gets the layer of the source that it is most like. A
-source of one finding has no evidence, and the pooled layer.
+what tells them apart at another. A source of one finding has no evidence, and the pooled layer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -19,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 from contract.findings import Label
 from training.config import Recipe
-from training.metrics import auroc, estimate, patient_bootstrap, whole
+from training.metrics import auroc, estimate, patient_bootstrap
 from training.ood import FIT_IMAGES, OodScorer, scorer_of
 
 Floats = NDArray[np.floating]
@@ -38,8 +37,7 @@ FAMILIAR = 0.98
 """The share of a source's own validation images that its limit lets through."""
 
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
+class Embedded(NamedTuple):
     """Images as the last layer and the score of the unfamiliar see them.
 
     ``features`` float32 (images, features); ``described`` float32 (images, numbers); ``classes``
@@ -52,14 +50,13 @@ class Embedded:
     owners: NDArray[np.int64]
     patients: NDArray[np.str_]
 
-    def of(self, rows: NDArray[np.bool_]) -> "Embedded":
+    def of(self, rows: NDArray[np.bool_] | slice) -> "Embedded":
         """Some of the images."""
-        return Embedded(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return Embedded(*(part[rows] for part in self))
 
     def and_also(self, others: "Embedded") -> "Embedded":
         """These images, and others behind them."""
-        pairs = ((getattr(self, f.name), getattr(others, f.name)) for f in fields(self))
-        return Embedded(*map(np.concatenate, pairs))
+        return Embedded(*map(np.concatenate, zip(self, others, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +79,10 @@ class SourceHeads:
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """What a calibration knows of sources.
+    """What a calibration knows of sources: their ``names`` and their ``heads``.
 
-    ``names`` (sources,); their ``heads``; ``owners``, int (validation images,), the source of each,
-    or -1; where there are several shifts, of the images under one after the other.
+    ``owners``, int (validation images,), is the source of each, or -1; where there are several
+    shifts, of the images under one after the other.
     """
 
     names: tuple[str, ...]
@@ -95,8 +92,7 @@ class Border:
     def as_answered(self, distances: Floats) -> "Border":
         """With the source that each image is answered by; -1 where it is referred for want of one.
 
-        Args:
-            distances: Of the images from each source, shape (images, sources).
+        ``distances`` are those of the images from each source, shape (images, sources).
         """
         nearest = distances.argmin(axis=1)
         answered = (distances.min(axis=1) <= 1) & self.heads.shown.any(axis=1)[nearest]
@@ -138,22 +134,12 @@ def numbered(sources: NDArray[np.str_], names: Sequence[str]) -> NDArray[np.int6
 
 
 def place_sources(train: Embedded, validation: Embedded, recipe: Recipe) -> OodScorer:
-    """Fit how far an image is from each source.
+    """Fit how far an image is from each source, in the training images' random order.
 
-    Args:
-        train: The training images in a random order; each source has some.
-        validation: The images that set the limits.
-        recipe: Its numbers of components and groups, and its seed.
+    The validation images set the limits.
     """
-    rules, some = recipe.calibration, slice(FIT_IMAGES)
-    scorer = scorer_of(
-        train.features[some],
-        train.described[some],
-        train.owners[some],
-        rules.ood_groups,
-        recipe.seed,
-        rules.ood_components,
-    )
+    some, groups = train.of(slice(FIT_IMAGES)), recipe.calibration.ood_groups
+    scorer = scorer_of(some.features, some.described, some.owners, groups, recipe)
     found = distances(scorer, validation)
     own = [found[validation.owners == number, number] for number in range(found.shape[1])]
     limits = [np.quantile(values, FAMILIAR) if len(values) else 1 for values in own]
@@ -178,18 +164,10 @@ def fit_heads(
 ) -> SourceHeads:
     """Fit and calibrate the layer of each source.
 
-    A source has the pooled layer, or one of its own on the general features where the validation
-    images prefer it. Either is calibrated on them: one scale, and one bias for each finding. Where
-    a source shows nothing, its images have the pooled layer as all validation images calibrate it.
-
-    Args:
-        train: The training images.
-        validation: The images that choose and calibrate.
-        pooled: The layer that the network was trained with.
-        sources: How many there are.
-        general: How many features, the last ones, the training has left as they were.
-        least_auroc: As a recipe's calibration has it.
-        seed: Of the bootstrap over patients that says what was shown.
+    A source has the ``pooled`` layer, which the network was trained with, or one of its own where
+    the validation images prefer it: on the ``general`` last features, which the training has left
+    as they were. Either is calibrated on them: one scale, and one bias for each finding. Where a
+    source shows nothing, its images have the pooled layer as all validation images calibrate it.
     """
     layers, shown = [], []
     everywhere, _ = _calibrated(pooled, validation, np.arange(len(pooled[1])))
@@ -219,11 +197,7 @@ def fit_heads(
 def _own_layer(
     known: Embedded, there: NDArray[np.int64], pooled: Layer, general: int, penalty: float
 ) -> Layer:
-    """Logistic regression on the general features, between the findings that the source shows.
-
-    A finding that it does not show is as far from the mean of those as in the pooled layer: where
-    it is the most probable one, the image is referred, and not given one of the others.
-    """
+    """Logistic regression on the general features, between the findings that the source shows."""
     rows = np.isin(known.classes, there)
     features = known.features[rows, -general:].astype(np.float64)
     centre, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
@@ -232,6 +206,8 @@ def _own_layer(
     found, offset = model.coef_ / scale, model.intercept_
     if len(found) == 1:  # One line for two classes.
         found, offset = np.vstack([-found, found]) / 2, np.hstack([-offset, offset]) / 2
+    # A finding that the source does not show is as far from the mean of those as in the pooled
+    # layer: where it is the most probable one, the image is referred, and not given another one.
     weights, bias = (part - part[..., there].mean(axis=-1, keepdims=True) for part in pooled)
     weights[:, there] = 0
     weights[-general:, there] = found.T
@@ -240,16 +216,14 @@ def _own_layer(
 
 
 def _calibrated(layer: Layer, seen: Embedded, there: NDArray[np.int64]) -> tuple[Layer, float]:
-    """The layer with a scale, and a bias for each finding that is there; and its loss.
-
-    The biases leave the mean of those findings where it is: on how probable any other finding is,
-    a source that lacks it says nothing.
-    """
+    """The layer with a scale, and a bias for each finding that is there; and its loss."""
     weights, bias = layer
     logits = seen.features @ weights + bias
     rows = np.arange(len(logits))
 
     def changed(parameters: Floats) -> tuple[float, Floats]:
+        # The biases leave the mean of those findings where it is: on how probable any other
+        # finding is, a source that lacks it says nothing.
         offset = np.zeros(len(bias))
         offset[there] = parameters[1:] - parameters[1:].mean()
         return float(np.exp(parameters[0])), offset
@@ -271,7 +245,5 @@ def _lower_ends(layer: Layer, seen: Embedded, there: NDArray[np.int64], seed: in
     draws = patient_bootstrap(seen.patients, seed)
     ends = np.zeros(len(bias))
     for label in there:
-        truth = seen.classes == label
-        value = auroc(logits[:, label], truth, whole(len(truth)))
-        ends[label] = estimate(value, auroc(logits[:, label], truth, draws)).lower
+        ends[label] = estimate(auroc(logits[:, label], seen.classes == label, draws)).lower
     return ends

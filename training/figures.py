@@ -34,37 +34,25 @@ def draw_evaluation(
 ) -> None:
     """Draw ``<split>-roc.png``, ``-precision-recall``, ``-reliability`` and ``-answers``.
 
-    Args:
-        folder: Where to write.
-        split: The evaluated split.
-        predictions: What the model says of it.
-        findings: In output order, with their operating points.
-        positive: The only finding with curves; None draws all.
-        answers: Images by true class and by answer, the last column "refer".
-
-    Raises:
-        WriteFailed: The disk is full, or the folder cannot be written.
+    Curves are of the ``positive`` finding alone; None draws all. ``answers`` counts images by true
+    class and by answer, the last column "refer".
     """
     drawings = {"reliability": _reliability(predictions), "answers": _answers(answers, findings)}
-    curved = []
     for number, finding in enumerate(findings):
         truth = predictions.classes == number
         # A finding that all images have, or none, has no curve.
-        if positive in {None, finding.label} and truth.any() and not truth.all():
-            curved.append((finding, predictions.probabilities[:, number], truth))
-    if curved:
-        drawings |= {"roc": _figure(), "precision-recall": _figure()}
-    for finding, scores, truth in curved:
+        if positive not in {None, finding.label} or truth.all() or not truth.any():
+            continue
+        scores = predictions.probabilities[:, number]
         present = scores >= finding.operating_point
         sensitivity = present[truth].mean()
+        precision = truth[present].mean() if present.any() else np.nan
         for kind, display, point in (
             ("roc", RocCurveDisplay, (present[~truth].mean(), sensitivity)),
-            (
-                "precision-recall",
-                PrecisionRecallDisplay,
-                (sensitivity, truth[present].mean() if present.any() else np.nan),
-            ),
+            ("precision-recall", PrecisionRecallDisplay, (sensitivity, precision)),
         ):
+            if kind not in drawings:
+                drawings[kind] = _figure()
             [axes] = drawings[kind].axes
             display.from_predictions(truth, scores, name=finding.label, ax=axes)
             axes.plot(*point, "o", color=axes.lines[-1].get_color())
@@ -73,14 +61,9 @@ def draw_evaluation(
 
 
 def draw_curves(path: Path, panels: Sequence[tuple[str, Sequence[Curve]]]) -> None:
-    """Draw figures of merit with their 95 % intervals over changing levels.
+    """Draw figures of merit with their 95 % intervals over changing levels, as a PNG.
 
-    Args:
-        path: A PNG file.
-        panels: What changes, and the curves over it; the first panel has the legend's names.
-
-    Raises:
-        WriteFailed: The file cannot be written.
+    Each panel is what changes, and the curves over it; the first has the legend's names.
     """
     rows = -(-len(panels) // PANELS_PER_ROW)
     width, height = PANEL_INCHES
@@ -101,11 +84,7 @@ def draw_curves(path: Path, panels: Sequence[tuple[str, Sequence[Curve]]]) -> No
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all.
-
-    Raises:
-        WriteFailed: The file cannot be written.
-    """
+    """Write a figure as PNG, whole or not at all."""
     with atomic_path(path) as draft:
         figure.savefig(draft)
 
@@ -117,24 +96,17 @@ def _figure() -> Figure:
 
 
 def _reliability(predictions: Predictions) -> Figure:
-    """Accuracy over confidence, before and after temperature scaling, with the images of each bin.
-
-    The counts are of the confidence that is answered, after it.
-    """
+    """Accuracy over confidence, before and after temperature scaling, with the images per bin."""
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
     axes, below = figure.subplots(2, sharex=True, height_ratios=(4, 1))
-    before = calibrated(predictions.logits, temperature=1.0)
-    for name, said in (
-        ("before", before),
-        ("after temperature scaling", predictions.probabilities),
-    ):
+    before, after = calibrated(predictions.logits, temperature=1.0), predictions.probabilities
+    for name, said in (("before", before), ("after temperature scaling", after)):
         right, sure = said.argmax(axis=1) == predictions.classes, np.minimum(said.max(axis=1), 1)
         CalibrationDisplay.from_predictions(
             right, sure, pos_label=True, n_bins=ECE_BINS, name=name, ax=axes
         )
-    counts, _, bars = below.hist(
-        sure, bins=ECE_BINS, range=(0, 1), color=axes.lines[-1].get_color()
-    )
+    colour = axes.lines[-1].get_color()
+    counts, _, bars = below.hist(sure, bins=ECE_BINS, range=(0, 1), color=colour)
     below.bar_label(bars, [f"{count:.0f}" if count else "" for count in counts], fontsize=8)
     below.margins(y=0.3)
     axes.set(xlabel="", ylabel="Accuracy")

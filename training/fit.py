@@ -9,8 +9,8 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import keras
@@ -31,13 +31,11 @@ Logs = dict[str, float] | None
 BACKUP = ("latest.weights.h5", "training_metadata.json")
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(NamedTuple):
     """What the loop has to know of a network.
 
     ``build`` makes its training form; ``start`` the same with the weights that its backbone comes
-    with, None where it comes with none. ``metric`` makes the figure that says which epoch is the
-    best, higher is better.
+    with. ``metric`` says which epoch is the best, higher is better.
     """
 
     build: Callable[[], keras.Model]
@@ -46,13 +44,12 @@ class Network:
     start: Callable[[], keras.Model] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """A part of a training with an optimizer of its own.
 
-    It goes from the epoch ``start``, counted from 0, to before the epoch ``end``. Beside the head,
-    the last ``share`` of the backbone's layers learn. The learning rate is ``constant_rate``, or
-    follows the recipe's schedule where that is None.
+    It goes from the epoch ``start``, counted from 0, to before ``end``. Beside the head, the last
+    ``share`` of the backbone's layers learn. The learning rate is ``constant_rate``, or follows the
+    recipe's schedule where that is None.
     """
 
     start: int
@@ -73,23 +70,13 @@ def fit(
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train a network, or carry on where a killed run has left it.
 
-    Args:
-        network: What to train.
-        batches: The training batches.
-        validation: The images, uint8, shape (images, height, width, 1), and their targets.
-        config: The rules.
-        folder: Has ``history.csv`` and ``checkpoints``; created where it is missing.
-        seed: Of the weights and of the dropout.
-        verbose: As for ``keras.Model.fit``.
+    ``validation`` has images, uint8, shape (images, height, width, 1), and their targets. The
+    folder has ``history.csv`` and ``checkpoints``. The seed is that of weights and dropout.
+    Raises ``TrainingDiverged`` where the loss is no longer a number.
 
     Returns:
         The network with its best averaged weights, not compiled; and its history with the columns
         ``epoch``, from 1, ``loss``, the metric, and both as ``val_``.
-
-    Raises:
-        TrainingDiverged: The loss is no longer a number.
-        WorkdirIncomplete: A checkpoint cannot be read.
-        WriteFailed: The disk is full, or the folder cannot be written.
     """
     keras.utils.set_random_seed(seed)
     keep = KeepBest(folder, network.metric().name, config)
@@ -105,7 +92,7 @@ def fit(
         if keep.finished:
             break
         kept = folder / "checkpoints" / f"stage-{number}"
-        repair_backup(kept)
+        _repair_backup(kept)
         # Each stage has a model of its own: Keras keeps in a model at which epoch it was restored.
         fresh = weights is None and not kept.exists()
         model = network.start() if fresh and network.start else network.build()
@@ -143,11 +130,11 @@ def fit(
     return trained, pd.DataFrame(keep.history)
 
 
-def repair_backup(folder: Path) -> None:
-    """Put the backup before in the place of one that a kill has left half written.
+def _repair_backup(folder: Path) -> None:
+    """Replace a backup that a kill left half written by the one before, or remove it.
 
     Keras writes the weights, then which epoch they are of: a backup whose second file is missing,
-    empty or older than its first one is of no epoch. Where there is none before, it is removed.
+    empty or older than its first one is of no epoch.
     """
     for suffix in ("", ".bkp"):
         weights, metadata = (folder / f"{name}{suffix}" for name in BACKUP)
@@ -184,13 +171,8 @@ class StartEpoch(keras.callbacks.Callback):
 class KeepBest(keras.callbacks.Callback):
     """Keep the weights of the best epoch, write the history, and stop when patience is over.
 
-    All of it follows from ``history.csv``, so that a run that was killed decides as the first
-    would.
-
-    Args:
-        folder: Of the training.
-        monitor: The metric that says which epoch is the best.
-        config: How many epochs there are, and how long to wait for a better one.
+    All of it follows from ``history.csv`` in the training's folder, so that a run that was killed
+    decides as the first would. ``monitor`` is the metric that says which epoch is the best.
     """
 
     def __init__(self, folder: Path, monitor: str, config: TrainingConfig) -> None:
@@ -217,33 +199,21 @@ class KeepBest(keras.callbacks.Callback):
         return done >= self._config.epochs or done - best >= self._config.patience
 
     def on_test_end(self, logs: Logs = None) -> None:
-        """Keep the weights of a validation that is better than all before.
-
-        Raises:
-            WriteFailed: The disk is full, or the folder cannot be written.
-        """
+        """Keep the weights of a validation that is better than all before."""
         best = max((row[f"val_{self._monitor}"] for row in self.history), default=-np.inf)
         if (logs or {})[self._monitor] > best or not self._best.is_file():
             with atomic_path(self._best) as draft:
                 np.savez(draft, *self.model.get_weights())
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Write the history, and stop where it says so.
-
-        Raises:
-            WriteFailed: The disk is full, or the folder cannot be written.
-        """
+        """Write the history, and stop where it says so."""
         self.history = [*self.history[:epoch], {"epoch": epoch + 1, **(logs or {})}]
         with atomic_path(self._table) as draft:
             pd.DataFrame(self.history).to_csv(draft, index=False)
         self.model.stop_training = self.finished
 
     def best_weights(self) -> list[np.ndarray]:
-        """The weights of the best epoch, in the order of ``model.get_weights()``.
-
-        Raises:
-            WorkdirIncomplete: There are none.
-        """
+        """The weights of the best epoch, in the order of ``model.get_weights()``."""
         try:
             with self._best.open("rb") as stream, np.load(stream) as content:
                 return [content[name] for name in content.files]
@@ -252,11 +222,7 @@ class KeepBest(keras.callbacks.Callback):
 
 
 def stages(config: TrainingConfig) -> tuple[Stage, ...]:
-    """The stages of a training, one after the other.
-
-    Source: Howard 2018, Universal Language Model Fine-tuning (gradual unfreezing); Keras's guide to
-    transfer learning.
-    """
+    """The stages of a training, one after the other: Howard 2018, ULMFiT (gradual unfreezing)."""
     tuning = config.fine_tuning
     if tuning is None:
         return (Stage(0, config.epochs, share=1),)
@@ -268,24 +234,11 @@ def stages(config: TrainingConfig) -> tuple[Stage, ...]:
 
 
 def compile_for_training(
-    model: keras.Model,
-    network: Network,
-    config: TrainingConfig,
-    stage: Stage,
-    steps_per_epoch: int,
+    model: keras.Model, network: Network, config: TrainingConfig, stage: Stage, steps_per_epoch: int
 ) -> None:
-    """Make a model ready for one stage: what learns, the loss, the optimizer and the metric.
-
-    The optimizer is AdamW, with an average of the weights if the recipe asks for it.
+    """Make a training form ready for one stage: AdamW, with averaged weights if the recipe asks.
 
     Source: Loshchilov 2019, Decoupled Weight Decay Regularization; Polyak 1992 (averaging).
-
-    Args:
-        model: A training form; changed in place, as Keras has it.
-        network: Its loss and metric.
-        config: The rules.
-        stage: One of the rules'.
-        steps_per_epoch: Batches of one epoch.
     """
     if any(layer.name == BACKBONE for layer in model.layers):
         _choose_learning_layers(
@@ -305,10 +258,7 @@ def compile_for_training(
 def learning_rate(
     config: TrainingConfig, stage: Stage, steps_per_epoch: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """A stage's learning rate: constant, or a linear warm-up and a cosine that ends with the stage.
-
-    Source: Loshchilov 2017, SGDR (one cycle of it).
-    """
+    """A constant rate, or a warm-up and a cosine to the stage's end (Loshchilov 2017, SGDR)."""
     if stage.constant_rate is not None:
         return stage.constant_rate
     warmup = round(config.warmup_epochs * steps_per_epoch)
@@ -323,16 +273,14 @@ def learning_rate(
 
 
 def _choose_learning_layers(backbone: keras.Model, share: float, *, with_weights: bool) -> None:
-    """Let the last layers of a backbone learn, but none that its general features come from.
-
-    Batch normalisation that came with weights keeps its statistics, and with them its scale and
-    offset: a small data set would spoil them. Calling the backbone with ``training=False`` does
-    not do it, as Keras lets the outer model's argument win.
-    """
+    """Let the last layers of a backbone learn, but none that its general features come from."""
     weighted = [layer for layer in backbone.layers if layer.weights]
     general = [layer.output for layer in backbone.layers if layer.name == GENERAL]
     fixed = keras.Model(backbone.input, general).layers if general else []
     learning = weighted[len(weighted) - round(share * len(weighted)) :]
     for layer in weighted:
+        # Batch normalisation that came with weights keeps its statistics, and with them its scale
+        # and offset: a small data set would spoil them. Calling the backbone with
+        # ``training=False`` does not do it, as Keras lets the outer model's argument win.
         kept = with_weights and isinstance(layer, layers.BatchNormalization)
         layer.trainable = layer in learning and layer not in fixed and not kept

@@ -9,12 +9,7 @@ from matplotlib.figure import Figure
 
 
 def render(template: str, **content: object) -> str:
-    """Fill a template; every name in it is escaped.
-
-    Args:
-        template: Its path in this package.
-        **content: What the page shows.
-    """
+    """Fill a template of this package with what the page shows; every name in it is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -22,26 +22,21 @@ from training.evidence import (
 from training.ood import OodScorer
 from training.source import list_images, load_source, read_training_data
 from training.train import embedded, last_layer, named_sources
-from training.workdir import TrainedModel, Workdir
+from training.workdir import TrainedModel, Workdir, load_trained
 
 
 def leave_out(workdir: Path, data: Path, console: Console) -> pd.DataFrame:
     """Leave each source out in turn of the border, of the layers and of the operating points.
 
     The network has seen the source's images all the same; features that the training has left as
-    they were have not. Operating points are those of images as they are, without the shifts.
-
-    Returns:
-        One row for each source: ``source``, ``images``, ``answered`` and ``accuracy`` of what is
-        answered, as shares, and ``taken_for``, the sources behind the answers.
+    they were have not. Operating points are those of images as they are, without the shifts. Of
+    each ``source`` the table has its ``images``, the share that is ``answered``, the ``accuracy``
+    of that, and what it was ``taken_for``, the sources behind the answers.
 
     Raises:
-        WorkdirIncomplete: The training has not ended, or does not tell its sources apart.
-        WorkdirMismatch: The images are not those of the training.
-        DataError: The data set cannot be used.
+        TrainingError: As ``evaluate``, or where the model does not tell its sources apart.
     """
-    work = Workdir(workdir)
-    trained = work.load()
+    work, trained = Workdir(workdir), load_trained(workdir)
     if trained.heads is None:
         raise WorkdirIncomplete(f"{workdir} is of a recipe without calibration.by_source.")
     recipe = trained.config
@@ -62,7 +57,7 @@ def leave_out(workdir: Path, data: Path, console: Console) -> pd.DataFrame:
     for name in np.unique(asked_of).tolist():
         names = named_sources(known.table[known.table["source"] != name])
         train, validation = (
-            replace(part, owners=numbered(origin, names)).of(origin != name)
+            part._replace(owners=numbered(origin, names)).of(origin != name)
             for part, origin in zip(parts[:2], origins[:2], strict=True)
         )
         border = Border(names, _heads(trained, trained.heads, names), validation.owners)
@@ -87,11 +82,7 @@ def _heads(trained: TrainedModel, own: SourceHeads, names: Sequence[str]) -> Sou
 
 
 def _answers(
-    trained: TrainedModel,
-    border: Border,
-    validation: Embedded,
-    asked: Embedded,
-    scorer: OodScorer,
+    trained: TrainedModel, border: Border, validation: Embedded, asked: Embedded, scorer: OodScorer
 ) -> dict[str, object]:
     temperature = trained.calibration.temperature
     near = distances(scorer, validation)

@@ -6,6 +6,7 @@ lungs with what lies behind the heart; 127 marks arrows and letters beside them.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,19 +23,18 @@ from contract.manifest import LUNG_MASK, Metric, Provenance
 from contract.pixels import resize, to_uint8
 from contract.preprocessing import PreprocessingSpec
 from contract.radiograph import decode
-from training.batches import MaskedImages, TrainingBatches
+from training.backbones import convolution
+from training.batches import TrainingBatches, masked_images
 from training.config import SCALES, Frozen, Recipe, SegmenterRecipe
 from training.datasets import Dataset, data_digest, read_dataset
 from training.errors import CalibrationError, DataError, WorkdirMismatch
 from training.fit import Network, fit
-from training.image_cache import read_input
 from training.metrics import estimate, patient_bootstrap
-from training.provenance import git_revision, provenance
-from training.source import list_images
+from training.source import list_images, read_input
 from training.splits import drawn_splits
 from training.standardisation import Standardisation
 from training.transforms import cornered
-from training.workdir import Binding, Workdir
+from training.workdir import Binding, Workdir, git_revision, provenance
 
 Images = NDArray[np.uint8]
 """Shape (images, height, width, 1)."""
@@ -44,8 +44,6 @@ Segment = Callable[[Images], NDArray[np.bool_]]
 LUNG = 255
 # Channels at each scale, in multiples of the width.
 GROWTH = (1, 2, 4, 6)
-# A short memory: an epoch has few steps, and the statistics must follow the weights.
-BATCH_NORM_MOMENTUM = 0.95
 IMAGES_PER_SOURCE = 120
 # The share of whole radiographs that the limit refuses, were all of them looked at.
 TAIL = 0.01
@@ -53,14 +51,10 @@ TAIL = 0.01
 # radiographs, and for 96 % or more of those that lack 30 % of their sides.
 DOUBT = 0.1
 CUTS = (0.2, 0.3, 0.4, 0.5)
-DIGITS = 3
 
 
 class LungEvaluation(Frozen):
-    """The figures of the test split: evaluation.json.
-
-    Near-duplicates count as one patient, whatever the data set calls them.
-    """
+    """The figures of the test split: evaluation.json. Near-duplicates count as one patient."""
 
     dataset: str
     images: int
@@ -86,9 +80,8 @@ class LungFieldFit(Frozen):
 class TrainedSegmenter:
     """All that export and others need of a finished training.
 
-    ``model`` is the training form: from ``image``, uint8, shape (batch, height, width, 1), to
-    logits, float32, of that shape. ``evaluation`` is None before ``evaluate_lungs``, ``lung_field``
-    before ``fit_lung_field``.
+    ``model`` is the training form of ``build_segmenter``. ``evaluation`` is None before
+    ``evaluate_lungs``, ``lung_field`` before ``fit_lung_field``.
     """
 
     model: keras.Model
@@ -99,18 +92,9 @@ class TrainedSegmenter:
 
 
 def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Console) -> None:
-    """Train the segmenter, or carry on where a killed run has left it.
+    """Train the segmenter, or carry on where a killed run has left it; errors as ``train``.
 
-    Args:
-        recipe: All that decides the training.
-        workdir: Where everything is written; created where it is missing.
-        data: The folder of covid-chestxray-dataset, or the one above it.
-        console: Where progress is shown.
-
-    Raises:
-        DataError: The data set cannot be used.
-        WorkdirError: The workdir belongs to another training, or cannot be written.
-        TrainingDiverged: The loss is no longer a number.
+    ``data`` is the folder of covid-chestxray-dataset, or the one above it.
     """
     work, revision = Workdir(workdir), git_revision()
     dataset, digest = list_lung_images(data)
@@ -124,7 +108,7 @@ def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Con
     train, validation = (
         table.index[table["split"] == split].to_numpy() for split in ("train", "validation")
     )
-    masked = MaskedImages(images[train], masks[train], recipe.augmentation)
+    masked = masked_images(images[train], masks[train], recipe.augmentation)
     truth = masks[validation].astype(np.float32) / LUNG
     model, _ = fit(
         Network(
@@ -145,18 +129,8 @@ def train_lungs(recipe: SegmenterRecipe, workdir: Path, data: Path, console: Con
 def evaluate_lungs(data: Path, workdir: Path) -> LungEvaluation:
     """Measure the Dice coefficient on the test split, in each mask's own size.
 
-    Args:
-        data: The folder that ``train_lungs`` was given.
-        workdir: Of the finished training.
-
-    Returns:
-        What stands in ``evaluation.json``; ``dice-test.csv`` has the figure of each image.
-
-    Raises:
-        WorkdirIncomplete: The training has not ended.
-        WorkdirMismatch: The images are not those of the training.
-        DataError: The data set cannot be used.
-        WriteFailed: The disk is full, or the workdir cannot be written.
+    Writes what it returns to ``evaluation.json``, and each image's figure to ``dice-test.csv``.
+    Raises ``WorkdirMismatch`` where the images are not those of the training.
     """
     work, trained = Workdir(workdir), load_segmenter(workdir)
     dataset = list_again(trained, data)
@@ -166,10 +140,24 @@ def evaluate_lungs(data: Path, workdir: Path) -> LungEvaluation:
     test = used[used["split"] == "test"]
     truths = [read_mask(dataset.root / mask) for mask in test["mask"]]
     sizes = [truth.shape for truth in truths]
-    found = lung_masks(with_mask_output(trained.model), images[test.index], sizes)
+    found = _lung_masks(with_mask_output(trained.model), images[test.index], sizes)
     test = test.assign(dice=list(map(dice, found, truths)))
     work.write_table(work.root / "dice-test.csv", test[["path", "group", "dice"]])
-    evaluation = _measured(test, trained.recipe.seed, f"{dataset.name}, held-out patients")
+    name, patients = f"{dataset.name}, held-out patients", test.groupby("group")["dice"].mean()
+    counts = patient_bootstrap(patients.index.to_numpy(str), trained.recipe.seed).astype(np.int64)
+    drawn = np.array([np.repeat(patients.to_numpy(), row) for row in counts])
+    figures = {
+        "dice_median": np.median(drawn, axis=1),
+        "dice_mean": drawn.mean(axis=1),
+        "dice_lowest_tenth": np.quantile(drawn, 0.1, axis=1),
+    }
+    metrics = tuple(
+        Metric(dataset=name, name=figure, images=len(test), **estimate(values)._asdict())
+        for figure, values in figures.items()
+    )
+    evaluation = LungEvaluation(
+        dataset=name, images=len(test), patients=len(patients), metrics=metrics
+    )
     work.write_json(work.evaluation("test"), evaluation)
     return evaluation
 
@@ -178,18 +166,8 @@ def fit_lung_field(recipe: Recipe, data: Path, workdir: Path) -> LungFieldFit:
     """Fit how complete the lungs must look, and keep it in the segmenter's workdir.
 
     The limits travel with the segmenter: whether two lungs are in a picture does not depend on
-    which classifier reads it.
-
-    Args:
-        recipe: Of a classifier: its development images are what must be accepted.
-        data: The folder that holds them.
-        workdir: Of the finished training of the segmenter.
-
-    Raises:
-        WorkdirIncomplete: The training has not ended.
-        DataError: The data set cannot be used.
-        CalibrationError: All images are of one patient.
-        WriteFailed: The disk is full, or the workdir cannot be written.
+    which classifier reads it. The development images of the classifier's recipe, in the folder
+    ``data``, are what must be accepted. Raises ``CalibrationError`` where all are of one patient.
     """
     work, random = Workdir(workdir), np.random.default_rng(recipe.seed)
     spec, segment = load_segmenter(workdir).recipe.preprocessing, load_segment(workdir)
@@ -200,34 +178,34 @@ def fit_lung_field(recipe: Recipe, data: Path, workdir: Path) -> LungFieldFit:
     if len(names) < 2:
         raise CalibrationError("The limits of lung_field need the images of at least two patients.")
     first = table["group"].isin(names[: len(names) // 2])
-    for_limits, for_measure = (
-        _readable(dataset.root, half, spec) for half in (table[first], table[~first])
-    )
-    lower = float(np.quantile(_completeness(for_limits, segment), TAIL))
-    limits = LungFieldLimits(doubt=DOUBT, lower=round(lower, DIGITS))
+    for_limits, for_measure = [], []
+    for path, limits in zip(table["path"], first, strict=True):
+        # Training has listed what cannot be read; here there are enough others.
+        with suppress(ImageError):
+            plane = read_input(dataset.root / path, spec)[..., 0]
+            (for_limits if limits else for_measure).append(plane)
 
-    def below(planes: Sequence[NDArray[np.uint8]]) -> float:
-        images = np.stack(planes)[..., np.newaxis]
-        return float((_completeness(images, segment) < limits.lower).mean())
+    def seen(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+        masks = segment(np.stack(planes)[..., np.newaxis])
+        return np.array([completeness(mask) for mask in masks])
 
-    planes = list(for_measure[..., 0])
+    lower = round(float(np.quantile(seen(for_limits), TAIL)), 3)
     found = LungFieldFit(
-        limits=limits,
+        limits=LungFieldLimits(doubt=DOUBT, lower=lower),
         fitted=len(for_limits),
         measured=len(for_measure),
-        refused=below(planes),
-        caught={cut: below([cornered(plane, cut, random) for plane in planes]) for cut in CUTS},
+        refused=(seen(for_measure) < lower).mean(),
+        caught={
+            cut: (seen([cornered(plane, cut, random) for plane in for_measure]) < lower).mean()
+            for cut in CUTS
+        },
     )
     work.write_json(work.root / "lung-field.json", found)
     return found
 
 
 def load_segmenter(workdir: Path) -> TrainedSegmenter:
-    """Read a finished training of the segmenter.
-
-    Raises:
-        WorkdirIncomplete: The training has not ended, or a file is missing or damaged.
-    """
+    """Read a finished training of the segmenter."""
     work = Workdir(workdir)
     evaluation, field = work.evaluation("test"), work.root / "lung-field.json"
     return TrainedSegmenter(
@@ -240,44 +218,19 @@ def load_segmenter(workdir: Path) -> TrainedSegmenter:
 
 
 def load_segment(workdir: Path) -> Segment:
-    """The function that draws lungs, from a finished training.
-
-    Raises:
-        WorkdirIncomplete: The training has not ended, or a file is missing or damaged.
-    """
+    """The function that draws lungs, from a finished training."""
     model = with_mask_output(load_segmenter(workdir).model)
 
     def segment(images: Images) -> NDArray[np.bool_]:
         fitted = [resize(np.asarray(image[..., 0]), model.input.shape[1:3]) for image in images]
         sizes = [images.shape[1:3]] * len(images)
-        return np.stack(lung_masks(model, np.stack(fitted)[..., np.newaxis], sizes))
+        return np.stack(_lung_masks(model, np.stack(fitted)[..., np.newaxis], sizes))
 
     return segment
 
 
-def lung_masks(
-    model: keras.Model, images: Images, sizes: Sequence[tuple[int, int]]
-) -> list[NDArray[np.bool_]]:
-    """Draw the lungs of images that have the network's size, each in a size of its own.
-
-    Args:
-        model: From ``with_mask_output``.
-        images: uint8, shape (images, height, width, 1).
-        sizes: The wanted (height, width) of each mask.
-
-    Returns:
-        bool, shape (height, width) each.
-    """
-    outputs = model.predict(images, batch_size=32, verbose=0)[LUNG_MASK]
-    return [lung_mask(plane[..., 0], size) for plane, size in zip(outputs, sizes, strict=True)]
-
-
 def list_lung_images(root: Path) -> tuple[Dataset, str]:
-    """List the frontal radiographs of covid-chestxray-dataset that have a mask, with their digest.
-
-    Raises:
-        DataError: It is laid out otherwise, or has no masks.
-    """
+    """List the frontal radiographs of covid-chestxray-dataset with a mask, and their digest."""
     dataset = read_dataset("covid-chestxray", root, "train")
     table = dataset.table.assign(mask="lung_masks/" + dataset.table["path"].str.rpartition("/")[2])
     there = [(dataset.root / mask).is_file() for mask in table["mask"]]
@@ -292,12 +245,7 @@ def list_lung_images(root: Path) -> tuple[Dataset, str]:
 
 
 def list_again(trained: TrainedSegmenter, root: Path) -> Dataset:
-    """List what a segmenter was trained on.
-
-    Raises:
-        DataError: As ``list_lung_images``.
-        WorkdirMismatch: These are other images than those of the training.
-    """
+    """List what a segmenter was trained on; ``WorkdirMismatch`` where these are other images."""
     dataset, digest = list_lung_images(root)
     if digest != trained.provenance.data_digest:
         raise WorkdirMismatch("These are not the images of the training: their digest differs.")
@@ -309,12 +257,8 @@ def load_lung_images(
 ) -> tuple[pd.DataFrame, Images, Images]:
     """Decode and resize the radiographs and their masks; what cannot be read is told and left out.
 
-    Returns:
-        The table of what can be read; the images and the masks, 0 no lung to 255 lung, and between
-        where a pixel holds both. The table's index numbers their rows.
-
-    Raises:
-        DataError: None can be read.
+    With the table of what can be read come the images and the masks, 0 no lung to 255 lung, and
+    between where a pixel holds both; its index numbers their rows.
     """
     read: dict[int, tuple[Images, Images]] = {}
     for row in dataset.table.itertuples():
@@ -324,8 +268,7 @@ def load_lung_images(
         except (ImageError, OSError) as error:
             console.print(f"{row.path} is left out: {error}", highlight=False, soft_wrap=True)
         else:
-            fitted = to_uint8(resize(mask, spec.size))[..., np.newaxis]
-            read[row.Index] = image, fitted
+            read[row.Index] = image, to_uint8(resize(mask, spec.size))[..., np.newaxis]
     if not read:
         raise DataError(f"None of the {len(dataset.table)} radiographs with a mask can be read.")
     table = dataset.table.loc[list(read)].reset_index(drop=True)
@@ -334,42 +277,27 @@ def load_lung_images(
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """Read a mask in its own size: bool, shape (rows, columns).
-
-    Raises:
-        ImageError: It is no image, or damaged.
-        OSError: The file cannot be read.
-    """
+    """Read a mask in its own size, shape (rows, columns); raises ``ImageError`` or ``OSError``."""
     return to_uint8(decode(path.read_bytes()).pixels) == LUNG
 
 
 def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """The Dice coefficient of two masks, 0 to 1; two empty ones agree wholly.
-
-    Source: Dice 1945, Measures of the Amount of Ecologic Association Between Species.
-
-    Args:
-        found: bool, shape (rows, columns).
-        truth: bool, the same shape.
-    """
+    """The Dice coefficient of two masks, 0 to 1 (Dice 1945); two empty ones agree wholly."""
     total = int(found.sum() + truth.sum())
     return 2 * int((found & truth).sum()) / total if total else 1.0
 
 
 def build_segmenter(recipe: SegmenterRecipe) -> keras.Model:
-    """Build the training form, with fresh weights.
+    """Build the training form, from ``image``, uint8, (batch, height, width, 1), to its logits.
 
     Source: Ronneberger 2015, U-Net; its skips are added rather than joined, as in Chaurasia 2017,
     LinkNet, which halves the work.
-
-    Returns:
-        From ``image``, uint8, shape (batch, height, width, 1), to logits, float32, of that shape.
     """
     image = layers.Input((*recipe.preprocessing.size, 1), dtype="uint8", name="image")
     x = Standardisation("image", local_window=1, name="standardisation")(image)
     skips = []
     for multiple in GROWTH:
-        x = _residual(_convolution(x, multiple * recipe.model.width, strides=2))
+        x = _residual(convolution(x, multiple * recipe.model.width, strides=2))
         skips.append(x)
     x = layers.SpatialDropout2D(recipe.model.dropout)(_residual(x))
     for skip in reversed(skips[: SCALES - 1]):
@@ -377,33 +305,25 @@ def build_segmenter(recipe: SegmenterRecipe) -> keras.Model:
         doubled = layers.Conv2DTranspose(
             filters, 2, 2, use_bias=False, kernel_initializer="he_normal"
         )(x)
-        x = _convolution(layers.Add()([doubled, skip]), filters)
+        x = convolution(layers.Add()([doubled, skip]), filters)
     # The last doubling is the head itself: the lungs' outline needs no features of its own there.
     logits = layers.Conv2DTranspose(1, 4, 2, padding="same", dtype="float32", name="logits")(x)
     return keras.Model(image, logits, name="segmenter")
 
 
 def with_mask_output(model: keras.Model) -> keras.Model:
-    """Give a trained segmenter the output that the service relies on; the weights are shared.
+    """Give a trained segmenter the output ``lung_mask`` of the service; the weights are shared.
 
-    Returns:
-        From ``image`` to a dict with ``lung_mask``: the probability of lung, float32, shape (batch,
-        height, width, 1).
+    It is the probability of lung, float32, shape (batch, height, width, 1).
     """
     return keras.Model(model.input, {LUNG_MASK: ops.sigmoid(model.output)}, name="serving")
 
 
 def overlap_loss(truth: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
-    """Cross-entropy plus one minus the soft Dice coefficient of each image.
+    """Cross-entropy plus one minus the soft Dice coefficient of each image, shape (batch,).
 
+    Truth, 0 no lung to 1 lung, and logits are float, shape (batch, height, width, 1).
     Source: Milletari 2016, V-Net (soft Dice).
-
-    Args:
-        truth: float, shape (batch, height, width, 1), 0 no lung to 1 lung.
-        logits: float, the same shape.
-
-    Returns:
-        float, shape (batch,).
     """
     axes = (1, 2, 3)
     entropy = ops.mean(ops.binary_crossentropy(truth, logits, from_logits=True), axis=axes)
@@ -421,49 +341,13 @@ def _dice_of_logits(truth: keras.KerasTensor, logits: keras.KerasTensor) -> kera
     return ops.where(total > 0, 2 * shared / ops.maximum(total, 1), 1.0)
 
 
-def _convolution(x: keras.KerasTensor, filters: int, strides: int = 1) -> keras.KerasTensor:
-    x = layers.Conv2D(
-        filters, 3, strides, padding="same", use_bias=False, kernel_initializer="he_normal"
-    )(x)
-    return layers.ReLU()(layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(x))
-
-
 def _residual(x: keras.KerasTensor) -> keras.KerasTensor:
-    return layers.Add()([x, _convolution(x, x.shape[-1])])
+    return layers.Add()([x, convolution(x, x.shape[-1])])
 
 
-def _measured(table: pd.DataFrame, seed: int, name: str) -> LungEvaluation:
-    patients = table.groupby("group")["dice"].mean()
-    values = patients.to_numpy()
-    counts = patient_bootstrap(patients.index.to_numpy(str), seed).astype(np.int64)
-    drawn = np.array([np.repeat(values, row) for row in counts])
-    figures = {
-        "dice_median": (np.median(values), np.median(drawn, axis=1)),
-        "dice_mean": (values.mean(), drawn.mean(axis=1)),
-        "dice_lowest_tenth": (np.quantile(values, 0.1), np.quantile(drawn, 0.1, axis=1)),
-    }
-    metrics = tuple(
-        Metric(
-            dataset=name,
-            name=figure,
-            images=len(table),
-            **estimate(np.array([value]), resampled)._asdict(),
-        )
-        for figure, (value, resampled) in figures.items()
-    )
-    return LungEvaluation(dataset=name, images=len(table), patients=len(values), metrics=metrics)
-
-
-def _readable(root: Path, table: pd.DataFrame, spec: PreprocessingSpec) -> Images:
-    images = []
-    for path in table["path"]:
-        try:
-            images.append(read_input(root / path, spec))
-        except ImageError:
-            # Training has listed what cannot be read; here there are enough others.
-            continue
-    return np.stack(images)
-
-
-def _completeness(images: Images, segment: Segment) -> NDArray[np.float64]:
-    return np.array([completeness(mask) for mask in segment(images)])
+def _lung_masks(
+    model: keras.Model, images: Images, sizes: Sequence[tuple[int, int]]
+) -> list[NDArray[np.bool_]]:
+    """The lungs of images that have the network's size, each in a (height, width) of its own."""
+    outputs = model.predict(images, batch_size=32, verbose=0)[LUNG_MASK]
+    return [lung_mask(plane[..., 0], size) for plane, size in zip(outputs, sizes, strict=True)]

@@ -1,20 +1,18 @@
 """Figures of merit, each computed for many weightings of the same images at once.
 
-A weighting says how often each image counts. One row of ones gives the figure itself; the rows of
-``patient_bootstrap`` give its distribution under another draw of patients. A figure is not a
-number for a weighting that lacks one of the classes.
+A weighting says how often each image counts. The first row of ``patient_bootstrap`` gives the
+figure itself, the others its distribution under another draw of patients. A figure is not a number
+for a weighting that lacks one of the classes.
 
-Throughout, ``scores`` have the shape (images,), higher is more positive; ``truth`` is bool of that
-shape; ``probabilities`` are distributions, shape (images, classes); ``classes`` and ``said`` are
-int, shape (images,): the true class and the answered one; ``weights`` has the shape (weightings,
-images). Each figure has the shape (weightings,) and lies between 0 and 1.
+``scores``, higher is more positive, ``truth``, bool, and ``classes`` and ``said``, the true class
+and the answered one, have the shape (images,); ``probabilities`` (images, classes); ``weights``
+(weightings, images). Each figure has the shape (weightings,) and lies between 0 and 1.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 Floats = NDArray[np.float64]
 Weights = NDArray[np.float64]
@@ -35,12 +33,7 @@ class Estimate(NamedTuple):
 def confusion(
     present: NDArray[np.bool_], truth: NDArray[np.bool_], weights: Weights
 ) -> dict[str, Floats]:
-    """Count right and wrong answers, and say what follows from the counts.
-
-    Returns:
-        ``true_positives`` and the three other counts; ``accuracy``, ``sensitivity`` (recall),
-        ``specificity``, ``precision`` and ``f1``.
-    """
+    """The four counts, ``true_positives`` and so on, and what follows from them, by name."""
     tp, fp = weights @ (present & truth), weights @ (present & ~truth)
     tn, fn = weights @ (~present & ~truth), weights @ (~present & truth)
     return {
@@ -97,11 +90,7 @@ def auprc(scores: Floats, truth: NDArray[np.bool_], weights: Weights) -> Floats:
 
 
 def brier(probabilities: Floats, classes: NDArray[np.int64], weights: Weights) -> Floats:
-    """Half the squared distance of a distribution from the truth.
-
-    Source: Brier 1950, Verification of Forecasts Expressed in Terms of Probability, halved: of two
-    classes the mean squared distance of a probability from 0 or 1.
-    """
+    """Half the squared distance of a distribution from the truth: Brier 1950, halved."""
     truth = np.eye(probabilities.shape[1])[classes]
     distance = ((probabilities - truth) ** 2).sum(axis=1) / 2
     return ratio(weights @ distance, weights.sum(axis=1))
@@ -110,10 +99,7 @@ def brier(probabilities: Floats, classes: NDArray[np.int64], weights: Weights) -
 def expected_calibration_error(
     probabilities: Floats, classes: NDArray[np.int64], weights: Weights
 ) -> Floats:
-    """How far confidence and accuracy lie apart, averaged over bins of equal width.
-
-    Source: Guo 2017, On Calibration of Modern Neural Networks; 15 bins.
-    """
+    """How far confidence and accuracy lie apart, over 15 bins of equal width: Guo 2017."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == classes
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
@@ -122,46 +108,22 @@ def expected_calibration_error(
     return ratio(gaps.sum(axis=1), weights.sum(axis=1))
 
 
-def whole(images: int) -> Weights:
-    """The weighting that counts every image once, shape (1, images)."""
-    return np.ones((1, images))
-
-
 def patient_bootstrap(patients: NDArray[np.str_], seed: int, resamples: int = RESAMPLES) -> Weights:
-    """Draw patients with replacement; all images of a patient come along.
+    """Weigh every image once, then as often as draws of patients with replacement have it.
 
-    Images of one patient are no independent evidence, so an interval from a draw of images would
-    be too narrow.
-
-    Args:
-        patients: The patient of each image, shape (images,).
-        seed: Of the draw.
-        resamples: How often to draw.
-
-    Returns:
-        Shape (resamples, images): how often each image was drawn.
+    All images of a patient come along: they are no independent evidence, so an interval from a draw
+    of images would be too narrow. The shape is (1 + resamples, images).
     """
     names, owner = np.unique(patients, return_inverse=True)
     random = np.random.default_rng(seed)
     drawn = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    return drawn[:, owner].astype(np.float64)
+    return np.vstack([np.ones(len(owner)), drawn[:, owner]])
 
 
-def estimate(value: Floats, resampled: Floats) -> Estimate:
-    """A figure with its percentile interval.
-
-    Args:
-        value: Shape (1,): from ``whole``.
-        resampled: Shape (resamples,): from ``patient_bootstrap``.
-    """
-    lower, upper = np.nanpercentile(resampled, [2.5, 97.5])
-    return Estimate(float(value[0]), float(lower), float(upper))
-
-
-def share_of_independent(chosen: int, images: int) -> Estimate:
-    """A share of images that have no patients to resample, with its Wilson interval."""
-    interval = binomtest(chosen, images).proportion_ci(method="wilson")
-    return Estimate(chosen / images, float(interval.low), float(interval.high))
+def estimate(values: Floats) -> Estimate:
+    """A figure by each weighting of ``patient_bootstrap``, with its percentile interval."""
+    lower, upper = np.nanpercentile(values[1:], [2.5, 97.5])
+    return Estimate(float(values[0]), float(lower), float(upper))
 
 
 def ratio(part: Floats, total: Floats) -> Floats:

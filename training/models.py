@@ -1,9 +1,7 @@
 """Classifiers: a backbone, global average pooling and a dense head, for training and for serving.
 
 The dense head stands before the pooling, which gives the same logits, as both are linear. Its map
-``evidence`` is then the class activation map, without gradients and without a second pass.
-
-Source: Zhou 2016, Learning Deep Features for Discriminative Localization (CAM).
+``evidence`` is then the class activation map (Zhou 2016, CAM), without a second pass.
 """
 
 import keras
@@ -21,20 +19,12 @@ LOGITS = "logits"
 
 
 def build_classifier(recipe: Recipe, *, with_weights: bool = False) -> keras.Model:
-    """Build the training form of a recipe's network.
+    """Build the training form of a recipe's network, with its backbone's weights where asked for.
 
-    Args:
-        recipe: Names the network.
-        with_weights: Whether its backbone gets the weights that the recipe names.
-
-    Returns:
-        From ``image``, uint8, shape (batch, height, width, 1), to logits, float32, shape (batch,
-        classes). The layer ``evidence`` has the map whose spatial mean the logits are; the layer
-        ``backbone`` is a model of its own.
-
-    Raises:
-        RecipeError: The border is no whole number of cells of the feature map, or the backbone
-            cannot be built.
+    It goes from ``image``, uint8, shape (batch, height, width, 1), to logits, float32, shape
+    (batch, classes). The layer ``evidence`` has the map whose spatial mean the logits are; the
+    layer ``backbone`` is a model of its own. Raises ``RecipeError`` where the border is no whole
+    number of cells, or the backbone cannot be built.
     """
     image = layers.Input((*recipe.preprocessing.size, 1), dtype="uint8", name="image")
     config = recipe.model
@@ -56,20 +46,16 @@ def with_serving_outputs(
 ) -> keras.Model:
     """Give a trained classifier the outputs that the service relies on; the weights are shared.
 
-    Args:
-        model: A training form.
-        temperature: Above 0; the logits are divided by it before the softmax.
-        scorer: Says how unlike the training images an image is; None where that is not known.
-        heads: Replace the last layer by that of the source which an image is most like; they need
-            the scorer. None leaves it.
+    The logits are divided by the temperature before the softmax. The heads, which need the scorer,
+    replace the last layer by that of the nearest source.
 
     Returns:
         From ``image`` to a dict of float32: ``probabilities``, shape (batch, classes), calibrated;
-        ``logits``, shape (batch, classes), centred over the classes, which leaves the softmax as it
-        is, and not divided by the temperature; ``activation_map``, shape (batch, rows, columns,
-        classes), centred too: the evidence for a class against the others, whose mean over rows and
-        columns is ``logits``; with a scorer ``ood_score``, shape (batch,), higher is stranger; and
-        with heads ``source_distance``, shape (batch, sources), as a share of each source's limit.
+        ``activation_map``, shape (batch, rows, columns, classes): the evidence for a class against
+        the others, centred over the classes, which leaves the softmax as it is; ``logits``, shape
+        (batch, classes), its mean over rows and columns; with a scorer ``ood_score``, shape
+        (batch,), higher is stranger; and with heads ``source_distance``, shape (batch, sources), as
+        a share of each source's limit.
     """
     evidence, scores = model.get_layer(EVIDENCE).output, {}
     if scorer is not None:
@@ -90,12 +76,7 @@ def with_serving_outputs(
 
 
 def feature_model(model: keras.Model) -> keras.Model:
-    """The part of a trained classifier that ends with what its dense head sees.
-
-    Returns:
-        From ``image``, uint8, shape (batch, height, width, 1), to pooled features, float32, shape
-        (batch, features).
-    """
+    """The part of a trained classifier up to pooled features, float32, shape (batch, features)."""
     # A mean that keeps its axes leaves ONNX no change of the data layout between convolutions.
     mean = layers.GlobalAveragePooling2D(keepdims=True, dtype="float32")(last_features(model))
     return keras.Model(model.input, layers.Flatten(dtype="float32")(mean), name="features")
@@ -108,11 +89,7 @@ def last_features(model: keras.Model) -> keras.KerasTensor:
 
 
 def _head(features: keras.KerasTensor, classes: int, border: float) -> keras.KerasTensor:
-    """The dense head, as a convolution of one pixel: the evidence for each class at each place.
-
-    Where the image's border was cut off, the map gets an empty one, so that it covers the image,
-    and is scaled so that its mean stays the same.
-    """
+    """The dense head, as a convolution of one pixel: the evidence for each class at each place."""
     name = None if border else EVIDENCE
     dense = layers.Conv2D(
         classes, 1, kernel_initializer="glorot_uniform", dtype="float32", name=name
@@ -120,6 +97,8 @@ def _head(features: keras.KerasTensor, classes: int, border: float) -> keras.Ker
     evidence = dense(features)
     if not border:
         return evidence
+    # Where the image's border was cut off, the map gets an empty one, so that it covers the image,
+    # and is scaled so that its mean stays the same.
     rows, columns = features.shape[1:3]
     margin = border * rows
     if not margin.is_integer():

@@ -1,10 +1,9 @@
 """How unlike its training images an image is, and which source it is most like.
 
-The outputs ``ood_score`` and ``source_distance`` of the served graph.
-
-A network that has seen nothing but chest images keeps what tells their classes apart, and little of
-what tells a chest from a photograph. The score therefore also looks at the image: at its coarse
-layout, its exposure, and the amount of detail at each scale.
+The outputs ``ood_score`` and ``source_distance`` of the served graph. A network that has seen
+nothing but chest images keeps what tells their classes apart, and little of what tells a chest from
+a photograph. The score therefore also looks at the image: at its coarse layout, its exposure, and
+the amount of detail at each scale.
 
 The description of an image, so that NumPy or another graph can compute it too. ``X`` is the image
 as float32; ``H(n)`` is the Haar basis of ``n`` pixels in a line (``haar_basis``), one vector a row,
@@ -20,8 +19,7 @@ the mean first, scaled so that squared coefficients are mean powers:
    (Parseval's identity).
 
 The numbers are the thumbnail with mean 0 and variance 1, its mean / 64, the logarithm of the
-standard deviation, and those of the 15 root mean square details. Products with small constant
-matrices leave no layout change in ONNX; ``pneumo-export`` folds the rest of what is affine.
+standard deviation, and those of the 15 root mean square details.
 
 Source: Lee 2018, A Simple Unified Framework for Detecting Out-of-Distribution Samples; Mallat 1989,
 A Theory for Multiresolution Signal Decomposition. One Gaussian would be too wide for a pool of
@@ -73,14 +71,9 @@ NAMING_PENALTY = 1e-2
 
 
 def haar_basis(side: int) -> tuple[Floats, NDArray[np.int64]]:
-    """The Haar basis of a line of pixels.
+    """The Haar basis of a line of ``side`` pixels, a power of two: a vector a row, the mean first.
 
-    Args:
-        side: How many pixels, a power of two, at least 2.
-
-    Returns:
-        float32, shape (side, side), one vector a row, the mean first; and the scale of each, from 1
-        for the finest. The mean has the scale ``side``, which is coarser than all.
+    And the scale of each, from 1 for the finest; the mean has ``side``.
     """
     vectors, scales = [np.full(side, 1 / side)], [side]
     for scale in range(int(np.log2(side)), 0, -1):
@@ -94,24 +87,12 @@ def haar_basis(side: int) -> tuple[Floats, NDArray[np.int64]]:
     return np.stack(vectors).astype(np.float32), np.array(scales)
 
 
-class Description(keras.layers.Layer):
-    """``describe_image`` as one node of a network, whose name cannot meet another's."""
-
-    def call(self, image: keras.KerasTensor) -> keras.KerasTensor:
-        """Describe images, uint8, shape (batch, height, width, 1)."""
-        return describe_image(image)
-
-
 def describe_image(image: keras.KerasTensor) -> keras.KerasTensor:
-    """Describe images as this module's docstring defines it.
+    """Describe images, uint8 (batch, height, width, 1), as this module's docstring defines it.
 
-    Args:
-        image: uint8, shape (batch, height, width, 1), at least 8 by 8. Rows and columns beyond the
-            last whole block are left out of the details.
-
-    Returns:
-        float32, shape (batch, 81): the thumbnail's 64, the exposure's 2, the detail's 15 (fewer
-        below 32 by 32 pixels).
+    Rows and columns beyond the last whole block are left out of the details. The result is float32,
+    shape (batch, 81): the thumbnail's 64, the exposure's 2, the detail's 15 (fewer below 32 by 32
+    pixels; at least 8 by 8 are needed).
     """
     fine, fine_powers = _blocks(ops.squeeze(ops.cast(image, "float32"), axis=-1), FINE)
     height, width = fine.shape[1:]
@@ -135,15 +116,9 @@ def describe_image(image: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _blocks(level: keras.KerasTensor, side: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """The means of all blocks, and the mean power of their details by scale and direction.
+    """The means of all blocks of (batch, height, width), and the mean power of their details.
 
-    Args:
-        level: float32, shape (batch, height, width).
-        side: Of a block.
-
-    Returns:
-        Shape (batch, height / side, width / side); and shape (batch, 3 * scales), fine to coarse,
-        each across, down and diagonal.
+    The powers, (batch, 3 * scales), go from fine to coarse, each across, down and diagonal.
     """
     basis, scales = haar_basis(side)
     rows, columns = (length // side for length in level.shape[1:])
@@ -211,11 +186,7 @@ class OodScorer:
     def score(
         self, features: keras.KerasTensor, numbers: keras.KerasTensor
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """Score images, inside a graph or outside.
-
-        Args:
-            features: The network's pooled features, float32, shape (batch, features).
-            numbers: The images' descriptions, float32, shape (batch, numbers).
+        """Score images by their pooled features and descriptions, inside a graph or outside.
 
         Returns:
             float32, not negative: the distance to the nearest group per value in standard
@@ -259,7 +230,9 @@ class OodScore(keras.layers.Layer):
 
 def embed(features: keras.Model, images: Images) -> dict[str, NDArray[np.float32]]:
     """The ``features`` of images, from ``training.models.feature_model``, and ``described``."""
-    outputs = {"features": features.output, "described": Description()(features.input)}
+    # As one node, whose name cannot meet that of another in the network.
+    described = keras.layers.Lambda(describe_image)(features.input)
+    outputs = {"features": features.output, "described": described}
     model = keras.Model(features.input, outputs, name="embedding")
     return model.predict(images, batch_size=PREDICTED_AT_ONCE, verbose=0)
 
@@ -268,18 +241,11 @@ def fit_scorer(features: keras.Model, images: Images, recipe: Recipe) -> OodScor
     """Fit the score on a draw of training images, each under one of the recipe's shifts.
 
     Another hospital's chest images count as known too, which is what the shifts stand for. Of a
-    small training set an image comes more than once, at most once under each shift.
-
-    Args:
-        features: From ``training.models.feature_model``.
-        images: uint8, shape (training images, height, width, 1).
-        recipe: Its shifts, its numbers of components and groups, and its seed.
-
-    Returns:
-        With a limit of 1, and all images of one source.
+    small training set an image comes more than once, at most once under each shift. ``features`` is
+    a ``feature_model``; images are uint8, shape (images, height, width, 1). All are of one source,
+    with a limit of 1.
     """
-    random, rules = np.random.default_rng(recipe.seed), recipe.calibration
-    shifts = rules.shifts
+    random, shifts = np.random.default_rng(recipe.seed), recipe.calibration.shifts
     count = min(FIT_IMAGES, len(images) * len(shifts))
     drawn = np.resize(random.permutation(len(images)), count)
     # In each further round through the images, each comes under its next shift.
@@ -288,26 +254,18 @@ def fit_scorer(features: keras.Model, images: Images, recipe: Recipe) -> OodScor
     rows = {name: drawn[chosen == number] for number, name in enumerate(shifts)}
     changed = [shifted(images[of], name) for name, of in rows.items() if len(of)]
     found = embed(features, np.concatenate(changed))
-    groups = min(rules.ood_groups, max(1, len(images) // IMAGES_PER_GROUP))
+    groups = min(recipe.calibration.ood_groups, max(1, len(images) // IMAGES_PER_GROUP))
     one = np.zeros(count, np.int64)
-    return scorer_of(
-        found["features"], found["described"], one, groups, recipe.seed, rules.ood_components
-    )
+    return scorer_of(found["features"], found["described"], one, groups, recipe)
 
 
-def scorer_of(
-    known: Floats, seen: Floats, owners: Rows, groups: int, seed: int, components: int
-) -> OodScorer:
-    """Fit the score on embedded training images.
+def scorer_of(known: Floats, seen: Floats, owners: Rows, groups: int, recipe: Recipe) -> OodScorer:
+    """Fit the score on the features ``known`` and descriptions ``seen`` of training images.
 
-    Args:
-        known: The network's features, float32, shape (images, features), of at least two images.
-        seen: The images' descriptions, float32, shape (images, numbers).
-        owners: int, shape (images,): the source of each, none without an image.
-        groups: How many Gaussians, at most, of each source.
-        seed: Of the grouping.
-        components: How many main directions of the features, at most.
+    Both are float32, shape (images, ...), of at least two images; ``owners``, int, shape (images,),
+    is the source of each. Each source has at most ``groups`` Gaussians.
     """
+    seed, components = recipe.seed, recipe.calibration.ood_components
     values = np.concatenate([known, seen], axis=1).astype(np.float64)
     centre, scale = values.mean(axis=0), values.std(axis=0) + SCALE_FLOOR
     standard = (values - centre) / scale
@@ -318,7 +276,10 @@ def scorer_of(
     for source in np.unique(owners):
         members = np.flatnonzero(owners == source)
         count = min(groups, len(members))
-        group[members] = len(owner) + _grouped(placed[members], count, seed)
+        # Groups are found in the directions in which the images differ most.
+        leading = PCA(min(GROUPING_COMPONENTS, *placed[members].shape), random_state=seed)
+        clusters = KMeans(count, n_init=4, random_state=seed)
+        group[members] = len(owner) + clusters.fit_predict(leading.fit_transform(placed[members]))
         owner += [source] * count
     means, whitening = _gaussians(placed, group)
     limits, names = np.ones(len(np.unique(owners))), _names(standard, owners)
@@ -339,25 +300,15 @@ def _names(standard: Floats, owners: Rows) -> Floats:
     return np.vstack([weights, bias])
 
 
-def _grouped(placed: Floats, groups: int, seed: int) -> Rows:
-    """The group of each image, found in the directions in which the images differ most."""
-    leading = PCA(min(GROUPING_COMPONENTS, *placed.shape), random_state=seed).fit_transform(placed)
-    return KMeans(groups, n_init=4, random_state=seed).fit_predict(leading)
-
-
 def _gaussians(placed: Floats, group: Rows) -> tuple[Floats, Floats]:
     numbers = range(group.max() + 1)
     means = np.stack([placed[group == number].mean(axis=0) for number in numbers])
     residual = placed - means[group]
     shared = SHARED_COVARIANCE * residual.T @ residual / len(residual)
-    own = [residual[group == number] for number in numbers]
-    whitening = [
-        _whitening((1 - SHARED_COVARIANCE) * part.T @ part / len(part) + shared) for part in own
-    ]
+    whitening = []
+    for own in (residual[group == number] for number in numbers):
+        covariance = (1 - SHARED_COVARIANCE) * own.T @ own / len(own) + shared
+        values, vectors = np.linalg.eigh(covariance)
+        floor = COVARIANCE_FLOOR * values.mean()
+        whitening.append(vectors / np.sqrt(np.maximum(values, 0) + floor))
     return means, np.stack(whitening)
-
-
-def _whitening(covariance: Floats) -> Floats:
-    values, vectors = np.linalg.eigh(covariance)
-    floor = COVARIANCE_FLOOR * values.mean()
-    return vectors / np.sqrt(np.maximum(values, 0) + floor)

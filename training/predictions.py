@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from contract.decision import decide
 from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, Finding
@@ -35,10 +36,8 @@ class Predictions:
 
     def of(self, rows: NDArray[np.bool_ | np.int64]) -> "Predictions":
         """Those of some of the images."""
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Predictions(
-            **{name: part if part is None else part[rows] for name, part in parts.items()}
-        )
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Predictions(*(None if part is None else part[rows] for part in parts))
 
 
 def read_as_series(
@@ -74,21 +73,13 @@ def read_as_series(
 
 
 def refused_by_gates(
-    images: NDArray[np.uint8],
-    outputs: Mapping[str, NDArray[np.float32]],
-    calibration: Calibration,
+    images: NDArray[np.uint8], outputs: Mapping[str, NDArray[np.float32]], calibration: Calibration
 ) -> NDArray[np.bool_] | None:
     """Say which images the service would refer before it looks at their probabilities.
 
-    The shape and size of the files are not at issue, and the lungs are not looked for.
-
-    Args:
-        images: uint8, shape (images, height, width, 1).
-        outputs: Of the served graph, for these images.
-        calibration: With the gates' limits.
-
-    Returns:
-        bool, shape (images,); None where the model has no gate.
+    The shape and size of the files are not at issue, and the lungs are not looked for. ``outputs``
+    are those of the served graph for the images, uint8, shape (images, height, width, 1). The
+    answer is None where the model has no gate.
     """
     quality, ood = calibration.quality, calibration.out_of_distribution
     if quality is None and ood is None:
@@ -99,41 +90,29 @@ def refused_by_gates(
     if ood is not None:
         refused |= outputs[OOD_SCORE] > np.float32(ood.limit)
     if calibration.sources:
-        refused |= ~_evidenced(outputs, calibration)
+        # Its most probable finding was not shown in the source that an image is most like.
+        distances, labels = outputs[SOURCE_DISTANCE], [f.label for f in calibration.findings]
+        shown = np.array([np.isin(labels, found) for found in calibration.sources.values()])
+        called = outputs["probabilities"].argmax(axis=1)
+        refused |= ~shown[distances.argmin(axis=1), called] | (distances.min(axis=1) > 1)
     return refused
-
-
-def _evidenced(
-    outputs: Mapping[str, NDArray[np.float32]], calibration: Calibration
-) -> NDArray[np.bool_]:
-    """Whether each image's most probable finding was shown in the source that it is most like."""
-    distances, labels = outputs[SOURCE_DISTANCE], [f.label for f in calibration.findings]
-    shown = np.array([np.isin(labels, found) for found in calibration.sources.values()])
-    most_probable = outputs["probabilities"].argmax(axis=1)
-    return shown[distances.argmin(axis=1), most_probable] & (distances.min(axis=1) <= 1)
 
 
 def count_most_probable(predictions: Predictions) -> Counts:
     """The confusion matrix of the most probable class: rows are true, columns said."""
-    outputs = predictions.probabilities.shape[1]
-    return _counts(predictions.classes, predictions.probabilities.argmax(axis=1), outputs, outputs)
+    probabilities = predictions.probabilities
+    return _counts(predictions.classes, probabilities.argmax(axis=1), probabilities.shape[1])
 
 
 def count_answers(predictions: Predictions, findings: tuple[Finding, ...]) -> Counts:
     """The confusion matrix of the answers: rows are true, columns answered, the last "refer"."""
-    answers = answered_outputs(predictions, findings)
-    outputs = len(findings)
-    return _counts(
-        predictions.classes, np.where(answers == REFERRED, outputs, answers), outputs, outputs + 1
-    )
+    answers, refer = answered_outputs(predictions, findings), len(findings)
+    said = np.where(answers == REFERRED, refer, answers)
+    return _counts(predictions.classes, said, refer + 1)[:-1]
 
 
 def answered_outputs(predictions: Predictions, findings: tuple[Finding, ...]) -> NDArray[np.int64]:
-    """The number of the output that each image is answered with, ``REFERRED`` for none.
-
-    Returns:
-        int, shape (images,).
-    """
+    """The number of the output that answers each image, ``REFERRED`` for none, shape (images,)."""
     labels = [finding.label for finding in findings]
     points = [finding.operating_point for finding in findings]
     said = [decide(labels, row, points).label for row in predictions.probabilities.tolist()]
@@ -143,7 +122,5 @@ def answered_outputs(predictions: Predictions, findings: tuple[Finding, ...]) ->
     return answers if predictions.gated is None else np.where(predictions.gated, REFERRED, answers)
 
 
-def _counts(truth: NDArray[np.int64], said: NDArray[np.int64], rows: int, columns: int) -> Counts:
-    table = np.zeros((rows, columns), dtype=int)
-    np.add.at(table, (truth, said), 1)
-    return tuple(tuple(row) for row in table.tolist())
+def _counts(truth: NDArray[np.int64], said: NDArray[np.int64], columns: int) -> Counts:
+    return tuple(map(tuple, confusion_matrix(truth, said, labels=range(columns)).tolist()))

@@ -27,9 +27,8 @@ from contract.quality import (
 from contract.radiograph import decode
 from training.errors import CalibrationError
 from training.source import Source
-from training.transforms import ACQUISITION_SHIFTS, cornered, inverted, rotated, shifted
+from training.transforms import ACQUISITION_SHIFTS, cornered, rotated, shifted
 
-# Templates know the images that they were learned from too well, so limits come from others.
 TEMPLATE_IMAGES = 500
 LIMIT_IMAGES = 800
 FILES = 200
@@ -45,7 +44,6 @@ LEAST_PROBABILITY = 0.5
 # double as wide; a thumbnail of less than half of the input's size shows too little.
 ASPECT_FACTOR = 2
 RESOLUTION_SHARE = 0.5
-DIGITS = 4
 
 # Of the templates: the side of a thumbnail, the inverse of the penalty, and how wrongly an image is
 # put.
@@ -57,7 +55,6 @@ TILTS_DEGREES = (25, 65)
 
 _LOWER: tuple[CheckName, ...] = ("exposure", "contrast", "sharpness")
 _UPPER: tuple[CheckName, ...] = ("exposure", "noise", "clipping", "collimation")
-_MEASURES = tuple(dict.fromkeys((*_LOWER, *_UPPER)))
 _FAULTS: tuple[CheckName, ...] = ("inversion", "rotation", "framing")
 
 
@@ -79,55 +76,50 @@ def fit_quality_limits(
     shifts: Sequence[str],
     seed: int,
 ) -> QualityLimits:
-    """Fit what a model accepts.
+    """Fit what a model accepts, on some hundreds of images, uint8, (images, height, width, 1).
 
-    Args:
-        images: uint8, shape (images, height, width, 1); some hundreds are drawn from them.
-        groups: Shape (images,); images of one group show the same patient.
-        sizes: int, shape (files, 2): the rows and columns of some of the files.
-        shifts: Names of ``ACQUISITION_SHIFTS`` that must be accepted, ``none`` among them.
-        seed: Of the draw.
-
-    Raises:
-        CalibrationError: All images are of one group.
+    Images of one group show the same patient: ``CalibrationError`` where there is but one.
+    ``sizes``, int, shape (files, 2), are the rows and columns of some of the files; ``shifts``,
+    ``none`` among them, must be accepted.
     """
     random = np.random.default_rng(seed)
-    for_templates, for_limits = _two_halves(groups, random)
-    position = fit_templates(images[for_templates[:TEMPLATE_IMAGES]], shifts, random)
-    images = images[for_limits[:LIMIT_IMAGES]]
-    measured = {name: _measured(shifted(images, name), position) for name in shifts}
-    height, width = images.shape[1:3]
-    return QualityLimits(
-        limits=(
-            *_tightest_allowed(list(measured.values()), measured["none"]),
-            *_of_the_file(sizes, min(height, width)),
-        ),
-        position=position,
-    )
-
-
-def _two_halves(
-    groups: NDArray[np.str_], random: Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows in random order, no group on both sides."""
     names = random.permutation(np.unique(groups))
     if len(names) < 2:
         raise CalibrationError("Quality limits need the images of at least two patients.")
     first = np.isin(groups, names[: len(names) // 2])
-    return random.permutation(np.flatnonzero(first)), random.permutation(np.flatnonzero(~first))
-
-
-def _measured(images: NDArray[np.uint8], position: Templates) -> pd.DataFrame:
-    """What is measured of each image: a row for each, a column for each check."""
-    return pd.DataFrame([measure(image[..., 0], *image.shape[:2], position) for image in images])
+    # Templates know the images that they were learned from too well, so limits come from others.
+    for_templates, for_limits = (
+        random.permutation(np.flatnonzero(half)) for half in (first, ~first)
+    )
+    position = fit_templates(images[for_templates[:TEMPLATE_IMAGES]], shifts, random)
+    images = images[for_limits[:LIMIT_IMAGES]]
+    # A row for each image, a column for each check.
+    measured = {
+        name: pd.DataFrame(
+            [measure(image[..., 0], *image.shape[:2], position) for image in shifted(images, name)]
+        )
+        for name in shifts
+    }
+    aspects = sizes[:, 1] / sizes[:, 0]
+    narrowest, widest = aspects.min() / ASPECT_FACTOR, aspects.max() * ASPECT_FACTOR
+    smallest = min(sizes.min(), round(min(images.shape[1:3]) * RESOLUTION_SHARE))
+    return QualityLimits(
+        limits=(
+            *_tightest_allowed(list(measured.values()), measured["none"]),
+            Limit(check="aspect", lower=_rounded(narrowest), upper=_rounded(widest)),
+            Limit(check="resolution", lower=float(smallest)),
+        ),
+        position=position,
+    )
 
 
 def _tightest_allowed(
     measured: Sequence[pd.DataFrame], unshifted: pd.DataFrame
 ) -> tuple[Limit, ...]:
     """The tightest limits that refuse few enough of the images as they are."""
+    checks = dict.fromkeys((*_LOWER, *_UPPER, *_FAULTS))
     for tail in TAILS:
-        limits = tuple(_limit(check, measured, tail) for check in (*_MEASURES, *_FAULTS))
+        limits = tuple(_limit(check, measured, tail) for check in checks)
         beyond = [
             (unshifted[limit.check] < (-np.inf if limit.lower is None else limit.lower))
             | (unshifted[limit.check] > (np.inf if limit.upper is None else limit.upper))
@@ -151,35 +143,16 @@ def _limit(check: CheckName, measured: Sequence[pd.DataFrame], tail: float) -> L
     )
 
 
-def _of_the_file(sizes: NDArray[np.int64], input_side: int) -> tuple[Limit, Limit]:
-    aspects = sizes[:, 1] / sizes[:, 0]
-    return (
-        Limit(
-            check="aspect",
-            lower=_rounded(aspects.min() / ASPECT_FACTOR),
-            upper=_rounded(aspects.max() * ASPECT_FACTOR),
-        ),
-        Limit(
-            check="resolution", lower=float(min(sizes.min(), round(input_side * RESOLUTION_SHARE)))
-        ),
-    )
-
-
 def _rounded(value: float) -> float:
-    """To so many significant digits: more would say nothing."""
-    return float(f"{value:.{DIGITS}g}")
+    """To four significant digits: more would say nothing."""
+    return float(f"{value:.4g}")
 
 
 def fit_templates(images: NDArray[np.uint8], shifts: Sequence[str], random: Generator) -> Templates:
-    """Learn templates from images, and from the same images put wrongly.
+    """Learn templates from images, uint8 (images, height, width, 1), and from the same put wrongly.
 
-    Multinomial logistic regression on thumbnails. Images under an acquisition shift, and mirrored
+    Multinomial logistic regression on thumbnails. Images under one of the ``shifts``, and mirrored
     ones, count as right.
-
-    Args:
-        images: uint8, shape (images, height, width, 1), at least one.
-        shifts: Names of ``ACQUISITION_SHIFTS`` that the templates must not see a fault in.
-        random: Decides how each image is put wrongly.
     """
     planes = [np.asarray(image[..., 0]) for image in images]
     mirrored = [np.ascontiguousarray(plane[:, ::-1]) for plane in planes]
@@ -193,11 +166,8 @@ def fit_templates(images: NDArray[np.uint8], shifts: Sequence[str], random: Gene
     wrong: tuple[tuple[Fault, list[NDArray[np.uint8]]], ...] = (
         ("rotation", turned),
         ("rotation", [rotated(plane, 180, random) for plane in planes]),
-        (
-            "framing",
-            [cornered(plane, random.uniform(*CUT_SHARES), random) for plane in planes * 4],
-        ),
-        ("inversion", [inverted(plane, 1, random) for plane in planes]),
+        ("framing", [cornered(p, random.uniform(*CUT_SHARES), random) for p in planes * 4]),
+        ("inversion", [255 - plane for plane in planes]),
     )
     kinds = [[*planes, *mirrored, *changed], *(kind for _, kind in wrong)]
     thumbnails = np.stack([thumbnail(plane, SIDE) for kind in kinds for plane in kind])

@@ -18,14 +18,9 @@ class Standardisation(keras.layers.Layer):
     """Take exposure out of a radiograph.
 
     ``fixed`` maps 0..255 to -1..1, as networks trained on ImageNet expect. ``image`` gives each
-    image mean 0 and variance 1. ``local`` does so again in a window around each pixel (local
-    contrast normalisation, Jarrett 2009).
-
-    Args:
-        mode: One of the three.
-        local_window: The window's side as a share of the image's height.
-        channels: How many equal channels to give; one where None.
-        **kwargs: Of every Keras layer.
+    image mean 0 and variance 1. ``local`` does so again in a window around each pixel, whose side
+    is a share of the image's height (local contrast normalisation, Jarrett 2009). ``channels``
+    says how many equal channels to give; one where None.
     """
 
     def __init__(
@@ -41,16 +36,14 @@ class Standardisation(keras.layers.Layer):
         self.channels = channels
 
     def call(self, image: keras.KerasTensor) -> keras.KerasTensor:
-        """Standardise.
-
-        Args:
-            image: uint8, shape (batch, height, width, 1).
-
-        Returns:
-            float, shape (batch, height, width, channels).
-        """
+        """Standardise uint8 (batch, height, width, 1) to float (batch, height, width, channels)."""
         level = ops.cast(image, self.compute_dtype)
-        plane = level / 127.5 - 1 if self.mode == "fixed" else _standardised(level)
+        if self.mode == "fixed":
+            plane = level / 127.5 - 1
+        else:
+            centred = level - ops.mean(level, axis=(1, 2, 3), keepdims=True)
+            variance = ops.mean(centred * centred, axis=(1, 2, 3), keepdims=True)
+            plane = centred / ops.sqrt(variance + IMAGE_VARIANCE_FLOOR)
         if self.mode == "local":
             # An odd number of pixels, so that the window has a middle.
             window = max(3, round(self.local_window * level.shape[1]) | 1)
@@ -65,12 +58,6 @@ class Standardisation(keras.layers.Layer):
             "local_window": self.local_window,
             "channels": self.channels,
         }
-
-
-def _standardised(level: keras.KerasTensor) -> keras.KerasTensor:
-    centred = level - ops.mean(level, axis=(1, 2, 3), keepdims=True)
-    variance = ops.mean(centred * centred, axis=(1, 2, 3), keepdims=True)
-    return centred / ops.sqrt(variance + IMAGE_VARIANCE_FLOOR)
 
 
 def _locally_standardised(whole: keras.KerasTensor, window: int) -> keras.KerasTensor:

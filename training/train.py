@@ -13,52 +13,33 @@ from rich.console import Console
 from contract.manifest import Provenance
 from training.atomic import write_arrays
 from training.backbones import BACKBONE, GENERAL
-from training.batches import LabelledImages, TrainingBatches
+from training.batches import TrainingBatches, labelled_images
 from training.calibrate import calibrate
-from training.config import Recipe
+from training.config import AugmentationConfig, Recipe
 from training.datasets import check_labels
-from training.evidence import (
-    OTHERS,
-    Border,
-    Embedded,
-    Layer,
-    fit_heads,
-    numbered,
-    place_sources,
-)
+from training.evidence import OTHERS, Border, Embedded, Layer, fit_heads, numbered, place_sources
 from training.fit import Network, fit
 from training.models import EVIDENCE, build_classifier, feature_model
 from training.ood import OodScorer, Rows, embed, fit_scorer
-from training.provenance import git_revision, provenance
 from training.quality import quality_limits
 from training.source import Source, list_images, load_source
 from training.splits import drawn_splits
-from training.workdir import Workdir
+from training.transforms import augment
+from training.workdir import Workdir, git_revision, provenance
 
-AUROC_THRESHOLDS = 1000
 # A source with fewer images is not described surely enough to be told from the others.
 LEAST_TRAINING, LEAST_VALIDATION = 60, 20
 
 
 def train(config: Recipe, workdir: Path, data: Path, console: Console) -> None:
-    """Train, calibrate, and leave all of it in a workdir.
+    """Train, calibrate, and leave all of it in a workdir, which is created where it is missing.
 
     The official test split is not looked at. A run that was killed carries on after its last whole
     epoch when it is started again with the same arguments; of a finished one only the calibration
     is done again, as the recipe now has it.
 
-    Args:
-        config: All that decides the training.
-        workdir: Where everything is written; created where it is missing.
-        data: The data set's folder.
-        console: Where progress is shown.
-
     Raises:
-        RecipeError: The recipe asks for a network that cannot be built.
-        DataError: The data set cannot be used.
-        WorkdirError: The workdir belongs to another training, or cannot be written.
-        TrainingDiverged: The loss is no longer a number.
-        CalibrationError: No operating point follows a rule.
+        TrainingError: Any of ``training.errors``; it says what to do.
     """
     work, revision = Workdir(workdir), git_revision()
     source = prepare(config, data, work, console)
@@ -89,12 +70,7 @@ def train(config: Recipe, workdir: Path, data: Path, console: Console) -> None:
 
 
 def prepare(config: Recipe, data: Path, work: Workdir, console: Console) -> Source:
-    """Claim the workdir, decode the images and split them, or find all that done already.
-
-    Raises:
-        DataError: The data set cannot be used.
-        WorkdirError: The workdir belongs to another training, or cannot be written.
-    """
+    """Claim the workdir, decode the images and split them, or find all that done already."""
     dataset, digest = list_images(config, data, "development")
     work.bind(config, digest)
     source = load_source(dataset, digest, config, work, "development", console)
@@ -113,38 +89,25 @@ def fit_classifier(
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train a recipe's network on a source that has been split; see ``fit``.
 
-    Label smoothing: Szegedy 2016, Rethinking the Inception Architecture.
-
-    Returns:
-        The training form with its best averaged weights; and its history, whose column
-        ``val_auroc`` is the area under the receiver operating characteristic of each class against
-        the others, averaged.
-
-    Raises:
-        RecipeError: The recipe asks for a network that cannot be built.
-        TrainingDiverged: The loss is no longer a number.
-        WorkdirError: A checkpoint cannot be written or read.
+    Source: Szegedy 2016, Rethinking the Inception Architecture (label smoothing).
     """
     rules, classes = config.training, len(config.data.classes)
     train, validation = source.rows("train"), source.rows("validation")
     strata = source.sources if rules.sampling == "balanced-sources" else 0 * source.sources
-    examples = LabelledImages(
+    examples = labelled_images(
         source.images, train, source.classes, strata, classes, config.augmentation
     )
     targets = np.eye(classes, dtype=np.float32)[source.classes[validation]]
     smoothed = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=rules.label_smoothing
     )
+    fresh = config.model.weights == "none"
     return fit(
         Network(
             build=lambda: build_classifier(config),
             loss=smoothed,
-            metric=lambda: Auroc(
-                AUROC_THRESHOLDS, name="auroc", multi_label=True, num_labels=classes
-            ),
-            start=None
-            if config.model.weights == "none"
-            else lambda: build_classifier(config, with_weights=True),
+            metric=lambda: Auroc(1000, name="auroc", multi_label=True, num_labels=classes),
+            start=None if fresh else lambda: build_classifier(config, with_weights=True),
         ),
         TrainingBatches(examples, len(train), rules, config.seed),
         (source.images[validation], targets),
@@ -167,27 +130,14 @@ def describe_sources(
         return fit_scorer(feature_model(model), images, recipe), None
     names = named_sources(source.table)
     rows = np.random.default_rng(recipe.seed).permutation(source.rows("train"))
-    changed = LabelledImages(
-        source.images,
-        rows,
-        source.classes,
-        source.sources,
-        len(recipe.data.classes),
-        recipe.augmentation,
-    )
     plain, validation = (
         embedded(model, source, part, names) for part in (rows, source.rows("validation"))
     )
-    both = plain.and_also(embedded(model, source, rows, names, changed))
+    both = plain.and_also(embedded(model, source, rows, names, recipe.augmentation))
     pooled, general = last_layer(model, recipe)
+    least = recipe.calibration.least_auroc
     heads = fit_heads(
-        both,
-        validation,
-        pooled,
-        len(names),
-        general,
-        least_auroc=recipe.calibration.least_auroc,
-        seed=recipe.seed,
+        both, validation, pooled, len(names), general, least_auroc=least, seed=recipe.seed
     )
     if names[-1] == OTHERS:
         heads.shown[-1] = False
@@ -199,21 +149,17 @@ def embedded(
     source: Source,
     rows: Rows,
     names: Sequence[str],
-    changed: LabelledImages | None = None,
+    augmentation: AugmentationConfig | None = None,
 ) -> Embedded:
-    """Some images as the last layer and the score see them.
+    """Some images, by their rows, as the last layer and the score see them.
 
-    Args:
-        model: The classifier.
-        source: Has the images.
-        rows: Which of them.
-        names: Of the sources that are told apart.
-        changed: Gives the same images changed at random; None takes them as they are.
+    ``names`` are the sources that are told apart; with an ``augmentation`` each image is changed at
+    random before it is looked at.
     """
     images = source.images[rows]
-    if changed is not None:
+    if augmentation is not None:
         random = np.random.default_rng(0)
-        planes = [changed.example(number, random)[0] for number in range(len(rows))]
+        planes = [augment(np.asarray(image[..., 0]), random, augmentation) for image in images]
         images = np.stack(planes)[..., np.newaxis]
     found = embed(feature_model(model), images)
     patients, origins = (
@@ -233,18 +179,14 @@ def last_layer(model: keras.Model, recipe: Recipe) -> tuple[Layer, int]:
 
 
 def named_sources(table: pd.DataFrame) -> tuple[str, ...]:
-    """The sources with enough images to be told apart, and the name of the others if there are any.
-
-    Args:
-        table: The images with ``source`` and ``split``.
-    """
+    """The sources with enough images to be told apart, then ``OTHERS`` where any are left."""
     counts = pd.crosstab(table["source"], table["split"])
     enough = (counts["train"] >= LEAST_TRAINING) & (counts["validation"] >= LEAST_VALIDATION)
     return (*sorted(counts.index[enough]), *(() if enough.all() else (OTHERS,)))
 
 
 class Auroc(keras.metrics.AUC):
-    """The AUROC of each class against the others, averaged, of logits."""
+    """The AUROC of each class against the others, averaged, of logits, shape (batch, classes)."""
 
     def update_state(
         self,
@@ -252,5 +194,5 @@ class Auroc(keras.metrics.AUC):
         y_pred: keras.KerasTensor,
         sample_weight: keras.KerasTensor | None = None,
     ) -> None:
-        """Add a batch: targets and logits, shape (batch, classes)."""
+        """Add a batch."""
         super().update_state(y_true, ops.softmax(y_pred), sample_weight)

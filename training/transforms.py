@@ -1,16 +1,14 @@
 """Changes of an image: augmentation, acquisition shifts, and corruptions.
 
-``augment`` changes a training image at random. ``ACQUISITION_SHIFTS`` are fixed changes that a
-model must live with: how another hospital's images may differ when nothing of the disease does;
-thresholds and limits are chosen under them. ``CORRUPTIONS`` are what a model must not answer on, in
-rising amounts. All functions are pure and work on planes: uint8, shape (height, width), 0 black to
-255 white.
+``augment`` changes a training image at random. ``ACQUISITION_SHIFTS`` are how another hospital's
+images may differ when nothing of the disease does; thresholds and limits are chosen under them.
+``CORRUPTIONS`` are what a model must not answer on, in rising amounts. All functions are pure and
+work on planes: uint8, shape (height, width), 0 black to 255 white.
 """
 
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from numpy.random import Generator
@@ -89,11 +87,6 @@ def rotated(plane: Plane, degrees: float, random: Generator) -> Plane:
     return np.asarray(picture)
 
 
-def inverted(plane: Plane, _amount: float, _random: Generator) -> Plane:
-    """Swap black and white."""
-    return 255 - plane
-
-
 def compressed(plane: Plane, loss: float, _random: Generator) -> Plane:
     """Write as a JPEG of quality 100 less that loss, and read again."""
     return recompressed(plane, round(100 - loss))
@@ -129,22 +122,12 @@ CORRUPTIONS = (
     Corruption("rotation", "Rotation, degrees", (10, 20, 30, 45, 60, 90, 180), rotated),
     Corruption("jpeg", "JPEG, quality below 100", (50, 75, 90, 95), compressed),
     Corruption("resolution", "Resolution lost, share of the sides", (0.5, 0.8, 0.9), coarsened),
-    Corruption("inversion", "Inversion (1: inverted)", (1,), inverted),
+    Corruption("inversion", "Inversion (1: inverted)", (1,), lambda plane, *_: 255 - plane),
 )
 
 
 def corrupted(images: Images, corruption: Corruption, level: float, random: Generator) -> Images:
-    """Put one fault over every image.
-
-    Args:
-        images: uint8, shape (images, height, width, 1).
-        corruption: The fault.
-        level: Its amount.
-        random: Draws what the amount leaves open.
-
-    Returns:
-        uint8, the same shape.
-    """
+    """Put one fault over images: uint8, shape (images, height, width, 1), as is the result."""
     return _each(images, lambda plane: corruption.apply(plane, level, random))
 
 
@@ -169,51 +152,35 @@ def _placed(
     return lambda plane: _moved(plane, matrix, np.array(by))
 
 
-ACQUISITION_SHIFTS: Mapping[str, Callable[[Plane], Plane]] = MappingProxyType(
-    {
-        "none": _curve(lambda level: level),
-        "brighter": _curve(lambda level: level**0.6),
-        "darker": _curve(lambda level: level**1.7),
-        "flatter": _curve(lambda level: (level - 0.5) * 0.6 + 0.5),
-        "harder": _curve(lambda level: (level - 0.5) * 1.5 + 0.5),
-        "film-like": _curve(lambda level: 1 / (1 + np.exp(-7 * (level - 0.5)))),
-        "closer": _placed(zoom=(1.25, 1.25)),
-        "wider": _placed(zoom=(1.0, 1.28)),
-        "taller": _placed(zoom=(1.28, 1.0)),
-        "narrower": _placed(zoom=(1.0, 0.8)),
-        "rotated": _placed(degrees=8),
-        "off-centre": _placed(by=(0.08, 0.08)),
-        "blurred": lambda plane: blurred(plane, 1.3),
-        "sharpened": lambda plane: sharpened(plane, 2, 150),
-        "recompressed": lambda plane: recompressed(plane, 20),
-        "noisy": lambda plane: noisy(plane, 10, np.random.default_rng(0)),
-    }
-)
+ACQUISITION_SHIFTS: Mapping[str, Callable[[Plane], Plane]] = {
+    "none": _curve(lambda level: level),
+    "brighter": _curve(lambda level: level**0.6),
+    "darker": _curve(lambda level: level**1.7),
+    "flatter": _curve(lambda level: (level - 0.5) * 0.6 + 0.5),
+    "harder": _curve(lambda level: (level - 0.5) * 1.5 + 0.5),
+    "film-like": _curve(lambda level: 1 / (1 + np.exp(-7 * (level - 0.5)))),
+    "closer": _placed(zoom=(1.25, 1.25)),
+    "wider": _placed(zoom=(1.0, 1.28)),
+    "taller": _placed(zoom=(1.28, 1.0)),
+    "narrower": _placed(zoom=(1.0, 0.8)),
+    "rotated": _placed(degrees=8),
+    "off-centre": _placed(by=(0.08, 0.08)),
+    "blurred": lambda plane: blurred(plane, 1.3),
+    "sharpened": lambda plane: sharpened(plane, 2, 150),
+    "recompressed": lambda plane: recompressed(plane, 20),
+    "noisy": lambda plane: noisy(plane, 10, np.random.default_rng(0)),
+}
 
 
 def shifted(images: Images, name: str) -> Images:
-    """Put one acquisition shift over every image.
-
-    Args:
-        images: uint8, shape (images, height, width, 1).
-        name: A key of ``ACQUISITION_SHIFTS``.
-
-    Returns:
-        uint8, the same shape.
-    """
+    """Put one of ``ACQUISITION_SHIFTS`` over every image; shapes as ``corrupted``."""
     return _each(images, ACQUISITION_SHIFTS[name])
 
 
 def augment(plane: Plane, random: Generator, config: AugmentationConfig) -> Plane:
-    """Change one training image at random.
+    """Change one training image at random; the generator's state decides everything.
 
-    Args:
-        plane: uint8, shape (height, width).
-        random: Decides everything; the same state gives the same result.
-        config: How far.
-
-    Returns:
-        uint8, the same shape; never the array that was given.
+    The plane that comes back is never the array that was given.
     """
     plane = augment_position(plane, random, config)
     return augment_appearance(plane, random, config)
@@ -251,11 +218,7 @@ def augment_appearance(plane: Plane, random: Generator, config: AugmentationConf
 
 
 def exposure_table(random: Generator, config: AugmentationConfig) -> Plane:
-    """Gamma, contrast, brightness and a tone curve as one look-up table.
-
-    Returns:
-        uint8, shape (256,), never falling.
-    """
+    """Gamma, contrast, brightness and tone as one table: uint8, shape (256,), never falling."""
     gamma = np.exp(_amount(random, config, config.gamma))
     contrast = np.exp(_amount(random, config, config.contrast))
     brightness = _amount(random, config, config.brightness)

@@ -1,7 +1,11 @@
-"""The folder of one training: what lies in it, and how it is read again."""
+"""The folder of one training: what lies in it, where it comes from, and how it is read again."""
 
 import json
+import shutil
+import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -13,6 +17,7 @@ from contract.manifest import Provenance
 from training.atomic import atomic_path, read_arrays, write_errors, write_text
 from training.calibrate import Calibration
 from training.config import AnyRecipe, Frozen, Recipe
+from training.datasets import Dataset
 from training.errors import WorkdirIncomplete, WorkdirMismatch
 from training.evaluation import Evaluation
 from training.evidence import SourceHeads
@@ -21,7 +26,6 @@ from training.ood import OodScorer
 
 Model = TypeVar("Model", bound=BaseModel)
 
-CALIBRATION = "calibration.json"
 EVALUATED = (
     "evaluation*.json",
     "predictions-*.csv",
@@ -45,8 +49,8 @@ class TrainedModel:
     """All that export and evaluation need of a finished training.
 
     ``model`` is the training form: from ``image``, uint8, shape (batch, height, width, 1), to raw
-    logits, float32, shape (batch, classes). ``evaluation`` is that of the official test split, None
-    where it has not been evaluated yet.
+    logits, float32, shape (batch, classes). ``evaluation`` is that of the test split, None where it
+    has not been evaluated yet.
     """
 
     model: keras.Model
@@ -64,50 +68,23 @@ class TrainedModel:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class Workdir:
-    """The paths of one workdir, of a classifier or of the segmenter.
+    """The files of one workdir, of a classifier or of the segmenter; each is whole or not there."""
 
-    What is written is whole or not there; every method that writes raises ``WriteFailed`` where the
-    disk is full or the folder cannot be written.
-    """
-
-    root: Path
-
-    @property
-    def model(self) -> Path:
-        """The trained Keras model, one file."""
-        return self.root / "model.keras"
-
-    @property
-    def cache(self) -> Path:
-        """Decoded images; may be removed at any time."""
-        return self.root / "cache"
-
-    @property
-    def scorer(self) -> Path:
-        """The constants of the out-of-distribution score."""
-        return self.root / "ood.npz"
-
-    @property
-    def heads(self) -> Path:
-        """The last layers of the sources; missing where they are not told apart."""
-        return self.root / "heads.npz"
-
-    @property
-    def split_table(self) -> Path:
-        """Every image that was used, with relative path, label, patient, group and split."""
-        return self.root / "split.csv"
-
-    @property
-    def provenance(self) -> Path:
-        """What the model was made from."""
-        return self.root / "provenance.json"
-
-    @property
-    def calibration(self) -> Path:
-        """What was chosen on the validation split."""
-        return self.root / CALIBRATION
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.model = root / "model.keras"
+        # Decoded images; may be removed at any time.
+        self.cache = root / "cache"
+        # The constants of the out-of-distribution score.
+        self.scorer = root / "ood.npz"
+        # The last layers of the sources; missing where they are not told apart.
+        self.heads = root / "heads.npz"
+        # Every image that was used, with relative path, label, patient, group and split.
+        self.split_table = root / "split.csv"
+        self.provenance = root / "provenance.json"
+        # What was chosen on the validation split.
+        self.calibration = root / "calibration.json"
 
     def evaluation(self, split: str) -> Path:
         """The figures of one split; the test split's file has the plain name."""
@@ -118,9 +95,7 @@ class Workdir:
 
         The recipe's rules of calibration may have changed since; they do not touch the network,
         but what was calibrated and evaluated by the old ones is removed before the new ones stand.
-
-        Raises:
-            WorkdirMismatch: It belongs to another recipe or to other data.
+        Raises ``WorkdirMismatch`` where it belongs to another recipe or to other data.
         """
         binding = Binding[type(recipe)]
         wanted = binding(recipe=recipe, data_digest=digest)
@@ -141,20 +116,13 @@ class Workdir:
         self.write_json(path, wanted)
 
     def read_split(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The rows of a table that the training has used, with the groups and splits it gave them.
-
-        Args:
-            table: One row per image; the index is kept.
-
-        Raises:
-            WorkdirIncomplete: The training has not been split yet.
-        """
+        """The rows of a table that were used, with the groups and splits that the training gave."""
         if not self.split_table.is_file():
             raise WorkdirIncomplete(f"{self.root} has no {self.split_table.name}: train first.")
         used = pd.read_csv(self.split_table, dtype=str, index_col="path")[["group", "split"]]
         return table.drop(columns=["group", "split"]).join(used, on="path", how="inner")
 
-    def write_json(self, path: Path, content: BaseModel | dict[str, str]) -> None:
+    def write_json(self, path: Path, content: BaseModel) -> None:
         """Write one of the JSON files."""
         write_text(path, _as_json(content))
 
@@ -176,29 +144,8 @@ class Workdir:
         with atomic_path(self.model) as draft:
             model.save(draft)
 
-    def load(self) -> TrainedModel:
-        """Read a finished training of a classifier.
-
-        Raises:
-            WorkdirIncomplete: The training has not ended, or a file is missing or damaged.
-        """
-        evaluation = self.evaluation("test")
-        return TrainedModel(
-            model=self.load_model(),
-            config=self.read(self.root / "config.json", Binding[Recipe]).recipe,
-            calibration=self.read(self.calibration, Calibration),
-            provenance=self.read(self.provenance, Provenance),
-            evaluation=self.read(evaluation, Evaluation) if evaluation.is_file() else None,
-            scorer=read_arrays(self.scorer, OodScorer) if self.scorer.is_file() else None,
-            heads=read_arrays(self.heads, SourceHeads) if self.heads.is_file() else None,
-        )
-
     def load_model(self) -> keras.Model:
-        """Read the trained model.
-
-        Raises:
-            WorkdirIncomplete: The training has not ended, or the file is damaged.
-        """
+        """Read the trained model."""
         if not self.model.is_file():
             raise WorkdirIncomplete(
                 f"{self.root} holds no finished training: run pneumo-train fit with this workdir."
@@ -209,11 +156,7 @@ class Workdir:
             raise WorkdirIncomplete(f"{self.model} cannot be loaded: {error}") from error
 
     def read(self, path: Path, kind: type[Model]) -> Model:
-        """Read one of the JSON files.
-
-        Raises:
-            WorkdirIncomplete: It is missing or damaged.
-        """
+        """Read one of the JSON files."""
         try:
             return kind.model_validate_json(path.read_bytes())
         except OSError as error:
@@ -222,21 +165,68 @@ class Workdir:
             raise WorkdirIncomplete(f"{path} is damaged: {error}. Train again.") from error
 
     def _forget_evaluations(self) -> None:
-        """Remove figures and pictures that were made with another calibration."""
         for pattern in EVALUATED:
             for file in self.root.glob(pattern):
                 file.unlink()
 
 
 def load_trained(workdir: Path) -> TrainedModel:
-    """Read a finished training from its workdir.
+    """Read a finished training of a classifier from its workdir, or raise ``WorkdirIncomplete``."""
+    work = Workdir(workdir)
+    evaluation = work.evaluation("test")
+    return TrainedModel(
+        model=work.load_model(),
+        config=work.read(work.root / "config.json", Binding[Recipe]).recipe,
+        calibration=work.read(work.calibration, Calibration),
+        provenance=work.read(work.provenance, Provenance),
+        evaluation=work.read(evaluation, Evaluation) if evaluation.is_file() else None,
+        scorer=read_arrays(work.scorer, OodScorer) if work.scorer.is_file() else None,
+        heads=read_arrays(work.heads, SourceHeads) if work.heads.is_file() else None,
+    )
 
-    Raises:
-        WorkdirIncomplete: The training has not ended, or a file is missing or damaged.
+
+def _as_json(content: BaseModel) -> str:
+    return json.dumps(content.model_dump(mode="json"), indent=2) + "\n"
+
+
+def provenance(
+    recipe: str, dataset: Dataset, table: pd.DataFrame, digest: str, revision: str
+) -> Provenance:
+    """Say of a training that has just ended what it was made from.
+
+    ``table`` has the images that were used, with their split; ``revision`` is ``git_revision`` when
+    the training began, as the source may have changed since.
     """
-    return Workdir(workdir).load()
+    counts = table["split"].value_counts()
+    return Provenance(
+        recipe=recipe,
+        dataset=dataset.name,
+        licence=dataset.licence,
+        training_images=int(counts["train"]),
+        validation_images=int(counts["validation"]),
+        data_digest=digest,
+        git_revision=revision,
+        framework=framework(),
+        trained_at=datetime.now(UTC).replace(microsecond=0),
+    )
 
 
-def _as_json(content: BaseModel | dict[str, str]) -> str:
-    values = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
-    return json.dumps(values, indent=2) + "\n"
+def framework() -> str:
+    """Keras and its backend, with their versions."""
+    backend = keras.backend.backend()
+    return f"keras {version('keras')} on {backend} {version(backend)}"
+
+
+def git_revision() -> str:
+    """The commit of the running source, with ``-dirty`` where files differ from it."""
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    described = subprocess.run(  # noqa: S603 - a fixed command, found on the path
+        [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or "unknown"

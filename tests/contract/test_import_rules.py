@@ -36,6 +36,27 @@ def test_serving_loads_no_training_framework() -> None:
     assert ended.stdout == "[]\n"
 
 
+def test_exploring_a_data_set_loads_no_training_framework() -> None:
+    code = (
+        "import sys\n"
+        "from training.cli import app\n"
+        "asked = ['explore', '--recipe=xray-pneumonia', '--data=nowhere', '--output=nowhere']\n"
+        "try:\n"
+        "    app(asked)\n"
+        "finally:\n"
+        "    loaded = {name.split('.')[0] for name in sys.modules}\n"
+        "    print('training.lab.explore' in sys.modules, loaded & {'keras', 'tensorflow'})"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 1
+    assert "nowhere is no folder" in ended.stderr
+    assert ended.stdout == "True set()\n"
+
+
 def test_the_service_has_no_import_cycle_and_few_floors() -> None:
     graph = grimp.build_graph("service", cache_dir=None)
 

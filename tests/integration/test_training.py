@@ -13,8 +13,7 @@ from typer.testing import CliRunner, Result
 from tests.training_data import TINY_RECIPE, write_kermany
 from training.cli import app
 from training.evaluation import Evaluation
-from training.provenance import git_revision
-from training.workdir import load_trained
+from training.workdir import git_revision, load_trained
 
 EPOCHS = 6
 START_TIMEOUT_S = 600
@@ -180,6 +179,10 @@ def test_the_predictions_of_an_evaluation_are_those_of_the_served_model(
     points = {f.label: f.operating_point for f in load_trained(trained).calibration.findings}
     ill = [float(r["probability_pneumonia"]) for r in rows if r["label"] == "pneumonia"]
     assert len(rows) == load_trained(trained).provenance.validation_images
+    evaluation = Evaluation.model_validate_json(
+        (trained / "evaluation-validation.json").read_bytes()
+    )
+    assert (evaluation.images, evaluation.unreadable) == (len(rows), 1)
     assert np.mean(np.array(ill) >= points["pneumonia"] - 1e-6) >= 0.9
 
 
@@ -200,7 +203,7 @@ def test_a_training_that_diverges_is_stopped(data: Path, tmp_path: Path) -> None
     result = fit(recipe, data, tmp_path / "run")
 
     assert result.exit_code == 1
-    assert "The loss is no longer a number in epoch 1" in result.stderr
+    assert "The loss is no longer a number in epoch 1. Lower learning_rate" in result.stderr
     assert not (tmp_path / "run" / "model.keras").exists()
 
 

@@ -30,29 +30,14 @@ def compare(
     console: Console,
     split: Split = "validation",
 ) -> pd.DataFrame:
-    """Compare networks on one split.
+    """Compare a recipe with candidates of the same data and splits.
 
     All learn from the same images and have their operating points chosen on the same validation
-    images, by the recipe's rules. They are ranked by what they do there, so that the test split
-    chooses nothing. A comparison that was killed carries on; candidates may be added later.
-
-    Args:
-        recipe: The first candidate; gives the data and the splits.
-        data: The data set's folder.
-        workdir: Of the comparison; each candidate gets a folder below it.
-        candidates: The other recipes; see ``choose_candidates``.
-        console: Where progress is shown.
-        split: ``test`` shows the figures of the test split beside those of the validation split.
-
-    Returns:
-        One row for each candidate, the best first: ``candidate``, ``parameters``, of each figure
-        its value, ``lower`` and ``upper``, and a ``note`` where the training failed. The same
-        stands in ``comparison.csv``.
-
-    Raises:
-        RecipeError: As ``choose_candidates``.
-        DataError: The data set cannot be used.
-        WorkdirError: A folder belongs to another training, or cannot be written.
+    images, by the recipe's rules. They are ranked by what they do there, so that the test split,
+    which may be shown beside it, chooses nothing. A comparison that was killed carries on;
+    candidates may be added later. Each has a folder in the workdir. The table, which stands in
+    ``comparison.csv`` too, has for each candidate its ``parameters``, the value, ``lower`` and
+    ``upper`` of each figure, and a ``note`` where the training failed.
     """
     chosen = choose_candidates(recipe, candidates)
     work = Workdir(workdir)
@@ -73,7 +58,14 @@ def compare(
             train(network, own.root, data, console)
             row["parameters"] = own.load_model().count_params()
             for shown in dict.fromkeys(("validation", split)):
-                row |= _figures(shown, data, own, console)
+                for m in evaluate(data, own.root, shown, console).metrics:
+                    if m.name in FIGURES and m.label is None and m.source is None:
+                        figure = f"{shown}_{m.name}"
+                        row |= {
+                            figure: m.value,
+                            f"{figure}_lower": m.lower,
+                            f"{figure}_upper": m.upper,
+                        }
         except (TrainingDiverged, CalibrationError) as error:
             row["note"] = str(error)
         finally:
@@ -85,16 +77,7 @@ def compare(
 
 
 def choose_candidates(recipe: Recipe, names: Sequence[str]) -> Mapping[str, Recipe]:
-    """Read the recipes to compare, and see that every network can be built.
-
-    Args:
-        recipe: The first candidate.
-        names: Names or paths of others with the same data and splits.
-
-    Raises:
-        RecipeError: There is no such recipe, it has other data or splits, or its network cannot be
-            built.
-    """
+    """Read the recipes to compare, and see that every network can be built: ``RecipeError``."""
     chosen: dict[str, Recipe] = {}
     for candidate in (recipe, *map(read_recipe, names)):
         name = candidate.name
@@ -109,16 +92,3 @@ def choose_candidates(recipe: Recipe, names: Sequence[str]) -> Mapping[str, Reci
         build_classifier(candidate)
         chosen[name] = candidate
     return chosen
-
-
-def _figures(split: Split, data: Path, own: Workdir, console: Console) -> dict[str, object]:
-    return {
-        f"{split}_{metric.name}{suffix}": value
-        for metric in evaluate(data, own.root, split, console).metrics
-        if metric.name in FIGURES and metric.label is None and metric.source is None
-        for suffix, value in (
-            ("", metric.value),
-            ("_lower", metric.lower),
-            ("_upper", metric.upper),
-        )
-    }

@@ -6,9 +6,7 @@ pictures are there twice, and which patients on both sides of a split?
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +16,18 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
-from rich.progress import track
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
-from contract.errors import ImageError
 from contract.pixels import resize, to_uint8
 from contract.radiograph import Radiograph, decode
 from training.atomic import atomic_path, write_text
-from training.datasets.base import Dataset
+from training.datasets import Dataset
 from training.errors import DataError
 from training.html import embedded, render
-from training.metrics import (
-    Floats,
-    Weights,
-    auroc,
-    estimate,
-    patient_bootstrap,
-    ratio,
-    whole,
-)
-from training.near_duplicates import difference_hashes, joined_groups, near_duplicate_pairs
+from training.metrics import auroc, estimate, patient_bootstrap, ratio
+from training.source import read_all
+from training.splits import joined_groups, near_duplicate_pairs
 
 SIDE = 96
 SEED = 20261120
@@ -70,46 +59,43 @@ FOLLOWS_DISEASE = frozenset({"file size", "mean gray", "contrast"})
 """What the disease itself may change."""
 
 Facts = dict[str, Any]
-Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 Thumbnails = NDArray[np.uint8]
 """Shape (images, 96, 96)."""
 
 
 def explore(dataset: Dataset, folder: Path, console: Console) -> list[str]:
-    """Measure every image of a data set, and say what would give its classes away.
+    """Measure every image of a data set, and say in sentences what would give its classes away.
 
-    The folder gets ``index.html``, a page that holds its pictures, and ``survey.csv`` with the
-    facts of each readable image.
-
-    Args:
-        dataset: All of its official splits, so that they can be compared.
-        folder: Where to write.
-        console: For progress.
-
-    Returns:
-        What whoever trains on these images has to know, a sentence each.
-
-    Raises:
-        DataError: No image can be read.
-        WriteFailed: The disk is full, or the folder cannot be written.
+    The data set has all of its official splits, so that they can be compared. The folder gets
+    ``index.html``, a page that holds its pictures, and ``survey.csv`` with the facts of each
+    readable image.
     """
     table, thumbnails, unreadable = take_survey(dataset, console)
     with atomic_path(folder / "survey.csv") as draft:
         table.to_csv(draft, index=False)
     properties = measure_properties(table)
-    pictured = table.assign(picture=joined_copies(table, thumbnails))
+    pictured = table.assign(picture=_joined_copies(table, thumbnails))
     copies = pictured[pictured["picture"].duplicated(keep=False)].sort_values("picture")
     findings = [
         *_shortcut_findings(properties),
         *_source_findings(table),
         *_crossing_findings(pictured),
-        *_unreadable_findings(unreadable, len(dataset.table)),
     ]
+    if len(unreadable):
+        lost = unreadable["label"].value_counts().items()
+        of = ", ".join(f"{count} of {label}" for label, count in lost)
+        findings.append(f"{len(unreadable)} of {len(dataset.table)} images cannot be read: {of}.")
+    cells = ["label", "split", "source"]
+    counts = {
+        "images": table.groupby(cells).size(),
+        "patients": table.groupby(cells)["patient"].nunique(),
+        "unreadable": unreadable.groupby(cells).size(),
+    }
     page = render(
         "lab/explore.html.j2",
         dataset=dataset,
         findings=findings,
-        counts=_counts(table, unreadable),
+        counts=pd.DataFrame(counts).fillna(0).astype(int).reset_index(),
         properties=properties.round(2),
         limit=LIMIT,
         pictures=embedded(_draw_classes(table, thumbnails)),
@@ -124,27 +110,13 @@ def explore(dataset: Dataset, folder: Path, console: Console) -> list[str]:
 def take_survey(
     dataset: Dataset, console: Console
 ) -> tuple[pd.DataFrame, Thumbnails, pd.DataFrame]:
-    """Read and measure every image of a data set.
+    """Read and measure every image of a data set; ``DataError`` where none can be read.
 
-    Returns:
-        One row per readable image, numbered from 0: the columns of ``ImageRow`` and those of
-        ``measure``; their thumbnails; and one row per image that cannot be read, with ``reason``.
-
-    Raises:
-        DataError: No image can be read.
+    A row per readable image, numbered from 0, has the columns of ``ImageRow`` and of ``measure``;
+    beside them are their thumbnails, and a row with the ``reason`` per image that cannot be read.
     """
-
-    def outcome(path: str) -> tuple[Facts, NDArray[np.uint8]] | str:
-        try:
-            return measure((dataset.root / path).read_bytes())
-        except (ImageError, OSError) as error:
-            return str(error)
-
     paths = list(dataset.table["path"])
-    with ThreadPoolExecutor() as pool:
-        read = pool.map(outcome, paths)
-        hidden = not console.is_terminal
-        found = list(track(read, "measuring", len(paths), console=console, disable=hidden))
+    found = list(read_all(paths, lambda path: measure((dataset.root / path).read_bytes()), console))
     readable = np.array([not isinstance(one, str) for one in found], np.bool_)
     if not readable.any():
         example = next(iter(found), "it lists none")
@@ -158,25 +130,19 @@ def take_survey(
 
 
 def measure(data: bytes) -> tuple[Facts, NDArray[np.uint8]]:
-    """Measure one image, which is decoded in full.
+    """Measure one image file, which is decoded in full; ``ImageError`` where it cannot be read.
 
-    Args:
-        data: The whole file.
-
-    Returns:
-        The facts, and a thumbnail: uint8, shape (96, 96), stretched to a square as models see it.
-        ``rows`` and ``columns`` are pixels, ``bytes`` the size of the file. ``mode`` is Pillow's
-        name of the colour mode, or a DICOM's photometric interpretation; ``bits`` counts those of
-        the decoded gray. ``tint`` is by how many gray levels the channels differ on average.
-        ``mean_gray``, ``contrast`` (the standard deviation) and ``border_gray`` are gray levels,
-        0 black to 255 white.
-
-    Raises:
-        ImageError: The file cannot be read.
+    With the facts comes a thumbnail: uint8, shape (96, 96), stretched to a square as models see it.
+    ``mode`` is Pillow's name of the colour mode, or a DICOM's photometric interpretation; ``bits``
+    counts those of the decoded gray; ``tint`` is by how many gray levels the channels differ on
+    average. The grays and ``contrast``, their standard deviation, are from 0 to 255.
     """
     radiograph = decode(data)
     pixels = to_uint8(radiograph.pixels)
     mode, tint = _colour(data, radiograph)
+    border = np.ones(pixels.shape, bool)
+    rows, columns = (max(1, round(BORDER_SHARE * side)) for side in pixels.shape)
+    border[rows:-rows, columns:-columns] = False
     facts = {
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
@@ -189,50 +155,35 @@ def measure(data: bytes) -> tuple[Facts, NDArray[np.uint8]]:
         "columns": radiograph.columns,
         "mean_gray": float(pixels.mean()),
         "contrast": float(pixels.std()),
-        "border_gray": float(_border(pixels).mean()),
+        "border_gray": float(pixels[border].mean()),
     }
     return facts, resize(pixels, (SIDE, SIDE))
 
 
-def _border(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The pixels of the outer twentieth of each side."""
-    border = np.ones(pixels.shape, bool)
-    rows, columns = (max(1, round(BORDER_SHARE * side)) for side in pixels.shape)
-    border[rows:-rows, columns:-columns] = False
-    return pixels[border]
-
-
 def _colour(data: bytes, radiograph: Radiograph) -> tuple[str, float]:
-    """The colour mode, and the tint, which ``decode`` loses: a model may see nothing but gray.
-
-    A small copy is looked at: it keeps a tint, and is free of the noise that JPEG puts on single
-    pixels. What is transparent may have any colour, so it is laid over black, as in ``decode``.
-    """
+    """The colour mode, and the tint, which ``decode`` loses: a model may see nothing but gray."""
     if radiograph.dicom is not None:
         return radiograph.dicom.photometric_interpretation, 0.0
     with Image.open(io.BytesIO(data), formats=[radiograph.format]) as image:
-        if image.mode in {"1", "L", "LA", "La", "I", "F"} or image.mode.startswith("I;16"):
-            return image.mode, 0.0
         mode = image.mode
+        if mode in {"1", "L", "LA", "La", "I", "F"} or mode.startswith("I;16"):
+            return mode, 0.0
         colour = image.convert("RGBA")
+    # What is transparent may have any colour, so it is laid over black, as in ``decode``. A small
+    # copy keeps a tint, and is free of the noise that JPEG puts on single pixels.
     laid = Image.alpha_composite(Image.new("RGBA", colour.size, "black"), colour).convert("RGB")
     small = np.asarray(laid.resize((SIDE, SIDE), Image.Resampling.BOX)).astype(np.int16)
     return mode, float(np.ptp(small, axis=-1).mean())
 
 
 def measure_properties(table: pd.DataFrame) -> pd.DataFrame:
-    """Let a shallow decision tree guess the class from each property alone.
+    """Let a shallow decision tree guess the class from each property of ``take_survey`` alone.
 
-    It guesses for groups of images that it has not seen, and every class counts the same.
-
-    Args:
-        table: From ``take_survey``.
-
-    Returns:
-        One row for each property and class, the strongest first: ``property``, ``label``, and the
-        AUROC of the class against the others with its 95 % interval, ``auroc``, ``lower`` and
-        ``upper``; 0.5 is chance. No row where there is but one class, or a class of fewer groups
-        than folds: what tells a class cannot then be told from what tells a patient.
+    It guesses for groups of images that it has not seen, and every class counts the same. A row is
+    a ``property`` and ``label``, the strongest first, with the ``auroc`` of the class against the
+    others, 0.5 is chance, and its 95 % interval. There is none where there is but one class, or a
+    class of fewer groups than folds: what tells a class cannot then be told from what tells a
+    patient.
     """
     columns = ["property", "label", "auroc", "lower", "upper"]
     groups = table.groupby("label")["group"].nunique()
@@ -250,31 +201,21 @@ def measure_properties(table: pd.DataFrame) -> pd.DataFrame:
         seen = pd.get_dummies(table[list(of)]).to_numpy(np.float64)
         scores = cross_val_predict(tree, seen, truth, cv=folds, method="predict_proba")
         for number, label in enumerate(classes):
-            one = partial(_mean_auroc, scores[:, number], truth == number, folds)
-            found = estimate(one(whole(len(truth))), one(weights))
-            rows.append((name, label, found.value, found.lower, found.upper))
+            # Fold by fold: a tree gives less to a class of which it saw less, so no two compare.
+            each = np.stack(
+                [auroc(scores[of, number], truth[of] == number, weights[:, of]) for _, of in folds]
+            )
+            mean = ratio(np.nansum(each, axis=0), np.isfinite(each).sum(axis=0).astype(float))
+            rows.append((name, label, *estimate(mean)))
     return pd.DataFrame(rows, columns=columns).sort_values("auroc", ascending=False)
 
 
-def _mean_auroc(
-    scores: Floats, truth: NDArray[np.bool_], folds: Sequence[Fold], weights: Weights
-) -> Floats:
-    """The mean over folds: a tree gives less to a class of which it saw less, so no two compare."""
-    each = np.stack([auroc(scores[of], truth[of], weights[:, of]) for _, of in folds])
-    return ratio(np.nansum(each, axis=0), np.isfinite(each).sum(axis=0).astype(np.float64))
-
-
-def joined_copies(table: pd.DataFrame, thumbnails: Thumbnails) -> pd.Series:
-    """Name the picture that each image shows: equal byte for byte, or with small changes.
-
-    Args:
-        table: From ``take_survey``.
-        thumbnails: Of the same images.
-    """
+def _joined_copies(table: pd.DataFrame, thumbnails: Thumbnails) -> pd.Series:
+    """Name the picture that each image shows: equal byte for byte, or with small changes."""
     files = table["sha256"]
     shown = table[(table["contrast"] >= LEAST_CONTRAST) & ~files.duplicated()]
-    hashes = difference_hashes(thumbnails[..., np.newaxis], shown.index.to_numpy())
-    pairs = near_duplicate_pairs(hashes, NEAR_DUPLICATE_BITS)
+    rows = shown.index.to_numpy()
+    pairs = near_duplicate_pairs(thumbnails[..., np.newaxis], rows, NEAR_DUPLICATE_BITS)
     names = dict(zip(shown["sha256"], joined_groups(shown["sha256"].tolist(), pairs), strict=True))
     return files.map(lambda file: names.get(file, file))
 
@@ -317,24 +258,6 @@ def _crossing_findings(pictured: pd.DataFrame) -> Iterator[str]:
                 f"{crossing[one].nunique()} {one}s stand under more than one {field}, such as "
                 f"{example}: {end}"
             )
-
-
-def _unreadable_findings(unreadable: pd.DataFrame, images: int) -> Iterator[str]:
-    if len(unreadable):
-        counts = unreadable["label"].value_counts()
-        classes = ", ".join(f"{count} of {label}" for label, count in counts.items())
-        yield f"{len(unreadable)} of {images} images cannot be read: {classes}."
-
-
-def _counts(table: pd.DataFrame, unreadable: pd.DataFrame) -> pd.DataFrame:
-    cell = ["label", "split", "source"]
-    read = table.groupby(cell)
-    counts = {
-        "images": read.size(),
-        "patients": read["patient"].nunique(),
-        "unreadable": unreadable.groupby(cell).size(),
-    }
-    return pd.DataFrame(counts).fillna(0).astype(int).reset_index()
 
 
 def _draw_classes(table: pd.DataFrame, thumbnails: Thumbnails) -> Figure:

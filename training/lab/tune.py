@@ -18,8 +18,6 @@ from training.train import fit_classifier, prepare
 from training.workdir import Workdir
 
 STUDY = "trials.sqlite"
-SUFFIX = "-tuned"
-NAME_LENGTH = 64
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 Value = float | int | str
@@ -35,30 +33,14 @@ def tune(
     console: Console,
     hours: float | None = None,
 ) -> tuple[Path, float]:
-    """Search for better values of a recipe.
+    """Search for better values of a recipe, in trials of so many epochs.
 
     The first trial is the recipe as it is. A trial is judged by the validation AUROC of the epoch
     that it keeps; the test split is not looked at. A search that was killed carries on, with the
-    trial that it was in first, and a finished one goes on when more trials are asked for.
-
-    Args:
-        recipe: Where to start.
-        data: The data set's folder.
-        workdir: Of the search; ``trials.sqlite`` is an Optuna study.
-        trials: How many there may be, those of earlier runs included; at least 1.
-        epochs: How long each may be; at least 1.
-        console: Where progress is shown.
-        hours: After how long no further trial is begun; no such limit where None.
-
-    Returns:
-        The recipe with the best values, written as ``<name>-tuned.toml``, and its validation
-        AUROC; ``trials.csv`` has all.
-
-    Raises:
-        RecipeError: The recipe's network cannot be built.
-        DataError: The data set cannot be used.
-        WorkdirError: The workdir belongs to another training, or cannot be written.
-        TrainingDiverged: Not one trial ended with a loss that is a number.
+    trial that it was in first, and a finished one goes on when more trials are asked for: those of
+    earlier runs count. After ``hours`` no further one is begun. The recipe with the best values is
+    written as ``<name>-tuned.toml``, and comes back with its validation AUROC; ``trials.csv`` has
+    all. Raises ``TrainingDiverged`` where no trial has a result.
     """
     work, short = Workdir(workdir), for_trials(recipe, epochs)
     source = prepare(short, data, work, console)
@@ -93,7 +75,8 @@ def tune(
             "No trial has a result: lower training.learning_rate, or give more hours."
         )
     best, count = study.best_trial, len(study.get_trials(deepcopy=False, states=ENDED))
-    name = recipe.name[: NAME_LENGTH - len(SUFFIX)] + SUFFIX
+    # As long as the name of a recipe may be.
+    name = f"{recipe.name[:58]}-tuned"
     path = work.root / f"{name}.toml"
     write_recipe(
         path,
@@ -141,12 +124,7 @@ def with_values(recipe: Recipe, values: Values) -> Recipe:
 
 
 def for_trials(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe as a trial runs it: so many epochs, its stages as long in proportion.
-
-    Args:
-        recipe: The recipe.
-        epochs: At least 1.
-    """
+    """The recipe as a trial runs it: so many epochs, its stages as long in proportion."""
     content = recipe.model_dump()
     training = content["training"]
     part = epochs / training["epochs"]
@@ -157,11 +135,7 @@ def for_trials(recipe: Recipe, epochs: int) -> Recipe:
 
 
 def _open_study(path: Path, recipe: Recipe, space: Mapping[str, tuple[Value, ...]]) -> optuna.Study:
-    """Open the study of a search, or begin it with the recipe as it is.
-
-    Raises:
-        WorkdirIncomplete: The file is damaged, or cannot be written.
-    """
+    """Open the study of a search, or begin it with the recipe as it is."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         study = optuna.create_study(

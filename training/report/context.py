@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,23 +13,10 @@ from contract.findings import Label
 from contract.manifest import Finding, Metric, OutOfDistribution
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import QualityLimits
-from training.batches import PREDICTED_AT_ONCE
 from training.figures import Curve
 from training.lungs import Segment
-from training.metrics import (
-    Floats,
-    Weights,
-    auroc,
-    estimate,
-    macro_auroc,
-    patient_bootstrap,
-    ratio,
-    whole,
-)
-from training.models import feature_model
+from training.metrics import Floats, Weights, auroc, estimate, macro_auroc, patient_bootstrap, ratio
 from training.predictions import Predictions
-from training.source import Source
-from training.workdir import TrainedModel
 
 Images = NDArray[np.uint8]
 Rows = NDArray[np.int64]
@@ -57,11 +43,10 @@ class EvaluationContext:
     """The images of one evaluation, all that is known of them, and the model.
 
     ``images`` is uint8, shape (images, height, width, 1); ``predictions``, ``groups`` and ``paths``
-    are of the same images. ``predict`` gives the outputs of the service for such images;
-    ``features`` their pooled features, float32, shape (images, features); ``segment`` their lungs,
-    None where nothing finds them. ``dataset`` names the images in every figure. ``quality`` and
-    ``ood`` are the limits of an answer, None where there are none. ``ood_folder`` has a folder for
-    each kind of images that the model should refuse.
+    are of the same images. ``predict`` gives the outputs of the service for such images,
+    ``features`` their pooled features, float32, shape (images, features), ``segment`` their lungs,
+    if anything finds them. ``dataset`` names the images in every figure. ``quality`` and ``ood``
+    are the limits of an answer. ``ood_folder`` has a folder for each kind that is to be refused.
     """
 
     images: Images
@@ -80,11 +65,6 @@ class EvaluationContext:
     ood: OutOfDistribution | None = None
     ood_folder: Path | None = None
 
-    @property
-    def headline(self) -> Literal["auroc", "macro_auroc"]:
-        """The name of the main figure."""
-        return "macro_auroc" if self.positive is None else "auroc"
-
     def sample(self, limit: int) -> Rows:
         """Rows of at most ``limit`` images; each class of each source keeps its share."""
         strata = np.char.add(self.predictions.sources, self.predictions.classes.astype(np.str_))
@@ -96,13 +76,7 @@ class EvaluationContext:
         return np.sort(np.argsort(place, kind="stable")[:limit])
 
     def auroc(self, images: Images, rows: Rows, prefix: str) -> tuple[Metric, ...]:
-        """The main figure of changed images; none where the images are of one class.
-
-        Args:
-            images: uint8, shape (rows, height, width, 1).
-            rows: The rows of the originals, whose truth they keep.
-            prefix: Stands with ``_`` before the figure's name.
-        """
+        """The main figure of changed images, whose truth is that of the original ``rows``."""
         truth = self.predictions.classes[rows]
         scores = self.predict(images)["probabilities"].astype(np.float64)
         labels = [finding.label for finding in self.findings]
@@ -117,25 +91,20 @@ class EvaluationContext:
         """
         if len(np.unique(truth)) < 2 or self.positive not in {None, *labels}:
             return ()
-        figure = partial(macro_auroc, scores, truth)
+        name, figure = f"{prefix}_macro_auroc", partial(macro_auroc, scores, truth)
         if self.positive is not None:
             number = labels.index(self.positive)
-            figure = partial(auroc, scores[:, number], truth == number)
-        return (self.estimated(f"{prefix}_{self.headline}", rows, figure),)
+            name, figure = f"{prefix}_auroc", partial(auroc, scores[:, number], truth == number)
+        return (self.estimated(name, rows, figure),)
 
     def estimated(
         self, name: str, rows: Rows, figure: Callable[[Weights], Floats], label: Label | None = None
     ) -> Metric:
         """A figure of some images with its interval from a bootstrap over patients.
 
-        Args:
-            name: Of the figure.
-            rows: The images that it is of.
-            figure: Gives it for weightings of those images, shape (weightings, rows).
-            label: The finding that it is of.
+        ``figure`` gives it for weightings of those images, shape (weightings, rows).
         """
-        drawn = patient_bootstrap(self.predictions.patients[rows], self.seed)
-        found = estimate(figure(whole(len(rows))), figure(drawn))
+        found = estimate(figure(patient_bootstrap(self.predictions.patients[rows], self.seed)))
         return Metric(
             dataset=self.dataset, name=name, images=len(rows), label=label, **found._asdict()
         )
@@ -145,46 +114,3 @@ class EvaluationContext:
     ) -> Metric:
         """The mean of what was measured of each image, as ``estimated``; shape (rows,)."""
         return self.estimated(name, rows, lambda w: ratio(w @ values, w.sum(axis=1)), label)
-
-
-def gather_context(
-    trained: TrainedModel,
-    source: Source,
-    predictions: Predictions,
-    *,
-    dataset: str,
-    segment: Segment | None,
-    ood_folder: Path | None,
-) -> EvaluationContext:
-    """Gather the context of one evaluation.
-
-    Args:
-        trained: The model.
-        source: The evaluated images.
-        predictions: What the model says of them.
-        dataset: Names the images in every figure.
-        segment: Finds the lungs.
-        ood_folder: A folder with a folder for each kind of images that the model should refuse.
-    """
-    table, config, calibration = source.table, trained.config, trained.calibration
-    return EvaluationContext(
-        images=source.images[table.index.to_numpy()],
-        predictions=predictions,
-        groups=table["group"].to_numpy(np.str_),
-        paths=table["path"].to_numpy(np.str_),
-        findings=calibration.findings,
-        positive=config.data.positive,
-        dataset=dataset,
-        seed=config.seed,
-        predict=_asking(trained.serving_model()),
-        features=_asking(feature_model(trained.model)),
-        spec=config.preprocessing,
-        segment=segment,
-        quality=calibration.quality,
-        ood=calibration.out_of_distribution,
-        ood_folder=ood_folder,
-    )
-
-
-def _asking(model: keras.Model) -> Callable[[Images], Any]:
-    return lambda images: model.predict(np.asarray(images), batch_size=PREDICTED_AT_ONCE, verbose=0)

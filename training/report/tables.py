@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import pandas as pd
 
 from contract.manifest import Metric
-from training.evaluation import COUNTED
+from training.evaluation import COUNTED, SEPARATION
 
 # Of bundles that were exported before prediction sets were given up.
 CONFORMAL = "conformal_"
@@ -22,12 +22,8 @@ CHECK_PREFIXES = (
 )
 ACRONYMS = {"auroc": "AUROC", "auprc": "AUPRC", "ece": "ECE", "f1": "F1", "jpeg": "JPEG"}
 COUNTS = ("positives", "negatives", COUNTED)
-
 ANSWERED = ("refer_share", "accuracy_answered")
 TWO_SIDED = ("auroc", "auprc", "accuracy", "sensitivity", "specificity", "precision", "f1")
-BY_SOURCE = ("macro_auroc", "accuracy", *ANSWERED)
-BY_CLASS_AND_SOURCE = ("auroc", "sensitivity", "specificity")
-COVERED = (f"{CONFORMAL}coverage", f"{CONFORMAL}refer_share", f"{CONFORMAL}error_answered")
 
 Columns = dict[str, Callable[[Metric], str]]
 
@@ -57,26 +53,24 @@ def by_class(metrics: Iterable[Metric]) -> pd.DataFrame:
 def by_source(metrics: Iterable[Metric]) -> pd.DataFrame:
     """One row for each source, over all findings; a source of few images has its count alone."""
     chosen = _measured(metrics, by_class=False, by_source=True)
-    return pivot(chosen, SOURCE | IMAGES, BY_SOURCE)
+    return pivot(chosen, SOURCE | IMAGES, ("macro_auroc", "accuracy", *ANSWERED))
 
 
 def by_class_and_source(metrics: Iterable[Metric]) -> pd.DataFrame:
     """One row for each finding in each source; an AUROC only where the source has both kinds."""
     chosen = _measured(metrics, by_class=True, by_source=True)
-    return pivot(chosen, SOURCE | FINDING | IMAGES, BY_CLASS_AND_SOURCE)
+    return pivot(chosen, SOURCE | FINDING | IMAGES, SEPARATION)
 
 
 def coverage_table(metrics: Iterable[Metric]) -> pd.DataFrame:
     """One row for all images, for each finding and for each source, of the prediction sets."""
     part: Columns = {"Images of": lambda m: m.label or m.source or "all"}
-    return pivot(metrics, part | IMAGES, COVERED)
+    covered = ("coverage", "refer_share", "error_answered")
+    return pivot(metrics, part | IMAGES, [f"{CONFORMAL}{figure}" for figure in covered])
 
 
 def listed(metrics: Iterable[Metric]) -> pd.DataFrame:
-    """One row for each figure; a column for source and finding where any is of one.
-
-    The figures of the prediction sets are left to ``coverage_table``.
-    """
+    """One row for each figure; a column for source and finding where any is of one."""
     chosen = [metric for metric in metrics if not metric.name.startswith(CONFORMAL)]
     columns: Columns = {"Measure": lambda m: title(m.name)}
     columns |= SOURCE if any(m.source for m in chosen) else {}
@@ -88,11 +82,8 @@ def listed(metrics: Iterable[Metric]) -> pd.DataFrame:
 def pivot(metrics: Iterable[Metric], keys: Columns, names: Sequence[str]) -> pd.DataFrame:
     """Put figures with the same key into one row, in the order in which the keys come.
 
-    Args:
-        metrics: What to show; other names than ``names`` are left out, but a bare count of images
-            keeps its row.
-        keys: The columns that tell the rows apart.
-        names: The figures' columns; one that is empty in all rows is left out.
+    Other names than ``names`` are left out, but a bare count of images keeps its row; a column that
+    is empty in all rows is left out too.
     """
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for metric in metrics:
@@ -100,7 +91,7 @@ def pivot(metrics: Iterable[Metric], keys: Columns, names: Sequence[str]) -> pd.
             key = {name: cell(metric) for name, cell in keys.items()}
             row = rows.setdefault(tuple(key.values()), key)
             if metric.name != COUNTED:
-                row[title(metric.name)] = with_interval(metric)
+                row[title(metric.name)] = f"{value(metric)} ({interval(metric)})"
     table = pd.DataFrame(list(rows.values()))
     used = [column for column in map(title, names) if column in table]
     return table.reindex(columns=[*keys, *used]).fillna("")
@@ -110,11 +101,6 @@ def title(name: str) -> str:
     """A figure's name for people: ``macro_auroc`` is "Macro AUROC"."""
     words = " ".join(ACRONYMS.get(word, word) for word in name.split("_"))
     return words[0].upper() + words[1:]
-
-
-def with_interval(metric: Metric) -> str:
-    """The value, and its interval in brackets."""
-    return f"{value(metric)} ({interval(metric)})"
 
 
 def value(metric: Metric) -> str:

@@ -1,6 +1,6 @@
 """The report of one evaluation: its checks, and report.html."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,27 +15,24 @@ from contract.pixels import resize
 from training.atomic import write_text
 from training.config import Recipe
 from training.errors import WorkdirIncomplete
-from training.evaluation import Evaluation
+from training.evaluation import SEPARATION, Evaluation
 from training.figures import draw_curves
 from training.html import embedded, render
 from training.predictions import REFERRED, answered_outputs
-from training.report import tables
+from training.report import checks, tables
 from training.report.context import CheckResult, EvaluationContext
-from training.report.limits import out_of_distribution, quality_gate, robustness
-from training.report.shortcuts import border_only, heatmaps, lung_masked, source_probe
 from training.workdir import Binding, TrainedModel, Workdir
 
 CHECKS = (
-    source_probe,
-    border_only,
-    lung_masked,
-    heatmaps,
-    quality_gate,
-    out_of_distribution,
-    robustness,
+    checks.source_probe,
+    checks.border_only,
+    checks.lung_masked,
+    checks.heatmaps,
+    checks.quality_gate,
+    checks.out_of_distribution,
+    checks.robustness,
 )
 LEFT_OUT_FIGURES = frozenset({"auroc", "macro_auroc", "accuracy", "accuracy_answered"})
-LEFT_OUT_BY_CLASS = frozenset({"auroc", "sensitivity", "specificity"})
 CAPTIONS = {
     "roc": "ROC curves; a dot is an operating point.",
     "precision-recall": "Precision against sensitivity; a dot is an operating point.",
@@ -43,7 +40,6 @@ CAPTIONS = {
     "answers": "Answers by true class; the shade is the share of the row.",
     "robustness": "What corruptions do to the AUROC, and what the quality gate refuses of them.",
 }
-EXAMPLES_PER_KIND = 2
 
 
 def write_report(
@@ -53,21 +49,10 @@ def write_report(
     workdir: Path,
     console: Console,
 ) -> Evaluation:
-    """Run the checks and write the page.
+    """Run the checks, tell what they find, and put their figures behind those of the evaluation.
 
-    Args:
-        evaluation: What was measured.
-        context: What the checks look at.
-        trained: The model.
-        workdir: Gets ``figures/<split>-robustness.png``, which may go into a bundle, and
-            ``report-<split>.html``, which shows patients' images and must not.
-        console: Where the findings are told.
-
-    Returns:
-        The evaluation with the figures of the checks behind its own.
-
-    Raises:
-        WriteFailed: The disk is full, or the workdir cannot be written.
+    The workdir gets ``figures/<split>-robustness.png``, which may go into a bundle, and
+    ``report-<split>.html``, which shows patients' images and must not.
     """
     results = []
     for check in CHECKS:
@@ -77,16 +62,30 @@ def write_report(
     if evaluation.split == "test":
         results.append(left_out(workdir, trained.config))
     plots = workdir / "figures"
-    draw_curves(
-        plots / f"{evaluation.split}-robustness.png",
-        [panel for result in results for panel in result.panels],
-    )
+    panels = [panel for result in results for panel in result.panels]
+    draw_curves(plots / f"{evaluation.split}-robustness.png", panels)
     found = tuple(metric for result in results for metric in result.metrics)
-    complete = evaluation.model_copy(update={"metrics": (*evaluation.metrics, *found)})
-    write_text(
-        workdir / f"report-{evaluation.split}.html",
-        _page(complete, results, context, trained, plots),
+    metrics = (*evaluation.metrics, *found)
+    complete = evaluation.model_copy(update={"metrics": metrics})
+    drawn = [(plots / f"{evaluation.split}-{kind}.png", text) for kind, text in CAPTIONS.items()]
+    answers = pd.DataFrame(evaluation.answers, evaluation.classes, (*evaluation.classes, "refer"))
+    page = render(
+        "report/page.html.j2",
+        evaluation=complete,
+        trained=trained,
+        intended_use=INTENDED_USE,
+        tables=[
+            ("Over all images", tables.listed(tables.of_all(metrics))),
+            ("By finding", tables.by_class(metrics)),
+            ("By source", tables.by_source(metrics)),
+            ("By source and finding", tables.by_class_and_source(metrics)),
+        ],
+        answers=answers.reset_index(names="Truth"),
+        plots=[(embedded(file), text) for file, text in drawn if file.is_file()],
+        checks=[(one, tables.listed(one.metrics)) for one in results],
+        examples=[(embedded(picture), caption) for picture, caption in _examples(context)],
     )
+    write_text(workdir / f"report-{evaluation.split}.html", page)
     return complete
 
 
@@ -95,10 +94,6 @@ def left_out(workdir: Path, recipe: Recipe) -> CheckResult:
 
     Such a training lies beside this one, in a workdir of its own, with the same name and classes,
     and where ``pneumo-train evaluate --split left-out`` has run.
-
-    Args:
-        workdir: Of the model that the report is about; the others lie in the same folder.
-        recipe: Of that model.
     """
     title = "What does it do on a source that it never saw?"
     found: list[Metric] = []
@@ -114,7 +109,7 @@ def left_out(workdir: Path, recipe: Recipe) -> CheckResult:
                     metric.model_copy(update={"name": f"left_out_{metric.name}", "source": source})
                     for metric in metrics
                     if metric.source is None
-                    and metric.name in (LEFT_OUT_BY_CLASS if metric.label else LEFT_OUT_FIGURES)
+                    and metric.name in (SEPARATION if metric.label else LEFT_OUT_FIGURES)
                 ]
     if not found:
         return CheckResult(
@@ -128,40 +123,8 @@ def left_out(workdir: Path, recipe: Recipe) -> CheckResult:
     )
 
 
-def _page(
-    evaluation: Evaluation,
-    results: Iterable[CheckResult],
-    context: EvaluationContext,
-    trained: TrainedModel,
-    plots: Path,
-) -> str:
-    metrics = evaluation.metrics
-    drawn = [(plots / f"{evaluation.split}-{kind}.png", text) for kind, text in CAPTIONS.items()]
-    return render(
-        "report/page.html.j2",
-        evaluation=evaluation,
-        trained=trained,
-        intended_use=INTENDED_USE,
-        tables=[
-            ("Over all images", tables.listed(tables.of_all(metrics))),
-            ("By finding", tables.by_class(metrics)),
-            ("By source", tables.by_source(metrics)),
-            ("By source and finding", tables.by_class_and_source(metrics)),
-        ],
-        answers=pd.DataFrame(
-            evaluation.answers, evaluation.classes, (*evaluation.classes, "refer")
-        ).reset_index(names="Truth"),
-        plots=[(embedded(file), text) for file, text in drawn if file.is_file()],
-        checks=[(one, tables.listed(one.metrics)) for one in results],
-        examples=[(embedded(picture), caption) for picture, caption in _examples(context)],
-    )
-
-
 def _examples(context: EvaluationContext) -> Iterator[tuple[Figure, str]]:
-    """Of each class, up to two hits, two misses and two referred images, the surest of each.
-
-    Each is drawn beside itself under the activation map of its most probable finding.
-    """
+    """Of each class up to two hits, two misses and two referred images, the surest of each."""
     predictions = context.predictions
     answers = answered_outputs(predictions, context.findings)
     right, referred = answers == predictions.classes, answers == REFERRED
@@ -170,7 +133,7 @@ def _examples(context: EvaluationContext) -> Iterator[tuple[Figure, str]]:
     for number, finding in enumerate(context.findings):
         for kind, members in kinds.items():
             rows = surest[(members & (predictions.classes == number))[surest]]
-            for row in rows[:EXAMPLES_PER_KIND].tolist():
+            for row in rows[:2].tolist():
                 said = int(predictions.probabilities[row].argmax())
                 yield (
                     _drawn(context, row, said),

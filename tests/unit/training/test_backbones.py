@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.training_data import tiny_recipe
-from training.backbones import build_backbone, build_standardisation
+from training.backbones import build_backbone
 from training.config import ModelConfig
 from training.errors import RecipeError
 from training.models import build_classifier
@@ -39,13 +39,6 @@ def test_a_backbone_gives_a_map_of_features(backbone: str, features: tuple[int, 
     output = build_backbone((64, 64, 3), config(backbone=backbone)).output
 
     assert output.shape == (None, *features)
-
-
-@pytest.mark.parametrize(("backbone", "channels"), [("compact", 1), ("mobilenetv2", 3)])
-def test_a_backbone_gets_the_channels_that_it_takes(backbone: str, channels: int) -> None:
-    layer = build_standardisation(config(backbone=backbone, standardisation="imagenet"))
-
-    assert layer(GRAYS).shape == (4, 64, 64, channels)
 
 
 @pytest.mark.parametrize("name", ["mobilenet.weights.h5", "mobilenet.h5"])

@@ -18,7 +18,13 @@ from contract.manifest import Finding, Metric
 from tests.training_data import findings
 from training.calibrate import calibrated
 from training.evaluation import measure, measure_series
-from training.predictions import Predictions
+from training.predictions import (
+    REFERRED,
+    Predictions,
+    answered_outputs,
+    count_answers,
+    count_most_probable,
+)
 
 TEMPERATURE = 2.0
 
@@ -109,15 +115,11 @@ def test_every_figure_has_its_interval_and_says_of_what_it_is() -> None:
 
     assert all(metric.lower <= metric.value <= metric.upper for metric in metrics)
     assert {metric.dataset for metric in metrics} == {"eight images"}
-    assert len({(m.name, m.label, m.source) for m in metrics}) == len(metrics)
-
-
-def test_the_figures_of_the_whole_come_first_and_are_those_of_the_positive_finding() -> None:
-    metrics = measure(predictions(), FINDINGS, "pneumonia", dataset="eight images", seed=0)
-
+    # Those of the whole come first, and are of the positive finding.
     whole = of_the_whole(predictions())
     assert metrics[: len(whole)] == whole
-    assert {(m.label, m.source, m.images) for m in whole} == {(None, None, 8)}
+    assert {m.images for m in whole} == {8}
+    assert len({(m.name, m.label, m.source) for m in metrics}) == len(metrics)
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
@@ -258,3 +260,15 @@ def test_figures_that_the_images_do_not_give_are_left_out() -> None:
     names = {metric.name for metric in metrics}
     assert "sensitivity" in names
     assert not names & {"auroc", "specificity"}
+
+
+def test_answers_are_counted_by_their_truth_with_the_referred_ones_last() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.3, 0.7], [0.45, 0.55], [0.2, 0.8]], np.float32)
+    four = replace(
+        predictions().of(np.arange(4)), probabilities=probabilities, classes=np.array([0, 0, 1, 1])
+    )
+    points = findings(("normal", 0.6), ("pneumonia", 0.6))
+
+    assert answered_outputs(four, points).tolist() == [0, 1, REFERRED, 1]
+    assert count_answers(four, points) == ((1, 1, 0), (0, 1, 1))
+    assert count_most_probable(four) == ((1, 1), (0, 2))

@@ -61,9 +61,7 @@ def test_probabilities_are_calibrated_within_each_source(heads: SourceHeads) -> 
         assert abs(probability[here].mean() - asked.classes[here].mean()) < 0.05
 
 
-def test_the_graph_takes_the_layer_of_the_nearest_source(
-    heads: SourceHeads,
-) -> None:
+def test_the_graph_takes_the_layer_of_the_nearest_source(heads: SourceHeads) -> None:
     asked = images(6, seed=4)
     far = np.array([1.5, 2.0, 2.5], np.float32)
     distances = np.where(np.arange(3) == asked.owners[:, np.newaxis], 0.5, far).astype(np.float32)

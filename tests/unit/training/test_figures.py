@@ -6,9 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from contract.findings import Label
-from contract.manifest import Metric
 from contract.radiograph import Radiograph, decode
-from tests.training_data import findings
+from tests.training_data import findings, metric
 from training.figures import draw_curves, draw_evaluation
 from training.predictions import Predictions, count_answers
 
@@ -35,10 +34,6 @@ def drawn(
     answers = count_answers(predictions, found)
     draw_evaluation(folder, "test", predictions, found, positive, answers)
     return {file.stem.removeprefix("test-"): decode(file.read_bytes()) for file in folder.iterdir()}
-
-
-def metric(value: float) -> Metric:
-    return Metric(dataset="x", name="auroc", value=value, lower=value - 0.1, upper=value, images=9)
 
 
 def test_several_findings_have_more_ink_than_one(tmp_path: Path) -> None:
@@ -89,7 +84,7 @@ def test_below_the_reliability_stand_the_images_of_each_bin(
 
 @pytest.mark.parametrize(("panels", "rows"), [(1, 1), (4, 1), (5, 2)])
 def test_many_panels_are_drawn_in_rows_of_four(tmp_path: Path, panels: int, rows: int) -> None:
-    curve = ("AUROC", [0, 1], [metric(0.9), metric(0.7)])
+    curve = ("AUROC", [0, 1], [metric("auroc", 0.9), metric("auroc", 0.7)])
 
     draw_curves(tmp_path / "curves.png", [(f"panel {n}", [curve]) for n in range(panels)])
 

@@ -11,7 +11,7 @@ from tests.training_data import tiny_recipe
 from training.backbones import APPLICATIONS, cnn3
 from training.config import Recipe
 from training.datasets import Dataset
-from training.errors import RecipeError, TrainingDiverged, WorkdirIncomplete
+from training.errors import WorkdirIncomplete
 from training.fit import (
     BACKUP,
     KeepBest,
@@ -205,40 +205,26 @@ def test_best_weights_that_are_damaged_are_said_so(earlier: Path, tmp_path: Path
         train(fine_tuned(earlier), tmp_path)
 
 
-def test_weights_that_are_not_there_stop_a_training_at_its_start(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="no file of weights"):
-        train(fine_tuned(tmp_path / "nowhere.weights.h5"), tmp_path)
-
-
-def test_a_loss_that_is_no_number_stops_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(TrainingDiverged, match=r"in epoch 1\. Lower learning_rate"):
-        train(tiny_recipe(training={"learning_rate": 1e30}), tmp_path)
-
-
-def finished(tmp_path: Path, aurocs: list[float], **training: object) -> bool:
+@pytest.mark.parametrize(
+    ("aurocs", "training", "finished"),
+    [
+        ([0.7, 0.9, 0.8, 0.8], {}, False),
+        ([0.7, 0.9, 0.8, 0.8, 0.8], {}, True),
+        # Patience begins with the last stage.
+        ([0.9, 0.8, 0.8, 0.8, 0.8, 0.8], {"fine_tuning": TUNING | {"head_epochs": 4}}, False),
+        ([0.9, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8], {"fine_tuning": TUNING | {"head_epochs": 4}}, True),
+        ([0.1, 0.2, 0.3, 0.4], {"epochs": 5}, False),
+        ([0.1, 0.2, 0.3, 0.4], {"epochs": 4}, True),
+    ],
+)
+def test_a_training_stops_after_its_patience_or_its_last_epoch(
+    tmp_path: Path, aurocs: list[float], training: dict[str, object], *, finished: bool
+) -> None:
     config = tiny_recipe(training={"epochs": 10, "patience": 3, **training}).training
     table = pd.DataFrame({"epoch": range(1, len(aurocs) + 1), "val_auroc": aurocs})
     table.to_csv(tmp_path / "history.csv", index=False)
-    return KeepBest(tmp_path, "auroc", config).finished
 
-
-def test_a_training_stops_once_patience_is_at_an_end(tmp_path: Path) -> None:
-    assert not finished(tmp_path, [0.7, 0.9, 0.8, 0.8])
-    assert finished(tmp_path, [0.7, 0.9, 0.8, 0.8, 0.8])
-
-
-def test_patience_begins_with_the_last_stage(tmp_path: Path) -> None:
-    tuning = {"head_epochs": 4, "head_learning_rate": 0.1, "share": 0.5}
-
-    assert not finished(tmp_path, [0.9, 0.8, 0.8, 0.8, 0.8, 0.8], fine_tuning=tuning)
-    assert finished(tmp_path, [0.9, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8], fine_tuning=tuning)
-
-
-def test_a_training_stops_after_its_last_epoch(tmp_path: Path) -> None:
-    rising = [0.1, 0.2, 0.3, 0.4]
-
-    assert not finished(tmp_path, rising, epochs=5)
-    assert finished(tmp_path, rising, epochs=4)
+    assert KeepBest(tmp_path, "auroc", config).finished == finished
 
 
 def three_layers(weights: str = "none", **tuning: object) -> Recipe:

@@ -14,7 +14,7 @@ from contract.radiograph import decode
 from tests.training_data import write_kermany
 from training.datasets import Dataset, data_digest, read_dataset
 from training.errors import WriteFailed
-from training.image_cache import cached_images
+from training.source import cached_images
 
 SPEC = PreprocessingSpec(height=16, width=24)
 

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from contract.manifest import LUNG_MASK
 from tests.bundles import PROVENANCE
-from tests.lung_data import SIDE, synthetic_lungs, tiny_segmenter, write_covid_chestxray
+from tests.lung_data import synthetic_lungs, tiny_segmenter, write_covid_chestxray
 from tests.synthetic import synthetic_radiograph
 from tests.training_data import tiny_recipe, write_kermany
 from training import lungs
-from training.errors import CalibrationError, DataError, WorkdirIncomplete, WorkdirMismatch
+from training.errors import CalibrationError, DataError, WorkdirMismatch
 from training.lungs import (
     DOUBT,
     build_segmenter,
@@ -87,11 +87,6 @@ def test_other_images_than_those_of_the_training_are_not_measured(
 
     with pytest.raises(WorkdirMismatch, match="digest differs"):
         evaluate_lungs(other, workdir)
-
-
-def test_an_unfinished_training_is_not_measured(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(WorkdirIncomplete, match="no finished training"):
-        evaluate_lungs(data, tmp_path)
 
 
 def test_masks_have_the_size_of_the_images(workdir: Path) -> None:
@@ -216,20 +211,15 @@ def loaded(home: Path, console: Console) -> tuple[pd.DataFrame, Any, Any]:
 
 
 def test_images_and_masks_are_fitted_to_the_network(tmp_path: Path) -> None:
-    _, images, masks = loaded(write_covid_chestxray(tmp_path, 2), quiet())
+    home = write_covid_chestxray(tmp_path, 2)
+    # What is marked beside the lungs is no lung.
+    assert np.array_equal(read_mask(home / "lung_masks" / "chest-0.png"), synthetic_lungs())
+
+    _, images, masks = loaded(home, quiet())
 
     assert images.shape == masks.shape == (2, 32, 32, 1)
     assert images.dtype == masks.dtype == np.uint8
     assert (masks / 255).mean() == pytest.approx(synthetic_lungs().mean(), abs=0.02)
-
-
-def test_what_is_marked_beside_the_lungs_is_no_lung(tmp_path: Path) -> None:
-    home = write_covid_chestxray(tmp_path, patients=1)
-
-    mask = read_mask(home / "lung_masks" / "chest-0.png")
-
-    assert mask.shape == (SIDE, SIDE)
-    assert np.array_equal(mask, synthetic_lungs())
 
 
 def test_what_cannot_be_read_is_left_out_with_its_reason(tmp_path: Path) -> None:

@@ -7,11 +7,7 @@ from numpy.typing import NDArray
 
 from tests.training_data import tiny_recipe
 from training.errors import RecipeError
-from training.models import (
-    build_classifier,
-    feature_model,
-    with_serving_outputs,
-)
+from training.models import build_classifier, feature_model, with_serving_outputs
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
 
@@ -76,6 +72,8 @@ def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
     loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
 
     np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), atol=1e-6)
+    found, expected = (feature_model(one)(IMAGES) for one in (loaded, model))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_head_sees_the_features() -> None:
@@ -88,14 +86,3 @@ def test_the_head_sees_the_features() -> None:
     pooled = keras.ops.convert_to_numpy(features(IMAGES, training=False))
     assert pooled.shape == (3, 24)
     np.testing.assert_allclose(pooled @ kernel[0, 0] + bias, model(IMAGES), atol=1e-5)
-
-
-def test_the_features_of_a_saved_model_are_found(tmp_path: Path) -> None:
-    model = classifier()
-    model.save(tmp_path / "model.keras")
-
-    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
-
-    np.testing.assert_allclose(
-        feature_model(loaded)(IMAGES), feature_model(model)(IMAGES), atol=1e-6
-    )

@@ -5,8 +5,8 @@ import pytest
 
 from tests.training_data import write_kermany
 from training.config import DataConfig
-from training.datasets.pool import read_pool
 from training.errors import RecipeError
+from training.source import read_pool
 
 HEADER = "path,sha256,modality,label,source,patient_id,group,split,note,licence"
 ROWS = [
@@ -27,16 +27,12 @@ def config(*sources: Mapping[str, object], **values: object) -> DataConfig:
 
 @pytest.fixture
 def pooled(tmp_path: Path) -> Path:
-    return write_pooled(tmp_path)
-
-
-def write_pooled(folder: Path) -> Path:
     for row in ROWS:
-        path = folder / row.partition(",")[0]
+        path = tmp_path / row.partition(",")[0]
         path.parent.mkdir(exist_ok=True, parents=True)
         path.touch()
-    (folder / "manifest.csv").write_text("\n".join([HEADER, *ROWS]) + "\n")
-    return folder
+    (tmp_path / "manifest.csv").write_text("\n".join([HEADER, *ROWS]) + "\n")
+    return tmp_path
 
 
 def test_a_manifest_gives_the_images_of_the_sources_that_are_asked_for(pooled: Path) -> None:
@@ -80,14 +76,15 @@ def test_a_source_that_is_left_out_is_kept_for_another_day(pooled: Path) -> None
     ]
 
 
-def test_a_source_that_is_not_there_cannot_be_left_out(pooled: Path) -> None:
-    with pytest.raises(RecipeError, match="no source west to leave out"):
-        read_pool(config({"adapter": "manifest"}, leave_out=["west"]), pooled, ("train", "test"))
+@pytest.mark.parametrize(
+    ("leave_out", "message"),
+    [(["west"], "no source west to leave out"), ([], "leaves no source out")],
+)
+def test_what_cannot_be_left_out_is_named(pooled: Path, leave_out: list[str], message: str) -> None:
+    recipe = config({"adapter": "manifest"}, leave_out=leave_out)
 
-
-def test_nothing_is_evaluated_elsewhere_where_nothing_was_left_out(pooled: Path) -> None:
-    with pytest.raises(RecipeError, match="leaves no source out"):
-        read_pool(config({"adapter": "manifest"}), pooled, ("train",), left_out=True)
+    with pytest.raises(RecipeError, match=message):
+        read_pool(recipe, pooled, ("train", "test"), left_out=True)
 
 
 def test_several_data_sets_lie_below_one_root_and_share_no_patient(pooled: Path) -> None:
@@ -139,20 +136,3 @@ def test_a_patient_of_one_source_is_one_patient_whichever_folder_lists_him(tmp_p
     assert groups.nunique() == 3
     # Trained on there, so tested nowhere; the same number at another source is another patient.
     assert list(tested["path"]) == ["here/3.png", "there/7.png"]
-
-
-def test_two_folders_with_a_manifest_are_one_pool_whose_patients_stay_together(
-    tmp_path: Path,
-) -> None:
-    for folder in ("data", "more-data"):
-        write_pooled(tmp_path / folder)
-    source = {"adapter": "manifest", "only": ["north"]}
-    recipe = config({**source, "folder": "data"}, {**source, "folder": "more-data"})
-
-    table = read_pool(recipe, tmp_path, ("train",)).table
-
-    assert list(table["path"]) == [
-        *("data/a/1.png", "data/a/2.png"),
-        *("more-data/a/1.png", "more-data/a/2.png"),
-    ]
-    assert table["group"].nunique() == 2

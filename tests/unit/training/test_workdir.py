@@ -10,8 +10,7 @@ from tests.training_data import CALIBRATION, tiny_recipe
 from training.atomic import atomic_path, write_text
 from training.errors import WorkdirIncomplete, WorkdirMismatch, WriteFailed
 from training.models import build_classifier
-from training.provenance import framework, git_revision
-from training.workdir import Workdir, load_trained
+from training.workdir import Workdir, framework, git_revision, load_trained
 
 
 def write_half(target: Path) -> None:
@@ -97,13 +96,6 @@ def test_a_split_is_kept_by_path(tmp_path: Path) -> None:
 
     assert kept.index.tolist() == [2, 5]
     assert kept["split"].tolist() == ["train", "validation"]
-
-
-def test_an_unfinished_training_cannot_be_loaded(tmp_path: Path) -> None:
-    Workdir(tmp_path).bind(tiny_recipe(), "sha256:1")
-
-    with pytest.raises(WorkdirIncomplete, match="no finished training"):
-        load_trained(tmp_path)
 
 
 def test_a_damaged_file_of_a_workdir_is_named(tmp_path: Path) -> None:

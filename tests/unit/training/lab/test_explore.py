@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tests.exploration_data import Tree, pattern, tinted
 from tests.synthetic import as_dicom, as_jpeg, as_png, as_tiff
-from training.datasets.base import Dataset, ImageRow
+from training.datasets import Dataset, ImageRow
 from training.errors import DataError
 from training.lab.explore import explore, measure, measure_properties, take_survey
 
@@ -73,17 +73,14 @@ def test_what_gives_a_class_away_or_spoils_a_split_is_named(
     assert "seen twice" not in (out / "index.html").read_text(encoding="utf-8")
 
 
-def test_a_recompressed_copy_is_the_same_picture(faulty: tuple[list[str], Path]) -> None:
-    page = (faulty[1] / "index.html").read_text(encoding="utf-8")
-
-    assert "train/pneumonia/74.png" in page
-    assert "test/pneumonia/75.png" in page
-
-
-def test_unreadable_images_are_listed_with_their_reason_and_left_out(
+def test_the_page_lists_copies_and_what_cannot_be_read_with_its_reason(
     faulty: tuple[list[str], Path],
 ) -> None:
-    assert "The PNG is truncated or damaged." in (faulty[1] / "index.html").read_text("utf-8")
+    page = (faulty[1] / "index.html").read_text("utf-8")
+    assert "The PNG is truncated or damaged." in page
+    # A recompressed copy is the same picture.
+    assert "train/pneumonia/74.png" in page
+    assert "test/pneumonia/75.png" in page
     assert len(pd.read_csv(faulty[1] / "survey.csv")) == 80
 
 

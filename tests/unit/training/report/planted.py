@@ -1,46 +1,42 @@
 """Small sets of images and models that are no networks: each reads one place, and nothing else."""
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.preprocessing import PreprocessingSpec
 from tests.training_data import findings
+from training.predictions import Predictions
 from training.report.context import EvaluationContext, Images, Outputs
 
 IMAGES = 60
 SIDE = 32
 MAP_SIDE = 4
-INSIDE = slice(8, 24)
-BORDER = 3
 
 FINDINGS = findings(("normal", 0.6), ("pneumonia", 0.6), activation_scale=5)
 
-Region = NDArray[np.bool_]
-ContextOf = Callable[..., EvaluationContext]
 
-
-def region(place: str) -> Region:
+def region(place: str) -> NDArray[np.bool_]:
     """Where a planted sign lies, or where a model looks: bool, shape (SIDE, SIDE)."""
     inside = np.zeros((SIDE, SIDE), dtype=bool)
-    inside[INSIDE, INSIDE] = True
+    inside[8:24, 8:24] = True
     border = np.ones((SIDE, SIDE), dtype=bool)
-    border[BORDER:-BORDER, BORDER:-BORDER] = False
+    border[3:-3, 3:-3] = False
     return {"inside": inside, "border": border}[place]
 
 
-def planted(place: str) -> tuple[Images, NDArray[np.int64]]:
-    """Noise in which the second class is brighter in one place; classes take turns."""
-    random = np.random.default_rng(0)
-    classes = np.arange(IMAGES) % 2
-    grays = random.normal(100, 20, (IMAGES, SIDE, SIDE))
-    grays += 40 * classes[:, np.newaxis, np.newaxis] * region(place)
-    return np.clip(grays, 0, 255).astype(np.uint8)[..., np.newaxis], classes
+def planted(
+    sign: str, looks_at: str, *, sources: NDArray[np.str_] | None = None, **parts: Any
+) -> EvaluationContext:
+    """A context of noise in which the second class is brighter in the place of the sign.
 
-
-def looking_at(place: str) -> Callable[[Images], Outputs]:
-    """A model that finds pneumonia where one place is bright."""
-    seen = region(place)
+    The model finds pneumonia where the place that it looks at is bright.
+    """
+    seen, classes = region(looks_at), np.arange(IMAGES) % 2
+    grays = np.random.default_rng(0).normal(100, 20, (IMAGES, SIDE, SIDE))
+    grays += 40 * classes[:, np.newaxis, np.newaxis] * region(sign)
+    images = np.clip(grays, 0, 255).astype(np.uint8)[..., np.newaxis]
 
     def predict(images: Images) -> Outputs:
         brightness = images[..., 0][:, seen].mean(axis=1)
@@ -54,9 +50,27 @@ def looking_at(place: str) -> Callable[[Images], Outputs]:
             "activation_map": maps,
         }
 
-    return predict
-
-
-def every_eighth_pixel(images: Images) -> NDArray[np.float32]:
-    """Features, float32, shape (images, 16)."""
-    return images[:, ::8, ::8, 0].reshape(len(images), -1).astype(np.float32)
+    outputs, names = predict(images), np.array([f"patient-{n}" for n in range(IMAGES)])
+    predictions = Predictions(
+        logits=outputs["logits"],
+        probabilities=outputs["probabilities"],
+        classes=classes,
+        patients=names,
+        sources=np.repeat("one", IMAGES) if sources is None else sources,
+    )
+    return EvaluationContext(
+        **{
+            "images": images,
+            "predictions": predictions,
+            "groups": names,
+            "paths": np.array([f"{name}.png" for name in names]),
+            "findings": FINDINGS,
+            "positive": "pneumonia",
+            "dataset": "planted",
+            "seed": 0,
+            "predict": predict,
+            "features": lambda chosen: chosen[:, ::8, ::8, 0].reshape(len(chosen), -1) * 1.0,
+            "spec": PreprocessingSpec(height=SIDE, width=SIDE),
+            **parts,
+        }
+    )

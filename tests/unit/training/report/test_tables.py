@@ -1,25 +1,8 @@
 import pandas as pd
 import pytest
 
-from contract.findings import Label
-from contract.manifest import Metric
+from tests.training_data import metric
 from training.report import tables
-
-
-def metric(
-    name: str, value: float = 0.5, label: Label | None = None, source: str | None = None
-) -> Metric:
-    return Metric(
-        dataset="planted",
-        name=name,
-        value=value,
-        lower=value - 0.1,
-        upper=value + 0.1,
-        images=1200,
-        label=label,
-        source=source,
-    )
-
 
 METRICS = (
     metric("auroc", 0.9),
@@ -85,9 +68,7 @@ def test_a_figure_has_a_name_for_people(name: str, expected: str) -> None:
     assert tables.title(name) == expected
 
 
-def test_counts_of_images_are_whole_numbers() -> None:
-    assert tables.with_interval(metric("true_positives", 382)) == "382 (382 to 382)"
-
-
-def test_a_chance_level_has_no_interval() -> None:
+def test_counts_are_whole_numbers_and_a_chance_level_has_no_interval() -> None:
+    assert tables.value(metric("true_positives", 382)) == "382"
+    assert tables.interval(metric("true_positives", 382)) == "382 to 382"
     assert tables.interval(metric("source_probe_chance")) == "none"

@@ -1,6 +1,5 @@
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
@@ -8,19 +7,39 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from contract.manifest import Provenance
-from tests.training_data import tiny_recipe
-from tests.unit.training.report.planted import FINDINGS, IMAGES, ContextOf
-from training.calibrate import Calibration
+from contract.manifest import Metric
+from tests.bundles import PROVENANCE
+from tests.training_data import CALIBRATION, metric, tiny_recipe
+from tests.unit.training.report.planted import FINDINGS, IMAGES, planted
+from training.config import Recipe
 from training.evaluation import Evaluation, measure
 from training.figures import draw_evaluation
 from training.predictions import count_answers, count_most_probable
-from training.report.context import EvaluationContext
-from training.report.write import write_report
-from training.workdir import TrainedModel
+from training.report.write import left_out, write_report
+from training.workdir import Binding, TrainedModel
 
 RECIPE = tiny_recipe().model_copy(update={"caveats": ("Mind the <gap>.",)})
-SOURCES = np.where(np.arange(IMAGES) // 2 % 2, "here", "<there>")
+CONTEXT = planted(
+    "border", "border", sources=np.where(np.arange(IMAGES) // 2 % 2, "here", "<there>")
+)
+MEASURED = measure(CONTEXT.predictions, FINDINGS, "pneumonia", dataset="planted", seed=0)
+ANSWERS = count_answers(CONTEXT.predictions, FINDINGS)
+
+
+def evaluation(split: str, metrics: tuple[Metric, ...]) -> Evaluation:
+    return Evaluation(
+        dataset="planted",
+        split=split,
+        data_digest="sha256:1",
+        images=IMAGES,
+        patients=IMAGES,
+        unreadable=0,
+        positive="pneumonia",
+        metrics=metrics,
+        classes=("normal", "pneumonia"),
+        confusion=count_most_probable(CONTEXT.predictions),
+        answers=ANSWERS,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,67 +55,17 @@ class Reported:
 
 
 @pytest.fixture(scope="module")
-def trained() -> TrainedModel:
-    image = keras.Input((4,))
-    return TrainedModel(
-        model=keras.Model(image, image),
-        config=RECIPE,
-        calibration=Calibration(
-            temperature=1.1,
-            loss_before=0.3,
-            loss_after=0.2,
-            validation_images=IMAGES,
-            shifts=("none",),
-            findings=FINDINGS,
-        ),
-        provenance=Provenance(
-            recipe="tiny",
-            dataset="planted",
-            licence="none",
-            training_images=1,
-            validation_images=1,
-            data_digest="sha256:0",
-            git_revision="0",
-            framework="keras",
-            trained_at=datetime(2026, 1, 1, tzinfo=UTC),
-        ),
-        evaluation=None,
-    )
-
-
-@pytest.fixture(scope="module")
-def context(context_of: ContextOf) -> EvaluationContext:
-    return context_of("border", "border", sources=SOURCES)
-
-
-@pytest.fixture(scope="module")
-def reported(
-    context: EvaluationContext, trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory
-) -> Reported:
-    workdir = tmp_path_factory.mktemp("reported")
-    answers = count_answers(context.predictions, FINDINGS)
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    workdir, image = tmp_path_factory.mktemp("reported"), keras.Input((4,))
+    calibration = CALIBRATION.model_copy(update={"findings": FINDINGS})
+    trained = TrainedModel(keras.Model(image, image), RECIPE, calibration, PROVENANCE, None)
     draw_evaluation(
-        workdir / "figures", "test", context.predictions, FINDINGS, "pneumonia", answers
+        workdir / "figures", "test", CONTEXT.predictions, FINDINGS, "pneumonia", ANSWERS
     )
     (workdir / "figures" / "test-roc.png").unlink()
     quiet = Console(quiet=True)
-    return Reported(workdir, write_report(evaluation_of(context), context, trained, workdir, quiet))
-
-
-def evaluation_of(context: EvaluationContext) -> Evaluation:
-    predictions = context.predictions
-    return Evaluation(
-        dataset="planted",
-        split="test",
-        data_digest="sha256:1",
-        images=IMAGES,
-        patients=IMAGES,
-        unreadable=0,
-        positive="pneumonia",
-        metrics=measure(predictions, FINDINGS, "pneumonia", dataset="planted", seed=0),
-        classes=("normal", "pneumonia"),
-        confusion=count_most_probable(predictions),
-        answers=count_answers(predictions, FINDINGS),
+    return Reported(
+        workdir, write_report(evaluation("test", MEASURED), CONTEXT, trained, workdir, quiet)
     )
 
 
@@ -113,13 +82,11 @@ def test_a_report_is_one_page_that_needs_nothing_else(reported: Reported) -> Non
     assert "//" not in re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page)
 
 
-def test_the_figures_of_the_checks_stand_behind_the_measured_ones(
-    context: EvaluationContext, reported: Reported
-) -> None:
-    metrics, measured = reported.evaluation.metrics, evaluation_of(context).metrics
+def test_the_figures_of_the_checks_stand_behind_the_measured_ones(reported: Reported) -> None:
+    metrics = reported.evaluation.metrics
 
-    assert metrics[: len(measured)] == measured
-    names = {metric.name for metric in metrics[len(measured) :]}
+    assert metrics[: len(MEASURED)] == MEASURED
+    names = {metric.name for metric in metrics[len(MEASURED) :]}
     assert {"source_probe_balanced_accuracy", "border_only_auroc", "border_pixels_auroc"} <= names
     assert "under_inversion_1_auroc" in names
 
@@ -139,3 +106,48 @@ def test_no_picture_of_a_patient_lies_among_the_plots(reported: Reported) -> Non
 def test_the_page_shows_the_plots_that_are_there(reported: Reported) -> None:
     assert "How often the model is right" in reported.page
     assert "ROC curves" not in reported.page
+
+
+def write_training(folder: Path, recipe: Recipe, *without: str) -> Path:
+    """A training that left sources out, with what it found on them."""
+    metrics = (
+        metric("auroc", 0.8),
+        metric("ece"),
+        metric("sensitivity", 0.8, "pneumonia"),
+        metric("f1", label="pneumonia"),
+        metric("accuracy", source="elsewhere"),
+    )
+    binding = Binding(recipe=recipe.with_changes(leave_out=without), data_digest="sha256:0")
+    folder.mkdir()
+    (folder / "config.json").write_text(binding.model_dump_json())
+    (folder / "evaluation-left-out.json").write_text(
+        evaluation("left-out", metrics).model_dump_json()
+    )
+    return folder
+
+
+def test_trainings_without_a_source_are_told_with_that_source(tmp_path: Path) -> None:
+    write_training(tmp_path / "without-a", RECIPE, "hospital-a")
+    write_training(tmp_path / "without-b", RECIPE, "hospital-b")
+
+    result = left_out(tmp_path / "all", RECIPE)
+
+    assert [(m.name, m.label, m.source) for m in result.metrics] == [
+        ("left_out_auroc", None, "hospital-a"),
+        ("left_out_sensitivity", "pneumonia", "hospital-a"),
+        ("left_out_auroc", None, "hospital-b"),
+        ("left_out_sensitivity", "pneumonia", "hospital-b"),
+    ]
+    assert {m.value for m in result.metrics} == {0.8}
+
+
+def test_other_recipes_and_damaged_trainings_beside_it_are_not_told(tmp_path: Path) -> None:
+    write_training(tmp_path / "other", RECIPE.model_copy(update={"name": "other"}), "hospital-a")
+    damaged = write_training(tmp_path / "damaged", RECIPE, "hospital-a")
+    (damaged / "evaluation-left-out.json").write_text("{")
+    (write_training(tmp_path / "unbound", RECIPE, "hospital-a") / "config.json").unlink()
+
+    result = left_out(tmp_path / "all", RECIPE)
+
+    assert not result.metrics
+    assert "not done" in result.summary

@@ -1,30 +1,43 @@
-"""Could the model have learnt a shortcut: the source, the border, whatever is not the lungs?
+"""The checks of a report: could the model have learnt a shortcut, and how far does it carry?
 
 Source: Zech 2018, Variable Generalization Performance of a Deep Learning Model to Detect Pneumonia
 in Chest Radiographs; DeGrave 2021, AI for Radiographic COVID-19 Detection Selects Shortcuts over
 Signal; Maguolo 2021, A Critic Evaluation of Methods for COVID-19 Automatic Detection; Zhang 2018,
-Top-Down Neural Attention by Excitation Backprop (the pointing game).
+Top-Down Neural Attention by Excitation Backprop (the pointing game); Hendrycks 2019, Benchmarking
+Neural Network Robustness to Common Corruptions.
 """
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from contract.errors import ImageError
 from contract.findings import Label
-from contract.manifest import Metric
+from contract.manifest import OOD_SCORE, Metric
 from contract.pixels import resize
+from contract.preprocessing import PreprocessingSpec
+from contract.quality import assess
+from training.errors import DataError
 from training.evaluation import LEAST_IMAGES
+from training.figures import Curve
 from training.metrics import Floats, balanced_accuracy, ratio
 from training.report.context import CheckResult, EvaluationContext, Images, Masks, Rows
+from training.source import read_input
+from training.transforms import CORRUPTIONS, Corruption, corrupted
 
 FOLDS = 5
 MAX_IMAGES = 1000
 MAX_HEATMAPS = 200
+MAX_CORRUPTED = 300
 # Strong enough that a few hundred images do not fit thousands of features by heart.
 INVERSE_PENALTY = 0.1
 MAX_ITERATIONS = 2000
@@ -62,8 +75,7 @@ def source_probe(context: EvaluationContext) -> CheckResult:
 def border_only(context: EvaluationContext) -> CheckResult:
     """Show the model the border alone, and train a simple learner on the border's pixels alone.
 
-    The inside gets the mean gray that the images have there. The learner sees the border of
-    thumbnails of 32 x 32 pixels, and is asked of images that it was not fitted to.
+    The learner sees the border of thumbnails, and is asked of images that it was not fitted to.
     """
     rows = context.sample(MAX_IMAGES)
     images = np.asarray(context.images[rows])
@@ -116,13 +128,77 @@ def heatmaps(context: EvaluationContext) -> CheckResult:
     )
 
 
-def covered(images: Images, hidden: Masks) -> Images:
-    """Paint the hidden places in their mean gray over all images, so that it says nothing.
+def robustness(context: EvaluationContext) -> CheckResult:
+    """Ask the model, and its quality gate, of at most 300 images at every level of corruptions."""
+    rows = context.sample(MAX_CORRUPTED)
+    images = np.asarray(context.images[rows])
+    panels = [(c.axis, _curves(context, c, images, rows)) for c in CORRUPTIONS]
+    # The level at which the AUROC is lowest goes on the card.
+    lowest = [
+        min(found, key=lambda m: m.value)
+        for _, curves in panels
+        for name, _, found in curves
+        if name == "AUROC"
+    ]
+    return CheckResult(
+        "How far does it fall when images get worse?",
+        "The AUROC, and the share that the quality gate refuses, with 95 % intervals; the table "
+        "has the level of each corruption at which the AUROC is lowest.",
+        tuple(lowest),
+        tuple(panels),
+    )
 
-    Args:
-        images: uint8, shape (images, height, width, 1).
-        hidden: bool, the same shape.
-    """
+
+def quality_gate(context: EvaluationContext) -> CheckResult:
+    """The share of the images, as they are, that the quality gate refuses."""
+    title = "What does the quality gate refuse?"
+    if context.quality is None:
+        return CheckResult(title, "The model has no limits of quality: not done.")
+    rows = np.arange(len(context.images))
+    refused = _refused_by_quality(context, context.images, rows, "quality_refused")
+    return CheckResult(
+        title,
+        f"Of {len(rows)} images as they are the gate refuses {refused.value:.1%}.",
+        (refused,),
+    )
+
+
+def out_of_distribution(context: EvaluationContext) -> CheckResult:
+    """The share beyond the limit of the score: of the images, and of each kind in the folder."""
+    title = "Does it notice images out of distribution?"
+    if context.ood is None:
+        return CheckResult(title, "The model has no out-of-distribution score: not done.")
+
+    def beyond(images: Images) -> np.ndarray:
+        return context.predict(images)[OOD_SCORE] > np.float32(context.ood.limit)
+
+    rows = np.arange(len(context.images))
+    own = context.mean("unfamiliar_refused", rows, beyond(context.images))
+    given = []
+    for kind, images in _kinds(context.ood_folder, context.spec) if context.ood_folder else ():
+        # Nobody knows the patients of these images, if they have any: a Wilson interval.
+        caught = binomtest(int(beyond(images).sum()), len(images))
+        interval = caught.proportion_ci(method="wilson")
+        given.append(
+            Metric(
+                dataset="unfamiliar images",
+                name=f"strange_{re.sub(r'[^a-z0-9]+', '_', kind.lower()).strip('_')}_caught",
+                images=len(images),
+                value=caught.statistic,
+                lower=interval.low,
+                upper=interval.high,
+            )
+        )
+    return CheckResult(
+        title,
+        f"The score refuses {own.value:.1%} of the evaluated images; the table has what it catches "
+        "of the images that it should refuse, kind by kind, where a folder of them was given.",
+        (own, *given),
+    )
+
+
+def covered(images: Images, hidden: Masks) -> Images:
+    """Paint the hidden places of images in their mean gray over all, so that it says nothing."""
     gray = np.uint8(round(float(images[hidden].mean()))) if hidden.any() else np.uint8(0)
     return np.where(hidden, gray, images)
 
@@ -132,14 +208,7 @@ def cross_validated(
 ) -> NDArray[np.float64]:
     """Fit a logistic regression to all groups but a fifth, and ask it of that fifth, five times.
 
-    Args:
-        inputs: Shape (images, features).
-        targets: int, shape (images,), each with at least five groups.
-        groups: The group of each image, shape (images,).
-        seed: Of the folds.
-
-    Returns:
-        Probabilities, shape (images, different targets).
+    Each target must have five groups or more; the probabilities have the shape (images, targets).
     """
     learner = make_pipeline(
         StandardScaler(),
@@ -152,25 +221,16 @@ def cross_validated(
 
 
 def with_enough_groups(targets: NDArray[np.generic], groups: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Which images have a target that every fold of a cross-validation can have a part of.
-
-    Returns:
-        bool, shape (images,).
-    """
+    """Which images have a target that every fold of a cross-validation can have a part of."""
     several = [t for t in np.unique(targets) if len(np.unique(groups[targets == t])) >= FOLDS]
     return np.isin(targets, several)
 
 
 def activation_inside(maps: NDArray[np.float32], masks: Masks) -> tuple[Floats, Floats]:
-    """Where the positive activation lies.
+    """Where the positive activation of maps, (images, rows, columns), lies: in masks or beside.
 
-    Args:
-        maps: float32, shape (images, rows, columns).
-        masks: bool, shape (images, height, width).
-
-    Returns:
-        The share of each map's positive activation inside the mask, 0 to 1, and whether the map is
-        strongest there, 0 or 1. Shape (images,); not a number where nothing is positive.
+    The share of each map's positive activation inside the mask, 0 to 1, and whether the map is
+    strongest there, 0 or 1; not a number where nothing is positive.
     """
     fitted = np.stack([resize(plane, masks.shape[1:3]) for plane in maps])
     positive = np.maximum(fitted, 0).reshape(len(maps), -1).astype(np.float64)
@@ -247,3 +307,39 @@ def _in_the_lungs(context: EvaluationContext) -> Iterator[Metric]:
                 yield context.mean(
                     f"heatmap_{name}", chosen[usable], measured[usable], finding.label
                 )
+
+
+def _kinds(folder: Path, spec: PreprocessingSpec) -> Iterator[tuple[str, Images]]:
+    """The images of each folder in the folder; what cannot be read the service refuses too."""
+    found: dict[str, list[Images]] = {}
+    for file in sorted(file for file in folder.glob("*/**/*") if file.is_file()):
+        with suppress(ImageError):
+            image = read_input(file, spec)
+            found.setdefault(file.relative_to(folder).parts[0], []).append(image)
+    if not found:
+        raise DataError(f"{folder} has no images. Give a folder with one folder for each kind.")
+    return ((kind, np.stack(images)) for kind, images in found.items())
+
+
+def _curves(
+    context: EvaluationContext, corruption: Corruption, images: Images, rows: Rows
+) -> list[Curve]:
+    figures: dict[str, list[Metric]] = {}
+    for level in corruption.levels:
+        random = np.random.default_rng(context.seed)
+        changed = corrupted(images, corruption, level, random)
+        prefix = f"under_{corruption.name}_{level:g}"
+        for found in context.auroc(changed, rows, prefix):
+            figures.setdefault("AUROC", []).append(found)
+        if context.quality is not None:
+            refused = _refused_by_quality(context, changed, rows, f"{prefix}_refused")
+            figures.setdefault("Refused by the quality gate", []).append(refused)
+    return [(name, corruption.levels, found) for name, found in figures.items()]
+
+
+def _refused_by_quality(
+    context: EvaluationContext, images: Images, rows: Rows, name: str
+) -> Metric:
+    # An array is assessed for what it shows; the shape and size of the file are not at issue.
+    accepted = [assess(image, *image.shape[:2], context.quality).accepted for image in images]
+    return context.mean(name, rows, ~np.array(accepted))
