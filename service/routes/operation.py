@@ -3,12 +3,12 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from service.auth import Requires
 from service.errors import ProblemType
-from service.metrics import METRICS_MEDIA_TYPE
 from service.openapi import problem_responses
 from service.runtime import runtime_of
 from service.schemas import ProblemDescription
@@ -27,7 +27,7 @@ async def metrics(request: Request) -> Response:
     """Write all metrics."""
     runtime = runtime_of(request)
     runtime.sample()
-    return Response(runtime.metrics.exposition(), media_type=METRICS_MEDIA_TYPE)
+    return Response(runtime.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get(

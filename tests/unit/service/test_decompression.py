@@ -5,9 +5,8 @@ import zlib
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from service.decompression import STEP_BYTES
 from service.errors import ProblemType
-from service.limits import BodyLimit, ReceiveBudget
+from service.limits import STEP_BYTES, BodyLimit, ReceiveBudget
 from tests.refusals import refused
 
 TEXT = bytes(range(256)) * 4096

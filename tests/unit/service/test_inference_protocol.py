@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service import inference_protocol
 from service.errors import ProblemType
-from service.inference_protocol import requests
-from service.inference_protocol.requests import InferenceRequest, parse_request
+from service.inference_protocol import InferenceRequest, parse_request
 from tests.bundles import make_manifest
 from tests.refusals import refused
 
@@ -213,7 +213,7 @@ def test_a_body_that_is_no_request_is_refused(
 
 
 def test_a_small_body_cannot_become_a_large_object(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "MAX_JSON_VALUES", 100)
+    monkeypatch.setattr(inference_protocol, "MAX_JSON_VALUES", 100)
 
     with refused(ProblemType.MALFORMED_INFERENCE, match=r"more than 100 values\. Send .* binary"):
         parse(pixels())
