@@ -19,19 +19,11 @@ class DeviceWatch:
         self._probe: asyncio.Task[None] | None = None
 
     async def check(self) -> None:
-        """Run a model; all who ask at the same time share one run.
-
-        Raises:
-            DeviceLost: The device fails, or does not answer.
-        """
-        # One of them who goes away does not take the answer from the others.
+        """Run a model, one for all who ask at the same time; raises DeviceLost where none runs."""
+        # Who goes away does not take the answer from the others.
         await asyncio.shield(self._probing())
         if self.lost:
             raise DeviceLost
-
-    def report_lost(self) -> None:
-        """Take note that a model did not run there."""
-        self._note(lost=True)
 
     def look_again(self) -> None:
         """Where it is lost, find out whether it is back, without waiting for that."""
@@ -53,11 +45,12 @@ class DeviceWatch:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await self._run()
         except Exception:  # noqa: BLE001 - whatever it is, the device did not run a model
-            self._note(lost=True)
+            self.note(lost=True)
         else:
-            self._note(lost=False)
+            self.note(lost=False)
 
-    def _note(self, *, lost: bool) -> None:
+    def note(self, *, lost: bool) -> None:
+        """Take note of whether a model runs there."""
         if lost and not self.lost:
             self._log.error("device lost")
         if self.lost and not lost:

@@ -25,11 +25,11 @@ async def health(request: Request, response: Response) -> Health:
     """Say how the service is; 503 where it does not take images."""
     runtime = runtime_of(request)
     runtime.device.look_again()
-    status, default = runtime.status, runtime.default_model
+    status, repository = runtime.status, runtime.repository
     response.status_code = 200 if status == "ready" else 503
     if status == "stopping":
         response.headers["Connection"] = "close"
-    models = runtime.repository.all() if runtime.repository else ()
+    default = repository.get() if repository else None
     return Health(
         status=status,
         version=__version__,
@@ -38,7 +38,7 @@ async def health(request: Request, response: Response) -> Health:
         precision=default.precision if default else None,
         in_flight=runtime.admission.in_flight,
         queue_limit=runtime.settings.queue_limit,
-        models=[model_reference(model) for model in models],
+        models=[model_reference(model) for model in repository.all()] if repository else [],
         feedback=runtime.trail is not None,
         gateway=runtime.settings.page_gateway,
     )

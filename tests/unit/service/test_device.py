@@ -44,7 +44,7 @@ def test_closing_ends_a_probe_that_hangs(device: Device, watch: DeviceWatch) -> 
     async def scenario() -> int:
         device.hangs = True
         watch.close()
-        watch.report_lost()
+        watch.note(lost=True)
         watch.look_again()
         await asyncio.sleep(0.05)
         watch.close()

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from contract.errors import DigestMismatch, SignatureMismatch
 from contract.manifest import MANIFEST_FILE, ModelManifest, read_manifest, sha256_digest
 from contract.quality import Limit, QualityLimits
-from service.domain import CPU, Outputs, ServedModel, WantedPrecision
+from service.domain import CPU, Outputs, ServedModel
 from service.errors import InferenceFailed, StartError
 from service.loading import ModelLoader
-from service.machine import gains_by_int8
+from service.machine import Provider, gains_by_int8
 from service.repository import ModelRepository
-from service.session import SessionOptions
+from service.settings import read_settings
 from tests.bundles import add_variant, write_bundle, write_segmenter_bundle
 from tests.gated_session import outputs_of
 
@@ -23,8 +23,8 @@ class RecordingSession:
 
     provider = CPU
 
-    def __init__(self, model: bytes, _manifest: ModelManifest, options: SessionOptions) -> None:
-        self.model, self.options = model, options
+    def __init__(self, model: bytes, _: ModelManifest, _provider: Provider, _limit: int) -> None:
+        self.model = model
         self.shapes: list[tuple[int, ...]] = []
 
     def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:
@@ -36,8 +36,12 @@ class OnAnAccelerator(RecordingSession):
     provider = "CUDAExecutionProvider"
 
 
-def load(folder: Path, precision: WantedPrecision = "fp32") -> ModelRepository:
-    return ModelLoader(folder, precision=precision, open_session=RecordingSession).load_all()
+def loader(folder: Path, open_session: type[RecordingSession], **settings: str) -> ModelLoader:
+    return ModelLoader(read_settings(models_dir=folder, **settings), open_session)
+
+
+def load(folder: Path, precision: str = "fp32") -> ModelRepository:
+    return loader(folder, RecordingSession, precision=precision).load_all()
 
 
 def session_of(model: ServedModel) -> RecordingSession:
@@ -118,8 +122,7 @@ def test_on_an_accelerator_auto_is_fp32_in_every_size_of_a_batch(
     add_variant(write_bundle(tmp_path), "int8")
     monkeypatch.setattr("service.loading.gains_by_int8", lambda: True)
 
-    loader = ModelLoader(tmp_path, precision="auto", open_session=OnAnAccelerator)
-    model = loader.load_all().get()
+    model = loader(tmp_path, OnAnAccelerator).load_all().get()
 
     assert model.precision == "fp32"
     assert {shape[0] for shape in session_of(model).shapes} == {1, 2, 4, 8, 16, 32}
@@ -139,7 +142,7 @@ def test_of_several_segmenters_the_first_name_serves_in_its_latest_version(tmp_p
     for name, version in (("lungs", 2), ("lungs", 10), ("more-lungs", 11)):
         write_segmenter_bundle(tmp_path, name, version)
 
-    segmenter = ModelLoader(tmp_path).load_segmenter(None)
+    segmenter = loader(tmp_path, RecordingSession).load_segmenter(None)
 
     assert segmenter is not None
     assert segmenter.bundle == "lungs/10"
@@ -148,7 +151,7 @@ def test_of_several_segmenters_the_first_name_serves_in_its_latest_version(tmp_p
 def test_a_segmenter_runs_on_the_cpu_whatever_the_classifiers_run_on(tmp_path: Path) -> None:
     write_segmenter_bundle(tmp_path)
 
-    segmenter = ModelLoader(tmp_path, SessionOptions(provider="cuda")).load_segmenter(None)
+    segmenter = loader(tmp_path, RecordingSession, provider="cuda").load_segmenter(None)
 
     assert segmenter is not None
     assert segmenter.session.provider == CPU
@@ -158,11 +161,11 @@ def test_a_changed_segmenter_is_not_loaded(tmp_path: Path) -> None:
     (write_segmenter_bundle(tmp_path) / "model.onnx").write_bytes(b"another")
 
     with pytest.raises(DigestMismatch, match="lungs/1"):
-        ModelLoader(tmp_path).load_segmenter(None)
+        loader(tmp_path, RecordingSession).load_segmenter(None)
 
 
 def test_a_segmenter_is_run_once_before_it_serves(tmp_path: Path) -> None:
     write_segmenter_bundle(tmp_path, fails_on=0)
 
     with pytest.raises(InferenceFailed):
-        ModelLoader(tmp_path).load_segmenter(None)
+        loader(tmp_path, RecordingSession).load_segmenter(None)

@@ -13,7 +13,8 @@ from contract.errors import SignatureMismatch
 from contract.manifest import ModelManifest
 from service.domain import CPU, Outputs, ServedModel
 from service.errors import DeviceLost, InferenceFailed, StartError
-from service.session import CUDA, OnnxSession, SessionOptions, why_no_cuda
+from service.machine import Provider
+from service.session import CUDA, OnnxSession, why_no_cuda
 from tests.bundles import (
     brightness_graph,
     expected_pneumonia,
@@ -28,9 +29,11 @@ MANIFEST = make_manifest("sha256:" + 64 * "0")
 def make_session(
     model: bytes | None = None,
     manifest: ModelManifest = MANIFEST,
-    options: SessionOptions = SessionOptions(provider="cpu"),  # noqa: B008 - it is frozen
+    provider: Provider = "cpu",
+    gpu_mem_limit_bytes: int = 0,
 ) -> OnnxSession:
-    return OnnxSession(model or brightness_graph().SerializeToString(), manifest, options)
+    graph = model or brightness_graph().SerializeToString()
+    return OnnxSession(graph, manifest, provider, gpu_mem_limit_bytes)
 
 
 PROBABILITIES = ("probabilities",)
@@ -102,7 +105,7 @@ def test_the_client_for_telemetry_is_off() -> None:
 @pytest.mark.parametrize("model", [b"", b"no graph", brightness_graph().SerializeToString()[:200]])
 def test_bytes_that_are_no_graph_are_refused(model: bytes) -> None:
     with pytest.raises(SignatureMismatch, match=r"tiny version 1: model\.onnx cannot be loaded"):
-        OnnxSession(model, MANIFEST, SessionOptions(provider="cpu"))
+        OnnxSession(model, MANIFEST, "cpu")
 
 
 def test_a_graph_of_another_size_is_refused() -> None:
@@ -135,14 +138,14 @@ def test_a_graph_that_fails_says_so_and_runs_again(tmp_path: Path) -> None:
 
 
 def test_auto_takes_the_cpu_where_there_is_no_gpu() -> None:
-    assert make_session(options=SessionOptions(provider="auto")).provider == CPU
+    assert make_session(provider="auto").provider == CPU
 
 
 def test_cuda_is_refused_by_an_onnxruntime_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
 
     with pytest.raises(StartError, match="install onnxruntime-gpu instead"):
-        make_session(options=SessionOptions(provider="cuda"))
+        make_session(provider="cuda")
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider' is not in")
@@ -152,10 +155,10 @@ def test_a_provider_that_is_listed_but_does_not_load_is_named_with_what_it_lacks
     compiled_with_cuda(monkeypatch)
 
     with pytest.raises(StartError, match="cannot open shared object file") as refused:
-        make_session(options=SessionOptions(provider="cuda"))
+        make_session(provider="cuda")
 
     assert "site-packages" not in str(refused.value)
-    assert make_session(options=SessionOptions(provider="auto")).provider == CPU
+    assert make_session(provider="auto").provider == CPU
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider' is not in")
@@ -164,7 +167,7 @@ def test_libraries_that_load_without_a_gpu_are_told_apart(monkeypatch: pytest.Mo
     monkeypatch.setattr("ctypes.CDLL", lambda _: None)
 
     with pytest.raises(StartError, match="no GPU answers; see nvidia-smi"):
-        make_session(options=SessionOptions(provider="cuda"))
+        make_session(provider="cuda")
 
 
 def test_a_session_that_cannot_even_be_made_on_cuda_goes_to_the_cpu(
@@ -181,7 +184,7 @@ def test_a_session_that_cannot_even_be_made_on_cuda_goes_to_the_cpu(
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", fails_on_cuda)
 
-    assert make_session(options=SessionOptions(provider="auto")).provider == CPU
+    assert make_session(provider="auto").provider == CPU
 
 
 def test_an_onnxruntime_without_cuda_lacks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +203,7 @@ def on_cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[..., OnnxSession]:
 def test_cuda_is_told_how_to_compute(
     on_cuda: Callable[..., OnnxSession],
 ) -> None:
-    session = on_cuda(options=SessionOptions(provider="cuda", gpu_mem_limit_bytes=123456789))
+    session = on_cuda(provider="cuda", gpu_mem_limit_bytes=123456789)
 
     assert session.provider == CUDA
     assert PretendsToBeCuda.asked == [
@@ -221,7 +224,7 @@ def test_a_failure_on_an_accelerator_is_a_lost_device(
     tmp_path: Path, on_cuda: Callable[..., OnnxSession]
 ) -> None:
     model = (write_fragile_bundle(tmp_path) / "model.onnx").read_bytes()
-    session = on_cuda(model, options=SessionOptions(provider="cuda"))
+    session = on_cuda(model, provider="cuda")
 
     with pytest.raises(DeviceLost):
         session.run(PROBABILITIES, np.full((1, 32, 32, 1), 255, np.uint8))
