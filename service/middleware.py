@@ -22,10 +22,7 @@ SECURITY_HEADERS = (
 
 
 class RequestContext:
-    """Gives a request its identifier, its log line, its count and its span.
-
-    It also answers where all else fails.
-    """
+    """Gives a request its identifier, log line, count and span; answers where all else fails."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing, log: Logger) -> None:
         self._app = app

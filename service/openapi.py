@@ -33,20 +33,12 @@ TAGS = (
     {"name": "admin", "description": "Changes of what is served."},
     {"name": "operation", "description": "Metrics, and the kinds of problems."},
 )
-YAML = "application/yaml"
 ASSETS = "docs/assets"
 # Swagger UI starts from a script within the page, and draws its icons from data addresses.
 _PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; frame-ancestors 'none'"
 )
-_RETRY_AFTER = {
-    "Retry-After": {
-        "description": "Seconds after which to try again.",
-        "schema": {"type": "integer", "minimum": 1},
-    }
-}
-
 # One media type for each operation: of several, generators write clients that send the wrong one.
 IMAGE_BODY: Document = {
     "requestBody": {
@@ -70,18 +62,12 @@ def problem_responses(*statuses: int) -> dict[int | str, Document]:
 
 def query_parameters(query: type[BaseModel]) -> Document:
     """Document the parameters, none of them required, of a query that a route reads by itself."""
-    return {
-        "parameters": [
-            {
-                "name": name,
-                "in": "query",
-                "required": False,
-                "description": schema.pop("description"),
-                "schema": schema,
-            }
-            for name, schema in _properties(query).items()
-        ]
-    }
+    parameters = []
+    for name, schema in _properties(query).items():
+        description = schema.pop("description")
+        place = {"name": name, "in": "query", "required": False}
+        parameters.append({**place, "description": description, "schema": schema})
+    return {"parameters": parameters}
 
 
 def form_body(query: type[BaseModel]) -> Document:
@@ -93,22 +79,15 @@ def form_body(query: type[BaseModel]) -> Document:
     for schema in fields.values():
         # Generated clients would send it, and it may not be what the query says.
         schema.pop("default", None)
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["file"],
-                        "description": "Images, and the same parameters as in the query.",
-                        "properties": {"file": files, **fields},
-                        "additionalProperties": False,
-                    }
-                }
-            },
-        }
+    schema = {
+        "type": "object",
+        "required": ["file"],
+        "description": "Images, and the same parameters as in the query.",
+        "properties": {"file": files, **fields},
+        "additionalProperties": False,
     }
+    content = {"multipart/form-data": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _properties(query: type[BaseModel]) -> dict[str, Document]:
@@ -180,7 +159,7 @@ def add_docs(app: FastAPI) -> None:
 
     @app.get("/openapi.yaml", include_in_schema=False)
     async def openapi_yaml() -> Response:
-        return Response(as_yaml, media_type=YAML)
+        return Response(as_yaml, media_type="application/yaml")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
@@ -252,7 +231,9 @@ def _problem_response(kinds: list[ProblemType]) -> Document:
         "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
     }
     if kinds[0].status in (429, 503):
-        response["headers"] = _RETRY_AFTER
+        wait = {"type": "integer", "minimum": 1}
+        described = {"description": "Seconds after which to try again.", "schema": wait}
+        response["headers"] = {"Retry-After": described}
     return response
 
 

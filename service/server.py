@@ -103,12 +103,7 @@ def make_server(app: "FastAPI") -> Server:
 
 
 def serve(app: "FastAPI") -> None:
-    """Serve in this process until a signal comes.
-
-    Raises:
-        ContractError: A model bundle cannot be used.
-        ServiceError: The service cannot start.
-    """
+    """Serve in this process until a signal comes; raises why the service cannot start."""
     silence_quoting_libraries()
     check_certificate(app.state.runtime.settings)
     server = make_server(app)
@@ -122,10 +117,7 @@ def serve_with_workers(settings: Settings, app: str, log: Logger) -> int:
     """Serve in several processes until a signal comes; uvicorn starts, watches and restarts them.
 
     Each makes its application by ``app``, ``module:function``. Returns the exit code: 1 where a
-    worker cannot start.
-
-    Raises:
-        StartError: The port cannot be had, or the certificate not be used.
+    worker cannot start. Raises StartError where the port or the certificate cannot be used.
     """
     check_certificate(settings)
     metrics = os.environ[MULTIPROC_DIR] = tempfile.mkdtemp(prefix="pneumoscope-metrics-")
@@ -143,9 +135,7 @@ def serve_with_workers(settings: Settings, app: str, log: Logger) -> int:
 def bound(settings: Settings) -> Iterator[socket.socket]:
     """A socket of the first address of the host, bound to the port; nobody else has it.
 
-    Raises:
-        StartError: Others could reach it, and no keys are asked for.
-        StartError: The port cannot be had.
+    Raises StartError where the port cannot be had, or others could reach it without keys.
     """
     settings.check_exposure()
     try:
@@ -162,11 +152,7 @@ def bound(settings: Settings) -> Iterator[socket.socket]:
 
 
 def check_certificate(settings: Settings) -> None:
-    """See that certificate, key and authorities can be used, where there are any.
-
-    Raises:
-        StartError: They cannot.
-    """
+    """See that certificate, key and authorities, where there are any, can be used; StartError."""
     if settings.tls_certificate is None:
         return
     trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

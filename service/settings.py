@@ -8,14 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contract.manifest import Precision
@@ -41,8 +34,6 @@ _OTHERS = re.compile(
     r"PNEUMO_(MEMORY|PUBLISHED_PORT|DATA|IMAGE|HTTPS_ADDRESS|GRAFANA_PASSWORD|GATEWAY_.*|(.+_)?SERVICE_(HOST|PORT)(_.*)?|.+_PORT(_.*)?"
     r"|PORT_\d+_.+)"
 )
-_LINK = re.compile(r"[a-z]+://")
-MAX_PORT = 65535
 
 
 def _words(given: object) -> object:
@@ -55,6 +46,11 @@ def _words(given: object) -> object:
 def _port() -> int:
     told = os.environ.get("PORT", "")
     return int(told) if told.isdecimal() else 8000
+
+
+def _no_link(given: object) -> object:
+    """Ignore what Kubernetes tells of a service named pneumo: ``tcp://10.0.0.1:8000``."""
+    return _port() if isinstance(given, str) and re.match("[a-z]+://", given) else given
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
@@ -70,10 +66,7 @@ class Settings(BaseSettings):
     """The settings of one service process; read once, never changed."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PNEUMO_",
-        frozen=True,
-        use_attribute_docstrings=True,
-        validate_default=True,
+        env_prefix="PNEUMO_", frozen=True, use_attribute_docstrings=True, validate_default=True
     )
 
     models_dir: Path = Path(__file__).resolve().parents[1] / "models"
@@ -102,7 +95,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     """The address to listen on; the loopback, unless told otherwise."""
 
-    port: int = Field(default_factory=_port, ge=0, le=MAX_PORT)
+    port: Annotated[int, BeforeValidator(_no_link)] = Field(default_factory=_port, ge=0, le=65535)
     """The TCP port to listen on; 0 takes a free one. By default what PORT says, as platforms tell
     their containers, else 8000."""
 
@@ -215,13 +208,6 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
 
-    @field_validator("port", mode="before")
-    @classmethod
-    def _the_service_of_this_name_is_no_port(cls, given: object) -> object:
-        """Ignore what Kubernetes tells of a service named pneumo: ``tcp://10.0.0.1:8000``."""
-        is_link = isinstance(given, str) and _LINK.match(given)
-        return _port() if is_link else given
-
     @property
     def is_private(self) -> bool:
         """Whether programs of this machine alone can reach the service, and need no key."""
@@ -233,11 +219,7 @@ class Settings(BaseSettings):
         return bool(self.api_keys_file or self.api_keys or self.oidc_issuer)
 
     def check_exposure(self) -> None:
-        """See that nobody else can reach the service without a key.
-
-        Raises:
-            StartError: Somebody can, and the operator has not said so.
-        """
+        """Raise StartError where others can reach the service without a key, and nobody said so."""
         if not (is_loopback(self.host) or self.knows_callers or self.insecure):
             raise StartError(
                 f"Whoever reaches {self.host} could use the service, for no keys are asked for. "
@@ -280,8 +262,7 @@ def is_loopback(host: str) -> bool:
 def read_settings(**overrides: object) -> Settings:
     """Read the environment; an override that is not None goes before it.
 
-    Raises:
-        StartError: A value is not what its setting takes, or a name is none of a setting.
+    Raises StartError where a value is not what its setting takes, or a name is none of a setting.
     """
     check_names()
     given = {name: value for name, value in overrides.items() if value is not None}
@@ -295,11 +276,7 @@ def read_settings(**overrides: object) -> Settings:
 
 
 def check_names(environment: Mapping[str, str] = os.environ) -> None:
-    """See that every variable is one of a setting: one that is misspelt would have no effect.
-
-    Raises:
-        StartError: One is not, nor is it another program's.
-    """
+    """Raise StartError for a variable of no setting, nor another program's: it may be misspelt."""
     known = {f"PNEUMO_{name.upper()}" for name in Settings.model_fields}
     for name in sorted(map(str.upper, environment)):
         foreign = not name.startswith("PNEUMO_") or _OTHERS.fullmatch(name)

@@ -19,7 +19,6 @@ from starlette.types import Scope
 
 from service import __version__
 
-StageSpan = Literal["decode", "queue", "inference", "encode"]
 EXPORT_TIMEOUT_S = 5
 FLUSH_S = 3
 _SERVER_ERROR = 500
@@ -30,9 +29,8 @@ class RequestTrace:
     """The span of a request, and its children. Any thread may call it."""
 
     def __init__(self, tracer: trace.Tracer, span: trace.Span, method: str) -> None:
-        """Take a span that has begun."""
-        self.span = span
         self._tracer = tracer
+        self._span = span
         self._method = method
         self._context = trace.set_span_in_context(span, Context())
 
@@ -43,21 +41,26 @@ class RequestTrace:
         _PROPAGATOR.inject(carrier, self._context)
         return carrier.get("traceparent")
 
-    def stage(self, name: StageSpan, ran_s: float, ended_s_ago: float = 0.0) -> None:
+    def stage(
+        self,
+        name: Literal["decode", "queue", "inference", "encode"],
+        ran_s: float,
+        ended_s_ago: float = 0.0,
+    ) -> None:
         """Record a stage that is over: how long it took, and how long ago it ended."""
-        if self.span.is_recording():
-            ended = time.time_ns() - _ns(ended_s_ago)
-            child = self._tracer.start_span(name, self._context, start_time=ended - _ns(ran_s))
-            child.end(ended)
+        if self._span.is_recording():
+            ended = time.time_ns() - int(ended_s_ago * 1e9)
+            started = ended - int(ran_s * 1e9)
+            self._tracer.start_span(name, self._context, start_time=started).end(ended)
 
     def end(self, route: str, status: int) -> None:
         """End the span under the template of the request's path, never the path itself."""
-        self.span.update_name(f"{self._method} {route}")
-        self.span.set_attribute("http.route", route)
-        self.span.set_attribute("http.response.status_code", status)
+        self._span.update_name(f"{self._method} {route}")
+        self._span.set_attribute("http.route", route)
+        self._span.set_attribute("http.response.status_code", status)
         if status >= _SERVER_ERROR:
-            self.span.set_status(trace.StatusCode.ERROR)
-        self.span.end()
+            self._span.set_status(trace.StatusCode.ERROR)
+        self._span.end()
 
 
 NO_TRACE = RequestTrace(trace.NoOpTracer(), trace.INVALID_SPAN, "")
@@ -114,7 +117,3 @@ def open_tracing(endpoint: str | None) -> Tracing:
 def trace_of(scope: Scope) -> RequestTrace:
     """The span that the middleware began for a request."""
     return cast("RequestTrace", scope["state"]["trace"])
-
-
-def _ns(seconds: float) -> int:
-    return int(seconds * 1e9)

@@ -22,7 +22,7 @@ from service.errors import ProblemType, ServiceError
 from service.headers import header_of
 from service.schemas import PredictQuery
 
-FIELD = b"file"
+FIELD = "file"
 MAX_NAME_LENGTH = 255
 # More than any parameter takes: a longer value is refused all the same.
 MAX_VALUE_BYTES = 256
@@ -67,9 +67,8 @@ async def read_form(request: Request, max_files: int) -> Form:
 async def body_of(request: Request) -> AsyncIterator[bytes]:
     """The body of a request, in the pieces in which it arrives; none of them is empty.
 
-    Raises:
-        ServiceError: It is too large, or too slow; all bodies together are too large; or the client
-            went away before its body was complete.
+    Raises ServiceError where the body, or all bodies together, are too large or too slow, or the
+    client went away before it was complete.
     """
     more = True
     while more:
@@ -84,42 +83,22 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
 async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_files: int) -> Form:
     """Read every part: those named ``file``, and fields, whose values are cut where too long.
 
-    Raises:
-        ServiceError: The body is no multipart body, breaks off, has more files than that or too
-            many fields, or one that is no parameter.
+    Raises ServiceError as ``read_form`` does.
     """
     _, parameters = parse_options_header(content_type)
     boundary = parameters.get(b"boundary")
     if not boundary:
-        raise ServiceError(
-            ProblemType.MALFORMED_MULTIPART, "The Content-Type header has no boundary."
-        )
+        raise _malformed("The Content-Type header has no boundary.")
     parts = _Parts(max_files)
+    callbacks = {name: getattr(parts, name) for name in dir(parts) if name.startswith("on_")}
     try:
-        parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": parts.begin,
-                "on_header_field": parts.header_field,
-                "on_header_value": parts.header_value,
-                "on_header_end": parts.header_end,
-                "on_headers_finished": parts.headers_finished,
-                "on_part_data": parts.data,
-                "on_part_end": parts.end,
-                "on_end": parts.finish,
-            },
-        )
+        parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
         async for chunk in _from_first_boundary(body, boundary):
             parser.write(chunk)
     except FormParserError as error:
-        raise ServiceError(
-            ProblemType.MALFORMED_MULTIPART, "The multipart body is not well-formed."
-        ) from error
+        raise _malformed("The multipart body is not well-formed.") from error
     if not parts.complete:
-        raise ServiceError(
-            ProblemType.MALFORMED_MULTIPART,
-            "The multipart body breaks off before its last boundary.",
-        )
+        raise _malformed("The multipart body breaks off before its last boundary.")
     return Form(tuple(parts.uploads), tuple(parts.fields))
 
 
@@ -134,27 +113,23 @@ async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> A
         start += chunk
         if found := line.search(start):
             if found[1] == b"\n":
-                raise ServiceError(
-                    ProblemType.MALFORMED_MULTIPART,
-                    "The multipart body is not well-formed: its lines must end in CR LF.",
+                raise _malformed(
+                    "The multipart body is not well-formed: its lines must end in CR LF."
                 )
             is_found = True
             yield b"--" + boundary + (found[1] or found[2]) + start[found.end() :]
         else:
             start = start[-len(boundary) - _MAX_PADDING :]
     if not is_found:
-        raise ServiceError(
-            ProblemType.MALFORMED_MULTIPART,
-            "The multipart body is not well-formed: it has no boundary line.",
-        )
+        raise _malformed("The multipart body is not well-formed: it has no boundary line.")
+
+
+def _malformed(what: str) -> ServiceError:
+    return ServiceError(ProblemType.MALFORMED_MULTIPART, what)
 
 
 def _check_name(name: str, known: tuple[str, ...] = _KNOWN) -> None:
-    """See that there is a parameter, or a part of a form, of a name.
-
-    Raises:
-        ServiceError: There is none; the nearest is named.
-    """
+    """See that there is a parameter, or a part of a form, of a name; else name the nearest."""
     if name in known:
         return
     near = get_close_matches(name[:_MAX_NAME].lower(), known, 1)
@@ -185,7 +160,7 @@ def read_parameters(given: Iterable[tuple[str, str]]) -> PredictQuery:
 
 
 class _Parts:
-    """Collects the parts that the parser finds."""
+    """Collects the parts that the parser finds; its methods have the names of the callbacks."""
 
     def __init__(self, max_files: int) -> None:
         self.uploads: list[Upload] = []
@@ -193,62 +168,54 @@ class _Parts:
         self.complete = False
         self._max_files = max_files
 
-    def begin(self) -> None:
+    def on_part_begin(self) -> None:
         self._chunks: list[bytes] = []
         self._header = self._value = self._disposition = b""
 
-    def header_field(self, data: bytes, start: int, end: int) -> None:
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
 
-    def header_value(self, data: bytes, start: int, end: int) -> None:
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
 
-    def header_end(self) -> None:
+    def on_header_end(self) -> None:
         if self._header.lower() == b"content-disposition":
             self._disposition = self._value
         self._header = self._value = b""
 
-    def headers_finished(self) -> None:
+    def on_headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
-        name = options.get(b"name")
-        if name is None:
-            raise ServiceError(
-                ProblemType.MALFORMED_MULTIPART, "A part of the multipart body has no name."
-            )
-        self._is_file = name == FIELD
+        if b"name" not in options:
+            raise _malformed("A part of the multipart body has no name.")
+        self._name = options[b"name"].decode("utf-8", "replace")
+        self._is_file = self._name == FIELD
+        said = None
         if self._is_file and len(self.uploads) == self._max_files:
-            raise ServiceError(
-                ProblemType.TOO_MANY_FILES,
-                f"One request may have at most {self._max_files} files; a FHIR answer has one.",
-            )
-        if not self._is_file and len(self.fields) == MAX_FIELDS:
-            raise ServiceError(
-                ProblemType.TOO_MANY_FILES, f"One request may have at most {MAX_FIELDS} fields."
-            )
-        self._name = name.decode("utf-8", "replace")
-        if not self._is_file:
-            _check_name(self._name, (*_KNOWN, FIELD.decode()))
+            said = f"at most {self._max_files} files; a FHIR answer has one"
+        elif not self._is_file and len(self.fields) == MAX_FIELDS:
+            said = f"at most {MAX_FIELDS} fields"
+        if said is not None:
+            raise ServiceError(ProblemType.TOO_MANY_FILES, f"One request may have {said}.")
+        _check_name(self._name, (*_KNOWN, FIELD))
         self._file_name = _file_name(options.get(b"filename"))
 
-    def data(self, data: bytes, start: int, end: int) -> None:
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
             self._chunks.append(data[start:end])
         else:
             self._value = (self._value + data[start:end])[:MAX_VALUE_BYTES]
 
-    def end(self) -> None:
+    def on_part_end(self) -> None:
         if self._is_file:
             self.uploads.append(Upload(self._file_name, tuple(self._chunks)))
         else:
             self.fields.append((self._name, self._value.decode("utf-8", "replace")))
 
-    def finish(self) -> None:
+    def on_end(self) -> None:
         self.complete = True
 
 
 def _file_name(raw: bytes | None) -> str | None:
     """The last component of the client's file name, without control characters."""
-    if not raw:
-        return None
-    name = PurePosixPath(raw.decode("utf-8", "replace").replace("\\", "/")).name
+    name = PurePosixPath((raw or b"").decode("utf-8", "replace").replace("\\", "/")).name
     return "".join(c for c in name if c.isprintable())[:MAX_NAME_LENGTH] or None
