@@ -23,7 +23,7 @@ from service.logs import Logger, log_start_failure, make_logger, silence_quoting
 from service.middleware import RequestContext
 from service.negotiation import Negotiation
 from service.openapi import add_docs
-from service.routes import admin, feedback, health, models, operation, page, v2
+from service.routes import admin, feedback, health, models, page, v2
 from service.runtime import OpenModels, Runtime, open_repository
 from service.settings import Settings, read_settings
 
@@ -49,7 +49,7 @@ def create_api() -> FastAPI:
     )
     for module in (predict_endpoint, feedback, v2, health, models, admin):
         api.include_router(module.router)
-    for router in (models.documents, operation.router, page.router):
+    for router in (models.documents, health.operation, page.router):
         api.include_router(router)
     problems.install(api)
     add_docs(api)

@@ -108,10 +108,7 @@ class AuditTrail:
             self._note_away(error)
 
     def find(self, answer_id: str, number: int) -> AuditRecord | None:
-        """The record of one image of an answer, counted from 0; None where there is none.
-
-        Raises ServiceError where the database does not answer.
-        """
+        """The record of one image of an answer, counted from 0; or None, or ServiceError."""
         asked = (
             sa.select(*(TRAIL.c[name] for name in _FIELDS))
             .where(TRAIL.c.answer_id == answer_id, TRAIL.c.action == "predict")
@@ -126,8 +123,7 @@ class AuditTrail:
     def agreement(self) -> list[tuple[str, int, int]]:
         """Bundles, each with how many answers readers agreed with and how many they corrected.
 
-        Of all that one caller says of an image of an answer, the last counts. Raises what ``find``
-        does.
+        Of all that one caller says of an image of an answer, the last counts.
         """
         newest_first = sa.func.row_number().over(
             partition_by=(TRAIL.c.answer_id, TRAIL.c.input, TRAIL.c.caller),

@@ -1,7 +1,4 @@
-"""Who asks: the key or token that a caller holds, what it opens, and how often.
-
-Source: RFC 6750 (bearer tokens).
-"""
+"""Who asks: the key or bearer token (RFC 6750) that a caller holds, what it opens, how often."""
 
 import asyncio
 import hashlib
@@ -42,10 +39,7 @@ _FORM = TypeAdapter(dict[str, ApiKey])
 
 
 class Callers:
-    """All who may ask: by keys, by tokens of a provider, each so often.
-
-    Raises StartError where the keys cannot be used.
-    """
+    """All who may ask: by keys, which ``Keys`` reads, by tokens of a provider, each so often."""
 
     def __init__(self, settings: Settings, log: Logger) -> None:
         self._rate = settings.rate_per_minute
@@ -69,11 +63,7 @@ class Callers:
             self._keys.read()
 
     async def find(self, token: str | None) -> Caller:
-        """Who holds a key or a token.
-
-        Raises ServiceError where there is none, or it does not count; its holder has asked too
-        often; or the keys of its issuer cannot be had.
-        """
+        """Who holds a key or a token; raises ServiceError for none, a wrong one, or too often."""
         if token is None:
             raise ServiceError(
                 ProblemType.UNAUTHENTICATED, "Send a key: 'Authorization: Bearer ...'."
@@ -185,10 +175,7 @@ def _parse(content: str | bytes, name: str) -> dict[str, ApiKey]:
 
 
 class Requires(HTTPBearer):
-    """Lets a request pass where no keys are configured, or where its key has the scope.
-
-    Without keys nobody is an admin: whoever reaches the port may ask, but change nothing.
-    """
+    """Lets a request pass where its key has the scope; without any keys, unless it is ``admin``."""
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(

@@ -83,10 +83,7 @@ def main() -> None:
 
 
 def die_with_parent(number: signal.Signals) -> None:
-    """Have the kernel send this process a signal when its parent ends, however that ends.
-
-    Source: prctl(2), PR_SET_PDEATHSIG.
-    """
+    """Have the kernel send this process a signal when its parent ends. Source: prctl(2)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
 
 

@@ -53,10 +53,7 @@ class _Claim:
 
 
 class Decoders:
-    """At most ``number`` decoders that share one memory budget.
-
-    Each process begins when it is needed, and stays.
-    """
+    """At most ``number`` decoders that share one memory budget; each begins when it is needed."""
 
     def __init__(self, number: int, memory_bytes: int, max_pixels: int) -> None:
         self._free_bytes = self._budget = memory_bytes
@@ -90,12 +87,8 @@ class Decoders:
 
         The (height, width) that is needed is ``at_least``; ``specs`` has every wanted size. Gives
         what the file is, without its pixels, and the image in each size, uint8 (height, width, 1),
-        0 black to 255 white.
-
-        Raises:
-            ImageError: The file cannot be used, or crashed its decoder.
-            ServiceError: It needs more time or memory than one file may have.
-            FileFailed: It met an error that nobody foresaw.
+        0 black to 255 white. Raises ImageError where the file cannot be used, or crashed its
+        decoder, and ServiceError where it costs too much, or met what nobody foresaw.
         """
         memory_bytes = max(cost.memory_bytes + sum(map(len, chunks)), MIN_FILE_BYTES)
         most = min(self._budget, MAX_FILE_BYTES)

@@ -46,10 +46,6 @@ LungMap = NDArray[np.float32]
 """The probability of lung at each pixel, float32, shape (rows, columns), 0 to 1."""
 
 
-def ignore(_stage: Stage, _ran_s: float, _ended_s_ago: float) -> None:
-    """Record nothing."""
-
-
 class Priority(IntEnum):
     """Who goes first: stat images before routine ones, each in the order of their arrival."""
 

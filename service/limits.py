@@ -141,10 +141,7 @@ class BodyLimit:
         self.timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, with its body as it was before its Content-Encoding.
-
-        ``receive`` raises what is wrong with the body.
-        """
+        """Pass a request on, whose ``receive`` raises what is wrong with its body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -67,10 +67,7 @@ class ModelLoader:
     def load_all(self) -> ModelRepository:
         """Load every model of the folder.
 
-        Raises:
-            StartError: There is no bundle, or not the default; or the execution provider that was
-                asked for does not run here.
-            ManifestError: A bundle is not what its manifest says.
+        Raises StartError where there is no bundle, or not the default; else as ``load_model``.
         """
         segmenter = self.load_segmenter(None)
         models = map(self.load_model, find_bundles(self.settings.models_dir).values())
@@ -83,13 +80,9 @@ class ModelLoader:
         """Verify a bundle, load it, compare its golden answers, and warm it.
 
         A bundle that lacks the wanted precision is served in fp32, which every other is measured
-        against. ``auto`` is INT8 where this CPU gains by it.
-
-        Raises:
-            ManifestError: It is not what its manifest says, or answers otherwise.
-            StartError: The asked-for execution provider does not run here.
-            InferenceFailed: The model did not run.
-            DeviceLost: The accelerator does not run.
+        against. ``auto`` is INT8 where this CPU gains by it. Raises ManifestError where it is not
+        what its manifest says, or answers otherwise; StartError where the asked-for execution
+        provider does not run here; InferenceFailed or DeviceLost where the model does not.
         """
         self._check_trusted(bundle)
         manifest = read_manifest(bundle)

@@ -51,7 +51,7 @@ class Metrics:
         self._rejected = counter("images_rejected", "Images that could not be read.", ["reason"])
         self._images = counter("images", "Images answered.", [*model, "decision"])
         self._referred = counter("images_referred", "Referred, by each reason.", [*model, "reason"])
-        self._feedback = counter("feedback", "Readers' verdicts.", [*model, "verdict"])
+        self.feedback = counter("feedback", "Readers' verdicts.", [*model, "verdict"])
         self._changes = counter("model_changes", "Models changed at run time.", ["change"])
         self._stages = histogram(
             "stage_seconds",
@@ -143,10 +143,6 @@ class Metrics:
         for spent, of_image in zip(times, probabilities, strict=True):
             self._answered(model, "none", spent, of_image)
         self._request(model, total_s, encode_s)
-
-    def feedback(self, model: str, version: str, verdict: str) -> None:
-        """Count whether a reader agrees with an answer of a model, or corrects it."""
-        self._feedback.labels(model, version, verdict).inc()
 
     def failed(self, model: ServedModel, seconds: float) -> None:
         """Count an image on which a model failed."""

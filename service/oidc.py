@@ -32,9 +32,9 @@ _UNUSABLE = (OSError, HTTPException, AttributeError, KeyError, TypeError, ValueE
 
 
 class TokenVerifier:
-    """Checks the tokens of one issuer for one audience. Safe on any thread.
+    """Checks the tokens of one issuer; ``report`` is told why its keys could not be fetched.
 
-    ``report`` is told why the issuer's keys could not be fetched.
+    Safe on any thread.
     """
 
     def __init__(self, issuer: str, audience: str, report: Callable[[str], None]) -> None:
@@ -46,10 +46,7 @@ class TokenVerifier:
         self._due = self._tried = float("-inf")
 
     def verify(self, token: str) -> Caller:
-        """Check the signature, issuer, audience and times of a token; may ask for the keys.
-
-        Raises ServiceError where it does not count, or the provider's keys cannot be had.
-        """
+        """Check signature, issuer, audience and times of a token, or raise ServiceError."""
         try:
             header = jwt.get_unverified_header(token)
             key = self._key(str(header.get("kid", "")))

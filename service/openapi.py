@@ -237,5 +237,5 @@ def _problem_response(kinds: list[ProblemType]) -> Document:
     return response
 
 
+# What can go wrong on a route that names a model.
 ONE_MODEL = problem_responses(401, 403, 404, 422, 503)
-"""What can go wrong on a route that names a model."""

@@ -37,13 +37,13 @@ from service.domain import (
     Stage,
     StageTimes,
     Upload,
-    ignore,
 )
 from service.errors import DeviceLost, FileFailed, InferenceFailed, ProblemType, ServiceError, where
 from service.overlays import draw_finding, draw_lungs, look_for_lungs
 from service.priorities import PriorityThreads
 from service.repository import ModelRepository
 from service.schemas import PredictQuery
+from service.tracing import NO_TRACE
 
 Image = NDArray[np.uint8]
 Fit = Callable[[PreprocessingSpec], Image]
@@ -82,7 +82,7 @@ class Predictor:
         return self._threads.depth + self._decoders.depth + self._batcher.depth
 
     async def predict(
-        self, uploads: Sequence[Upload], query: PredictQuery, record: Record = ignore
+        self, uploads: Sequence[Upload], query: PredictQuery, record: Record = NO_TRACE.stage
     ) -> Prediction:
         """Read every file and answer it; one that fails does not hold up the others.
 
@@ -107,7 +107,7 @@ class Predictor:
         model: ServedModel,
         images: Image | Encoded,
         query: PredictQuery,
-        record: Record = ignore,
+        record: Record = NO_TRACE.stage,
     ) -> tuple[Outputs, list[StageTimes]]:
         """Run a model on images: what it says of them, without any decision, and what each took.
 

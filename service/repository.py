@@ -56,10 +56,7 @@ class ModelRepository:
         return self._models[name]
 
     def get(self, name: str | None = None, version: int | None = None) -> ServedModel:
-        """Look up a model; the default one and the latest version where nothing is said.
-
-        Raises ServiceError where there is no such model or version.
-        """
+        """Look up a model, the default and latest one where nothing is said; or ServiceError."""
         versions = self.versions(self.default if name is None else name)
         if version is None:
             return versions[-1]
@@ -75,8 +72,7 @@ class ModelRepository:
     def for_modality(self, modality: str | None, version: int | None = None) -> ServedModel:
         """Choose the model for an image: by its DICOM modality, else the default.
 
-        Where several models take the modality, the default one goes first, then name order. Raises
-        ServiceError where the chosen model has no such version.
+        Where several models take the modality, the default one goes first, then name order.
         """
         for name in sorted(self._models, key=lambda name: name != self.default):
             if modality in self.get(name).manifest.modalities:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -13,7 +13,6 @@ from contract.errors import ContractError
 from service.auth import Callers
 from service.batcher import MicroBatcher
 from service.decoders import Decoders
-from service.device import DeviceWatch
 from service.domain import CPU
 from service.errors import DeviceLost, ProblemType, ServiceError, StartError
 from service.limits import Admission, ReceiveBudget, cancelled_on_disconnect
@@ -36,14 +35,12 @@ if TYPE_CHECKING:
 Status = Literal["loading", "ready", "device-lost", "stopping", "failed"]
 OpenModels = Callable[[Settings], ModelRepository]
 SAMPLING_S = 1.0
+PROBE_TIMEOUT_S = 10
 _LOADING = "The models are still loading, or did not load."
 
 
 class Runtime:
-    """The state of one service process; ``open_models`` loads and warms the models.
-
-    Raises StartError where the keys or the audit trail cannot be used.
-    """
+    """The state of one service process; raises StartError where keys or trail cannot be used."""
 
     def __init__(self, settings: Settings, log: Logger, open_models: OpenModels) -> None:
         self.settings = settings
@@ -93,10 +90,7 @@ class Runtime:
         return self._predictor.repository if self._predictor else None
 
     def predictor(self) -> Predictor:
-        """The predictor, for new work.
-
-        Raises ServiceError where the models are not loaded, or the service stops.
-        """
+        """The predictor, for new work; ServiceError before the models are loaded and at a stop."""
         if self._stopping:
             raise ServiceError(ProblemType.SHUTTING_DOWN, "The service is stopping.")
         if self._predictor is None:
@@ -109,11 +103,7 @@ class Runtime:
         return cast("Reloader", self._reloader)
 
     async def check_ready(self) -> None:
-        """See that new images can be taken, of every kind.
-
-        Raises ServiceError where the models are not loaded, no decoder starts, the service stops,
-        or the accelerator is lost.
-        """
+        """See that new images can be taken, of every kind; raises ServiceError where not."""
         if not self.predictor().can_decode:
             raise ServiceError(
                 ProblemType.NOT_READY, "The processes that decode images are starting again."
@@ -246,6 +236,55 @@ class Runtime:
         if len(on_cpu) == len(repository.all()):
             reason = await asyncio.to_thread(why_no_cuda)
         self.log.warning("cuda not used", reason=reason, models=on_cpu)
+
+
+class DeviceWatch:
+    """Whether the accelerator still runs models, by ``run``: a container can lose its GPU."""
+
+    def __init__(self, run: Callable[[], Awaitable[None]], log: Logger) -> None:
+        self.lost = False
+        self._run = run
+        self._log = log
+        self._probe: asyncio.Task[None] | None = None
+
+    async def check(self) -> None:
+        """Run a model, one for all who ask at the same time; raises DeviceLost where none runs."""
+        # Who goes away does not take the answer from the others.
+        await asyncio.shield(self._probing())
+        if self.lost:
+            raise DeviceLost
+
+    def look_again(self) -> None:
+        """Where it is lost, find out whether it is back, without waiting for that."""
+        if self.lost:
+            self._probing()
+
+    def close(self) -> None:
+        """Give up a run that is on its way."""
+        if self._probe is not None:
+            self._probe.cancel()
+
+    def _probing(self) -> asyncio.Task[None]:
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._try())
+        return self._probe
+
+    async def _try(self) -> None:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await self._run()
+        except Exception:  # noqa: BLE001 - whatever it is, the device did not run a model
+            self.note(lost=True)
+        else:
+            self.note(lost=False)
+
+    def note(self, *, lost: bool) -> None:
+        """Take note of whether a model runs there."""
+        if lost and not self.lost:
+            self._log.error("device lost")
+        if self.lost and not lost:
+            self._log.info("device back")
+        self.lost = lost
 
 
 def open_repository(settings: Settings) -> ModelRepository:

@@ -6,8 +6,6 @@ import shutil
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -42,12 +40,12 @@ class Server(uvicorn.Server):
     """A uvicorn that stops where the models do not load, and loses no request that it could answer.
 
     uvicorn closes every connection that looks idle, and with it the request that a client has just
-    sent there; and a stop that was asked for is a success.
+    sent there; and a stop that was asked for is a success. ``app`` is one of ``create_app``.
     """
 
-    def __init__(self, config: uvicorn.Config, app: "FastAPI") -> None:
-        super().__init__(config)
+    def __init__(self, app: "FastAPI") -> None:
         self.runtime = app.state.runtime
+        super().__init__(_config(app, self.runtime.settings))
         self._certificate = _changed(self.runtime.settings)
 
     @property
@@ -97,16 +95,11 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def make_server(app: "FastAPI") -> Server:
-    """Make a server for an application of ``create_app``."""
-    return Server(_config(app, app.state.runtime.settings), app)
-
-
 def serve(app: "FastAPI") -> None:
     """Serve in this process until a signal comes; raises why the service cannot start."""
     silence_quoting_libraries()
     check_certificate(app.state.runtime.settings)
-    server = make_server(app)
+    server = Server(app)
     with bound(server.runtime.settings) as sock:
         server.run([sock])
     if server.runtime.failure is not None:
@@ -131,24 +124,18 @@ def serve_with_workers(settings: Settings, app: str, log: Logger) -> int:
     return int(any(p.exitcode == STARTUP_FAILURE for p in supervisor.processes))
 
 
-@contextmanager
-def bound(settings: Settings) -> Iterator[socket.socket]:
-    """A socket of the first address of the host, bound to the port; nobody else has it.
-
-    Raises StartError where the port cannot be had, or others could reach it without keys.
-    """
+def bound(settings: Settings) -> socket.socket:
+    """Listen at the first address of the host; StartError for a port that others have or reach."""
     settings.check_exposure()
     try:
         family, _, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM
         )[0]
-        sock = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         raise StartError(
             f"Cannot listen on port {settings.port}: {error.strerror or error}."
         ) from error
-    with sock:
-        yield sock
 
 
 def check_certificate(settings: Settings) -> None:

@@ -1,9 +1,8 @@
 """Traces: where a request spent its time. Off by default, when none of this does anything.
 
 A request is a span; its stages are four kinds of child: decode, queue, inference, encode. A span
-never holds a path, a query, a file name or anything of an image.
-
-Source: OTLP 1.x over HTTP; OpenTelemetry's semantic conventions for HTTP server spans.
+never holds a path, a query, a file name or anything of an image. Source: OTLP 1.x over HTTP;
+OpenTelemetry's semantic conventions for HTTP server spans.
 """
 
 import threading

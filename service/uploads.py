@@ -46,9 +46,7 @@ async def read_form(request: Request, max_files: int) -> Form:
 
     The content of a file decides what it is, so a declared type of the body is not looked at.
 
-    Raises:
-        ServiceError: There is no file; the form cannot be taken apart, or has too many files or
-            fields, or one that is no parameter; or the body does not arrive as it must.
+    Raises ServiceError where there is no file, or the form or the body is not as it must be.
     """
     content_type = header_of(request.scope, b"content-type") or ""
     if content_type.lower().startswith("multipart/"):
@@ -65,11 +63,7 @@ async def read_form(request: Request, max_files: int) -> Form:
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """The body of a request, in the pieces in which it arrives; none of them is empty.
-
-    Raises ServiceError where the body, or all bodies together, are too large or too slow, or the
-    client went away before it was complete.
-    """
+    """The body of a request, in the pieces in which it arrives; none of them is empty."""
     more = True
     while more:
         message = await request.receive()
@@ -81,10 +75,7 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
 
 
 async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_files: int) -> Form:
-    """Read every part: those named ``file``, and fields, whose values are cut where too long.
-
-    Raises ServiceError as ``read_form`` does.
-    """
+    """Read every part: those named ``file``, and fields, whose values are cut where too long."""
     _, parameters = parse_options_header(content_type)
     boundary = parameters.get(b"boundary")
     if not boundary:
@@ -142,9 +133,8 @@ def _check_name(name: str, known: tuple[str, ...] = _KNOWN) -> None:
 def read_parameters(given: Iterable[tuple[str, str]]) -> PredictQuery:
     """Read parameters, wherever they come from.
 
-    Raises:
-        ServiceError: There is none of a name, or one has two values.
-        RequestValidationError: One has a value that it does not take.
+    Raises ServiceError for an unknown name or a second value, RequestValidationError for a wrong
+    value.
     """
     values: dict[str, str] = {}
     for name, value in given:

@@ -50,7 +50,7 @@ async def give_feedback(request: Request, answer_id: AnswerId, feedback: Feedbac
             outcome=answered.outcome if agrees else f"{CORRECTION}{feedback.finding}",
         )
     )
-    runtime.metrics.feedback(name, version, verdict)
+    runtime.metrics.feedback.labels(name, version, verdict).inc()
     return FeedbackTaken(model=answered.model, decision=answered.outcome, verdict=verdict)
 
 

@@ -48,10 +48,7 @@ _may_predict = [Depends(Requires("predict"))]
 
 
 def served_model(request: Request) -> ServedModel:
-    """The model that the path names: the named version, or the latest.
-
-    Raises ServiceError where there is none, and what ``Runtime.predictor`` does.
-    """
+    """The model that the path names, in the named version or the latest; or ServiceError."""
     repository = runtime_of(request).predictor().repository
     name, version = request.path_params["name"], request.path_params.get("version")
     if version is None:

@@ -5,10 +5,10 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from service.domain import ServedModel
 from service.repository import ModelRepository
@@ -114,11 +114,9 @@ def test_while_the_models_load_the_server_lives_and_is_not_ready(let_go: threadi
     assert all("loading" in response.json()["error"] for response in others)
 
 
-def test_a_key_is_asked_for_as_elsewhere(let_go: threading.Event, tmp_path: Path) -> None:
+def test_a_key_is_asked_for_as_elsewhere(let_go: threading.Event) -> None:
     key = {"sha256": hashlib.sha256(READER.encode()).hexdigest(), "scopes": ["read"]}
-    file = tmp_path / "keys.json"
-    file.write_text(json.dumps({"reader": key}))
-    settings = Settings(port=0, api_keys_file=file)
+    settings = Settings(port=0, api_keys=SecretStr(json.dumps({"reader": key})))
 
     with serving(settings, lambda _: holding(let_go)) as live:
         ready = live.client.get("/v2/health/ready")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import httpx
 import pytest
 
 from service.settings import Settings
@@ -76,7 +75,7 @@ def test_a_request_is_logged_with_the_name_of_its_key_and_its_peer(
     file = write(tmp_path / "keys.json", "pacs", "dashboard")
     with process(models, PNEUMO_API_KEYS_FILE=str(file)) as service:
         for key in (PACS, DASHBOARD, "wrong"):
-            httpx.get(f"{service.url}/models", headers=bearer(key), trust_env=False)
+            service.get("/models", headers=bearer(key))
         eventually(lambda: len(service.events("request")) == 3)
         events = service.events("request")
 

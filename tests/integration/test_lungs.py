@@ -1,20 +1,17 @@
 """Where the service looks for the lungs, and what it says of them, over real HTTP."""
 
-import base64
-import io
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from contract.lungs import LungFieldLimits
 from contract.quality import ADVICE, Limit, QualityLimits, Template, Templates
 from service.schemas import ImageAnswer, ImageRejection, PredictionBody
 from service.settings import Settings
 from tests.bundles import write_bundle, write_segmenter_bundle
-from tests.integration.live import Live, serving
+from tests.integration.live import Live, pixels_of, serving
 from tests.synthetic import as_png
 
 # A chest whose right half is brighter stands for one that may be cut off: neither sure nor absurd.
@@ -47,11 +44,7 @@ def chest(right: int, left: int) -> NDArray[np.uint8]:
 
 
 def answer(live: Live, image: NDArray[np.uint8], **query: object) -> ImageAnswer:
-    response = live.predict(as_png(image), **query)
-    assert response.status_code == 200
-    (result,) = PredictionBody.model_validate_json(response.content).results
-    assert isinstance(result, ImageAnswer)
-    return result
+    return live.answer(as_png(image), **query)
 
 
 def checks(found: ImageAnswer) -> list[str]:
@@ -62,11 +55,9 @@ def checks(found: ImageAnswer) -> list[str]:
 def test_a_heatmap_comes_with_the_lungs_in_its_own_size(with_lungs: Live) -> None:
     found = answer(with_lungs, chest(0, 0), explain="heatmap")
 
+    drawn = pixels_of(found.lungs)
     assert found.heatmap is not None
-    assert found.lungs is not None
-    with Image.open(io.BytesIO(base64.b64decode(found.lungs.data))) as png:
-        drawn = np.asarray(png)
-    assert drawn.shape == (found.heatmap.height, found.heatmap.width) == (128, 128)
+    assert drawn.shape == pixels_of(found.heatmap).shape == (128, 128)
     # But for the corners, which a finer outline rounds off.
     assert ((drawn == 255) == (chest(0, 0) == 0)).mean() > 0.99
     assert found.heatmap.inside_lungs is not None

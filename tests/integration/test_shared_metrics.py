@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.integration.live import REPOSITORY, eventually, process
@@ -88,12 +87,12 @@ def test_a_port_of_several_workers_exposes_what_all_have_answered(
     models: Path, radiograph: bytes
 ) -> None:
     def metrics() -> list[str]:
-        return httpx.get(f"{service.url}/metrics", trust_env=False).text.splitlines()
+        return service.get("/metrics").text.splitlines()
 
     with process(models, workers=2, PNEUMO_QUEUE_LIMIT="32") as service:
         # Each has a connection of its own, which either worker may take.
         for _ in range(6):
-            httpx.post(f"{service.url}/predict", content=radiograph, trust_env=False, timeout=60)
+            service.post(content=radiograph)
         counted = 'pneumoscope_requests_total{route="/predict",status="200"} 6.0'
         eventually(lambda: counted in metrics())
         eventually(lambda: "pneumoscope_queue_depth 0.0" in metrics())

@@ -51,15 +51,7 @@ def models(tmp_path: Path) -> Path:
 def test_a_bundle_that_the_command_has_signed_is_served(
     models: Path, keys: tuple[Path, Path]
 ) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "export",
-        "sign",
-        str(models / "tiny" / "1"),
-        "--key",
-        str(keys[0]),
-    ]
+    command = [sys.executable, "-m", "export", "sign", models / "tiny" / "1", "--key", keys[0]]
     subprocess.run(command, check=True, capture_output=True)
     repository = open_repository(Settings(models_dir=models, trusted_key_file=keys[1]))
     assert [model.bundle for model in repository.all()] == ["tiny/1"]

@@ -9,10 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-
-import httpx
 
 from tests.bundles import write_bundle
 from tests.integration.live import (
@@ -28,7 +25,6 @@ from tests.integration.test_reload import HEADERS, write_keys
 WORKERS = 2
 # What other libraries warn of is no JSON.
 LOG_ALONE = ("sh", "-c", 'exec "$@" 2> /dev/null', "sh")
-get = partial(httpx.get, trust_env=False, timeout=60)
 
 
 @contextmanager
@@ -45,13 +41,11 @@ def test_what_is_in_work_is_answered_before_the_end_and_no_worker_is_left(
     tmp_path: Path, radiograph: bytes
 ) -> None:
     write_bundle(tmp_path, ballast=400)
-    post = partial(httpx.post, content=radiograph, trust_env=False, timeout=60)
-
     with two_workers(tmp_path) as service, ThreadPoolExecutor(4) as clients:
         workers = workers_of(service)
-        requests = [clients.submit(post, f"{service.url}/predict") for _ in range(4)]
+        requests = [clients.submit(service.post, content=radiograph) for _ in range(4)]
         # Each request has a connection of its own; what is open is answered by whoever has it.
-        eventually(lambda: get(f"{service.url}/health").json()["in_flight"] > 0)
+        eventually(lambda: service.get("/health").json()["in_flight"] > 0)
         service.popen.send_signal(signal.SIGTERM)
         answers = [request.result() for request in requests]
         exit_code = service.popen.wait(timeout=60)
@@ -70,7 +64,7 @@ def test_a_worker_that_dies_is_replaced_and_none_outlives_the_parent(tmp_path: P
         os.kill(first, signal.SIGKILL)
         eventually(lambda: len(service.events("ready")) == WORKERS + 1)
         replaced = workers_of(service)
-        status = get(f"{service.url}/models").status_code
+        status = service.get("/models").status_code
         service.popen.kill()
         eventually(lambda: not any(map(alive, replaced)))
 
@@ -89,17 +83,15 @@ def test_a_hang_up_signal_restarts_each_with_the_models_that_are_there_now(
 
     with two_workers(models, PNEUMO_API_KEYS_FILE=str(write_keys(models))) as service:
         before = workers_of(service)
-        refused = httpx.post(
-            f"{service.url}/models/reload", headers=HEADERS, trust_env=False, timeout=60
-        )
+        refused = service.post("/models/reload", headers=HEADERS)
         shutil.copytree(tmp_path / "shelf" / "tiny" / "2", models / "tiny" / "2")
         service.popen.send_signal(signal.SIGHUP)
         statuses = []
         deadline = time.monotonic() + 120
         while any(map(alive, before)):
             assert time.monotonic() < deadline, "the workers were not replaced"
-            statuses.append(get(f"{service.url}/health/live").status_code)
-        served = get(f"{service.url}/models", headers=HEADERS).json()["models"]
+            statuses.append(service.get("/health/live").status_code)
+        served = service.get("/models", headers=HEADERS).json()["models"]
 
     assert problem(refused) == (409, "reload-refused")
     assert set(statuses) <= {200}

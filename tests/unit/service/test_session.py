@@ -1,5 +1,4 @@
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from contract.manifest import ModelManifest
 from service.domain import CPU, Outputs, ServedModel
 from service.errors import DeviceLost, InferenceFailed, StartError
 from service.machine import Provider
-from service.session import CUDA, OnnxSession, why_no_cuda
+from service.session import CUDA, OnnxSession
 from tests.bundles import (
     brightness_graph,
     expected_pneumonia,
@@ -43,9 +42,8 @@ def run(session: OnnxSession, images: NDArray[np.uint8], **asked: bool) -> Outpu
     return ServedModel(MANIFEST, session).run(images, **asked)
 
 
-def fragile_session(folder: Path) -> OnnxSession:
-    bundle = write_fragile_bundle(folder)
-    return make_session((bundle / "model.onnx").read_bytes())
+def fragile_model(folder: Path) -> bytes:
+    return (write_fragile_bundle(folder) / "model.onnx").read_bytes()
 
 
 class PretendsToBeCuda:
@@ -68,22 +66,18 @@ def compiled_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
 
 
-def test_a_batch_is_run() -> None:
+def test_a_batch_is_run_for_the_activation_map_only_where_it_is_asked_for() -> None:
     images = np.stack([np.full((32, 32, 1), value, np.uint8) for value in (0, 120, 255)])
 
     outputs = run(make_session(), images, activation_map=True)
+    without = run(make_session(), images)
 
     assert outputs["probabilities"].dtype == np.float32
     assert outputs["probabilities"][:, 1] == pytest.approx(
         [expected_pneumonia(image) for image in images], abs=1e-6
     )
     assert outputs["activation_map"].shape == (3, 4, 4, 2)
-
-
-def test_the_activation_map_comes_only_where_it_is_asked_for() -> None:
-    outputs = run(make_session(), np.zeros((1, 32, 32, 1), np.uint8))
-
-    assert set(outputs) == {"probabilities", "logits"}
+    assert set(without) == {"probabilities", "logits"}
 
 
 def test_the_ood_score_comes_where_the_model_has_one() -> None:
@@ -129,7 +123,7 @@ def test_a_graph_with_a_dtype_that_no_manifest_can_name_is_refused() -> None:
 
 
 def test_a_graph_that_fails_says_so_and_runs_again(tmp_path: Path) -> None:
-    session = fragile_session(tmp_path)
+    session = make_session(fragile_model(tmp_path))
 
     with pytest.raises(InferenceFailed, match="The model did not run"):
         session.run(PROBABILITIES, np.full((1, 32, 32, 1), 255, np.uint8))
@@ -187,23 +181,15 @@ def test_a_session_that_cannot_even_be_made_on_cuda_goes_to_the_cpu(
     assert make_session(provider="auto").provider == CPU
 
 
-def test_an_onnxruntime_without_cuda_lacks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
-
-    assert "install onnxruntime-gpu instead" in why_no_cuda()
-
-
 @pytest.fixture
-def on_cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[..., OnnxSession]:
+def on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "InferenceSession", PretendsToBeCuda)
     compiled_with_cuda(monkeypatch)
-    return make_session
 
 
-def test_cuda_is_told_how_to_compute(
-    on_cuda: Callable[..., OnnxSession],
-) -> None:
-    session = on_cuda(provider="cuda", gpu_mem_limit_bytes=123456789)
+@pytest.mark.usefixtures("on_cuda")
+def test_cuda_is_told_how_to_compute() -> None:
+    session = make_session(provider="cuda", gpu_mem_limit_bytes=123456789)
 
     assert session.provider == CUDA
     assert PretendsToBeCuda.asked == [
@@ -220,11 +206,9 @@ def test_cuda_is_told_how_to_compute(
     ]
 
 
-def test_a_failure_on_an_accelerator_is_a_lost_device(
-    tmp_path: Path, on_cuda: Callable[..., OnnxSession]
-) -> None:
-    model = (write_fragile_bundle(tmp_path) / "model.onnx").read_bytes()
-    session = on_cuda(model, provider="cuda")
+@pytest.mark.usefixtures("on_cuda")
+def test_a_failure_on_an_accelerator_is_a_lost_device(tmp_path: Path) -> None:
+    session = make_session(fragile_model(tmp_path), provider="cuda")
 
     with pytest.raises(DeviceLost):
         session.run(PROBABILITIES, np.full((1, 32, 32, 1), 255, np.uint8))
