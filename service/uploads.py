@@ -81,7 +81,7 @@ async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_file
     if not boundary:
         raise _malformed("The Content-Type header has no boundary.")
     parts = _Parts(max_files)
-    callbacks = {name: getattr(parts, name) for name in dir(parts) if name.startswith("on_")}
+    callbacks = {name: getattr(parts, name) for name in _CALLBACKS}
     try:
         parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
         async for chunk in _from_first_boundary(body, boundary):
@@ -203,6 +203,9 @@ class _Parts:
 
     def on_end(self) -> None:
         self.complete = True
+
+
+_CALLBACKS = [name for name in vars(_Parts) if name.startswith("on_")]
 
 
 def _file_name(raw: bytes | None) -> str | None:

@@ -3,8 +3,8 @@ import io
 
 import pytest
 
-from service.runtime import DeviceWatch
 from service.logs import make_logger
+from service.runtime import DeviceWatch
 
 pytestmark = pytest.mark.anyio
 
