@@ -59,7 +59,7 @@ def create_api() -> FastAPI:
 def create_app(
     settings: Settings, open_models: OpenModels = open_repository, log: Logger | None = None
 ) -> FastAPI:
-    """Make the service; its models load when it starts. Raises StartError for keys or trail."""
+    """Make the service; its models load when it starts. Raises what ``Runtime`` does."""
     app = create_api()
     runtime = Runtime(settings, log or make_logger(settings.log_level), open_models)
     app.state.runtime = runtime

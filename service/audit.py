@@ -108,7 +108,7 @@ class AuditTrail:
             self._note_away(error)
 
     def find(self, answer_id: str, number: int) -> AuditRecord | None:
-        """The record of one image of an answer, counted from 0; or None, or ServiceError."""
+        """The record of one image of an answer, counted from 0; None where there is none."""
         asked = (
             sa.select(*(TRAIL.c[name] for name in _FIELDS))
             .where(TRAIL.c.answer_id == answer_id, TRAIL.c.action == "predict")

@@ -63,7 +63,7 @@ class Callers:
             self._keys.read()
 
     async def find(self, token: str | None) -> Caller:
-        """Who holds a key or a token; raises ServiceError for none, a wrong one, or too often."""
+        """Who holds a key or a token; ServiceError where nobody does, or has asked too often."""
         if token is None:
             raise ServiceError(
                 ProblemType.UNAUTHENTICATED, "Send a key: 'Authorization: Bearer ...'."
@@ -175,7 +175,7 @@ def _parse(content: str | bytes, name: str) -> dict[str, ApiKey]:
 
 
 class Requires(HTTPBearer):
-    """Lets a request pass where its key has the scope; without any keys, unless it is ``admin``."""
+    """Lets a request pass where its key has the scope; where no keys are set, all but ``admin``."""
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(

@@ -39,7 +39,7 @@ class RequestContext:
         identifier = request_id(header_of(scope, b"x-request-id"))
         given = traceparent(header_of(scope, b"traceparent"))
         # Probes and pages that are only read would drown the spans of what does the work.
-        trace = self._tracing.request("POST", given) if scope["method"] == "POST" else NO_TRACE
+        trace = self._tracing.post(given) if scope["method"] == "POST" else NO_TRACE
         parent = given or trace.traceparent
         state = scope.setdefault("state", {})
         state.update(request_id=identifier, trace=trace)

@@ -75,12 +75,12 @@ async def predict(request: Request) -> Response:
     runtime.predictor()
     runtime.admission.check()
     as_fhir = wants_fhir(accept_of(request.scope))
-    form = await read_form(request, 1 if as_fhir else runtime.settings.max_files)
-    if form.fields:
-        query = read_parameters((*request.query_params.multi_items(), *form.fields))
+    files, fields = await read_form(request, 1 if as_fhir else runtime.settings.max_files)
+    if fields:
+        query = read_parameters((*request.query_params.multi_items(), *fields))
     predictor = runtime.predictor()
-    async with runtime.admitted(request, len(form.files)):
-        prediction = await predictor.predict(form.files, query, trace.stage)
+    async with runtime.admitted(request, len(files)):
+        prediction = await predictor.predict(files, query, trace.stage)
     request_id = request_id_of(request.scope)
     failures = [each.error for each in prediction.results if isinstance(each, ImageFailure)]
     for error in failures:

@@ -56,7 +56,7 @@ class ModelRepository:
         return self._models[name]
 
     def get(self, name: str | None = None, version: int | None = None) -> ServedModel:
-        """Look up a model, the default and latest one where nothing is said; or ServiceError."""
+        """Look up a model, else the default, in a version, else the latest; raises ServiceError."""
         versions = self.versions(self.default if name is None else name)
         if version is None:
             return versions[-1]

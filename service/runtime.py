@@ -90,7 +90,7 @@ class Runtime:
         return self._predictor.repository if self._predictor else None
 
     def predictor(self) -> Predictor:
-        """The predictor, for new work; ServiceError before the models are loaded and at a stop."""
+        """The predictor, for new work; raises ServiceError while the service loads or stops."""
         if self._stopping:
             raise ServiceError(ProblemType.SHUTTING_DOWN, "The service is stopping.")
         if self._predictor is None:

@@ -125,7 +125,7 @@ def serve_with_workers(settings: Settings, app: str, log: Logger) -> int:
 
 
 def bound(settings: Settings) -> socket.socket:
-    """Listen at the first address of the host; StartError for a port that others have or reach."""
+    """Listen at the host's first address; StartError where the port is taken, or open to all."""
     settings.check_exposure()
     try:
         family, _, _, _, address = socket.getaddrinfo(
@@ -139,7 +139,7 @@ def bound(settings: Settings) -> socket.socket:
 
 
 def check_certificate(settings: Settings) -> None:
-    """See that certificate, key and authorities, where there are any, can be used; StartError."""
+    """Raise StartError where a certificate, key or authority is set and cannot be used."""
     if settings.tls_certificate is None:
         return
     trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -27,10 +27,8 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 class RequestTrace:
     """The span of a request, and its children. Any thread may call it."""
 
-    def __init__(self, tracer: trace.Tracer, span: trace.Span, method: str) -> None:
-        self._tracer = tracer
-        self._span = span
-        self._method = method
+    def __init__(self, tracer: trace.Tracer, span: trace.Span) -> None:
+        self._tracer, self._span = tracer, span
         self._context = trace.set_span_in_context(span, Context())
 
     @property
@@ -54,7 +52,7 @@ class RequestTrace:
 
     def end(self, route: str, status: int) -> None:
         """End the span under the template of the request's path, never the path itself."""
-        self._span.update_name(f"{self._method} {route}")
+        self._span.update_name(f"POST {route}")
         self._span.set_attribute("http.route", route)
         self._span.set_attribute("http.response.status_code", status)
         if status >= _SERVER_ERROR:
@@ -62,7 +60,7 @@ class RequestTrace:
         self._span.end()
 
 
-NO_TRACE = RequestTrace(trace.NoOpTracer(), trace.INVALID_SPAN, "")
+NO_TRACE = RequestTrace(trace.NoOpTracer(), trace.INVALID_SPAN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +70,16 @@ class Tracing:
     tracer: trace.Tracer | None = None
     close: Callable[[], None] = lambda: None
 
-    def request(self, method: str, traceparent: str | None) -> RequestTrace:
-        """Begin the span of a request, a child of the caller's span where there is one."""
+    def post(self, traceparent: str | None) -> RequestTrace:
+        """Begin the span of a POST, a child of the caller's span where there is one."""
         if self.tracer is None:
             return NO_TRACE
         carrier = {} if traceparent is None else {"traceparent": traceparent}
         # An empty context, so that nothing but the caller's own word is the parent.
         context = _PROPAGATOR.extract(carrier, Context())
-        attributes = {"http.request.method": method}
-        span = self.tracer.start_span(method, context, trace.SpanKind.SERVER, attributes)
-        return RequestTrace(self.tracer, span, method)
+        attributes = {"http.request.method": "POST"}
+        span = self.tracer.start_span("POST", context, trace.SpanKind.SERVER, attributes)
+        return RequestTrace(self.tracer, span)
 
 
 def open_tracing(endpoint: str | None) -> Tracing:

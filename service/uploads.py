@@ -6,7 +6,6 @@ fields of the form beside the files.
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 
@@ -33,12 +32,8 @@ _MAX_PADDING = 64
 _KNOWN = tuple(PredictQuery.model_fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What a request's body holds: its files, and its other fields as name and value."""
-
-    files: tuple[Upload, ...]
-    fields: tuple[tuple[str, str], ...] = ()
+Form = tuple[list[Upload], list[tuple[str, str]]]
+"""What a request's body holds: its files, and its other fields as name and value."""
 
 
 async def read_form(request: Request, max_files: int) -> Form:
@@ -50,16 +45,16 @@ async def read_form(request: Request, max_files: int) -> Form:
     """
     content_type = header_of(request.scope, b"content-type") or ""
     if content_type.lower().startswith("multipart/"):
-        form = await read_multipart(content_type, body_of(request), max_files)
+        files, fields = await read_multipart(content_type, body_of(request), max_files)
     else:
         chunks = tuple([chunk async for chunk in body_of(request)])
-        form = Form((Upload(None, chunks),) if chunks else ())
-    if not form.files:
+        files, fields = [Upload(None, chunks)] if chunks else [], []
+    if not files:
         raise ServiceError(
             ProblemType.NO_FILE,
             "Send one image as the body, or a multipart body with parts named 'file'.",
         )
-    return form
+    return files, fields
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
@@ -90,7 +85,7 @@ async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_file
         raise _malformed("The multipart body is not well-formed.") from error
     if not parts.complete:
         raise _malformed("The multipart body breaks off before its last boundary.")
-    return Form(tuple(parts.uploads), tuple(parts.fields))
+    return parts.uploads, parts.fields
 
 
 async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> AsyncIterator[bytes]:

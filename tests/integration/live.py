@@ -1,6 +1,7 @@
 """The service on a real port: in a thread of the test, or as a process of its own."""
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -175,6 +176,11 @@ def problem(response: httpx.Response) -> tuple[int, str]:
     assert body["status"] == response.status_code
     assert body["instance"] == f"urn:request:{quote(response.headers['x-request-id'], '')}"
     return response.status_code, body["type"].removeprefix("/problems/")
+
+
+def key_of(key: str, scopes: list[str], **limits: int) -> dict[str, object]:
+    """A key as a key file has it."""
+    return {"sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": scopes, **limits}
 
 
 def refuses(port: int) -> bool:

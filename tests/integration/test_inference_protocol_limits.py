@@ -1,6 +1,5 @@
 """The Open Inference Protocol under load, behind keys, and before the models are loaded."""
 
-import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from service.repository import ModelRepository
 from service.settings import Settings
 from tests.bundles import SIZE, make_manifest
 from tests.gated_session import GatedSession
-from tests.integration.live import Live, eventually, serving
+from tests.integration.live import Live, eventually, key_of, serving
 
 INFER = "/v2/models/tiny/infer"
 READER = "reader-key-0123456789"
@@ -115,8 +114,8 @@ def test_while_the_models_load_the_server_lives_and_is_not_ready(let_go: threadi
 
 
 def test_a_key_is_asked_for_as_elsewhere(let_go: threading.Event) -> None:
-    key = {"sha256": hashlib.sha256(READER.encode()).hexdigest(), "scopes": ["read"]}
-    settings = Settings(port=0, api_keys=SecretStr(json.dumps({"reader": key})))
+    held = {"reader": key_of(READER, ["read"])}
+    settings = Settings(port=0, api_keys=SecretStr(json.dumps(held)))
 
     with serving(settings, lambda _: holding(let_go)) as live:
         ready = live.client.get("/v2/health/ready")

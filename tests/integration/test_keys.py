@@ -1,4 +1,3 @@
-import hashlib
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -7,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings
-from tests.integration.live import Live, eventually, problem, process, serving
+from tests.integration.live import Live, eventually, key_of, problem, process, serving
 
 PACS, DASHBOARD = "pacs-key-0123456789", "dashboard-key-0123456789"
 
@@ -21,10 +20,7 @@ def guarded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def write(file: Path, *holders: str) -> Path:
     """Write the keys of some holders, at once as an operator should."""
-    keys = {
-        "pacs": {"sha256": hashlib.sha256(PACS.encode()).hexdigest(), "scopes": ["predict"]},
-        "dashboard": {"sha256": hashlib.sha256(DASHBOARD.encode()).hexdigest(), "scopes": ["read"]},
-    }
+    keys = {"pacs": key_of(PACS, ["predict"]), "dashboard": key_of(DASHBOARD, ["read"])}
     written = file.with_suffix(".new")
     written.write_text(json.dumps({name: keys[name] for name in holders}))
     return written.rename(file)

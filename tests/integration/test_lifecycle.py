@@ -27,7 +27,7 @@ from service.server import Server
 from service.session import CUDA
 from service.settings import Settings
 from tests.bundles import make_manifest, write_bundle, write_fragile_bundle
-from tests.gated_session import outputs_of
+from tests.gated_session import REAL_SESSION, PretendsToBeCuda, outputs_of
 from tests.integration.live import (
     Live,
     command_line,
@@ -42,20 +42,6 @@ from tests.synthetic import as_png
 
 MIB = 1024 * 1024
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
-REAL_SESSION = onnxruntime.InferenceSession
-
-
-class PretendsToBeCuda:
-    """A real CPU session that says it runs on CUDA."""
-
-    def __init__(self, model: bytes, tuning: object, _providers: object, **_: object) -> None:
-        self._session = REAL_SESSION(model, tuning, [CPU])
-
-    def get_providers(self) -> list[str]:
-        return [CUDA, CPU]
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._session, name)
 
 
 def on_the_cpu(model: bytes, tuning: object, _providers: object, **_: object) -> object:

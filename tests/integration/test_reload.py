@@ -1,6 +1,5 @@
 """Models that come, change and go while the service runs."""
 
-import hashlib
 import json
 import shutil
 import signal
@@ -28,7 +27,7 @@ from tests.bundles import (
     write_segmenter_bundle,
 )
 from tests.gated_session import GatedSession
-from tests.integration.live import Live, eventually, log_of, problem, process, serving
+from tests.integration.live import Live, eventually, key_of, log_of, problem, process, serving
 
 ADMIN, READER = "admin-key-0123456789", "reader-key-0123456789"
 HEADERS = {"Authorization": f"Bearer {ADMIN}"}
@@ -50,12 +49,10 @@ def administered(
 
 def write_keys(models: Path, *holders: str) -> Path:
     """Write the key file of a service: an administrator's key and a reader's, or some of them."""
-    keys = {
-        "admin": {"sha256": _digest(ADMIN), "scopes": ["predict", "read", "admin"]},
-        "reader": {"sha256": _digest(READER), "scopes": ["predict", "read"]},
-    }
+    keys = {"admin": (ADMIN, ["predict", "read", "admin"]), "reader": (READER, ["predict", "read"])}
+    held = {name: key_of(*keys[name]) for name in holders or keys}
     file = models.parent / "keys.json"
-    file.write_text(json.dumps({name: keys[name] for name in holders or keys}))
+    file.write_text(json.dumps(held))
     return file
 
 
@@ -66,14 +63,13 @@ def folder(tmp_path: Path) -> Path:
     return models
 
 
+def served_by(live: Live) -> ModelRepository:
+    return live.server.runtime.predictor().repository
+
+
 def served(live: Live) -> list[str]:
     models = live.client.get("/models").json()["models"]
     return [f"{model['name']}/{model['version']}" for model in models]
-
-
-def named_by_metrics(live: Live) -> list[str]:
-    lines = live.client.get("/metrics").text.splitlines()
-    return [line for line in lines if line.startswith("pneumoscope_model_info{")]
 
 
 def reload(live: Live) -> dict[str, list[object]]:
@@ -92,22 +88,18 @@ def write_golden(bundle: Path, pneumonia: float) -> None:
     described(bundle, golden_digest=sha256_digest(content))
 
 
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
-
-
 def test_the_service_follows_its_folder(folder: Path, radiograph: bytes) -> None:
     write_bundle(folder, "unwanted", 1)
 
     with administered(folder) as live:
-        session = live.server.runtime.predictor().repository.get("tiny", 1).session
+        session = served_by(live).get("tiny", 1).session
         write_golden(write_bundle(folder, "tiny", 2), pneumonia=1.0)
         shutil.rmtree(folder / "unwanted")
         changes = reload(live)
         answered = live.predict(radiograph).json()["model"]["version"]
         again = reload(live)
-        after = served(live), len(named_by_metrics(live))
-        kept = live.server.runtime.predictor().repository.get("tiny", 1).session
+        after = served(live), live.client.get("/metrics").text.count("pneumoscope_model_info{")
+        kept = served_by(live).get("tiny", 1).session
 
     assert changes == {
         "default": "tiny", "loaded": ["tiny/2"], "unloaded": ["unwanted/1"], "refused": [],
@@ -274,13 +266,13 @@ def test_the_segmenter_comes_changes_and_goes_like_a_model(folder: Path) -> None
     with administered(folder) as live:
         bundle = write_segmenter_bundle(folder, "lungs", 1)
         came = reload(live)["loaded"]
-        segmenter = live.server.runtime.predictor().repository.segmenter
+        segmenter = served_by(live).segmenter
         with_half_of_its_model(write_segmenter_bundle(folder, "lungs", 2))
         refused = reload(live)["refused"]
-        kept = live.server.runtime.predictor().repository.segmenter
+        kept = served_by(live).segmenter
         shutil.rmtree(bundle.parent)
         went = reload(live)["unloaded"]
-        nothing = live.server.runtime.predictor().repository.segmenter
+        nothing = served_by(live).segmenter
 
     assert came == went == ["lungs/1"]
     assert segmenter is not None

@@ -25,6 +25,7 @@ from tests.integration.live import (
     Live,
     command_line,
     eventually,
+    key_of,
     problem,
     process,
     serving,
@@ -43,13 +44,9 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def key_file(**rates: int) -> str:
+def key_file(**limits: dict[str, int]) -> str:
     return json.dumps(
-        {
-            name: {"sha256": hashlib.sha256(name.encode()).hexdigest(), "scopes": scopes}
-            | ({"per_minute": rates[name]} if name in rates else {})
-            for name, scopes in KEYS.items()
-        }
+        {name: key_of(name, scopes, **limits.get(name, {})) for name, scopes in KEYS.items()}
     )
 
 
@@ -308,7 +305,9 @@ def test_a_token_of_the_provider_opens_what_its_scopes_say(
 
 
 def test_a_caller_that_asks_too_often_is_told_when_to_come_back(models: Path) -> None:
-    settings = Settings(models_dir=models, port=0, api_keys=key_file(pacs=3), rate_per_minute=1000)
+    settings = Settings(
+        models_dir=models, port=0, api_keys=key_file(pacs={"per_minute": 3}), rate_per_minute=1000
+    )
     with serving(settings) as live:
         for _ in range(3):
             assert live.client.get("/models", headers=bearer("pacs")).is_success

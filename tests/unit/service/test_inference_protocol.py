@@ -68,19 +68,16 @@ def test_nothing_is_copied_out_of_a_binary_body() -> None:
     assert np.shares_memory(np.asarray(request.images), np.frombuffer(whole, np.uint8))
 
 
-def test_all_outputs_are_meant_where_none_is_named() -> None:
-    request = parse(pixels(id="7"))
-
-    assert request.id == "7"
-    assert request.outputs == dict.fromkeys(ALL, False)
-
-
-def test_one_output_can_differ_from_what_holds_for_all() -> None:
+def test_all_outputs_are_meant_where_none_is_named_and_one_can_differ_from_what_holds_for_all() -> (
+    None
+):
     outputs = [{"name": "logits"}, {"name": "ood_score", "parameters": {"binary_data": False}}]
 
-    request = parse(pixels(outputs=outputs, parameters={"binary_data_output": True}))
+    all_of_them = parse(pixels(id="7"))
+    some = parse(pixels(outputs=outputs, parameters={"binary_data_output": True}))
 
-    assert request.outputs == {"logits": True, "ood_score": False}
+    assert (all_of_them.id, all_of_them.outputs) == ("7", dict.fromkeys(ALL, False))
+    assert some.outputs == {"logits": True, "ood_score": False}
 
 
 @pytest.mark.parametrize(

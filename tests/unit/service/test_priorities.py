@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from service.domain import TURNS, Priority
+from service.domain import TURNS, Priority, Timed
 from service.priorities import PriorityThreads
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,7 @@ class Hold:
     async def begun(self) -> None:
         await asyncio.to_thread(self._started.wait)
 
-    async def let_go(self, *others: asyncio.Future[object]) -> None:
+    async def let_go(self, *others: asyncio.Future[Timed[None]]) -> None:
         self._go.set()
         await asyncio.gather(self._done, *others)
 

@@ -20,8 +20,8 @@ from tests.bundles import (
     make_manifest,
     write_fragile_bundle,
 )
+from tests.gated_session import REAL_SESSION, PretendsToBeCuda
 
-REAL_SESSION = onnxruntime.InferenceSession
 MANIFEST = make_manifest("sha256:" + 64 * "0")
 
 
@@ -44,22 +44,6 @@ def run(session: OnnxSession, images: NDArray[np.uint8], **asked: bool) -> Outpu
 
 def fragile_model(folder: Path) -> bytes:
     return (write_fragile_bundle(folder) / "model.onnx").read_bytes()
-
-
-class PretendsToBeCuda:
-    """A real CPU session that says it runs on CUDA, and remembers what it was asked for."""
-
-    asked: list[object]
-
-    def __init__(self, model: bytes, tuning: object, providers: list[object], **_: object) -> None:
-        self._session = REAL_SESSION(model, tuning, [CPU])
-        type(self).asked = providers
-
-    def get_providers(self) -> list[str]:
-        return [CUDA, CPU]
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._session, name)
 
 
 def compiled_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
