@@ -195,12 +195,10 @@ def _open(schema: Document) -> Document:
 def _words(schema: Document) -> list[str]:
     """The words that a string may be; none where it may be another string, or another type."""
     if "anyOf" not in schema:
-        words: list[str] = schema.get("enum", [])
-        return words
-    parts = [
-        part.get("enum", [part["const"]] if "const" in part else []) for part in schema["anyOf"]
-    ]
-    return [word for words in parts for word in words] if all(parts) else []
+        return list(schema.get("enum", []))
+    parts = [part.get("enum") or [part.get("const")] for part in schema["anyOf"]]
+    words = [word for part in parts for word in part]
+    return [] if None in words else words
 
 
 def _share_problems(responses: Document, components: Document) -> None:
