@@ -1,23 +1,20 @@
-"""The Open Inference Protocol under load, behind keys, and before the models are loaded."""
+"""The Open Inference Protocol under load."""
 
-import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from service.domain import ServedModel
 from service.repository import ModelRepository
 from service.settings import Settings
 from tests.bundles import SIZE, make_manifest
 from tests.gated_session import GatedSession
-from tests.integration.live import Live, eventually, key_of, serving
+from tests.integration.live import Live, eventually, serving
 
 INFER = "/v2/models/tiny/infer"
-READER = "reader-key-0123456789"
 
 
 @pytest.fixture
@@ -90,42 +87,3 @@ def test_a_request_past_its_deadline_is_refused(let_go: threading.Event) -> None
     assert response.status_code == 429
     assert response.json() == {"error": "The request was not served within 0.1 s."}
     assert live.in_flight() == 0
-
-
-def test_while_the_models_load_the_server_lives_and_is_not_ready(let_go: threading.Event) -> None:
-    def load(_: Settings) -> ModelRepository:
-        let_go.wait()
-        return holding(let_go)
-
-    with serving(Settings(port=0), load, ready=False) as live:
-        alive = live.client.get("/v2/health/live")
-        others = [
-            live.client.get("/v2/health/ready"),
-            live.client.get("/v2/models/tiny/ready"),
-            live.client.get("/v2/models/tiny"),
-            ask(live, 1),
-        ]
-        let_go.set()
-
-    assert alive.status_code == 200
-    assert [response.status_code for response in others] == [503] * 4
-    assert all(response.headers["retry-after"] for response in others)
-    assert all("loading" in response.json()["error"] for response in others)
-
-
-def test_a_key_is_asked_for_as_elsewhere(let_go: threading.Event) -> None:
-    held = {"reader": key_of(READER, ["read"])}
-    settings = Settings(port=0, api_keys=SecretStr(json.dumps(held)))
-
-    with serving(settings, lambda _: holding(let_go)) as live:
-        ready = live.client.get("/v2/health/ready")
-        without = [live.client.get("/v2"), live.client.get("/v2/models/tiny"), ask(live, 1)]
-        live.client.headers["Authorization"] = f"Bearer {READER}"
-        described, forbidden = live.client.get("/v2/models/tiny"), ask(live, 1)
-
-    assert ready.status_code == 200
-    assert [response.status_code for response in without] == [401] * 3
-    assert all("www-authenticate" in response.headers for response in without)
-    assert described.status_code == 200
-    assert forbidden.status_code == 403
-    assert "predict" in forbidden.json()["error"]

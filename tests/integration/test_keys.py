@@ -55,7 +55,24 @@ def test_a_key_without_the_scope_is_forbidden(guarded: Live, radiograph: bytes) 
     assert good.status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/models", "/models/tiny", "/models/tiny/versions/1", "/metrics"])
+def test_the_inference_protocol_asks_for_keys_in_its_own_form(guarded: Live) -> None:
+    infer = "/v2/models/tiny/infer"
+    without, refused = (
+        guarded.client.post(infer, headers=headers) for headers in ({}, bearer(DASHBOARD))
+    )
+
+    assert (without.status_code, refused.status_code) == (401, 403)
+    assert "www-authenticate" in without.headers
+    assert "predict" in refused.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/models", "/models/tiny", "/models/tiny/versions/1", "/metrics"),
+        *("/v2", "/v2/models/tiny", "/v2/models/stats"),
+    ],
+)
 def test_reading_needs_its_own_scope(guarded: Live, path: str) -> None:
     statuses = [
         guarded.client.get(path, headers=headers).status_code
@@ -95,7 +112,8 @@ def test_a_key_that_is_gone_from_the_file_is_refused_without_a_signal(
 
 
 @pytest.mark.parametrize(
-    "path", ["/health", "/health/live", "/health/ready", "/docs", "/openapi.json"]
+    "path",
+    ["/health", "/health/live", "/health/ready", "/v2/health/ready", "/docs", "/openapi.json"],
 )
 def test_health_and_documentation_are_open(guarded: Live, path: str) -> None:
     assert guarded.client.get(path).status_code == 200

@@ -23,6 +23,7 @@ from service.domain import CPU, Outputs, ServedModel
 from service.errors import DeviceLost
 from service.machine import Provider
 from service.repository import ModelRepository
+from service.runtime import open_repository
 from service.server import Server
 from service.session import CUDA
 from service.settings import Settings
@@ -86,22 +87,34 @@ def until_closed(connection: socket.socket) -> str:
 
 
 def test_until_its_models_are_loaded_the_service_lives_but_takes_no_image(
-    tmp_path: Path, radiograph: bytes
+    models: Path, radiograph: bytes
 ) -> None:
-    write_bundle(tmp_path, ballast=4000)
+    loaded = threading.Event()
 
-    with serving(Settings(models_dir=tmp_path, port=0), ready=False) as live:
+    def load(settings: Settings) -> ModelRepository:
+        loaded.wait()
+        return open_repository(settings)
+
+    with serving(Settings(models_dir=models, port=0), load, ready=False) as live:
         early = live.predict(radiograph)
-        ready = live.client.get("/health/ready")
-        alive = live.client.get("/health/live")
+        others = [live.client.get(path) for path in ("/health/ready", "/models")]
+        protocol = [
+            live.client.get("/v2/health/ready"),
+            live.client.get("/v2/models/tiny/ready"),
+            live.client.get("/v2/models/tiny"),
+            live.client.post("/v2/models/tiny/infer"),
+        ]
+        alive, protocol_alive = live.client.get("/health/live"), live.client.get("/v2/health/live")
         health = live.client.get("/health")
-        models = live.client.get("/models")
+        loaded.set()
         eventually(lambda: live.client.get("/health/ready").status_code == 200)
         later = live.predict(radiograph)
 
-    assert problem(early) == problem(ready) == problem(models) == (503, "not-ready")
-    assert int(early.headers["retry-after"]) >= 1
-    assert alive.json() == {"status": "live"}
+    assert {problem(each) for each in (early, *others)} == {(503, "not-ready")}
+    assert {each.status_code for each in protocol} == {503}
+    assert all("loading" in each.json()["error"] for each in protocol)
+    assert all(int(each.headers["retry-after"]) >= 1 for each in (early, *protocol))
+    assert (alive.json(), protocol_alive.json()) == ({"status": "live"}, {"live": True})
     assert (health.status_code, health.json()["status"]) == (503, "loading")
     assert later.status_code == 200
 
