@@ -9,7 +9,7 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -30,6 +30,8 @@ CONNECT_S = 5
 # How long an answer waits for its record, and a stop for the last ones.
 ANSWER_S = 12.0
 RETRY_S = 2.0
+# A transaction costs as much CPU as ten records more in it, so a busy service's are so far apart.
+SPACING_S = 0.025
 _GENESIS = "0" * 64
 _FIELDS = [field.name for field in fields(AuditRecord)]
 
@@ -70,14 +72,18 @@ class AuditTrail:
     """Writes the records of one process from a thread of its own, as many at once as wait.
 
     With ``must_write``, what cannot be written is not answered. Otherwise it waits in memory for
-    the database, and each record that does not fit goes to the log. Raises StartError where the
-    database cannot be used.
+    the database, and each record that does not fit goes to the log. While ``in_flight`` images are
+    in work, their records are waited for a little. Raises StartError where the database cannot be
+    used.
     """
 
-    def __init__(self, url: str, log: Logger, *, must_write: bool) -> None:
+    def __init__(
+        self, url: str, log: Logger, *, must_write: bool, in_flight: Callable[[], int] = lambda: 0
+    ) -> None:
         self._engine = _engine(url)
         self._log = log
         self._must_write = must_write
+        self._in_flight = in_flight
         self._waiting: deque[tuple[AuditRecord, Future[None]]] = deque()
         self._changed = threading.Condition()
         self._away = self._closing = False
@@ -181,9 +187,11 @@ class AuditTrail:
         self._log.error("audit record lost", **asdict(record))
 
     def _write_all(self) -> None:
-        while batch := self._next_batch():
+        written = 0.0
+        while batch := self._next_batch(written + SPACING_S):
             is_last = self._closing
             error = self._try(batch)
+            written = time.monotonic()
             with self._changed:
                 if error is None or self._must_write:
                     for _ in batch:
@@ -196,10 +204,13 @@ class AuditTrail:
                     return
                 self._changed.wait_for(lambda: self._closing, RETRY_S)
 
-    def _next_batch(self) -> list[AuditRecord]:
+    def _next_batch(self, due: float) -> list[AuditRecord]:
         """The records that waited longest, which stay in their places; none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
+            # While others are about to come, it waits for them until it is due.
+            wait_s = max(0.0, due - time.monotonic())
+            self._changed.wait_for(lambda: self._closing or not self._in_flight(), wait_s)
             return [record for record, _ in islice(self._waiting, BATCH)]
 
     def _try(self, records: Sequence[AuditRecord]) -> ServiceError | None:
