@@ -3,6 +3,7 @@ import uuid
 import pytest
 
 from service.headers import header_of, request_id, traceparent, uuid7
+from service.negotiation import accepts
 
 
 def test_a_uuid_of_version_7_sorts_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,3 +56,30 @@ SCOPE = {"type": "http", "headers": [(b"a", b"1"), (b"b", b"caf\xe9"), (b"a", b"
 @pytest.mark.parametrize(("name", "found"), [(b"a", "1"), (b"b", "café"), (b"c", None)])
 def test_the_first_header_of_a_name_counts_and_is_latin_1(name: bytes, found: str | None) -> None:
     assert header_of(SCOPE, name) == found
+
+
+JSON = "application/json"
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("", JSON),
+        ("*/*", JSON),
+        ("text/html, application/*;q=0.1", JSON),
+        ("Application/JSON ; q=1", JSON),
+        ("text/html,*/*;q=0.8", "image/png"),
+        ("text/plain;version=0.0.4;q=0.3", "text/plain; version=0.0.4; charset=utf-8"),
+        ("*/*;q=0, application/json", JSON),
+        ("text/html", ""),
+    ],
+)
+def test_a_media_type_is_accepted_by_its_most_specific_range(accept: str, media_type: str) -> None:
+    assert accepts(accept, media_type)
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/html", "application/fhir+json", "*/*, application/json;q=0.000", "image/*"]
+)
+def test_what_no_range_names_or_a_weight_of_0_refuses_is_not_accepted(accept: str) -> None:
+    assert not accepts(accept, JSON)
