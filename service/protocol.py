@@ -50,7 +50,7 @@ class Protocol(HttpToolsProtocol):
         if len(self.connections) > MAX_CONNECTIONS:
             others = [each for each in self.connections if isinstance(each, Protocol)]
             # What could be closed without harm, and is not being closed.
-            idle = [o for o in others if not o.is_busy and not o.transport.is_closing()]
+            idle = [each for each in others if not (each.is_busy or each.transport.is_closing())]
             min(idle, key=lambda each: each.idle_since).transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -68,9 +68,7 @@ def test_nothing_is_copied_out_of_a_binary_body() -> None:
     assert np.shares_memory(np.asarray(request.images), np.frombuffer(whole, np.uint8))
 
 
-def test_all_outputs_are_meant_where_none_is_named_and_one_can_differ_from_what_holds_for_all() -> (
-    None
-):
+def test_all_outputs_are_meant_where_none_is_named_and_each_may_have_its_form() -> None:
     outputs = [{"name": "logits"}, {"name": "ood_score", "parameters": {"binary_data": False}}]
 
     all_of_them = parse(pixels(id="7"))
