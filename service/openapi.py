@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from service.errors import ProblemType
 from service.headers import JSON
 from service.problems import MEDIA_TYPE
-from service.schemas import Problem
+from service.schemas import PredictQuery, Problem
 
 Document = dict[str, Any]
 Name = Annotated[str, Path(min_length=1, max_length=64, description="Its name.")]
@@ -91,11 +91,18 @@ def form_body(query: type[BaseModel]) -> Document:
 
 
 def _properties(query: type[BaseModel]) -> dict[str, Document]:
-    properties = query.model_json_schema()["properties"].items()
-    return {
-        name: {key: value for key, value in schema.items() if key != "title"}
-        for name, schema in properties
-    }
+    """The parameters; the words of one, which stand in the query and in a form, by reference.
+
+    Generators name the type of words that stand in both places twice, which does not compile.
+    """
+    found = {}
+    for name, schema in query.model_json_schema()["properties"].items():
+        described, left_out = {}, {"title"}
+        if "enum" in schema:
+            described["allOf"] = [{"$ref": f"#/components/schemas/{name.capitalize()}"}]
+            left_out |= {"enum", "type"}
+        found[name] = described | {k: v for k, v in schema.items() if k not in left_out}
+    return found
 
 
 def write_document(app: FastAPI) -> Document:
@@ -117,6 +124,10 @@ def write_document(app: FastAPI) -> Document:
         name: _open({key: part for key, part in schema.items() if key != "title"})
         for name, schema in schemas.items()
     }
+    for name, schema in PredictQuery.model_json_schema()["properties"].items():
+        if "enum" in schema:
+            words = {"type": "string", "enum": schema["enum"]}
+            document["components"]["schemas"][name.capitalize()] = words
     operations = (each for path in document["paths"].values() for each in path.values())
     for operation in operations:
         _share_problems(operation["responses"], document["components"])
