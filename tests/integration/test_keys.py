@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -32,7 +33,10 @@ def bearer(key: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, bearer("wrong"), {"Authorization": f"Basic {PACS}"}, bearer(PACS[:-1]), bearer("ä")],
+    [
+        *({}, {"Authorization": f"Basic {PACS}"}, bearer(PACS[:-1]), bearer("ä")),
+        bearer(hashlib.sha256(PACS.encode()).hexdigest()),
+    ],
 )
 def test_without_a_known_key_nothing_is_read(
     guarded: Live, radiograph: bytes, headers: dict[str, str]

@@ -64,7 +64,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def served_by(live: Live) -> ModelRepository:
-    return live.server.runtime.predictor().repository
+    repository: ModelRepository = live.server.runtime.predictor().repository
+    return repository
 
 
 def served(live: Live) -> list[str]:

@@ -40,15 +40,6 @@ def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "LOOK_S", -1)
 
 
-def test_a_key_is_found_by_itself_alone(tmp_path: Path) -> None:
-    keys = opened(write(tmp_path, pacs=["predict"]))
-
-    assert keys.find("pacs") == Caller("pacs", frozenset({"predict"}))
-    for other in ("", "Pacs", digest("pacs")):
-        with refused(ProblemType.UNAUTHENTICATED):
-            keys.find(other)
-
-
 def test_the_same_key_under_two_names_has_the_scopes_of_both(tmp_path: Path) -> None:
     keys = opened(write(tmp_path, pacs1=["predict"], pacs2=["read"], other=["admin"]))
 
