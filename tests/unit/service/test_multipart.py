@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.types import Message
 
 from service.domain import Upload
 from service.errors import ProblemType
-from service.uploads import MAX_FIELDS, Form, read_multipart
+from service.uploads import MAX_FIELDS, Form, read_form, read_multipart
 from tests.refusals import refused
 
 CONTENT_TYPE = 'multipart/form-data; boundary="x-y"'
+GONE: Message = {"type": "http.disconnect"}
 
 
 def form(*files: tuple[str, bytes]) -> bytes:
@@ -189,3 +192,48 @@ def test_a_first_boundary_without_a_carriage_return_is_no_preamble(piece: int) -
 
 def test_a_form_without_a_part_has_no_file() -> None:
     assert read(b"--x-y--\r\n") == []
+
+
+def piece_of(body: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def received(*messages: Message, content_type: str = "") -> list[Upload]:
+    """The files of a request whose body arrives in these messages."""
+    left = iter(messages)
+
+    async def receive() -> Message:
+        return next(left)
+
+    headers = [(b"content-type", content_type.encode())]
+    request = Request({"type": "http", "headers": headers}, receive)
+    return asyncio.run(read_form(request, max_files=1))[0]
+
+
+def test_a_body_that_is_no_form_is_one_file_in_the_pieces_that_are_not_empty() -> None:
+    pieces = (piece_of(b"im"), piece_of(b""), piece_of(b"age"), piece_of(b"", more=False))
+
+    assert received(*pieces) == [Upload(None, (b"im", b"age"))]
+
+
+def test_nothing_is_asked_for_after_the_last_piece() -> None:
+    (upload,) = received({"type": "http.request", "body": b"image"}, GONE)
+
+    assert upload.data() == b"image"
+
+
+@pytest.mark.parametrize("last", [piece_of(b"", more=False), {"type": "http.request"}])
+def test_a_body_without_a_byte_is_no_file(last: Message) -> None:
+    with refused(ProblemType.NO_FILE):
+        received(piece_of(b""), last)
+
+
+# Half an upload must not be judged as a file.
+@pytest.mark.parametrize(
+    ("half", "content_type"), [(b"im", ""), (form(("a", b"image"))[:-9], CONTENT_TYPE)]
+)
+def test_a_client_that_goes_away_in_the_middle_of_its_body_is_noticed(
+    half: bytes, content_type: str
+) -> None:
+    with refused(ProblemType.CLIENT_DISCONNECTED):
+        received(piece_of(half), GONE, content_type=content_type)
