@@ -96,6 +96,12 @@ def test_a_model_is_named_with_the_digest_of_the_file_that_runs(metrics: Metrics
     assert f'digest="{variant.digest}"' in named
 
 
+def test_there_are_no_series_of_when_a_counter_was_created(metrics: Metrics) -> None:
+    metrics.request("/predict", 200)
+
+    assert not any("_created" in line for line in exposed(metrics))
+
+
 def test_the_versions_in_use_are_exposed(metrics: Metrics) -> None:
     lines = exposed(metrics)
 
