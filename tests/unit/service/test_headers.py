@@ -1,4 +1,6 @@
+import multiprocessing
 import uuid
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -16,6 +18,23 @@ def test_a_uuid_of_version_7_sorts_by_time(monkeypatch: pytest.MonkeyPatch) -> N
     assert first.version == second.version == 7
     assert first.variant == uuid.RFC_4122
     assert first.int >> 80 == 1_700_000_000_000
+
+
+def test_two_are_never_the_same() -> None:
+    assert len({uuid7() for _ in range(1000)}) == 1000
+
+
+def test_two_workers_never_draw_the_same() -> None:
+    spawn = multiprocessing.get_context("spawn")  # as uvicorn starts its workers
+    drawn = []
+
+    for _ in range(2):
+        with ProcessPoolExecutor(1, spawn) as worker:
+            drawn.append(worker.submit(uuid7).result())
+
+    # Without the time, which alone would tell them apart.
+    first, second = (each.int % 2**80 for each in drawn)
+    assert first != second
 
 
 @pytest.mark.parametrize(
