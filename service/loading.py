@@ -131,7 +131,8 @@ class ModelLoader:
         if current is not None and manifest == current.manifest:
             return current
         # It is small and asked for few images, and an accelerator is the classifiers'.
-        segmenter = LungSegmenter(manifest, OnnxSession(file, manifest, "cpu"))
+        most = self.settings.gpu_mem_limit_bytes
+        segmenter = LungSegmenter(manifest, OnnxSession(file, manifest, "cpu", most))
         segmenter.find(np.zeros((*manifest.preprocessing.size, 1), np.uint8))
         return segmenter
 

@@ -56,7 +56,7 @@ class OnnxSession:
         model: bytes,
         manifest: ModelManifest | SegmenterManifest,
         provider: Provider,
-        gpu_mem_limit_bytes: int = 0,
+        gpu_mem_limit_bytes: int,
     ) -> None:
         name = f"{manifest.name} version {manifest.version}"
         if _EXTERNAL in model:

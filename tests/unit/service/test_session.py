@@ -83,7 +83,7 @@ def test_the_client_for_telemetry_is_off() -> None:
 @pytest.mark.parametrize("model", [b"", b"no graph", brightness_graph().SerializeToString()[:200]])
 def test_bytes_that_are_no_graph_are_refused(model: bytes) -> None:
     with pytest.raises(SignatureMismatch, match=r"tiny version 1: model\.onnx cannot be loaded"):
-        OnnxSession(model, MANIFEST, "cpu")
+        OnnxSession(model, MANIFEST, "cpu", gpu_mem_limit_bytes=0)
 
 
 def test_a_graph_with_a_dtype_that_no_manifest_can_name_is_refused() -> None:
