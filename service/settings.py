@@ -74,7 +74,8 @@ class Settings(BaseSettings):
     trusted_key_file: Path | None = None
     """An Ed25519 public key in PEM: bundles that its holder has not signed are refused."""
     default_model: str | None = None
-    """For an image whose modality names no other; by default that of the most findings."""
+    """The model for an image whose modality names no other; by default the one for radiographs
+    with the most findings."""
     provider: Provider = "auto"
     """Where models run. ``cuda`` starts on nothing else; ``auto`` is CUDA, else the CPU."""
     precision: Precision | Literal["auto"] = "auto"
@@ -96,9 +97,9 @@ class Settings(BaseSettings):
     threads: int = Field(default_factory=available_cpus, ge=1)
     """Threads that work on images, each on one; by default the CPUs of the cgroup."""
     decoders: int = Field(default_factory=lambda: min(available_cpus(), MAX_DECODERS), ge=1, le=64)
-    """The most processes that decode what is not plain; by default the CPUs of the cgroup."""
+    """The most processes that decode what is not plain; by default the cgroup's CPUs, at most 4."""
     decode_memory_bytes: int | None = Field(default=None, ge=0)
-    """The most memory of all decoders together; by default what the cgroup leaves."""
+    """The most memory of all decoders; by default the cgroup's limit less 500 MB, at most 1 GB."""
     max_files: int = Field(default=32, ge=1)
     """The most files in one request."""
     max_body_bytes: int = Field(default=64 * MIB, ge=1)
@@ -130,7 +131,8 @@ class Settings(BaseSettings):
     insecure: bool = False
     """Whether an address that others may reach is listened on although no keys are asked for."""
     allowed_hosts: Words = ()
-    """The names that a Host header may have; by default the loopback's, or any where it is open."""
+    """The names that a Host header may have; by default the loopback's where nobody else can reach
+    the service and it has no keys, and any elsewhere."""
     cors_origins: Words = ()
     """The origins whose pages may use the service; by default its own alone."""
     page_gateway: str | None = Field(default=None, pattern=r"^https?://[\w.\[\]:-]+$")
