@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
+from service.errors import where
 from service.logs import UnblockedOutput, make_logger, silence_quoting_libraries
 
 
@@ -26,6 +27,15 @@ def test_libraries_that_quote_what_they_read_are_silent() -> None:
 
     for name in ("PIL", "python_multipart.multipart", "pylibjpeg"):
         assert not logging.getLogger(name).isEnabledFor(logging.CRITICAL)
+
+
+def test_the_places_of_an_error_say_nothing_of_its_message() -> None:
+    with pytest.raises(ValueError, match="doe") as raised:
+        int("doe^jane")
+
+    places = where(raised.value)
+    assert len(places) == 1
+    assert places[0].startswith("test_logs.test_the_places")
 
 
 @pytest.fixture
