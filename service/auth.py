@@ -8,7 +8,7 @@ import time
 from collections import deque
 from math import ceil
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from fastapi import Request
 from fastapi.security import HTTPBearer
@@ -71,8 +71,10 @@ class Callers:
         if self._tokens is not None and (self._keys is None or token.count(".") == DOTS_OF_A_TOKEN):
             # It may have to ask the provider for its keys.
             caller = await asyncio.to_thread(self._tokens.verify, token)
+        elif self._keys is not None:
+            caller = self._keys.find(token)
         else:
-            caller = cast("Keys", self._keys).find(token)
+            raise ServiceError(ProblemType.UNAUTHENTICATED, "The key is not known.")
         if most := caller.per_minute or self._rate:
             self._count(caller, most)
         return caller

@@ -102,7 +102,9 @@ class Runtime:
     def reloader(self) -> Reloader:
         """What changes the served models; raises what ``predictor`` does."""
         self.predictor()
-        return cast("Reloader", self._reloader)
+        if self._reloader is None:
+            raise ServiceError(ProblemType.NOT_READY, _LOADING)
+        return self._reloader
 
     async def check_ready(self) -> None:
         """See that new images can be taken, of every kind; raises ServiceError where not."""

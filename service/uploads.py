@@ -48,7 +48,8 @@ async def read_form(request: Request, max_files: int) -> Form:
         files, fields = await read_multipart(content_type, body_of(request), max_files)
     else:
         chunks = tuple([chunk async for chunk in body_of(request)])
-        files, fields = [Upload(None, chunks)] if chunks else [], []
+        files = [Upload(None, chunks)] if chunks else []
+        fields = []
     if not files:
         raise ServiceError(
             ProblemType.NO_FILE,
@@ -76,9 +77,20 @@ async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_file
     if not boundary:
         raise _malformed("The Content-Type header has no boundary.")
     parts = _Parts(max_files)
-    callbacks = {name: getattr(parts, name) for name in _CALLBACKS}
     try:
-        parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": parts.begin,
+                "on_header_field": parts.header_field,
+                "on_header_value": parts.header_value,
+                "on_header_end": parts.header_end,
+                "on_headers_finished": parts.headers_finished,
+                "on_part_data": parts.data,
+                "on_part_end": parts.end,
+                "on_end": parts.finish,
+            },
+        )
         async for chunk in _from_first_boundary(body, boundary):
             parser.write(chunk)
     except FormParserError as error:
@@ -145,7 +157,7 @@ def read_parameters(given: Iterable[tuple[str, str]]) -> PredictQuery:
 
 
 class _Parts:
-    """Collects the parts that the parser finds; its methods have the names of the callbacks."""
+    """Collects the parts that the parser finds."""
 
     def __init__(self, max_files: int) -> None:
         self.uploads: list[Upload] = []
@@ -153,22 +165,22 @@ class _Parts:
         self.complete = False
         self._max_files = max_files
 
-    def on_part_begin(self) -> None:
+    def begin(self) -> None:
         self._chunks: list[bytes] = []
         self._header = self._value = self._disposition = b""
 
-    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+    def header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
 
-    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+    def header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
 
-    def on_header_end(self) -> None:
+    def header_end(self) -> None:
         if self._header.lower() == b"content-disposition":
             self._disposition = self._value
         self._header = self._value = b""
 
-    def on_headers_finished(self) -> None:
+    def headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
         if b"name" not in options:
             raise _malformed("A part of the multipart body has no name.")
@@ -184,23 +196,20 @@ class _Parts:
         _check_name(self._name, (*_KNOWN, FIELD))
         self._file_name = _file_name(options.get(b"filename"))
 
-    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+    def data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
             self._chunks.append(data[start:end])
         else:
             self._value = (self._value + data[start:end])[:MAX_VALUE_BYTES]
 
-    def on_part_end(self) -> None:
+    def end(self) -> None:
         if self._is_file:
             self.uploads.append(Upload(self._file_name, tuple(self._chunks)))
         else:
             self.fields.append((self._name, self._value.decode("utf-8", "replace")))
 
-    def on_end(self) -> None:
+    def finish(self) -> None:
         self.complete = True
-
-
-_CALLBACKS = [name for name in vars(_Parts) if name.startswith("on_")]
 
 
 def _file_name(raw: bytes | None) -> str | None:
