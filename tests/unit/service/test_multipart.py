@@ -230,7 +230,9 @@ def test_a_body_without_a_byte_is_no_file(last: Message) -> None:
 
 # Half an upload must not be judged as a file.
 @pytest.mark.parametrize(
-    ("half", "content_type"), [(b"im", ""), (form(("a", b"image"))[:-9], CONTENT_TYPE)]
+    ("half", "content_type"),
+    [(b"im", ""), (form(("a", b"image"))[:-9], CONTENT_TYPE)],
+    ids=["file", "form"],
 )
 def test_a_client_that_goes_away_in_the_middle_of_its_body_is_noticed(
     half: bytes, content_type: str
