@@ -184,6 +184,9 @@ def test_an_offer_of_another_protocol_costs_nothing_of_the_body(
             time.sleep(0.05)
             connection.sendall(sent[cut:])
             answered = connection.recv(65536)
+            # The body may come behind its head.
+            while b'"timing_ms"' not in answered and (piece := connection.recv(65536)):
+                answered += piece
 
             assert answered.startswith(b"HTTP/1.1 200 ")
 
