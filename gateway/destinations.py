@@ -79,14 +79,19 @@ class Commitments:
                 del self._asked[old]
             self._asked[transaction] = peer, now
         try:
-            _request(association, transaction, objects)
-        except (Transient, ValueError) as error:
-            with self._reported:
-                self._asked.pop(transaction, None)
-            if isinstance(error, Transient):
-                raise
+            status = _request(association, transaction, objects)
+        except (RuntimeError, ValueError) as error:
+            self._forget(transaction)
+            if isinstance(error, RuntimeError):
+                raise Transient("the association was lost") from error
             log.warning("offers no storage commitment", peer=acceptor.ae_title)
             return
+        if status is None:
+            # It may have heard all the same, and promise later on an association of its own.
+            raise Transient("the peer does not answer a request for storage commitment")
+        if status != 0:
+            self._forget(transaction)
+            raise Transient("the peer takes no request for storage commitment")
         with self._reported:
             self._reported.wait_for(lambda: transaction not in self._asked, timeout=_PATIENCE_S)
             if not wanted <= self._kept:
@@ -103,20 +108,27 @@ class Commitments:
                 self._reported.notify_all()
         return 0x0000, None
 
+    def _forget(self, transaction: str) -> None:
+        with self._reported:
+            self._asked.pop(transaction, None)
 
-def _request(association: Association, transaction: str, objects: Sequence[ResultObject]) -> None:
-    """Ask once; ValueError where the peer offers no commitment, Transient where it takes none."""
+
+def _request(
+    association: Association, transaction: str, objects: Sequence[ResultObject]
+) -> int | None:
+    """Ask once; the status of the answer, if one comes.
+
+    Raises:
+        RuntimeError: The association was lost before.
+        ValueError: The peer offers no commitment.
+    """
     references = [
         dataset(ReferencedSOPClassUID=sent.sop_class, ReferencedSOPInstanceUID=sent.sop_uid)
         for sent in objects
     ]
     request = dataset(TransactionUID=transaction, ReferencedSOPSequence=references)
-    try:
-        status, _ = association.send_n_action(request, 1, StorageCommitmentPushModel, _COMMITMENT)
-    except RuntimeError as error:
-        raise Transient("the association was lost") from error
-    if not status or status.Status != 0:
-        raise Transient("the peer takes no request for storage commitment")
+    status, _ = association.send_n_action(request, 1, StorageCommitmentPushModel, _COMMITMENT)
+    return int(status.Status) if status else None
 
 
 class DimseSender:

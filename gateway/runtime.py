@@ -11,15 +11,17 @@ from prometheus_client import REGISTRY
 from gateway import web
 from gateway.audit import Auditor
 from gateway.config import Config, Tls, read_key
+from gateway.courier import Courier
 from gateway.destinations import Commitments
 from gateway.intake import Intake, lock
 from gateway.metrics import QueueCollector
+from gateway.reader import Reader
+from gateway.retention import Eraser
 from gateway.scp import Listener
 from gateway.service import Services
 from gateway.store import Store
 from gateway.tables import Instance
-from gateway.work import Courier, Reader
-from gateway.worker import Eraser, WatchedFolders
+from gateway.watched_folders import WatchedFolders
 
 log = structlog.get_logger()
 

@@ -55,6 +55,9 @@ async def _receive(request: Request, folder: Path, limit: int) -> list[Path]:
             parser.write(chunk)
     except FormParserError as error:
         raise HTTPException(400, "the multipart body is malformed") from error
+    finally:
+        for file in files:
+            file.close()
     if parser.state != MultipartState.END:
         raise HTTPException(400, "the multipart body breaks off before its last boundary")
     return [Path(file.name) for file in files]

@@ -1,10 +1,11 @@
-"""An HTTP server that answers as a test wants."""
+"""Servers that answer for as long as a test runs, and one by HTTP that answers as it wants."""
 
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseServer
 
 Answer = Callable[[str, bytes], tuple[int, str, bytes]]
 """Of a path and a body, which a GET has not: status, media type and body."""
@@ -41,9 +42,17 @@ class _Request(BaseHTTPRequestHandler):
 
 @contextmanager
 def answering(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[Peer]:
-    with Peer(answer, context) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with Peer(answer, context) as server, serving(server):
         yield server
+
+
+@contextmanager
+def serving(server: BaseServer) -> Iterator[None]:
+    """Serve in a thread that ends with the block, and also with a test that fails in it."""
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
         server.shutdown()
         thread.join()

@@ -53,7 +53,7 @@ STEPS = (
     "gateway.store.Store._apply",
     "gateway.store.Store.accept",
     "gateway.service.Services.predict",
-    "gateway.work.write_durably",
+    "gateway.reader.write_durably",
     "gateway.store.Store.finish_job",
     "gateway.destinations.DimseSender.send",
     "gateway.store.Store.finish_deliveries",

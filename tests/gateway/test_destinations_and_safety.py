@@ -4,7 +4,6 @@ import re
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from gateway.config import Tls
 from gateway.errors import Transient
 from gateway.http_peer import HttpPeer
 from tests.gateway.drawn import film, slice_of
-from tests.gateway.peer import answering
+from tests.gateway.peer import answering, serving
 from tests.gateway.stack import (
     FILMS,
     REPOSITORY,
@@ -518,9 +517,7 @@ def test_the_audit_repository_learns_of_starts_transfers_looks_and_stops(
     running_service: Service, running_archive: Archive, tmp_path: Path
 ) -> None:
     certificates(tmp_path)
-    with _Repository(tmp_path) as repository:
-        thread = threading.Thread(target=repository.serve_forever)
-        thread.start()
+    with _Repository(tmp_path) as repository, serving(repository):
         port = repository.server_address[1]
         audit = {"host": "127.0.0.1", "port": port, "tls": tls_of(tmp_path, "gateway")}
         key = tmp_path / "key"
@@ -544,8 +541,6 @@ def test_the_audit_repository_learns_of_starts_transfers_looks_and_stops(
             anybody = httpx.get(running.url, trust_env=False)
             named = httpx.get(running.url, auth=("operator", "open-sesame"), trust_env=False)
             assert running.stop() == 0
-        repository.shutdown()
-        thread.join()
 
     assert all(SYSLOG.match(message) for message in repository.messages), repository.messages
     bodies = [

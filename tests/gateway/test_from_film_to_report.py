@@ -330,6 +330,30 @@ def test_the_shared_files_get_a_report_each_where_a_model_takes_them_and_a_reaso
     )
 
 
+def test_films_that_are_posted_get_a_report_each_and_what_is_none_is_named(
+    running_gateway: Gateway, running_archive: Archive
+) -> None:
+    films = [film(7), film(12)]
+    head = b"--XX\r\nContent-Type: application/dicom\r\n\r\n"
+    parts = b"".join(head + part + b"\r\n" for part in (films[0], b"no DICOM", films[1]))
+    kind = 'multipart/related; type="application/dicom"; boundary=XX'
+
+    answer = httpx.post(
+        f"{running_gateway.url}/studies",
+        content=parts + b"--XX--\r\n",
+        headers={"Content-Type": kind},
+        trust_env=False,
+    )
+
+    assert answer.status_code == 202
+    sent = [pydicom.dcmread(io.BytesIO(image)) for image in films]
+    kept = [item["00081155"]["Value"] for item in answer.json()["00081199"]["Value"]]
+    assert kept == [[image.SOPInstanceUID] for image in sent]
+    assert len(answer.json()["00081198"]["Value"]) == 1
+    for image in sent:
+        assert said(the_report_of(running_archive, image.StudyInstanceUID))
+
+
 def test_a_file_in_a_watched_folder_is_taken_and_removed(
     running_gateway: Gateway, running_archive: Archive
 ) -> None:

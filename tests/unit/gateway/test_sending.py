@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Comprehensive3DSRStorage,
     StorageCommitmentPushModel,
@@ -51,6 +53,15 @@ def test_a_fhir_server_has_a_result_when_it_answers_with_a_transaction(
 ) -> None:
     with answering(lambda *_: (status, "text/html", body.encode())) as peer:
         assert outcome(Destination(name="f", kind="fhir", url=peer.url), sent) is error
+
+
+def test_a_peer_ends_with_a_test_that_fails() -> None:
+    before = set(threading.enumerate())
+
+    with pytest.raises(AssertionError), answering(lambda *_: (200, JSON, b"")):
+        raise AssertionError
+
+    assert set(threading.enumerate()) <= before
 
 
 def item(uid: str = f"{ROOT}.1.1", reason: int | None = None) -> str:
@@ -195,27 +206,51 @@ def test_an_archive_that_drops_the_association_is_asked_again(report: ResultObje
         assert outcome(peer, report) is Transient
 
 
+def test_an_archive_that_drops_the_association_and_promises_later_is_believed(
+    report: ResultObject,
+) -> None:
+    commitments, requests = Commitments(), list[Dataset]()
+
+    def hear(event: evt.Event) -> None:
+        requests.append(event.action_information)
+        event.assoc.abort()
+
+    with archive(StorageCommitmentPushModel, on_action=hear) as peer:
+        asked = associated(peer)
+        with pytest.raises(Transient, match="does not answer"):
+            commitments.ask(asked, [report])
+        commitments.on_report(SimpleNamespace(event_information=requests[0]))  # type: ignore[arg-type]
+        commitments.ask(asked, [report])
+
+    assert len(requests) == 1
+
+
 def test_an_association_that_was_lost_before_it_is_asked_on_is_opened_again(
     report: ResultObject,
 ) -> None:
-    ae = AE("PNEUMO")
-    ae.add_requested_context(StorageCommitmentPushModel)
     with archive(StorageCommitmentPushModel) as peer:
-        lost = ae.associate(peer.host, peer.port, ae_title=peer.ae_title)
+        lost = associated(peer)
         lost.abort()
 
         with pytest.raises(Transient, match="was lost"):
             Commitments().ask(lost, [report])
 
 
+def associated(peer: Destination) -> Association:
+    ae = AE("PNEUMO")
+    ae.add_requested_context(StorageCommitmentPushModel)
+    return ae.associate(peer.host, peer.port, ae_title=peer.ae_title)
+
+
+@pytest.mark.parametrize("status", [0, None])
 def test_a_promise_that_comes_late_counts_the_next_time_for_the_peer_that_made_it(
-    sent: ResultObject, monkeypatch: pytest.MonkeyPatch
+    sent: ResultObject, monkeypatch: pytest.MonkeyPatch, status: int | None
 ) -> None:
     monkeypatch.setattr("gateway.destinations._PATIENCE_S", 0)
     commitments, requests = Commitments(), list[Dataset]()
 
     with pytest.raises(Transient):
-        commitments.ask(asking(requests, "A"), [sent])
+        commitments.ask(asking(requests, "A", status), [sent])
     commitments.on_report(SimpleNamespace(event_information=requests[0]))  # type: ignore[arg-type]
 
     with pytest.raises(Transient):
@@ -241,13 +276,14 @@ def test_what_was_refused_or_not_answered_for_long_is_forgotten(
         commitments.ask(asking(requests, "A", status), [sent])
 
 
-def asking(requests: list[Dataset], title: str, status: int = 0) -> Any:
-    """An association with a peer that answers requests for a promise with this status."""
+def asking(requests: list[Dataset], title: str, status: int | None = 0) -> Any:
+    """An association with a peer that answers requests with this status, or not in time."""
 
     def take(request: Dataset, *_: object) -> tuple[Dataset, None]:
         requests.append(request)
         answer = Dataset()
-        answer.Status = status
+        if status is not None:
+            answer.Status = status
         return answer, None
 
     acceptor = SimpleNamespace(ae_title=title, address="127.0.0.1", port=104)

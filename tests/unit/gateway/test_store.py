@@ -9,10 +9,10 @@ from sqlalchemy import create_engine, text
 from gateway.config import Config, Destination, Retention, Rule
 from gateway.errors import InvalidConfiguration
 from gateway.intake import Intake, replay
+from gateway.retention import Eraser
 from gateway.rules import Routed
 from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result, Table, derived_uid, result_key
-from gateway.worker import Eraser
 from tests.gateway.drawn import film
 
 FILMS = Rule(name="films", destinations=("a", "b"))
@@ -189,7 +189,7 @@ def test_only_what_is_done_with_is_erased_and_never_done_again(
 
 @pytest.fixture
 def batches_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("store", "worker"):
+    for module in ("store", "retention"):
         monkeypatch.setattr(f"gateway.{module}.BATCH", 2)
 
 

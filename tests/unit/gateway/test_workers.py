@@ -4,20 +4,21 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from gateway.audit import Auditor
 from gateway.config import Config, Destination, Rule, Service
+from gateway.courier import Courier
 from gateway.destinations import Commitments
 from gateway.errors import Permanent, Transient
 from gateway.intake import Intake
+from gateway.reader import Reader
 from gateway.rules import Routed
 from gateway.service import Reading, Services, evenly_spaced, in_order
 from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result, ResultObject
-from gateway.work import Courier, Reader
 from gateway.worker import Worker
 from tests.gateway.drawn import finding, slice_of
 from tests.gateway.stack import eventually, free_port
@@ -121,7 +122,7 @@ def courier_and_queue(
 ) -> tuple[Courier, Store, Sent]:
     """Three results for one destination."""
     sent = Sent(lambda: between(store, courier))
-    monkeypatch.setattr("gateway.work.sender", lambda *_: sent)
+    monkeypatch.setattr("gateway.courier.sender", lambda *_: sent)
     courier, store = courier_of("k1", "k2", "k3", folder=folder)
     return courier, store, sent
 
@@ -191,20 +192,46 @@ def test_a_model_that_no_service_tells_of_is_asked_for_again() -> None:
 
 
 class Readers(Services):
-    """Services whose model finds more in each further slice, and states how a series is read."""
+    """Services whose model finds more in each further slice, and can read all but the second."""
 
     def __init__(self, series_rule: str) -> None:
         self._series_rule = series_rule
-        self._probabilities = iter([0.2, 0.3, 0.7])
+        self._probabilities = iter([0.2, None, 0.3, 0.7])
 
     def predict(self, *_: object, **__: object) -> Reading:
-        findings = [finding("covid-19", next(self._probabilities)), finding("other", 0.1)]
+        probability = next(self._probabilities)
+        if probability is None:
+            raise Permanent("It has no pixels.")
+        findings = [finding("covid-19", probability), finding("other", 0.1)]
         model = {"name": "ct", "version": 1, "digest": "sha256:0"}
         result = {"decision": "refer", "reasons": [], "findings": findings}
         return Reading(model, result)
 
     def model(self, name: str, version: int) -> dict[str, Any]:
         return {"name": name, "version": version, "series_rule": self._series_rule}
+
+
+def result_of(
+    folder: Path,
+    *arriving: bytes,
+    unit: Literal["image", "series"] = "series",
+    series_rule: str = "mean",
+) -> Result:
+    """What becomes of images that arrive in this order."""
+    rule = Rule(name="ct", unit=unit, quiet_s=0, destinations=("d",))
+    destination = Destination(name="d", kind="fhir", url="http://127.0.0.1:1")
+    config = Config(state_dir=folder, min_free_bytes=0, rules=(rule,), destinations=(destination,))
+    folder.mkdir(exist_ok=True)
+    store = Store(config.database, folder)
+    intake = Intake(config, store, lambda _: None)
+    for image in arriving:
+        (intake.incoming / "slice.dcm").write_bytes(image)
+        intake.take(intake.incoming / "slice.dcm", "folder")
+    reader = Reader(config, store, Readers(series_rule), lambda: None)
+    reader.step()
+    reader.close()
+    [delivery] = store.due(Delivery, 10)
+    return delivery.result
 
 
 @pytest.mark.parametrize(
@@ -214,25 +241,34 @@ class Readers(Services):
 def test_a_series_is_read_as_its_model_states(
     tmp_path: Path, series_rule: str, probability: float, words: str
 ) -> None:
-    rule = Rule(name="ct", unit="series", quiet_s=0, destinations=("d",))
-    destination = Destination(name="d", kind="fhir", url="http://127.0.0.1:1")
-    config = Config(
-        state_dir=tmp_path, min_free_bytes=0, rules=(rule,), destinations=(destination,)
-    )
-    store = Store(config.database, tmp_path)
-    intake = Intake(config, store, lambda _: None)
-    for number in range(3):
-        (intake.incoming / "slice.dcm").write_bytes(slice_of(1, number))
-        intake.take(intake.incoming / "slice.dcm", "folder")
-    reader = Reader(config, store, Readers(series_rule), lambda: None)
+    slices = [slice_of(1, number) for number in range(4)]
 
-    reader.step()
-    reader.close()
+    result = result_of(tmp_path, *slices, series_rule=series_rule)
 
-    [delivery] = store.due(Delivery, 10)
-    bundle = json.loads(delivery.result.bundle)
-    resources = [entry["resource"] for entry in bundle["entry"]]
+    resources = [entry["resource"] for entry in json.loads(result.bundle)["entry"]]
     [first, _] = [each for each in resources if each["resourceType"] == "Observation"]
     assert first["component"][0]["valueQuantity"]["value"] == pytest.approx(probability)
-    note = f"Read from 3 of 3 slices, evenly spaced. {words} of the probabilities of 3 of 3 slices."
-    assert f"{note} Not measured on series." in bundle["entry"][-1]["resource"]["conclusion"]
+    note = f"Read from 3 of 4 slices, evenly spaced. {words} of the probabilities of 3 of 3 slices."
+    assert f"{note} Not measured on series." in resources[-1]["conclusion"]
+
+
+def test_a_series_has_one_key_in_whatever_order_its_slices_arrive(tmp_path: Path) -> None:
+    slices = [slice_of(1, number) for number in range(3)]
+
+    key = result_of(tmp_path / "forwards", *slices).key
+
+    assert result_of(tmp_path / "backwards", *reversed(slices)).key == key
+    assert result_of(tmp_path / "fewer", *slices[:2]).key != key
+
+
+def test_an_image_and_a_series_of_the_same_identifiers_have_keys_of_their_own(
+    tmp_path: Path,
+) -> None:
+    # Frame 1 of an image, and a series of the same UID whose only slice has the UID 1.
+    image = slice_of(1, 1, SOPInstanceUID="1.2")
+    series = slice_of(1, 1, SOPInstanceUID="1", SeriesInstanceUID="1.2")
+
+    of_image = result_of(tmp_path / "image", image, unit="image")
+    of_series = result_of(tmp_path / "series", series)
+
+    assert of_image.key != of_series.key

@@ -1,80 +1,32 @@
-"""What is done with the queue: services read, and destinations are sent to."""
+"""Has images and series read by the services, and writes down what will be sent of it."""
 
 import json
-import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import structlog
 from pydicom.dataset import Dataset
-from sqlalchemy.exc import SQLAlchemyError
 
 from contract.fhir import Origin, report_bundle
 from gateway.activation import activation_map, secondary_capture
-from gateway.audit import Auditor
-from gateway.config import Config, Destination, Rule
-from gateway.destinations import Commitments, DimseSender, sender
-from gateway.errors import InvalidConfiguration, Permanent, Transient, Unacceptable
+from gateway.config import Config, Rule
+from gateway.destinations import Commitments, DimseSender
+from gateway.errors import Permanent, Transient
 from gateway.headers import frames_of
 from gateway.intake import write_durably
-from gateway.metrics import REPORTS, RETRIES, TIME_TO_REPORT
+from gateway.metrics import REPORTS
 from gateway.report import Source, encoded, structured_report
 from gateway.service import Reading, Services, evenly_spaced, in_order, of_series
 from gateway.store import Store
-from gateway.tables import Delivery, Instance, Job, Result, result_key
-from gateway.worker import REST_S, Worker
+from gateway.tables import Instance, Job, Result, result_key
+from gateway.worker import REST_S, TaskWorker
 
-_BATCH = 8
 _COUNT_PATIENCE_S = 600.0
 _COUNT_AGAIN_S = 5.0
-_LINGER_S = 5.0
-
-log = structlog.get_logger()
-
-
-class TaskWorker(Worker):
-    """Tries what is queued, until it is done or no repetition will help."""
-
-    def __init__(self, name: str, config: Config, store: Store) -> None:
-        super().__init__(name)
-        self._config = config
-        self._store = store
-
-    def attempt(self, task: Job | Delivery, action: Callable[[], None]) -> bool:
-        """Do it; else put it off, or park it. Whether another may be tried at once."""
-        queue = task.__tablename__
-        try:
-            action()
-        except SQLAlchemyError as error:  # what was tried cannot be counted either
-            log.warning("cannot work", queue=queue, id=task.id, error=type(error).__name__)
-            return False
-        except Exception as error:
-            problem = _problem(error, self._config)
-            if isinstance(problem, Transient) and not self._is_given_up(task, problem):
-                RETRIES.labels(queue).inc()
-                self._store.postpone(task, time.time() + self._wait_s(task, problem), str(problem))
-                return False
-            log.warning("parked", queue=queue, id=task.id, problem=str(problem), exc_info=True)
-            self._store.park(task, str(problem))
-        return True
-
-    def _is_given_up(self, task: Job | Delivery, problem: Transient) -> bool:
-        since = task.first_try_at or time.time()
-        is_old = time.time() - since > self._config.give_up_after_h * 3600
-        return is_old or (problem.attempts is not None and task.attempts + 1 >= problem.attempts)
-
-    def _wait_s(self, task: Job | Delivery, problem: Transient) -> float:
-        """Twice as long each time, or what the peer asks for, up to a limit; never in step."""
-        longest: float = min(self._config.max_backoff_s, 2.0 ** min(task.attempts, 30))
-        wait_s: float = longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
-        asked_s = min(problem.retry_after_s or 0, self._config.max_backoff_s)
-        return max(wait_s, asked_s)
 
 
 class Reader(TaskWorker):
@@ -201,55 +153,6 @@ class Reader(TaskWorker):
         return result
 
 
-class Courier(TaskWorker):
-    """Sends to one destination."""
-
-    def __init__(
-        self,
-        config: Config,
-        destination: Destination,
-        store: Store,
-        auditor: Auditor,
-        commitments: Commitments,
-    ) -> None:
-        super().__init__("courier", config, store)
-        self._auditor = auditor
-        self._destination = destination.name
-        self._used_at = time.monotonic()
-        self._sender = sender(destination, config.dicom.ae_titles[0], commitments)
-
-    def step(self) -> bool:
-        """Send some results; whether there were any."""
-        deliveries = self._store.due(Delivery, _BATCH, to=self._destination)
-        went, sent = bool(deliveries), list[Delivery]()
-        for delivery in deliveries:
-            went = self.attempt(delivery, partial(self._send, delivery, sent))
-            # Where the destination is away, the others are tried in a while.
-            if not went or self._is_closing:
-                break
-            self._used_at = time.monotonic()
-        # What is not written down any more is sent again, and is the same object.
-        self._store.finish_deliveries(sent)
-        if not deliveries and time.monotonic() - self._used_at > _LINGER_S:
-            self._sender.close()
-        return went
-
-    def close(self) -> None:
-        """Finish the delivery at hand, and close the connection."""
-        super().close()
-        self._sender.close()
-
-    def _send(self, delivery: Delivery, sent: list[Delivery]) -> None:
-        result = delivery.result
-        if not result.bundle:
-            raise Permanent("The result has been erased.")
-        objects = result.objects(self._config.state_dir)
-        self._sender.send(objects, result.bundle)
-        sent.append(delivery)
-        TIME_TO_REPORT.labels(self._destination).observe(time.time() - result.last_arrival_at)
-        self._auditor.transferred(self._destination, objects[0].file, outgoing=True)
-
-
 def _pictures(key: str, reading: Reading, source: Source, rule: Rule) -> dict[str, Dataset]:
     """What shows the activation, as far as the rule wants it and the model has one."""
     pictures: dict[str, Dataset] = {}
@@ -270,18 +173,3 @@ def _bundle(key: str, reading: Reading, header: Dataset) -> dict[str, Any]:
     )
     now = datetime.now(UTC)
     return report_bundle(key, reading.model, reading.result, now, origin, reading.note)
-
-
-def _problem(error: Exception, config: Config) -> Transient | Permanent:
-    """What an error means for the task that it ended."""
-    match error:
-        case Transient() | Permanent():
-            return error
-        case Unacceptable():
-            return Permanent(str(error))
-        case FileNotFoundError(filename=str(name)) if Path(name).is_relative_to(config.state_dir):
-            return Permanent("Its file is no longer in the state folder.")
-        case OSError() | InvalidConfiguration():
-            return Transient(f"cannot work: {type(error).__name__}")
-        case _:  # one object that nobody foresaw must not stop the others
-            return Permanent(f"unforeseen: {type(error).__name__}")
