@@ -1,23 +1,18 @@
-"""Writes the answer to /predict."""
+"""Writes the answer to /predict, as JSON or as a FHIR R4 transaction Bundle."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 
-from contract.decision import Evidence
+import orjson
+
+from contract.fhir import Origin, report_bundle
 from contract.radiograph import Radiograph
 from contract.series import combine
+from service import schemas
 from service.domain import STAGES, ImageResult, Picture, Prediction, ServedModel
 from service.overlays import MEDIA_TYPE, size_as_sent
 from service.problems import describe
-from service.schemas import (
-    ImageAnswer,
-    ImageDescription,
-    ImageRejection,
-    ModelReference,
-    PredictionBody,
-    Problem,
-    SeriesAnswer,
-)
 
 _UIDS = ("sop_instance_uid", "series_instance_uid", "study_instance_uid")
 
@@ -32,11 +27,11 @@ def write_answer(
     results = [
         _answer(result, uids=uids)
         if isinstance(result, ImageResult)
-        else ImageRejection(
+        else schemas.ImageRejection(
             file=result.name,
             sha256=result.sha256,
             status="error",
-            problem=Problem.model_validate(describe(result.error, request_id)),
+            problem=schemas.Problem.model_validate(describe(result.error, request_id)),
         )
         for result in prediction.results
     ]
@@ -49,11 +44,24 @@ def write_answer(
         "series": [*_series(prediction, results, uids=uids)] or None,
         "timing_ms": {stage: round(took_s * 1000, 3) for stage, took_s in timing.items()},
     }
-    answer = PredictionBody.model_validate(_known(body))
+    answer = schemas.PredictionBody.model_validate(_known(body))
     return answer.model_dump_json(exclude_unset=True).encode()
 
 
-def model_reference(model: ServedModel) -> ModelReference:
+def as_bundle(answer: bytes) -> bytes:
+    """Write the answer for one image as a Bundle.
+
+    The same bytes, frame and model give the same identifiers: what is posted again to a FHIR server
+    is created once.
+    """
+    [first] = orjson.loads(answer)["results"]
+    image, model = first["image"], first["model"]
+    key = f"{first['sha256']}/{image['frame']}/{model['digest']}"
+    origin = Origin(study_uid=image.get("study_instance_uid"))
+    return orjson.dumps(report_bundle(key, model, first, datetime.now(UTC), origin))
+
+
+def model_reference(model: ServedModel) -> schemas.ModelReference:
     """Name a model."""
     manifest = model.manifest
     body = {
@@ -63,16 +71,15 @@ def model_reference(model: ServedModel) -> ModelReference:
         "intended_use": manifest.intended_use,
         "site": manifest.site and manifest.site.name,
     }
-    return ModelReference.model_validate(_known(body))
+    return schemas.ModelReference.model_validate(_known(body))
 
 
-def _answer(result: ImageResult, *, uids: bool) -> ImageAnswer:
+def _answer(result: ImageResult, *, uids: bool) -> schemas.ImageAnswer:
     decision = result.decision
     findings = zip(
         result.model.manifest.findings, result.probabilities, decision.present, strict=True
     )
     body: dict[str, object] = {
-        "file": result.name,
         "sha256": result.sha256,
         "status": "ok",
         "model": model_reference(result.model),
@@ -92,16 +99,19 @@ def _answer(result: ImageResult, *, uids: bool) -> ImageAnswer:
         ],
         "quality": result.quality,
         "out_of_distribution": result.out_of_distribution,
-        "evidence": result.evidence and _evidence(result, result.evidence),
-        "heatmap": result.heatmap and _picture(result.heatmap),
-        "lungs": result.lungs and _picture(result.lungs),
+        "evidence": _evidence(result),
+        "heatmap": _picture(result.heatmap),
+        "lungs": _picture(result.lungs),
     }
-    return ImageAnswer.model_validate(_known(body) | {"file": result.name})
+    return schemas.ImageAnswer.model_validate({"file": result.name} | _known(body))
 
 
 def _series(
-    prediction: Prediction, answers: Sequence[ImageAnswer | ImageRejection], *, uids: bool
-) -> Iterator[SeriesAnswer]:
+    prediction: Prediction,
+    answers: Sequence[schemas.ImageAnswer | schemas.ImageRejection],
+    *,
+    uids: bool,
+) -> Iterator[schemas.SeriesAnswer]:
     """Answer for each CT series that has several slices; a file that came again is no other one."""
     series: dict[str, dict[str, tuple[int, ServedModel]]] = {}
     for number, result in enumerate(prediction.results):
@@ -123,10 +133,13 @@ def _series(
             "left_out": [numbers[index] for index in combined["left_out"]],
             "model": model_reference(model),
         }
-        yield SeriesAnswer.model_validate(_known(body))
+        yield schemas.SeriesAnswer.model_validate(_known(body))
 
 
-def _evidence(result: ImageResult, evidence: Evidence) -> dict[str, object]:
+def _evidence(result: ImageResult) -> dict[str, object] | None:
+    evidence = result.evidence
+    if evidence is None:
+        return None
     label = result.model.manifest.labels[int(result.probabilities.argmax())]
     called, right = evidence.calls.get(label, (0, 0))
     return {
@@ -139,7 +152,7 @@ def _evidence(result: ImageResult, evidence: Evidence) -> dict[str, object]:
     }
 
 
-def _image(image: Radiograph, *, uids: bool) -> ImageDescription:
+def _image(image: Radiograph, *, uids: bool) -> schemas.ImageDescription:
     rows, columns = size_as_sent(image)
     body: dict[str, object] = {
         "format": image.format,
@@ -152,11 +165,11 @@ def _image(image: Radiograph, *, uids: bool) -> ImageDescription:
     names = ("modality", "view_position", *(_UIDS if uids else ()))
     if image.dicom is not None:
         body |= {name: getattr(image.dicom, name) for name in names}
-    return ImageDescription.model_validate(_known(body))
+    return schemas.ImageDescription.model_validate(_known(body))
 
 
-def _picture(picture: Picture) -> dict[str, object]:
-    return {"media_type": MEDIA_TYPE, **_known(asdict(picture))}
+def _picture(picture: Picture | None) -> dict[str, object] | None:
+    return {"media_type": MEDIA_TYPE, **_known(asdict(picture))} if picture else None
 
 
 def _known(body: dict[str, object]) -> dict[str, object]:

@@ -23,14 +23,9 @@ from service.logs import Logger, log_start_failure, make_logger, silence_quoting
 from service.middleware import RequestContext
 from service.negotiation import Negotiation
 from service.openapi import add_docs
-from service.routes import admin, cards, feedback, health, models, operation, page, v2
+from service.routes import admin, feedback, health, models, page, v2
 from service.runtime import OpenModels, Runtime, open_repository
 from service.settings import Settings, read_settings
-
-_OTHER_DOCUMENT = (
-    "The routes below /v2 are not listed here: the Open Inference Protocol, which they follow, has "
-    "a document of its own."
-)
 
 
 def create_api() -> FastAPI:
@@ -39,7 +34,8 @@ def create_api() -> FastAPI:
         title="Pneumoscope",
         version=__version__,
         summary="Reads chest images.",
-        description=f"{INTENDED_USE} {_OTHER_DOCUMENT}",
+        description=f"{INTENDED_USE} The routes below /v2 are not listed here: the Open Inference "
+        "Protocol, which they follow, has a document of its own.",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=_lifespan,
         generate_unique_id_function=attrgetter("name"),
@@ -51,8 +47,10 @@ def create_api() -> FastAPI:
         # who does at every one of them.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for module in (predict_endpoint, feedback, v2, health, models, admin, cards, operation, page):
+    for module in (predict_endpoint, feedback, v2, health, models, admin):
         api.include_router(module.router)
+    for router in (models.documents, health.operation, page.router):
+        api.include_router(router)
     problems.install(api)
     add_docs(api)
     return api
@@ -61,11 +59,7 @@ def create_api() -> FastAPI:
 def create_app(
     settings: Settings, open_models: OpenModels = open_repository, log: Logger | None = None
 ) -> FastAPI:
-    """Make the service; its models load when it starts.
-
-    Raises:
-        StartError: The key file cannot be used.
-    """
+    """Make the service; its models load when it starts. Raises what ``Runtime`` does."""
     app = create_api()
     runtime = Runtime(settings, log or make_logger(settings.log_level), open_models)
     app.state.runtime = runtime
@@ -113,7 +107,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if runtime.settings.workers > 1:
         # The other workers answer the probes; this one takes no connection too early.
         await loading
-        _stop_where_it_failed(runtime)
+        if runtime.failure is not None:
+            log_start_failure(runtime.log, runtime.failure)
+            # uvicorn then stops all workers; it would write the traceback of what is raised here.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
+            raise runtime.failure
     elif threading.current_thread() is threading.main_thread():
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, runtime.reload_on_signal)
@@ -121,13 +119,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime.begin_stopping()
     await loading
     await runtime.close()
-
-
-def _stop_where_it_failed(runtime: Runtime) -> None:
-    """Say in one line why a worker cannot start; uvicorn then stops them all."""
-    if runtime.failure is None:
-        return
-    log_start_failure(runtime.log, runtime.failure)
-    # It would write the traceback of what is raised here.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
-    raise runtime.failure

@@ -1,7 +1,4 @@
-"""Who asks: the key or token that a caller holds, what it opens, and how often.
-
-Source: RFC 6750 (bearer tokens).
-"""
+"""Who asks: the key or bearer token (RFC 6750) that a caller holds, what it opens, how often."""
 
 import asyncio
 import hashlib
@@ -42,11 +39,7 @@ _FORM = TypeAdapter(dict[str, ApiKey])
 
 
 class Callers:
-    """All who may ask: by keys, by tokens of a provider, each so often.
-
-    Raises:
-        StartError: The keys cannot be used.
-    """
+    """All who may ask: by keys, which ``Keys`` reads, by tokens of a provider, each so often."""
 
     def __init__(self, settings: Settings, log: Logger) -> None:
         self._rate = settings.rate_per_minute
@@ -70,12 +63,7 @@ class Callers:
             self._keys.read()
 
     async def find(self, token: str | None) -> Caller:
-        """Who holds a key or a token.
-
-        Raises:
-            ServiceError: There is none, or it does not count; its holder has asked too often; or
-                the keys of its issuer cannot be had.
-        """
+        """Who holds a key or a token; ServiceError where nobody does, or has asked too often."""
         if token is None:
             raise ServiceError(
                 ProblemType.UNAUTHENTICATED, "Send a key: 'Authorization: Bearer ...'."
@@ -87,13 +75,11 @@ class Callers:
             caller = self._keys.find(token)
         else:
             raise ServiceError(ProblemType.UNAUTHENTICATED, "The key is not known.")
-        self._count(caller)
+        if most := caller.per_minute or self._rate:
+            self._count(caller, most)
         return caller
 
-    def _count(self, caller: Caller) -> None:
-        most = caller.per_minute or self._rate
-        if not most:
-            return
+    def _count(self, caller: Caller, most: int) -> None:
         # The wall clock may be set back by a day, and would lock the caller out for one.
         now = time.monotonic()
         asked = self._asked.setdefault((caller.name, most), deque(maxlen=most))
@@ -113,9 +99,8 @@ class Keys:
     used then leaves the keys as they are, and the log says why; one that has no key any more is
     believed. ``content`` adds to them.
 
-    Raises:
-        StartError: The file cannot be read, is not of that form, others than its owner and group
-            may write it, or there is no key at the start.
+    Raises StartError where the file cannot be read, is not of that form, others than its owner and
+    group may write it, or there is no key at the start.
     """
 
     def __init__(self, file: Path | None, content: SecretStr | None, log: Logger) -> None:
@@ -139,11 +124,7 @@ class Keys:
             self._log.warning("keys not reloaded", reason=str(error))
 
     def find(self, token: str) -> Caller:
-        """The caller that holds a key.
-
-        Raises:
-            ServiceError: It is not known.
-        """
+        """The caller that holds a key; raises ServiceError where it is not known."""
         now = time.monotonic()
         if now - self._looked > LOOK_S:
             self._looked = now
@@ -163,13 +144,11 @@ class Keys:
 
 def _state(file: Path | None) -> tuple[int, ...] | None:
     """What changes with a file, also where a link to it is exchanged; None where it is gone."""
-    if file is None:
-        return None
     try:
-        found = file.stat()
+        found = file.stat() if file else None
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found and (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def _read(file: Path | None) -> dict[str, ApiKey]:
@@ -189,18 +168,14 @@ def _read(file: Path | None) -> dict[str, ApiKey]:
 
 def _parse(content: str | bytes, name: str) -> dict[str, ApiKey]:
     try:
-        keys = _FORM.validate_json(content)
+        return _FORM.validate_json(content)
     except ValidationError as error:
         places = ", ".join(".".join(map(str, e["loc"])) or "the file" for e in error.errors())
         raise StartError(f"{name} is not well-formed at {places}.") from error
-    return keys
 
 
 class Requires(HTTPBearer):
-    """Lets a request pass where no keys are configured, or where its key has the scope.
-
-    Without keys nobody is an admin: whoever reaches the port may ask, but change nothing.
-    """
+    """Lets a request pass where its key has the scope; where no keys are set, all but ``admin``."""
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(
@@ -210,20 +185,15 @@ class Requires(HTTPBearer):
         self._scope = scope
 
     async def __call__(self, request: Request) -> None:  # type: ignore[override]
-        """Check the key.
-
-        Raises:
-            ServiceError: ``find`` raises it; or the key does not have the scope, or there are no
-                keys and the scope is ``admin``.
-        """
+        """Check the key, or raise ServiceError."""
         callers: Callers | None = request.app.state.runtime.callers
-        if callers is None and self._scope == "admin":
-            raise ServiceError(
-                ProblemType.FORBIDDEN,
-                "This needs an API key with the scope 'admin', and no keys are configured: "
-                "see PNEUMO_API_KEYS_FILE.",
-            )
         if callers is None:
+            if self._scope == "admin":
+                raise ServiceError(
+                    ProblemType.FORBIDDEN,
+                    "This needs an API key with the scope 'admin', and no keys are configured: "
+                    "see PNEUMO_API_KEYS_FILE.",
+                )
             return
         scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
         caller = await callers.find(token if scheme.lower() == "bearer" else None)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from operator import attrgetter
 
 import anyio.to_thread
 import numpy as np
@@ -18,8 +19,6 @@ from service.errors import DeviceLost
 END_S = 5.0
 """How long a stop waits for the run that goes on."""
 
-Observe = Callable[[ServedModel, int], None]
-
 
 @dataclass(eq=False, slots=True)
 class _Item:
@@ -28,7 +27,6 @@ class _Item:
     model: ServedModel
     image: NDArray[np.uint8]
     priority: Priority
-    arrival: int
     activation_map: bool
     submitted: float = field(default_factory=time.perf_counter)
     future: asyncio.Future[Timed[Outputs]] = field(
@@ -45,10 +43,12 @@ class MicroBatcher:
     is told the model and the number of images of every batch, before it runs.
     """
 
-    def __init__(self, observe: Observe = lambda _model, _images: None) -> None:
+    def __init__(
+        self, observe: Callable[[ServedModel, int], None] = lambda _model, _images: None
+    ) -> None:
         self._observe = observe
         self._waiting: list[_Item] = []
-        self._arrivals, self._turns = count(), count(1)
+        self._turns = count(1)
         self._runner: asyncio.Task[None] | None = None
 
     @property
@@ -68,7 +68,7 @@ class MicroBatcher:
 
         The future gives what the model says of this image alone, or InferenceFailed or DeviceLost.
         """
-        item = _Item(model, image, priority, next(self._arrivals), activation_map)
+        item = _Item(model, image, priority, activation_map)
         self._waiting.append(item)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.get_running_loop().create_task(self._run_all())
@@ -100,17 +100,17 @@ class MicroBatcher:
         model = batch[0].model
         self._observe(model, len(batch))
         maps = any(item.activation_map for item in batch)
-        images = [item.image for item in batch]
-        call = partial(_answers, model, images, activation_map=maps)
+        call = partial(_answers, model, [item.image for item in batch], activation_map=maps)
         # Its threads are daemons: a run which never ends does not hold up the end of the process.
         return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
 
     def _next(self) -> list[_Item]:
         """Take the next batch: the first image in order, and those of its model behind it."""
-        by_arrival = next(self._turns) % TURNS == 0
         waiting = [item for item in self._waiting if not item.future.cancelled()]
-        waiting.sort(key=lambda item: (0 if by_arrival else item.priority, item.arrival))
-        batch = [item for item in waiting if item.model is waiting[0].model][: BATCH_SIZES[-1]]
+        by_arrival = next(self._turns) % TURNS == 0
+        # Images of one priority stay in the order of their arrival.
+        ordered = waiting if by_arrival else sorted(waiting, key=attrgetter("priority"))
+        batch = [item for item in ordered if item.model is ordered[0].model][: BATCH_SIZES[-1]]
         self._waiting = [item for item in waiting if item not in batch]
         return batch
 
@@ -129,5 +129,7 @@ def _answers(
             return [error.with_traceback(None)] * len(images)
         alone = (_answers(model, [image], activation_map=activation_map) for image in images)
         return [answer for (answer,) in alone]
-    parts = (slice(index, index + 1) for index in range(len(images)))
-    return [{name: array[part] for name, array in outputs.items()} for part in parts]
+    return [
+        {name: array[index : index + 1] for name, array in outputs.items()}
+        for index in range(len(images))
+    ]

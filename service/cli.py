@@ -78,12 +78,9 @@ def check(models_dir: ModelsDir = None, provider: ProviderChoice = None) -> None
         repository = open_repository(read_settings(models_dir=models_dir, provider=provider))
     except (ContractError, ServiceError) as error:
         _fail(" ".join(str(error).split()))
-    for model in repository.all():
+    for model in repository.bundles().values():
         manifest = model.manifest
         typer.echo(f"{manifest.name} version {manifest.version}: {model.session.provider}")
-    if (segmenter := repository.segmenter) is not None:
-        finds = segmenter.manifest
-        typer.echo(f"{finds.name} version {finds.version}: {segmenter.session.provider}")
 
 
 @app.command()

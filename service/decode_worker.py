@@ -29,7 +29,6 @@ CPU_S = 4
 READY = b"\n"
 LENGTH_BYTES = 8
 _PR_SET_PDEATHSIG = 1
-_NO_PIXELS = np.zeros((0, 0), np.uint8)
 
 Images = Mapping[PreprocessingSpec, NDArray[np.uint8]]
 
@@ -84,19 +83,12 @@ def main() -> None:
 
 
 def die_with_parent(number: signal.Signals) -> None:
-    """Have the kernel send this process a signal when its parent ends, however that ends.
-
-    Source: prctl(2), PR_SET_PDEATHSIG.
-    """
+    """Have the kernel send this process a signal when its parent ends. Source: prctl(2)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
 
 
 def decode_file(order: DecodeOrder) -> Decoded:
-    """Decode a file and fit it to the sizes that models take.
-
-    Returns:
-        What the file is, without its pixels, and the image in each size; or what is wrong.
-    """
+    """What a file is, without its pixels, and its image in each size; or what is wrong with it."""
     _limit(order.memory_bytes)
     try:
         radiograph = decode(
@@ -106,7 +98,7 @@ def decode_file(order: DecodeOrder) -> Decoded:
             at_least=order.at_least,
         )
         images = {spec: preprocess(radiograph, spec) for spec in order.specs}
-        return replace(radiograph, pixels=_NO_PIXELS), images
+        return replace(radiograph, pixels=np.zeros((0, 0), np.uint8)), images
     except ImageError as error:
         return error
     except Exception as error:  # noqa: BLE001 - whatever it is, it costs this file alone
@@ -122,17 +114,11 @@ def _limit(memory_bytes: int) -> None:
     """Set the limits of one file: CPU time is counted from the process's start, so they move."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     spent = int(usage.ru_utime + usage.ru_stime)
-    _set(resource.RLIMIT_CPU, spent + 1 + CPU_S)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    _set(resource.RLIMIT_AS, pages * resource.getpagesize() + memory_bytes)
-
-
-def _set(limit: int, soft: int) -> None:
-    _, hard = resource.getrlimit(limit)
-    if hard != resource.RLIM_INFINITY:
-        soft = min(soft, hard)
-    resource.setrlimit(limit, (soft, hard))
-
-
-if __name__ == "__main__":
-    main()
+    for limit, soft in (
+        (resource.RLIMIT_CPU, spent + 1 + CPU_S),
+        (resource.RLIMIT_AS, pages * resource.getpagesize() + memory_bytes),
+    ):
+        _, hard = resource.getrlimit(limit)
+        most = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
+        resource.setrlimit(limit, (most, hard))

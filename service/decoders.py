@@ -13,19 +13,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
+from operator import attrgetter
+from typing import cast
 
 from contract.cost import DecodeCost
 from contract.errors import CorruptImage, ImageError
 from contract.preprocessing import PreprocessingSpec
 from contract.radiograph import Radiograph
-from service.decode_worker import (
-    LENGTH_BYTES,
-    READY,
-    Decoded,
-    DecodeOrder,
-    Images,
-    Unforeseen,
-)
+from service.decode_worker import LENGTH_BYTES, READY, Decoded, DecodeOrder, Images, Unforeseen
 from service.domain import TURNS, Encoded, Priority
 from service.errors import FileFailed, ProblemType, ServiceError
 
@@ -40,8 +35,7 @@ START_S = 60.0
 RETRY_S = 1.0
 _FILES = 1000
 """Files after which a decoder starts afresh, with all the memory that libraries have kept."""
-_STEP_BYTES = MIB
-_CPU_EXCEEDED = -24
+_CPU_EXCEEDED, _KILLED = -24, -9
 # It finds its modules where this process has found them, and not in the working folder.
 _COMMAND = (sys.executable, "-P", "-c", "from service.decode_worker import main; main()")
 _MODULES = {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -52,7 +46,6 @@ class _Claim:
     """A file that waits for a decoder and for memory."""
 
     priority: Priority
-    arrival: int
     memory_bytes: int
     turn: asyncio.Future["_Decoder"] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -60,10 +53,7 @@ class _Claim:
 
 
 class Decoders:
-    """At most ``number`` decoders that share one memory budget.
-
-    Each process begins when it is needed, and stays.
-    """
+    """At most ``number`` decoders that share one memory budget; each begins when it is needed."""
 
     def __init__(self, number: int, memory_bytes: int, max_pixels: int) -> None:
         self._free_bytes = self._budget = memory_bytes
@@ -71,7 +61,7 @@ class Decoders:
         self._idle = [_Decoder() for _ in range(number)]
         self._all = tuple(self._idle)
         self._waiting: list[_Claim] = []
-        self._arrivals, self._turns = count(), count(1)
+        self._turns = count(1)
 
     @property
     def available(self) -> bool:
@@ -97,12 +87,8 @@ class Decoders:
 
         The (height, width) that is needed is ``at_least``; ``specs`` has every wanted size. Gives
         what the file is, without its pixels, and the image in each size, uint8 (height, width, 1),
-        0 black to 255 white.
-
-        Raises:
-            ImageError: The file cannot be used, or crashed its decoder.
-            ServiceError: It needs more time or memory than one file may have.
-            FileFailed: It met an error that nobody foresaw.
+        0 black to 255 white. Raises ImageError where the file cannot be used, or crashed its
+        decoder, and ServiceError where it costs too much, or met what nobody foresaw.
         """
         memory_bytes = max(cost.memory_bytes + sum(map(len, chunks)), MIN_FILE_BYTES)
         most = min(self._budget, MAX_FILE_BYTES)
@@ -110,8 +96,7 @@ class Decoders:
             raise _too_costly(
                 f"may take {memory_bytes // MIB} MiB, and one file may take {most // MIB} MiB"
             )
-        claim = _Claim(priority, next(self._arrivals), memory_bytes)
-        decoder = await self._turn_of(claim)
+        decoder = await self._turn_of(_Claim(priority, memory_bytes))
         try:
             async with _in_memory_file(chunks) as path:
                 limits = (frame, self._max_pixels, at_least, specs, memory_bytes)
@@ -142,14 +127,14 @@ class Decoders:
         self._serve()
 
     def _serve(self) -> None:
-        """Give turns in order; one that does not fit yet holds up those behind it.
-
-        One that was cancelled, whose task may not have run since, takes nothing.
-        """
+        """Give turns in order; one that does not fit yet holds up those behind it."""
+        # One that was cancelled, whose task may not have run since, takes nothing.
         self._waiting = [claim for claim in self._waiting if not claim.turn.done()]
         while self._waiting and self._idle:
             by_arrival = next(self._turns) % TURNS == 0
-            claim = min(self._waiting, key=lambda c: (0 if by_arrival else c.priority, c.arrival))
+            claim = (
+                self._waiting[0] if by_arrival else min(self._waiting, key=attrgetter("priority"))
+            )
             if claim.memory_bytes > self._free_bytes:
                 return
             self._waiting.remove(claim)
@@ -211,14 +196,16 @@ class _Decoder:
         return await asyncio.shield(self._process)
 
     async def _start(self) -> Process:
+        # What it needs of the environment is no setting, some of which are secrets.
+        kept = {name: word for name, word in os.environ.items() if not name.startswith("PNEUMO_")}
         while True:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=_environment()
+                    *_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=kept | _MODULES
                 )
                 try:
                     async with asyncio.timeout(START_S):
-                        await _output(process).readexactly(len(READY))
+                        await _answers(process).readexactly(len(READY))
                 except BaseException:
                     await _kill(process)
                     raise
@@ -231,16 +218,14 @@ class _Decoder:
 
 
 async def _exchange(process: Process, order: DecodeOrder) -> Decoded:
-    assert process.stdin is not None, "it was asked for"  # noqa: S101 - for the type checker
-    process.stdin.write(pickle.dumps(order))
-    length = int.from_bytes(await _output(process).readexactly(LENGTH_BYTES), "little")
-    answer: Decoded = pickle.loads(await _output(process).readexactly(length))  # noqa: S301
+    cast("asyncio.StreamWriter", process.stdin).write(pickle.dumps(order))
+    length = int.from_bytes(await _answers(process).readexactly(LENGTH_BYTES), "little")
+    answer: Decoded = pickle.loads(await _answers(process).readexactly(length))  # noqa: S301
     return answer
 
 
-def _output(process: Process) -> asyncio.StreamReader:
-    assert process.stdout is not None, "it was asked for"  # noqa: S101 - for the type checker
-    return process.stdout
+def _answers(process: Process) -> asyncio.StreamReader:
+    return cast("asyncio.StreamReader", process.stdout)
 
 
 async def _kill(process: Process) -> None:
@@ -258,7 +243,7 @@ def _why_ended(exit_code: int | None) -> ImageError | ServiceError:
     """What the end of a decoder says of the file that it had."""
     if exit_code == _CPU_EXCEEDED:
         return _too_costly("takes more than a few seconds of the CPU")
-    if exit_code is not None and exit_code < 0 and exit_code != -9:
+    if exit_code is not None and exit_code < 0 and exit_code != _KILLED:
         return CorruptImage("The file is damaged in a way that its decoder cannot bear.")
     return FileFailed("DecoderEnded")
 
@@ -271,15 +256,9 @@ async def _in_memory_file(chunks: Encoded) -> AsyncIterator[str]:
         for chunk in chunks:
             view = memoryview(chunk)
             while view:
-                view = view[os.write(file, view[:_STEP_BYTES]) :]
+                view = view[os.write(file, view[:MIB]) :]
                 # Everybody else has a turn between the pieces.
                 await asyncio.sleep(0)
         yield f"/proc/{os.getpid()}/fd/{file}"
     finally:
         os.close(file)
-
-
-def _environment() -> dict[str, str]:
-    """What a decoder needs of the environment: no setting, some of which are secrets."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PNEUMO_")}
-    return kept | _MODULES

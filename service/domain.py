@@ -27,7 +27,7 @@ Encoded = Sequence[bytes | memoryview]
 """Image files, or the pieces of one."""
 Action = Literal["start", "predict", "feedback", "reload", "load", "unload"]
 Record = Callable[[Stage, float, float], None]
-WantedPrecision = Precision | Literal["auto"]
+"""Hears of a stage that is over: its name, how long it ran, how long ago it ended."""
 CPU = "CPUExecutionProvider"
 # The names of a graph's outputs; that of the out-of-distribution score is the contract's.
 PROBABILITIES, ACTIVATION_MAP, QUALITY = "probabilities", "activation_map", "quality"
@@ -42,13 +42,8 @@ NO_PIXELS = np.zeros((0, 0), np.uint8)
 
 Outputs = Mapping[str, NDArray[np.float32]]
 """What a graph gives for a batch, by the names of its outputs; float32 (batch, ...)."""
-
 LungMap = NDArray[np.float32]
 """The probability of lung at each pixel, float32, shape (rows, columns), 0 to 1."""
-
-
-def ignore(_stage: Stage, _ran_s: float, _ended_s_ago: float) -> None:
-    """Record nothing."""
 
 
 class Priority(IntEnum):
@@ -60,7 +55,7 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Timed(Generic[T]):
-    """A result, how many seconds its work waited, and how many it ran."""
+    """A result, and how many seconds its work waited and ran."""
 
     value: T
     waited_s: float
@@ -68,7 +63,7 @@ class Timed(Generic[T]):
 
 
 class Session(Protocol):
-    """A loaded graph. ``run`` may be called from several threads at once."""
+    """A loaded graph; any thread may run it."""
 
     @property
     def provider(self) -> str:
@@ -78,9 +73,7 @@ class Session(Protocol):
     def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:
         """Run a batch, uint8 (batch, height, width, 1), 0 black to 255 white, for these outputs.
 
-        Raises:
-            InferenceFailed: The graph did not run.
-            DeviceLost: The accelerator does not run any more.
+        Raises InferenceFailed, or DeviceLost where the accelerator does not run any more.
         """
         ...
 
@@ -94,10 +87,7 @@ class ServedModel:
     precision: Precision = "fp32"
 
     def run(self, images: NDArray[np.uint8], *, activation_map: bool = False) -> Outputs:
-        """Run a batch for every output, of which the activation map only where it is asked for.
-
-        Raises what ``Session.run`` does.
-        """
+        """Run a batch for every output; for the activation map only where it is asked for."""
         names = [output.name for output in self.manifest.signature.outputs]
         wanted = [name for name in names if activation_map or name != ACTIVATION_MAP]
         return self.session.run(wanted, images)
@@ -131,11 +121,7 @@ class LungSegmenter:
         return f"{self.manifest.name}/{self.manifest.version}"
 
     def find(self, image: NDArray[np.uint8]) -> LungMap:
-        """Find the lungs in an image of the segmenter's size, uint8 (height, width, 1).
-
-        Raises:
-            InferenceFailed: The graph did not run.
-        """
+        """Find the lungs in an image of the segmenter's size, uint8 (height, width, 1)."""
         return self.session.run((LUNG_MASK,), image[np.newaxis])[LUNG_MASK][0, ..., 0]
 
 
@@ -143,16 +129,15 @@ class LungSegmenter:
 class Upload:
     """One file as it came. ``name`` is the client's name for it, None for a raw body.
 
-    The bytes stay in the pieces in which they arrived until a thread joins them: joining 64 MiB on
-    the event loop would hold up everybody else.
+    A thread joins the pieces in which it arrived: joining 64 MiB on the event loop would hold up
+    everybody else.
     """
 
     name: str | None
     chunks: Encoded
 
     def data(self) -> bytes:
-        """The whole file."""
-        # Of one piece of bytes, this is the piece itself.
+        """The whole file; of one piece of bytes, the piece itself."""
         return b"".join(self.chunks)
 
     def sha256(self) -> str:
@@ -183,10 +168,8 @@ class Picture:
 class ImageResult:
     """What the model says of one file. ``probabilities`` is float32 (classes,), 0 to 1.
 
-    ``image`` is the file's, without its pixels. ``quality`` and ``out_of_distribution`` are None
-    where the model has no limits for them, ``evidence`` where it does not tell its sources apart,
-    ``heatmap`` and ``lungs`` where nobody asked for them; ``lungs`` also where there is no
-    segmenter.
+    ``image`` is the file's, without its pixels. What the model does not tell is None, and so is
+    what nobody asked for.
     """
 
     name: str | None
@@ -215,10 +198,9 @@ class ImageFailure:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One result for each file of a request, in order.
+    """One result for each file of a request, in order; ``total_s`` is by the clock on the wall.
 
-    ``model`` is that of the first file that was answered; where none was, the one that was asked
-    for. ``total_s`` is by the clock on the wall.
+    ``model`` is that of the first file that was answered; where none was, the one asked for.
     """
 
     model: ServedModel
@@ -242,8 +224,7 @@ class Caller:
 class AuditRecord:
     """What was done. ``input`` is the SHA-256 of the file, ``digest`` that of the model.
 
-    ``caller`` is the name of the key or the client of the token, ``outcome`` the decision or the
-    slug of the problem, ``at`` in seconds since 1970.
+    ``outcome`` is the decision or the slug of the problem, ``at`` in seconds since 1970.
     """
 
     action: Action

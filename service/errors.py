@@ -101,8 +101,8 @@ class StartError(ServiceError):
 class DeviceLost(ServiceError):
     """The accelerator does not run any more."""
 
-    def __init__(self, message: str = "The accelerator does not answer.") -> None:
-        super().__init__(ProblemType.DEVICE_LOST, message)
+    def __init__(self) -> None:
+        super().__init__(ProblemType.DEVICE_LOST, "The accelerator does not answer.")
 
 
 class InferenceFailed(ServiceError):
@@ -113,16 +113,14 @@ class InferenceFailed(ServiceError):
 
 
 class FileFailed(ServiceError):
-    """A file met an error that nobody foresaw.
+    """A file met an error that nobody foresaw, of which it keeps the kind and places alone.
 
-    It keeps that error's kind and places alone: its message may quote the file, and its traceback
-    holds the pixels.
+    Its message may quote the file, and its traceback holds the pixels.
     """
 
     def __init__(self, kind: str, places: Sequence[str] = (), *, is_memory: bool = False) -> None:
         if is_memory:
-            advice = "Try again later, or send a smaller image."
-            super().__init__(ProblemType.OUT_OF_MEMORY, advice)
+            super().__init__(ProblemType.OUT_OF_MEMORY, "Try again later, or send a smaller image.")
         else:
             super().__init__(ProblemType.INTERNAL, "The file could not be read.")
         self.kind = kind

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from starlette.types import Scope
 
-JSON = "application/json"
+from contract.fhir import MEDIA_TYPE as FHIR
 
+JSON = "application/json"
 # All of printable ASCII that can stand in a header and a log line as it is: no space, no quotation
 # mark, no angle bracket.
 _REQUEST_ID = re.compile(r"[!#-&(-;=?-_a-~]{1,128}")
@@ -31,11 +32,14 @@ def accept_of(scope: Scope) -> str:
     return ", ".join(str(value, "latin-1") for name, value in scope["headers"] if name == b"accept")
 
 
-def uuid7() -> UUID:
-    """A UUID that sorts by time.
+def wants_fhir(accept: str) -> bool:
+    """Whether an Accept header names FHIR, and JSON not."""
+    named = accept.lower()
+    return FHIR in named and JSON not in named
 
-    Source: RFC 9562 section 5.7.
-    """
+
+def uuid7() -> UUID:
+    """A UUID that sorts by time. Source: RFC 9562 section 5.7."""
     milliseconds = time.time_ns() // 1_000_000
     # Unique and no secret: the system's own would let every other thread go first.
     chance = random.getrandbits(80)
@@ -46,9 +50,7 @@ def uuid7() -> UUID:
 
 def request_id(given: str | None) -> str:
     """Keep the caller's request identifier where it is a printable one, else make one."""
-    if given is not None and _REQUEST_ID.fullmatch(given):
-        return given
-    return str(uuid7())
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else str(uuid7())
 
 
 def traceparent(given: str | None) -> str | None:

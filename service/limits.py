@@ -1,24 +1,31 @@
-"""What the service takes: images in flight that somebody waits for, and bodies in size and pace."""
+"""What the service takes: images in flight that somebody waits for, and bodies in size and pace.
+
+Source: RFC 9110 section 8.4.1 (of the content encodings, gzip is RFC 1952, deflate is RFC 1950).
+"""
 
 import asyncio
 import math
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.decompression import NO_ENCODING, inflate
 from service.errors import ProblemType, ServiceError
 from service.headers import header_of
 
 SMOOTHING = 0.1
-UNMEASURED_RETRY_S = 1
 MAX_RETRY_S = 300
 # The slowest line that a client may have, 128 kbit/s: what comes slower uses up its patience.
 MIN_BYTES_PER_S = 16 * 1024
 # A client that still sends while it is refused reads the answer only when it has sent all.
 DRAIN_S = 5.0
+STEP_BYTES = 256 * 1024
+# Each costs a copy of what follows it; some programs write one for each 64 KB.
+MAX_MEMBERS = 4096
+# As zlib's inflateInit2 takes them: 15 for its own format, 16 more for gzip's.
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _REQUEST_TIMEOUT = 408
 _CLOSE = b"connection", b"close"
 
@@ -27,73 +34,51 @@ class Admission:
     """Counts images in flight, and measures the rate at which the service finishes them."""
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.in_flight = 0
         self._limit = limit
         self._clock = clock
-        self._in_flight = 0
         self._last_change = 0.0
         self._seconds_per_image: float | None = None
 
-    @property
-    def in_flight(self) -> int:
-        """How many images are in the service."""
-        return self._in_flight
-
     def check(self, images: int = 1) -> None:
-        """Refuse where there is no room.
-
-        Raises:
-            ServiceError: So many more images would be too many.
-        """
-        if self._in_flight + images > self._limit:
+        """Refuse, with a ServiceError, where so many more images would be too many."""
+        if self.in_flight + images > self._limit:
             raise ServiceError(
                 ProblemType.QUEUE_FULL,
-                f"{self._in_flight} images are in flight, and at most {self._limit} may be.",
+                f"{self.in_flight} images are in flight, and at most {self._limit} may be.",
                 self.retry_after_s(),
             )
 
     @contextmanager
     def admit(self, images: int) -> Iterator[None]:
-        """Hold room for the images of one request.
-
-        Raises:
-            ServiceError: There is no room for all of them.
-        """
+        """Hold room for all images of one request, or refuse as ``check`` does."""
         self.check(images)
-        if self._in_flight == 0:
+        if self.in_flight == 0:
             self._last_change = self._clock()
-        self._in_flight += images
+        self.in_flight += images
         try:
             yield
             # Dropped requests say nothing of the rate, so an exception leaves it as it is.
             self._measure(images)
         finally:
-            self._in_flight -= images
+            self.in_flight -= images
 
     def retry_after_s(self) -> int:
         """Whole seconds until what is in flight now should be done, at the measured rate."""
-        if self._seconds_per_image is None:
-            return UNMEASURED_RETRY_S
-        seconds = math.ceil(self._in_flight * self._seconds_per_image)
+        seconds = math.ceil(self.in_flight * (self._seconds_per_image or 0))
         return min(max(seconds, 1), MAX_RETRY_S)
 
     def _measure(self, images: int) -> None:
         """Smooth the busy time per image; idle time does not count, so this is a service rate."""
         now = self._clock()
         busy, self._last_change = now - self._last_change, now
-        sample = busy / images
-        if self._seconds_per_image is None:
-            self._seconds_per_image = sample
-        else:
-            self._seconds_per_image += SMOOTHING * (sample - self._seconds_per_image)
+        before = busy / images if self._seconds_per_image is None else self._seconds_per_image
+        self._seconds_per_image = before + SMOOTHING * (busy / images - before)
 
 
 @asynccontextmanager
 async def cancelled_on_disconnect(receive: Receive) -> AsyncIterator[None]:
-    """Cancel the block when the client goes away; its body must have been read.
-
-    Raises:
-        ServiceError: The client went away.
-    """
+    """Cancel the block, with a ServiceError, when the client goes away; its body has been read."""
     task = asyncio.current_task()
     assert task is not None, "this runs in a task"  # noqa: S101 - for the type checker
     gone = False
@@ -125,11 +110,7 @@ class ReceiveBudget:
         self.held = 0
 
     def take(self, count: int) -> None:
-        """Count bytes that came.
-
-        Raises:
-            ServiceError: There is no room for them; they are not counted.
-        """
+        """Count bytes that came, or refuse them with a ServiceError where there is no room."""
         if self.held + count > self._limit:
             raise ServiceError(
                 ProblemType.TOO_MANY_UPLOADS,
@@ -160,10 +141,7 @@ class BodyLimit:
         self.timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, with its body as it was before its Content-Encoding.
-
-        ``receive`` raises what is wrong with the body.
-        """
+        """Pass a request on, whose ``receive`` raises what is wrong with its body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -194,7 +172,8 @@ class _Body:
         # Such a client sends its body only when it is asked for it.
         self._drains = header_of(scope, b"expect") is None
         encoding = (header_of(scope, b"content-encoding") or "").strip().lower()
-        self._pieces = inflate(self._arrive, encoding) if encoding not in NO_ENCODING else None
+        is_encoded = encoding not in ("", "identity")
+        self._pieces = _inflated(self._arrive, encoding) if is_encoded else None
 
     async def receive(self) -> Message:
         if self._pieces is None:
@@ -266,3 +245,43 @@ class _Body:
         return ServiceError(
             ProblemType.BODY_TOO_LARGE, f"A request body may have at most {most} bytes{how}."
         )
+
+
+async def _inflated(receive: Receive, encoding: str) -> AsyncIterator[Message]:
+    """A body as it was before its Content-Encoding, in steps, each inflated when it is wanted."""
+    decoder, members, more = _member(encoding, 1), 1, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            yield message
+            continue
+        more, chunk = message.get("more_body", False), message.get("body", b"")
+        while chunk:
+            if decoder.eof:
+                members += 1
+                decoder = _member(encoding, members)
+            try:
+                # On a thread, so that a body that grows a lot holds up nobody.
+                piece = await asyncio.to_thread(decoder.decompress, chunk, STEP_BYTES)
+            except zlib.error:
+                raise _malformed("The body is not what its Content-Encoding says.") from None
+            chunk = decoder.unused_data or decoder.unconsumed_tail
+            yield {"type": "http.request", "body": piece, "more_body": True}
+    if not decoder.eof:
+        raise _malformed("The compressed body breaks off before its end.")
+    yield {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _member(encoding: str, number: int) -> "zlib._Decompress":
+    """Begin a member of a body, of which gzip may have several. Source: RFC 1952 section 2.2."""
+    if encoding not in _WINDOW_BITS:
+        raise ServiceError(
+            ProblemType.UNSUPPORTED_ENCODING, "The Content-Encoding must be gzip, deflate, or none."
+        )
+    if number > (1 if encoding == "deflate" else MAX_MEMBERS):
+        raise _malformed("The compressed body goes on behind its own end.")
+    return zlib.decompressobj(_WINDOW_BITS[encoding])
+
+
+def _malformed(what: str) -> ServiceError:
+    return ServiceError(ProblemType.MALFORMED_ENCODING, what)

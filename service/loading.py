@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -28,22 +28,15 @@ from contract.manifest import (
     read_verified_model,
 )
 from contract.trust import check_trusted
-from service.domain import (
-    BATCH_SIZES,
-    PROBABILITIES,
-    QUALITY,
-    LungSegmenter,
-    ServedModel,
-    Session,
-    WantedPrecision,
-)
+from service.domain import BATCH_SIZES, PROBABILITIES, QUALITY, LungSegmenter, ServedModel, Session
 from service.errors import ProblemType, ServiceError, where
 from service.logs import MAX_REASON_LENGTH, Logger
-from service.machine import gains_by_int8
+from service.machine import Provider, gains_by_int8
 from service.metrics import Metrics
 from service.repository import ModelRepository
 from service.schemas import ModelChanges, RefusedBundle
-from service.session import OnnxSession, SessionOptions
+from service.session import OnnxSession
+from service.settings import Settings
 
 Disabled = frozenset[str]
 
@@ -66,30 +59,19 @@ def find_bundles(folder: Path, *, segmenters: bool = False) -> Mapping[str, Path
 
 @dataclass(frozen=True, slots=True)
 class ModelLoader:
-    """Loads the bundles of a folder.
+    """Loads the bundles of a folder, as the settings say."""
 
-    ``default`` is the configured default model, ``precision`` the wanted one. With a
-    ``trusted_key``, bundles that it did not sign are refused.
-    """
-
-    folder: Path
-    options: SessionOptions = field(default_factory=SessionOptions)
-    precision: WantedPrecision = "fp32"
-    default: str | None = None
-    trusted_key: Path | None = None
-    open_session: Callable[[bytes, ModelManifest, SessionOptions], Session] = OnnxSession
+    settings: Settings
+    open_session: Callable[[bytes, ModelManifest, Provider, int], Session] = OnnxSession
 
     def load_all(self) -> ModelRepository:
         """Load every model of the folder.
 
-        Raises:
-            StartError: There is no bundle, or not the default; or the execution provider that was
-                asked for does not run here.
-            ManifestError: A bundle is not what its manifest says.
+        Raises StartError where there is no bundle, or not the default; else as ``load_model``.
         """
         segmenter = self.load_segmenter(None)
-        models = map(self.load_model, find_bundles(self.folder).values())
-        repository = ModelRepository(models, self.default, segmenter)
+        models = map(self.load_model, find_bundles(self.settings.models_dir).values())
+        repository = ModelRepository(models, self.settings.default_model, segmenter)
         # Imports and graphs leave holes of many megabytes in the heap.
         ctypes.CDLL(None).malloc_trim(0)
         return repository
@@ -98,45 +80,49 @@ class ModelLoader:
         """Verify a bundle, load it, compare its golden answers, and warm it.
 
         A bundle that lacks the wanted precision is served in fp32, which every other is measured
-        against. ``auto`` is INT8 where this CPU gains by it.
-
-        Raises:
-            ManifestError: It is not what its manifest says, or answers otherwise.
-            StartError: The asked-for execution provider does not run here.
-            InferenceFailed: The model did not run.
-            DeviceLost: The accelerator does not run.
+        against. ``auto`` is INT8 where this CPU gains by it. Raises ManifestError where it is not
+        what its manifest says, or answers otherwise; StartError where the asked-for execution
+        provider does not run here; InferenceFailed or DeviceLost where the model does not.
         """
         self._check_trusted(bundle)
         manifest = read_manifest(bundle)
-        _check(manifest)
+        if manifest.quality and all(each.name != QUALITY for each in manifest.signature.outputs):
+            raise SignatureMismatch(
+                f"{manifest.name} version {manifest.version} has limits of quality, but its graph "
+                f"has no output {QUALITY}. Export the model again."
+            )
         golden = read_golden(bundle, manifest)
-        wanted = self.precision
+        wanted = self.settings.precision
         if wanted == "auto":
             wanted = "int8" if gains_by_int8() else "fp32"
-        found: Precision = wanted if wanted in manifest.digests else "fp32"
-        file = read_verified_model(bundle, manifest, found)
-        model = ServedModel(manifest, self.open_session(file, manifest, self.options), found)
-        if model.batched and self.precision == "auto" and found != "fp32":
+        model = self._open(bundle, manifest, wanted if wanted in manifest.digests else "fp32")
+        if model.batched and self.settings.precision == "auto" and model.precision != "fp32":
             # An accelerator has no use for the file that is made for CPUs.
-            return replace(self, precision="fp32").load_model(bundle)
+            model = self._open(bundle, manifest, "fp32")
         if golden is not None:
             # One at a time: every model runs single images, in whatever batches it runs besides.
             images = (golden.images[i : i + 1] for i in range(len(golden.images)))
             answers = [model.run(image)[PROBABILITIES] for image in images]
-            golden.check(np.concatenate(answers), found)
-        _warm(model)
+            golden.check(np.concatenate(answers), model.precision)
+        # Every size is run once, so that no request pays for what a first run sets up.
+        for size in BATCH_SIZES if model.batched else (1,):
+            blank = np.zeros((size, *manifest.preprocessing.size, 1), np.uint8)
+            model.run(blank, activation_map=True)
+            model.run(blank)
         return model
+
+    def _open(self, bundle: Path, manifest: ModelManifest, precision: Precision) -> ServedModel:
+        file = read_verified_model(bundle, manifest, precision)
+        provider, most = self.settings.provider, self.settings.gpu_mem_limit_bytes
+        return ServedModel(manifest, self.open_session(file, manifest, provider, most), precision)
 
     def load_segmenter(self, current: LungSegmenter | None) -> LungSegmenter | None:
         """Verify, load and warm the segmenter of the folder, unless it is the ``current`` one.
 
         Of several the first in name order serves, in its latest version; None where there is none.
-
-        Raises:
-            ManifestError: The bundle is not what its manifest says.
-            InferenceFailed: The graph did not run.
+        Raises ManifestError where the bundle is not what its manifest says, and InferenceFailed.
         """
-        bundles = find_bundles(self.folder, segmenters=True).values()
+        bundles = find_bundles(self.settings.models_dir, segmenters=True).values()
         if not bundles:
             return None
         chosen = min(bundles, key=lambda bundle: (bundle.parent.name, -int(bundle.name)))
@@ -145,14 +131,14 @@ class ModelLoader:
         if current is not None and manifest == current.manifest:
             return current
         # It is small and asked for few images, and an accelerator is the classifiers'.
-        session = OnnxSession(file, manifest, replace(self.options, provider="cpu"))
-        segmenter = LungSegmenter(manifest, session)
+        most = self.settings.gpu_mem_limit_bytes
+        segmenter = LungSegmenter(manifest, OnnxSession(file, manifest, "cpu", most))
         segmenter.find(np.zeros((*manifest.preprocessing.size, 1), np.uint8))
         return segmenter
 
     def _check_trusted(self, bundle: Path) -> None:
-        if self.trusted_key is not None:
-            check_trusted(bundle, self.trusted_key.read_bytes())
+        if self.settings.trusted_key_file is not None:
+            check_trusted(bundle, self.settings.trusted_key_file.read_bytes())
 
     def sync(
         self, current: ModelRepository, disabled: Disabled
@@ -160,7 +146,7 @@ class ModelLoader:
         """Load what is to be served next, without the ``disabled`` bundles; nothing is swapped."""
         found: Mapping[str, Path] = {}
         with contextlib.suppress(OSError):
-            found = find_bundles(self.folder)
+            found = find_bundles(self.settings.models_dir)
         if found:
             repository, refused = self._load_changed(current, found, disabled)
         else:
@@ -196,7 +182,7 @@ class ModelLoader:
             segmenter = self.load_segmenter(segmenter)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is served goes on
             refused["segmenter"] = _reason(error)
-        return ModelRepository(models.values(), self.default, segmenter), refused
+        return ModelRepository(models.values(), self.settings.default_model, segmenter), refused
 
 
 class Serving(Protocol):
@@ -227,10 +213,9 @@ class Reloader:
     async def load(self, bundle: str) -> ModelChanges:
         """Serve a bundle that was unloaded before; with it, whatever else the folder has.
 
-        Raises:
-            ServiceError: The folder has no such bundle, or it failed a check.
+        Raises ServiceError where the folder has no such bundle, or it failed a check.
         """
-        if bundle not in await asyncio.to_thread(find_bundles, self._loader.folder):
+        if bundle not in await asyncio.to_thread(find_bundles, self._loader.settings.models_dir):
             raise ServiceError(
                 ProblemType.UNKNOWN_MODEL, "There is no such bundle in the models folder."
             )
@@ -239,8 +224,7 @@ class Reloader:
     async def unload(self, bundle: str) -> ModelChanges:
         """Stop to serve a bundle that stays in the folder, until it is loaded or the next start.
 
-        Raises:
-            ServiceError: It is not served, or is all that is left of the default model.
+        Raises ServiceError where it is not served, or all that is left of the default model.
         """
         if all(model.bundle != bundle for model in self._serving.repository.all()):
             raise ServiceError(
@@ -297,7 +281,7 @@ class Reloader:
                 seconds=round(time.perf_counter() - started, 3),
             )
         loaded = [model for model in repository.all() if model.bundle in done.loaded]
-        warn_of_precision(self._log, loaded, self._loader.precision)
+        warn_of_precision(self._log, loaded, self._loader.settings)
         for refusal in done.refused:
             # A bundle that stays wrong is told once, and not at every look at the folder.
             if not polled or refusal not in self._known:
@@ -306,27 +290,12 @@ class Reloader:
         return done
 
 
-def warn_of_precision(log: Logger, models: Iterable[ServedModel], wanted: WantedPrecision) -> None:
+def warn_of_precision(log: Logger, models: Iterable[ServedModel], settings: Settings) -> None:
     """Name the models that have no file of the precision that was asked for by name."""
+    wanted = settings.precision
     lacking = [model.bundle for model in models if wanted not in ("auto", model.precision)]
     if lacking:
         log.warning("precision not there", wanted=wanted, served_in_fp32=lacking)
-
-
-def _check(manifest: ModelManifest) -> None:
-    if manifest.quality and all(each.name != QUALITY for each in manifest.signature.outputs):
-        raise SignatureMismatch(
-            f"{manifest.name} version {manifest.version} has limits of quality, but its graph has "
-            f"no output {QUALITY}. Export the model again."
-        )
-
-
-def _warm(model: ServedModel) -> None:
-    """Run every size once, so that no request pays for what a first run sets up."""
-    for size in BATCH_SIZES if model.batched else (1,):
-        images = np.zeros((size, *model.manifest.preprocessing.size, 1), np.uint8)
-        model.run(images, activation_map=True)
-        model.run(images)
 
 
 def _reason(error: Exception) -> str:

@@ -5,12 +5,12 @@ import logging
 import os
 import select
 import sys
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import orjson
 import structlog
 
-from service.errors import FileFailed
+from service.errors import DeviceLost, FileFailed, InferenceFailed
 
 MAX_REASON_LENGTH = 500
 # These libraries quote the bytes that they stumble over, and those may name a patient.
@@ -20,14 +20,12 @@ Logger = structlog.typing.FilteringBoundLogger
 
 
 class UnblockedOutput:
-    """A file descriptor for lines that never waits for whoever reads them.
+    """A file descriptor that stays open, for lines that never wait for whoever reads them.
 
-    A line for which the reader leaves no room is lost. The next line that is written says how many
-    were.
+    A line for which the reader leaves no room is lost. The next that is written says how many were.
     """
 
     def __init__(self, descriptor: int) -> None:
-        """Write to a descriptor that stays open."""
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
@@ -51,15 +49,20 @@ class UnblockedOutput:
 
 def make_logger(level: str, stream: BinaryIO | None = None) -> Logger:
     """Make a logger that writes one JSON object per line, by default to standard output."""
-    output = _standard_output() if stream is None else stream
+    if stream is None:
+        try:
+            stream = cast("BinaryIO", UnblockedOutput(sys.stdout.fileno()))
+        except io.UnsupportedOperation:
+            # It was replaced by a stream in memory.
+            stream = sys.stdout.buffer
     return cast(
         "Logger",
         structlog.wrap_logger(
-            structlog.BytesLogger(output),
+            structlog.BytesLogger(stream),
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
-                _to_json,
+                lambda _logger, _method, event: orjson.dumps(event, default=str),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(level),
             # What is wrapped is a proxy that would put a logger together for every line.
@@ -74,30 +77,18 @@ def silence_quoting_libraries() -> None:
 
 
 def log_failure(log: Logger, error: Exception, request_id: str) -> None:
-    """Tell the operator why a model did not run, in the runtime's own words, or a file failed."""
+    """Tell the operator what failed through no fault of the file, in the runtime's own words."""
     if isinstance(error, FileFailed):
         log.error("file failed", request_id=request_id, error=error.kind, places=error.places)
-        return
-    log.error(
-        "inference failed",
-        request_id=request_id,
-        error=type(error).__name__,
-        reason=str(error.__cause__ or error)[:MAX_REASON_LENGTH],
-    )
+    elif isinstance(error, InferenceFailed | DeviceLost):
+        log.error(
+            "inference failed",
+            request_id=request_id,
+            error=type(error).__name__,
+            reason=str(error.__cause__ or error)[:MAX_REASON_LENGTH],
+        )
 
 
 def log_start_failure(log: Logger, error: Exception) -> None:
     """Tell the operator in one line why the service cannot start."""
     log.error("cannot start", reason=" ".join(str(error).split()))
-
-
-def _standard_output() -> BinaryIO:
-    try:
-        return cast("BinaryIO", UnblockedOutput(sys.stdout.fileno()))
-    except io.UnsupportedOperation:
-        # It was replaced by a stream in memory.
-        return sys.stdout.buffer
-
-
-def _to_json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> bytes:  # noqa: ANN401
-    return orjson.dumps(event, default=str)

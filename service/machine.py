@@ -16,10 +16,7 @@ _RESERVE_BYTES = 64 * 1024 * 1024
 
 
 def available_cpus(cgroup: Path = CGROUP) -> int:
-    """Count the CPUs that the affinity mask and the cgroup quota, version 1 or 2, leave.
-
-    In a container that is not what the host has.
-    """
+    """Count the CPUs that the affinity mask and the cgroup quota, version 1 or 2, leave."""
     affinity = len(os.sched_getaffinity(0))
     v1 = (_read(cgroup / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
     fields = _read(cgroup / "cpu.max").split() or list(v1)
@@ -30,10 +27,7 @@ def available_cpus(cgroup: Path = CGROUP) -> int:
 
 
 def gains_by_int8(cpuinfo: Path = CPUINFO) -> bool:
-    """Whether this CPU multiplies 8-bit integers fast, as its flags say.
-
-    Flags and no measurement: a restart never changes what is answered.
-    """
+    """Whether this CPU multiplies 8-bit integers fast, by its flags: a restart changes nothing."""
     lines = _read(cpuinfo).splitlines()
     flags = next((line for line in lines if line.startswith("flags")), "")
     return not _INT8_FLAGS.isdisjoint(flags.split())

@@ -14,25 +14,16 @@ from functools import partial
 from pathlib import Path
 
 import onnxruntime
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    Summary,
-    disable_created_metrics,
-    generate_latest,
-)
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.process_collector import ProcessCollector
 
 from contract.manifest import OOD_EDGES, PROBABILITY_EDGES
 from service import __version__
-from service.domain import BATCH_SIZES, STAGES, ImageResult, Prediction, ServedModel, StageTimes
+from service.domain import BATCH_SIZES, STAGES, ImageFailure, Prediction, ServedModel, StageTimes
 from service.errors import InferenceFailed, problem_type
 
-METRICS_MEDIA_TYPE = CONTENT_TYPE_LATEST
 BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1, 2, 5, 10, 30,
 )  # fmt: skip
@@ -40,19 +31,19 @@ BUCKETS_S = (
 _SHARED = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 
 # They would double the series of every counter, and Prometheus does not need them.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
     """The metrics of one application, in a registry of their own."""
 
     def __init__(self) -> None:
-        """Register every metric."""
         self._registry = registry = CollectorRegistry()
         if _SHARED is None:
             ProcessCollector(registry=registry)
         counter = partial(Counter, namespace="pneumoscope", registry=registry)
         histogram = partial(Histogram, namespace="pneumoscope", registry=registry)
+        summary = partial(Summary, namespace="pneumoscope", registry=registry)
         gauge = partial(Gauge, namespace="pneumoscope", registry=registry)
         model = ["model", "version"]
         self._requests = counter("requests", "Requests answered.", ["route", "status"])
@@ -60,7 +51,7 @@ class Metrics:
         self._rejected = counter("images_rejected", "Images that could not be read.", ["reason"])
         self._images = counter("images", "Images answered.", [*model, "decision"])
         self._referred = counter("images_referred", "Referred, by each reason.", [*model, "reason"])
-        self._feedback = counter("feedback", "Readers' verdicts.", [*model, "verdict"])
+        self.feedback = counter("feedback", "Readers' verdicts.", [*model, "verdict"])
         self._changes = counter("model_changes", "Models changed at run time.", ["change"])
         self._stages = histogram(
             "stage_seconds",
@@ -83,12 +74,8 @@ class Metrics:
             [*model, "histogram", "label", "le"],
             multiprocess_mode="livemax",
         )
-        self._failed = Summary(
-            "failed_inference_seconds",
-            "Time of images on which the model failed.",
-            model,
-            namespace="pneumoscope",
-            registry=registry,
+        self._failed = summary(
+            "failed_inference_seconds", "Time of images on which the model failed.", model
         )
         self._last = gauge(
             "last_inference_timestamp_seconds", "Last answer.", model, multiprocess_mode="max"
@@ -129,20 +116,19 @@ class Metrics:
         ``encode_s`` went into writing the answer; None where a problem was written.
         """
         for result in prediction.results:
-            if isinstance(result, ImageResult):
-                decision = result.decision
-                said = result.probabilities.tolist()
-                self._answered(result.model, decision.label or "refer", result.times, said)
-                if result.out_of_distribution and result.out_of_distribution.limit > 0:
-                    found = result.out_of_distribution
-                    self._ood.labels(*_of(result.model)).observe(found.score / found.limit)
-                for reason in decision.reasons:
-                    self._referred.labels(*_of(result.model), reason).inc()
-            else:
+            if isinstance(result, ImageFailure):
                 self._rejected.labels(problem_type(result.error).slug).inc()
                 if isinstance(result.error, InferenceFailed):
                     spent = result.times["decode"] + result.times["queue"]
                     self.failed(prediction.model, spent)
+                continue
+            decision, found = result.decision, result.out_of_distribution
+            said = result.probabilities.tolist()
+            self._answered(result.model, decision.label or "refer", result.times, said)
+            if found and found.limit > 0:
+                self._ood.labels(*_of(result.model)).observe(found.score / found.limit)
+            for reason in decision.reasons:
+                self._referred.labels(*_of(result.model), reason).inc()
         self._request(prediction.model, prediction.total_s, encode_s)
 
     def inference(
@@ -153,17 +139,10 @@ class Metrics:
         total_s: float,
         encode_s: float,
     ) -> None:
-        """Count images that get no decision, each with its times and its probabilities.
-
-        ``total_s`` is by the clock on the wall, without ``encode_s`` for writing the answer.
-        """
+        """Count images that get no decision; ``total_s`` does not count ``encode_s``."""
         for spent, of_image in zip(times, probabilities, strict=True):
             self._answered(model, "none", spent, of_image)
         self._request(model, total_s, encode_s)
-
-    def feedback(self, model: str, version: str, verdict: str) -> None:
-        """Count whether a reader agrees with an answer of a model, or corrects it."""
-        self._feedback.labels(model, version, verdict).inc()
 
     def failed(self, model: ServedModel, seconds: float) -> None:
         """Count an image on which a model failed."""
@@ -205,7 +184,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus's text format, of all workers where there are several."""
-        return generate_latest(self._all())
+        return prometheus_client.generate_latest(self._all())
 
     def values(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """Every sample of the exposition, by its name and labels."""

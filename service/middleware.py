@@ -22,10 +22,7 @@ SECURITY_HEADERS = (
 
 
 class RequestContext:
-    """Gives a request its identifier, its log line, its count and its span.
-
-    It also answers where all else fails.
-    """
+    """Gives a request its identifier, log line, count and span; answers where all else fails."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing, log: Logger) -> None:
         self._app = app
@@ -42,7 +39,7 @@ class RequestContext:
         identifier = request_id(header_of(scope, b"x-request-id"))
         given = traceparent(header_of(scope, b"traceparent"))
         # Probes and pages that are only read would drown the spans of what does the work.
-        trace = self._tracing.request("POST", given) if scope["method"] == "POST" else NO_TRACE
+        trace = self._tracing.post(given) if scope["method"] == "POST" else NO_TRACE
         parent = given or trace.traceparent
         state = scope.setdefault("state", {})
         state.update(request_id=identifier, trace=trace)

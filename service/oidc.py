@@ -8,7 +8,7 @@ Source: RFC 9068 (JWT access tokens), OpenID Connect Discovery 1.0, SMART App La
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
@@ -32,9 +32,9 @@ _UNUSABLE = (OSError, HTTPException, AttributeError, KeyError, TypeError, ValueE
 
 
 class TokenVerifier:
-    """Checks the tokens of one issuer for one audience. Safe on any thread.
+    """Checks the tokens of one issuer; ``report`` is told why its keys could not be fetched.
 
-    ``report`` is told why the issuer's keys could not be fetched.
+    Safe on any thread.
     """
 
     def __init__(self, issuer: str, audience: str, report: Callable[[str], None]) -> None:
@@ -46,12 +46,7 @@ class TokenVerifier:
         self._due = self._tried = float("-inf")
 
     def verify(self, token: str) -> Caller:
-        """Check the signature, issuer, audience and times of a token; may ask for the keys.
-
-        Raises:
-            ServiceError: It is not a token of this issuer for this service, or out of date; or
-                the provider's keys cannot be had.
-        """
+        """Check signature, issuer, audience and times of a token, or raise ServiceError."""
         try:
             header = jwt.get_unverified_header(token)
             key = self._key(str(header.get("kid", "")))
@@ -69,7 +64,12 @@ class TokenVerifier:
             raise ServiceError(
                 ProblemType.UNAUTHENTICATED, f"The token does not count: {error}."
             ) from error
-        return Caller(_subject(claims), _scopes(claims))
+        # Of a machine the client, which is what an operator knows it by.
+        subject = claims.get("client_id") or claims.get("azp") or claims.get("sub") or ""
+        given = claims.get("scope") or claims.get("scp") or ""
+        words = given.split() if isinstance(given, str) else map(str, given)
+        scopes = (w.removeprefix(SCOPE_PREFIX) for w in words if w.startswith(SCOPE_PREFIX))
+        return Caller(str(subject)[:200], frozenset(scopes))
 
     def _key(self, name: str) -> jwt.PyJWK:
         if name in self._keys and time.monotonic() <= self._due:
@@ -121,17 +121,3 @@ def _get(url: str) -> Any:  # noqa: ANN401 - JSON
         raise URLError("the address is not one of HTTP")
     with urlopen(url, timeout=FETCH_S) as answer:  # noqa: S310 - checked above
         return orjson.loads(answer.read(1 << 20))
-
-
-def _subject(claims: Mapping[str, Any]) -> str:
-    """Of a machine the client, which is what an operator knows it by."""
-    return str(claims.get("client_id") or claims.get("azp") or claims.get("sub") or "")[:200]
-
-
-def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Of ``pneumoscope/predict`` the ``predict``; ``scope`` is a string or, with some, a list."""
-    given = claims.get("scope") or claims.get("scp") or ""
-    words = given.split() if isinstance(given, str) else map(str, given)
-    return frozenset(
-        word.removeprefix(SCOPE_PREFIX) for word in words if word.startswith(SCOPE_PREFIX)
-    )

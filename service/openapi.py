@@ -33,20 +33,12 @@ TAGS = (
     {"name": "admin", "description": "Changes of what is served."},
     {"name": "operation", "description": "Metrics, and the kinds of problems."},
 )
-YAML = "application/yaml"
 ASSETS = "docs/assets"
 # Swagger UI starts from a script within the page, and draws its icons from data addresses.
 _PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; frame-ancestors 'none'"
 )
-_RETRY_AFTER = {
-    "Retry-After": {
-        "description": "Seconds after which to try again.",
-        "schema": {"type": "integer", "minimum": 1},
-    }
-}
-
 # One media type for each operation: of several, generators write clients that send the wrong one.
 IMAGE_BODY: Document = {
     "requestBody": {
@@ -70,18 +62,12 @@ def problem_responses(*statuses: int) -> dict[int | str, Document]:
 
 def query_parameters(query: type[BaseModel]) -> Document:
     """Document the parameters, none of them required, of a query that a route reads by itself."""
-    return {
-        "parameters": [
-            {
-                "name": name,
-                "in": "query",
-                "required": False,
-                "description": schema.pop("description"),
-                "schema": _named(name, schema),
-            }
-            for name, schema in _properties(query).items()
-        ]
-    }
+    parameters = []
+    for name, schema in _properties(query).items():
+        description = schema.pop("description")
+        place = {"name": name, "in": "query", "required": False}
+        parameters.append({**place, "description": description, "schema": schema})
+    return {"parameters": parameters}
 
 
 def form_body(query: type[BaseModel]) -> Document:
@@ -89,46 +75,34 @@ def form_body(query: type[BaseModel]) -> Document:
     # An empty file is no reason to refuse the others: it gets a problem in its place.
     file = {key: value for key, value in _BINARY.items() if key != "minLength"}
     files = {"type": "array", "minItems": 1, "items": file}
-    fields = {}
-    for name, schema in _properties(query).items():
+    fields = _properties(query)
+    for schema in fields.values():
         # Generated clients would send it, and it may not be what the query says.
         schema.pop("default", None)
-        fields[name] = _named(name, schema)
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["file"],
-                        "description": "Images, and the same parameters as in the query.",
-                        "properties": {"file": files, **fields},
-                        "additionalProperties": False,
-                    }
-                }
-            },
-        }
+    schema = {
+        "type": "object",
+        "required": ["file"],
+        "description": "Images, and the same parameters as in the query.",
+        "properties": {"file": files, **fields},
+        "additionalProperties": False,
     }
+    content = {"multipart/form-data": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _properties(query: type[BaseModel]) -> dict[str, Document]:
-    properties = query.model_json_schema()["properties"].items()
-    return {
-        name: {key: value for key, value in schema.items() if key != "title"}
-        for name, schema in properties
-    }
-
-
-def _named(name: str, schema: Document) -> Document:
-    """Refer to the words of a parameter, which stand in the query and in a form.
+    """The parameters; the words of one, which stand in the query and in a form, by reference.
 
     Generators name the type of words that stand in both places twice, which does not compile.
     """
-    if "enum" not in schema:
-        return schema
-    kept = {key: value for key, value in schema.items() if key not in ("enum", "type")}
-    return {"allOf": [{"$ref": f"#/components/schemas/{name.capitalize()}"}], **kept}
+    found = {}
+    for name, schema in query.model_json_schema()["properties"].items():
+        described, left_out = {}, {"title"}
+        if "enum" in schema:
+            described["allOf"] = [{"$ref": f"#/components/schemas/{name.capitalize()}"}]
+            left_out |= {"enum", "type"}
+        found[name] = described | {k: v for k, v in schema.items() if k not in left_out}
+    return found
 
 
 def write_document(app: FastAPI) -> Document:
@@ -150,7 +124,7 @@ def write_document(app: FastAPI) -> Document:
         name: _open({key: part for key, part in schema.items() if key != "title"})
         for name, schema in schemas.items()
     }
-    for name, schema in _properties(PredictQuery).items():
+    for name, schema in PredictQuery.model_json_schema()["properties"].items():
         if "enum" in schema:
             words = {"type": "string", "enum": schema["enum"]}
             document["components"]["schemas"][name.capitalize()] = words
@@ -196,7 +170,7 @@ def add_docs(app: FastAPI) -> None:
 
     @app.get("/openapi.yaml", include_in_schema=False)
     async def openapi_yaml() -> Response:
-        return Response(as_yaml, media_type=YAML)
+        return Response(as_yaml, media_type="application/yaml")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
@@ -232,12 +206,10 @@ def _open(schema: Document) -> Document:
 def _words(schema: Document) -> list[str]:
     """The words that a string may be; none where it may be another string, or another type."""
     if "anyOf" not in schema:
-        words: list[str] = schema.get("enum", [])
-        return words
-    parts = [
-        part.get("enum", [part["const"]] if "const" in part else []) for part in schema["anyOf"]
-    ]
-    return [word for words in parts for word in words] if all(parts) else []
+        return list(schema.get("enum", []))
+    parts = [part.get("enum") or [part.get("const")] for part in schema["anyOf"]]
+    words = [word for part in parts for word in part]
+    return [] if None in words else words
 
 
 def _share_problems(responses: Document, components: Document) -> None:
@@ -268,9 +240,11 @@ def _problem_response(kinds: list[ProblemType]) -> Document:
         "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
     }
     if kinds[0].status in (429, 503):
-        response["headers"] = _RETRY_AFTER
+        wait = {"type": "integer", "minimum": 1}
+        described = {"description": "Seconds after which to try again.", "schema": wait}
+        response["headers"] = {"Retry-After": described}
     return response
 
 
+# What can go wrong on a route that names a model.
 ONE_MODEL = problem_responses(401, 403, 404, 422, 503)
-"""What can go wrong on a route that names a model."""

@@ -16,16 +16,8 @@ from contract.manifest import ModelManifest
 from contract.preprocessing import PreprocessingSpec
 from contract.quality import Quality
 from contract.radiograph import Radiograph
-from service.domain import (
-    ACTIVATION_MAP,
-    PROBABILITIES,
-    LungMap,
-    LungSegmenter,
-    Outputs,
-    Picture,
-)
+from service.domain import ACTIVATION_MAP, PROBABILITIES, LungMap, LungSegmenter, Outputs, Picture
 
-LUNG = 255
 MAX_SIDE = 1024
 MEDIA_TYPE = "image/png"
 # Smooth gray compresses nearly as well at the fastest level, in a fraction of the time.
@@ -57,7 +49,7 @@ def draw_heatmap(
         (width, height), Image.Resampling.BILINEAR
     )
     gray = np.rint(np.clip(np.asarray(fitted) * (255 / scale), 0, 255)).astype(np.uint8)
-    return as_picture(gray, label)
+    return _as_picture(gray, label)
 
 
 def draw_finding(
@@ -68,10 +60,9 @@ def draw_finding(
     image: Radiograph,
     asked: Label | None = None,
 ) -> Picture:
-    """Draw where the model saw a finding: the one that was asked for, or decided.
+    """Draw where the model saw a finding: that which was asked for, or decided, or most probable.
 
-    It is the most probable one where the image is referred and none was asked for. ``outputs`` are
-    of this image alone, with the activation map.
+    ``outputs`` are of this image alone, with the activation map.
     """
     label = asked or decision.label or manifest.labels[int(np.argmax(outputs[PROBABILITIES][0]))]
     index = manifest.labels.index(label)
@@ -93,14 +84,8 @@ def look_for_lungs(
     """Find the lungs where they are to be drawn, or where they decide whether the image is whole.
 
     Whether they are drawn changes nothing of the quality, and so of the decision. On a slice of a
-    CT there is nothing to find. ``fit`` gives the image in a size.
-
-    Returns:
-        Where the lungs are, None where nobody asks; and the quality, with ``lung_field`` where it
-        was in doubt.
-
-    Raises:
-        InferenceFailed: The segmenter did not run.
+    CT there is nothing to find. ``fit`` gives the image in a size. Gives where the lungs are, None
+    where nobody asks; and the quality, with ``lung_field`` where it was in doubt.
     """
     if segmenter is None or not model.reads_radiographs:
         return None, quality
@@ -117,12 +102,10 @@ def look_for_lungs(
 
 def draw_lungs(lungs: LungMap, image: Radiograph) -> Picture:
     """Draw the lungs over a radiograph as it was sent, in the size of its heatmap."""
-    mask = lung_mask(image.turned.undo(lungs), heatmap_size(image))
-    return as_picture(mask.astype(np.uint8) * LUNG)
+    return _as_picture(lung_mask(image.turned.undo(lungs), heatmap_size(image)) * np.uint8(255))
 
 
-def as_picture(gray: NDArray[np.uint8], label: Label | None = None) -> Picture:
-    """Write gray pixels, uint8 (height, width), as a PNG in base64."""
+def _as_picture(gray: NDArray[np.uint8], label: Label | None = None) -> Picture:
     file = io.BytesIO()
     Image.fromarray(gray).save(file, "PNG", compress_level=PNG_LEVEL)
     height, width = gray.shape

@@ -13,29 +13,33 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.fhir import MEDIA_TYPE as FHIR
-from service.answers import write_answer
+from service.answers import as_bundle, write_answer
 from service.auth import Requires
-from service.domain import ImageFailure, Prediction
-from service.errors import FileFailed, InferenceFailed
-from service.fhir_answer import DOCUMENTED, as_bundle, wants_fhir
-from service.headers import JSON, accept_of, uuid7
+from service.domain import ImageFailure
+from service.headers import JSON, accept_of, uuid7, wants_fhir
 from service.logs import log_failure
 from service.openapi import IMAGE_BODY, form_body, problem_responses, query_parameters
 from service.problems import ANSWERED, error_response, request_id_of
-from service.runtime import Runtime, runtime_of
+from service.runtime import runtime_of
 from service.schemas import PredictionBody, PredictQuery
 from service.tracing import trace_of
 from service.trail import predictions
 from service.uploads import read_form, read_parameters
 
-PATH = "/predict"
 router = APIRouter(tags=["prediction"])
 _NO_QUERY = PredictQuery()
 _may_predict = Requires("predict")
+_answered = {
+    "description": (
+        f"What the model says of each image; of one image, as a FHIR R4 transaction Bundle, where "
+        f"Accept names {FHIR} and not {JSON}."
+    ),
+    "content": {FHIR: {"schema": {"type": "object"}}},
+}
 _documented: dict[str, Any] = {
     "response_model": PredictionBody,
     "responses": {
-        200: DOCUMENTED,
+        200: _answered,
         **problem_responses(400, 401, 403, 404, 413, 415, 422, 429, 503),
     },
     "dependencies": [Depends(_may_predict)],
@@ -43,14 +47,14 @@ _documented: dict[str, Any] = {
 
 
 @router.post(
-    f"{PATH}/image",
+    "/predict/image",
     summary="Read one chest image, the whole body",
     operation_id="predict_image",
     openapi_extra={**query_parameters(PredictQuery), **IMAGE_BODY},
     **_documented,
 )
 @router.post(
-    PATH,
+    "/predict",
     summary="Read chest images",
     openapi_extra={**query_parameters(PredictQuery), **form_body(PredictQuery)},
     **_documented,
@@ -71,22 +75,24 @@ async def predict(request: Request) -> Response:
     runtime.predictor()
     runtime.admission.check()
     as_fhir = wants_fhir(accept_of(request.scope))
-    form = await read_form(request, 1 if as_fhir else runtime.settings.max_files)
-    if form.fields:
-        query = read_parameters((*request.query_params.multi_items(), *form.fields))
+    files, fields = await read_form(request, 1 if as_fhir else runtime.settings.max_files)
+    if fields:
+        query = read_parameters((*request.query_params.multi_items(), *fields))
     predictor = runtime.predictor()
-    async with runtime.admitted(request, len(form.files)):
-        prediction = await predictor.predict(form.files, query, trace.stage)
-    _report_failures(runtime, prediction, request)
+    async with runtime.admitted(request, len(files)):
+        prediction = await predictor.predict(files, query, trace.stage)
+    request_id = request_id_of(request.scope)
+    failures = [each.error for each in prediction.results if isinstance(each, ImageFailure)]
+    for error in failures:
+        log_failure(runtime.log, error, request_id)
     answer_id = str(uuid7())
     if runtime.trail is not None:
         await runtime.trail.write(*predictions(request, prediction, answer_id))
-    first, *others = prediction.results
-    if isinstance(first, ImageFailure) and not others:
+    if failures and len(prediction.results) == 1:
         runtime.metrics.prediction(prediction)
-        raise first.error
+        raise failures[0]
     started = time.perf_counter()
-    ids, uids = (answer_id, request_id_of(request.scope)), runtime.settings.echo_uids
+    ids, uids = (answer_id, request_id), runtime.settings.echo_uids
     if query.heatmap:
         # Heatmaps are large enough to be felt on the event loop.
         content = await asyncio.to_thread(write_answer, prediction, *ids, uids=uids)
@@ -125,12 +131,3 @@ class PredictFirst:
             # bytes until the garbage collector comes by, long after they were given back.
             error.with_traceback(None)
         await response(scope, receive, send)
-
-
-def _report_failures(runtime: Runtime, prediction: Prediction, request: Request) -> None:
-    """Tell the operator of what failed through no fault of the file."""
-    for result in prediction.results:
-        if isinstance(result, ImageFailure) and isinstance(
-            result.error, InferenceFailed | FileFailed
-        ):
-            log_failure(runtime.log, result.error, request_id_of(request.scope))

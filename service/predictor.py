@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from contract.cost import DecodeCost, estimate_cost
 from contract.decision import OodResult, decide
 from contract.errors import ImageError
-from contract.findings import Label
-from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, ModelManifest
+from contract.manifest import OOD_SCORE, SOURCE_DISTANCE
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.quality import judge
 from contract.radiograph import Radiograph, decode
@@ -38,13 +37,13 @@ from service.domain import (
     Stage,
     StageTimes,
     Upload,
-    ignore,
 )
 from service.errors import DeviceLost, FileFailed, InferenceFailed, ProblemType, ServiceError, where
 from service.overlays import draw_finding, draw_lungs, look_for_lungs
 from service.priorities import PriorityThreads
 from service.repository import ModelRepository
 from service.schemas import PredictQuery
+from service.tracing import NO_TRACE
 
 Image = NDArray[np.uint8]
 Fit = Callable[[PreprocessingSpec], Image]
@@ -83,16 +82,12 @@ class Predictor:
         return self._threads.depth + self._decoders.depth + self._batcher.depth
 
     async def predict(
-        self, uploads: Sequence[Upload], query: PredictQuery, record: Record = ignore
+        self, uploads: Sequence[Upload], query: PredictQuery, record: Record = NO_TRACE.stage
     ) -> Prediction:
         """Read every file and answer it; one that fails does not hold up the others.
 
-        The named model answers every file, else the one that suits the file. ``record`` hears of
-        every stage that is over: its name, how long it ran, how long ago it ended.
-
-        Raises:
-            ServiceError: There is no such model or version.
-            DeviceLost: The accelerator does not run any more.
+        The named model answers every file, else the one that suits the file. Raises ServiceError
+        where there is no such model or version, or the accelerator is lost.
         """
         started = time.perf_counter()
         # A reload meanwhile changes nothing for a request that has begun.
@@ -112,20 +107,13 @@ class Predictor:
         model: ServedModel,
         images: Image | Encoded,
         query: PredictQuery,
-        record: Record = ignore,
+        record: Record = NO_TRACE.stage,
     ) -> tuple[Outputs, list[StageTimes]]:
         """Run a model on images: what it says of them, without any decision, and what each took.
 
         ``images`` are of the model's size, uint8 (batch, height, width, 1), or image files. Each
         joins the queue by itself, so it can share a batch with others; the failure of one fails
-        all.
-
-        Raises:
-            ImageError: A file is no image, or none that the model takes.
-            ServiceError: A file takes more time or memory to decode than one file may.
-            FileFailed: A file met an error that nobody foresaw.
-            InferenceFailed: The model did not run.
-            DeviceLost: The accelerator does not run any more.
+        all: ImageError for a file that the model does not take, ServiceError for all else.
         """
 
         async def infer_one(index: int) -> tuple[Outputs, StageTimes]:
@@ -160,14 +148,14 @@ class Predictor:
         await self._batcher.close()
 
     async def _answer(self, task: "_Task") -> ImageResult | ImageFailure:
+        fitted = await self._read(task)
+        if not isinstance(fitted, np.ndarray):
+            return fitted
         try:
-            fitted = await self._read(task)
-            if not isinstance(fitted, np.ndarray):
-                return fitted
             outputs = await self._run(task, fitted)
-            return await self._on_thread(task, partial(task.finish, outputs))
         except InferenceFailed as error:
             return task.failure(error)
+        return await self._on_thread(task, partial(task.finish, outputs))
 
     async def _read(self, task: "_Task") -> Image | ImageResult | ImageFailure:
         """Decode the file, here or in a decoder, and go on as far as the task goes."""
@@ -276,9 +264,15 @@ class _Task:
         if self.model is None:
             modality = facts.modality if facts else None
             self.model = self.repository.for_modality(modality, self.query.version)
-        check_suitable(facts, self.model.manifest)
-        _check_finding(self.query.finding, self.model.manifest)
-        wanted = self.model.manifest.preprocessing
+        manifest, finding = self.model.manifest, self.query.finding
+        check_suitable(facts, manifest)
+        if finding is not None and finding not in manifest.labels:
+            raise ServiceError(
+                ProblemType.INVALID_PARAMETER,
+                f"explain: the model {manifest.name} has no finding {finding}. "
+                f"It has: {', '.join(manifest.labels)}.",
+            )
+        wanted = manifest.preprocessing
         fitted = fit(wanted)
         image = fitted[np.newaxis]
         if not self.decides:
@@ -300,7 +294,7 @@ class _Task:
         model, radiograph, fit = self.chosen, self.radiograph, self.fit
         assert radiograph is not None and fit is not None, "it was prepared"  # noqa: S101, PT018
         image, manifest = replace(radiograph, pixels=NO_PIXELS), model.manifest
-        quality = out_of_distribution = None
+        quality = out_of_distribution = evidence = heatmap = None
         if manifest.quality is not None:
             quality = judge(outputs[QUALITY][0], image.rows, image.columns, manifest.quality)
         drawn = self.query.heatmap
@@ -310,7 +304,6 @@ class _Task:
         if manifest.out_of_distribution is not None:
             score = float(outputs[OOD_SCORE][0])
             out_of_distribution = OodResult(score=score, limit=manifest.out_of_distribution.limit)
-        evidence = None
         if SOURCE_DISTANCE in outputs:
             evidence = manifest.nearest_source(outputs[SOURCE_DISTANCE][0].tolist())
         decision = decide(
@@ -322,7 +315,6 @@ class _Task:
             evidence=evidence,
             evidenced=manifest.answers,
         )
-        heatmap = None
         if drawn:
             asked = self.query.finding
             heatmap = draw_finding(manifest, outputs, decision, lungs, image, asked)
@@ -343,11 +335,7 @@ class _Task:
         )
 
     def failure(self, error: Exception) -> ImageFailure:
-        """What is wrong with the file.
-
-        Raises:
-            DeviceLost: It is not of this file alone.
-        """
+        """What is wrong with the file; DeviceLost, which is not of it alone, is raised."""
         if isinstance(error, DeviceLost):
             raise error.with_traceback(None)
         if not isinstance(error, ImageError | ServiceError):
@@ -373,12 +361,3 @@ class _Task:
         if self.repository.segmenter is not None:
             found.append(self.repository.segmenter.manifest.preprocessing)
         return tuple(dict.fromkeys(found))
-
-
-def _check_finding(finding: Label | None, manifest: ModelManifest) -> None:
-    if finding is not None and finding not in manifest.labels:
-        known = ", ".join(manifest.labels)
-        raise ServiceError(
-            ProblemType.INVALID_PARAMETER,
-            f"explain: the model {manifest.name} has no finding {finding}. It has: {known}.",
-        )

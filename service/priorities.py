@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from service.domain import TURNS, Priority, Timed
 
 T = TypeVar("T")
+_Work = tuple[Future[Timed[Any]], list[Callable[[], Any]], float]
 
 
 class PriorityThreads:
@@ -57,11 +58,7 @@ class PriorityThreads:
         except BaseException as error:  # noqa: BLE001 - handed over, whatever it is
             future.set_exception(error)
         else:
-            ran_s = time.perf_counter() - started
-            future.set_result(Timed(value, started - submitted, ran_s))
+            future.set_result(Timed(value, started - submitted, time.perf_counter() - started))
         finally:
             # It has the error, whose traceback has this frame: a cycle around the image.
             del future
-
-
-_Work = tuple[Future[Timed[Any]], list[Callable[[], Any]], float]

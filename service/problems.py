@@ -1,7 +1,4 @@
-"""Errors as HTTP answers: ``application/problem+json``.
-
-Source: RFC 9457.
-"""
+"""Errors as HTTP answers: ``application/problem+json``. Source: RFC 9457."""
 
 import http
 from collections.abc import Mapping
@@ -21,9 +18,7 @@ from service.errors import ProblemType, ServiceError, problem_type
 
 MEDIA_TYPE = "application/problem+json"
 INFERENCE_PROTOCOL = "/v2"
-REALM = 'Bearer realm="pneumoscope"'
 ANSWERED = (ContractError, ServiceError, RequestValidationError, HTTPException)
-_UNFORESEEN = "The request failed. Give the operator its X-Request-ID, a header of this answer."
 _FRAMEWORK = {
     # A body that is not even text, which is no other error than one that is no JSON.
     400: ProblemType.INVALID_PARAMETER,
@@ -44,7 +39,7 @@ def describe(error: Exception, request_id: str) -> dict[str, object]:
         address, title = "about:blank", http.HTTPStatus(status).phrase
     if kind is ProblemType.INTERNAL:
         # What is unforeseen says nothing of the inside.
-        detail = _UNFORESEEN
+        detail = "The request failed. Give the operator its X-Request-ID, a header of this answer."
     elif isinstance(error, RequestValidationError):
         wrong = (f"{str(each['loc'][-1])[:_MAX_NAME]}: {each['msg']}" for each in error.errors())
         detail = f"{'; '.join(wrong)}."
@@ -69,7 +64,7 @@ def error_response(error: Exception, request_id: str) -> Response:
         headers["Retry-After"] = str(retry_after_s)
     if kind is ProblemType.UNAUTHENTICATED:
         # Source: RFC 6750 section 3.
-        headers["WWW-Authenticate"] = REALM
+        headers["WWW-Authenticate"] = 'Bearer realm="pneumoscope"'
     if kind in (ProblemType.BODY_TIMEOUT, ProblemType.SHUTTING_DOWN):
         # Source: RFC 9110 section 15.5.9; a service that stops answers nothing more here.
         headers["Connection"] = "close"
@@ -78,25 +73,17 @@ def error_response(error: Exception, request_id: str) -> Response:
 
 def install(app: FastAPI) -> None:
     """Have an application answer every error with a problem detail."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return error_response(error, request_id_of(request.scope))
+
     for kind in ANSWERED:
-        app.add_exception_handler(kind, _answer)
+        app.add_exception_handler(kind, answer)
 
 
 def request_id_of(scope: Scope) -> str:
     """The identifier that the middleware gave a request."""
     return cast("str", scope["state"]["request_id"])
-
-
-def speaks_inference_protocol(path: str) -> bool:
-    """Whether a path is one of the Open Inference Protocol, whose errors have a form of their own.
-
-    Source: Open Inference Protocol, HTTP/REST, inference response JSON error object.
-    """
-    return path == INFERENCE_PROTOCOL or path.startswith(f"{INFERENCE_PROTOCOL}/")
-
-
-async def _answer(request: Request, error: Exception) -> Response:
-    return error_response(error, request_id_of(request.scope))
 
 
 def _kind(error: Exception) -> ProblemType | None:
@@ -122,7 +109,7 @@ class _ProblemResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["problem"] = str(self._problem["type"]).removeprefix("/problems/")
-        if speaks_inference_protocol(scope["path"]):
+        if f"{scope['path']}/".startswith(f"{INFERENCE_PROTOCOL}/"):
             self.body = orjson.dumps({"error": self._problem["detail"]})
             self.headers["Content-Type"] = "application/json"
             self.headers["Content-Length"] = str(len(self.body))

@@ -48,7 +48,9 @@ class Protocol(HttpToolsProtocol):
         self.idle_since = time.monotonic()
         self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
         if len(self.connections) > MAX_CONNECTIONS:
-            idle = [each for each in self.connections if isinstance(each, Protocol) and each.idles]
+            others = [each for each in self.connections if isinstance(each, Protocol)]
+            # What could be closed without harm, and is not being closed.
+            idle = [each for each in others if not (each.is_busy or each.transport.is_closing())]
             min(idle, key=lambda each: each.idle_since).transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -70,7 +72,7 @@ class Protocol(HttpToolsProtocol):
         elif not self._unfinished_bytes or (self._in_body and self.is_busy):
             self._stop_waiting()
         elif is_large and not self._in_body:
-            self._refuse(ServiceError(ProblemType.HEADERS_TOO_LARGE, TOO_LARGE))
+            self._refuse(ProblemType.HEADERS_TOO_LARGE, TOO_LARGE)
         elif self._timer is None:
             self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
 
@@ -106,11 +108,6 @@ class Protocol(HttpToolsProtocol):
         """Whether a request is at work."""
         return self.cycle is not None and not self.cycle.response_complete
 
-    @property
-    def idles(self) -> bool:
-        """Whether it could be closed without harm, and is not being closed."""
-        return not self.is_busy and not self.transport.is_closing()
-
     def _stop_waiting(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -122,24 +119,21 @@ class Protocol(HttpToolsProtocol):
             # What is not whole comes behind a request that still has its time.
             self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
         elif self._unfinished_bytes and not self._in_body:
-            self._refuse(
-                ServiceError(
-                    ProblemType.HEAD_TIMEOUT, f"No whole head came within {HEAD_TIMEOUT_S:g} s."
-                )
-            )
+            late = f"No whole head came within {HEAD_TIMEOUT_S:g} s."
+            self._refuse(ProblemType.HEAD_TIMEOUT, late)
         else:
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser does not take, whether a head or the framing of a body."""
-        self._refuse(ServiceError(ProblemType.MALFORMED_REQUEST, msg))
+        self._refuse(ProblemType.MALFORMED_REQUEST, msg)
 
-    def _refuse(self, error: ServiceError) -> None:
+    def _refuse(self, kind: ProblemType, why: str) -> None:
         """Answer what is no request, unless another answer is on its way; then close."""
-        kind, request_id = error.problem, str(uuid7())
+        request_id = str(uuid7())
         in_turn = self._in_body and not self.pipeline and not self.cycle.response_started
         if not self.is_busy or in_turn:
-            body = orjson.dumps(describe(error, request_id))
+            body = orjson.dumps(describe(ServiceError(kind, why), request_id))
             form = b"content-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
             answer = form % (MEDIA_TYPE.encode(), len(body), body)
             self.transport.write(STATUS_LINE[kind.status] + answer)

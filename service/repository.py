@@ -10,10 +10,8 @@ class ModelRepository:
     """All served models, by name and version; a reload puts another in its place.
 
     ``default`` is the name of the model for an image whose modality names no other; where None,
-    the one for radiographs with the most findings, the first in name order of several.
-
-    Raises:
-        StartError: There is none, or not the default.
+    the one for radiographs with the most findings, the first in name order of several. Raises
+    StartError where there is none, or not the default.
     """
 
     def __init__(
@@ -49,11 +47,7 @@ class ModelRepository:
         return {each.bundle: each for each in (*self.all(), *segmenter)}
 
     def versions(self, name: str) -> tuple[ServedModel, ...]:
-        """Every version of one model, oldest first.
-
-        Raises:
-            ServiceError: There is no model of that name.
-        """
+        """Every version of one model, oldest first; raises ServiceError where there is none."""
         if name not in self._models:
             known = ", ".join(self._models)
             raise ServiceError(
@@ -62,11 +56,7 @@ class ModelRepository:
         return self._models[name]
 
     def get(self, name: str | None = None, version: int | None = None) -> ServedModel:
-        """Look up a model; the default one and the latest version where nothing is said.
-
-        Raises:
-            ServiceError: There is no such model or version.
-        """
+        """Look up a model, else the default, in a version, else the latest; raises ServiceError."""
         versions = self.versions(self.default if name is None else name)
         if version is None:
             return versions[-1]
@@ -83,9 +73,6 @@ class ModelRepository:
         """Choose the model for an image: by its DICOM modality, else the default.
 
         Where several models take the modality, the default one goes first, then name order.
-
-        Raises:
-            ServiceError: The chosen model has no such version.
         """
         for name in sorted(self._models, key=lambda name: name != self.default):
             if modality in self.get(name).manifest.modalities:

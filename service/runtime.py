@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -13,8 +13,7 @@ from contract.errors import ContractError
 from service.auth import Callers
 from service.batcher import MicroBatcher
 from service.decoders import Decoders
-from service.device import DeviceWatch
-from service.domain import CPU, ServedModel
+from service.domain import CPU
 from service.errors import DeviceLost, ProblemType, ServiceError, StartError
 from service.limits import Admission, ReceiveBudget, cancelled_on_disconnect
 from service.loading import ModelLoader, Reloader, warn_of_precision
@@ -26,7 +25,7 @@ from service.priorities import PriorityThreads
 from service.problems import request_id_of
 from service.repository import ModelRepository
 from service.schemas import PredictQuery
-from service.session import SessionOptions, has_cuda, why_no_cuda
+from service.session import has_cuda, why_no_cuda
 from service.settings import Settings, retired_settings
 from service.tracing import open_tracing
 
@@ -36,15 +35,12 @@ if TYPE_CHECKING:
 Status = Literal["loading", "ready", "device-lost", "stopping", "failed"]
 OpenModels = Callable[[Settings], ModelRepository]
 SAMPLING_S = 1.0
+PROBE_TIMEOUT_S = 10
 _LOADING = "The models are still loading, or did not load."
 
 
 class Runtime:
-    """The state of one service process; ``open_models`` loads and warms the models.
-
-    Raises:
-        StartError: The keys or the audit trail cannot be used.
-    """
+    """The state of one service process; raises StartError where keys or trail cannot be used."""
 
     def __init__(self, settings: Settings, log: Logger, open_models: OpenModels) -> None:
         self.settings = settings
@@ -95,17 +91,8 @@ class Runtime:
         """The models; None until they are loaded."""
         return self._predictor.repository if self._predictor else None
 
-    @property
-    def default_model(self) -> ServedModel | None:
-        """The model for an image that names none; None until it is loaded."""
-        return self.repository.get() if self.repository else None
-
     def predictor(self) -> Predictor:
-        """The predictor, for new work.
-
-        Raises:
-            ServiceError: The models are not loaded, or the service stops.
-        """
+        """The predictor, for new work; raises ServiceError while the service loads or stops."""
         if self._stopping:
             raise ServiceError(ProblemType.SHUTTING_DOWN, "The service is stopping.")
         if self._predictor is None:
@@ -120,12 +107,7 @@ class Runtime:
         return self._reloader
 
     async def check_ready(self) -> None:
-        """See that new images can be taken, of every kind.
-
-        Raises:
-            ServiceError: The models are not loaded, no decoder starts, or the service stops.
-            DeviceLost: The accelerator fails, or does not answer.
-        """
+        """See that new images can be taken, of every kind; raises ServiceError where not."""
         if not self.predictor().can_decode:
             raise ServiceError(
                 ProblemType.NOT_READY, "The processes that decode images are starting again."
@@ -136,10 +118,8 @@ class Runtime:
     async def admitted(self, request: Request, images: int) -> AsyncIterator[None]:
         """Hold room for images, within the deadline, while somebody waits for the answer.
 
-        The request's body must have been read.
-
-        Raises:
-            ServiceError: There is no room for them, the block took too long, or the client left.
+        The request's body must have been read. Raises ServiceError where there is no room for
+        them, the block took too long, or the client left.
         """
         deadline_s = self.settings.request_deadline_s
         with self.admission.admit(images):
@@ -148,7 +128,7 @@ class Runtime:
                     yield
             except DeviceLost as error:
                 log_failure(self.log, error, request_id_of(request.scope))
-                self.device.report_lost()
+                self.device.note(lost=True)
                 raise
             except TimeoutError as error:
                 raise ServiceError(
@@ -169,7 +149,7 @@ class Runtime:
             self.failure = StartError(f"{type(error).__name__}: {error}")
         else:
             await self._warn_of_cpu(repository)
-            warn_of_precision(self.log, repository.all(), self.settings.precision)
+            warn_of_precision(self.log, repository.all(), self.settings)
             self._serve(repository)
 
     def sample(self) -> None:
@@ -204,19 +184,17 @@ class Runtime:
         await asyncio.to_thread(self.tracing.close)
 
     def _serve(self, repository: ModelRepository) -> None:
-        settings = self.settings
-        budget = settings.decode_memory_bytes
-        decoders = Decoders(
-            settings.decoders, decode_memory() if budget is None else budget, settings.max_pixels
-        )
+        settings, memory = self.settings, self.settings.decode_memory_bytes
+        if memory is None:
+            memory = decode_memory()
         self._predictor = Predictor(
             repository,
             PriorityThreads(settings.threads),
-            decoders,
+            Decoders(settings.decoders, memory, settings.max_pixels),
             MicroBatcher(self.metrics.batch),
             settings.max_pixels,
         )
-        self._reloader = Reloader(model_loader(settings), self._predictor, self.metrics, self.log)
+        self._reloader = Reloader(ModelLoader(settings), self._predictor, self.metrics, self.log)
         if settings.workers > 1:
             self._keep(self._sample_for_others())
         if settings.models_poll_s:
@@ -264,20 +242,58 @@ class Runtime:
         self.log.warning("cuda not used", reason=reason, models=on_cpu)
 
 
+class DeviceWatch:
+    """Whether the accelerator still runs models, by ``run``: a container can lose its GPU."""
+
+    def __init__(self, run: Callable[[], Awaitable[None]], log: Logger) -> None:
+        self.lost = False
+        self._run = run
+        self._log = log
+        self._probe: asyncio.Task[None] | None = None
+
+    async def check(self) -> None:
+        """Run a model, one for all who ask at the same time; raises DeviceLost where none runs."""
+        # Who goes away does not take the answer from the others.
+        await asyncio.shield(self._probing())
+        if self.lost:
+            raise DeviceLost
+
+    def look_again(self) -> None:
+        """Where it is lost, find out whether it is back, without waiting for that."""
+        if self.lost:
+            self._probing()
+
+    def close(self) -> None:
+        """Give up a run that is on its way."""
+        if self._probe is not None:
+            self._probe.cancel()
+
+    def _probing(self) -> asyncio.Task[None]:
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._try())
+        return self._probe
+
+    async def _try(self) -> None:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await self._run()
+        except Exception:  # noqa: BLE001 - whatever it is, the device did not run a model
+            self.note(lost=True)
+        else:
+            self.note(lost=False)
+
+    def note(self, *, lost: bool) -> None:
+        """Take note of whether a model runs there."""
+        if lost and not self.lost:
+            self._log.error("device lost")
+        if self.lost and not lost:
+            self._log.info("device back")
+        self.lost = lost
+
+
 def open_repository(settings: Settings) -> ModelRepository:
     """Load every model of the models folder, as the settings say; raises what ``load_all`` does."""
-    return model_loader(settings).load_all()
-
-
-def model_loader(settings: Settings) -> ModelLoader:
-    """What loads models: the same at the start and while the service runs."""
-    return ModelLoader(
-        settings.models_dir,
-        SessionOptions(settings.provider, gpu_mem_limit_bytes=settings.gpu_mem_limit_bytes),
-        settings.precision,
-        settings.default_model,
-        trusted_key=settings.trusted_key_file,
-    )
+    return ModelLoader(settings).load_all()
 
 
 def runtime_of(request: Request) -> Runtime:

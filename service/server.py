@@ -6,8 +6,6 @@ import shutil
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -42,12 +40,12 @@ class Server(uvicorn.Server):
     """A uvicorn that stops where the models do not load, and loses no request that it could answer.
 
     uvicorn closes every connection that looks idle, and with it the request that a client has just
-    sent there; and a stop that was asked for is a success.
+    sent there; and a stop that was asked for is a success. ``app`` is one of ``create_app``.
     """
 
-    def __init__(self, config: uvicorn.Config, app: "FastAPI") -> None:
-        super().__init__(config)
+    def __init__(self, app: "FastAPI") -> None:
         self.runtime = app.state.runtime
+        super().__init__(_config(app, self.runtime.settings))
         self._certificate = _changed(self.runtime.settings)
 
     @property
@@ -97,21 +95,11 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def make_server(app: "FastAPI") -> Server:
-    """Make a server for an application of ``create_app``."""
-    return Server(_config(app, app.state.runtime.settings), app)
-
-
 def serve(app: "FastAPI") -> None:
-    """Serve in this process until a signal comes.
-
-    Raises:
-        ContractError: A model bundle cannot be used.
-        ServiceError: The service cannot start.
-    """
+    """Serve in this process until a signal comes; raises why the service cannot start."""
     silence_quoting_libraries()
     check_certificate(app.state.runtime.settings)
-    server = make_server(app)
+    server = Server(app)
     with bound(server.runtime.settings) as sock:
         server.run([sock])
     if server.runtime.failure is not None:
@@ -122,10 +110,7 @@ def serve_with_workers(settings: Settings, app: str, log: Logger) -> int:
     """Serve in several processes until a signal comes; uvicorn starts, watches and restarts them.
 
     Each makes its application by ``app``, ``module:function``. Returns the exit code: 1 where a
-    worker cannot start.
-
-    Raises:
-        StartError: The port cannot be had, or the certificate not be used.
+    worker cannot start. Raises StartError where the port or the certificate cannot be used.
     """
     check_certificate(settings)
     metrics = os.environ[MULTIPROC_DIR] = tempfile.mkdtemp(prefix="pneumoscope-metrics-")
@@ -139,34 +124,22 @@ def serve_with_workers(settings: Settings, app: str, log: Logger) -> int:
     return int(any(p.exitcode == STARTUP_FAILURE for p in supervisor.processes))
 
 
-@contextmanager
-def bound(settings: Settings) -> Iterator[socket.socket]:
-    """A socket of the first address of the host, bound to the port; nobody else has it.
-
-    Raises:
-        StartError: Others could reach it, and no keys are asked for.
-        StartError: The port cannot be had.
-    """
+def bound(settings: Settings) -> socket.socket:
+    """Listen at the host's first address; StartError where the port is taken, or open to all."""
     settings.check_exposure()
     try:
         family, _, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM
         )[0]
-        sock = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         raise StartError(
             f"Cannot listen on port {settings.port}: {error.strerror or error}."
         ) from error
-    with sock:
-        yield sock
 
 
 def check_certificate(settings: Settings) -> None:
-    """See that certificate, key and authorities can be used, where there are any.
-
-    Raises:
-        StartError: They cannot.
-    """
+    """Raise StartError where a certificate, key or authority is set and cannot be used."""
     if settings.tls_certificate is None:
         return
     trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -5,11 +5,9 @@ This is the only file that imports ONNX Runtime, and the only one that translate
 
 import contextlib
 import ctypes
-import importlib.util
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,29 +31,20 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort
 CUDA = "CUDAExecutionProvider"
 _LOG_FATAL, _LOG_ERROR = 4, 3
 # ONNX Runtime's exceptions have no base of their own.
+_KINDS = [kind for kind in vars(ort).values() if isinstance(kind, type)]
 _ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
-    *(
-        kind
-        for kind in vars(ort).values()
-        if isinstance(kind, type) and issubclass(kind, Exception)
-    ),
+    *(kind for kind in _KINDS if issubclass(kind, Exception)),
 )
 # How a tensor names the file that has its data: `key: "location"` of StringStringEntryProto.
 _EXTERNAL = b"\x0a\x08location"
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """How a model is run."""
-
-    provider: Provider = "auto"
-    gpu_mem_limit_bytes: int = 4096 * 1024 * 1024
-
-
 class OnnxSession:
     """An ONNX graph in ONNX Runtime, checked against its manifest.
+
+    ``gpu_mem_limit_bytes`` is the most that its arena on a GPU may grow to.
 
     Raises:
         StartError: ``cuda`` is asked for, and the graph does not run there.
@@ -63,9 +52,24 @@ class OnnxSession:
     """
 
     def __init__(
-        self, model: bytes, manifest: ModelManifest | SegmenterManifest, options: SessionOptions
+        self,
+        model: bytes,
+        manifest: ModelManifest | SegmenterManifest,
+        provider: Provider,
+        gpu_mem_limit_bytes: int,
     ) -> None:
-        self._session = _create(model, manifest, options)
+        name = f"{manifest.name} version {manifest.version}"
+        if _EXTERNAL in model:
+            raise SignatureMismatch(
+                f"{name}: model.onnx keeps weights in another file, which its digest does not "
+                "cover. Export the model again, in one file."
+            )
+        try:
+            self._session = _create(model, provider, gpu_mem_limit_bytes)
+        except _ERRORS as error:
+            raise SignatureMismatch(
+                f"{name}: model.onnx cannot be loaded. Export the model again."
+            ) from error
         self.provider = str(self._session.get_providers()[0])
         manifest.check_signature(
             map(_tensor, self._session.get_inputs()), map(_tensor, self._session.get_outputs())
@@ -83,29 +87,18 @@ class OnnxSession:
 
 
 def _create(
-    model: bytes, manifest: ModelManifest | SegmenterManifest, options: SessionOptions
+    model: bytes, provider: Provider, gpu_mem_limit_bytes: int
 ) -> onnxruntime.InferenceSession:
-    if _EXTERNAL in model:
-        raise SignatureMismatch(
-            f"{manifest.name} version {manifest.version}: model.onnx keeps weights in another "
-            "file, which its digest does not cover. Export the model again, in one file."
-        )
-    try:
-        if options.provider != "cpu" and has_cuda():
-            session = _cuda_session(model, options)
-            if session is not None:
-                return session
-        if options.provider == "cuda":
-            raise StartError(f"The model cannot run on CUDA: {why_no_cuda()}.")
-        return _session(model, [CPU])
-    except _ERRORS as error:
-        raise SignatureMismatch(
-            f"{manifest.name} version {manifest.version}: model.onnx cannot be loaded. "
-            "Export the model again."
-        ) from error
+    if provider != "cpu" and has_cuda():
+        session = _cuda_session(model, gpu_mem_limit_bytes)
+        if session is not None:
+            return session
+    if provider == "cuda":
+        raise StartError(f"The model cannot run on CUDA: {why_no_cuda()}.")
+    return _session(model, [CPU])
 
 
-def _cuda_session(model: bytes, options: SessionOptions) -> onnxruntime.InferenceSession | None:
+def _cuda_session(model: bytes, gpu_mem_limit_bytes: int) -> onnxruntime.InferenceSession | None:
     """A session that truly runs on CUDA, or None."""
     # It prints what it misses; `why_no_cuda` says the same in one line.
     with contextlib.redirect_stdout(io.StringIO()):
@@ -116,7 +109,7 @@ def _cuda_session(model: bytes, options: SessionOptions) -> onnxruntime.Inferenc
         "cudnn_conv_algo_search": "HEURISTIC",
         # TF32 would move probabilities by 1e-3 against the CPU and against the manifest's metrics.
         "use_tf32": "0",
-        "gpu_mem_limit": str(options.gpu_mem_limit_bytes),
+        "gpu_mem_limit": str(gpu_mem_limit_bytes),
         "arena_extend_strategy": "kSameAsRequested",
     }
     try:
@@ -163,8 +156,7 @@ def why_no_cuda() -> str:
     """
     if not has_cuda():
         return "this onnxruntime was built without it; install onnxruntime-gpu instead"
-    spec = importlib.util.find_spec("onnxruntime")
-    folder = Path(str(spec.origin if spec else "")).parent / "capi"
+    folder = Path(onnxruntime.__file__).parent / "capi"
     try:
         ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What an operator can set: environment variables that begin with ``PNEUMO_``."""
+"""What an operator can set: environment variables ``PNEUMO_…``, told in docs/operations.md."""
 
 import os
 import re
@@ -8,14 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contract.manifest import Precision
@@ -41,8 +34,6 @@ _OTHERS = re.compile(
     r"PNEUMO_(MEMORY|PUBLISHED_PORT|DATA|IMAGE|HTTPS_ADDRESS|GRAFANA_PASSWORD|GATEWAY_.*|(.+_)?SERVICE_(HOST|PORT)(_.*)?|.+_PORT(_.*)?"
     r"|PORT_\d+_.+)"
 )
-_LINK = re.compile(r"[a-z]+://")
-MAX_PORT = 65535
 
 
 def _words(given: object) -> object:
@@ -55,6 +46,11 @@ def _words(given: object) -> object:
 def _port() -> int:
     told = os.environ.get("PORT", "")
     return int(told) if told.isdecimal() else 8000
+
+
+def _no_link(given: object) -> object:
+    """Ignore what Kubernetes tells of a service named pneumo: ``tcp://10.0.0.1:8000``."""
+    return _port() if isinstance(given, str) and re.match("[a-z]+://", given) else given
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
@@ -70,157 +66,87 @@ class Settings(BaseSettings):
     """The settings of one service process; read once, never changed."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PNEUMO_",
-        frozen=True,
-        use_attribute_docstrings=True,
-        validate_default=True,
+        env_prefix="PNEUMO_", frozen=True, use_attribute_docstrings=True, validate_default=True
     )
 
     models_dir: Path = Path(__file__).resolve().parents[1] / "models"
     """The folder of model bundles, ``<name>/<version>/``; by default the one that is shipped."""
-
     trusted_key_file: Path | None = None
-    """An Ed25519 public key in PEM; with it, bundles that are not signed by its holder are refused.
-    """
-
+    """An Ed25519 public key in PEM: bundles that its holder has not signed are refused."""
     default_model: str | None = None
     """The model for an image whose modality names no other; by default the one for radiographs
     with the most findings."""
-
     provider: Provider = "auto"
-    """Where models run. ``cuda`` starts on nothing else; ``auto`` is CUDA, or the CPU if it must
-    be."""
-
+    """Where models run. ``cuda`` starts on nothing else; ``auto`` is CUDA, else the CPU."""
     precision: Precision | Literal["auto"] = "auto"
-    """Which file of a bundle runs. ``auto`` is ``int8`` on a CPU whose flags say that it gains by
-    it, else ``fp32``; ``fp16`` is for GPUs. A bundle that lacks the file is served in ``fp32``;
-    every answer names what ran."""
-
+    """Which file of a bundle runs; ``auto`` is ``int8`` where the CPU gains by it, or ``fp32``."""
     gpu_mem_limit_bytes: int = Field(default=4096 * MIB, ge=64 * MIB)
     """The most GPU memory that the arena of one model may grow to."""
-
     host: str = "127.0.0.1"
     """The address to listen on; the loopback, unless told otherwise."""
-
-    port: int = Field(default_factory=_port, ge=0, le=MAX_PORT)
-    """The TCP port to listen on; 0 takes a free one. By default what PORT says, as platforms tell
-    their containers, else 8000."""
-
+    port: Annotated[int, BeforeValidator(_no_link)] = Field(default_factory=_port, ge=0, le=65535)
+    """The TCP port to listen on; 0 takes a free one. By default what PORT says, else 8000."""
     tls_certificate: Path | None = None
     """A certificate with its chain, in PEM; with it the service speaks HTTPS alone."""
-
     tls_key: Path | None = None
     """The key of the certificate, in PEM."""
-
     tls_client_authorities: Path | None = None
-    """The authorities, in PEM, whose certificates callers must show; by default none is asked for.
-    """
-
+    """The authorities, in PEM, whose certificates callers must show; by default none."""
     workers: int = Field(default=1, ge=1, le=1024)
-    """Processes that share the port, each with its own models, queue and budgets. More than one
-    needs ``cpu`` as the provider."""
-
+    """Processes that share the port, each with its own models, queue and budgets; for the CPU."""
     threads: int = Field(default_factory=available_cpus, ge=1)
     """Threads that work on images, each on one; by default the CPUs of the cgroup."""
-
     decoders: int = Field(default_factory=lambda: min(available_cpus(), MAX_DECODERS), ge=1, le=64)
-    """The most processes that decode what is not plain, such as JPEG 2000, each one file at a time;
-    by default the CPUs of the cgroup, at most 4."""
-
+    """The most processes that decode what is not plain; by default the cgroup's CPUs, at most 4."""
     decode_memory_bytes: int | None = Field(default=None, ge=0)
-    """The most memory of all decoders together; a file waits until its part fits. By default the
-    limit of the cgroup less 500 MB, at most 1 GB."""
-
+    """The most memory of all decoders; by default the cgroup's limit less 500 MB, at most 1 GB."""
     max_files: int = Field(default=32, ge=1)
     """The most files in one request."""
-
     max_body_bytes: int = Field(default=64 * MIB, ge=1)
     """The largest request body, counted as it arrives."""
-
     receive_budget_bytes: int = Field(default=256 * MIB, ge=1)
-    """The most bytes of all request bodies together, arriving or held; more are answered with 429.
-    """
-
+    """The most bytes of all request bodies together, arriving or held."""
     receive_timeout_s: float = Field(default=60, gt=0)
-    """How long a client may send nothing of its body, or too little; then it is answered with 408.
-    """
-
+    """How long a client may send nothing of its body, or too little."""
     max_pixels: int = Field(default=100_000_000, ge=1)
     """The largest image, in pixels, as its header says."""
-
     request_deadline_s: float = Field(default=30, gt=0)
-    """How long a request may take once its body has arrived; later it is answered with 429."""
-
+    """How long a request may take once its body has arrived."""
     queue_limit: int = Field(default_factory=_queue_limit, ge=1)
-    """The most images in flight, waiting or in work; more are answered with 429. By default sixteen
-    for each CPU of the cgroup, shared out among the workers, at least sixteen above `max_files`."""
-
+    """The most images in flight, waiting or in work."""
     api_keys_file: Path | None = None
-    """A JSON file ``{name: {"sha256": hex, "scopes": ["predict", "read", "admin"]}}`` of API
-    keys.
-
-    Without keys or tokens, none is asked for, and nobody may change which models are served.
-    """
-
+    """A JSON file of keys ``{name: {"sha256": hex, "scopes": ["predict", "read", "admin"]}}``."""
     api_keys: SecretStr | None = None
     """The content of such a file, where a platform has variables and no files."""
-
     oidc_issuer: str | None = Field(default=None, pattern=r"^https?://[^/]")
     """An OpenID provider whose access tokens are taken as keys are; none by default."""
-
     oidc_audience: str = "pneumoscope"
     """What the audience of its tokens must be."""
-
     rate_per_minute: int = Field(default=0, ge=0)
-    """How often each key or client may ask in a minute, unless its key says otherwise; more is
-    answered with 429. 0 is without a limit."""
-
+    """How often each caller may ask, unless its key says otherwise; 0 is without a limit."""
     audit_url: SecretStr | None = None
-    """The database of the audit trail, ``sqlite:////path`` or ``postgresql+psycopg://…``; none by
-    default."""
-
+    """The audit trail's database, ``sqlite:////path`` or ``postgresql+psycopg://…``; or none."""
     audit_failure: Literal["stop", "go-on"] = "stop"
     """Where the trail cannot be written: answer nothing, or go on and write it later."""
-
     insecure: bool = False
     """Whether an address that others may reach is listened on although no keys are asked for."""
-
     allowed_hosts: Words = ()
-    """The names that a Host header may have, such as ``reader.example, *.clinic.example``; by
-    default those of the loopback where nobody else can reach the service and it has no keys, and
-    any elsewhere."""
-
+    """The names that a Host header may have; by default the loopback's where nobody else can reach
+    the service and it has no keys, and any elsewhere."""
     cors_origins: Words = ()
-    """The origins whose pages may use the service, such as ``https://viewer.example``; by default
-    its own alone."""
-
+    """The origins whose pages may use the service; by default its own alone."""
     page_gateway: str | None = Field(default=None, pattern=r"^https?://[\w.\[\]:-]+$")
-    """The address of a gateway, such as ``https://gateway.example:8080``, that the page asks for
-    DICOM reports; none by default."""
-
+    """The address of a gateway that the page asks for DICOM reports; none by default."""
     echo_uids: bool = True
-    """Whether answers name the SOP Instance, Series and Study UID of a DICOM file. Logs never do.
-    """
-
+    """Whether answers name the UIDs of a DICOM file. Logs never do."""
     models_poll_s: float = Field(default=0, ge=0)
-    """How often one worker looks at the models folder for new, changed and removed bundles; 0 for
-    never."""
-
+    """How often one worker looks at the models folder for changed bundles; 0 for never."""
     otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/]")
     """The base address of an OTLP collector, such as ``http://collector:4318``; none by default."""
-
     shutdown_timeout_s: int = Field(default=35, ge=0)
     """How long a stop waits for requests that were already accepted."""
-
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
-
-    @field_validator("port", mode="before")
-    @classmethod
-    def _the_service_of_this_name_is_no_port(cls, given: object) -> object:
-        """Ignore what Kubernetes tells of a service named pneumo: ``tcp://10.0.0.1:8000``."""
-        is_link = isinstance(given, str) and _LINK.match(given)
-        return _port() if is_link else given
 
     @property
     def is_private(self) -> bool:
@@ -233,11 +159,7 @@ class Settings(BaseSettings):
         return bool(self.api_keys_file or self.api_keys or self.oidc_issuer)
 
     def check_exposure(self) -> None:
-        """See that nobody else can reach the service without a key.
-
-        Raises:
-            StartError: Somebody can, and the operator has not said so.
-        """
+        """Raise StartError where others can reach the service without a key, and nobody said so."""
         if not (is_loopback(self.host) or self.knows_callers or self.insecure):
             raise StartError(
                 f"Whoever reaches {self.host} could use the service, for no keys are asked for. "
@@ -280,8 +202,7 @@ def is_loopback(host: str) -> bool:
 def read_settings(**overrides: object) -> Settings:
     """Read the environment; an override that is not None goes before it.
 
-    Raises:
-        StartError: A value is not what its setting takes, or a name is none of a setting.
+    Raises StartError where a value is not what its setting takes, or a name is none of a setting.
     """
     check_names()
     given = {name: value for name, value in overrides.items() if value is not None}
@@ -295,11 +216,7 @@ def read_settings(**overrides: object) -> Settings:
 
 
 def check_names(environment: Mapping[str, str] = os.environ) -> None:
-    """See that every variable is one of a setting: one that is misspelt would have no effect.
-
-    Raises:
-        StartError: One is not, nor is it another program's.
-    """
+    """Raise StartError for a variable of no setting, nor another program's: it may be misspelt."""
     known = {f"PNEUMO_{name.upper()}" for name in Settings.model_fields}
     for name in sorted(map(str.upper, environment)):
         foreign = not name.startswith("PNEUMO_") or _OTHERS.fullmatch(name)

@@ -1,9 +1,8 @@
 """Traces: where a request spent its time. Off by default, when none of this does anything.
 
 A request is a span; its stages are four kinds of child: decode, queue, inference, encode. A span
-never holds a path, a query, a file name or anything of an image.
-
-Source: OTLP 1.x over HTTP; OpenTelemetry's semantic conventions for HTTP server spans.
+never holds a path, a query, a file name or anything of an image. Source: OTLP 1.x over HTTP;
+OpenTelemetry's semantic conventions for HTTP server spans.
 """
 
 import threading
@@ -19,7 +18,6 @@ from starlette.types import Scope
 
 from service import __version__
 
-StageSpan = Literal["decode", "queue", "inference", "encode"]
 EXPORT_TIMEOUT_S = 5
 FLUSH_S = 3
 _SERVER_ERROR = 500
@@ -29,11 +27,8 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 class RequestTrace:
     """The span of a request, and its children. Any thread may call it."""
 
-    def __init__(self, tracer: trace.Tracer, span: trace.Span, method: str) -> None:
-        """Take a span that has begun."""
-        self.span = span
-        self._tracer = tracer
-        self._method = method
+    def __init__(self, tracer: trace.Tracer, span: trace.Span) -> None:
+        self._tracer, self._span = tracer, span
         self._context = trace.set_span_in_context(span, Context())
 
     @property
@@ -43,24 +38,29 @@ class RequestTrace:
         _PROPAGATOR.inject(carrier, self._context)
         return carrier.get("traceparent")
 
-    def stage(self, name: StageSpan, ran_s: float, ended_s_ago: float = 0.0) -> None:
+    def stage(
+        self,
+        name: Literal["decode", "queue", "inference", "encode"],
+        ran_s: float,
+        ended_s_ago: float = 0.0,
+    ) -> None:
         """Record a stage that is over: how long it took, and how long ago it ended."""
-        if self.span.is_recording():
-            ended = time.time_ns() - _ns(ended_s_ago)
-            child = self._tracer.start_span(name, self._context, start_time=ended - _ns(ran_s))
-            child.end(ended)
+        if self._span.is_recording():
+            ended = time.time_ns() - int(ended_s_ago * 1e9)
+            started = ended - int(ran_s * 1e9)
+            self._tracer.start_span(name, self._context, start_time=started).end(ended)
 
     def end(self, route: str, status: int) -> None:
         """End the span under the template of the request's path, never the path itself."""
-        self.span.update_name(f"{self._method} {route}")
-        self.span.set_attribute("http.route", route)
-        self.span.set_attribute("http.response.status_code", status)
+        self._span.update_name(f"POST {route}")
+        self._span.set_attribute("http.route", route)
+        self._span.set_attribute("http.response.status_code", status)
         if status >= _SERVER_ERROR:
-            self.span.set_status(trace.StatusCode.ERROR)
-        self.span.end()
+            self._span.set_status(trace.StatusCode.ERROR)
+        self._span.end()
 
 
-NO_TRACE = RequestTrace(trace.NoOpTracer(), trace.INVALID_SPAN, "")
+NO_TRACE = RequestTrace(trace.NoOpTracer(), trace.INVALID_SPAN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +70,16 @@ class Tracing:
     tracer: trace.Tracer | None = None
     close: Callable[[], None] = lambda: None
 
-    def request(self, method: str, traceparent: str | None) -> RequestTrace:
-        """Begin the span of a request, a child of the caller's span where there is one."""
+    def post(self, traceparent: str | None) -> RequestTrace:
+        """Begin the span of a POST, a child of the caller's span where there is one."""
         if self.tracer is None:
             return NO_TRACE
         carrier = {} if traceparent is None else {"traceparent": traceparent}
         # An empty context, so that nothing but the caller's own word is the parent.
         context = _PROPAGATOR.extract(carrier, Context())
-        attributes = {"http.request.method": method}
-        span = self.tracer.start_span(method, context, trace.SpanKind.SERVER, attributes)
-        return RequestTrace(self.tracer, span, method)
+        attributes = {"http.request.method": "POST"}
+        span = self.tracer.start_span("POST", context, trace.SpanKind.SERVER, attributes)
+        return RequestTrace(self.tracer, span)
 
 
 def open_tracing(endpoint: str | None) -> Tracing:
@@ -114,7 +114,3 @@ def open_tracing(endpoint: str | None) -> Tracing:
 def trace_of(scope: Scope) -> RequestTrace:
     """The span that the middleware began for a request."""
     return cast("RequestTrace", scope["state"]["trace"])
-
-
-def _ns(seconds: float) -> int:
-    return int(seconds * 1e9)

@@ -7,15 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import Request
 
-from service.domain import (
-    Action,
-    AuditRecord,
-    Encoded,
-    ImageFailure,
-    ImageResult,
-    Prediction,
-    ServedModel,
-)
+from service.domain import Action, AuditRecord, Encoded, ImageFailure, Prediction, ServedModel
 from service.errors import problem_type
 from service.problems import request_id_of
 
@@ -33,15 +25,21 @@ def record(request: Request, action: Action, **facts: str | float) -> AuditRecor
 
 
 def predictions(request: Request, prediction: Prediction, answer_id: str) -> list[AuditRecord]:
-    """A record for each image of an answer."""
-    shared: dict[str, str | float] = {
-        "answer_id": answer_id,
-        "latency_ms": round(prediction.total_s * 1000, 3),
-    }
-    return [
-        record(request, "predict", input=result.sha256, **shared, **_outcome(prediction, result))
-        for result in prediction.results
-    ]
+    """A record for each image of an answer; the digest of a model only where it answered."""
+    latency_ms = round(prediction.total_s * 1000, 3)
+    records = []
+    for result in prediction.results:
+        if isinstance(result, ImageFailure):
+            model, digest = prediction.model, ""
+            outcome = problem_type(result.error).slug
+        else:
+            model, digest = result.model, result.model.digest
+            outcome = result.decision.label or "refer"
+        what = {"model": model.bundle, "digest": digest, "outcome": outcome, "input": result.sha256}
+        records.append(
+            record(request, "predict", answer_id=answer_id, latency_ms=latency_ms, **what)
+        )
+    return records
 
 
 def outputs_of(
@@ -53,14 +51,3 @@ def outputs_of(
         record(request, "predict", latency_ms=spent_ms, input=digest, **what)
         for digest in (hashlib.sha256(memoryview(image)).hexdigest() for image in images)
     ]
-
-
-def _outcome(prediction: Prediction, result: ImageResult | ImageFailure) -> dict[str, str]:
-    """Which model was asked, and what came of it; a digest only of one that answered."""
-    if isinstance(result, ImageFailure):
-        return {"model": prediction.model.bundle, "outcome": problem_type(result.error).slug}
-    return {
-        "model": result.model.bundle,
-        "digest": result.model.digest,
-        "outcome": result.decision.label or "refer",
-    }

@@ -6,7 +6,6 @@ fields of the form beside the files.
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 
@@ -22,7 +21,7 @@ from service.errors import ProblemType, ServiceError
 from service.headers import header_of
 from service.schemas import PredictQuery
 
-FIELD = b"file"
+FIELD = "file"
 MAX_NAME_LENGTH = 255
 # More than any parameter takes: a longer value is refused all the same.
 MAX_VALUE_BYTES = 256
@@ -33,12 +32,8 @@ _MAX_PADDING = 64
 _KNOWN = tuple(PredictQuery.model_fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What a request's body holds: its files, and its other fields as name and value."""
-
-    files: tuple[Upload, ...]
-    fields: tuple[tuple[str, str], ...] = ()
+Form = tuple[list[Upload], list[tuple[str, str]]]
+"""What a request's body holds: its files, and its other fields as name and value."""
 
 
 async def read_form(request: Request, max_files: int) -> Form:
@@ -46,31 +41,25 @@ async def read_form(request: Request, max_files: int) -> Form:
 
     The content of a file decides what it is, so a declared type of the body is not looked at.
 
-    Raises:
-        ServiceError: There is no file; the form cannot be taken apart, or has too many files or
-            fields, or one that is no parameter; or the body does not arrive as it must.
+    Raises ServiceError where there is no file, or the form or the body is not as it must be.
     """
     content_type = header_of(request.scope, b"content-type") or ""
     if content_type.lower().startswith("multipart/"):
-        form = await read_multipart(content_type, body_of(request), max_files)
+        files, fields = await read_multipart(content_type, body_of(request), max_files)
     else:
         chunks = tuple([chunk async for chunk in body_of(request)])
-        form = Form((Upload(None, chunks),) if chunks else ())
-    if not form.files:
+        files = [Upload(None, chunks)] if chunks else []
+        fields = []
+    if not files:
         raise ServiceError(
             ProblemType.NO_FILE,
             "Send one image as the body, or a multipart body with parts named 'file'.",
         )
-    return form
+    return files, fields
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """The body of a request, in the pieces in which it arrives; none of them is empty.
-
-    Raises:
-        ServiceError: It is too large, or too slow; all bodies together are too large; or the client
-            went away before its body was complete.
-    """
+    """The body of a request, in the pieces in which it arrives; none of them is empty."""
     more = True
     while more:
         message = await request.receive()
@@ -82,18 +71,11 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
 
 
 async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_files: int) -> Form:
-    """Read every part: those named ``file``, and fields, whose values are cut where too long.
-
-    Raises:
-        ServiceError: The body is no multipart body, breaks off, has more files than that or too
-            many fields, or one that is no parameter.
-    """
+    """Read every part: those named ``file``, and fields, whose values are cut where too long."""
     _, parameters = parse_options_header(content_type)
     boundary = parameters.get(b"boundary")
     if not boundary:
-        raise ServiceError(
-            ProblemType.MALFORMED_MULTIPART, "The Content-Type header has no boundary."
-        )
+        raise _malformed("The Content-Type header has no boundary.")
     parts = _Parts(max_files)
     try:
         parser = MultipartParser(
@@ -112,15 +94,10 @@ async def read_multipart(content_type: str, body: AsyncIterable[bytes], max_file
         async for chunk in _from_first_boundary(body, boundary):
             parser.write(chunk)
     except FormParserError as error:
-        raise ServiceError(
-            ProblemType.MALFORMED_MULTIPART, "The multipart body is not well-formed."
-        ) from error
+        raise _malformed("The multipart body is not well-formed.") from error
     if not parts.complete:
-        raise ServiceError(
-            ProblemType.MALFORMED_MULTIPART,
-            "The multipart body breaks off before its last boundary.",
-        )
-    return Form(tuple(parts.uploads), tuple(parts.fields))
+        raise _malformed("The multipart body breaks off before its last boundary.")
+    return parts.uploads, parts.fields
 
 
 async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> AsyncIterator[bytes]:
@@ -134,27 +111,23 @@ async def _from_first_boundary(body: AsyncIterable[bytes], boundary: bytes) -> A
         start += chunk
         if found := line.search(start):
             if found[1] == b"\n":
-                raise ServiceError(
-                    ProblemType.MALFORMED_MULTIPART,
-                    "The multipart body is not well-formed: its lines must end in CR LF.",
+                raise _malformed(
+                    "The multipart body is not well-formed: its lines must end in CR LF."
                 )
             is_found = True
             yield b"--" + boundary + (found[1] or found[2]) + start[found.end() :]
         else:
             start = start[-len(boundary) - _MAX_PADDING :]
     if not is_found:
-        raise ServiceError(
-            ProblemType.MALFORMED_MULTIPART,
-            "The multipart body is not well-formed: it has no boundary line.",
-        )
+        raise _malformed("The multipart body is not well-formed: it has no boundary line.")
+
+
+def _malformed(what: str) -> ServiceError:
+    return ServiceError(ProblemType.MALFORMED_MULTIPART, what)
 
 
 def _check_name(name: str, known: tuple[str, ...] = _KNOWN) -> None:
-    """See that there is a parameter, or a part of a form, of a name.
-
-    Raises:
-        ServiceError: There is none; the nearest is named.
-    """
+    """See that there is a parameter, or a part of a form, of a name; else name the nearest."""
     if name in known:
         return
     near = get_close_matches(name[:_MAX_NAME].lower(), known, 1)
@@ -167,9 +140,8 @@ def _check_name(name: str, known: tuple[str, ...] = _KNOWN) -> None:
 def read_parameters(given: Iterable[tuple[str, str]]) -> PredictQuery:
     """Read parameters, wherever they come from.
 
-    Raises:
-        ServiceError: There is none of a name, or one has two values.
-        RequestValidationError: One has a value that it does not take.
+    Raises ServiceError for an unknown name or a second value, RequestValidationError for a wrong
+    value.
     """
     values: dict[str, str] = {}
     for name, value in given:
@@ -210,24 +182,18 @@ class _Parts:
 
     def headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
-        name = options.get(b"name")
-        if name is None:
-            raise ServiceError(
-                ProblemType.MALFORMED_MULTIPART, "A part of the multipart body has no name."
-            )
-        self._is_file = name == FIELD
+        if b"name" not in options:
+            raise _malformed("A part of the multipart body has no name.")
+        self._name = options[b"name"].decode("utf-8", "replace")
+        self._is_file = self._name == FIELD
+        said = None
         if self._is_file and len(self.uploads) == self._max_files:
-            raise ServiceError(
-                ProblemType.TOO_MANY_FILES,
-                f"One request may have at most {self._max_files} files; a FHIR answer has one.",
-            )
-        if not self._is_file and len(self.fields) == MAX_FIELDS:
-            raise ServiceError(
-                ProblemType.TOO_MANY_FILES, f"One request may have at most {MAX_FIELDS} fields."
-            )
-        self._name = name.decode("utf-8", "replace")
-        if not self._is_file:
-            _check_name(self._name, (*_KNOWN, FIELD.decode()))
+            said = f"at most {self._max_files} files; a FHIR answer has one"
+        elif not self._is_file and len(self.fields) == MAX_FIELDS:
+            said = f"at most {MAX_FIELDS} fields"
+        if said is not None:
+            raise ServiceError(ProblemType.TOO_MANY_FILES, f"One request may have {said}.")
+        _check_name(self._name, (*_KNOWN, FIELD))
         self._file_name = _file_name(options.get(b"filename"))
 
     def data(self, data: bytes, start: int, end: int) -> None:
@@ -248,7 +214,5 @@ class _Parts:
 
 def _file_name(raw: bytes | None) -> str | None:
     """The last component of the client's file name, without control characters."""
-    if not raw:
-        return None
-    name = PurePosixPath(raw.decode("utf-8", "replace").replace("\\", "/")).name
+    name = PurePosixPath((raw or b"").decode("utf-8", "replace").replace("\\", "/")).name
     return "".join(c for c in name if c.isprintable())[:MAX_NAME_LENGTH] or None

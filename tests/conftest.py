@@ -16,3 +16,8 @@ def data_dir() -> Path:
     if not (folder / "manifest.csv").is_file():
         pytest.skip("the development images are absent: set PNEUMO_DATA to their folder")
     return folder
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"

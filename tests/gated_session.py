@@ -4,9 +4,13 @@ import threading
 from collections.abc import Sequence
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
-from service.domain import Outputs
+from service.domain import CPU, Outputs
+from service.session import CUDA
+
+REAL_SESSION = onnxruntime.InferenceSession
 
 
 def outputs_of(
@@ -33,3 +37,19 @@ class GatedSession:
     def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:
         self._gate.wait()
         return outputs_of(outputs, np.tile(np.array([1, 0], np.float32), (len(images), 1)))
+
+
+class PretendsToBeCuda:
+    """A real CPU session that says it runs on CUDA, and remembers what it was asked for."""
+
+    asked: list[object]
+
+    def __init__(self, model: bytes, tuning: object, providers: list[object], **_: object) -> None:
+        self._session = REAL_SESSION(model, tuning, [CPU])
+        type(self).asked = providers
+
+    def get_providers(self) -> list[str]:
+        return [CUDA, CPU]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._session, name)

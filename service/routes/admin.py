@@ -41,11 +41,7 @@ async def _done(
 
 
 async def _one_worker(request: Request) -> None:
-    """Refuse what would change one of several workers, whichever took the connection.
-
-    Raises:
-        ServiceError: There are several.
-    """
+    """Refuse what would change one of several workers, whichever took the connection."""
     if runtime_of(request).settings.workers > 1:
         raise ServiceError(
             ProblemType.RELOAD_REFUSED,
@@ -60,6 +56,7 @@ router = APIRouter(
     dependencies=[Depends(Requires("admin")), Depends(_one_worker)],
 )
 _BUNDLE = "/{name}/versions/{version}"
+_PROBLEMS = problem_responses(401, 403, 404, 409, 422, 503)
 
 
 @router.post(
@@ -76,11 +73,7 @@ async def reload_models(request: Request) -> ModelChanges:
     return await _done(request, "reload", partial(runtime_of(request).reloader().reload, "request"))
 
 
-@router.post(
-    f"{_BUNDLE}/load",
-    summary="Serve one version of a model",
-    responses=problem_responses(401, 403, 404, 409, 422, 503),
-)
+@router.post(f"{_BUNDLE}/load", summary="Serve one version of a model", responses=_PROBLEMS)
 async def load_version(request: Request, name: Name, version: Version) -> ModelChanges:
     """Load one bundle of the models folder, also one that was unloaded by name."""
     bundle = f"{name}/{version}"
@@ -89,9 +82,7 @@ async def load_version(request: Request, name: Name, version: Version) -> ModelC
 
 
 @router.post(
-    f"{_BUNDLE}/unload",
-    summary="Stop to serve one version of a model",
-    responses=problem_responses(401, 403, 404, 409, 422, 503),
+    f"{_BUNDLE}/unload", summary="Stop to serve one version of a model", responses=_PROBLEMS
 )
 async def unload_version(request: Request, name: Name, version: Version) -> ModelChanges:
     """Unload one bundle that stays in the models folder, until it is loaded by name or a restart.

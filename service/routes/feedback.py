@@ -50,7 +50,7 @@ async def give_feedback(request: Request, answer_id: AnswerId, feedback: Feedbac
             outcome=answered.outcome if agrees else f"{CORRECTION}{feedback.finding}",
         )
     )
-    runtime.metrics.feedback(name, version, verdict)
+    runtime.metrics.feedback.labels(name, version, verdict).inc()
     return FeedbackTaken(model=answered.model, decision=answered.outcome, verdict=verdict)
 
 
@@ -61,12 +61,12 @@ async def give_feedback(request: Request, answer_id: AnswerId, feedback: Feedbac
 )
 async def agreement(request: Request) -> Agreements:
     """Count the feedback in the audit trail; of one caller on one image, the last word."""
-    found = await asyncio.to_thread(_trail_of(request).agreement)
     models = []
-    for bundle, agreed, corrected in found:
+    for bundle, agreed, corrected in await asyncio.to_thread(_trail_of(request).agreement):
         name, _, version = bundle.rpartition("/")
-        counts = {"agreed": agreed, "corrected": corrected}
-        models.append(Agreement(name=name, version=int(version), **counts))
+        models.append(
+            Agreement(name=name, version=int(version), agreed=agreed, corrected=corrected)
+        )
     return Agreements(models=models)
 
 

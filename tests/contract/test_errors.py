@@ -29,7 +29,7 @@ def test_a_slug_means_one_thing() -> None:
         (ServiceError(ProblemType.DEADLINE_EXCEEDED, "late", 3), "3"),
         (ServiceError(ProblemType.NOT_READY, "loading"), "5"),
         (ServiceError(ProblemType.SHUTTING_DOWN, "stopping"), "5"),
-        (DeviceLost("lost"), "60"),
+        (DeviceLost(), "60"),
         (NotAnImage("text"), None),
     ],
 )

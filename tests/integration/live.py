@@ -1,8 +1,12 @@
 """The service on a real port: in a thread of the test, or as a process of its own."""
 
+import base64
+import hashlib
+import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,10 +19,15 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from service.app import create_app
 from service.runtime import OpenModels, open_repository
-from service.server import Server, make_server
+from service.schemas import HeatmapResult, ImageAnswer, LungsResult, PredictionBody
+from service.server import Server
 from service.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -40,6 +49,14 @@ class Live:
         parts = [("file", file) for file in files]
         return self.client.post("/predict", files=parts, params=_text(query))
 
+    def answer(self, image: bytes, **query: object) -> ImageAnswer:
+        """What is answered for one image, as the schema has it."""
+        response = self.predict(image, **query)
+        assert response.status_code == 200
+        (result,) = PredictionBody.model_validate_json(response.content).results
+        assert isinstance(result, ImageAnswer)
+        return result
+
     def in_flight(self) -> int:
         return int(self.server.runtime.admission.in_flight)
 
@@ -49,7 +66,7 @@ def serving(
     settings: Settings, open_models: OpenModels = open_repository, *, ready: bool = True
 ) -> Iterator[Live]:
     """Serve in a thread, on a free port of the loopback; ready, unless told otherwise."""
-    server = make_server(create_app(settings, open_models))
+    server = Server(create_app(settings, open_models))
     thread = threading.Thread(target=server.run, name="service")
     thread.start()
     try:
@@ -76,6 +93,12 @@ class Process:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", timeout=PATIENCE_S, trust_env=False, **options)
+
+    def post(self, path: str = "/predict", **options: Any) -> httpx.Response:
+        return httpx.post(f"{self.url}{path}", timeout=PATIENCE_S, trust_env=False, **options)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [event for line in self.log if (event := json.loads(line))["event"] == name]
@@ -137,6 +160,14 @@ def state_of(pid: int) -> str | None:
         return None
 
 
+def pixels_of(picture: HeatmapResult | LungsResult | None) -> NDArray[np.uint8]:
+    """The gray pixels of a heatmap, or of lungs, in the size that the answer says."""
+    assert picture is not None
+    with Image.open(io.BytesIO(base64.b64decode(picture.data))) as png:
+        assert (png.format, png.mode, png.size) == ("PNG", "L", (picture.width, picture.height))
+        return np.asarray(png)
+
+
 def problem(response: httpx.Response) -> tuple[int, str]:
     """The status and the slug of a problem detail, whose form is checked."""
     body = response.json()
@@ -145,6 +176,26 @@ def problem(response: httpx.Response) -> tuple[int, str]:
     assert body["status"] == response.status_code
     assert body["instance"] == f"urn:request:{quote(response.headers['x-request-id'], '')}"
     return response.status_code, body["type"].removeprefix("/problems/")
+
+
+def key_of(key: str, scopes: list[str], **limits: int) -> dict[str, object]:
+    """A key as a key file has it."""
+    return {"sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": scopes, **limits}
+
+
+def refuses(port: int) -> bool:
+    """Whether nobody listens on a port any more."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def log_of(capfd: pytest.CaptureFixture[str], event: str) -> list[dict[str, Any]]:
+    """The events of a name that a service of this process has logged since the last look."""
+    lines = map(json.loads, capfd.readouterr().out.splitlines())
+    return [line for line in lines if line["event"] == event]
 
 
 def _read(popen: subprocess.Popen[str], log: list[str]) -> None:

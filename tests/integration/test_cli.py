@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -34,31 +35,11 @@ def changed(bundle: Path) -> None:
         model.write(b"\0")
 
 
-def of_another_size(bundle: Path) -> None:
-    replace_model(bundle, brightness_graph(size=64).SerializeToString())
-
-
-def no_graph_at_all(bundle: Path) -> None:
-    replace_model(bundle, b"no graph")
-
-
 def replace_model(bundle: Path, model: bytes) -> None:
     (bundle / MODEL_FILE).write_bytes(model)
     manifest = ModelManifest.model_validate_json((bundle / MANIFEST_FILE).read_bytes())
     described = manifest.model_copy(update={"digest": sha256_digest(model)})
     (bundle / MANIFEST_FILE).write_text(described.model_dump_json())
-
-
-def without_manifest(bundle: Path) -> None:
-    (bundle / MANIFEST_FILE).unlink()
-
-
-def in_a_folder_of_another_version(bundle: Path) -> None:
-    bundle.rename(bundle.with_name("7"))
-
-
-def not_there(bundle: Path) -> None:
-    bundle.rename(bundle.with_name("not-a-version"))
 
 
 @pytest.mark.parametrize("command", [["run", "--port", "0"], ["check"]])
@@ -67,19 +48,24 @@ def not_there(bundle: Path) -> None:
     [
         (changed, "tiny/1/model.onnx has sha256:"),
         (
-            of_another_size,
+            lambda bundle: replace_model(bundle, brightness_graph(size=64).SerializeToString()),
             "tiny version 1: the graph's inputs are image uint8 ['batch', 64, 64, 1]",
         ),
-        (no_graph_at_all, "tiny version 1: model.onnx cannot be loaded."),
-        (without_manifest, "tiny/1 has no manifest.json."),
-        (in_a_folder_of_another_version, "tiny/7 holds tiny version 1."),
-        (not_there, "There is no model bundle in PNEUMO_MODELS_DIR."),
+        (
+            lambda bundle: replace_model(bundle, b"no graph"),
+            "tiny version 1: model.onnx cannot be loaded.",
+        ),
+        (lambda bundle: (bundle / MANIFEST_FILE).unlink(), "tiny/1 has no manifest.json."),
+        (lambda bundle: bundle.rename(bundle.with_name("7")), "tiny/7 holds tiny version 1."),
+        (
+            lambda bundle: bundle.rename(bundle.with_name("not-a-version")),
+            "There is no model bundle in PNEUMO_MODELS_DIR.",
+        ),
     ],
 )
 def test_a_bundle_that_cannot_be_used_stops_the_start_with_one_line(
-    tmp_path: Path, spoil: object, says: str, command: list[str]
+    tmp_path: Path, spoil: Callable[[Path], object], says: str, command: list[str]
 ) -> None:
-    assert callable(spoil)
     spoil(write_bundle(tmp_path))
 
     ended = runner.invoke(app, [*command, "--models-dir", str(tmp_path)])

@@ -46,10 +46,11 @@ def everything(connection: socket.socket) -> bytes:
         (b"GET /health HTTP/1.1\r\nX-Long: " + b"x" * 20_000, 431, "headers-too-large"),
         (b"GET / HTTP/1.1\r\n" + b"A: 1\r\n" * 102, 431, "headers-too-large"),
         (b"hello\r\n\r\n", 400, "malformed-request"),
+        (b"\x00\x01\x02\r\n\r\n", 400, "malformed-request"),
         (b"GET /health HTTP/1.1\r\nno colon\r\n\r\n", 400, "malformed-request"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\nno\r\n", 400, "malformed-request"),
     ],
-    ids=["long", "many", "line", "field", "framing"],
+    ids=["long", "many", "line", "bytes", "field", "framing"],
 )
 def test_what_cannot_be_a_request_is_refused_before_it_is_whole(
     live: Live, sent: bytes, status: int, slug: str

@@ -8,26 +8,26 @@ import resource
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from pydicom.uid import JPEG2000Lossless
 
 from contract.cost import DecodeCost
-from contract.errors import ImageError, NotAnImage
+from contract.errors import NotAnImage
 from contract.preprocessing import PreprocessingSpec
 from service.decoders import Decoders
 from service.domain import Priority
-from service.errors import FileFailed, ProblemType, ServiceError
+from service.errors import FileFailed, ProblemType
 from tests.bundles import write_bundle
-from tests.integration.live import JPEG, Process, alive, eventually, process
+from tests.integration.live import Process, alive, eventually, process
 from tests.refusals import refused
 from tests.synthetic import as_dicom, as_png, synthetic_radiograph
 
@@ -61,73 +61,41 @@ def slow_file() -> bytes:
     return file.getvalue()
 
 
-def decoded(*files: bytes, budget: int = CEILING_BYTES, number: int = 1) -> list[object]:
-    """What each file gives, one after the other: the image in the size of a model, or an error."""
-
-    async def run() -> list[object]:
-        decoders = Decoders(number, budget, 10_000_000)
-        found: list[object] = []
-        try:
-            for file in files:
-                try:
-                    _, images = await decoders.decode(
-                        (file,), CHEAP, Priority.ROUTINE, frame=1, at_least=SPEC.size, specs=(SPEC,)
-                    )
-                    found.append(images[SPEC])
-                except (ImageError, ServiceError) as error:
-                    found.append(error)
-            return found
-        finally:
-            await decoders.close()
-
-    return asyncio.run(run())
-
-
-def post(service: Process, file: bytes) -> httpx.Response:
-    return httpx.post(
-        f"{service.url}/predict", content=file, headers=JPEG, trust_env=False, timeout=120
-    )
-
-
-def descendants(pid: int) -> list[int]:
+def children(pid: int) -> set[int]:
     try:
         lists = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
     except OSError:
-        return []
-    found = [int(child) for each in lists for child in each.split()]
+        return set()
+    return {int(child) for each in lists for child in each.split()}
+
+
+def descendants(pid: int) -> list[int]:
+    found = children(pid)
     return [*found, *(each for child in found for each in descendants(child))]
 
 
 def decoders_of(pid: int) -> set[int]:
     """The decoders of a process, and not those of a service that it has started."""
-    lists = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
-    children = {int(child) for each in lists for child in each.split()}
-    return {child for child in children if "decode_worker" in _command(child)}
+    return {child for child in children(pid) if "decode_worker" in read(child, "cmdline")}
+
+
+def read(pid: int, name: str) -> str:
+    """What the kernel tells of a process; nothing where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except OSError:
+        return ""
 
 
 def cpu_seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    fields = read(pid, "stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
-def highest_bytes(pid: int) -> int:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    return next((int(x.split()[1]) * 1024 for x in status.splitlines() if "VmHWM" in x), 0)
-
-
-def proportional_bytes(pid: int) -> int:
-    """What a process has of memory, of what it shares its part."""
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    return next((int(x.split()[1]) * 1024 for x in rollup.splitlines() if x[:4] == "Pss:"), 0)
+def bytes_of(pid: int, file: str, name: str) -> int:
+    """A line of what the kernel tells of a process's memory."""
+    lines = read(pid, file).splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
 
 
 def loop_seconds(pid: int) -> float:
@@ -165,9 +133,13 @@ class Watch:
                 # It looks once more after the end: what is refused at once is over before that.
                 ended = self._end.wait(0.05)
                 pids = (self._service.popen.pid, *descendants(self._service.popen.pid))
-                self.together = max(self.together, sum(map(proportional_bytes, pids)))
+                self.together = max(
+                    self.together, sum(bytes_of(pid, "smaps_rollup", "Pss:") for pid in pids)
+                )
                 for pid in pids:
-                    self.highest[pid] = max(self.highest.get(pid, 0), highest_bytes(pid))
+                    self.highest[pid] = max(
+                        self.highest.get(pid, 0), bytes_of(pid, "status", "VmHWM")
+                    )
                     self.cpu.setdefault(pid, []).append(cpu_seconds(pid))
                 spent = loop_seconds(self._service.popen.pid)
                 self.live.append(client.get("/health/live").status_code)
@@ -190,7 +162,7 @@ def test_a_hostile_file_stays_below_the_ceiling_and_the_service_lives(
 
     watch = Watch(service)
     try:
-        answer = post(service, file)
+        answer = service.post(content=file)
     finally:
         watch.stop()
 
@@ -201,11 +173,11 @@ def test_a_hostile_file_stays_below_the_ceiling_and_the_service_lives(
     assert all(max(spent) - min(spent) <= CEILING_CPU_S + 0.5 for spent in watch.cpu.values())
     assert set(watch.live) <= {200}
     assert max(watch.blocked) <= LIVE_S
-    assert post(service, radiograph).status_code == 200
+    assert service.post(content=radiograph).status_code == 200
 
 
 def test_what_is_not_plain_is_answered_as_what_is(service: Process) -> None:
-    answer = post(service, COSTLY)
+    answer = service.post(content=COSTLY)
 
     assert answer.status_code == 200, answer.text
     assert answer.json()["results"][0]["decision"] == "pneumonia"
@@ -215,29 +187,29 @@ def test_wherever_the_address_space_ends_it_costs_the_file_alone(
     service: Process, radiograph: bytes
 ) -> None:
     file = as_dicom(synthetic_radiograph(2000, 2000), TransferSyntaxUID=JPEG2000Lossless)
-    assert post(service, file).status_code == 200
+    assert service.post(content=file).status_code == 200
     (decoder,) = decoders_of(service.popen.pid)
     own = int(Path(f"/proc/{decoder}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
     seen: Counter[int] = Counter()
     for step in range(STEPS):
         while not (there := decoders_of(service.popen.pid)):
-            post(service, COSTLY)
+            service.post(content=COSTLY)
         # The hard limit, above which the decoder cannot set its own.
         most = own + (STEPS - step - 1) * MIB
         resource.prlimit(there.pop(), resource.RLIMIT_AS, (most, most))
-        answer = post(service, file)
+        answer = service.post(content=file)
         seen[answer.status_code] += 1
         assert "findings" in answer.text or answer.json()["type"].startswith("/problems/")
-        assert post(service, radiograph).status_code == 200
-        assert httpx.get(f"{service.url}/health/live", trust_env=False).status_code == 200
+        assert service.post(content=radiograph).status_code == 200
+        assert service.get("/health/live").status_code == 200
 
     assert seen[200] > 0
     assert seen[200] < STEPS
     assert set(seen) <= {200, 413, 422, 500}
     for each in decoders_of(service.popen.pid):
         os.kill(each, signal.SIGKILL)
-    eventually(lambda: post(service, file).status_code == 200)
+    eventually(lambda: service.post(content=file).status_code == 200)
 
 
 def test_plain_files_are_answered_while_every_decoder_is_busy(
@@ -246,8 +218,8 @@ def test_plain_files_are_answered_while_every_decoder_is_busy(
     slow = slow_file()
 
     with ThreadPoolExecutor(2) as clients:
-        busy = [clients.submit(post, service, slow) for _ in range(2)]
-        plain = post(service, radiograph)
+        busy = [clients.submit(service.post, content=slow) for _ in range(2)]
+        plain = service.post(content=radiograph)
         unfinished = sum(not each.done() for each in busy)
         answers = [each.result() for each in busy]
 
@@ -264,10 +236,10 @@ def test_a_stop_waits_for_no_decoder_beyond_its_grace_period(tmp_path: Path) -> 
         process(tmp_path, PNEUMO_SHUTDOWN_TIMEOUT_S="1") as running,
         ThreadPoolExecutor(1) as clients,
     ):
-        assert post(running, COSTLY).status_code == 200
+        assert running.post(content=COSTLY).status_code == 200
         family = descendants(running.popen.pid)
-        client = clients.submit(post, running, slow)
-        eventually(lambda: "in_flight 1.0" in _metrics(running))
+        client = clients.submit(running.post, content=slow)
+        eventually(lambda: "in_flight 1.0" in running.get("/metrics").text)
         for decoder in decoders_of(running.popen.pid):
             os.kill(decoder, signal.SIGSTOP)
         running.popen.send_signal(signal.SIGTERM)
@@ -282,165 +254,134 @@ def test_decoders_end_where_the_service_is_killed(tmp_path: Path) -> None:
     write_bundle(tmp_path)
 
     with process(tmp_path) as running:
-        assert post(running, COSTLY).status_code == 200
+        assert running.post(content=COSTLY).status_code == 200
         family = decoders_of(running.popen.pid)
         running.popen.kill()
         assert family
         eventually(lambda: not any(map(alive, family)))
 
 
-def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else() -> None:
-    others = decoders_of(os.getpid())
+class Decoding:
+    """One decoder, of this process, and the pid of the process that it is now."""
 
-    async def run() -> tuple[object, object]:
-        decoders = Decoders(1, CEILING_BYTES, 100_000_000)
-        slow = slow_file()
-        options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
-        cost = DecodeCost(plain=False, memory_bytes=400 * MIB)
-        try:
-            await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            (decoder,) = decoders_of(os.getpid()) - others
-            work = asyncio.create_task(decoders.decode((slow,), cost, Priority.ROUTINE, **options))
-            idle = cpu_seconds(decoder)
-            await asyncio.to_thread(eventually, lambda: cpu_seconds(decoder) > idle)
-            os.kill(decoder, signal.SIGKILL)
-            with pytest.raises(FileFailed) as failed:
-                await work
-            _, images = await decoders.decode(
-                (GOOD,),
-                CHEAP,
-                Priority.ROUTINE,
-                **options,
-            )
-            return failed.value, images[SPEC]
-        finally:
-            await decoders.close()
+    def __init__(self, budget: int = CEILING_BYTES) -> None:
+        self._others = decoders_of(os.getpid())
+        self.decoders = Decoders(1, budget, 100_000_000)
 
-    failed, image = asyncio.run(run())
+    async def decode(
+        self, file: bytes = GOOD, cost: DecodeCost = CHEAP, priority: Priority = Priority.ROUTINE
+    ) -> NDArray[np.uint8]:
+        _, images = await self.decoders.decode(
+            (file,), cost, priority, frame=1, at_least=SPEC.size, specs=(SPEC,)
+        )
+        return images[SPEC]
 
-    assert isinstance(failed, FileFailed)
-    assert failed.kind == "DecoderEnded"
-    assert isinstance(image, np.ndarray)
-    assert image.mean() == 200
+    async def pid(self) -> int:
+        """That of its process, which has decoded a file."""
+        await self.decode()
+        (found,) = decoders_of(os.getpid()) - self._others
+        return found
 
 
-def test_an_idle_decoder_that_was_killed_is_replaced() -> None:
-    others = decoders_of(os.getpid())
-
-    async def run() -> object:
-        decoders = Decoders(1, CEILING_BYTES, 10_000_000)
-        options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
-        try:
-            await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            (decoder,) = decoders_of(os.getpid()) - others
-            os.kill(decoder, signal.SIGKILL)
-            await asyncio.to_thread(eventually, lambda: not alive(decoder))
-            await asyncio.sleep(0.1)
-            _, images = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            return images[SPEC]
-        finally:
-            await decoders.close()
-
-    assert isinstance(asyncio.run(run()), np.ndarray)
+@pytest.fixture
+async def decoding() -> AsyncIterator[Decoding]:
+    made = Decoding()
+    yield made
+    await made.decoders.close()
 
 
-def test_a_request_that_is_cancelled_loses_neither_decoders_nor_memory_nor_files() -> None:
-    async def run() -> tuple[list[str], object]:
-        decoders = Decoders(1, 400 * MIB, 100_000_000)
-        options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
-        cost = DecodeCost(plain=False, memory_bytes=300 * MIB)
-        slow = slow_file()
-        try:
-            for wait_s in (0, 0.01, 0.5):
-                files = (decoders.decode((slow,), cost, Priority.STAT, **options) for _ in range(4))
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.gather(*files), wait_s)
-            last = decoders.decode((GOOD,), cost, Priority.ROUTINE, **options)
-            _, images = await asyncio.wait_for(last, 60)
-            return _memory_files(), images[SPEC]
-        finally:
-            await decoders.close()
+@pytest.mark.anyio
+async def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else(decoding: Decoding) -> None:
+    cost = DecodeCost(plain=False, memory_bytes=400 * MIB)
+    decoder = await decoding.pid()
+    work = asyncio.create_task(decoding.decode(slow_file(), cost))
+    idle = cpu_seconds(decoder)
+    await asyncio.to_thread(eventually, lambda: cpu_seconds(decoder) > idle)
+    os.kill(decoder, signal.SIGKILL)
 
-    files, image = asyncio.run(run())
+    with pytest.raises(FileFailed) as failed:
+        await work
 
-    assert not files
-    assert isinstance(image, np.ndarray)
+    assert failed.value.kind == "DecoderEnded"
+    assert (await decoding.decode()).mean() == 200
 
 
-def test_a_decoder_that_hangs_costs_its_file_and_is_replaced(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.anyio
+async def test_an_idle_decoder_that_was_killed_is_replaced(decoding: Decoding) -> None:
+    decoder = await decoding.pid()
+    os.kill(decoder, signal.SIGKILL)
+    await asyncio.to_thread(eventually, lambda: not alive(decoder))
+    await asyncio.sleep(0.1)
+
+    assert (await decoding.decode()).mean() == 200
+
+
+@pytest.mark.anyio
+async def test_a_request_that_is_cancelled_loses_neither_decoders_nor_memory_nor_files() -> None:
+    decoding, slow = Decoding(400 * MIB), slow_file()
+    cost = DecodeCost(plain=False, memory_bytes=300 * MIB)
+    try:
+        for wait_s in (0, 0.01, 0.5):
+            files = (decoding.decode(slow, cost, Priority.STAT) for _ in range(4))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(*files), wait_s)
+        image = await asyncio.wait_for(decoding.decode(GOOD, cost), 60)
+
+        assert image.mean() == 200
+        assert not _memory_files()
+    finally:
+        await decoding.decoders.close()
+
+
+@pytest.mark.anyio
+async def test_a_decoder_that_hangs_costs_its_file_and_is_replaced(
+    decoding: Decoding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    others = decoders_of(os.getpid())
+    os.kill(await decoding.pid(), signal.SIGSTOP)
+    with monkeypatch.context() as patched:
+        patched.setattr("service.decoders.WALL_S", 0.2)
+        with refused(ProblemType.FILE_TOO_COSTLY, match=r"more than 0\.2 s"):
+            await decoding.decode()
 
-    async def run() -> tuple[object, object]:
-        decoders = Decoders(1, CEILING_BYTES, 10_000_000)
-        options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
-        try:
-            await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            (decoder,) = decoders_of(os.getpid()) - others
-            os.kill(decoder, signal.SIGSTOP)
-            with monkeypatch.context() as patched:
-                patched.setattr("service.decoders.WALL_S", 0.2)
-                with refused(ProblemType.FILE_TOO_COSTLY) as failed:
-                    await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            _, images = await decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-            return failed.value, images[SPEC]
-        finally:
-            await decoders.close()
-
-    failed, image = asyncio.run(run())
-
-    assert "more than 0.2 s" in str(failed)
-    assert isinstance(image, np.ndarray)
+    assert (await decoding.decode()).mean() == 200
 
 
-def test_while_no_decoder_starts_none_is_available_and_a_file_waits_for_one(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.anyio
+async def test_while_no_decoder_starts_none_is_available_and_a_file_waits_for_one(
+    decoding: Decoding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.decoders.RETRY_S", 0.01)
+    with monkeypatch.context() as patched:
+        patched.setattr("service.decoders._COMMAND", ("/bin/false",))
+        waiting = asyncio.create_task(decoding.decode())
+        await asyncio.to_thread(eventually, lambda: not decoding.decoders.available)
 
-    async def run() -> object:
-        decoders = Decoders(1, CEILING_BYTES, 10_000_000)
-        options: dict[str, Any] = {"frame": 1, "at_least": SPEC.size, "specs": (SPEC,)}
-        try:
-            with monkeypatch.context() as patched:
-                patched.setattr("service.decoders._COMMAND", ("/bin/false",))
-                waiting = asyncio.create_task(
-                    decoders.decode((GOOD,), CHEAP, Priority.ROUTINE, **options)
-                )
-                await asyncio.to_thread(eventually, lambda: not decoders.available)
-            _, images = await asyncio.wait_for(waiting, 60)
-            assert decoders.available
-            return images[SPEC]
-        finally:
-            await decoders.close()
-
-    assert isinstance(asyncio.run(run()), np.ndarray)
+    assert (await asyncio.wait_for(waiting, 60)).mean() == 200
+    assert decoding.decoders.available
 
 
-def test_a_file_that_may_never_fit_is_refused_and_one_that_fits_later_waits() -> None:
-    too_small = decoded(GOOD, budget=50 * MIB)
-    enough = decoded(GOOD, b"no image at all" * 10, GOOD, budget=100 * MIB)
-
-    assert isinstance(too_small[0], ServiceError)
-    assert too_small[0].problem is ProblemType.FILE_TOO_COSTLY
-    assert isinstance(enough[0], np.ndarray)
-    assert isinstance(enough[1], NotAnImage)
-    assert isinstance(enough[2], np.ndarray)
-
-
-def _command(pid: int) -> str:
+@pytest.mark.anyio
+@pytest.mark.parametrize(("budget", "fits"), [(50 * MIB, False), (100 * MIB, True)])
+async def test_a_file_that_may_never_fit_is_refused_and_one_that_fits_later_waits(
+    budget: int, *, fits: bool
+) -> None:
+    decoding = Decoding(budget)
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
+        if not fits:
+            with refused(ProblemType.FILE_TOO_COSTLY):
+                await decoding.decode()
+            return
+        first, wrong, last = await asyncio.gather(
+            *map(decoding.decode, (GOOD, b"no image at all" * 10, GOOD)), return_exceptions=True
+        )
+        assert isinstance(wrong, NotAnImage)
+        assert isinstance(first, np.ndarray)
+        assert isinstance(last, np.ndarray)
+    finally:
+        await decoding.decoders.close()
 
 
 def _memory_files() -> list[str]:
     """What this process has open in memory alone."""
     paths = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
     return [str(path) for path in paths if "memfd:image" in str(path)]
-
-
-def _metrics(service: Process) -> str:
-    return httpx.get(f"{service.url}/metrics", trust_env=False, timeout=60).text

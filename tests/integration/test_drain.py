@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,7 +15,7 @@ from service.repository import ModelRepository
 from service.settings import Settings
 from tests.bundles import make_manifest, write_bundle
 from tests.gated_session import GatedSession
-from tests.integration.live import JPEG, Live, eventually, process, serving
+from tests.integration.live import JPEG, Live, eventually, process, refuses, serving
 
 CLIENTS = 8
 
@@ -59,7 +58,7 @@ def test_a_request_that_is_on_its_way_when_the_port_closes_is_answered(
             connection.request("GET", "/health/live")
             connection.getresponse().read()
         service.popen.send_signal(signal.SIGTERM)
-        eventually(lambda: refused(service.port))
+        eventually(lambda: refuses(service.port))
         for connection in connections:
             connection.request("POST", "/predict", radiograph, JPEG)
         answers = [connection.getresponse() for connection in connections]
@@ -72,11 +71,3 @@ def test_a_request_that_is_on_its_way_when_the_port_closes_is_answered(
     assert {answer.headers["Connection"] for answer in answers} == {"close"}
     assert problems == ["/problems/shutting-down"] * CLIENTS
     assert exit_code == 0
-
-
-def refused(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except ConnectionRefusedError:
-        return True
-    return False

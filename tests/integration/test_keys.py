@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import httpx
 import pytest
 
 from service.settings import Settings
-from tests.integration.live import Live, eventually, problem, process, serving
+from tests.integration.live import Live, eventually, key_of, problem, process, serving
 
 PACS, DASHBOARD = "pacs-key-0123456789", "dashboard-key-0123456789"
 
@@ -22,10 +21,7 @@ def guarded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def write(file: Path, *holders: str) -> Path:
     """Write the keys of some holders, at once as an operator should."""
-    keys = {
-        "pacs": {"sha256": hashlib.sha256(PACS.encode()).hexdigest(), "scopes": ["predict"]},
-        "dashboard": {"sha256": hashlib.sha256(DASHBOARD.encode()).hexdigest(), "scopes": ["read"]},
-    }
+    keys = {"pacs": key_of(PACS, ["predict"]), "dashboard": key_of(DASHBOARD, ["read"])}
     written = file.with_suffix(".new")
     written.write_text(json.dumps({name: keys[name] for name in holders}))
     return written.rename(file)
@@ -37,7 +33,10 @@ def bearer(key: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, bearer("wrong"), {"Authorization": f"Basic {PACS}"}, bearer(PACS[:-1]), bearer("ä")],
+    [
+        *({}, {"Authorization": f"Basic {PACS}"}, bearer(PACS[:-1]), bearer("ä")),
+        bearer(hashlib.sha256(PACS.encode()).hexdigest()),
+    ],
 )
 def test_without_a_known_key_nothing_is_read(
     guarded: Live, radiograph: bytes, headers: dict[str, str]
@@ -60,7 +59,24 @@ def test_a_key_without_the_scope_is_forbidden(guarded: Live, radiograph: bytes) 
     assert good.status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/models", "/models/tiny", "/models/tiny/versions/1", "/metrics"])
+def test_the_inference_protocol_asks_for_keys_in_its_own_form(guarded: Live) -> None:
+    infer = "/v2/models/tiny/infer"
+    without, refused = (
+        guarded.client.post(infer, headers=headers) for headers in ({}, bearer(DASHBOARD))
+    )
+
+    assert (without.status_code, refused.status_code) == (401, 403)
+    assert "www-authenticate" in without.headers
+    assert "predict" in refused.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/models", "/models/tiny", "/models/tiny/versions/1", "/metrics"),
+        *("/v2", "/v2/models/tiny", "/v2/models/stats"),
+    ],
+)
 def test_reading_needs_its_own_scope(guarded: Live, path: str) -> None:
     statuses = [
         guarded.client.get(path, headers=headers).status_code
@@ -76,7 +92,7 @@ def test_a_request_is_logged_with_the_name_of_its_key_and_its_peer(
     file = write(tmp_path / "keys.json", "pacs", "dashboard")
     with process(models, PNEUMO_API_KEYS_FILE=str(file)) as service:
         for key in (PACS, DASHBOARD, "wrong"):
-            httpx.get(f"{service.url}/models", headers=bearer(key), trust_env=False)
+            service.get("/models", headers=bearer(key))
         eventually(lambda: len(service.events("request")) == 3)
         events = service.events("request")
 
@@ -100,7 +116,8 @@ def test_a_key_that_is_gone_from_the_file_is_refused_without_a_signal(
 
 
 @pytest.mark.parametrize(
-    "path", ["/health", "/health/live", "/health/ready", "/docs", "/openapi.json"]
+    "path",
+    ["/health", "/health/live", "/health/ready", "/v2/health/ready", "/docs", "/openapi.json"],
 )
 def test_health_and_documentation_are_open(guarded: Live, path: str) -> None:
     assert guarded.client.get(path).status_code == 200

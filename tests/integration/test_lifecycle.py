@@ -6,7 +6,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,45 +23,31 @@ from service.domain import CPU, Outputs, ServedModel
 from service.errors import DeviceLost
 from service.machine import Provider
 from service.repository import ModelRepository
-from service.server import make_server
+from service.runtime import open_repository
+from service.server import Server
 from service.session import CUDA
 from service.settings import Settings
 from tests.bundles import make_manifest, write_bundle, write_fragile_bundle
-from tests.gated_session import outputs_of
+from tests.gated_session import REAL_SESSION, PretendsToBeCuda, outputs_of
 from tests.integration.live import (
     Live,
-    Process,
     command_line,
     eventually,
+    log_of,
     problem,
     process,
+    refuses,
     serving,
 )
 from tests.synthetic import as_png
 
 MIB = 1024 * 1024
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
-REAL_SESSION = onnxruntime.InferenceSession
 
 
-class PretendsToBeCuda:
-    """A real CPU session that says it runs on CUDA."""
-
-    def __init__(self, model: bytes, tuning: object, _providers: object, **_: object) -> None:
-        self._session = REAL_SESSION(model, tuning, [CPU])
-
-    def get_providers(self) -> list[str]:
-        return [CUDA, CPU]
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._session, name)
-
-
-class WithoutItsLibraries(PretendsToBeCuda):
+def on_the_cpu(model: bytes, tuning: object, _providers: object, **_: object) -> object:
     """A session that fell back to the CPU."""
-
-    def get_providers(self) -> list[str]:
-        return [CPU]
+    return REAL_SESSION(model, tuning, [CPU])
 
 
 class LosableGpu:
@@ -81,12 +67,16 @@ class LosableGpu:
         return outputs_of(outputs, np.tile(np.array([0, 1], np.float32), (len(images), 1)))
 
 
-def refused(process: Process) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", process.port)).close()
-    except ConnectionRefusedError:
-        return True
-    return False
+@pytest.fixture
+def gpu() -> LosableGpu:
+    return LosableGpu()
+
+
+@pytest.fixture
+def live_on_gpu(gpu: LosableGpu) -> Iterator[Live]:
+    model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
+    with serving(Settings(port=0), lambda _: ModelRepository([model])) as running:
+        yield running
 
 
 def until_closed(connection: socket.socket) -> str:
@@ -97,22 +87,34 @@ def until_closed(connection: socket.socket) -> str:
 
 
 def test_until_its_models_are_loaded_the_service_lives_but_takes_no_image(
-    tmp_path: Path, radiograph: bytes
+    models: Path, radiograph: bytes
 ) -> None:
-    write_bundle(tmp_path, ballast=4000)
+    loaded = threading.Event()
 
-    with serving(Settings(models_dir=tmp_path, port=0), ready=False) as live:
+    def load(settings: Settings) -> ModelRepository:
+        loaded.wait()
+        return open_repository(settings)
+
+    with serving(Settings(models_dir=models, port=0), load, ready=False) as live:
         early = live.predict(radiograph)
-        ready = live.client.get("/health/ready")
-        alive = live.client.get("/health/live")
+        others = [live.client.get(path) for path in ("/health/ready", "/models")]
+        protocol = [
+            live.client.get("/v2/health/ready"),
+            live.client.get("/v2/models/tiny/ready"),
+            live.client.get("/v2/models/tiny"),
+            live.client.post("/v2/models/tiny/infer"),
+        ]
+        alive, protocol_alive = live.client.get("/health/live"), live.client.get("/v2/health/live")
         health = live.client.get("/health")
-        models = live.client.get("/models")
+        loaded.set()
         eventually(lambda: live.client.get("/health/ready").status_code == 200)
         later = live.predict(radiograph)
 
-    assert problem(early) == problem(ready) == problem(models) == (503, "not-ready")
-    assert int(early.headers["retry-after"]) >= 1
-    assert alive.json() == {"status": "live"}
+    assert {problem(each) for each in (early, *others)} == {(503, "not-ready")}
+    assert {each.status_code for each in protocol} == {503}
+    assert all("loading" in each.json()["error"] for each in protocol)
+    assert all(int(each.headers["retry-after"]) >= 1 for each in (early, *protocol))
+    assert (alive.json(), protocol_alive.json()) == ({"status": "live"}, {"live": True})
     assert (health.status_code, health.json()["status"]) == (503, "loading")
     assert later.status_code == 200
 
@@ -130,11 +132,9 @@ def test_a_stop_finishes_what_was_accepted_and_refuses_what_was_not(
     ):
         unfinished.sendall(head + radiograph[:100])
         accepted.sendall(head + radiograph)
-        eventually(
-            lambda: "in_flight 1.0" in httpx.get(f"{service.url}/metrics", trust_env=False).text
-        )
+        eventually(lambda: "in_flight 1.0" in service.get("/metrics").text)
         service.popen.send_signal(signal.SIGTERM)
-        eventually(lambda: refused(service))
+        eventually(lambda: refuses(service.port))
         unfinished.sendall(radiograph[100:])
         too_late, answered = until_closed(unfinished), until_closed(accepted)
         exit_code = service.popen.wait(timeout=60)
@@ -162,37 +162,23 @@ def test_what_nobody_foresaw_stops_the_start_too() -> None:
     def fails(_settings: Settings) -> ModelRepository:
         raise MemoryError("no room")
 
-    server = make_server(create_app(Settings(port=0), fails))
+    server = Server(create_app(Settings(port=0), fails))
     server.run()
 
     assert server.runtime.status == "failed"
     assert str(server.runtime.failure) == "MemoryError: no room"
 
 
-def test_a_gpu_that_does_not_answer_fails_liveness(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.device.PROBE_TIMEOUT_S", 0.1)
-    gpu = LosableGpu()
-    model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
+def test_a_lost_gpu_fails_liveness_and_refuses_images(
+    gpu: LosableGpu, live_on_gpu: Live, radiograph: bytes
+) -> None:
+    live = live_on_gpu
 
-    with serving(Settings(port=0), lambda _: ModelRepository([model])) as live:
-        gpu.answers.clear()
-        alive = live.client.get("/health/live")
-        gpu.answers.set()
-        eventually(lambda: live.client.get("/health/live").is_success)
-
-    assert problem(alive) == (503, "device-lost")
-
-
-def test_a_lost_gpu_fails_liveness_and_refuses_images(radiograph: bytes) -> None:
-    gpu = LosableGpu()
-    model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
-
-    with serving(Settings(port=0), lambda _: ModelRepository([model])) as live:
-        before = live.client.get("/health/live").status_code, live.predict(radiograph).status_code
-        gpu.lost = True
-        alive, lost = live.client.get("/health/live"), live.predict(radiograph)
-        gpu.lost = False
-        after = live.client.get("/health/live").status_code, live.predict(radiograph).status_code
+    before = live.client.get("/health/live").status_code, live.predict(radiograph).status_code
+    gpu.lost = True
+    alive, lost = live.client.get("/health/live"), live.predict(radiograph)
+    gpu.lost = False
+    after = live.client.get("/health/live").status_code, live.predict(radiograph).status_code
 
     assert before == after == (200, 200)
     assert problem(alive) == problem(lost) == (503, "device-lost")
@@ -205,18 +191,16 @@ def states(live: Live) -> list[tuple[int, str]]:
     return [(health.status_code, health.json()["status"]), (ready.status_code, said)]
 
 
-def test_a_lost_gpu_is_not_ready_and_is_ready_again_when_it_is_back() -> None:
-    gpu = LosableGpu()
-    model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
-
-    with serving(Settings(port=0), lambda _: ModelRepository([model])) as live:
-        before = states(live)
-        gpu.lost = True
-        noticed = live.client.get("/health/ready")
-        lost = states(live)
-        gpu.lost = False
-        live.client.get("/health/live")
-        after = states(live)
+def test_a_lost_gpu_is_not_ready_and_is_ready_again_when_it_is_back(
+    gpu: LosableGpu, live_on_gpu: Live
+) -> None:
+    before = states(live_on_gpu)
+    gpu.lost = True
+    noticed = live_on_gpu.client.get("/health/ready")
+    lost = states(live_on_gpu)
+    gpu.lost = False
+    live_on_gpu.client.get("/health/live")
+    after = states(live_on_gpu)
 
     assert before == after == [(200, "ready"), (200, "ready")]
     assert problem(noticed) == (503, "device-lost")
@@ -241,24 +225,23 @@ def test_a_gpu_that_fails_on_an_image_is_looked_at_again_when_health_is_asked(
     assert answered.json()["execution_provider"] == CUDA
 
 
-def test_a_gpu_that_hangs_holds_up_nobody_who_asks_for_the_state(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_gpu_that_hangs_fails_liveness_and_holds_up_nobody_who_asks_for_the_state(
+    gpu: LosableGpu, live_on_gpu: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.device.PROBE_TIMEOUT_S", 0.2)
-    gpu = LosableGpu()
-    model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
+    client = live_on_gpu.client
+    monkeypatch.setattr("service.runtime.PROBE_TIMEOUT_S", 0.2)
 
-    with serving(Settings(port=0), lambda _: ModelRepository([model])) as live:
-        gpu.answers.clear()
-        ready = live.client.get("/health/ready")
-        monkeypatch.setattr("service.device.PROBE_TIMEOUT_S", 30)
-        started = time.monotonic()
-        asked = [live.client.get("/health").status_code for _ in range(10)]
-        seconds = time.monotonic() - started
-        gpu.answers.set()
-        eventually(lambda: live.client.get("/health").is_success)
+    gpu.answers.clear()
+    probes = client.get("/health/live"), client.get("/health/ready")
+    monkeypatch.setattr("service.runtime.PROBE_TIMEOUT_S", 30)
+    started = time.monotonic()
+    asked = [client.get("/health").status_code for _ in range(10)]
+    seconds = time.monotonic() - started
+    gpu.answers.set()
+    eventually(lambda: client.get("/health").is_success)
 
-    assert problem(ready) == (503, "device-lost")
+    assert [problem(probe) for probe in probes] == [(503, "device-lost")] * 2
+    assert client.get("/health/live").is_success
     assert asked == [503] * 10
     assert seconds < 10
 
@@ -267,17 +250,15 @@ def test_a_fallback_to_the_cpu_is_logged_once_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(onnxruntime, "InferenceSession", WithoutItsLibraries)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", on_the_cpu)
     write_bundle(tmp_path, version=1)
     write_bundle(tmp_path, version=2)
 
     with serving(Settings(models_dir=tmp_path, port=0, provider="auto")) as live:
         provider = live.client.get("/health").json()["execution_provider"]
-    lines = [orjson.loads(line) for line in capfd.readouterr().out.splitlines()]
 
-    (warning,) = [line for line in lines if line["level"] == "warning"]
+    (warning,) = log_of(capfd, "cuda not used")
     assert provider == CPU
-    assert warning["event"] == "cuda not used"
     assert "cannot open shared object file" in warning["reason"]
 
 
@@ -337,11 +318,11 @@ def test_memory_that_runs_out_is_a_problem_of_its_file_and_nothing_of_it_is_said
 def test_cuda_without_a_gpu_stops_the_start_and_says_why(tmp_path: Path) -> None:
     write_bundle(tmp_path)
 
-    command = command_line(
-        "run", "--port", "0", "--models-dir", str(tmp_path), "--provider", "cuda"
-    )
+    arguments = ("--port", "0", "--models-dir", str(tmp_path), "--provider", "cuda")
 
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(
+        command_line("run", *arguments), capture_output=True, text=True, timeout=120, check=False
+    )
 
     assert ended.returncode == 1
     (said,) = [line for line in ended.stdout.splitlines() if "cannot start" in line]
@@ -354,7 +335,7 @@ def test_no_upload_touches_the_disk(models: Path, radiograph: bytes) -> None:
     with process(models) as service:
         resource.prlimit(service.popen.pid, resource.RLIMIT_FSIZE, (0, 0))
         parts = [("file", ("a.jpg", radiograph + b"\0" * 4 * MIB)) for _ in range(4)]
-        response = httpx.post(f"{service.url}/predict", files=parts, timeout=60, trust_env=False)
+        response = service.post(files=parts)
 
     assert response.status_code == 200
     assert [result["status"] for result in response.json()["results"]] == ["ok"] * 4
@@ -381,11 +362,9 @@ def test_refused_images_leave_no_memory_behind(models: Path, body: bytes, status
 def test_neither_names_nor_values_of_a_patient_reach_the_log(models: Path) -> None:
     with process(models) as service:
         parts = [("file", ("doe-jane.dcm", b"\0" * 128 + b"DICM" + b"doe-jane"))]
-        httpx.post(
-            f"{service.url}/predict?model=doe-jane", files=parts, timeout=60, trust_env=False
-        )
-        httpx.post(f"{service.url}/predict", files=parts, timeout=60, trust_env=False)
-        httpx.get(f"{service.url}/doe-jane", trust_env=False)
+        service.post("/predict?model=doe-jane", files=parts)
+        service.post(files=parts)
+        service.get("/doe-jane")
         eventually(lambda: len(service.events("request")) == 3)
 
     assert "doe-jane" not in "".join(service.log)
@@ -400,11 +379,9 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, radiograph: bytes) -> Non
         socket.create_connection(("127.0.0.1", service.port)) as accepted,
     ):
         accepted.sendall(head + radiograph)
-        eventually(
-            lambda: "in_flight 1.0" in httpx.get(f"{service.url}/metrics", trust_env=False).text
-        )
+        eventually(lambda: "in_flight 1.0" in service.get("/metrics").text)
         service.popen.send_signal(signal.SIGTERM)
-        eventually(lambda: refused(service))
+        eventually(lambda: refuses(service.port))
         service.popen.send_signal(signal.SIGTERM)
         exit_code = service.popen.wait(timeout=60)
         answered = until_closed(accepted)

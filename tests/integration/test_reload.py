@@ -1,6 +1,5 @@
 """Models that come, change and go while the service runs."""
 
-import hashlib
 import json
 import shutil
 import signal
@@ -11,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from weakref import ref
 
-import httpx
 import numpy as np
 import pytest
 
@@ -29,7 +27,7 @@ from tests.bundles import (
     write_segmenter_bundle,
 )
 from tests.gated_session import GatedSession
-from tests.integration.live import Live, eventually, problem, process, serving
+from tests.integration.live import Live, eventually, key_of, log_of, problem, process, serving
 
 ADMIN, READER = "admin-key-0123456789", "reader-key-0123456789"
 HEADERS = {"Authorization": f"Bearer {ADMIN}"}
@@ -51,12 +49,10 @@ def administered(
 
 def write_keys(models: Path, *holders: str) -> Path:
     """Write the key file of a service: an administrator's key and a reader's, or some of them."""
-    keys = {
-        "admin": {"sha256": _digest(ADMIN), "scopes": ["predict", "read", "admin"]},
-        "reader": {"sha256": _digest(READER), "scopes": ["predict", "read"]},
-    }
+    keys = {"admin": (ADMIN, ["predict", "read", "admin"]), "reader": (READER, ["predict", "read"])}
+    held = {name: key_of(*keys[name]) for name in holders or keys}
     file = models.parent / "keys.json"
-    file.write_text(json.dumps({name: keys[name] for name in holders or keys}))
+    file.write_text(json.dumps(held))
     return file
 
 
@@ -67,14 +63,14 @@ def folder(tmp_path: Path) -> Path:
     return models
 
 
+def served_by(live: Live) -> ModelRepository:
+    repository: ModelRepository = live.server.runtime.predictor().repository
+    return repository
+
+
 def served(live: Live) -> list[str]:
     models = live.client.get("/models").json()["models"]
     return [f"{model['name']}/{model['version']}" for model in models]
-
-
-def named_by_metrics(live: Live) -> list[str]:
-    lines = live.client.get("/metrics").text.splitlines()
-    return [line for line in lines if line.startswith("pneumoscope_model_info{")]
 
 
 def reload(live: Live) -> dict[str, list[object]]:
@@ -90,26 +86,21 @@ def write_golden(bundle: Path, pneumonia: float) -> None:
     answers = np.array([[1 - pneumonia, pneumonia]], np.float32)
     content = golden_bytes(Golden(images, {"fp32": answers}))
     (bundle / GOLDEN_FILE).write_bytes(content)
-    manifest = read_manifest(bundle).model_copy(update={"golden_digest": sha256_digest(content)})
-    (bundle / MANIFEST_FILE).write_text(manifest.model_dump_json())
-
-
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+    described(bundle, golden_digest=sha256_digest(content))
 
 
 def test_the_service_follows_its_folder(folder: Path, radiograph: bytes) -> None:
     write_bundle(folder, "unwanted", 1)
 
     with administered(folder) as live:
-        session = live.server.runtime.predictor().repository.get("tiny", 1).session
+        session = served_by(live).get("tiny", 1).session
         write_golden(write_bundle(folder, "tiny", 2), pneumonia=1.0)
         shutil.rmtree(folder / "unwanted")
         changes = reload(live)
         answered = live.predict(radiograph).json()["model"]["version"]
         again = reload(live)
-        after = served(live), len(named_by_metrics(live))
-        kept = live.server.runtime.predictor().repository.get("tiny", 1).session
+        after = served(live), live.client.get("/metrics").text.count("pneumoscope_model_info{")
+        kept = served_by(live).get("tiny", 1).session
 
     assert changes == {
         "default": "tiny", "loaded": ["tiny/2"], "unloaded": ["unwanted/1"], "refused": [],
@@ -162,10 +153,6 @@ def test_requests_are_answered_while_a_model_loads(folder: Path, radiograph: byt
     assert after == 2
 
 
-def without_its_model(bundle: Path) -> None:
-    (bundle / MODEL_FILE).unlink()
-
-
 def with_half_of_its_model(bundle: Path) -> None:
     model = (bundle / MODEL_FILE).read_bytes()
     (bundle / MODEL_FILE).write_bytes(model[: len(model) // 2])
@@ -176,42 +163,37 @@ def without_its_golden_answers(bundle: Path) -> None:
     (bundle / GOLDEN_FILE).unlink()
 
 
-def with_another_answer(bundle: Path) -> None:
-    write_golden(bundle, pneumonia=0.9)
-
-
-def with_another_name(bundle: Path) -> None:
-    manifest = read_manifest(bundle).model_copy(update={"name": "other"})
+def described(bundle: Path, **changes: object) -> None:
+    """Change what the manifest of a bundle says."""
+    manifest = read_manifest(bundle).model_copy(update=changes)
     (bundle / MANIFEST_FILE).write_text(manifest.model_dump_json())
 
 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (without_its_model, "has no model.onnx"),
+        (lambda bundle: (bundle / MODEL_FILE).unlink(), "has no model.onnx"),
         (with_half_of_its_model, "only partly copied"),
         (without_its_golden_answers, "has no golden.npz"),
-        (with_another_answer, "does not compute what was measured"),
-        (with_another_name, "Rename the folder"),
+        (lambda bundle: write_golden(bundle, 0.9), "does not compute what was measured"),
+        (lambda bundle: described(bundle, name="other"), "Rename the folder"),
     ],
 )
 def test_a_bundle_that_fails_a_check_changes_nothing_and_is_told(
     folder: Path,
     radiograph: bytes,
-    spoil: Callable[[Path], None],
+    spoil: Callable[[Path], object],
     reason: str,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with administered(folder) as live:
         spoil(write_bundle(folder, "tiny", 2))
-        shutil.copytree(folder / "tiny" / "1", folder / "tiny" / "3")
-        whole = read_manifest(folder / "tiny" / "1").model_copy(update={"version": 3})
-        (folder / "tiny" / "3" / MANIFEST_FILE).write_text(whole.model_dump_json())
+        write_bundle(folder, "tiny", 3)
         changes = reload(live)
         one = live.client.post("/models/tiny/versions/2/load")
         answered = live.predict(radiograph).json()["model"]["version"]
         metrics = live.client.get("/metrics").text
-    log = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    told = log_of(capfd, "bundle refused")
 
     (refused,) = changes["refused"]
     assert isinstance(refused, dict)
@@ -222,15 +204,7 @@ def test_a_bundle_that_fails_a_check_changes_nothing_and_is_told(
     assert answered == 3
     assert 'pneumoscope_model_changes_total{change="refused"} 2.0' in metrics
     assert "pneumoscope_bundles_refused 1.0" in metrics
-    told = [event for event in log if event["event"] == "bundle refused"]
     assert [event["bundle"] for event in told] == ["tiny/2"] * 2
-
-
-def test_a_bundle_whose_answers_are_those_of_its_export_is_served(folder: Path) -> None:
-    with administered(folder) as live:
-        write_golden(write_bundle(folder, "tiny", 2), pneumonia=1.0)
-
-        assert reload(live)["loaded"] == ["tiny/2"]
 
 
 def test_a_model_that_lacks_the_wanted_precision_is_named_when_it_is_loaded(
@@ -241,9 +215,8 @@ def test_a_model_that_lacks_the_wanted_precision_is_named_when_it_is_loaded(
         add_variant(write_bundle(folder, "tiny", 3), "int8")
         reload(live)
         reload(live)
-    log = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
-    told = [event for event in log if event["event"] == "precision not there"]
+    told = log_of(capfd, "precision not there")
     assert [event["served_in_fp32"] for event in told] == [["tiny/1"], ["tiny/2"]]
 
 
@@ -294,13 +267,13 @@ def test_the_segmenter_comes_changes_and_goes_like_a_model(folder: Path) -> None
     with administered(folder) as live:
         bundle = write_segmenter_bundle(folder, "lungs", 1)
         came = reload(live)["loaded"]
-        segmenter = live.server.runtime.predictor().repository.segmenter
+        segmenter = served_by(live).segmenter
         with_half_of_its_model(write_segmenter_bundle(folder, "lungs", 2))
         refused = reload(live)["refused"]
-        kept = live.server.runtime.predictor().repository.segmenter
+        kept = served_by(live).segmenter
         shutil.rmtree(bundle.parent)
         went = reload(live)["unloaded"]
-        nothing = live.server.runtime.predictor().repository.segmenter
+        nothing = served_by(live).segmenter
 
     assert came == went == ["lungs/1"]
     assert segmenter is not None
@@ -354,11 +327,9 @@ def test_polling_goes_on_after_an_unforeseen_error(
         eventually(lambda: not faults)
         write_bundle(folder, "tiny", 2)
         eventually(lambda: served(live) == ["tiny/1", "tiny/2"])
-    log = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
-    assert [event["error"] for event in log if event["event"] == "reload failed"] == [
-        "RuntimeError"
-    ]
+    (failed,) = log_of(capfd, "reload failed")
+    assert failed["error"] == "RuntimeError"
 
 
 def test_a_hang_up_signal_reloads_models_and_keys(folder: Path) -> None:
@@ -369,13 +340,12 @@ def test_a_hang_up_signal_reloads_models_and_keys(folder: Path) -> None:
         write_keys(folder, "reader")
         service.popen.send_signal(signal.SIGHUP)
         eventually(lambda: len(service.events("reload")) == 1)
-        url = f"{service.url}/models"
-        models = httpx.get(url, headers=reader, trust_env=False).json()["models"]
-        removed = httpx.get(url, headers=HEADERS, trust_env=False)
+        models = service.get("/models", headers=reader).json()["models"]
+        removed = service.get("/models", headers=HEADERS)
         (folder.parent / "keys.json").write_text("no keys")
         service.popen.send_signal(signal.SIGHUP)
         eventually(lambda: len(service.events("reload")) == 2)
-        kept = httpx.get(url, headers=reader, trust_env=False)
+        kept = service.get("/models", headers=reader)
         service.popen.send_signal(signal.SIGTERM)
         exit_code = service.popen.wait(timeout=60)
 

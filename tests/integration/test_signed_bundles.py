@@ -1,6 +1,5 @@
 """Bundles that a key has signed, by the command that signs and the service that trusts."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from contract.trust import SIGNATURE, check_trusted, sign_bundle
 from service.runtime import open_repository
 from service.settings import Settings
 from tests.bundles import write_bundle
-from tests.integration.live import problem, serving
+from tests.integration.live import key_of, problem, serving
 
 
 def private(key: object = None) -> bytes:
@@ -51,16 +50,8 @@ def models(tmp_path: Path) -> Path:
 def test_a_bundle_that_the_command_has_signed_is_served(
     models: Path, keys: tuple[Path, Path]
 ) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "export",
-        "sign",
-        str(models / "tiny" / "1"),
-        "--key",
-        str(keys[0]),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    arguments = ("sign", models / "tiny" / "1", "--key", keys[0])
+    subprocess.run([sys.executable, "-m", "export", *arguments], check=True, capture_output=True)
     repository = open_repository(Settings(models_dir=models, trusted_key_file=keys[1]))
     assert [model.bundle for model in repository.all()] == ["tiny/1"]
 
@@ -90,9 +81,9 @@ def test_a_new_bundle_without_a_signature_is_refused_while_the_old_one_serves(
     models: Path, keys: tuple[Path, Path]
 ) -> None:
     sign_bundle(models / "tiny" / "1", keys[0].read_bytes())
-    held = {"sha256": hashlib.sha256(b"boss").hexdigest(), "scopes": ["admin", "read"]}
+    held = {"boss": key_of("boss", ["admin", "read"])}
     settings = Settings(
-        models_dir=models, port=0, trusted_key_file=keys[1], api_keys=json.dumps({"boss": held})
+        models_dir=models, port=0, trusted_key_file=keys[1], api_keys=json.dumps(held)
     )
     headers = {"Authorization": "Bearer boss"}
     with serving(settings) as live:

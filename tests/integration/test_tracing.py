@@ -109,7 +109,7 @@ def test_a_caller_without_a_trace_gets_the_one_that_was_begun(
 def test_a_request_that_failed_is_marked(collector: Collector) -> None:
     tracing = open_tracing(collector.endpoint)
 
-    tracing.request("POST", None).end("/predict", 503)
+    tracing.post(None).end("/predict", 503)
     tracing.close()
 
     (span,) = collector.spans()
@@ -121,7 +121,7 @@ def test_a_request_that_failed_is_marked(collector: Collector) -> None:
 def test_what_the_caller_does_not_sample_is_not_sent(collector: Collector) -> None:
     tracing = open_tracing(collector.endpoint)
 
-    request = tracing.request("POST", f"00-{TRACE}-{PARENT}-00")
+    request = tracing.post(f"00-{TRACE}-{PARENT}-00")
     request.stage("decode", 0.1)
     request.end("/predict", 200)
     tracing.close()

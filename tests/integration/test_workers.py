@@ -5,17 +5,18 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
+import pytest
 
 from tests.bundles import write_bundle
 from tests.integration.live import (
+    REPOSITORY,
     Process,
     alive,
     command_line,
@@ -28,7 +29,6 @@ from tests.integration.test_reload import HEADERS, write_keys
 WORKERS = 2
 # What other libraries warn of is no JSON.
 LOG_ALONE = ("sh", "-c", 'exec "$@" 2> /dev/null', "sh")
-get = partial(httpx.get, trust_env=False, timeout=60)
 
 
 @contextmanager
@@ -45,13 +45,11 @@ def test_what_is_in_work_is_answered_before_the_end_and_no_worker_is_left(
     tmp_path: Path, radiograph: bytes
 ) -> None:
     write_bundle(tmp_path, ballast=400)
-    post = partial(httpx.post, content=radiograph, trust_env=False, timeout=60)
-
     with two_workers(tmp_path) as service, ThreadPoolExecutor(4) as clients:
         workers = workers_of(service)
-        requests = [clients.submit(post, f"{service.url}/predict") for _ in range(4)]
+        requests = [clients.submit(service.post, content=radiograph) for _ in range(4)]
         # Each request has a connection of its own; what is open is answered by whoever has it.
-        eventually(lambda: get(f"{service.url}/health").json()["in_flight"] > 0)
+        eventually(lambda: service.get("/health").json()["in_flight"] > 0)
         service.popen.send_signal(signal.SIGTERM)
         answers = [request.result() for request in requests]
         exit_code = service.popen.wait(timeout=60)
@@ -70,7 +68,7 @@ def test_a_worker_that_dies_is_replaced_and_none_outlives_the_parent(tmp_path: P
         os.kill(first, signal.SIGKILL)
         eventually(lambda: len(service.events("ready")) == WORKERS + 1)
         replaced = workers_of(service)
-        status = get(f"{service.url}/models").status_code
+        status = service.get("/models").status_code
         service.popen.kill()
         eventually(lambda: not any(map(alive, replaced)))
 
@@ -89,17 +87,15 @@ def test_a_hang_up_signal_restarts_each_with_the_models_that_are_there_now(
 
     with two_workers(models, PNEUMO_API_KEYS_FILE=str(write_keys(models))) as service:
         before = workers_of(service)
-        refused = httpx.post(
-            f"{service.url}/models/reload", headers=HEADERS, trust_env=False, timeout=60
-        )
+        refused = service.post("/models/reload", headers=HEADERS)
         shutil.copytree(tmp_path / "shelf" / "tiny" / "2", models / "tiny" / "2")
         service.popen.send_signal(signal.SIGHUP)
         statuses = []
         deadline = time.monotonic() + 120
         while any(map(alive, before)):
             assert time.monotonic() < deadline, "the workers were not replaced"
-            statuses.append(get(f"{service.url}/health/live").status_code)
-        served = get(f"{service.url}/models", headers=HEADERS).json()["models"]
+            statuses.append(service.get("/health/live").status_code)
+        served = service.get("/models", headers=HEADERS).json()["models"]
 
     assert problem(refused) == (409, "reload-refused")
     assert set(statuses) <= {200}
@@ -119,3 +115,98 @@ def test_workers_that_cannot_start_stop_the_service(tmp_path: Path) -> None:
     reasons = {line["reason"] for line in said if line["event"] == "cannot start"}
     assert reasons == {"There is no model bundle in PNEUMO_MODELS_DIR."}
     assert "Traceback" not in ended.stderr
+
+
+WORKER = """
+import sys
+from service.metrics import Metrics
+
+metrics = Metrics()
+metrics.request("/predict", 200)
+metrics.queue_limit.set(10)
+metrics.in_flight.set(3)
+for _ in sys.stdin:
+    text = metrics.exposition().decode()
+    print(text.count("\\n"), text, sep="\\n", end="", flush=True)
+"""
+
+
+class Worker:
+    """A process with metrics of its own, in a folder with those of others."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WORKER],
+            cwd=REPOSITORY,
+            env={"PROMETHEUS_MULTIPROC_DIR": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.exposed()
+
+    def exposed(self) -> list[str]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        lines = int(self.process.stdout.readline())
+        return [self.process.stdout.readline().rstrip("\n") for _ in range(lines)]
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[tuple[Worker, Worker]]:
+    with ExitStack() as ending:
+        started = Worker(tmp_path), Worker(tmp_path)
+        for worker in started:
+            ending.callback(worker.end)
+        yield started
+
+
+def test_any_worker_exposes_the_sum_over_all(workers: tuple[Worker, Worker]) -> None:
+    first, _ = workers
+
+    eventually(lambda: "pneumoscope_images_in_flight 6.0" in first.exposed())
+    lines = first.exposed()
+
+    assert 'pneumoscope_requests_total{route="/predict",status="200"} 2.0' in lines
+    assert "pneumoscope_queue_limit 20.0" in lines
+    assert sum(line.startswith("pneumoscope_build_info{") for line in lines) == 1
+    assert not any("pid=" in line or "_created" in line for line in lines)
+
+
+def test_a_worker_that_died_is_in_the_counters_alone(workers: tuple[Worker, Worker]) -> None:
+    first, second = workers
+
+    second.end()
+
+    eventually(lambda: "pneumoscope_images_in_flight 3.0" in first.exposed())
+    lines = first.exposed()
+    assert 'pneumoscope_requests_total{route="/predict",status="200"} 2.0' in lines
+    assert "pneumoscope_queue_limit 10.0" in lines
+
+
+def test_a_port_of_several_workers_exposes_what_all_have_answered(
+    models: Path, radiograph: bytes
+) -> None:
+    def metrics() -> list[str]:
+        return service.get("/metrics").text.splitlines()
+
+    with process(models, workers=2, PNEUMO_QUEUE_LIMIT="32") as service:
+        # Each has a connection of its own, which either worker may take.
+        for _ in range(6):
+            service.post(content=radiograph)
+        counted = 'pneumoscope_requests_total{route="/predict",status="200"} 6.0'
+        eventually(lambda: counted in metrics())
+        eventually(lambda: "pneumoscope_queue_depth 0.0" in metrics())
+        lines = metrics()
+
+    assert "pneumoscope_queue_limit 64.0" in lines
+    assert "pneumoscope_images_in_flight 0.0" in lines
+    assert sum(line.startswith("pneumoscope_model_info{") for line in lines) == 3
+    # No library has a word to say about it either.
+    assert all(line.startswith("{") for line in service.log)

@@ -3,8 +3,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, make_url, select, text
 
+from service.audit import TRAIL
 from tests.gateway.stack import Database, database
 
 _numbers = count()
@@ -18,6 +19,27 @@ def fresh_database(server: Database) -> str:
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()
     return make_url(server.url).set(database=name).render_as_string(hide_password=False)
+
+
+def change(url: str, statement: object) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(statement)  # type: ignore[call-overload]
+    engine.dispose()
+
+
+def rows(url: str) -> list[dict[str, object]]:
+    """Every record of a trail, each chain in its order."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = connection.execute(select(TRAIL).order_by(TRAIL.c.chain, TRAIL.c.number))
+        result = [dict(row) for row in found.mappings()]
+    engine.dispose()
+    return result
+
+
+def answers(url: str) -> list[object]:
+    return [row["answer_id"] for row in rows(url) if row["action"] == "predict"]
 
 
 @pytest.fixture(scope="session")

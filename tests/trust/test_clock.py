@@ -1,6 +1,5 @@
 """A wall clock that jumps: what is measured in time goes on, and the trail stays whole."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from service.audit import verify
 from tests.bundles import write_bundle
-from tests.integration.live import JPEG, process
+from tests.integration.live import JPEG, key_of, process
 from tests.trust.test_service import RADIOGRAPH, bearer
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -22,8 +21,8 @@ def test_a_clock_that_jumps_a_day_changes_nothing_of_an_answer(tmp_path: Path, j
     offset, keys, trail = tmp_path / "offset", tmp_path / "keys.json", tmp_path / "trail.db"
     offset.write_text("+0d")
     known = {
-        name: {"sha256": hashlib.sha256(name.encode()).hexdigest(), "scopes": ["predict"], **rate}
-        for name, rate in {"limited": {"per_minute": 4}, "other": {}}.items()
+        "limited": key_of("limited", ["predict"], per_minute=4),
+        "other": key_of("other", ["predict"]),
     }
     keys.write_text(json.dumps(known))
     keys.chmod(0o600)

@@ -14,7 +14,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from sqlalchemy import NullPool, create_engine, select
 
 from service import protocol
 from service.audit import TRAIL, verify
@@ -26,12 +25,13 @@ from tests.integration.live import (
     Live,
     command_line,
     eventually,
+    key_of,
     problem,
     process,
     serving,
 )
 from tests.synthetic import as_jpeg, synthetic_radiograph
-from tests.trust.conftest import fresh_database
+from tests.trust.conftest import answers, change, fresh_database, rows
 from tests.trust.test_oidc import AUDIENCE, Provider, provider
 
 __all__ = ["provider"]
@@ -44,13 +44,9 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def key_file(**rates: int) -> str:
+def key_file(**limits: dict[str, int]) -> str:
     return json.dumps(
-        {
-            name: {"sha256": hashlib.sha256(name.encode()).hexdigest(), "scopes": scopes}
-            | ({"per_minute": rates[name]} if name in rates else {})
-            for name, scopes in KEYS.items()
-        }
+        {name: key_of(name, scopes, **limits.get(name, {})) for name, scopes in KEYS.items()}
     )
 
 
@@ -68,12 +64,7 @@ class Audited:
     seen: set[object] = field(default_factory=set)
 
     def new_records(self) -> list[dict[str, object]]:
-        engine = create_engine(self.url)
-        with engine.connect() as connection:
-            ordered = select(TRAIL).order_by(TRAIL.c.chain, TRAIL.c.number)
-            found = [dict(row) for row in connection.execute(ordered).mappings()]
-        engine.dispose()
-        new = [row for row in found if row["hash"] not in self.seen]
+        new = [row for row in rows(self.url) if row["hash"] not in self.seen]
         self.seen |= {row["hash"] for row in new}
         return [row for row in new if row["action"] != "start"]
 
@@ -250,11 +241,7 @@ def test_it_goes_on_without_the_database_where_it_may(models: Path, postgres: Da
             ids = [live.predict(RADIOGRAPH).json()["id"] for _ in range(3)]
         finally:
             postgres.start()
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        kept = set(connection.scalars(select(TRAIL.c.answer_id)))
-    engine.dispose()
-    assert set(ids) <= kept
+    assert set(ids) <= set(answers(url))
 
 
 def verify_by_command(url: str) -> subprocess.CompletedProcess[str]:
@@ -265,34 +252,21 @@ def verify_by_command(url: str) -> subprocess.CompletedProcess[str]:
 def test_what_was_answered_before_a_kill_is_in_the_trail(models: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'audit.db'}"
     with process(models, PNEUMO_AUDIT_URL=url) as running:
-        ids = []
-        for _ in range(20):
-            answer = httpx.post(f"{running.url}/predict", content=RADIOGRAPH, headers=JPEG)
-            ids.append(answer.json()["id"])
+        ids = [running.post(content=RADIOGRAPH).json()["id"] for _ in range(20)]
         running.popen.kill()
         running.popen.wait()
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        kept = set(connection.scalars(select(TRAIL.c.answer_id)))
-    engine.dispose()
-    assert set(ids) <= kept
+    assert set(ids) <= set(answers(url))
     verified = verify_by_command(url)
     assert (verified.returncode, verified.stdout) == (0, "The audit trail is whole.\n")
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(TRAIL.update().where(TRAIL.c.number == 5).values(outcome="changed"))
-    engine.dispose()
+    change(url, TRAIL.update().where(TRAIL.c.number == 5).values(outcome="changed"))
     verified = verify_by_command(url)
     assert verified.returncode == 1
     assert "record 5:" in verified.stderr
 
 
 def test_two_workers_write_a_chain_each_into_one_trail(models: Path, audit_url: str) -> None:
-    trail = create_engine(audit_url, poolclass=NullPool)
-
-    def ask(url: str) -> str:
-        answer = httpx.post(f"{url}/predict", content=RADIOGRAPH, headers=JPEG, timeout=60)
-        return str(answer.raise_for_status().json()["id"])
+    def ask(_: int) -> str:
+        return str(running.post(content=RADIOGRAPH).raise_for_status().json()["id"])
 
     with process(models, workers=2, PNEUMO_AUDIT_URL=audit_url) as running:
         # Until each worker has had some: the kernel deals out connections.
@@ -300,15 +274,11 @@ def test_two_workers_write_a_chain_each_into_one_trail(models: Path, audit_url: 
 
         def chains() -> int:
             with ThreadPoolExecutor(8) as pool:
-                ids.extend(pool.map(ask, [running.url] * 40))
-            with trail.connect() as connection:
-                wrote = select(TRAIL.c.chain).where(TRAIL.c.action == "predict").distinct()
-                return len(connection.execute(wrote).all())
+                ids.extend(pool.map(ask, range(40)))
+            return len({row["chain"] for row in rows(audit_url) if row["action"] == "predict"})
 
         eventually(lambda: chains() == 2)
-    with trail.connect() as connection:
-        kept = set(connection.scalars(select(TRAIL.c.answer_id)))
-    assert set(ids) <= kept
+    assert set(ids) <= set(answers(audit_url))
     verified = verify_by_command(audit_url)
     assert (verified.returncode, verified.stdout) == (0, "The audit trail is whole.\n")
 
@@ -335,7 +305,9 @@ def test_a_token_of_the_provider_opens_what_its_scopes_say(
 
 
 def test_a_caller_that_asks_too_often_is_told_when_to_come_back(models: Path) -> None:
-    settings = Settings(models_dir=models, port=0, api_keys=key_file(pacs=3), rate_per_minute=1000)
+    settings = Settings(
+        models_dir=models, port=0, api_keys=key_file(pacs={"per_minute": 3}), rate_per_minute=1000
+    )
     with serving(settings) as live:
         for _ in range(3):
             assert live.client.get("/models", headers=bearer("pacs")).is_success

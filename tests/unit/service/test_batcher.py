@@ -1,8 +1,7 @@
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -13,9 +12,9 @@ from service.domain import BATCH_SIZES, TURNS, Outputs, Priority, ServedModel, T
 from service.errors import DeviceLost, InferenceFailed
 from tests.bundles import make_manifest
 
+pytestmark = pytest.mark.anyio
 MANIFEST = make_manifest("sha256:" + 64 * "0")
 BROKEN, LOST = 254, 255
-T = TypeVar("T")
 Answer = asyncio.Future[Timed[Outputs]]
 
 
@@ -48,14 +47,13 @@ class EchoSession:
         return {name: arrays[name] for name in outputs}
 
 
-@dataclass
 class Bench:
     """A batcher whose thread runs an image until ``session.go`` is set, so that a queue forms."""
 
-    session: EchoSession
-    batcher: MicroBatcher
-    model: ServedModel
-    told: list[int]
+    def __init__(self) -> None:
+        self.session, self.told = EchoSession(), list[int]()
+        self.batcher = MicroBatcher(lambda _model, images: self.told.append(images))
+        self.model = ServedModel(MANIFEST, self.session)
 
     def submit(
         self,
@@ -70,146 +68,107 @@ class Bench:
 
     async def values(self, *answers: Answer) -> list[int]:
         self.session.go.set()
-        done = await asyncio.gather(*answers)
+        done = await asyncio.wait_for(asyncio.gather(*answers), 10)
         return [int(each.value["probabilities"][0, 0]) for each in done]
 
 
-def on_a_bench(scenario: Callable[[Bench], Awaitable[T]]) -> T:
-    async def run() -> T:
-        session, told = EchoSession(), list[int]()
-        batcher = MicroBatcher(lambda _model, images: told.append(images))
-        bench = Bench(session, batcher, ServedModel(MANIFEST, session), told)
-        bench.submit(0)
-        await asyncio.to_thread(session.running.wait)
-        try:
-            return await asyncio.wait_for(scenario(bench), 10)
-        finally:
-            session.go.set()
-            await batcher.close()
-
-    return asyncio.run(run())
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    made.submit(0)
+    await asyncio.to_thread(made.session.running.wait)
+    yield made
+    made.session.go.set()
+    await made.batcher.close()
 
 
-def test_what_waits_while_a_batch_runs_is_the_next_batch_padded() -> None:
-    async def scenario(bench: Bench) -> None:
-        answers = [bench.submit(value) for value in (10, 20, 30)]
-        depth = bench.batcher.depth
-        values = await bench.values(*answers)
+async def test_what_waits_while_a_batch_runs_is_the_next_batch_padded(bench: Bench) -> None:
+    answers = [bench.submit(value) for value in (10, 20, 30)]
+    depth = bench.batcher.depth
+    values = await bench.values(*answers)
 
-        assert depth == 3
-        assert values == [10, 20, 30]
-        assert bench.session.batches == [[0], [10, 20, 30, 0]]
-        assert bench.told == [1, 3]
-
-    on_a_bench(scenario)
+    assert depth == 3
+    assert values == [10, 20, 30]
+    assert bench.session.batches == [[0], [10, 20, 30, 0]]
+    assert bench.told == [1, 3]
 
 
-def test_a_batch_is_never_larger_than_what_is_warm() -> None:
-    async def scenario(bench: Bench) -> None:
-        values = await bench.values(*[bench.submit(value) for value in range(1, 41)])
+async def test_a_batch_is_never_larger_than_what_is_warm(bench: Bench) -> None:
+    values = await bench.values(*[bench.submit(value) for value in range(1, 41)])
 
-        assert values == list(range(1, 41))
-        assert [len(batch) for batch in bench.session.batches] == [1, BATCH_SIZES[-1], 8]
-
-    on_a_bench(scenario)
+    assert values == list(range(1, 41))
+    assert [len(batch) for batch in bench.session.batches] == [1, BATCH_SIZES[-1], 8]
 
 
-def test_images_of_two_models_are_never_in_one_batch() -> None:
-    async def scenario(bench: Bench) -> None:
-        other = ServedModel(MANIFEST, bench.session)
-        models = (bench.model, other, bench.model)
-        answers = [bench.submit(value, model=model) for value, model in enumerate(models, 1)]
-        values = await bench.values(*answers)
+async def test_images_of_two_models_are_never_in_one_batch(bench: Bench) -> None:
+    models = (bench.model, ServedModel(MANIFEST, bench.session), bench.model)
+    answers = [bench.submit(value, model=model) for value, model in enumerate(models, 1)]
+    values = await bench.values(*answers)
 
-        assert values == [1, 2, 3]
-        assert bench.session.batches[1:] == [[1, 3], [2]]
-
-    on_a_bench(scenario)
+    assert values == [1, 2, 3]
+    assert bench.session.batches[1:] == [[1, 3], [2]]
 
 
-def test_a_cancelled_image_is_dropped_before_its_batch() -> None:
-    async def scenario(bench: Bench) -> None:
-        gone, stays = bench.submit(1), bench.submit(2)
-        gone.cancel()
-        values = await bench.values(stays)
+async def test_a_cancelled_image_is_dropped_before_its_batch(bench: Bench) -> None:
+    gone, stays = bench.submit(1), bench.submit(2)
+    gone.cancel()
 
-        assert values == [2]
-        assert bench.session.batches[1:] == [[2]]
-
-    on_a_bench(scenario)
+    assert await bench.values(stays) == [2]
+    assert bench.session.batches[1:] == [[2]]
 
 
-def test_an_image_that_fails_a_batch_fails_alone() -> None:
-    async def scenario(bench: Bench) -> None:
-        first, broken, last = (bench.submit(value) for value in (1, BROKEN, 3))
-        values = await bench.values(first, last)
+async def test_an_image_that_fails_a_batch_fails_alone(bench: Bench) -> None:
+    first, broken, last = (bench.submit(value) for value in (1, BROKEN, 3))
 
-        assert values == [1, 3]
-        with pytest.raises(InferenceFailed):
-            await broken
-
-    on_a_bench(scenario)
+    assert await bench.values(first, last) == [1, 3]
+    with pytest.raises(InferenceFailed):
+        await broken
 
 
-def test_a_lost_device_fails_the_batch_and_is_not_tried_again() -> None:
-    async def scenario(bench: Bench) -> None:
-        answers = [bench.submit(value) for value in (1, LOST)]
-        bench.session.go.set()
-        failed = await asyncio.gather(*answers, return_exceptions=True)
+async def test_a_lost_device_fails_the_batch_and_is_not_tried_again(bench: Bench) -> None:
+    answers = [bench.submit(value) for value in (1, LOST)]
+    bench.session.go.set()
+    failed = await asyncio.gather(*answers, return_exceptions=True)
 
-        assert [type(each) for each in failed] == [DeviceLost] * 2
-        assert len(bench.session.batches) == 2
-
-    on_a_bench(scenario)
+    assert [type(each) for each in failed] == [DeviceLost] * 2
+    assert len(bench.session.batches) == 2
 
 
-def test_what_fails_outside_a_run_fails_its_batch_and_not_the_next() -> None:
-    async def scenario(bench: Bench) -> None:
-        wrong = bench.batcher.run(bench.model, np.zeros(0, np.uint8), Priority.ROUTINE)
-        bench.session.go.set()
-        with pytest.raises(ValueError, match="wrong shape"):
-            await wrong
-        values = await bench.values(bench.submit(2))
+async def test_what_fails_outside_a_run_fails_its_batch_and_not_the_next(bench: Bench) -> None:
+    wrong = bench.batcher.run(bench.model, np.zeros(0, np.uint8), Priority.ROUTINE)
+    bench.session.go.set()
 
-        assert values == [2]
-
-    on_a_bench(scenario)
+    with pytest.raises(ValueError, match="wrong shape"):
+        await wrong
+    assert await bench.values(bench.submit(2)) == [2]
 
 
-def test_a_stop_leaves_a_run_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_leaves_a_run_that_hangs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("service.batcher.END_S", 0.01)
 
-    async def scenario(bench: Bench) -> None:
-        await bench.batcher.close()
+    await bench.batcher.close()
 
-        assert not bench.session.go.is_set()
-
-    on_a_bench(scenario)
+    assert not bench.session.go.is_set()
 
 
-def test_a_map_is_computed_where_one_of_the_batch_asks_for_it() -> None:
-    async def scenario(bench: Bench) -> None:
-        bench.submit(1)
-        asking = bench.submit(2, activation_map=True)
-        await bench.values(asking)
-        found = (await asking).value["activation_map"]
+async def test_a_map_is_computed_where_one_of_the_batch_asks_for_it(bench: Bench) -> None:
+    bench.submit(1)
+    asking = bench.submit(2, activation_map=True)
+    await bench.values(asking)
+    found = (await asking).value["activation_map"]
 
-        assert found.shape == (1, 2, 2, 1)
-        assert (found == 2).all()
-
-    on_a_bench(scenario)
+    assert found.shape == (1, 2, 2, 1)
+    assert (found == 2).all()
 
 
-def test_urgent_images_go_first_but_routine_ones_do_not_starve() -> None:
-    async def scenario(bench: Bench) -> None:
-        models = [ServedModel(MANIFEST, bench.session) for _ in range(10)]
-        routine = bench.submit(99, model=models[0])
-        urgent = [
-            bench.submit(value, Priority.STAT, model=model)
-            for value, model in enumerate(models[1:], 1)
-        ]
-        await bench.values(routine, *urgent)
+async def test_urgent_images_go_first_but_routine_ones_do_not_starve(bench: Bench) -> None:
+    models = [ServedModel(MANIFEST, bench.session) for _ in range(10)]
+    routine = bench.submit(99, model=models[0])
+    urgent = [
+        bench.submit(value, Priority.STAT, model=model) for value, model in enumerate(models[1:], 1)
+    ]
+    await bench.values(routine, *urgent)
 
-        assert 2 <= bench.session.batches.index([99]) <= TURNS
-
-    on_a_bench(scenario)
+    assert 2 <= bench.session.batches.index([99]) <= TURNS

@@ -1,4 +1,6 @@
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +10,15 @@ from numpy.typing import NDArray
 from contract.errors import DigestMismatch, SignatureMismatch
 from contract.manifest import MANIFEST_FILE, ModelManifest, read_manifest, sha256_digest
 from contract.quality import Limit, QualityLimits
-from service.domain import CPU, Outputs, ServedModel, WantedPrecision
-from service.errors import InferenceFailed, StartError
+from service.domain import CPU, Outputs, ServedModel
+from service.errors import InferenceFailed, ProblemType, StartError
 from service.loading import ModelLoader
-from service.machine import gains_by_int8
+from service.machine import Provider, gains_by_int8
 from service.repository import ModelRepository
-from service.session import SessionOptions
-from tests.bundles import add_variant, write_bundle, write_segmenter_bundle
-from tests.gated_session import outputs_of
+from service.settings import read_settings
+from tests.bundles import add_variant, make_manifest, write_bundle, write_segmenter_bundle
+from tests.gated_session import GatedSession, outputs_of
+from tests.refusals import refused
 
 
 class RecordingSession:
@@ -23,8 +26,8 @@ class RecordingSession:
 
     provider = CPU
 
-    def __init__(self, model: bytes, _manifest: ModelManifest, options: SessionOptions) -> None:
-        self.model, self.options = model, options
+    def __init__(self, model: bytes, _: ModelManifest, _provider: Provider, _limit: int) -> None:
+        self.model = model
         self.shapes: list[tuple[int, ...]] = []
 
     def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:
@@ -36,8 +39,12 @@ class OnAnAccelerator(RecordingSession):
     provider = "CUDAExecutionProvider"
 
 
-def load(folder: Path, precision: WantedPrecision = "fp32") -> ModelRepository:
-    return ModelLoader(folder, precision=precision, open_session=RecordingSession).load_all()
+def loader(folder: Path, open_session: type[RecordingSession], **settings: str) -> ModelLoader:
+    return ModelLoader(read_settings(models_dir=folder, **settings), open_session)
+
+
+def load(folder: Path, precision: str = "fp32") -> ModelRepository:
+    return loader(folder, RecordingSession, precision=precision).load_all()
 
 
 def session_of(model: ServedModel) -> RecordingSession:
@@ -60,34 +67,17 @@ def test_every_bundle_is_loaded_and_warmed(tmp_path: Path) -> None:
     assert {shape[1:] for shape in session.shapes} == {(64, 64, 1)}
 
 
-def test_an_empty_folder_has_no_model(tmp_path: Path) -> None:
-    with pytest.raises(StartError):
-        load(tmp_path)
-
-
-def test_a_changed_model_is_not_opened(tmp_path: Path) -> None:
+def test_the_wanted_precision_is_opened_and_told_unless_its_file_has_changed(
+    tmp_path: Path,
+) -> None:
     bundle = write_bundle(tmp_path)
-    (bundle / "model.onnx").write_bytes(b"another")
-
-    with pytest.raises(DigestMismatch):
-        load(tmp_path)
-
-
-def test_the_wanted_precision_is_opened_and_told(tmp_path: Path) -> None:
-    reduced = add_variant(write_bundle(tmp_path), "int8")
+    reduced = add_variant(bundle, "int8")
 
     model = load(tmp_path, "int8").get()
 
     assert session_of(model).model == reduced
     assert (model.precision, model.digest) == ("int8", sha256_digest(reduced))
-
-
-def test_a_changed_file_of_another_precision_is_not_opened(tmp_path: Path) -> None:
-    bundle = write_bundle(tmp_path)
-    changed = bytearray(add_variant(bundle, "int8"))
-    changed[-1] ^= 1
-    (bundle / "model.int8.onnx").write_bytes(changed)
-
+    (bundle / "model.int8.onnx").write_bytes(reduced[:-1] + b"?")
     assert load(tmp_path).get().precision == "fp32"
     with pytest.raises(DigestMismatch, match=r"model\.int8\.onnx"):
         load(tmp_path, "int8")
@@ -118,8 +108,7 @@ def test_on_an_accelerator_auto_is_fp32_in_every_size_of_a_batch(
     add_variant(write_bundle(tmp_path), "int8")
     monkeypatch.setattr("service.loading.gains_by_int8", lambda: True)
 
-    loader = ModelLoader(tmp_path, precision="auto", open_session=OnAnAccelerator)
-    model = loader.load_all().get()
+    model = loader(tmp_path, OnAnAccelerator).load_all().get()
 
     assert model.precision == "fp32"
     assert {shape[0] for shape in session_of(model).shapes} == {1, 2, 4, 8, 16, 32}
@@ -135,34 +124,87 @@ def test_limits_of_quality_need_a_graph_that_measures_it(tmp_path: Path) -> None
         load(tmp_path)
 
 
-def test_of_several_segmenters_the_first_name_serves_in_its_latest_version(tmp_path: Path) -> None:
+def test_of_several_segmenters_the_first_name_serves_in_its_latest_version_on_the_cpu(
+    tmp_path: Path,
+) -> None:
     for name, version in (("lungs", 2), ("lungs", 10), ("more-lungs", 11)):
         write_segmenter_bundle(tmp_path, name, version)
 
-    segmenter = ModelLoader(tmp_path).load_segmenter(None)
+    segmenter = loader(tmp_path, RecordingSession, provider="cuda").load_segmenter(None)
 
     assert segmenter is not None
-    assert segmenter.bundle == "lungs/10"
-
-
-def test_a_segmenter_runs_on_the_cpu_whatever_the_classifiers_run_on(tmp_path: Path) -> None:
-    write_segmenter_bundle(tmp_path)
-
-    segmenter = ModelLoader(tmp_path, SessionOptions(provider="cuda")).load_segmenter(None)
-
-    assert segmenter is not None
-    assert segmenter.session.provider == CPU
-
-
-def test_a_changed_segmenter_is_not_loaded(tmp_path: Path) -> None:
-    (write_segmenter_bundle(tmp_path) / "model.onnx").write_bytes(b"another")
-
-    with pytest.raises(DigestMismatch, match="lungs/1"):
-        ModelLoader(tmp_path).load_segmenter(None)
+    assert (segmenter.bundle, segmenter.session.provider) == ("lungs/10", CPU)
 
 
 def test_a_segmenter_is_run_once_before_it_serves(tmp_path: Path) -> None:
     write_segmenter_bundle(tmp_path, fails_on=0)
 
     with pytest.raises(InferenceFailed):
-        ModelLoader(tmp_path).load_segmenter(None)
+        loader(tmp_path, RecordingSession).load_segmenter(None)
+
+
+def served(name: str, version: int, modalities: tuple[str, ...] = ("DX",)) -> ServedModel:
+    manifest = make_manifest("sha256:" + 64 * "0", name, version, modalities=modalities)
+    return ServedModel(manifest, GatedSession(threading.Event()))
+
+
+@pytest.fixture
+def repository() -> ModelRepository:
+    versions = (served("xray", version) for version in (2, 10, 1))
+    return ModelRepository([*versions, served("ct", 3, ("CT",))])
+
+
+def identity(model: ServedModel) -> tuple[str, int]:
+    return model.manifest.name, model.manifest.version
+
+
+def test_all_models_come_in_order(repository: ModelRepository) -> None:
+    assert [identity(model) for model in repository.all()] == [
+        ("ct", 3),
+        ("xray", 1),
+        ("xray", 2),
+        ("xray", 10),
+    ]
+
+
+def test_the_default_takes_radiographs(repository: ModelRepository) -> None:
+    assert repository.default == "xray"
+    assert identity(repository.get()) == ("xray", 10)
+
+
+def test_the_default_has_the_most_findings() -> None:
+    wide = served("wide", 1)
+    finding = wide.manifest.findings[0].model_copy(update={"label": "tuberculosis"})
+    findings = (*wide.manifest.findings, finding)
+    wide = replace(wide, manifest=wide.manifest.model_copy(update={"findings": findings}))
+
+    assert ModelRepository([served("a", 1), wide]).default == "wide"
+
+
+def test_of_equals_the_default_is_the_first_in_name_order() -> None:
+    assert ModelRepository([served(name, 1) for name in ("b", "a")]).default == "a"
+
+
+def test_a_default_can_be_configured() -> None:
+    models = [served("a", 1), served("b", 1)]
+
+    assert ModelRepository(models, "b").default == "b"
+    with pytest.raises(StartError, match="PNEUMO_DEFAULT_MODEL is c, but the models are a, b"):
+        ModelRepository(models, "c")
+
+
+def test_of_several_models_for_a_modality_the_default_goes_first() -> None:
+    models = [served("a", 1), served("b", 1)]
+
+    assert identity(ModelRepository(models, "b").for_modality("DX")) == ("b", 1)
+
+
+def test_what_is_not_there_is_unknown(repository: ModelRepository) -> None:
+    with refused(ProblemType.UNKNOWN_MODEL, match=r"no model of that name\. There are: ct, xray"):
+        repository.get("mri")
+    with refused(
+        ProblemType.UNKNOWN_MODEL, match=r"no such version of this model\. There are: 1, 2, 10"
+    ):
+        repository.get("xray", 9)
+    with refused(ProblemType.UNKNOWN_MODEL):
+        repository.versions("mri")

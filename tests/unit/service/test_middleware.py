@@ -5,9 +5,8 @@ import httpx
 import orjson
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.limits import BodyLimit, ReceiveBudget
 from service.logs import make_logger
 from service.metrics import Metrics
 from service.middleware import RequestContext
@@ -101,21 +100,3 @@ def test_every_answer_has_its_headers_once_and_a_route_may_decide_on_those_of_se
         "x-content-type-options": "nosniff",
     }
     assert len(response.headers.multi_items()) == 5
-
-
-def test_what_is_not_http_passes() -> None:
-    passed: list[str] = []
-
-    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
-        passed.append(scope["type"])
-
-    async def nothing() -> Message:
-        return {"type": "lifespan.startup"}
-
-    async def ignore(_message: Message) -> None: ...
-
-    limited = BodyLimit(app, 1, ReceiveBudget(1), 1)
-    stack = RequestContext(limited, Metrics(), Tracing(), make_logger("info", io.BytesIO()))
-    asyncio.run(stack({"type": "lifespan"}, nothing, ignore))
-
-    assert passed == ["lifespan"]

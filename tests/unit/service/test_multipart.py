@@ -1,22 +1,26 @@
 import asyncio
+import re
 import tracemalloc
 from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.types import Message
 
 from service.domain import Upload
 from service.errors import ProblemType
-from service.uploads import MAX_FIELDS, Form, read_multipart
+from service.uploads import MAX_FIELDS, Form, read_form, read_multipart
 from tests.refusals import refused
 
 CONTENT_TYPE = 'multipart/form-data; boundary="x-y"'
+GONE: Message = {"type": "http.disconnect"}
 
 
-def form(*files: tuple[str, bytes], field: str = "file") -> bytes:
+def form(*files: tuple[str, bytes]) -> bytes:
     parts = (
-        f'--x-y\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
+        f'--x-y\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
         "Content-Type: image/png\r\n\r\n".encode()
         + content
         + b"\r\n"
@@ -25,8 +29,8 @@ def form(*files: tuple[str, bytes], field: str = "file") -> bytes:
     return b"".join(parts) + b"--x-y--\r\n"
 
 
-def read(*arguments: bytes, **options: int | str) -> tuple[Upload, ...]:
-    return read_whole(*arguments, **options).files  # type: ignore[arg-type]
+def read(*arguments: bytes, **options: int | str) -> list[Upload]:
+    return read_whole(*arguments, **options)[0]  # type: ignore[arg-type]
 
 
 def read_whole(
@@ -79,27 +83,24 @@ def field(name: str, value: bytes = b"1") -> bytes:
 def test_parts_that_are_no_files_are_fields() -> None:
     body = field("explain", b"heatmap") + form(("a.png", b"data"), ("b.png", b"more"))
 
-    read = read_whole(body, piece=7, max_files=2)
+    files, fields = read_whole(body, piece=7, max_files=2)
 
-    assert [upload.data() for upload in read.files] == [b"data", b"more"]
-    assert read.fields == (("explain", "heatmap"),)
+    assert [upload.data() for upload in files] == [b"data", b"more"]
+    assert fields == [("explain", "heatmap")]
 
 
-@pytest.mark.parametrize("name", ["note", ""])
-def test_a_field_that_is_no_parameter_is_refused_before_its_value_comes(name: str) -> None:
-    with refused(ProblemType.INVALID_PARAMETER, match=f"^{name}: there is no such parameter"):
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        *((name, "Did you mean file") for name in ("files", "File", "FILE", "file[]", "file1")),
+        *((name, "There are: .*file") for name in ("picture", "note", "")),
+    ],
+)
+def test_a_part_of_another_name_is_refused_with_the_nearest_before_its_value_comes(
+    name: str, hint: str
+) -> None:
+    with refused(ProblemType.INVALID_PARAMETER, match=f"^{re.escape(name)}: there is no .*{hint}"):
         read(field(name)[:-3])
-
-
-@pytest.mark.parametrize("name", ["files", "File", "FILE", "file[]", "file1"])
-def test_a_part_whose_name_is_nearly_file_is_told_so(name: str) -> None:
-    with refused(ProblemType.INVALID_PARAMETER, match="Did you mean file"):
-        read(form(("a.png", b"data"), field=name))
-
-
-def test_a_part_of_quite_another_name_is_told_all_there_are() -> None:
-    with refused(ProblemType.INVALID_PARAMETER, match="There are: .*file"):
-        read(form(("a.png", b"data"), field="picture"))
 
 
 def test_a_part_without_a_name_is_refused() -> None:
@@ -123,7 +124,7 @@ def test_no_more_of_a_field_is_kept_than_a_parameter_may_have() -> None:
     finally:
         tracemalloc.stop()
 
-    assert read == Form((), (("model", "x" * 256),))
+    assert read == ([], [("model", "x" * 256)])
 
 
 def test_fields_are_bounded_in_number() -> None:
@@ -176,7 +177,7 @@ def test_what_stands_before_the_first_boundary_is_passed_over(preamble: bytes) -
 def test_a_boundary_may_be_padded_and_look_like_a_line_before_it(piece: int) -> None:
     body = b"--x-yz\r\n--x-y and more\r\n--x-y \t \r\n" + form(("a", b"data"))[len("--x-y\r\n") :]
 
-    (upload,) = read_whole(body, piece=piece).files
+    (upload,) = read(body, piece=piece)
 
     assert upload.data() == b"data"
 
@@ -190,4 +191,51 @@ def test_a_first_boundary_without_a_carriage_return_is_no_preamble(piece: int) -
 
 
 def test_a_form_without_a_part_has_no_file() -> None:
-    assert read(b"--x-y--\r\n") == ()
+    assert read(b"--x-y--\r\n") == []
+
+
+def piece_of(body: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def received(*messages: Message, content_type: str = "") -> list[Upload]:
+    """The files of a request whose body arrives in these messages."""
+    left = iter(messages)
+
+    async def receive() -> Message:
+        return next(left)
+
+    headers = [(b"content-type", content_type.encode())]
+    request = Request({"type": "http", "headers": headers}, receive)
+    return asyncio.run(read_form(request, max_files=1))[0]
+
+
+def test_a_body_that_is_no_form_is_one_file_in_the_pieces_that_are_not_empty() -> None:
+    pieces = (piece_of(b"im"), piece_of(b""), piece_of(b"age"), piece_of(b"", more=False))
+
+    assert received(*pieces) == [Upload(None, (b"im", b"age"))]
+
+
+def test_nothing_is_asked_for_after_the_last_piece() -> None:
+    (upload,) = received({"type": "http.request", "body": b"image"}, GONE)
+
+    assert upload.data() == b"image"
+
+
+@pytest.mark.parametrize("last", [piece_of(b"", more=False), {"type": "http.request"}])
+def test_a_body_without_a_byte_is_no_file(last: Message) -> None:
+    with refused(ProblemType.NO_FILE):
+        received(piece_of(b""), last)
+
+
+# Half an upload must not be judged as a file.
+@pytest.mark.parametrize(
+    ("half", "content_type"),
+    [(b"im", ""), (form(("a", b"image"))[:-9], CONTENT_TYPE)],
+    ids=["file", "form"],
+)
+def test_a_client_that_goes_away_in_the_middle_of_its_body_is_noticed(
+    half: bytes, content_type: str
+) -> None:
+    with refused(ProblemType.CLIENT_DISCONNECTED):
+        received(piece_of(half), GONE, content_type=content_type)

@@ -3,21 +3,14 @@ import io
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from contract.radiograph import Radiograph
-from service.domain import Picture
 from service.overlays import draw_heatmap, heatmap_size
 
 
 def image(rows: int, columns: int) -> Radiograph:
     return Radiograph(np.zeros((0, 0), np.uint8), "PNG", rows, columns, 1, 1, None)
-
-
-def pixels_of(heatmap: Picture) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(base64.b64decode(heatmap.data))) as png:
-        return np.asarray(png)
 
 
 @pytest.mark.parametrize(
@@ -44,17 +37,5 @@ def test_strength_is_drawn_from_nothing_to_the_scale(activation: float, gray: in
 
     heatmap = draw_heatmap(flat, 4.0, "pneumonia", image(30, 20))
 
-    assert pixels_of(heatmap).shape == (30, 20)
-    assert np.unique(pixels_of(heatmap)).tolist() == [gray]
-
-
-def test_a_place_in_the_map_is_the_same_place_in_the_radiograph() -> None:
-    activation = np.zeros((4, 4), np.float32)
-    activation[0, 3] = 1
-
-    heatmap = draw_heatmap(activation, 1.0, "pneumonia", image(400, 800))
-
-    rows, columns = np.nonzero(pixels_of(heatmap) > 128)
-    assert rows.max() < 200
-    assert columns.min() > 500
-    assert (heatmap.label, heatmap.width, heatmap.height) == ("pneumonia", 800, 400)
+    with Image.open(io.BytesIO(base64.b64decode(heatmap.data))) as png:
+        assert np.array_equal(np.asarray(png), np.full((30, 20), gray))

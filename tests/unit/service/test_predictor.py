@@ -1,7 +1,9 @@
 import asyncio
 import gc
+import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -9,100 +11,144 @@ from numpy.typing import NDArray
 
 from service.batcher import MicroBatcher
 from service.decoders import Decoders
-from service.domain import (
-    ImageFailure,
-    Outputs,
-    Prediction,
-    ServedModel,
-    Upload,
-)
+from service.domain import CPU, ImageFailure, Outputs, ServedModel, Upload
 from service.errors import DeviceLost, FileFailed, InferenceFailed, ProblemType
 from service.predictor import Predictor
 from service.priorities import PriorityThreads
 from service.repository import ModelRepository
 from service.schemas import PredictQuery
-from tests.bundles import make_manifest
+from tests.bundles import SIZE, make_manifest
+from tests.gated_session import outputs_of
 from tests.synthetic import as_png
 
+FAILING, HELD = 13, 14
+ROUTINE, STAT = PredictQuery(), PredictQuery(priority="stat")
+PROVIDERS = pytest.mark.parametrize("provider", [CPU, "CUDAExecutionProvider"])
 
+
+@dataclass
 class FailingSession:
     """Fails on every image, for a reason, and remembers the images without keeping them."""
 
-    def __init__(self, provider: str, error: Exception) -> None:
-        self.provider = provider
-        self.seen: list[weakref.ref[NDArray[np.uint8]]] = []
-        self._error = error
+    error: Exception
+    provider: str = CPU
+    seen: list[weakref.ref[NDArray[np.uint8]]] = field(default_factory=list)
 
     def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:  # noqa: ARG002
         self.seen.append(weakref.ref(images))
-        raise self._error from RuntimeError("no kernel")
+        raise self.error from RuntimeError("no kernel")
+
+
+@dataclass
+class RecordingSession:
+    """Remembers how bright each image is; fails on one brightness, and waits on another."""
+
+    provider = CPU
+    seen: list[int] = field(default_factory=list)
+    waits: threading.Event = field(default_factory=threading.Event)
+    let_go: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:
+        gray = int(images[0, 0, 0, 0])
+        self.seen.append(gray)
+        if gray == HELD:
+            self.waits.set()
+            self.let_go.wait()
+        if gray == FAILING:
+            raise InferenceFailed
+        return outputs_of(outputs, np.zeros((len(images), 2), np.float32))
+
+
+Make = Callable[[FailingSession | RecordingSession], tuple[Predictor, ServedModel]]
 
 
 @pytest.fixture
-def predictors() -> Iterator[list[Predictor]]:
+def make() -> Iterator[Make]:
+    """Makes predictors of one thread, with the model that a session runs."""
     made: list[Predictor] = []
-    yield made
-    for predictor in made:
-        asyncio.run(predictor.close())
+
+    def predictor(session: FailingSession | RecordingSession) -> tuple[Predictor, ServedModel]:
+        model = ServedModel(make_manifest("sha256:" + 64 * "0"), session)
+        threads, decoders = PriorityThreads(1), Decoders(1, 10**9, 10_000)
+        repository = ModelRepository([model])
+        made.append(Predictor(repository, threads, decoders, MicroBatcher(), 10_000))
+        return made[-1], model
+
+    yield predictor
+    for each in made:
+        asyncio.run(each.close())
 
 
-def make_predictor(predictors: list[Predictor], repository: ModelRepository) -> Predictor:
-    predictors.append(
-        Predictor(
-            repository, PriorityThreads(2), Decoders(1, 10**9, 10_000), MicroBatcher(), 10_000
-        )
-    )
-    return predictors[-1]
+def predict(make: Make, session: FailingSession, *grays: int) -> ImageFailure:
+    """What becomes of the first of some flat images."""
+    files = [Upload(None, (as_png(np.full((40, 40), gray, np.uint8)),)) for gray in grays]
+    (first, *_) = asyncio.run(make(session)[0].predict(files, ROUTINE)).results
+    assert isinstance(first, ImageFailure)
+    return first
 
 
-def flat(value: int) -> Upload:
-    return Upload(None, (as_png(np.full((40, 40), value, np.uint8)),))
+def arrays(*grays: int) -> NDArray[np.uint8]:
+    return np.stack([np.full((SIZE, SIZE, 1), gray, np.uint8) for gray in grays])
 
 
-def predict(predictor: Predictor, *uploads: Upload) -> Prediction:
-    return asyncio.run(predictor.predict(uploads, PredictQuery()))
-
-
-@pytest.mark.parametrize("provider", ["CPUExecutionProvider", "CUDAExecutionProvider"])
-def test_a_failed_run_keeps_its_reason_and_not_the_image(
-    predictors: list[Predictor], provider: str
-) -> None:
-    session = FailingSession(provider, InferenceFailed())
-    model = ServedModel(make_manifest("sha256:" + 64 * "0"), session)
-    predictor = make_predictor(predictors, ModelRepository([model]))
+@PROVIDERS
+def test_a_failed_run_keeps_its_reason_and_not_the_image(make: Make, provider: str) -> None:
+    session = FailingSession(InferenceFailed(), provider)
 
     gc.collect()
     gc.disable()
     try:
-        (failed,) = predict(predictor, flat(0)).results
+        failed = predict(make, session, 0)
         kept = [image() for image in session.seen if image() is not None]
     finally:
         gc.enable()
 
-    assert isinstance(failed, ImageFailure)
     assert str(failed.error.__cause__) == "no kernel"
     assert kept == []
 
 
-@pytest.mark.parametrize("provider", ["CPUExecutionProvider", "CUDAExecutionProvider"])
-def test_a_lost_device_ends_the_whole_request(predictors: list[Predictor], provider: str) -> None:
-    session = FailingSession(provider, DeviceLost())
-    model = ServedModel(make_manifest("sha256:" + 64 * "0"), session)
-    predictor = make_predictor(predictors, ModelRepository([model]))
-
+@PROVIDERS
+def test_a_lost_device_ends_the_whole_request(make: Make, provider: str) -> None:
     with pytest.raises(DeviceLost):
-        predict(predictor, flat(0), flat(1))
+        predict(make, FailingSession(DeviceLost(), provider), 0, 1)
 
 
-def test_memory_that_runs_out_while_a_model_runs_is_of_its_file_alone(
-    predictors: list[Predictor],
-) -> None:
-    session = FailingSession("CPUExecutionProvider", MemoryError())
-    model = ServedModel(make_manifest("sha256:" + 64 * "0"), session)
-    predictor = make_predictor(predictors, ModelRepository([model]))
+def test_memory_that_runs_out_while_a_model_runs_is_of_its_file_alone(make: Make) -> None:
+    failed = predict(make, FailingSession(MemoryError()), 255)
 
-    (failed,) = predict(predictor, flat(255)).results
-
-    assert isinstance(failed, ImageFailure)
     assert isinstance(failed.error, FileFailed)
     assert failed.error.problem is ProblemType.OUT_OF_MEMORY
+
+
+def test_urgent_images_go_ahead_of_a_batch_that_waits(make: Make) -> None:
+    session = RecordingSession()
+    predictor, model = make(session)
+
+    async def both() -> None:
+        routine = asyncio.create_task(predictor.infer(model, arrays(HELD, 1, 2), ROUTINE))
+        await asyncio.to_thread(session.waits.wait)
+        urgent = asyncio.create_task(predictor.infer(model, arrays(3), STAT))
+        # A few turns of the loop, until the image is in the queue.
+        await asyncio.sleep(0.01)
+        session.let_go.set()
+        await asyncio.gather(routine, urgent)
+
+    asyncio.run(both())
+
+    assert session.seen == [HELD, 3, 1, 2]
+
+
+def test_when_one_image_fails_the_others_of_its_request_are_dropped(make: Make) -> None:
+    session = RecordingSession()
+    predictor, model = make(session)
+
+    async def failing() -> None:
+        with pytest.raises(InferenceFailed):
+            await predictor.infer(model, arrays(FAILING, HELD, 1, 2), ROUTINE)
+        await asyncio.sleep(0)
+        session.let_go.set()
+        await predictor.close()
+
+    asyncio.run(failing())
+
+    assert session.seen in ([FAILING], [FAILING, HELD])

@@ -3,16 +3,17 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
 
 import pytest
 
 from service.domain import TURNS, Priority, Timed
 from service.priorities import PriorityThreads
 
-T = TypeVar("T")
+pytestmark = pytest.mark.anyio
+ROUTINE, STAT = Priority.ROUTINE, Priority.STAT
 
 
 @pytest.fixture
@@ -27,21 +28,40 @@ class Image:
     """Something whose end can be seen."""
 
 
-def hold(started: threading.Event, go: threading.Event) -> None:
-    started.set()
-    go.wait()
+class Hold:
+    """Work that goes on until it is let go, so that what comes behind it waits."""
+
+    def __init__(self, threads: PriorityThreads, priority: Priority = ROUTINE) -> None:
+        self._started, self._go = threading.Event(), threading.Event()
+        self._done = threads.run(priority, self._work)
+
+    def _work(self) -> None:
+        self._started.set()
+        self._go.wait()
+
+    async def begun(self) -> None:
+        await asyncio.to_thread(self._started.wait)
+
+    async def let_go(self, *others: asyncio.Future[Timed[None]]) -> None:
+        self._go.set()
+        await asyncio.gather(self._done, *others)
 
 
-async def awaited(threads: PriorityThreads, work: Callable[[], T]) -> Timed[T]:
-    return await threads.run(Priority.ROUTINE, work)
+@contextmanager
+def without_the_garbage_collector() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
-def test_work_is_done_on_a_thread_of_its_own_and_timed(threads: PriorityThreads) -> None:
+async def test_work_is_done_on_a_thread_of_its_own_and_timed(threads: PriorityThreads) -> None:
     def work() -> str:
         time.sleep(0.02)
         return threading.current_thread().name
 
-    timed = asyncio.run(awaited(threads, work))
+    timed = await threads.run(ROUTINE, work)
 
     assert timed.value == "image_0"
     assert timed.ran_s >= 0.02
@@ -49,93 +69,57 @@ def test_work_is_done_on_a_thread_of_its_own_and_timed(threads: PriorityThreads)
 
 
 @pytest.mark.parametrize("error", [MemoryError, SystemExit])
-def test_whatever_the_work_raises_the_thread_goes_on(
+async def test_whatever_the_work_raises_the_thread_goes_on(
     threads: PriorityThreads, error: type[BaseException]
 ) -> None:
     def work() -> None:
         raise error
 
-    async def scenario() -> str:
-        with pytest.raises(error):
-            await asyncio.wait_for(threads.run(Priority.ROUTINE, work), 5)
-        name = await threads.run(Priority.ROUTINE, lambda: threading.current_thread().name)
-        return name.value
+    with pytest.raises(error):
+        await asyncio.wait_for(threads.run(ROUTINE, work), 5)
+    after = await threads.run(ROUTINE, lambda: threading.current_thread().name)
 
-    assert asyncio.run(scenario()) == "image_0"
+    assert after.value == "image_0"
 
 
-def test_urgent_work_goes_first_and_the_rest_in_order(threads: PriorityThreads) -> None:
-    started, go, order = threading.Event(), threading.Event(), list[str]()
-
-    async def scenario() -> None:
-        first = asyncio.ensure_future(threads.run(Priority.ROUTINE, partial(hold, started, go)))
-        await asyncio.to_thread(started.wait)
-        jobs = [
-            asyncio.ensure_future(threads.run(priority, partial(order.append, name)))
-            for name, priority in (
-                ("a", Priority.ROUTINE),
-                ("b", Priority.ROUTINE),
-                ("c", Priority.STAT),
-                ("d", Priority.STAT),
-            )
-        ]
-        await asyncio.sleep(0)
-        go.set()
-        await asyncio.gather(first, *jobs)
-
-    asyncio.run(scenario())
+async def test_urgent_work_goes_first_and_the_rest_in_order(threads: PriorityThreads) -> None:
+    held, order = Hold(threads), list[str]()
+    await held.begun()
+    given = (("a", ROUTINE), ("b", ROUTINE), ("c", STAT), ("d", STAT))
+    jobs = [threads.run(priority, partial(order.append, name)) for name, priority in given]
+    await held.let_go(*jobs)
 
     assert order == ["c", "d", "a", "b"]
 
 
-def test_routine_work_is_not_left_for_ever(threads: PriorityThreads) -> None:
-    started, go, order = threading.Event(), threading.Event(), list[str]()
-
-    async def scenario() -> None:
-        jobs = [threads.run(Priority.STAT, partial(hold, started, go))]
-        await asyncio.to_thread(started.wait)
-        jobs += [threads.run(Priority.STAT, partial(order.append, "stat")) for _ in range(20)]
-        jobs.append(threads.run(Priority.ROUTINE, partial(order.append, "routine")))
-        go.set()
-        await asyncio.gather(*jobs)
-
-    asyncio.run(scenario())
+async def test_routine_work_is_not_left_for_ever(threads: PriorityThreads) -> None:
+    held, order = Hold(threads, STAT), list[str]()
+    await held.begun()
+    jobs = [threads.run(STAT, partial(order.append, "stat")) for _ in range(20)]
+    jobs.append(threads.run(ROUTINE, partial(order.append, "routine")))
+    await held.let_go(*jobs)
 
     assert order.index("routine") < TURNS
 
 
-def test_cancelled_work_is_not_done_and_lets_go_of_its_image_at_once(
+async def test_cancelled_work_is_not_done_and_lets_go_of_its_image_at_once(
     threads: PriorityThreads,
 ) -> None:
-    started, go, done = threading.Event(), threading.Event(), list[Image]()
-    images = [Image()]
+    held, done, images = Hold(threads), list[Image](), [Image()]
     seen = weakref.ref(images[0])
-
-    async def scenario() -> bool:
-        first = asyncio.ensure_future(threads.run(Priority.ROUTINE, partial(hold, started, go)))
-        await asyncio.to_thread(started.wait)
-        late = asyncio.ensure_future(
-            threads.run(Priority.ROUTINE, partial(done.append, images.pop()))
-        )
-        await asyncio.sleep(0)
+    await held.begun()
+    with without_the_garbage_collector():
+        late = threads.run(ROUTINE, partial(done.append, images.pop()))
         late.cancel()
         await asyncio.sleep(0)
-        held = seen() is not None
-        go.set()
-        await first
-        return held
+        is_kept = seen() is not None
+    await held.let_go()
 
-    gc.disable()
-    try:
-        held = asyncio.run(scenario())
-    finally:
-        gc.enable()
-
-    assert not held
+    assert not is_kept
     assert done == []
 
 
-def test_an_image_whose_work_failed_is_let_go_of_without_the_garbage_collector(
+async def test_an_image_whose_work_failed_is_let_go_of_without_the_garbage_collector(
     threads: PriorityThreads,
 ) -> None:
     seen: list[weakref.ref[Image]] = []
@@ -144,31 +128,23 @@ def test_an_image_whose_work_failed_is_let_go_of_without_the_garbage_collector(
         seen.append(weakref.ref(image))
         raise KeyError("gone")
 
-    async def scenario() -> None:
+    async def fails() -> None:
         image = Image()
         with pytest.raises(KeyError):
-            await threads.run(Priority.ROUTINE, partial(work, image))
+            await threads.run(ROUTINE, partial(work, image))
 
-    gc.disable()
-    try:
-        asyncio.run(scenario())
-        asyncio.run(awaited(threads, int))
-    finally:
-        gc.enable()
+    with without_the_garbage_collector():
+        await fails()
+        await threads.run(ROUTINE, int)
 
-    assert seen[0]() is None
+        assert seen[0]() is None
 
 
-def test_many_threads_lose_no_work() -> None:
+async def test_many_threads_lose_no_work() -> None:
     threads = PriorityThreads(8)
 
-    async def scenario() -> list[int]:
-        jobs = (threads.run(Priority(n % 2), partial(int, n)) for n in range(2000))
-        return [timed.value for timed in await asyncio.gather(*jobs)]
-
-    try:
-        values = asyncio.run(scenario())
-    finally:
-        threads.close()
+    jobs = (threads.run(Priority(n % 2), partial(int, n)) for n in range(2000))
+    values = [timed.value for timed in await asyncio.gather(*jobs)]
+    threads.close()
 
     assert values == list(range(2000))

@@ -1,5 +1,4 @@
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +12,27 @@ from contract.errors import SignatureMismatch
 from contract.manifest import ModelManifest
 from service.domain import CPU, Outputs, ServedModel
 from service.errors import DeviceLost, InferenceFailed, StartError
-from service.session import CUDA, OnnxSession, SessionOptions, why_no_cuda
+from service.machine import Provider
+from service.session import CUDA, OnnxSession
 from tests.bundles import (
     brightness_graph,
     expected_pneumonia,
     make_manifest,
     write_fragile_bundle,
 )
+from tests.gated_session import REAL_SESSION, PretendsToBeCuda
 
-REAL_SESSION = onnxruntime.InferenceSession
 MANIFEST = make_manifest("sha256:" + 64 * "0")
 
 
 def make_session(
     model: bytes | None = None,
     manifest: ModelManifest = MANIFEST,
-    options: SessionOptions = SessionOptions(provider="cpu"),  # noqa: B008 - it is frozen
+    provider: Provider = "cpu",
+    gpu_mem_limit_bytes: int = 0,
 ) -> OnnxSession:
-    return OnnxSession(model or brightness_graph().SerializeToString(), manifest, options)
+    graph = model or brightness_graph().SerializeToString()
+    return OnnxSession(graph, manifest, provider, gpu_mem_limit_bytes)
 
 
 PROBABILITIES = ("probabilities",)
@@ -40,47 +42,26 @@ def run(session: OnnxSession, images: NDArray[np.uint8], **asked: bool) -> Outpu
     return ServedModel(MANIFEST, session).run(images, **asked)
 
 
-def fragile_session(folder: Path) -> OnnxSession:
-    bundle = write_fragile_bundle(folder)
-    return make_session((bundle / "model.onnx").read_bytes())
-
-
-class PretendsToBeCuda:
-    """A real CPU session that says it runs on CUDA, and remembers what it was asked for."""
-
-    asked: list[object]
-
-    def __init__(self, model: bytes, tuning: object, providers: list[object], **_: object) -> None:
-        self._session = REAL_SESSION(model, tuning, [CPU])
-        type(self).asked = providers
-
-    def get_providers(self) -> list[str]:
-        return [CUDA, CPU]
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._session, name)
+def fragile_model(folder: Path) -> bytes:
+    return (write_fragile_bundle(folder) / "model.onnx").read_bytes()
 
 
 def compiled_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
 
 
-def test_a_batch_is_run() -> None:
+def test_a_batch_is_run_for_the_activation_map_only_where_it_is_asked_for() -> None:
     images = np.stack([np.full((32, 32, 1), value, np.uint8) for value in (0, 120, 255)])
 
     outputs = run(make_session(), images, activation_map=True)
+    without = run(make_session(), images)
 
     assert outputs["probabilities"].dtype == np.float32
     assert outputs["probabilities"][:, 1] == pytest.approx(
         [expected_pneumonia(image) for image in images], abs=1e-6
     )
     assert outputs["activation_map"].shape == (3, 4, 4, 2)
-
-
-def test_the_activation_map_comes_only_where_it_is_asked_for() -> None:
-    outputs = run(make_session(), np.zeros((1, 32, 32, 1), np.uint8))
-
-    assert set(outputs) == {"probabilities", "logits"}
+    assert set(without) == {"probabilities", "logits"}
 
 
 def test_the_ood_score_comes_where_the_model_has_one() -> None:
@@ -102,14 +83,7 @@ def test_the_client_for_telemetry_is_off() -> None:
 @pytest.mark.parametrize("model", [b"", b"no graph", brightness_graph().SerializeToString()[:200]])
 def test_bytes_that_are_no_graph_are_refused(model: bytes) -> None:
     with pytest.raises(SignatureMismatch, match=r"tiny version 1: model\.onnx cannot be loaded"):
-        OnnxSession(model, MANIFEST, SessionOptions(provider="cpu"))
-
-
-def test_a_graph_of_another_size_is_refused() -> None:
-    other = brightness_graph(size=64).SerializeToString()
-
-    with pytest.raises(SignatureMismatch, match="inputs are image uint8"):
-        make_session(other)
+        OnnxSession(model, MANIFEST, "cpu", gpu_mem_limit_bytes=0)
 
 
 def test_a_graph_with_a_dtype_that_no_manifest_can_name_is_refused() -> None:
@@ -126,7 +100,7 @@ def test_a_graph_with_a_dtype_that_no_manifest_can_name_is_refused() -> None:
 
 
 def test_a_graph_that_fails_says_so_and_runs_again(tmp_path: Path) -> None:
-    session = fragile_session(tmp_path)
+    session = make_session(fragile_model(tmp_path))
 
     with pytest.raises(InferenceFailed, match="The model did not run"):
         session.run(PROBABILITIES, np.full((1, 32, 32, 1), 255, np.uint8))
@@ -135,14 +109,14 @@ def test_a_graph_that_fails_says_so_and_runs_again(tmp_path: Path) -> None:
 
 
 def test_auto_takes_the_cpu_where_there_is_no_gpu() -> None:
-    assert make_session(options=SessionOptions(provider="auto")).provider == CPU
+    assert make_session(provider="auto").provider == CPU
 
 
 def test_cuda_is_refused_by_an_onnxruntime_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
 
     with pytest.raises(StartError, match="install onnxruntime-gpu instead"):
-        make_session(options=SessionOptions(provider="cuda"))
+        make_session(provider="cuda")
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider' is not in")
@@ -152,10 +126,10 @@ def test_a_provider_that_is_listed_but_does_not_load_is_named_with_what_it_lacks
     compiled_with_cuda(monkeypatch)
 
     with pytest.raises(StartError, match="cannot open shared object file") as refused:
-        make_session(options=SessionOptions(provider="cuda"))
+        make_session(provider="cuda")
 
     assert "site-packages" not in str(refused.value)
-    assert make_session(options=SessionOptions(provider="auto")).provider == CPU
+    assert make_session(provider="auto").provider == CPU
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider' is not in")
@@ -164,7 +138,7 @@ def test_libraries_that_load_without_a_gpu_are_told_apart(monkeypatch: pytest.Mo
     monkeypatch.setattr("ctypes.CDLL", lambda _: None)
 
     with pytest.raises(StartError, match="no GPU answers; see nvidia-smi"):
-        make_session(options=SessionOptions(provider="cuda"))
+        make_session(provider="cuda")
 
 
 def test_a_session_that_cannot_even_be_made_on_cuda_goes_to_the_cpu(
@@ -181,26 +155,18 @@ def test_a_session_that_cannot_even_be_made_on_cuda_goes_to_the_cpu(
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", fails_on_cuda)
 
-    assert make_session(options=SessionOptions(provider="auto")).provider == CPU
-
-
-def test_an_onnxruntime_without_cuda_lacks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
-
-    assert "install onnxruntime-gpu instead" in why_no_cuda()
+    assert make_session(provider="auto").provider == CPU
 
 
 @pytest.fixture
-def on_cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[..., OnnxSession]:
+def on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "InferenceSession", PretendsToBeCuda)
     compiled_with_cuda(monkeypatch)
-    return make_session
 
 
-def test_cuda_is_told_how_to_compute(
-    on_cuda: Callable[..., OnnxSession],
-) -> None:
-    session = on_cuda(options=SessionOptions(provider="cuda", gpu_mem_limit_bytes=123456789))
+@pytest.mark.usefixtures("on_cuda")
+def test_cuda_is_told_how_to_compute() -> None:
+    session = make_session(provider="cuda", gpu_mem_limit_bytes=123456789)
 
     assert session.provider == CUDA
     assert PretendsToBeCuda.asked == [
@@ -217,11 +183,9 @@ def test_cuda_is_told_how_to_compute(
     ]
 
 
-def test_a_failure_on_an_accelerator_is_a_lost_device(
-    tmp_path: Path, on_cuda: Callable[..., OnnxSession]
-) -> None:
-    model = (write_fragile_bundle(tmp_path) / "model.onnx").read_bytes()
-    session = on_cuda(model, options=SessionOptions(provider="cuda"))
+@pytest.mark.usefixtures("on_cuda")
+def test_a_failure_on_an_accelerator_is_a_lost_device(tmp_path: Path) -> None:
+    session = make_session(fragile_model(tmp_path), provider="cuda")
 
     with pytest.raises(DeviceLost):
         session.run(PROBABILITIES, np.full((1, 32, 32, 1), 255, np.uint8))

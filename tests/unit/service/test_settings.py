@@ -30,17 +30,28 @@ def test_the_environment_sets_and_an_argument_goes_before_it(
     assert (settings.host, settings.port) == ("0.0.0.0", 9001)  # noqa: S104 - as above
 
 
-def test_a_value_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PNEUMO_PROVIDER", "tpu")
-
-    with pytest.raises(StartError, match="provider: Input should be 'auto', 'cuda' or 'cpu'"):
-        read_settings()
-
-
-def test_all_bodies_together_may_hold_at_least_one_of_full_size() -> None:
-    assert read_settings(max_body_bytes=5, receive_budget_bytes=5).receive_budget_bytes == 5
-    with pytest.raises(StartError, match="PNEUMO_RECEIVE_BUDGET_BYTES must not be less"):
-        read_settings(max_body_bytes=5, receive_budget_bytes=4)
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"provider": "tpu"}, "provider: Input should be 'auto', 'cuda' or 'cpu'"),
+        (
+            {"max_body_bytes": 5, "receive_budget_bytes": 4},
+            "PNEUMO_RECEIVE_BUDGET_BYTES must not be less",
+        ),
+        (
+            {"workers": 2, "provider": "cpu", "models_poll_s": 1},
+            "PNEUMO_MODELS_POLL_S is for one worker",
+        ),
+        ({"workers": 2}, "needs PNEUMO_PROVIDER=cpu"),
+        ({"tls_key": "server.key"}, "go together"),
+        ({"tls_client_authorities": "ca.crt"}, "needs PNEUMO_TLS_CERTIFICATE"),
+    ],
+)
+def test_what_is_wrong_or_does_not_fit_together_is_named(
+    settings: dict[str, object], says: str
+) -> None:
+    with pytest.raises(StartError, match=says):
+        read_settings(**settings)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "reader.example", ""])  # noqa: S104
@@ -72,11 +83,6 @@ def test_a_kubernetes_service_of_this_name_is_no_port(monkeypatch: pytest.Monkey
     assert read_settings().port == 8000
 
 
-def test_the_folder_is_looked_at_by_one_worker_alone() -> None:
-    with pytest.raises(StartError, match="PNEUMO_MODELS_POLL_S is for one worker"):
-        read_settings(workers=2, provider="cpu", models_poll_s=1)
-
-
 def test_settings_do_not_change() -> None:
     settings = Settings()
 
@@ -86,12 +92,6 @@ def test_settings_do_not_change() -> None:
 
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
-
-
-def test_workers_are_for_the_cpu() -> None:
-    assert read_settings(workers=8, provider="cpu").workers == 8
-    with pytest.raises(StartError, match="needs PNEUMO_PROVIDER=cpu"):
-        read_settings(workers=2)
 
 
 def test_what_was_a_setting_is_named_where_it_is_set() -> None:

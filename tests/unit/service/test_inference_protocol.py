@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service import inference_protocol
 from service.errors import ProblemType
-from service.inference_protocol import requests
-from service.inference_protocol.requests import InferenceRequest, parse_request
+from service.inference_protocol import InferenceRequest, parse_request
 from tests.bundles import make_manifest
 from tests.refusals import refused
 
@@ -68,19 +68,14 @@ def test_nothing_is_copied_out_of_a_binary_body() -> None:
     assert np.shares_memory(np.asarray(request.images), np.frombuffer(whole, np.uint8))
 
 
-def test_all_outputs_are_meant_where_none_is_named() -> None:
-    request = parse(pixels(id="7"))
-
-    assert request.id == "7"
-    assert request.outputs == dict.fromkeys(ALL, False)
-
-
-def test_one_output_can_differ_from_what_holds_for_all() -> None:
+def test_all_outputs_are_meant_where_none_is_named_and_each_may_have_its_form() -> None:
     outputs = [{"name": "logits"}, {"name": "ood_score", "parameters": {"binary_data": False}}]
 
-    request = parse(pixels(outputs=outputs, parameters={"binary_data_output": True}))
+    all_of_them = parse(pixels(id="7"))
+    some = parse(pixels(outputs=outputs, parameters={"binary_data_output": True}))
 
-    assert request.outputs == {"logits": True, "ood_score": False}
+    assert (all_of_them.id, all_of_them.outputs) == ("7", dict.fromkeys(ALL, False))
+    assert some.outputs == {"logits": True, "ood_score": False}
 
 
 @pytest.mark.parametrize(
@@ -213,7 +208,7 @@ def test_a_body_that_is_no_request_is_refused(
 
 
 def test_a_small_body_cannot_become_a_large_object(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "MAX_JSON_VALUES", 100)
+    monkeypatch.setattr(inference_protocol, "MAX_JSON_VALUES", 100)
 
     with refused(ProblemType.MALFORMED_INFERENCE, match=r"more than 100 values\. Send .* binary"):
         parse(pixels())

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ from service.domain import Encoded
 from service.errors import ProblemType, ServiceError
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-IMAGE: Final = "image"
 Priority = Literal["routine", "stat"]
 # In memory each value is an object of tens of bytes, so the count must have a bound of its own.
 # This has room for 13 images of 192 x 192 pixels, each pixel in brackets.
@@ -33,7 +32,7 @@ _MAX_FAILURES = 3
 _LENGTH_BYTES = 4
 # Source: NVIDIA Triton, dynamic batcher: level 1 is the most urgent, 0 means the default level.
 # The words are those of /predict.
-_PRIORITIES: Final[dict[int | str, Priority]] = {
+_PRIORITIES: dict[int | str, Priority] = {
     0: "routine",
     1: "stat",
     2: "routine",
@@ -106,11 +105,8 @@ def parse_request(
 ) -> InferenceRequest:
     """Read the body of an inference request to a model.
 
-    Without ``header_length``, a header of that name, all of the body is JSON.
-
-    Raises:
-        ServiceError: The body is no inference request, does not fit the model, or has more than
-            ``max_images`` images.
+    Without ``header_length``, a header of that name, all of the body is JSON. Raises ServiceError
+    where it is no inference request, does not fit the model, or has more than ``max_images``.
     """
     content, binary = body, memoryview(b"")
     if header_length is not None:
@@ -146,10 +142,10 @@ def _parse_json(content: bytes) -> _Request:
     except ValidationError as error:
         # Without the values, which may be as large as the body.
         failures = error.errors(include_url=False, include_input=False, include_context=False)
-    named = [
+    named = (
         f"{'.'.join(map(str, each['loc'])) or 'the request'}: {each['msg']}"
         for each in failures[:_MAX_FAILURES]
-    ]
+    )
     raise _malformed(f"The inference request is not well-formed: {'; '.join(named)}.")
 
 
@@ -172,7 +168,7 @@ def _images(
     pixels = _pixels(tensor) if declared is None else binary
     if len(pixels) != math.prod(shape):
         raise _malformed(
-            f"{IMAGE} has {len(pixels)} bytes, its shape {[*shape]} needs {math.prod(shape)}."
+            f"image has {len(pixels)} bytes, its shape {[*shape]} needs {math.prod(shape)}."
         )
     return np.frombuffer(pixels, np.uint8).reshape(shape)
 
@@ -183,7 +179,7 @@ def _check_shape(tensor: _Input, size: tuple[int, int], max_images: int) -> None
     if not shape or shape[1:] not in allowed:
         expected = " or ".join(f"[{', '.join(['batch', *map(str, axes)])}]" for axes in allowed)
         raise _malformed(
-            f"The shape of {IMAGE} must be {expected} for {tensor.datatype}, and is {shape}."
+            f"The shape of image must be {expected} for {tensor.datatype}, and is {shape}."
         )
     if shape[0] == 0:
         raise _malformed("The batch has no image.")
@@ -203,8 +199,8 @@ def _pixels(tensor: _Input) -> bytes:
     except ValueError:
         pass
     raise _malformed(
-        f"The data of {IMAGE} must be whole numbers from 0 to 255, in one list or nested like "
-        "its shape."
+        "The data of image must be whole numbers from 0 to 255, in one list or nested like its "
+        "shape."
     )
 
 
@@ -229,7 +225,7 @@ def _from_base64(tensor: _Input) -> Encoded:
             files.append(binascii.a2b_base64(given[0] if nested else given, strict_mode=True))
         except (TypeError, ValueError):
             raise _malformed(
-                f"{IMAGE}[{len(files)}] must be an image file in base64. Binary data needs none."
+                f"image[{len(files)}] must be an image file in base64. Binary data needs none."
             ) from None
     return tuple(files)
 
