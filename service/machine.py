@@ -11,7 +11,9 @@ CPUINFO = Path("/proc/cpuinfo")
 _INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni"})
 _MEMORY_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
 _SERVICE_BYTES = 500_000_000
-_DECODE_BYTES = 1_000_000_000
+# What all decoders, and all threads with their plain files, may take; both, and one thread.
+_DECODE_BYTES, _PLAIN_BYTES = 1_000_000_000, 350_000_000
+_BOTH_BYTES, _THREAD_BYTES = 1_200_000_000, 100_000_000
 _RESERVE_BYTES = 64 * 1024 * 1024
 
 
@@ -33,20 +35,29 @@ def gains_by_int8(cpuinfo: Path = CPUINFO) -> bool:
     return not _INT8_FLAGS.isdisjoint(flags.split())
 
 
-def decode_memory(cgroup: Path = CGROUP) -> int:
+def plain_memory(threads: int) -> int:
+    """How many bytes a plain file may take in one of so many threads; a larger one is not plain.
+
+    The service stays below 2 GB however many there are.
+    """
+    return min(_THREAD_BYTES, _PLAIN_BYTES // threads)
+
+
+def decode_memory(threads: int, cgroup: Path = CGROUP) -> int:
     """How many bytes all decoders may take together, where no setting says it.
 
     The cgroup's limit less 500 MB for the service, at most 1 GB; in a small cgroup what the
-    service, which has loaded its models, leaves.
+    service, which has loaded its models, leaves. Many threads with plain files leave less.
     """
+    most = min(_DECODE_BYTES, _BOTH_BYTES - threads * plain_memory(threads))
     limits = [text for name in _MEMORY_LIMITS if (text := _read(cgroup / name)).isdigit()]
     if not limits:
-        return _DECODE_BYTES
+        return most
     limit = min(map(int, limits))
     pages = int(_read(Path("/proc/self/statm")).split()[1])
     left = limit - pages * os.sysconf("SC_PAGE_SIZE") - _RESERVE_BYTES
     budget = max(limit - _SERVICE_BYTES, min(left, _SERVICE_BYTES))
-    return max(0, min(_DECODE_BYTES, budget))
+    return max(0, min(most, budget))
 
 
 def _read(file: Path) -> str:

@@ -54,7 +54,8 @@ class Predictor:
     """Reads images and runs models, each image on one thread.
 
     ``repository`` has the models that new requests are answered with; a reload sets another. What
-    is not plain goes to the decoders, and a model on an accelerator to the batcher.
+    is not plain, or takes more than ``plain_bytes``, goes to the decoders, and a model on an
+    accelerator to the batcher.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class Predictor:
         decoders: Decoders,
         batcher: MicroBatcher,
         max_pixels: int,
+        plain_bytes: int,
     ) -> None:
         self.repository = repository
         self._threads = threads
         self._decoders = decoders
         self._batcher = batcher
         self.max_pixels = max_pixels
+        self.plain_bytes = plain_bytes
 
     @property
     def can_decode(self) -> bool:
@@ -250,7 +253,7 @@ class _Task:
         if self.decides:
             self.sha256 = hashlib.sha256(data).hexdigest()
         cost = estimate_cost(data, **limits)
-        if not cost.plain:
+        if not cost.plain or cost.memory_bytes > self.predictor.plain_bytes:
             return cost
         # A JPEG names no modality, so it may be reduced to the size of the default model.
         at_least = self.chosen.manifest.preprocessing.size

@@ -18,7 +18,7 @@ from service.errors import DeviceLost, ProblemType, ServiceError, StartError
 from service.limits import Admission, ReceiveBudget, cancelled_on_disconnect
 from service.loading import ModelLoader, Reloader, warn_of_precision
 from service.logs import Logger, log_failure
-from service.machine import decode_memory
+from service.machine import decode_memory, plain_memory
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.priorities import PriorityThreads
@@ -186,13 +186,14 @@ class Runtime:
     def _serve(self, repository: ModelRepository) -> None:
         settings, memory = self.settings, self.settings.decode_memory_bytes
         if memory is None:
-            memory = decode_memory()
+            memory = decode_memory(settings.threads)
         self._predictor = Predictor(
             repository,
             PriorityThreads(settings.threads),
             Decoders(settings.decoders, memory, settings.max_pixels),
             MicroBatcher(self.metrics.batch),
             settings.max_pixels,
+            plain_memory(settings.threads),
         )
         self._reloader = Reloader(ModelLoader(settings), self._predictor, self.metrics, self.log)
         if settings.workers > 1:

@@ -27,7 +27,7 @@ from service.decoders import Decoders
 from service.domain import Priority
 from service.errors import FileFailed, ProblemType
 from tests.bundles import write_bundle
-from tests.integration.live import Process, alive, eventually, process
+from tests.integration.live import REPOSITORY, Process, alive, eventually, process
 from tests.refusals import refused
 from tests.synthetic import as_dicom, as_png, synthetic_radiograph
 
@@ -174,6 +174,22 @@ def test_a_hostile_file_stays_below_the_ceiling_and_the_service_lives(
     assert set(watch.live) <= {200}
     assert max(watch.blocked) <= LIVE_S
     assert service.post(content=radiograph).status_code == 200
+
+
+def test_sixteen_cores_take_no_more_memory_than_the_service_may() -> None:
+    flat = np.full((4900, 5000), 200, np.uint8)
+    files = [as_png(flat)] * 16 + [as_dicom(flat, TransferSyntaxUID=JPEG2000Lossless)] * 3
+    sixteen = {"PNEUMO_THREADS": "16", "PNEUMO_DECODERS": "4", "PNEUMO_REQUEST_DEADLINE_S": "300"}
+
+    with process(REPOSITORY / "models", **sixteen) as service, ThreadPoolExecutor(19) as clients:
+        watch = Watch(service)
+        try:
+            answers = list(clients.map(lambda file: service.post(content=file), files))
+        finally:
+            watch.stop()
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert 0 < watch.together < SERVICE_CEILING_BYTES
 
 
 def test_what_is_not_plain_is_answered_as_what_is(service: Process) -> None:

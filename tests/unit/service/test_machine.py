@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from service.machine import available_cpus, decode_memory, gains_by_int8
+from service.machine import available_cpus, decode_memory, gains_by_int8, plain_memory
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +47,25 @@ def test_a_machine_that_names_no_flags_runs_fp32(tmp_path: Path) -> None:
 def test_decoders_may_take_what_the_cgroup_leaves(tmp_path: Path) -> None:
     def budget_of(limit: str) -> int:
         (tmp_path / "memory.max").write_text(limit)
-        return decode_memory(tmp_path)
+        return decode_memory(2, tmp_path)
 
     assert budget_of("max") == budget_of("8000000000") == 1_000_000_000
     assert budget_of("1200000000") == 700_000_000
     assert 0 <= budget_of("600000000") <= 500_000_000
     assert budget_of("1000") == 0
+
+
+@pytest.mark.parametrize(
+    ("threads", "plain", "decoders"),
+    [
+        (1, 100_000_000, 1_000_000_000),
+        (2, 100_000_000, 1_000_000_000),
+        (4, 87_500_000, 850_000_000),
+        (64, 5_468_750, 850_000_000),
+    ],
+)
+def test_more_threads_take_no_more_memory(
+    tmp_path: Path, threads: int, plain: int, decoders: int
+) -> None:
+    assert plain_memory(threads) == plain
+    assert decode_memory(threads, tmp_path) == pytest.approx(decoders)

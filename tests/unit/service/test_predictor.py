@@ -71,7 +71,7 @@ def make() -> Iterator[Make]:
         model = ServedModel(make_manifest("sha256:" + 64 * "0"), session)
         threads, decoders = PriorityThreads(1), Decoders(1, 10**9, 10_000)
         repository = ModelRepository([model])
-        made.append(Predictor(repository, threads, decoders, MicroBatcher(), 10_000))
+        made.append(Predictor(repository, threads, decoders, MicroBatcher(), 10_000, 10**9))
         return made[-1], model
 
     yield predictor
