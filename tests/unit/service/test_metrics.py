@@ -102,9 +102,12 @@ def test_there_are_no_series_of_when_a_counter_was_created(metrics: Metrics) -> 
     assert not any("_created" in line for line in exposed(metrics))
 
 
-def test_the_versions_in_use_are_exposed(metrics: Metrics) -> None:
+def test_the_versions_in_use_and_the_queue_limit_are_exposed(metrics: Metrics) -> None:
+    metrics.queue_limit.set(64)
+
     lines = exposed(metrics)
 
     (build,) = [line for line in lines if line.startswith("pneumoscope_build_info{")]
     assert f'version="{__version__}"' in build
     assert 'onnxruntime="1.' in build
+    assert "pneumoscope_queue_limit 64.0" in lines
