@@ -22,7 +22,7 @@ class Form(litserve.LitAPI):
         return data
 
     def predict(self, x: bytes) -> Answer:
-        """Decode and classify one file."""
+        """Decode and classify."""
         return self._classifier.classify(x)
 
     def encode_response(self, output: Answer) -> Answer:
