@@ -15,11 +15,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from contract.codestream import (
-    CodestreamHeader,
-    read_codestream_header,
-    read_jpeg_header,
-)
+from contract.codestream import CodestreamHeader, read_codestream_header, read_jpeg_header
 from contract.dicom_walk import DataSetClaims, walk_data_set, walk_file
 from contract.errors import (
     CorruptImage,
@@ -35,13 +31,8 @@ MAX_SECONDS = 5.0
 
 # Every thread may decode as much at once, and the decoders share a budget.
 _PLAIN_BYTES = 100_000_000
-_PLAIN_S = 1.0
-_PLAIN_CHUNKS, _MAX_CHUNKS = 8_192, 65_536
-_PLAIN_ELEMENTS, _PLAIN_DEPTH = 10_000, 16
+_MAX_CHUNKS = 65_536
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
-_ELEMENT_S = 2e-5
-_PNG_START = 8
-_PNG_ONE_CHANNEL = frozenset({0, 3})  # gray, palette
 # Bytes for each pixel of a PNG, by whether it is deep and has one channel; measured, rounded up.
 _PNG_BYTES = {(False, True): 4, (False, False): 8, (True, True): 8, (True, False): 28}
 # A TIFF is bounded by the limits of the process that decodes it. Radiographs compress to a quarter.
@@ -50,8 +41,6 @@ _TIFF_GROWTH, _MOST_OF_A_TIFF = 16, 800_000_000
 _HEADER_BYTES = 1 << 20
 # What else a deflated data set may hold: functional groups, tables, an icon, private elements.
 _OTHER_BYTES = 16 << 20
-# zlib joins its blocks in the end, and then pydicom copies the pixel data out of the data set.
-_INFLATED_COPIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +57,9 @@ class DecodeCost:
 
 
 def estimate_cost(data: bytes, *, frame: int = 1, max_pixels: int) -> DecodeCost:
-    """Estimate what decoding a file takes, from its headers alone.
+    """Estimate what decoding a file takes, from its headers alone; arguments as of ``decode``.
 
     What is damaged is no error here unless it hides the cost: ``decode`` says what is wrong.
-    ``frame`` counts from 1; ``max_pixels`` bounds rows times columns.
 
     Raises:
         ImageError: The format is none that is decoded, a header contradicts itself, or the file
@@ -87,10 +75,7 @@ def estimate_cost(data: bytes, *, frame: int = 1, max_pixels: int) -> DecodeCost
 
 
 def check_frame_number(frame: int, frames: int) -> None:
-    """Check that the asked-for frame exists; the first is 1.
-
-    Source: DICOM PS3.18 8.2, where frame numbers start at 1.
-    """
+    """Check that the asked-for frame exists; as in DICOM PS3.18 8.2 the first is 1."""
     if not 1 <= frame <= frames:
         raise FrameOutOfRange(f"Frame {frame} was asked for; the image has frames 1 to {frames}.")
 
@@ -107,10 +92,7 @@ def check_size(rows: int, columns: int, max_pixels: int) -> int:
 def check_codestream(
     codestream: bytes, rows: int, columns: int, samples: int
 ) -> CodestreamHeader | None:
-    """Check what a codestream in a DICOM file claims, before a decoder allocates it.
-
-    The result: its header, None where there is none that is known.
-    """
+    """Check what a codestream in a DICOM file claims, if it is one that is known."""
     claim = read_codestream_header(codestream)
     if claim is None:
         return None
@@ -124,10 +106,7 @@ def check_codestream(
 
 
 def inflate(data: bytes, claims: DataSetClaims) -> tuple[bytes, DataSetClaims]:
-    """Inflate a deflated data set as far as its own header says.
-
-    Source: DICOM PS3.5 A.5.
-    """
+    """Inflate a deflated data set as far as its own header says. Source: DICOM PS3.5 A.5."""
     start = claims.end
     pixel_bytes = _read_deflated_header(data, claims)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -160,16 +139,13 @@ def _jpeg_cost(data: bytes, max_pixels: int) -> DecodeCost:
     if header is None:
         return DecodeCost(plain=False, memory_bytes=len(data))
     check_size(header.rows, header.columns, max_pixels)
-    plain = header.is_common_jpeg and header.seconds <= _PLAIN_S
+    plain = header.is_common_jpeg and header.seconds <= 1
     return _within(header.memory_bytes, header.seconds, plain=plain)
 
 
 def _png_cost(data: bytes, max_pixels: int) -> DecodeCost:
-    """Count the chunks, and read IHDR.
-
-    Source: PNG Specification (Third Edition), 5.3 and 11.2.1.
-    """
-    position, chunks = _PNG_START, 0
+    """Count the chunks, and read IHDR. Source: PNG (Third Edition), 5.3 and 11.2.1."""
+    position, chunks = 8, 0
     while position + 8 <= len(data):
         chunks += 1
         if chunks > _MAX_CHUNKS:
@@ -178,9 +154,10 @@ def _png_cost(data: bytes, max_pixels: int) -> DecodeCost:
     if data[12:16] != b"IHDR" or len(data) < 26:
         return DecodeCost(plain=False, memory_bytes=len(data))
     columns, rows = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
-    per_pixel = _PNG_BYTES[data[24] > 8, data[25] in _PNG_ONE_CHANNEL]
+    is_gray_or_palette = data[25] in {0, 3}
+    per_pixel = _PNG_BYTES[data[24] > 8, is_gray_or_palette]
     needed = per_pixel * check_size(rows, columns, max_pixels)
-    return _within(needed, 0, plain=chunks <= _PLAIN_CHUNKS)
+    return _within(needed, 0, plain=chunks <= 8_192)
 
 
 def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
@@ -188,7 +165,6 @@ def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
     is_deflated = claims.transfer_syntax == DeflatedExplicitVRLittleEndian
     if is_deflated:
         _read_deflated_header(data, claims)
-    has_codestream = bool(claims.fragments)
     needed = 0
     if min(claims.rows, claims.columns) > 0:
         needed = check_size(claims.rows, claims.columns, max_pixels) * claims.bytes_per_pixel
@@ -198,17 +174,18 @@ def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
         claims.transfer_syntax in _NATIVE
         and claims.end == len(data)
         and claims.native_bytes is not None
-        and claims.elements <= _PLAIN_ELEMENTS
-        and claims.depth <= _PLAIN_DEPTH
+        and claims.elements <= 10_000
+        and claims.depth <= 16
     )
     if is_deflated:
-        pixel_bytes = _INFLATED_COPIES * claims.pixel_bytes + _OTHER_BYTES
-    elif has_codestream:
+        # zlib joins its blocks in the end, and then pydicom copies the pixel data out.
+        pixel_bytes = 2 * claims.pixel_bytes + _OTHER_BYTES
+    elif claims.fragments:
         codestream = _codestream(data, claims, frame)
         claim = check_codestream(codestream, claims.rows, claims.columns, claims.samples)
         needed += claim.memory_bytes if claim else 0
         pixel_bytes *= 2
-    return _within(needed + pixel_bytes, claims.elements * _ELEMENT_S, plain=plain)
+    return _within(needed + pixel_bytes, claims.elements * 2e-5, plain=plain)
 
 
 def _codestream(data: bytes, claims: DataSetClaims, frame: int) -> bytes:

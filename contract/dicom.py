@@ -33,7 +33,6 @@ from contract.errors import ContractError, CorruptImage, ImageError, PixelDataMi
 from contract.frame import Radiograph
 from contract.grayscale import frame_attributes, gray_table, palette_grays
 from contract.jpeg import jpeg_grays
-from contract.library_logging import mute_imaging_libraries
 from contract.pixels import GrayPixels, Values, in_row_blocks, look_up, luma, widen
 
 Cells = NDArray[Any]
@@ -41,7 +40,6 @@ Cells = NDArray[Any]
 
 def read_dicom(data: bytes, *, frame: int) -> Radiograph:
     """Decode one frame of a DICOM image, whose cost was checked, and only that frame, from 1."""
-    mute_imaging_libraries()
     with _pydicom_errors(CorruptImage, "The DICOM file is truncated or damaged."):
         dataset = read_image_data_set(data)
     with _pydicom_errors(PixelDataMismatch, "An attribute of the DICOM image is malformed."):
@@ -88,9 +86,8 @@ def _pydicom_errors(kind: type[ImageError], message: str) -> Iterator[None]:
 def _decode(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Cells, Values, str]:
     """Decode one frame, as PS3.5 8 and annex A describe.
 
-    The result: cells in the machine's byte order, unsigned, shape (rows, columns) or (rows,
-    columns, 3); the stored value of each value that a cell may have; and the photometric
-    interpretation of the cells.
+    The result: unsigned cells, shape (rows, columns) or (rows, columns, 3); the stored value of
+    each value that a cell may have; and the photometric interpretation of the cells.
     """
     claim = None
     if not header.is_encapsulated:
@@ -98,7 +95,13 @@ def _decode(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Cell
             cells, color_space = _native_cells(dataset, header, frame)
     else:
         with _pydicom_errors(CorruptImage, "The compressed pixel data is truncated or damaged."):
-            codestream = _codestream(dataset, header, frame)
+            offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+            codestream = get_frame(
+                dataset["PixelData"].value,
+                frame - 1,
+                number_of_frames=header.frames,
+                extended_offsets=None if None in offsets else offsets,
+            )
             size = header.rows, header.columns, header.samples_per_pixel
             claim = check_codestream(codestream, *size)
             cells, color_space = _decompressed_cells(codestream, claim, header)
@@ -114,16 +117,6 @@ def _native_cells(dataset: FileDataset, header: ImageHeader, frame: int) -> tupl
     stored, properties = get_decoder(syntax).as_array(dataset, index=frame - 1, raw=True, **options)
     native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     return _as_cells(native), str(properties["photometric_interpretation"])
-
-
-def _codestream(dataset: FileDataset, header: ImageHeader, frame: int) -> bytes:
-    offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
-    return get_frame(
-        dataset["PixelData"].value,
-        frame - 1,
-        number_of_frames=header.frames,
-        extended_offsets=None if None in offsets else offsets,
-    )
 
 
 def _decompressed_cells(
@@ -179,10 +172,7 @@ def _plugged(
     *,
     is_signed: bool = False,
 ) -> tuple[Cells, str]:
-    """Decode a codestream with a plug-in, its samples as they are.
-
-    ``depths``: the bits of a cell, and those of a sample.
-    """
+    """Decode a codestream with a plug-in, whose cells and samples have the bits ``depths``."""
     syntax, plug_in = decoder
     options: dict[str, Any] = {
         "rows": header.rows,
@@ -210,8 +200,8 @@ def _as_cells(samples: Cells) -> Cells:
 def _low_bits(cells: Cells, header: ImageHeader) -> int:
     """Count the bits below the stored value in its cell.
 
-    Some writers say that the value is left-justified and do not shift it: such cells use the lowest
-    bits, and never the highest.
+    Some writers say that it is left-justified and do not shift it: such cells use the lowest bits,
+    and never the highest.
     """
     unused = header.unused_low_bits
     if not unused or cells.max() >= 2**header.bits_stored:

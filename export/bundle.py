@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
-from contract.golden import read_golden
 from contract.manifest import (
     GOLDEN_FILE,
     PRECISION_FILES,
@@ -27,6 +26,7 @@ from export.session import open_session, run_in_batches
 from export.store import (
     draw_phantoms,
     golden_answers,
+    golden_images,
     next_version,
     replace_bundle,
     write_bundle,
@@ -45,11 +45,11 @@ _CHEST = ("CHEST", "THORAX", "LUNG")
 
 
 def export_bundle(workdir: Path, data: Path, models: Path, version: int | None = None) -> Path:
-    """Convert a trained model, prove it on real images, and write the bundle.
+    """Convert a trained model, prove it on its validation images, and write the bundle.
 
     Args:
         workdir: Where ``pneumo-train fit`` and ``evaluate`` ran.
-        data: The data set that it was trained on; its validation images prove the parity.
+        data: The data set that it was trained on.
         models: The model repository to write into.
         version: The version to write; the next free one where None.
 
@@ -122,9 +122,6 @@ def refresh_bundle(bundle: Path) -> Iterator[str]:
 
     Digests, signature and card follow; the version stays.
 
-    Args:
-        bundle: ``models/<name>/<version>``.
-
     Yields:
         What was found of each file.
 
@@ -133,8 +130,7 @@ def refresh_bundle(bundle: Path) -> Iterator[str]:
         ExportError: A graph answers otherwise than before. Nothing is written then.
     """
     manifest, _ = open_bundle(bundle)
-    golden = read_golden(bundle, manifest)
-    images = golden.images if golden else draw_phantoms(*manifest.preprocessing.size)
+    images = golden_images(bundle, manifest)
     position = manifest.quality.position if manifest.quality else None
     files, sessions, digests = {}, {}, {}
     for precision in manifest.digests:

@@ -36,11 +36,8 @@ def convert(
 ) -> onnx.ModelProto:
     """Convert a Keras model with dict outputs into an ONNX graph with a named batch axis.
 
-    Args:
-        model: A built ``keras.Model``; its inputs and outputs are named as in the signature.
-        signature: What the graph must have in the end. Where it has ``quality``, the measures are
-            added to the graph.
-        position: The templates for those of them that speak of the position.
+    Where the signature has ``quality``, the measures are added to the graph, with the templates for
+    those of them that speak of the position.
 
     Raises:
         ConversionError: tf2onnx failed; the inputs or outputs differ from the signature; or more
@@ -59,12 +56,7 @@ def convert(
 
 
 def promised_signature(trained: TrainedModel, serving: keras.Model) -> Signature:
-    """What the graph of a trained model must have.
-
-    Args:
-        trained: The finished training.
-        serving: Its serving model, which knows the size of the activation map.
-    """
+    """What the graph of a trained model must have; ``serving`` knows the activation map's size."""
     signature = classifier_signature(
         trained.config.preprocessing,
         len(trained.calibration.findings),
@@ -83,18 +75,12 @@ def measure_parity(
     *,
     halved: bool = False,
 ) -> Parity:
-    """Compare Keras and ONNX Runtime on the same images.
-
-    Args:
-        model: The Keras model with serving outputs.
-        session: A session on the graph converted from it.
-        images: Real images, uint8, shape (n, height, width, 1).
-        output: What must not differ by more than 1e-5.
-        halved: Whether the graph's weights are 16-bit floats: five thousandths may then differ.
+    """Compare Keras and ONNX Runtime on the same images, uint8, shape (n, height, width, 1).
 
     Raises:
-        ParityError: A value differs by more, the out-of-distribution score by more than a
-            thousandth, or an output is missing.
+        ParityError: ``output`` differs by more than 1e-5, the out-of-distribution score by more
+            than a thousandth (with weights of 16 bits, ``halved``, five thousandths and hundredths)
+            or an output is missing.
     """
     found = run_in_batches(session, images)
     expected: Mapping[str, NDArray[np.float32]] = model.predict(images, verbose=0)

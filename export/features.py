@@ -14,12 +14,10 @@ SIDE = 224
 
 
 def export_features(weights: Path, output: Path) -> None:
-    """Convert EfficientNet-Lite0 up to the layer that commissioning uses.
+    """Convert EfficientNet-Lite0, with its ImageNet weights, up to commissioning's layer.
 
-    Args:
-        weights: ImageNet weights, as ``efficientnet_lite0`` takes them.
-        output: The ONNX file: ``image`` float32 (batch, 224, 224, 1), gray from 0 to 255, to
-            ``features`` (batch, 7, 7, 192).
+    The graph takes ``image``, float32 (batch, 224, 224, 1), gray from 0 to 255, to ``features``,
+    (batch, 7, 7, 192).
 
     Raises:
         ConversionError: The converted graph is another.
