@@ -14,7 +14,6 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
-    RLELossless,
 )
 
 from contract.dicom_facts import DicomFacts
@@ -70,18 +69,6 @@ def test_a_data_set_without_meta_information_is_read(syntax: UID) -> None:
     assert np.array_equal(radiograph.pixels, deep)
     assert radiograph.dicom is not None
     assert radiograph.dicom.transfer_syntax_uid == syntax
-
-
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless])
-def test_each_frame_is_decoded_on_its_own(syntax: UID) -> None:
-    frames = np.stack([CHEST, CHEST[::-1], CHEST[:, ::-1]])
-    data = as_dicom(frames, NumberOfFrames=3, TransferSyntaxUID=syntax)
-
-    for number, expected in enumerate(frames, start=1):
-        radiograph = decode(data, frame=number)
-
-        assert (radiograph.frame, radiograph.frames) == (number, 3)
-        assert np.array_equal(radiograph.pixels, expected)
 
 
 def test_damage_in_one_frame_leaves_the_others_readable() -> None:

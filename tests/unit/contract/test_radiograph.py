@@ -1,7 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 from contract.cost import estimate_cost
@@ -9,13 +8,6 @@ from contract.radiograph import Radiograph, decode
 from tests.synthetic import as_dicom, as_jpeg, as_png, synthetic_radiograph
 
 CHEST = synthetic_radiograph(96, 128)
-
-
-def test_a_radiograph_cannot_be_changed() -> None:
-    radiograph = decode(as_png(CHEST))
-
-    with pytest.raises(AttributeError):
-        radiograph.rows = 1  # type: ignore[misc]
 
 
 def test_a_hint_of_the_needed_size_changes_nothing_but_jpeg() -> None:

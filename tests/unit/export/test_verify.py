@@ -72,14 +72,6 @@ def test_the_command_prints_one_json_line_per_image(bundle: Path, tmp_path: Path
     assert json.loads(result.stdout)["file"] == "a.jpg"
 
 
-def test_the_command_names_an_image_that_is_not_there(bundle: Path, tmp_path: Path) -> None:
-    result = run("verify", bundle, tmp_path / "absent.jpg")
-
-    assert result.exit_code == 2
-    assert "absent.jpg" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
 def test_the_command_verifies_without_an_image_and_ends_with_one_clear_line_where_it_cannot(
     bundle: Path,
 ) -> None:
