@@ -126,7 +126,7 @@ def features(
     from training.framework import import_keras
 
     import_keras()
-    from export.features import export_features
+    from export.convert import export_features
 
     with _one_clear_line():
         export_features(weights, output)

@@ -16,12 +16,20 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, Parity, Signature, classifier_signature
+from contract.manifest import (
+    OOD_SCORE,
+    SOURCE_DISTANCE,
+    Parity,
+    Signature,
+    TensorSpec,
+    classifier_signature,
+)
 from contract.quality import Templates
 from export.errors import ConversionError, ParityError
 from export.graph import check_graph, with_named_batch_axis
 from export.quality_graph import OUTPUT, add_quality
 from export.session import run_in_batches
+from training.efficientnet_lite import COMMISSIONING_LAYER, efficientnet_lite0
 from training.workdir import TrainedModel
 
 OPSET = 18
@@ -65,6 +73,30 @@ def promised_signature(trained: TrainedModel, serving: keras.Model) -> Signature
         sources=len(trained.calibration.sources),
     )
     return signature.model_copy(update={"outputs": (*signature.outputs, OUTPUT)})
+
+
+def export_features(weights: Path, output: Path) -> None:
+    """Convert EfficientNet-Lite0, with its ImageNet weights, up to commissioning's layer.
+
+    The graph takes ``image``, float32 (batch, 224, 224, 1), gray from 0 to 255, to ``features``,
+    (batch, 7, 7, 192).
+
+    Raises:
+        ConversionError: The converted graph is another.
+        OSError: The weights cannot be read.
+    """
+    side = 224
+    image = keras.Input((side, side, 1), name="image")
+    level = keras.layers.Rescaling(1 / 128, offset=-127 / 128)(image)
+    network = efficientnet_lite0(input_shape=(side, side, 3), weights=weights)
+    trunk = keras.Model(network.input, network.get_layer(COMMISSIONING_LAYER).output)
+    features = trunk(keras.layers.Concatenate()([level] * 3))
+    shape = ("batch", *features.shape[1:])
+    signature = Signature(
+        inputs=(TensorSpec(name="image", dtype="float32", shape=("batch", side, side, 1)),),
+        outputs=(TensorSpec(name="features", dtype="float32", shape=shape),),
+    )
+    onnx.save(convert(keras.Model(image, {"features": features}), signature), output)
 
 
 def measure_parity(

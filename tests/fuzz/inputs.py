@@ -3,7 +3,6 @@
 The same seed and number always give the same bytes, so a run goes on where it stopped.
 """
 
-import io
 import random
 import re
 import struct
@@ -26,7 +25,7 @@ from tests.odd_files import (
     png_chunk,
     without_meta,
 )
-from tests.synthetic import as_dicom, as_jpeg, as_png, as_tiff, synthetic_radiograph
+from tests.synthetic import as_dicom, as_jpeg, as_png, as_tiff, saved, synthetic_radiograph
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 CORPUS = Path(__file__).resolve().parent / "corpus"
@@ -61,11 +60,11 @@ def originals() -> tuple[bytes, ...]:
     )
     drawn = [
         *(as_jpeg(CHEST), as_jpeg(COLOUR)),
-        _saved(Image.fromarray(CHEST), "JPEG", progressive=True),
+        saved(CHEST, "JPEG", progressive=True),
         *(as_png(CHEST), as_png(DEEP), as_deep_png(np.stack([DEEP * 16] * 3, axis=-1))),
-        _saved(Image.fromarray(COLOUR).quantize(), "PNG"),
+        saved(Image.fromarray(COLOUR).quantize(), "PNG"),
         *(as_tiff(DEEP), as_raw_tiff(CHEST, DEEP, COLOUR)),
-        _saved(Image.fromarray(CHEST), "TIFF", compression="tiff_lzw"),
+        saved(CHEST, "TIFF", compression="tiff_lzw"),
         as_dicom(CHEST // 64, **as_palette([(i, 9, 255) for i in range(4)], 8)),
         as_dicom(CHEST, ModalityLUTSequence=[as_lut_item(0, range(256), bits=16)]),
         without_meta(as_dicom(DEEP, WindowCenter=2048, WindowWidth=4096)),
@@ -80,12 +79,6 @@ def originals() -> tuple[bytes, ...]:
         for syntax, each in streams.items()
     ]
     return (*drawn, *coded, *(each for each in cases if len(each) < 60_000))
-
-
-def _saved(image: Image.Image, format_name: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, format_name, **options)
-    return file.getvalue()
 
 
 def mutated(seed: int, number: int) -> bytes:

@@ -1,11 +1,9 @@
-import io
 import struct
 import zlib
 
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
@@ -13,7 +11,7 @@ from contract.cost import MAX_MEMORY_BYTES, DecodeCost, estimate_cost
 from contract.errors import PixelDataMismatch, TooExpensive
 from contract.radiograph import decode
 from tests.odd_files import as_raw_tiff, png_chunk
-from tests.synthetic import as_dicom, as_jpeg, as_png, synthetic_radiograph
+from tests.synthetic import as_dicom, as_jpeg, as_png, saved, synthetic_radiograph
 
 CHEST = synthetic_radiograph(60, 80)
 DEEP = CHEST.astype(np.uint16) * 16
@@ -23,12 +21,6 @@ ITEM = b"\xfe\xff\0\xe0"
 
 def cost(data: bytes, frame: int = 1) -> DecodeCost:
     return estimate_cost(data, frame=frame, max_pixels=1_000_000)
-
-
-def saved(pixels: np.ndarray, format_name: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format_name, **options)
-    return file.getvalue()
 
 
 def jpeg_2000(pixels: np.ndarray, **options: object) -> bytes:

@@ -24,7 +24,6 @@ from pydicom.uid import (
 
 from contract.errors import (
     CorruptImage,
-    FrameOutOfRange,
     ImageError,
     NoPixelData,
     PixelDataMismatch,
@@ -268,14 +267,6 @@ def test_an_attribute_that_contradicts_the_pixel_data_is_a_mismatch(
         decode(data)
 
 
-def test_the_budget_is_read_from_the_header() -> None:
-    data = as_dicom(CHEST)
-
-    assert decode(data, max_pixels=4860).pixels.size == 4860
-    with pytest.raises(TooManyPixels, match="60 x 81"):
-        decode(data, max_pixels=4859)
-
-
 def test_a_deflated_data_set_inflates_no_further_than_the_budget() -> None:
     data = as_dicom(
         np.zeros((1000, 1500), np.uint8), TransferSyntaxUID=DeflatedExplicitVRLittleEndian
@@ -308,14 +299,6 @@ def test_a_deflated_object_without_an_image_inflates_to_its_end() -> None:
 
     with pytest.raises(NoPixelData):
         decode(file.getvalue())
-
-
-@pytest.mark.parametrize("frame", [-1, 0, 3])
-def test_a_frame_that_does_not_exist_is_out_of_range(frame: int) -> None:
-    data = as_dicom(np.stack([CHEST, CHEST]), NumberOfFrames=2)
-
-    with pytest.raises(FrameOutOfRange, match="frames 1 to 2"):
-        decode(data, frame=frame)
 
 
 def test_no_patient_data_is_read() -> None:

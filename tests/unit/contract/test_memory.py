@@ -1,6 +1,5 @@
 """What a decode takes of the machine's memory, in a process of its own: its peak never falls."""
 
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -19,7 +17,7 @@ from pydicom.uid import (
 
 from contract.cost import estimate_cost
 from tests.odd_files import as_deep_png, as_raw_tiff
-from tests.synthetic import as_dicom, as_jpeg, as_png, synthetic_radiograph
+from tests.synthetic import as_dicom, as_jpeg, as_png, saved, synthetic_radiograph
 
 SIDE = 2000
 CHEST = synthetic_radiograph(SIDE, SIDE)
@@ -42,12 +40,6 @@ def peak_bytes(file: Path) -> int:
         cwd=Path(__file__).parents[3],
     )
     return int(measured.stdout)
-
-
-def saved(pixels: np.ndarray, format_name: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format_name, **options)
-    return file.getvalue()
 
 
 LARGE = {

@@ -9,9 +9,9 @@ from rich.console import Console
 from contract.errors import InvalidManifest
 from contract.lungs import LungFieldLimits, lung_mask
 from contract.manifest import LUNG_MASK, is_segmenter, read_manifest, read_segmenter
+from export.bundle import export_segmenter
 from export.errors import ExportError
 from export.graph import tensor_specs
-from export.segmenter import export_segmenter
 from export.session import open_session, run_in_batches
 from tests.lung_data import tiny_segmenter, write_covid_chestxray
 from training.errors import WorkdirMismatch
