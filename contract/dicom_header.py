@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import FileDataset
 from pydicom.pixels.decoders.base import get_decoder
@@ -16,6 +17,7 @@ from pydicom.uid import (
 )
 
 from contract.errors import PixelDataMismatch, UnsupportedFormat, UnsupportedTransferSyntax
+from contract.pixels import Values
 
 MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
 # A reversible codestream that was cut short is lossy too; only the file can tell that none was.
@@ -58,11 +60,18 @@ class ImageHeader:
         has_cells = not self.is_encapsulated or self.transfer_syntax == RLELossless
         return self.high_bit + 1 - self.bits_stored if has_cells else 0
 
-    def as_stored(self, value: float) -> float:
-        """Read a value that was written with the other sign as the same bits."""
-        span = 2**self.bits_allocated
+    @property
+    def stored_range(self) -> tuple[float, float]:
+        """The smallest and the largest value that the stored bits can hold."""
+        span = 2.0**self.bits_stored
         lowest = -span / 2 if self.is_signed else 0.0
-        return float((value - lowest) % span + lowest)
+        return lowest, lowest + span - 1
+
+    def as_stored(self, values: Values) -> Values:
+        """Read values that were written with the other sign as the same bits of a cell."""
+        span = 2.0**self.bits_allocated
+        lowest = -span / 2 if self.is_signed else 0.0
+        return np.asarray((values - lowest) % span + lowest)
 
 
 def read_header(dataset: FileDataset) -> ImageHeader:

@@ -78,9 +78,8 @@ def _modality(stored: Values, attributes: Dataset, header: ImageHeader) -> tuple
         )
         return table.look_up(stored), False
     slope, intercept = _rescale(attributes)
-    lowest = -(2.0 ** (header.bits_stored - 1)) if header.is_signed else 0.0
-    highest = lowest + 2.0**header.bits_stored - 1
-    return stored * slope + intercept, min(lowest * slope, highest * slope) + intercept < 0
+    smallest = min(end * slope for end in header.stored_range) + intercept
+    return stored * slope + intercept, smallest < 0
 
 
 def _voi(attributes: Dataset, header: ImageHeader, *, is_signed: bool) -> Transform | None:
@@ -149,14 +148,12 @@ def _padding(stored: Values, attributes: Dataset, header: ImageHeader) -> NDArra
         return np.zeros(stored.shape, np.bool_)
     limit = attributes.get("PixelPaddingRangeLimit")
     # A writer may give the bits of a signed value as an unsigned one, or the other way round.
-    ends = [header.as_stored(each) for each in (value, value if limit is None else limit)]
-    span = 2**header.bits_stored
-    lowest = -span / 2 if header.is_signed else 0
-    if not lowest <= min(ends) <= max(ends) < lowest + span:
+    first, last = np.sort(header.as_stored(np.array([value, value if limit is None else limit])))
+    lowest, highest = header.stored_range
+    if not lowest <= first <= last <= highest:
         # No stored value can be it, but a cell with the bits above them can.
-        base = -(2.0 ** (header.bits_allocated - 1)) if header.is_signed else 0.0
-        stored = (np.arange(len(stored)) - base) % 2**header.bits_allocated + base
-    return np.asarray((stored >= min(ends)) & (stored <= max(ends)))
+        stored = header.as_stored(np.arange(len(stored), dtype=float))
+    return np.asarray((stored >= first) & (stored <= last))
 
 
 def _full_range(values: Values, cells: Samples, is_padding: NDArray[np.bool_]) -> Transform:

@@ -339,10 +339,7 @@ def classifier_signature(
     ood_score: bool = False,
     sources: int = 0,
 ) -> Signature:
-    """The signature of every classifier that this project exports.
-
-    With ``sources`` it has the distance from each as a share of its limit.
-    """
+    """The signature of every classifier of this project, with the distance from each source."""
     return Signature(
         inputs=(_image(spec),),
         outputs=(

@@ -2,8 +2,7 @@
 
 import io
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
@@ -43,20 +42,14 @@ def read_raster(
     at_least: tuple[int, int] | None,
 ) -> Radiograph:
     """Decode a JPEG, a PNG or one page of a TIFF, whose cost was checked, upright as EXIF says."""
-    with _pillow_errors(format_name):
+    try:
         if format_name == "JPEG":
             return _read_jpeg(data, at_least)
         return _read_png(data) if format_name == "PNG" else _read_tiff(data, frame, max_pixels)
-
-
-@contextmanager
-def _pillow_errors(format_name: Format) -> Iterator[None]:
-    """Translate whatever Pillow raises; its own words may quote the file and are left out."""
-    try:
-        yield
     except (ContractError, MemoryError):
         raise
     except Exception as error:
+        # Pillow's own words may quote the file and are left out.
         # Pillow looks a TIFF's kind up in tables; what they lack is sound, and unknown to it.
         if format_name == "TIFF" and isinstance(error.__cause__, KeyError):
             raise _unusual(format_name) from error
