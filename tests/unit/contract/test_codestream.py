@@ -35,6 +35,20 @@ def test_a_progressive_jpeg_cut_in_the_head_of_a_scan_lacks_bits(kept: int) -> N
         assert not cut.has_every_bit
 
 
+@pytest.mark.parametrize(("scanned", "is_whole"), [(b"\1\2\3", True), (b"\1\3", False)])
+def test_a_sequential_jpeg_may_have_a_scan_for_each_component(
+    scanned: bytes, *, is_whole: bool
+) -> None:
+    jpeg = as_jpeg(np.stack([PIXELS] * 3, axis=-1))
+    frame = jpeg[: jpeg.index(b"\xff\xda")]
+    scans = [b"\xff\xda\0\x08\1" + bytes([each]) + b"\0\0\x3f\0" for each in scanned]
+
+    header = read_jpeg_header(frame + b"".join(scans) + b"\xff\xd9")
+
+    assert header is not None
+    assert header.has_every_bit == is_whole
+
+
 def test_a_jpeg_frame_header_is_found_behind_fill_bytes_and_bare_markers() -> None:
     jpeg = as_jpeg(PIXELS)
     padded = jpeg[:2] + b"\xff\xff\xff\xd0" + jpeg[2:]

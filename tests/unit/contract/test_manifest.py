@@ -8,6 +8,7 @@ from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
 from contract.manifest import (
     MANIFEST_FILE,
     MODEL_FILE,
+    OOD_EDGES,
     QUALITY,
     ModelManifest,
     OutOfDistribution,
@@ -139,6 +140,7 @@ def test_the_nearest_source_supports_an_answer_within_its_limit() -> None:
         **MANIFEST.model_dump() | {"evidence": (SOURCE,), "signature": TELLING_SOURCES}
     )
 
+    assert known.sources == {"hospital": MANIFEST.labels}
     assert known.nearest_source([0.4]).supports("normal")
     assert not known.nearest_source([1.2]).supports("normal")
 
@@ -247,5 +249,8 @@ def test_a_renamed_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_reference_has_a_share_for_each_edge() -> None:
+    shares = (0.5,) * len(OOD_EDGES)
+
+    assert Reference(probability={}, ood_share=shares).ood_share == shares
     with pytest.raises(ValidationError, match="one share for each edge"):
-        Reference(probability={}, ood_share=(0.5,))
+        Reference(probability={}, ood_share=shares[1:])
