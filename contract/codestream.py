@@ -74,10 +74,7 @@ def read_codestream_header(codestream: bytes) -> CodestreamHeader | None:
 
 
 def read_jpeg_header(codestream: bytes) -> CodestreamHeader | None:
-    """Read the frame header of a JPEG or JPEG-LS codestream, if there is one.
-
-    Source: ITU-T T.81 B.1.1 and B.2.2, ITU-T T.87 C.2.2.
-    """
+    """Read the frame header of a JPEG or JPEG-LS, if any: T.81 B.1.1 and B.2.2, T.87 C.2.2."""
     position, frame = 2, None
     for _ in range(MAX_SEGMENTS):
         marker = codestream[position : position + 2]
@@ -97,10 +94,7 @@ def read_jpeg_header(codestream: bytes) -> CodestreamHeader | None:
 
 
 def read_jpeg2000_header(codestream: bytes) -> CodestreamHeader | None:
-    """Read the SIZ, COD and COC segments of a JPEG 2000 codestream; None where there is no SIZ.
-
-    Source: ITU-T T.800 A.4.2, A.5.1, A.6.1, A.6.2.
-    """
+    """Read SIZ, COD and COC of a JPEG 2000 codestream, if any: T.800 A.4.2, A.5.1, A.6.1, A.6.2."""
     start = _find_size_segment(codestream)
     segment = codestream[start : start + 43]
     if start < 0 or len(segment) < 43:

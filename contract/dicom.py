@@ -68,27 +68,21 @@ def read_dicom(data: bytes, *, frame: int) -> Radiograph:
 
 @contextmanager
 def _pydicom_errors(kind: type[ImageError], message: str) -> Iterator[None]:
-    """Translate whatever pydicom and its plug-ins raise; their words may quote the file.
-
-    The RLE plug-in is written in Rust, and its panics are no ``Exception``.
-    """
+    """Translate whatever pydicom and its plug-ins raise; their words may quote the file."""
     try:
         with np.errstate(all="ignore"):
             yield
     except (ContractError, MemoryError):
         raise
     except BaseException as error:
+        # The RLE plug-in is written in Rust.
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise kind(message) from error
         raise
 
 
 def _decode(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Cells, Values, str]:
-    """Decode one frame, as PS3.5 8 and annex A describe.
-
-    The result: unsigned cells, shape (rows, columns) or (rows, columns, 3); the stored value of
-    each value that a cell may have; and the photometric interpretation of the cells.
-    """
+    """Decode to unsigned cells, the stored value of each possible one, and their interpretation."""
     claim = None
     if not header.is_encapsulated:
         with _pydicom_errors(PixelDataMismatch, "The pixel data does not agree with its header."):
@@ -147,20 +141,18 @@ def _decompressed_cells(
 
 
 def _decoder(claim: CodestreamHeader) -> tuple[UID, str]:
-    """Choose the decoder of a codestream by what it is.
-
-    Pillow decodes common JPEG in a third of the time. GDCM alone takes the differences of JPEG
-    Lossless modulo 2^P.
-    """
+    """Choose the decoder of a codestream by what it is."""
     if claim.family == "JPEG 2000":
         return JPEG2000Lossless, "pylibjpeg"
     if claim.family == "JPEG-LS":
         # GDCM refuses these depths.
         return JPEGLSLossless, "pylibjpeg" if claim.precision in {6, 7} else "gdcm"
     if claim.is_common_jpeg:
+        # In a third of the time.
         return JPEGBaseline8Bit, "pillow"
     if claim.is_lossy:
         return JPEGExtended12Bit, "pylibjpeg"
+    # It alone takes the differences modulo 2^P.
     return JPEGLossless, "gdcm"
 
 
@@ -198,11 +190,7 @@ def _as_cells(samples: Cells) -> Cells:
 
 
 def _low_bits(cells: Cells, header: ImageHeader) -> int:
-    """Count the bits below the stored value in its cell.
-
-    Some writers say that it is left-justified and do not shift it: such cells use the lowest bits,
-    and never the highest.
-    """
+    """Count the bits below the stored value; some writers name them, and do not shift it."""
     unused = header.unused_low_bits
     if not unused or cells.max() >= 2**header.bits_stored:
         return unused
@@ -210,11 +198,7 @@ def _low_bits(cells: Cells, header: ImageHeader) -> int:
 
 
 def _stored(cells: Cells, claim: CodestreamHeader | None, header: ImageHeader) -> Values:
-    """Find the stored value that each possible cell stands for.
-
-    Lossy samples may overshoot and are clipped. All others may have an overlay in the bits above,
-    or the sign of a shorter number, which are masked.
-    """
+    """Find the stored value that each possible cell stands for."""
     every = np.arange(2 ** (8 * cells.dtype.itemsize), dtype=cells.dtype)
     span = 2**header.bits_stored
     if claim is None:
@@ -225,6 +209,7 @@ def _stored(cells: Cells, claim: CodestreamHeader | None, header: ImageHeader) -
         if (claim.is_lossy or header.is_lossy) and claim.precision > header.bits_stored:
             lowest = -span // 2 if claim.is_signed and header.is_signed else 0
             values = np.clip(values, lowest, lowest + span - 1)
+    # Lossy samples may overshoot; in the bits above all others there may be an overlay, or a sign.
     values &= span - 1
     # The upper half stands for negative values where there are any.
     return np.where(header.is_signed & (values >= span // 2), values - span, values).astype(float)

@@ -76,10 +76,7 @@ def read_texts(attributes: Dataset, keyword: str) -> list[str]:
 
 
 def _check_whole(dataset: Dataset, claims: DataSetClaims, length: int) -> None:
-    """Tell a file that lost its end from one that never had an image.
-
-    pydicom takes the end of the file for the end of the data set, wherever it comes.
-    """
+    """Tell a file that lost its end, which pydicom overlooks, from one that never had an image."""
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         raise UnsupportedFormat(
             "Floating-point pixel data is not decoded here. Send whole numbers."

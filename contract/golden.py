@@ -30,11 +30,7 @@ class Golden:
     probabilities: Mapping[str, NDArray[np.float32]]
 
     def check(self, found: NDArray[np.float32], precision: str = "fp32") -> None:
-        """Compare an answer with the one at the export.
-
-        Raises:
-            GoldenMismatch: It differs by more than the precision explains.
-        """
+        """Raise GoldenMismatch where an answer differs from the one at the export by too much."""
         expected = self.probabilities.get(precision)
         if expected is None or expected.shape != found.shape:
             raise GoldenMismatch(f"{GOLDEN_FILE} has no answers of {precision} to compare with.")

@@ -83,10 +83,7 @@ def _modality(stored: Values, attributes: Dataset, header: ImageHeader) -> tuple
 
 
 def _voi(attributes: Dataset, header: ImageHeader, *, is_signed: bool) -> Transform | None:
-    """Find what turns the modality's unit into shares; None where only the range is left: C.11.2.
-
-    Of several views the first that can be used is taken, and a table before a window.
-    """
+    """Take the first table that can be used, else the window; None leaves only the range."""
     window = _window(attributes)
     if items := attributes.get("VOILUTSequence"):
         try:
@@ -173,11 +170,8 @@ def _full_range(values: Values, cells: Samples, is_padding: NDArray[np.bool_]) -
 
 
 def _largest(values: Values, counts: NDArray[np.int64]) -> float:
-    """Find the largest of rising values that belongs to the picture.
-
-    Up to one pixel in a thousand is dead, or a marker, where it lies apart from all below it: by
-    more than a thirty-second of their range.
-    """
+    """Find the largest of rising values that belongs to the picture."""
+    # Up to one pixel in a thousand is dead, or a marker, if it lies apart from all below it.
     above = counts.sum() - np.cumsum(counts)[:-1]
     is_apart = np.diff(values) * 32 > values[:-1] - values[0]
     last = np.flatnonzero(is_apart & (above * 1000 <= counts.sum()))

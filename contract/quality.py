@@ -258,12 +258,9 @@ def _change(gray: NDArray[np.int16], step: int) -> float:
 
 
 def _lit_share(image: NDArray[np.uint8], axis: int) -> float:
-    """From the first to the last row or column that is no frame, as a share; 0 of a black image.
-
-    Frame is what is less than an eighth as bright as the mean, whatever marker is in it.
-    """
+    """From the first to the last row or column that is no frame, as a share; 0 of a black image."""
     sums = image.sum(axis=axis, dtype=np.int64)
-    # Whole numbers are compared with whole numbers, so that rounding decides nothing.
+    # Frame is less than an eighth as bright as the mean. Of whole numbers rounding decides nothing.
     (lit,) = (sums * FRAME_PARTS * sums.size > sums.sum()).nonzero()
     return (int(lit[-1]) - int(lit[0]) + 1) / sums.size if lit.size else 0.0
 

@@ -54,11 +54,8 @@ def decode(
 
 
 def _mute_imaging_libraries() -> None:
-    """Ignore what Pillow and pydicom say of odd files: it may quote a DICOM value, and a patient.
-
-    The filter is process-wide, since ``warnings.catch_warnings`` is not safe among threads; each
-    call renews it.
-    """
+    """Ignore what Pillow and pydicom say of odd files: it may quote a value, and so a patient."""
+    # For the whole process and by each call: ``catch_warnings`` is not safe among threads.
     log = logging.getLogger("pydicom")
     if log.level <= logging.CRITICAL:
         log.setLevel(logging.CRITICAL + 1)
