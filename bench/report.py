@@ -7,18 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from bench.run import (
-    DEFAULT,
-    LOADS,
-    OURS,
-    SHARES,
-    TWO,
-    Cell,
-    Results,
-    Target,
-    Visit,
-    targets,
-)
+from bench.run import DEFAULT, LOADS, OURS, SHARES, TWO, Cell, Results, Target, Visit, targets
 
 LIMIT, VISIT, ANY = "limit", "visit", "any"
 Source = tuple[str, str, str]

@@ -98,10 +98,7 @@ def _observation(
         value, interpretation = _UNDETERMINED, "IND"
     else:
         value, interpretation = (_PRESENT, "POS") if finding["present"] else (_ABSENT, "NEG")
-    interpreted = {
-        "system": f"{_TERMINOLOGY}/v3-ObservationInterpretation",
-        "code": interpretation,
-    }
+    interpreted = {"system": f"{_TERMINOLOGY}/v3-ObservationInterpretation", "code": interpretation}
     return {
         "resourceType": "Observation",
         "identifier": [_identifier(key, f"finding/{finding['label']}")],

@@ -54,11 +54,7 @@ def jpeg_grays(
 
 
 def _decode(
-    data: bytes,
-    header: CodestreamHeader,
-    at_least: tuple[int, int] | None,
-    *,
-    strict: bool = True,
+    data: bytes, header: CodestreamHeader, at_least: tuple[int, int] | None, *, strict: bool = True
 ) -> NDArray[np.uint8]:
     height, width = at_least or (header.rows, header.columns)
     fits = min(header.rows // height, header.columns // width)

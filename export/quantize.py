@@ -117,10 +117,7 @@ def quantize_bundle(
         for name in manifest.digests
     }
     answers = golden_answers({**sessions, precision: new}, golden_images(bundle, manifest))
-    changes = {
-        "variants": (*manifest.variants, variant),
-        "golden_digest": sha256_digest(answers),
-    }
+    changes = {"variants": (*manifest.variants, variant), "golden_digest": sha256_digest(answers)}
     files = {PRECISION_FILES[precision]: reduced, GOLDEN_FILE: answers}
     replace_bundle(bundle, manifest.model_copy(update=changes), files)
     return variant

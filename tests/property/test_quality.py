@@ -48,11 +48,7 @@ def test_every_image_can_be_measured(
 
 @given(IMAGES, SIDES, SIDES, st.sampled_from(BOUNDS), st.floats(-10, 10))
 def test_an_image_is_accepted_where_no_value_is_beyond_its_limit(
-    image: NDArray[np.uint8],
-    rows: int,
-    columns: int,
-    of: tuple[CheckName, Side],
-    bound: float,
+    image: NDArray[np.uint8], rows: int, columns: int, of: tuple[CheckName, Side], bound: float
 ) -> None:
     check, side = of
     position = templates((0, 0, 0, 0))

@@ -1,11 +1,7 @@
 import numpy as np
 import pytest
 
-from contract.codestream import (
-    completed,
-    read_jpeg2000_header,
-    read_jpeg_header,
-)
+from contract.codestream import completed, read_jpeg2000_header, read_jpeg_header
 from contract.errors import CorruptImage, TooExpensive
 from tests.synthetic import as_jpeg, saved
 

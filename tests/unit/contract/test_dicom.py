@@ -17,9 +17,7 @@ from pydicom.uid import (
 )
 
 from contract.dicom_facts import DicomFacts
-from contract.errors import (
-    CorruptImage,
-)
+from contract.errors import CorruptImage
 from contract.radiograph import decode
 from tests.odd_files import without_meta
 from tests.synthetic import INSTANCE_UID, as_dicom, as_jpeg, synthetic_radiograph
@@ -30,11 +28,7 @@ META_START, PREAMBLE = 132, 128
 
 
 def test_the_facts_of_a_dicom_image_are_told() -> None:
-    data = as_dicom(
-        CHEST,
-        BodyPartExamined="CHEST",
-        ViewPosition="PA",
-    )
+    data = as_dicom(CHEST, BodyPartExamined="CHEST", ViewPosition="PA")
 
     radiograph = decode(data)
 

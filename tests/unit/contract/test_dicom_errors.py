@@ -106,9 +106,7 @@ WRONG: dict[str, tuple[bytes, type[ImageError], str]] = {
     ),
     "an enormous codestream": (
         with_codestream(
-            CHEST,
-            JPEGBaseline8Bit,
-            as_jpeg(CHEST).replace(b"\0\x3c\0\x51", b"\xff\xff\xff\xff"),
+            CHEST, JPEGBaseline8Bit, as_jpeg(CHEST).replace(b"\0\x3c\0\x51", b"\xff\xff\xff\xff")
         ),
         *(PixelDataMismatch, "65535 x 65535"),
     ),

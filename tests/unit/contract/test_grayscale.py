@@ -257,10 +257,7 @@ def test_the_first_window_that_can_be_used_is_taken() -> None:
     )
     assert grays(
         [0, 100], "uint16", WindowCenter=[-1, 100], WindowWidth=[-5, 200], **functions
-    ) == [
-        0,
-        32768,
-    ]
+    ) == [0, 32768]
 
 
 def test_zero_entries_mean_65536() -> None:

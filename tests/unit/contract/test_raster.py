@@ -12,15 +12,7 @@ from contract.pixels import resize
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
 from tests.odd_files import ByteOrder, as_deep_png, as_raw_tiff
-from tests.synthetic import (
-    Pixels,
-    as_dicom,
-    as_jpeg,
-    as_png,
-    as_tiff,
-    saved,
-    synthetic_radiograph,
-)
+from tests.synthetic import Pixels, as_dicom, as_jpeg, as_png, as_tiff, saved, synthetic_radiograph
 
 CHEST = synthetic_radiograph(60, 80)
 DEEP = CHEST.astype(np.uint16) * 16 + 15

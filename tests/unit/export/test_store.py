@@ -10,9 +10,7 @@ from tests.bundles import make_manifest
 MANIFEST = make_manifest("sha256:" + 64 * "0")
 
 
-def test_a_bundle_holds_the_model_its_manifest_and_its_card(
-    tmp_path: Path,
-) -> None:
+def test_a_bundle_holds_the_model_its_manifest_and_its_card(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path, MANIFEST, b"a graph", golden=b"answers")
 
     assert bundle == tmp_path / "tiny" / "1"
