@@ -99,7 +99,10 @@ class Server:
 
     def memory_bytes(self) -> int:
         """What its processes have in memory, with shared pages shared out (PSS)."""
-        return sum(map(_proportional, self.processes()))
+        lines = [
+            line for pid in self.processes() for line in _read(pid, "smaps_rollup").splitlines()
+        ]
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
     def cpu_s(self) -> float:
         """The CPU time that its processes, and their children that have ended, have spent."""
@@ -144,11 +147,6 @@ def free_port() -> int:
 def _stat(pid: int) -> list[str]:
     # The name, in parentheses, may itself hold spaces and parentheses.
     return _read(pid, "stat").rpartition(")")[2].split()
-
-
-def _proportional(pid: int) -> int:
-    lines = _read(pid, "smaps_rollup").splitlines()
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def _read(pid: int, name: str) -> str:

@@ -137,19 +137,17 @@ def completed(codestream: bytes, claim: CodestreamHeader) -> tuple[bytes, ...]:
     if claim.is_common_jpeg or claim.family == "JPEG-LS":
         return (codestream if marker else codestream + END_OF_IMAGE,)
     if claim.family == "JPEG 2000":
-        return (codestream if marker else _with_end_of_tiles(codestream),)
+        if marker:
+            return (codestream,)
+        # The tile-parts may be whole by their own lengths.
+        _, end = _walk_jpeg2000(codestream, _find_size_segment(codestream), 1)
+        if not 0 < end <= len(codestream):
+            raise CorruptImage("The JPEG 2000 pixel data is truncated: its end marker is missing.")
+        return (codestream[:end] + END_OF_IMAGE,)
     if not claim.is_in_one_scan:
         raise CorruptImage("The pixel data of the JPEG is damaged, or in several scans.")
     body = (body if marker else codestream).rstrip(b"\xff")
     return tuple(body + tail + END_OF_IMAGE for tail in (bytes(64), b"\xfe" * 64))
-
-
-def _with_end_of_tiles(codestream: bytes) -> bytes:
-    """Complete a JPEG 2000 codestream whose tile-parts are whole, by their own lengths."""
-    _, end = _walk_jpeg2000(codestream, _find_size_segment(codestream), 1)
-    if not 0 < end <= len(codestream):
-        raise CorruptImage("The JPEG 2000 pixel data is truncated: its end marker is missing.")
-    return codestream[:end] + END_OF_IMAGE
 
 
 def _find_size_segment(codestream: bytes) -> int:

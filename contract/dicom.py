@@ -189,20 +189,16 @@ def _as_cells(samples: Cells) -> Cells:
     return samples.view(f"u{samples.dtype.itemsize}") if samples.dtype.kind == "i" else samples
 
 
-def _low_bits(cells: Cells, header: ImageHeader) -> int:
-    """Count the bits below the stored value; some writers name them, and do not shift it."""
-    unused = header.unused_low_bits
-    if not unused or cells.max() >= 2**header.bits_stored:
-        return unused
-    return 0 if (cells & cells.dtype.type(2**unused - 1)).any() else unused
-
-
 def _stored(cells: Cells, claim: CodestreamHeader | None, header: ImageHeader) -> Values:
     """Find the stored value that each possible cell stands for."""
     every = np.arange(2 ** (8 * cells.dtype.itemsize), dtype=cells.dtype)
     span = 2**header.bits_stored
     if claim is None:
-        values = every.astype(np.int64) >> _low_bits(cells, header)
+        unused = header.unused_low_bits
+        # Some writers name bits below the stored value, and do not shift it.
+        if unused and cells.max() < span and (cells & cells.dtype.type(2**unused - 1)).any():
+            unused = 0
+        values = every.astype(np.int64) >> unused
     else:
         kind = f"i{cells.dtype.itemsize}" if claim.is_signed else every.dtype
         values = every.view(kind).astype(np.int64)

@@ -97,7 +97,11 @@ def _voi(attributes: Dataset, header: ImageHeader, *, is_signed: bool) -> Transf
             # Some writers leave a table of zeros.
             if window is None or np.ptp(table.entries):
                 return table.shares
-    return window or _identity(attributes, header)
+    is_changed = attributes.get("ModalityLUTSequence") or _rescale(attributes) != (1.0, 0.0)
+    if window or is_changed or header.is_signed or header.bits_stored > 8:
+        return window
+    # Values of up to 8 bits, as of secondary captures, are grays already.
+    return partial(stretch, low=0, high=2**header.bits_stored - 1)
 
 
 def _window(attributes: Dataset) -> Transform | None:
@@ -128,14 +132,6 @@ def windowing(function: str, center: float, width: float) -> Transform:
             return np.asarray(apply_windowing(values, window))
 
     return apply
-
-
-def _identity(attributes: Dataset, header: ImageHeader) -> Transform | None:
-    """Take values of up to 8 bits, as of secondary captures, as grays already."""
-    is_changed = attributes.get("ModalityLUTSequence") or _rescale(attributes) != (1.0, 0.0)
-    if is_changed or header.is_signed or header.bits_stored > 8:
-        return None
-    return partial(stretch, low=0, high=2**header.bits_stored - 1)
 
 
 def _padding(stored: Values, attributes: Dataset, header: ImageHeader) -> NDArray[np.bool_]:

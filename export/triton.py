@@ -48,14 +48,10 @@ def newest_version(folder: Path) -> Path | None:
 
 
 def _tensors(kind: str, specs: tuple[TensorSpec, ...]) -> str:
-    return "".join(
-        f'{kind} {{ name: "{spec.name}" data_type: {_DATA_TYPES[spec.dtype]} {_dims(spec)} }}\n'
-        for spec in specs
-    )
-
-
-def _dims(spec: TensorSpec) -> str:
-    # Triton leaves the batch axis out.
-    _, *sizes = spec.shape
-    # It wants a dimension beside it, and takes it away again for the graph.
-    return f"dims: {sizes}" if sizes else "dims: [1] reshape { shape: [] }"
+    text = ""
+    for spec in specs:
+        # Triton leaves the batch axis out, and wants a dimension beside it all the same.
+        _, *sizes = spec.shape
+        dims = f"dims: {sizes}" if sizes else "dims: [1] reshape { shape: [] }"
+        text += f'{kind} {{ name: "{spec.name}" data_type: {_DATA_TYPES[spec.dtype]} {dims} }}\n'
+    return text
