@@ -49,8 +49,7 @@ def read_raster(
     except (ContractError, MemoryError):
         raise
     except Exception as error:
-        # Pillow's own words may quote the file and are left out.
-        # Pillow looks a TIFF's kind up in tables; what they lack is sound, and unknown to it.
+        # Its words may quote the file. What its tables of TIFF's kinds lack is sound, and unusual.
         if format_name == "TIFF" and isinstance(error.__cause__, KeyError):
             raise _unusual(format_name) from error
         raise CorruptImage(f"The {format_name} is truncated or damaged.") from error
