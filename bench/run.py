@@ -32,7 +32,6 @@ BUSY = "closed 16"
 SHARES = {"open 50 %": 0.5, "open 70 %": 0.7, "open 85 %": 0.85}
 OVERLOAD, OVERLOAD_FACTOR = "overload", 4
 LOADS = ("closed 1", BUSY, "closed 64", *SHARES)
-Body = Literal["raw", "multipart"]
 
 
 class Cell(Figures):
@@ -81,7 +80,7 @@ class Target:
 
     server: str
     title: str
-    body: Body = "raw"
+    body: Literal["raw", "multipart"] = "raw"
     framework: Literal["fastapi", "litserve"] | None = None
     decoder: Decoder = "ours"
     settings: dict[str, str] = field(default_factory=dict)
@@ -243,12 +242,8 @@ def _visit(
             cells: dict[str, Cell] = {}
             for load in target.loads:
                 cells[load] = _cell(plan, server, requests, load, cells)
-            return Visit(
-                cells=cells,
-                memory_bytes=server.memory_bytes(),
-                start_s=start_s,
-                difference=difference,
-            )
+            memory_bytes = server.memory_bytes()
+        return Visit(cells=cells, memory_bytes=memory_bytes, start_s=start_s, difference=difference)
     except (ServerFailed, LoadFailed) as error:
         return Visit(failure=str(error))
 
@@ -287,13 +282,8 @@ def _cell(
         raise LoadFailed("no load before this one got an answer")
     # More than the service lets in, less than the 1024 files that a process may open by default.
     connections = 512 if share is not None else int(load.split()[1])
-    what = Load(
-        port=server.port,
-        connections=connections,
-        rate_per_s=None if share is None else peak * share,
-        warmup_s=plan.warmup_s,
-        seconds=plan.seconds,
-    )
+    rate_per_s = None if share is None else peak * share
+    what = Load(server.port, connections, plan.seconds, plan.warmup_s, rate_per_s)
     cpu_began = server.cpu_s()
     found = run(what, requests)
     cpu_ms = (server.cpu_s() - cpu_began) * 1000 / max(1, found.answers)

@@ -86,7 +86,7 @@ def as_dicom(pixels: Pixels, **attributes: object) -> bytes:
         attributes: Values by DICOM keyword, which override what follows from ``pixels``; None
             removes the attribute. ``TransferSyntaxUID`` encodes the file otherwise, where an
             encoder is installed; JPEG baseline is encoded with Pillow. ``PixelData`` takes bytes
-            that are encoded already.
+            that are encoded already, or the codestreams of its frames in a list.
 
     Returns:
         The file: preamble, file meta information and data set.
@@ -102,6 +102,8 @@ def as_dicom(pixels: Pixels, **attributes: object) -> bytes:
     _describe(dataset, pixels, frames=int(str(attributes.get("NumberOfFrames") or 1)))
     for keyword, value in attributes.items():
         _override(dataset, keyword, value)
+    if isinstance(encoded, list):
+        encoded = encapsulate(encoded)
     if isinstance(encoded, bytes):
         dataset.add_new("PixelData", "OB", encoded)
         dataset.file_meta.TransferSyntaxUID = syntax

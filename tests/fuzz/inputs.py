@@ -15,7 +15,6 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 from pydicom import uid
-from pydicom.encaps import encapsulate
 
 from tests.odd_files import (
     as_deep_png,
@@ -73,9 +72,7 @@ def originals() -> tuple[bytes, ...]:
         *(as_dicom(DEEP, TransferSyntaxUID=syntax) for syntax in plain),
     ]
     coded = [
-        as_dicom(
-            DEEP, TransferSyntaxUID=syntax, BitsStored=12, PixelData=encapsulate([bytes(each)])
-        )
+        as_dicom(DEEP, TransferSyntaxUID=syntax, BitsStored=12, PixelData=[bytes(each)])
         for syntax, each in streams.items()
     ]
     return (*drawn, *coded, *(each for each in cases if len(each) < 60_000))

@@ -5,7 +5,6 @@ import imagecodecs
 import numpy as np
 import pytest
 from pydicom import uid
-from pydicom.encaps import encapsulate
 
 from contract.cost import MAX_MEMORY_BYTES, DecodeCost, estimate_cost
 from contract.errors import PixelDataMismatch, TooExpensive
@@ -28,7 +27,7 @@ def jpeg_2000(pixels: np.ndarray, **options: object) -> bytes:
 
 
 def in_dicom(codestream: bytes, syntax: str = uid.JPEG2000Lossless) -> bytes:
-    return as_dicom(CHEST, TransferSyntaxUID=syntax, PixelData=encapsulate([codestream]))
+    return as_dicom(CHEST, TransferSyntaxUID=syntax, PixelData=[codestream])
 
 
 @pytest.mark.parametrize(
@@ -206,9 +205,7 @@ def test_the_layers_precincts_and_blocks_of_a_jpeg_2000_image_count() -> None:
     assert cost(with_layers).memory_bytes == usual
     with pytest.raises(TooExpensive):
         estimate_cost(
-            as_dicom(
-                large, TransferSyntaxUID=uid.JPEG2000Lossless, PixelData=encapsulate([crowded])
-            ),
+            as_dicom(large, TransferSyntaxUID=uid.JPEG2000Lossless, PixelData=[crowded]),
             max_pixels=2_000_000,
         )
 
@@ -219,7 +216,7 @@ def test_the_frame_that_is_asked_for_is_the_one_whose_codestream_is_read() -> No
         frames,
         NumberOfFrames=2,
         TransferSyntaxUID=uid.JPEGBaseline8Bit,
-        PixelData=encapsulate([as_jpeg(CHEST), as_jpeg(CHEST[:30])]),
+        PixelData=[as_jpeg(CHEST), as_jpeg(CHEST[:30])],
     )
 
     assert not cost(data, frame=1).plain

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pydicom
 import pytest
-from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
+from pydicom.encaps import encapsulate_extended, generate_frames
 from pydicom.uid import (
     UID,
     DigitalXRayImageStorageForPresentation,
@@ -67,7 +67,7 @@ def test_a_data_set_without_meta_information_is_read(syntax: UID) -> None:
 
 def test_damage_in_one_frame_leaves_the_others_readable() -> None:
     good = as_jpeg(CHEST)
-    pixel_data = encapsulate([good, good[:300]])
+    pixel_data = [good, good[:300]]
     data = as_dicom(
         np.stack([CHEST, CHEST]),
         NumberOfFrames=2,
@@ -102,7 +102,7 @@ def test_an_empty_number_of_frames_means_one() -> None:
 def test_pydicom_says_nothing_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     whole = pydicom.dcmread(io.BytesIO(as_dicom(CHEST, TransferSyntaxUID=JPEG2000Lossless)))
     stream = next(generate_frames(whole.PixelData, number_of_frames=1))
-    empty = encapsulate([stream[:60] + b"\xff\xd9"])
+    empty = [stream[:60] + b"\xff\xd9"]
     data = as_dicom(CHEST, TransferSyntaxUID=JPEG2000Lossless, PixelData=empty)
 
     with caplog.at_level(logging.DEBUG, logger="root"), pytest.raises(CorruptImage):

@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import generate_frames
 from pydicom.uid import (
     MPEG2MPML,
     UID,
@@ -47,7 +47,7 @@ RLE_OVERRUN = struct.pack("<16I", 2, 64, 66, *[0] * 13) + b"\x81\0" * 2
 
 
 def with_codestream(pixels: np.ndarray, syntax: UID, codestream: bytes) -> bytes:
-    return as_dicom(pixels, TransferSyntaxUID=syntax, PixelData=encapsulate([codestream]))
+    return as_dicom(pixels, TransferSyntaxUID=syntax, PixelData=[codestream])
 
 
 def with_damage(data: bytes, at: int, damage: bytes) -> bytes:
@@ -194,7 +194,7 @@ def test_a_file_cut_before_its_pixel_data_is_corrupt() -> None:
 def test_a_truncated_codestream_in_a_whole_file_is_corrupt(syntax: UID, kept: float) -> None:
     whole = pydicom.dcmread(io.BytesIO(as_dicom(CHEST, TransferSyntaxUID=syntax)))
     stream = next(generate_frames(whole.PixelData, number_of_frames=1))
-    cut = encapsulate([stream[: int(len(stream) * kept)]])
+    cut = [stream[: int(len(stream) * kept)]]
 
     with pytest.raises(CorruptImage):
         decode(as_dicom(CHEST, TransferSyntaxUID=syntax, PixelData=cut))
@@ -207,7 +207,7 @@ def test_a_truncated_jpeg_is_corrupt_although_an_end_marker_closes_it(
     pixels: np.ndarray, kept: float, end: bytes
 ) -> None:
     jpeg = as_jpeg(pixels)
-    whole, cut = encapsulate([jpeg]), encapsulate([jpeg[: int(len(jpeg) * kept)] + end])
+    whole, cut = [jpeg], [jpeg[: int(len(jpeg) * kept)] + end]
     attributes = {"TransferSyntaxUID": JPEGExtended12Bit}
 
     assert decode(as_dicom(pixels, PixelData=whole, **attributes)).pixels.shape == CHEST.shape

@@ -7,7 +7,6 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -59,7 +58,7 @@ LARGE = {
     "JPEG Lossless DICOM": lambda: as_dicom(
         DEEP,
         TransferSyntaxUID=JPEGLosslessSV1,
-        PixelData=encapsulate([bytes(imagecodecs.ljpeg_encode(DEEP, bitspersample=16))]),
+        PixelData=[bytes(imagecodecs.ljpeg_encode(DEEP, bitspersample=16))],
     ),
 }
 
