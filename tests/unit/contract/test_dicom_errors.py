@@ -165,12 +165,8 @@ def test_an_object_without_an_image_is_named_by_its_known_class(sop_class: str, 
 @pytest.mark.parametrize(
     "syntax",
     [
-        ImplicitVRLittleEndian,
-        ExplicitVRLittleEndian,
-        DeflatedExplicitVRLittleEndian,
-        RLELossless,
-        JPEG2000Lossless,
-        JPEGBaseline8Bit,
+        *(ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian),
+        *(RLELossless, JPEG2000Lossless, JPEGBaseline8Bit),
     ],
 )
 def test_a_truncated_dicom_file_is_corrupt(syntax: UID, kept: float) -> None:
@@ -218,13 +214,8 @@ def test_a_truncated_jpeg_is_corrupt_although_an_end_marker_closes_it(
 @pytest.mark.parametrize(
     "keyword",
     [
-        "Rows",
-        "Columns",
-        "SamplesPerPixel",
-        "PhotometricInterpretation",
-        "BitsAllocated",
-        "BitsStored",
-        "PixelRepresentation",
+        *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
+        *("BitsAllocated", "BitsStored", "PixelRepresentation"),
     ],
 )
 def test_a_missing_attribute_is_a_mismatch(keyword: str) -> None:
