@@ -49,7 +49,8 @@ def test_a_radiograph_becomes_what_a_model_takes() -> None:
     pixels = preprocess(decode(as_jpeg(synthetic_radiograph(300, 200))), SPEC)
     chest = synthetic_radiograph(48, 64)
 
-    assert (pixels.shape, pixels.dtype) == ((48, 64, 1), np.uint8)
+    assert pixels.shape == (48, 64, 1)
+    assert pixels.dtype == np.uint8
     assert np.array_equal(preprocess(decode(as_png(chest)), SPEC)[..., 0], chest)
     assert SPEC.words == "gray, 64 by 48 pixels, uint8"
 
