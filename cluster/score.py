@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -44,6 +45,8 @@ LATER = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 INTENDED_USE = b"Research only. Not for diagnosis."
 DONE = pa.schema([("file", pa.string())])
 # ``study_date`` is the partition; ``problem`` is the slug of what is wrong with a file.
+# The last line of a traceback.
+_WORDS = re.compile(r"^(?:\w+\.)*\w+Error: (.+)$", re.MULTILINE)
 _TEXTS = ("file", "sha256", "study_date", "site", "device", "modality", "status", "problem")
 _TEXTS += ("detail", "decision", "model", "digest", "precision")
 SCHEMA = pa.schema(
@@ -229,7 +232,8 @@ def score(
         try:
             _progress(counts, len(names))
         except RayError as error:
-            why = str(error).strip().splitlines()[-1]
+            # Ray's advice on retries stands behind the error's own words.
+            *_, why = _WORDS.findall(str(error)) or [type(error).__name__]
             typer.echo(f"pneumo-score: {why} Started again, it goes on where it was.", err=True)
             raise typer.Exit(1) from error
     # Not before: a worker of a run that was killed may still be at its batch.

@@ -33,12 +33,6 @@ def interval(values: Array) -> Interval:
     return float(values[0]), float(lower), float(upper)
 
 
-def share(part: NDArray[np.bool_], whole: NDArray[np.bool_], weights: Array) -> Array:
-    """How many of the images in ``whole`` are in ``part`` too, 0 to 1."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(weights @ (part & whole) / (weights @ whole))
-
-
 def macro_auroc(classes: NDArray[np.int64], probabilities: Array, weights: Array) -> Array:
     """The mean over the classes of one against the rest; not a number where a class lacks.
 

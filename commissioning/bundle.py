@@ -12,8 +12,7 @@ from onnxruntime import InferenceSession
 from commissioning.domain import fit_domain, shares
 from commissioning.errors import ParityFailed
 from commissioning.graph import Backbone, SiteDomain, site_graph
-from commissioning.labels import LabelledImages
-from commissioning.measure import Measured, read_image
+from commissioning.measure import read_image
 from commissioning.report import render
 from commissioning.trial import Trial
 from contract.golden import Golden, golden_bytes, read_golden
@@ -43,25 +42,8 @@ _PARITY_IMAGES = 96
 _LEAST_ACTIVATION = 1e-3
 
 
-def write_bundle(
-    base: Path,
-    manifest: ModelManifest,
-    backbone: Backbone,
-    trial: Trial,
-    labelled: LabelledImages,
-    measured: Measured,
-    name: str,
-) -> Path:
-    """Write the next version of the model beside the one that was commissioned.
-
-    Args:
-        base: The commissioned bundle.
-        manifest: Its manifest.
-        backbone: The frozen features.
-        trial: With a verdict that allows a bundle.
-        labelled: The site's images.
-        measured: What is known of each.
-        name: The site's.
+def write_bundle(base: Path, backbone: Backbone, trial: Trial, name: str) -> Path:
+    """Write the next version of a model, beside the one that a trial allows the site to change.
 
     Returns:
         The folder, complete: it appears under its name when everything is written.
@@ -69,27 +51,26 @@ def write_bundle(
     Raises:
         ParityFailed: The graph answers otherwise than the candidate that was judged.
     """
-    domain = fit_domain(measured, labelled.patients, manifest)
+    manifest, labelled = trial.manifest, trial.labelled
+    domain = fit_domain(trial.measured, labelled.patients, manifest)
     model = with_whole_weights(onnx.load(base / MODEL_FILE))
     graph = site_graph(model, backbone, trial.fitted.head, domain)
     content = graph.SerializeToString()
     session = open_session(content)
-    parity, scales = _check(session, trial, domain, labelled, measured, manifest)
+    parity, scales = _check(session, trial, domain)
     shipped, golden = read_golden(base, manifest), None
     if shipped is not None:
         answers = run_in_batches(session, shipped.images)["probabilities"]
         golden = golden_bytes(Golden(shipped.images, {"fp32": answers}))
-    newest = newest_version(base.parent)
-    version = 1 + int(newest.name if newest else base.name)
-    site = _site(name, manifest, backbone, trial, labelled)
+    version = 1 + int((newest_version(base.parent) or base).name)
+    site = _site(name, backbone, trial)
+    outputs = tensor_specs(graph.graph.output)
     updated = manifest.model_copy(
         update={
             "version": version,
             "summary": f"{manifest.summary} Commissioned at {name}: {trial.verdict}.",
             "digest": sha256_digest(content),
-            "signature": Signature(
-                inputs=manifest.signature.inputs, outputs=tensor_specs(graph.graph.output)
-            ),
+            "signature": Signature(inputs=manifest.signature.inputs, outputs=outputs),
             "findings": tuple(
                 Finding(
                     label=label,
@@ -125,48 +106,41 @@ def write_bundle(
     if golden:
         (draft / GOLDEN_FILE).write_bytes(golden)
     written = updated.model_dump_json(indent=2)
-    (draft / MANIFEST_FILE).write_text(written + "\n")
+    (draft / MANIFEST_FILE).write_text(f"{written}\n")
     # As the service will read it.
-    card = render(
-        "model-card.md.j2", manifest=ModelManifest.model_validate_json(written), trial=trial
-    )
-    (draft / CARD_FILE).write_text(card)
+    described = ModelManifest.model_validate_json(written)
+    (draft / CARD_FILE).write_text(render("model-card.md.j2", manifest=described, trial=trial))
     bundle = draft.rename(base.parent / str(version))
     write_triton_config(bundle, updated.signature)
     return bundle
 
 
 def _check(
-    session: InferenceSession,
-    trial: Trial,
-    domain: SiteDomain,
-    labelled: LabelledImages,
-    measured: Measured,
-    manifest: ModelManifest,
+    session: InferenceSession, trial: Trial, domain: SiteDomain
 ) -> tuple[Parity, list[float]]:
     """Compare graph and candidate on real images; the activation that a heatmap draws in full."""
-    some = np.random.default_rng(0).permutation(len(labelled))[:_PARITY_IMAGES]
-    paths = labelled.paths
-    found = run_in_batches(session, np.stack([read_image(paths[i], manifest)[1] for i in some]))
-    expected = trial.fitted.probabilities(measured.take(some))
+    some = np.random.default_rng(0).permutation(len(trial.labelled))[:_PARITY_IMAGES]
+    paths, measured = trial.labelled.paths, trial.measured.take(some)
+    images = np.stack([read_image(paths[i], trial.manifest)[1] for i in some])
+    found = run_in_batches(session, images)
+    expected = trial.fitted.probabilities(measured)
     difference = float(np.abs(found["probabilities"] - expected).max())
     if not difference <= TOLERANCE:
         raise ParityFailed(f"A probability of the graph differs by {difference:.2g}.")
-    if not np.allclose(found["ood_score"], shares(domain, measured.take(some)), rtol=1e-3):
+    if not np.allclose(found["ood_score"], shares(domain, measured), rtol=1e-3):
         raise ParityFailed("The graph's score of the unfamiliar differs from the judged one.")
     strongest = np.quantile(found["activation_map"].max(axis=(1, 2)), 0.9, axis=0)
     parity = Parity(images=len(some), max_probability_difference=difference, tolerance=TOLERANCE)
     return parity, [max(float(value), _LEAST_ACTIVATION) for value in strongest]
 
 
-def _site(
-    name: str, manifest: ModelManifest, backbone: Backbone, trial: Trial, labelled: LabelledImages
-) -> Site:
-    judged = trial.judged
+def _site(name: str, backbone: Backbone, trial: Trial) -> Site:
+    judged, labelled = trial.judged, trial.labelled
+    probabilities = zip(labelled.findings, judged.probabilities.T, strict=True)
     return Site(
         name=name,
         commissioned_at=datetime.now(UTC),
-        base_version=manifest.version,
+        base_version=trial.manifest.version,
         features=backbone.name,
         change=trial.fitted.name,
         verdict=trial.verdict,
@@ -177,10 +151,7 @@ def _site(
         answered=judged.answered,
         labels_digest=labelled.digest,
         reference=Reference(
-            probability={
-                label: _at_most(column, PROBABILITY_EDGES)
-                for label, column in zip(labelled.findings, judged.probabilities.T, strict=True)
-            },
+            probability={label: _at_most(p, PROBABILITY_EDGES) for label, p in probabilities},
             ood_share=_at_most(trial.ood_shares, OOD_EDGES),
         ),
     )
@@ -192,10 +163,10 @@ def _at_most(values: NDArray[np.float64], edges: tuple[float, ...]) -> tuple[flo
 
 def _metrics(site: Site) -> tuple[Metric, ...]:
     images = sum(site.images.values())
+    figures = [("auroc", site.auroc)]
+    if site.accuracy:
+        figures += [("accuracy_answered", site.accuracy)]
     return tuple(
         Metric(dataset=site.name, name=name, value=value, lower=lower, upper=upper, images=images)
-        for name, (value, lower, upper) in (
-            ("auroc", site.auroc),
-            *((("accuracy_answered", site.accuracy),) if site.accuracy else ()),
-        )
+        for name, (value, lower, upper) in figures
     )

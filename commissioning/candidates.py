@@ -86,15 +86,10 @@ def fit(
     shipped: Shipped,
     floor: float,
 ) -> Fitted:
-    """Fit one candidate, with operating points from patients that its layer was not fitted on.
+    """Fit one of ``SOURCES``, with operating points from patients that it was not fitted on.
 
-    Args:
-        name: One of ``SOURCES``.
-        measured: The images to fit it on.
-        classes: Their findings, indices into the columns of ``shipped``.
-        patients: Their patients.
-        shipped: What the model brings along.
-        floor: How many of its calls shall be right, 0 to 1.
+    ``classes`` are the images' findings, indices into the columns of ``shipped``; ``floor`` is the
+    share of its calls that shall be right, 0 to 1.
     """
     on = SOURCES[name]
     source = np.asarray(getattr(measured, on), np.float64)
@@ -120,7 +115,7 @@ def choose_points(
 ) -> tuple[float, ...]:
     """For each finding the least probability from which its calls are right often enough.
 
-    The aim lies halfway between the floor and 1, so that chance does not fall below the floor. A
+    The aim is halfway between ``floor`` and 1, so that chance does not fall below the floor. A
     finding whose calls are never right often enough gets 1: it is not called.
     """
     aim, points = (1 + floor) / 2, []
@@ -136,10 +131,7 @@ def choose_points(
 def _drawn_regression(
     source: Array, classes: NDArray[np.int64], start: Weights, strength: float
 ) -> Weights:
-    """Logistic regression, classes balanced, whose penalty is the distance from where it starts.
-
-    scikit-learn's draws towards zero alone.
-    """
+    """Logistic regression, classes balanced, drawn towards its start; scikit-learn's to zero."""
     count = len(start[1])
     # In the units of each feature's spread, so that one penalty suits all.
     centre, spread = source.mean(0), source.std(0) + 1e-6

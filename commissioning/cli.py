@@ -10,14 +10,13 @@ import typer
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from commissioning.audit import audit_shortcuts
 from commissioning.bundle import write_bundle
 from commissioning.candidates import Shipped
 from commissioning.errors import CommissioningError, LabelsUnusable
-from commissioning.graph import Backbone, last_layer_weights, measurement_graph
+from commissioning.graph import Backbone, last_layer, measurement_graph
 from commissioning.labels import read_labels, without_duplicates
 from commissioning.measure import measure
-from commissioning.report import Case, describe_set_aside, write_report
+from commissioning.report import describe_set_aside, write_report
 from commissioning.trial import run_trial
 from contract.dicom_facts import says_lateral
 from contract.errors import ContractError
@@ -83,10 +82,7 @@ def _commission(
     workdir: Path,
     console: Console,
 ) -> Path | None:
-    """Check, measure, try, judge, report, and write what was earned: a bundle, or nothing.
-
-    Interrupted, the next call goes on behind the last images.
-    """
+    """Check, measure, try, judge, report, and write what was earned: a bundle, or nothing."""
     manifest = read_manifest(base)
     model = with_whole_weights(onnx.load_from_string(read_verified_model(base, manifest)))
     named = read_labels(images, labels, manifest.labels)
@@ -110,18 +106,17 @@ def _commission(
         )
     console.print(describe_set_aside(set_aside))
     columns = tuple(manifest.labels.index(name) for name in labelled.findings)
-    shipped = Shipped(manifest, last_layer_weights(model), columns)
+    layer = last_layer(model)
+    shipped = Shipped(manifest, layer and layer[1:], columns)
     # The many small fits lose more by waiting for each other's threads than they gain.
     with threadpool_limits(1):
         trial = run_trial(labelled, measured, shipped, floors, console)
-        shortcuts = audit_shortcuts(labelled, measured)
     console.print(f"{trial.verdict.upper()}. {trial.why}")
-    earlier = _earlier(base.parent, site)
-    case = Case(site, manifest, labelled, measured, trial, shortcuts, set_aside, earlier)
-    console.print("Report: {}, {}".format(*write_report(case, workdir)))
-    if trial.verdict == "not fit":
-        return None
-    return write_bundle(base, manifest, features, trial, labelled, measured, site)
+    sites = (read_manifest(folder).site for folder in _versions(base.parent))
+    earlier = next((made for made in sites if made and made.name == site), None)
+    report = write_report(trial, site, set_aside, earlier, workdir)
+    console.print("Report: {}, {}".format(*report))
+    return None if trial.verdict == "not fit" else write_bundle(base, features, trial, site)
 
 
 def _base(model: Path, version: int | None) -> Path:
@@ -132,19 +127,6 @@ def _base(model: Path, version: int | None) -> Path:
     raise LabelsUnusable(
         f"{model.name} has no version here that no site has made its own. Commission the "
         "version that those were made from."
-    )
-
-
-def _earlier(model: Path, site: str) -> str | None:
-    """The site's last commissioning in a sentence, to compare with."""
-    found = (read_manifest(folder).site for folder in _versions(model))
-    last = next((one for one in found if one and one.name == site), None)
-    if last is None:
-        return None
-    return (
-        f"{last.commissioned_at:%d %B %Y}: {last.verdict}, AUROC {last.auroc[0]:.2f} "
-        f"({last.auroc[1]:.2f} to {last.auroc[2]:.2f}), {last.answered:.0%} answered"
-        + (f", {last.accuracy[0]:.0%} of them right." if last.accuracy else ".")
     )
 
 

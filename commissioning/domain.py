@@ -20,14 +20,10 @@ def fit_domain(
 ) -> SiteDomain:
     """Describe where the site's images lie among the frozen features.
 
-    The limit comes from patients that the place was not fitted on.
+    The limit comes from patients that the place was not fitted on; that of the model's own score
+    is at least the manifest's.
 
     Source: Lee et al. 2018 (Mahalanobis distance of features); Ledoit and Wolf 2004.
-
-    Args:
-        measured: The site's images.
-        patients: Of each.
-        manifest: Of the model, whose own limit may be the wider one.
     """
     embedding = measured.embedding.astype(np.float64)
     distances = np.zeros(len(embedding))

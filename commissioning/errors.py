@@ -1,10 +1,4 @@
-"""What can be wrong with a commissioning before there is a verdict.
-
-CommissioningError
-├── LabelsUnusable      the label table, or what it says of the images
-├── BackboneUnusable    the feature graph is not one that can be merged
-└── ParityFailed        the bundle's graph does not compute what was judged
-"""
+"""What can be wrong with a commissioning before there is a verdict."""
 
 
 class CommissioningError(Exception):
@@ -12,7 +6,7 @@ class CommissioningError(Exception):
 
 
 class LabelsUnusable(CommissioningError):
-    """The labels cannot be used as they are."""
+    """The label table, or what it says of the images, cannot be used as it is."""
 
 
 class BackboneUnusable(CommissioningError):

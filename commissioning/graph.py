@@ -1,6 +1,7 @@
 """The model's graph with a frozen feature graph merged in, and with the head that a site earned."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,10 +21,7 @@ _IMAGE_RANK, _WITH_BIAS = 4, 3
 Source = Literal["logits", "pooled", "embedding"]
 """What a head is put on: the model's evidence, the input of its last layer, the frozen features."""
 # The embedding is the mean of a map, or a map of one pixel; the last layer's input is NCHW.
-_FEATURES = {
-    4: "features = Identity (backbone)",
-    2: "features = Unsqueeze (backbone, plane)",
-}
+_FEATURES = {4: "features = Identity (backbone)", 2: "features = Unsqueeze (backbone, plane)"}
 _EMBEDDING = f"{EMBEDDING} = ReduceMean <keepdims = 0> (features, plane)"
 _LAST = f"\n{POOLED} = ReduceMean <keepdims = 0> (last, last_plane)"
 _PLANES = {"plane": [1, 2], "last_plane": [2, 3]}
@@ -113,11 +111,10 @@ def measurement_graph(model: onnx.ModelProto, backbone: Backbone) -> onnx.ModelP
         raise BackboneUnusable("The feature graph must give (batch, d) or (batch, h, w, channels).")
     text = f"{_FEATURES[rank]}\n{_EMBEDDING}"
     outputs, inputs = [f"float[batch, d] {EMBEDDING}"], {"backbone": target.name}
-    conv = last_layer(model)
-    if conv is not None:
+    if layer := last_layer(model):
         text += _LAST
         outputs.append(f"float[batch, channels] {POOLED}")
-        inputs["last"] = conv.input[0]
+        inputs["last"] = layer[0].input[0]
     return extend(merged, "site-maps", text, outputs, _PLANES, inputs)
 
 
@@ -159,47 +156,41 @@ def site_graph(
     return without_unused(graph)
 
 
-def last_layer(model: onnx.ModelProto) -> onnx.NodeProto | None:
-    """The convolution of one pixel that makes the model's evidence; None where there is none."""
+def last_layer(
+    model: onnx.ModelProto,
+) -> tuple[onnx.NodeProto, NDArray[np.float32], NDArray[np.float32]] | None:
+    """The convolution of one pixel that makes the model's evidence; None where there is none.
+
+    With its weights (channels, classes) and its bias (classes,).
+    """
     (evidence,) = (output for output in model.graph.output if output.name == "activation_map")
     classes = evidence.type.tensor_type.shape.dim[-1].dim_value
     made = {output: node for node in model.graph.node for output in node.output}
-    tensor = "activation_map"
-    while (node := made.get(tensor)) is not None:
-        if node.op_type == "Conv":
-            weights = _initializer(model, node.input[1])
-            found = weights is not None and weights.shape[2:] == (1, 1) and len(weights) == classes
-            return node if found else None
-        tensor = node.input[0]
-    return None
-
-
-def last_layer_weights(
-    model: onnx.ModelProto,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """The weights (channels, classes) and the bias (classes,) of ``last_layer``."""
-    conv = last_layer(model)
-    if conv is None or len(conv.input) < _WITH_BIAS:
+    node = made.get("activation_map")
+    while node is not None and node.op_type != "Conv":
+        node = made.get(node.input[0])
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    if node is None or len(node.input) < _WITH_BIAS or not {*node.input[1:3]} <= held.keys():
         return None
-    weights, bias = (_initializer(model, name) for name in conv.input[1:3])
-    return None if weights is None or bias is None else (weights[:, :, 0, 0].T, bias)
+    weights, bias = (numpy_helper.to_array(held[name]) for name in node.input[1:3])
+    if weights.shape[2:] != (1, 1) or len(weights) != classes:
+        return None
+    return node, weights[:, :, 0, 0].T, bias
 
 
 def _refitted(model: onnx.ModelProto, head: Head) -> tuple[onnx.ModelProto, Head]:
     """The model with another last layer, and the head that takes its logits as they are."""
-    refitted = onnx.ModelProto()
-    refitted.CopyFrom(model)
-    conv, layer = last_layer(refitted), last_layer_weights(refitted)
-    assert conv is not None and layer is not None, "it was fitted"  # noqa: S101, PT018
-    weights, bias = (values.copy() for values in layer)
+    refitted = deepcopy(model)
+    layer = last_layer(refitted)
+    assert layer is not None, "it was fitted"  # noqa: S101
+    conv, weights, bias = layer[0], layer[1].copy(), layer[2].copy()
     columns = list(head.columns)
     weights[:, columns], bias[columns] = head.weights, head.bias
     new = dict(zip(conv.input[1:3], (weights.T[:, :, np.newaxis, np.newaxis], bias), strict=True))
     for tensor in refitted.graph.initializer:
         if tensor.name in new:
-            tensor.CopyFrom(
-                numpy_helper.from_array(np.ascontiguousarray(new[tensor.name]), tensor.name)
-            )
+            values = np.ascontiguousarray(new[tensor.name])
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     select = np.eye(len(bias), dtype=np.float32)[:, columns]
     return refitted, Head("logits", head.columns, select, np.zeros(len(columns), np.float32))
 
@@ -255,12 +246,7 @@ def _with_pixels(
 
 
 def _side_lengths(proto: onnx.ModelProto, tensor: str) -> tuple[int, int]:
-    """Height and width of a map in the graph."""
     inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     [found] = (v for v in (*inferred.value_info, *inferred.output) if v.name == tensor)
     height, width = (dim.dim_value for dim in found.type.tensor_type.shape.dim[1:3])
     return height, width
-
-
-def _initializer(model: onnx.ModelProto, name: str) -> NDArray[np.float32] | None:
-    return next((numpy_helper.to_array(t) for t in model.graph.initializer if t.name == name), None)

@@ -17,7 +17,7 @@ FEWEST_PATIENTS = 10
 ATTRIBUTES = ("view", "age", "sex", "device")
 _COLUMNS = ("path", "finding", "patient", *ATTRIBUTES)
 # A model that only tells infection from its absence has one word for all of them.
-_BROADER = {"infection": ("pneumonia", "covid-19", "tuberculosis")}
+_INFECTIONS = ("pneumonia", "covid-19", "tuberculosis")
 _SHOWN = 5
 
 
@@ -69,19 +69,12 @@ class LabelledImages:
         }
         return {name: n for name, n in short.items() if n > 0}
 
-    def take(self, index: NDArray[np.int64]) -> "LabelledImages":
-        """Some of the images, in this order."""
-        return replace(self, table=self.table.iloc[index].reset_index(drop=True))
-
 
 def read_labels(images: Path, labels: Path, known: Sequence[Label]) -> LabelledImages:
-    """Read a CSV with ``path`` and ``finding``, or folders named for their finding.
+    """Read a CSV with ``path`` (from ``images``) and ``finding``, or folders named for a finding.
 
-    Args:
-        images: What the paths are relative to.
-        labels: A CSV, optionally with ``patient``, ``view``, ``age``, ``sex`` and ``device``; or a
-            folder whose sub-folders are named for a finding.
-        known: The model's labels, in its order.
+    The CSV may have ``patient``, ``view``, ``age``, ``sex`` and ``device``; ``known`` are the
+    model's labels, in its order.
 
     Raises:
         LabelsUnusable: A column, a file or a finding is missing, unknown, or contradicts another.
@@ -110,9 +103,7 @@ def without_duplicates(
 ) -> tuple[LabelledImages, NDArray[np.int64]]:
     """Leave out images without pixels and copies, and join patients who share an image.
 
-    Args:
-        labelled: As read.
-        pixels: The digest of each image as the model sees it; "" where there is none.
+    ``pixels`` has the digest of each image as the model sees it, "" where there is none.
 
     Returns:
         What is left, and its indices.
@@ -133,25 +124,23 @@ def without_duplicates(
             )
         patients[patients == patients[i]] = patients[j]
     index = np.array(sorted(first.values()), np.int64)
-    joined = replace(labelled, table=labelled.table.assign(patient=patients))
-    left = joined.take(index)
-    found = set(left.table["finding"])
-    return replace(left, findings=tuple(f for f in left.findings if f in found)), index
+    table = labelled.table.assign(patient=patients).iloc[index].reset_index(drop=True)
+    findings = tuple(name for name in labelled.findings if (table["finding"] == name).any())
+    return replace(labelled, table=table, findings=findings), index
 
 
 def _from_folders(folder: Path) -> pd.DataFrame:
-    files = [path for path in sorted(folder.glob("*/*")) if path.is_file()]
-    paths = [str(path.relative_to(folder)) for path in files]
-    table = pd.DataFrame({"path": paths, "finding": [path.parent.name for path in files]})
+    files = [file.relative_to(folder) for file in sorted(folder.glob("*/*")) if file.is_file()]
+    rows = [(str(file), file.parent.name) for file in files]
+    table = pd.DataFrame(rows, columns=["path", "finding"])
     return table.reindex(columns=_COLUMNS, fill_value="")
 
 
 def _from_csv(file: Path) -> pd.DataFrame:
     try:
         # What tools write where nothing is known becomes "".
-        table = pd.read_csv(
-            file, dtype=str, encoding="utf-8-sig", na_values=["none", "inf", "-inf"]
-        )
+        nothing = ["none", "inf", "-inf"]
+        table = pd.read_csv(file, dtype=str, encoding="utf-8-sig", na_values=nothing)
     except (OSError, ValueError) as error:
         raise LabelsUnusable(f"{file} cannot be read as a UTF-8 CSV: {error}.") from error
     if not isinstance(table.index, pd.RangeIndex):
@@ -168,8 +157,7 @@ def _as_the_model_says(finding: str, known: Sequence[str]) -> str:
     name = finding.strip().lower().replace("covid19", "covid-19").replace("_", "-")
     if name in known:
         return name
-    broader = (broad for broad, narrow in _BROADER.items() if name in narrow and broad in known)
-    return next(broader, finding)
+    return "infection" if name in _INFECTIONS and "infection" in known else finding
 
 
 def _refuse(what: str, values: Iterable[str]) -> None:

@@ -63,12 +63,7 @@ def measure(
 ) -> Measured:
     """Measure images in chunks, each kept in ``folder``; a later call goes on behind the last.
 
-    Args:
-        paths: The images.
-        manifest: Of the model.
-        graph: Of ``measurement_graph``.
-        folder: For the chunks of this graph and these images.
-        console: Where progress is shown.
+    ``graph`` is that of ``measurement_graph``.
     """
     content = graph.SerializeToString()
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,20 +109,14 @@ def _measure_chunk(
     paths: tuple[Path, ...], manifest: ModelManifest, session: InferenceSession
 ) -> dict[str, NDArray[np.generic]]:
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        problems, planes, shapes = zip(
-            *pool.map(lambda path: read_image(path, manifest), paths), strict=True
-        )
+        found = pool.map(lambda path: read_image(path, manifest), paths)
+        problems, planes, shapes = zip(*found, strict=True)
     images, n = np.stack(planes), len(paths)
     outputs = run_in_batches(session, images)
-    good, limits = np.ones(n, np.bool_), manifest.quality
+    good, limits = [True] * n, manifest.quality
     if limits is not None:
         checked = zip(outputs["quality"], shapes, strict=True)
-        good = np.array(
-            [
-                rows > 0 and judge(q, rows, columns, limits).accepted
-                for q, (rows, columns) in checked
-            ]
-        )
+        good = [rows > 0 and judge(q, rows, cols, limits).accepted for q, (rows, cols) in checked]
     read = zip(problems, planes, strict=True)
     return {
         "digest": np.array(["" if p else hashlib.sha256(i.tobytes()).hexdigest() for p, i in read]),
@@ -138,14 +127,14 @@ def _measure_chunk(
         "embedding": outputs[EMBEDDING],
         "border": np.stack([_border(image[..., 0]) for image in images]),
         "shape": np.array(shapes, np.float32),
-        "good": good,
+        "good": np.array(good),
     }
 
 
 def _border(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Gray means along the outer sixteenth of each side: what shows there is no lung."""
     rows, columns = (max(1, side // _BORDER_PARTS) for side in image.shape)
-    sides = (image[:rows].mean(0), image[-rows:].mean(0), image[:, :columns].mean(1))
-    strips = (*sides, image[:, -columns:].mean(1))
+    strips = [image[:rows].mean(0), image[-rows:].mean(0)]
+    strips += [image[:, :columns].mean(1), image[:, -columns:].mean(1)]
     means = [part.mean() for strip in strips for part in np.array_split(strip, _BORDER_SIDE)]
     return np.array(means, np.float32)

@@ -3,8 +3,6 @@
 import base64
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -19,57 +17,42 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
 from commissioning.bootstrap import Interval, draw, interval, macro_auroc
-from commissioning.labels import ATTRIBUTES, LabelledImages
-from commissioning.measure import Measured, read_image
-from commissioning.trial import Result, Trial
-from contract.manifest import INTENDED_USE, ModelManifest
+from commissioning.labels import ATTRIBUTES
+from commissioning.measure import read_image
+from commissioning.trial import Trial
+from contract.manifest import INTENDED_USE, Site
 
 _BINS, _THUMBNAILS, _ACROSS = 8, 12, 6
 _FEWEST_OF_A_SUBGROUP = 20
 _PURPLE, _GRAY = "#5b4b8a", "#8a8a8a"
 _SHOWN = 4
-Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
-"""Title, column heads, rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A commissioning as the report tells it; ``set_aside`` says why images were left out."""
+def write_report(
+    trial: Trial,
+    site: str,
+    set_aside: Counter[str],
+    earlier: Site | None,
+    folder: Path,
+) -> tuple[Path, Path]:
+    """Write ``report.html`` and ``report.pdf``, and return both files.
 
-    site: str
-    manifest: ModelManifest
-    labelled: LabelledImages
-    measured: Measured
-    trial: Trial
-    shortcuts: Mapping[str, Interval]
-    set_aside: Counter[str]
-    earlier: str | None
-
-    @property
-    def result(self) -> Result:
-        """What the verdict rests on."""
-        return self.trial.judged
-
-
-def write_report(case: Case, folder: Path) -> tuple[Path, Path]:
-    """Write ``report.html`` and ``report.pdf``.
-
-    Thumbnails of the disagreements are in both: they stay at the site.
-
-    Returns:
-        The two files.
+    Thumbnails of the disagreements are in both: they stay at the site. ``set_aside`` counts the
+    images that were left out by their reasons; ``earlier`` is of the last commissioning.
     """
     folder.mkdir(parents=True, exist_ok=True)
     html = render(
         "report.html.j2",
-        title=f"{case.manifest.name} {case.manifest.version}, commissioned at {case.site}",
+        title=f"{trial.manifest.name} {trial.manifest.version}, commissioned at {site}",
         date=f"{date.today():%d %B %Y}",
         intended_use=INTENDED_USE,
-        trial=case.trial,
-        lines=_lines(case),
-        curves=_curves(case),
-        tables=_tables(case),
-        films=_disagreements(case),
+        trial=trial,
+        set_aside=describe_set_aside(set_aside),
+        earlier=earlier,
+        curves=_curves(trial),
+        confusion=_confusion(trial),
+        subgroups=_subgroups(trial),
+        films=_disagreements(trial),
     )
     page, pdf = folder / "report.html", folder / "report.pdf"
     page.write_text(html, encoding="utf-8")
@@ -85,6 +68,7 @@ def render(template: str, **values: object) -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
+    environment.filters |= {"said": _said, "percent": "{:.0%}".format}
     return environment.get_template(template).render(**values)
 
 
@@ -96,74 +80,41 @@ def describe_set_aside(set_aside: Counter[str]) -> str:
     return f"{set_aside.total()} set aside{': ' if shown else ''}{'; '.join(shown)}{more}."
 
 
-def _lines(case: Case) -> list[str]:
-    labelled = case.labelled
-    counts = ", ".join(f"{n} {name}" for name, n in labelled.counts().items())
-    lines = [
-        f"Images: {counts}, of {labelled.table['patient'].nunique()} patients; "
-        f"{describe_set_aside(case.set_aside)}",
-        f"Taken: {case.trial.fitted.name}. Figures come from patients outside every choice: in "
-        "each fold the other folds choose the change.",
-        f"The quality gate refers {1 - case.measured.good.mean():.0%} of these images.",
-    ]
-    return [*lines, f"Earlier commissioning: {case.earlier}"] if case.earlier else lines
+def _confusion(trial: Trial) -> dict[str, dict[str, int]]:
+    """Of each finding how many images were called what, or referred."""
+    names, classes, called = trial.labelled.findings, trial.labelled.classes, trial.judged.called
+    calls = {f"called {name}": j for j, name in enumerate(names)} | {"referred": -1}
+    return {
+        name: {call: int(((classes == i) & (called == j)).sum()) for call, j in calls.items()}
+        for i, name in enumerate(names)
+    }
 
 
-def _tables(case: Case) -> list[Table]:
-    names, classes = case.labelled.findings, case.labelled.classes
-    truth = pd.Categorical.from_codes(classes, names)
-    called = pd.Categorical.from_codes(
-        np.where(case.result.called < 0, len(names), case.result.called), [*names, "referred"]
-    )
-    confusion = pd.crosstab(truth, called, dropna=False)
-    calls = [
-        [name, str(made), str(right), f"{right / made:.0%}" if made else "none",
-         f"{(classes == j).mean():.0%}"]
-        for j, name in enumerate(names)
-        for made, right in [(int(confusion[name].sum()), int(confusion.loc[name, name]))]
-    ]  # fmt: skip
-    tried = [
-        [result.name, _said(result.auroc), _said(result.accuracy, ".0%"), f"{result.answered:.0%}"]
-        for result in (*case.trial.results.values(), case.result)
-    ]
-    shortcuts = [[name, _said(value)] for name, value in case.shortcuts.items()]
-    return [
-        ("Confusion, with referrals", ["labelled", *(f"called {n}" for n in names), "referred"],
-         [[name, *map(str, row)] for name, row in confusion.T.to_dict("list").items()]),
-        ("How often a call was right here",
-         ["call", "made", "right", "share", "prevalence in this set"], calls),
-        ("What was tried, simplest first",
-         ["change", "AUROC", "accuracy of the answered", "answered"], tried),
-        ("What predicts the label without the lungs (0.5 is chance)", ["clue", "AUROC"], shortcuts),
-        ("Subgroups", ["subgroup", "images", "AUROC"], _subgroups(case)),
-    ]  # fmt: skip
-
-
-def _subgroups(case: Case) -> list[list[str]]:
+def _subgroups(trial: Trial) -> list[tuple[str, int, Interval]]:
     rows = []
     for attribute in ATTRIBUTES:
-        values = case.labelled.table[attribute]
+        values = trial.labelled.table[attribute]
         if attribute == "age":
             decades = pd.to_numeric(values, errors="coerce") // 20 * 20
             values = decades.map("{:.0f} and over".format).where(decades.notna(), "")
         for value, index in values.groupby(values).indices.items():
             auroc = interval(
                 macro_auroc(
-                    case.labelled.classes[index],
-                    case.result.probabilities[index],
-                    draw(case.labelled.patients[index]),
+                    trial.labelled.classes[index],
+                    trial.judged.probabilities[index],
+                    draw(trial.labelled.patients[index]),
                 )
             )
             if value and len(index) >= _FEWEST_OF_A_SUBGROUP and np.isfinite(auroc[0]):
-                rows.append([f"{attribute} {value}", str(len(index)), _said(auroc)])
-    return rows or [["none that is large enough", "", ""]]
+                rows.append((f"{attribute} {value}", len(index), auroc))
+    return rows
 
 
-def _curves(case: Case) -> str:
+def _curves(trial: Trial) -> str:
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = roc, reliability = figure.subplots(1, 2)
-    for column, name in enumerate(case.labelled.findings):
-        truth, said = case.labelled.classes == column, case.result.probabilities[:, column]
+    for column, name in enumerate(trial.labelled.findings):
+        truth, said = trial.labelled.classes == column, trial.judged.probabilities[:, column]
         roc.plot(*roc_curve(truth, said)[:2], label=name)
         seen, predicted = calibration_curve(truth, said, n_bins=_BINS)
         reliability.plot(predicted, seen, "o-", markersize=3, label=name)
@@ -171,32 +122,32 @@ def _curves(case: Case) -> str:
         axis.plot([0, 1], [0, 1], color=_GRAY, linewidth=0.6)
         axis.set_aspect("equal")
         axis.legend(frameon=False)
-    auroc = _said(case.result.auroc)
+    auroc = _said(trial.judged.auroc)
     roc.set(title=f"ROC, AUROC {auroc}", xlabel="false positive rate", ylabel="true positive rate")
     reliability.set(
-        title=f"Reliability, n = {len(case.labelled)}",
+        title=f"Reliability, n = {len(trial.labelled)}",
         xlabel="probability said",
         ylabel="share seen",
     )
     return _as_png(figure)
 
 
-def _disagreements(case: Case) -> str:
+def _disagreements(trial: Trial) -> str:
     """The calls that contradict the label, the surest first; "" where there is none."""
-    called, classes, names = case.result.called, case.labelled.classes, case.labelled.findings
+    called, classes, names = trial.judged.called, trial.labelled.classes, trial.labelled.findings
     wrong = np.flatnonzero((called >= 0) & (called != classes))
-    sure = case.result.probabilities[wrong, called[wrong]]
+    sure = trial.judged.probabilities[wrong, called[wrong]]
     if not len(wrong):
         return ""
     figure = Figure(figsize=(8, 3), layout="constrained")
     axes = figure.subplots(-(-_THUMBNAILS // _ACROSS), _ACROSS).ravel()
     for axis in axes:
         axis.axis("off")
-    paths = case.labelled.paths
+    paths = trial.labelled.paths
     for axis, i in zip(axes, wrong[np.argsort(-sure)].tolist(), strict=False):
-        picture: NDArray[np.uint8] = read_image(paths[i], case.manifest)[1][..., 0]
+        picture: NDArray[np.uint8] = read_image(paths[i], trial.manifest)[1][..., 0]
         axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
-        said = case.result.probabilities[i, called[i]]
+        said = trial.judged.probabilities[i, called[i]]
         axis.set_title(f"{names[classes[i]]}, called\n{names[called[i]]} ({said:.2f})", fontsize=7)
     return _as_png(figure)
 

@@ -1,21 +1,25 @@
-"""The trial: every candidate on patients outside all of its choices, and the verdict."""
+"""The trial: every candidate on patients outside all of its choices, shortcuts, the verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from commissioning import bootstrap
-from commissioning.bootstrap import Interval, interval, macro_auroc
+from commissioning.bootstrap import Interval, draw, interval, macro_auroc
 from commissioning.candidates import AS_SHIPPED, Fitted, Shipped, fit
 from commissioning.domain import fit_domain, shares
-from commissioning.labels import LabelledImages
+from commissioning.labels import ATTRIBUTES, LabelledImages
 from commissioning.measure import Measured
 from contract.decision import decide
+from contract.manifest import ModelManifest
 
 OUTER_FOLDS = 5
 MARGIN = 0.02
@@ -52,18 +56,24 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """All candidates, the one that was taken, fitted on every image, and the verdict.
+    """The images, all candidates, the one that was taken, fitted on every image, and the verdict.
 
     ``judged`` is what the verdict rests on: in each fold the candidate that the other folds would
     have taken, so that the choice has no say in its own figures. ``ood_shares`` float64 (n,) is
     each image's score of the unfamiliar where the site's place was fitted without it; 1 is the
-    limit.
+    limit. ``shortcuts`` are how well border pixels, image size and each attribute of the table that
+    varies tell the findings apart alone: the macro AUROC of a logistic regression on patients kept
+    out, where 0.5 is chance.
     """
 
+    labelled: LabelledImages
+    measured: Measured
+    manifest: ModelManifest
     results: Mapping[str, Result]
     judged: Result
     fitted: Fitted
     ood_shares: Array
+    shortcuts: Mapping[str, Interval]
     verdict: Verdict
     why: str
 
@@ -81,22 +91,18 @@ def run_trial(
     and the candidate itself is chosen by the other folds. So no figure of ``judged`` comes from a
     patient who had a say in it.
 
-    Args:
-        labelled: The images, none twice, at least ``FEWEST_OF_A_FINDING`` of each finding.
-        measured: What is known of each.
-        shipped: The model.
-        floors: The lower ends of AUROC and of the accuracy among the answered that are asked for.
-        console: Where progress is shown.
+    No image of ``labelled`` may be a copy, and each finding needs ``FEWEST_OF_A_FINDING``.
+    ``floors`` are those of the lower ends of AUROC and of the accuracy among the answered.
     """
-    classes, patients = labelled.classes, labelled.patients
+    classes, patients, manifest = labelled.classes, labelled.patients, shipped.manifest
     splitter = StratifiedGroupKFold(OUTER_FOLDS, shuffle=True, random_state=1)
     folds = list(splitter.split(classes, classes, patients))
     ood_shares = np.zeros(len(classes))
     for train, test in folds:
-        domain = fit_domain(measured.take(train), patients[train], shipped.manifest)
+        domain = fit_domain(measured.take(train), patients[train], manifest)
         ood_shares[test] = shares(domain, measured.take(test))
     answerable = measured.good & (ood_shares <= 1)
-    weights = bootstrap.draw(patients)
+    weights = draw(patients)
     results = {}
     for name in shipped.candidates:
         console.print(f"trying: {name}")
@@ -110,26 +116,54 @@ def run_trial(
             called[test] = _calls(labelled, fitted, probabilities[test])
         called[~answerable] = -1
         results[name] = _result(name, labelled, probabilities, called, weights)
-    everything = np.arange(len(classes))
-    chosen = _simplest(results, labelled, everything)
     probabilities, called = np.zeros_like(probabilities), np.zeros_like(called)
     for train, test in folds:
         taken = results[_simplest(results, labelled, train)]
         probabilities[test], called[test] = taken.probabilities[test], taken.called[test]
     judged = _result("as chosen in each fold", labelled, probabilities, called, weights)
     verdict, why = _judge(judged, results[AS_SHIPPED].auroc, floors)
+    chosen = _simplest(results, labelled, np.arange(len(classes)))
     fitted = fit(chosen, measured, classes, patients, shipped, floors[1])
-    return Trial(results, judged, fitted, ood_shares, verdict, why)
+    clues = _shortcuts(labelled, measured, weights)
+    return Trial(
+        labelled, measured, manifest, results, judged, fitted, ood_shares, clues, verdict, why
+    )
+
+
+def _shortcuts(
+    labelled: LabelledImages, measured: Measured, weights: Array
+) -> Mapping[str, Interval]:
+    """The AUROC of what is no finding. Source: DeGrave et al. 2021; Zech et al. 2018."""
+    clues = {
+        "border pixels": pd.DataFrame(measured.border),
+        "image size": pd.DataFrame(np.log(np.maximum(measured.shape, 1))),
+    }
+    for name in ATTRIBUTES:
+        values = labelled.table[name]
+        if values.nunique() > 1:
+            numbers = pd.to_numeric(values, errors="coerce").to_frame()
+            numeric = np.isfinite(numbers).all(axis=None)
+            clues[name] = numbers if numeric else pd.get_dummies(values)
+    regression = LogisticRegression(class_weight="balanced", max_iter=1000)
+    found = {}
+    for name, clue in clues.items():
+        probabilities = cross_val_predict(
+            make_pipeline(StandardScaler(), regression),
+            clue.to_numpy(np.float64),
+            labelled.classes,
+            groups=labelled.patients,
+            cv=StratifiedGroupKFold(OUTER_FOLDS, shuffle=True, random_state=0),
+            method="predict_proba",
+        )
+        found[name] = interval(macro_auroc(labelled.classes, probabilities, weights))
+    return found
 
 
 def _calls(labelled: LabelledImages, fitted: Fitted, probabilities: Array) -> list[int]:
     """The finding that the service would call for each image, -1 where it would refer."""
-    order = {label: i for i, label in enumerate(labelled.findings)}
-    labels = (
-        decide(labelled.findings, row, fitted.operating_points).label
-        for row in probabilities.tolist()
-    )
-    return [-1 if label is None else order[label] for label in labels]
+    names, points = labelled.findings, fitted.operating_points
+    labels = (decide(names, row, points).label for row in probabilities.tolist())
+    return [-1 if label is None else names.index(label) for label in labels]
 
 
 def _result(
@@ -140,12 +174,14 @@ def _result(
     weights: Array,
 ) -> Result:
     classes, answered = labelled.classes, called >= 0
+    with np.errstate(invalid="ignore"):
+        right = weights @ (answered & (called == classes)) / (weights @ answered)
     return Result(
         name,
         probabilities,
         called,
         interval(macro_auroc(classes, probabilities, weights)),
-        interval(bootstrap.share(called == classes, answered, weights)),
+        interval(right),
         float(answered.mean()),
         len(set(labelled.patients[answered].tolist())),
     )
@@ -155,7 +191,7 @@ def _simplest(
     results: Mapping[str, Result], labelled: LabelledImages, index: NDArray[np.int64]
 ) -> str:
     """The simplest candidate that is surely not worse than the best by more than the margin."""
-    classes, weights = labelled.classes[index], bootstrap.draw(labelled.patients[index])
+    classes, weights = labelled.classes[index], draw(labelled.patients[index])
     aurocs = {
         name: macro_auroc(classes, result.probabilities[index], weights)
         for name, result in results.items()

@@ -257,7 +257,7 @@ def _jpeg_header(frame: tuple[int, bytes], codestream: bytes, scan: int) -> Code
     is_in_one_scan = process not in _PROGRESSIVE and codestream[scan + 4 : scan + 5] == fields[5:6]
     # A decoder is done when it has all of the image, whatever follows.
     scans = 1 if is_in_one_scan else codestream.count(START_OF_SCAN, scan)
-    decodes = 2 if codestream.find(END_OF_IMAGE, scan) < 0 else 1
+    decodes = 2 if codestream.rfind(END_OF_IMAGE, scan) < 0 else 1
     samples = rows * columns * components
     is_common = fields[0] == 8 and process in _COMMON_PROCESSES
     if not is_common and family == "JPEG":

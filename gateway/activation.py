@@ -5,7 +5,6 @@ Written with pydicom alone: with highdicom's classes they took 100 MB more, and 
 
 import base64
 import io
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -15,8 +14,6 @@ from pydicom.tag import Tag
 from contract.errors import ContractError
 from contract.radiograph import decode
 from gateway.errors import Permanent
-from gateway.identifiers import derived_uid
-from gateway.reading import Reading
 from gateway.report import (
     NOTICE,
     Source,
@@ -25,8 +22,9 @@ from gateway.report import (
     document,
     item,
     reference_to,
-    with_patient,
 )
+from gateway.service import Reading
+from gateway.tables import derived_uid
 
 _LONGEST_SIDE = 1024
 _OPACITY = 0.45
@@ -40,22 +38,16 @@ _PLACE = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatien
 _SOURCE = ("121322", "DCM", "Source image for image processing operation")
 
 
-def secondary_capture(key: str, reading: Reading, source: Source, file: Path) -> Dataset:
+def secondary_capture(key: str, reading: Reading, source: Source) -> Dataset:
     """The radiograph in colour, with the heatmap over it and the notice burnt in.
 
-    Args:
-        key: From which its UIDs follow.
-        reading: With a heatmap.
-        source: The image that was read.
-        file: Its file.
+    Source: DICOM PS3.3 A.8.1.
 
     Raises:
         Permanent: The image cannot be decoded.
-
-    Source: DICOM PS3.3 A.8.1.
     """
     try:
-        image = decode(file.read_bytes(), frame=source.frame)
+        image = decode(source.file.read_bytes(), frame=source.frame)
     except ContractError as error:
         raise Permanent(f"A secondary capture cannot be drawn: {error}") from error
     # The heatmap lies over the image as it was sent, and not as it was turned upright.
@@ -70,7 +62,7 @@ def secondary_capture(key: str, reading: Reading, source: Source, file: Path) ->
         key,
         "sc",
         reading,
-        with_patient(source.header),
+        source.header,
         Modality="OT",
         ConversionType="WSD",
         ImageType=["DERIVED", "SECONDARY", "OTHER"],
@@ -89,14 +81,9 @@ def activation_map(key: str, reading: Reading, source: Source) -> Dataset:
     Of 255, a pixel has the share of the full strength that the model's heatmaps are drawn with.
     A parametric map would need a frame of reference, which a radiograph has not.
 
-    Args:
-        key: From which its UIDs follow.
-        reading: With a heatmap.
-        source: The image that was read.
-
     Source: DICOM PS3.3 A.51, C.7.6.16, C.7.6.17, C.8.20.
     """
-    header, dimensions = with_patient(source.header), derived_uid(key, "dimensions")
+    header, dimensions = source.header, derived_uid(key, "dimensions")
     index = item(
         DimensionOrganizationUID=dimensions,
         DimensionIndexPointer=Tag("ReferencedSegmentNumber"),
@@ -168,10 +155,7 @@ def _frame(header: Dataset) -> bytes:
 
 
 def _losses(header: Dataset) -> dict[str, object]:
-    """What the image lost, which nothing that is made from it has again, as far as it says it.
-
-    Source: DICOM PS3.3 C.7.6.1.1.5.
-    """
+    """What the image says that it lost, for good. Source: DICOM PS3.3 C.7.6.1.1.5."""
     return {keyword: header[keyword].value for keyword in _LOSSY if header.get(keyword)}
 
 
@@ -190,11 +174,10 @@ def _place(header: Dataset) -> dict[str, object]:
 
 
 def _with_pixels(drawn: Dataset, picture: Image.Image) -> Dataset:
+    drawn.SamplesPerPixel, drawn.PhotometricInterpretation = 1, "MONOCHROME2"
     if picture.mode == "RGB":
         drawn.SamplesPerPixel, drawn.PhotometricInterpretation = 3, "RGB"
         drawn.PlanarConfiguration = 0
-    else:
-        drawn.SamplesPerPixel, drawn.PhotometricInterpretation = 1, "MONOCHROME2"
     drawn.Rows, drawn.Columns = picture.height, picture.width
     drawn.BitsAllocated = drawn.BitsStored = 8
     drawn.HighBit, drawn.PixelRepresentation = 7, 0
@@ -210,7 +193,6 @@ def _heatmap(reading: Reading, size: tuple[int, int]) -> Image.Image:
 
 
 def _with_notice(picture: Image.Image, reading: Reading) -> Image.Image:
-    """Burn the notice and the answer into bands above and below the picture."""
     height = max(14, round(picture.height * _BAND))
     font = ImageFont.load_default(height * 0.7)
     framed = Image.new("RGB", (picture.width, picture.height + 2 * height))

@@ -19,22 +19,19 @@ from gateway.config import Audit
 from gateway.errors import InvalidConfiguration, Unacceptable
 from gateway.headers import read_header
 from gateway.metrics import REFUSED
-from gateway.tls import client_context
 
 _HELD = 10_000
 _RETRY_S = 5.0
 _TIMEOUT_S = 10.0
 _PRIORITY = 10 * 8 + 5  # security and authorization messages, notice
-# Code value, meaning, coding scheme.
-Code = tuple[str, str, str]
-_ACTIVITY = ("110100", "Application Activity", "DCM")
-_START = ("110120", "Application Start", "DCM")
-_STOP = ("110121", "Application Stop", "DCM")
-_TRANSFERRED = ("110104", "DICOM Instances Transferred", "DCM")
-_ACCESSED = ("110103", "DICOM Instances Accessed", "DCM")
-_APPLICATION = ("110150", "Application", "DCM")
-_SOURCE = ("110153", "Source Role ID", "DCM")
-_DESTINATION = ("110152", "Destination Role ID", "DCM")
+# Code value and meaning, of DICOM's own terminology.
+Code = tuple[str, str]
+_ACTIVITY = ("110100", "Application Activity")
+_TRANSFERRED = ("110104", "DICOM Instances Transferred")
+_ACCESSED = ("110103", "DICOM Instances Accessed")
+_APPLICATION = ("110150", "Application")
+_SOURCE = ("110153", "Source Role ID")
+_DESTINATION = ("110152", "Destination Role ID")
 
 log = structlog.get_logger()
 
@@ -60,11 +57,13 @@ class Auditor:
 
     def started(self) -> None:
         """The gateway takes instances from now on."""
-        self._put("E", _ACTIVITY, [(self._own, _APPLICATION)], kind=_START)
+        start = ("110120", "Application Start")
+        self._put("E", _ACTIVITY, [(self._own, _APPLICATION)], kind=start)
 
     def stopped(self) -> None:
         """The gateway takes no more."""
-        self._put("E", _ACTIVITY, [(self._own, _APPLICATION)], kind=_STOP)
+        stop = ("110121", "Application Stop")
+        self._put("E", _ACTIVITY, [(self._own, _APPLICATION)], kind=stop)
 
     def transferred(self, peer: str, file: Path, *, outgoing: bool) -> None:
         """An instance came from a peer, or went to one."""
@@ -132,7 +131,7 @@ class Auditor:
         plain = socket.create_connection((config.host, config.port), timeout=_TIMEOUT_S)
         if config.tls is None:
             return plain
-        return client_context(config.tls).wrap_socket(plain, server_hostname=config.host)
+        return config.tls.context().wrap_socket(plain, server_hostname=config.host)
 
 
 def _name(message: Element, file: Path | None) -> None:
@@ -140,20 +139,17 @@ def _name(message: Element, file: Path | None) -> None:
     if file is None:
         return
     header = read_header(file)
-    for keyword, kind, role, code in (
-        ("StudyInstanceUID", "2", "3", ("110180", "Study Instance UID", "DCM")),
-        ("PatientID", "1", "1", ("2", "Patient Number", "RFC-3881")),
+    for keyword, kind, role, code, system in (
+        ("StudyInstanceUID", "2", "3", ("110180", "Study Instance UID"), "DCM"),
+        ("PatientID", "1", "1", ("2", "Patient Number"), "RFC-3881"),
     ):
-        named = {
-            "ParticipantObjectID": str(header.get(keyword) or ""),
-            "ParticipantObjectTypeCode": kind,
-            "ParticipantObjectTypeCodeRole": role,
-        }
+        named = {"ParticipantObjectID": str(header.get(keyword) or "")}
+        named |= {"ParticipantObjectTypeCode": kind, "ParticipantObjectTypeCodeRole": role}
         about = SubElement(message, "ParticipantObjectIdentification", named)
-        _code(about, "ParticipantObjectIDTypeCode", code)
+        _code(about, "ParticipantObjectIDTypeCode", code, system)
 
 
-def _code(parent: Element, element: str, code: Code) -> None:
-    value, text, system = code
+def _code(parent: Element, element: str, code: Code, system: str = "DCM") -> None:
+    value, text = code
     coded = {"csd-code": value, "codeSystemName": system, "originalText": text}
     SubElement(parent, element, coded)

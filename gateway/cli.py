@@ -10,9 +10,8 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import intake, logs, runtime
-from gateway.commitment import Commitments
 from gateway.config import read_config
-from gateway.destinations import sender
+from gateway.destinations import Commitments, sender
 from gateway.errors import GatewayError, Unacceptable
 from gateway.rules import route
 from gateway.service import Services

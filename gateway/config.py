@@ -1,6 +1,7 @@
 """What an operator can set: one TOML file, whose path is ``PNEUMO_GATEWAY_CONFIG`` or an option."""
 
 import os
+import ssl
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -27,7 +28,11 @@ class _Section(BaseModel):
 
 
 class Tls(_Section):
-    """Certificates in PEM files, read again whenever one of them changes."""
+    """Certificates in PEM files, read again whenever one of them changes.
+
+    Source: RFC 9325 (BCP 195): TLS 1.2 and later, forward secrecy, authenticated encryption;
+    DICOM PS3.15 B.12.
+    """
 
     certificate: Path | None = None
     key: Path | None = None
@@ -35,13 +40,33 @@ class Tls(_Section):
     """Whom the peer must be certified by. As a server, asking for it makes TLS mutual."""
 
     def changed_at(self) -> tuple[int, ...]:
-        """When each file last changed, in nanoseconds.
-
-        Raises:
-            OSError: One cannot be read.
-        """
+        """When each file last changed, in nanoseconds; OSError where one cannot be read."""
         files = (self.certificate, self.key, self.authorities)
         return tuple(file.stat().st_mtime_ns for file in files if file)
+
+    def context(self, *, server: bool = False) -> ssl.SSLContext:
+        """A context for one connection from a peer, or for some that this side opens.
+
+        Raises:
+            InvalidConfiguration: A certificate or key cannot be read.
+        """
+        if server and self.certificate is None:
+            raise InvalidConfiguration("TLS: a listener needs a certificate and its key.")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL")
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        try:
+            if self.certificate:
+                context.load_cert_chain(self.certificate, self.key)
+            if self.authorities:
+                context.load_verify_locations(self.authorities)
+                context.verify_mode = ssl.CERT_REQUIRED
+            elif not server:
+                context.load_default_certs()
+        except OSError as error:
+            raise InvalidConfiguration(f"TLS: {error}") from error
+        return context
 
 
 class Peer(_Section):
@@ -186,13 +211,13 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _names_hold(self) -> Self:
-        names = [destination.name for destination in self.destinations]
         kinds = {destination.name: destination.kind for destination in self.destinations}
-        if len(set(names)) < len(names) or len({r.name for r in self.rules}) < len(self.rules):
+        rules = {rule.name for rule in self.rules}
+        if len(kinds) < len(self.destinations) or len(rules) < len(self.rules):
             raise ValueError("the name of a destination or rule is given twice")
         for rule in self.rules:
-            wanted = {*rule.destinations, *([rule.count_from] if rule.count_from else [])}
-            if unknown := sorted(wanted - {*names}):
+            wanted = {name for name in (*rule.destinations, rule.count_from) if name}
+            if unknown := sorted(wanted - kinds.keys()):
                 raise ValueError(f"rule {rule.name} names unknown destinations: {unknown}")
             if rule.count_from and kinds[rule.count_from] != "dimse":
                 raise ValueError(
@@ -207,11 +232,7 @@ class Config(_Section):
 
 
 def read_config(path: Path | None) -> Config:
-    """Read the settings.
-
-    Raises:
-        InvalidConfiguration: The file cannot be read, or does not hold together.
-    """
+    """Read the settings; InvalidConfiguration says what does not hold together."""
     path = path or Path(os.environ.get("PNEUMO_GATEWAY_CONFIG", "gateway.toml"))
     try:
         return Config.model_validate(tomllib.loads(path.read_text()))

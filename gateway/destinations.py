@@ -1,18 +1,21 @@
-"""How a result goes to a destination: C-STORE, STOW-RS, or a FHIR transaction.
+"""How a result goes to a destination: C-STORE and storage commitment, STOW-RS, or FHIR.
 
 What is sent twice is one object still: its UIDs and identifiers follow from its key.
 """
 
 import socket
+import threading
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any, cast
 
 import httpx
 import pynetdicom
+import structlog
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
@@ -22,20 +25,98 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from contract.fhir import MEDIA_TYPE
-from gateway.commitment import Commitments
 from gateway.config import Destination
 from gateway.errors import InvalidConfiguration, Permanent, Transient
 from gateway.headers import dataset
 from gateway.http_peer import HttpPeer
 from gateway.tables import SOP_CLASSES, ResultObject
-from gateway.tls import client_context
 
 _TIMEOUT_S = 30.0
+_COMMITMENT = "1.2.840.10008.1.20.1.1"  # the well-known instance, PS3.6
+_PATIENCE_S = 30.0
+# A peer that has not reported within a day is asked anew, and what it says then is forgotten.
+_REMEMBERED_S = 24 * 3600.0
 _SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 # Source: DICOM PS3.4 B.2.3, PS3.7 annex C.
 _DUPLICATE = 0x0111
 _WARNINGS = range(0xB000, 0xC000)
 _CANNOT_BE_UNDERSTOOD = (range(0xA900, 0xAA00), range(0xC000, 0xD000), range(0x0122, 0x0123))
+
+log = structlog.get_logger()
+
+
+class Commitments:
+    """Asks peers to promise that they keep what they were sent, and notes which of them do.
+
+    Source: DICOM PS3.4 annex J.
+    """
+
+    def __init__(self) -> None:
+        self._reported = threading.Condition()
+        # Who was asked in each transaction, and when; and the UIDs that each promised to keep.
+        self._asked: dict[str, tuple[str, float]] = {}
+        self._kept: set[tuple[str, str]] = set()
+
+    def ask(self, association: Association, objects: Sequence[ResultObject]) -> None:
+        """Ask for a promise and wait for it, on this association or on one that the peer opens.
+
+        A peer may take longer than this waits: what it promises late counts the next time. One
+        that offers no commitment has what it was sent.
+
+        Raises:
+            Transient: There was none in time, or not for all of the objects.
+        """
+        acceptor = association.acceptor
+        peer = f"{acceptor.ae_title}@{acceptor.address}:{acceptor.port}"
+        wanted = {(peer, sent.sop_uid) for sent in objects}
+        transaction = str(generate_uid(None))
+        with self._reported:
+            if wanted <= self._kept:
+                self._kept -= wanted
+                return
+            now = time.monotonic()
+            for old in [uid for uid, (_, at) in self._asked.items() if at + _REMEMBERED_S < now]:
+                del self._asked[old]
+            self._asked[transaction] = peer, now
+        try:
+            _request(association, transaction, objects)
+        except (Transient, ValueError) as error:
+            with self._reported:
+                self._asked.pop(transaction, None)
+            if isinstance(error, Transient):
+                raise
+            log.warning("offers no storage commitment", peer=acceptor.ae_title)
+            return
+        with self._reported:
+            self._reported.wait_for(lambda: transaction not in self._asked, timeout=_PATIENCE_S)
+            if not wanted <= self._kept:
+                raise Transient("the peer has not promised to keep the objects")
+            self._kept -= wanted
+
+    def on_report(self, event: evt.Event) -> tuple[int, None]:
+        """Note what a peer promises."""
+        report: Any = event.event_information
+        with self._reported:
+            if asked := self._asked.pop(str(report.TransactionUID), None):
+                items = report.get("ReferencedSOPSequence") or []
+                self._kept |= {(asked[0], str(item.ReferencedSOPInstanceUID)) for item in items}
+                self._reported.notify_all()
+        return 0x0000, None
+
+
+def _request(association: Association, transaction: str, objects: Sequence[ResultObject]) -> None:
+    """Ask once; ValueError where the peer offers no commitment, Transient where it takes none."""
+    references = [
+        dataset(ReferencedSOPClassUID=sent.sop_class, ReferencedSOPInstanceUID=sent.sop_uid)
+        for sent in objects
+    ]
+    request = dataset(TransactionUID=transaction, ReferencedSOPSequence=references)
+    try:
+        status, _ = association.send_n_action(request, 1, StorageCommitmentPushModel, _COMMITMENT)
+    except RuntimeError as error:
+        raise Transient("the association was lost") from error
+    if not status or status.Status != 0:
+        raise Transient("the peer takes no request for storage commitment")
 
 
 class DimseSender:
@@ -73,22 +154,16 @@ class DimseSender:
         return bool(status) and status.Status == 0
 
     def count(self, study_uid: str, series_uid: str) -> int | None:
-        """How many instances the peer says a series has; None where it does not say.
-
-        Raises:
-            Transient: It does not answer.
-        """
+        """How many instances a series has, if the peer says so; Transient where none answers."""
         query = dataset(
             QueryRetrieveLevel="SERIES",
             StudyInstanceUID=study_uid,
             SeriesInstanceUID=series_uid,
             NumberOfSeriesRelatedInstances=None,
         )
+        model = StudyRootQueryRetrieveInformationModelFind
         try:
-            answers = self._connected().send_c_find(
-                query, StudyRootQueryRetrieveInformationModelFind
-            )
-            found = list(answers)
+            found = list(self._connected().send_c_find(query, model))
         except ValueError:  # it offers no query
             return None
         except RuntimeError as error:
@@ -112,7 +187,7 @@ class DimseSender:
             peer.host,
             peer.port,
             ae_title=peer.ae_title,
-            tls_args=(client_context(peer.tls), peer.host) if peer.tls else None,
+            tls_args=(peer.tls.context(), peer.host) if peer.tls else None,
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, _send_at_once),
                 (evt.EVT_N_EVENT_REPORT, self._commitments.on_report),
@@ -146,19 +221,13 @@ class DimseSender:
 
 
 def _send_at_once(event: evt.Event) -> None:
-    """Send small packets without waiting for the peer to acknowledge those before.
-
-    An object goes out in several, and peers put their acknowledgement off by 40 ms.
-    """
+    """Send small packets at once: peers put their acknowledgement of those before off by 40 ms."""
     connection = cast("Any", event.assoc.dul.socket).socket
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class StowSender(HttpPeer):
-    """Sends by DICOMweb's STOW-RS.
-
-    Source: DICOM PS3.18 10.5.
-    """
+    """Sends by DICOMweb's STOW-RS. Source: DICOM PS3.18 10.5."""
 
     probe = "/studies?StudyInstanceUID=0"
 
@@ -174,8 +243,7 @@ class StowSender(HttpPeer):
         stored, failed = _said_of_each(answer)
         # What is there already was refused, and is kept all the same.
         kept = stored | {uid for uid, reason in failed.items() if reason == _DUPLICATE}
-        missing = {sent.sop_uid for sent in objects} - kept
-        if missing:
+        if not {sent.sop_uid for sent in objects} <= kept:
             reasons = ", ".join(sorted(f"0x{reason:04X}" for reason in failed.values()))
             problem = f"the peer answers STOW-RS with {answer.status_code} and keeps {len(kept)} of"
             # 409: none was stored, each for a reason that stays.
@@ -194,8 +262,12 @@ class FhirSender(HttpPeer):
         answer = self.ask("POST", "", bundle.encode(), headers)
         if answer.status_code == httpx.codes.CONFLICT:
             raise Permanent("the FHIR server answers with 409")
-        # A page to log in at is an answer, and no transaction.
-        if answer.status_code not in (200, 201) or not _is_transaction_response(answer):
+        try:
+            said = answer.json()
+            is_done = (said["resourceType"], said["type"]) == ("Bundle", "transaction-response")
+        except (ValueError, TypeError, LookupError):  # such as a page to log in at
+            is_done = False
+        if answer.status_code not in (200, 201) or not is_done:
             problem = f"the FHIR server answers with {answer.status_code} and no transaction"
             raise Transient(problem)
 
@@ -204,25 +276,15 @@ Sender = DimseSender | StowSender | FhirSender
 
 
 def sender(destination: Destination, own_title: str, commitments: Commitments) -> Sender:
-    """The way to a destination.
+    """The way to a destination, for one thread.
 
-    Each sends all of a result, from one thread: ``send`` raises Transient where it may be taken
-    later, and Permanent where it never will; ``echo`` says whether somebody is there; ``close``
-    ends a connection that the next result opens again.
+    ``send`` raises Transient where a result may be taken later, Permanent where it never will be;
+    ``echo`` says whether somebody is there; the next result opens again what ``close`` ends.
     """
     if destination.kind == "dimse":
         return DimseSender(destination, own_title, commitments)
     kind = StowSender if destination.kind == "stow" else FhirSender
     return kind(destination.url, destination.key_file, destination.tls, _TIMEOUT_S)
-
-
-def _is_transaction_response(answer: httpx.Response) -> bool:
-    try:
-        body = answer.json()
-    except ValueError:
-        return False
-    expected = ("Bundle", "transaction-response")
-    return isinstance(body, dict) and (body.get("resourceType"), body.get("type")) == expected
 
 
 def _said_of_each(answer: httpx.Response) -> tuple[set[str], dict[str, int]]:

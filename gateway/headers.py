@@ -41,11 +41,7 @@ pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
 
 def read_meta(file: Path) -> FileMetaDataset:
-    """Read the file meta information.
-
-    Raises:
-        Unacceptable: There is none.
-    """
+    """Read the file meta information; Unacceptable where there is none."""
     try:
         return read_file_meta_info(file)
     except Exception as error:  # pydicom raises whatever the bytes lead it to
@@ -58,46 +54,38 @@ def read_header(file: Path, *, routing_only: bool = False) -> Dataset:
     Raises:
         Unacceptable: The file cannot be read as DICOM.
     """
-    tags = _ROUTING_TAGS if routing_only else None
+    meta = read_meta(file)
+    offset = data_set_offset(meta)
     try:
-        meta = read_meta(file)
         with file.open("rb") as opened:
-            dataset = _read(opened, meta, tags)
+            opened.seek(offset)
+            dataset = _read(opened, UID(meta.TransferSyntaxUID), routing_only=routing_only)
             # pydicom converts values late; what cannot be is found here and not in the middle.
             for element in dataset:
                 _ = element.value
-            return dataset
-    except Unacceptable:
-        raise
     except Exception as error:  # pydicom raises whatever the bytes lead it to
         raise Unacceptable(f"Its header cannot be read ({type(error).__name__}).") from error
+    dataset.file_meta = meta
+    return dataset
 
 
-def _read(opened: BinaryIO, meta: FileMetaDataset, tags: list[BaseTag | int] | None) -> Dataset:
-    opened.seek(data_set_offset(meta))
-    syntax = UID(meta.TransferSyntaxUID)
+def _read(opened: BinaryIO, syntax: UID, *, routing_only: bool) -> Dataset:
     source: Any = opened
     if syntax == DeflatedExplicitVRLittleEndian:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         deflated = opened.read(_MAX_INFLATED_BYTES)
         source = io.BytesIO(inflater.decompress(deflated, _MAX_INFLATED_BYTES))
-    dataset = read_dataset(
+    return read_dataset(
         source,
         syntax.is_implicit_VR,
         syntax.is_little_endian,
         stop_when=lambda tag, _vr, _length: tag in _PIXELS,
-        specific_tags=tags,
+        specific_tags=_ROUTING_TAGS if routing_only else None,
     )
-    dataset.file_meta = meta
-    return dataset
 
 
 def data_set_offset(meta: Dataset) -> int:
-    """Where the data set begins in a file with this file meta information.
-
-    Raises:
-        Unacceptable: It does not say how long it is.
-    """
+    """Where the data set begins; Unacceptable where the file meta information does not say it."""
     # The group length counts what follows its own twelve bytes.
     length = meta.get("FileMetaInformationGroupLength")
     if not isinstance(length, int):
@@ -120,10 +108,7 @@ def dataset(**values: object) -> Dataset:
 
 
 def is_uid(text: str) -> bool:
-    """Whether it has the characters and the length of a UID; many in use break other rules.
-
-    Source: DICOM PS3.5 9.1.
-    """
+    """Whether it has a UID's characters and length; many break other rules (DICOM PS3.5 9.1)."""
     return bool(_UID.fullmatch(text))
 
 
@@ -182,10 +167,7 @@ def _number(header: Dataset, keyword: str) -> int | None:
 
 
 def _position(header: Dataset) -> float | None:
-    """Project the position on the normal of the slice.
-
-    Source: DICOM PS3.3 C.7.6.2.1.1.
-    """
+    """The place along the normal of the slice. Source: DICOM PS3.3 C.7.6.2.1.1."""
     try:
         x, y, z = (float(v) for v in header.ImagePositionPatient)
         a, b, c, d, e, f = (float(v) for v in header.ImageOrientationPatient)

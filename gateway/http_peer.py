@@ -7,7 +7,6 @@ import httpx
 
 from gateway.config import Tls, read_key
 from gateway.errors import GatewayError, KeyRefused, Permanent, Transient
-from gateway.tls import client_context
 
 _TOO_BUSY = frozenset({408, 425, 429})
 # What an operator mends there or here, and the same request then succeeds.
@@ -17,17 +16,18 @@ _ECHO_S = 2.0
 
 
 class HttpPeer:
-    """One address, over connections that are kept open."""
+    """One address, over connections that are kept open; ``probe`` is what ``echo`` asks for."""
 
     probe = ""
-    """The path that ``echo`` asks for."""
+    attempts: int | None = None
+    """How often a request that the peer fails on is repeated, where there is a limit."""
 
     def __init__(
         self, url: str, key_file: Path | None, tls: Tls | None, timeout_s: float = 30
     ) -> None:
         self._url = url
         self._key_file = key_file
-        self._tls = tls
+        self._tls = tls or Tls()
         self._timeout_s = timeout_s
         self._client: httpx.Client | None = None
         self._certificates: tuple[int, ...] = ()
@@ -44,7 +44,7 @@ class HttpPeer:
         path: str,
         content: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
-        params: Mapping[str, str | int] | None = None,
+        params: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> httpx.Response:
         """Ask once; redirects are not followed, for a redirected POST becomes a GET.
@@ -52,24 +52,21 @@ class HttpPeer:
         Raises:
             Transient, Permanent: There is no answer, or one that says no, except 409.
         """
-        client = self._connections()
+        url = self._url.rstrip("/") + path if path else self._url
         key = read_key(self._key_file)
         # Who asks for somebody else brings that one's key.
         sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
+        limit_s = timeout_s or self._timeout_s
         try:
-            answer = client.request(
-                method,
-                (self._url.rstrip("/") if path else self._url) + path,
-                content=content,
-                headers=sent,
-                params=params,
-                timeout=timeout_s or self._timeout_s,
+            answer = self._connections().request(
+                method, url, content=content, headers=sent, params=params, timeout=limit_s
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Transient(f"the peer does not answer ({type(error).__name__})") from error
         status = answer.status_code
         if status in _TOO_BUSY or status >= 500:
-            raise Transient(self.problem(answer), _retry_after(answer), self.attempts(status))
+            attempts = self.attempts if status == httpx.codes.INTERNAL_SERVER_ERROR else None
+            raise Transient(self.problem(answer), _retry_after(answer), attempts)
         if status in _KEY_REFUSED:
             raise KeyRefused(self.problem(answer), retry_after_s=0)
         if status in _TO_BE_MENDED or answer.is_redirect:
@@ -89,24 +86,17 @@ class HttpPeer:
         return True
 
     def _connections(self) -> httpx.Client:
-        """Those that are open; new ones once a certificate has changed.
-
-        Other threads may still wait for answers over the old ones, which close when none does.
-        """
-        certificates = self._tls.changed_at() if self._tls else ()
+        """The open ones; new ones once a certificate changed, while threads wait on the old."""
+        certificates = self._tls.changed_at()
         client = self._client
         if client is None or certificates != self._certificates:
-            client = httpx.Client(trust_env=False, verify=client_context(self._tls))
+            client = httpx.Client(trust_env=False, verify=self._tls.context())
             self._client, self._certificates = client, certificates
         return client
 
     def problem(self, answer: httpx.Response) -> str:
         """What an answer says, in words that name no patient."""
         return f"the peer answers with {answer.status_code}"
-
-    def attempts(self, status: int) -> int | None:  # noqa: ARG002
-        """How often a request that was answered so is repeated, where there is a limit."""
-        return None
 
 
 def _retry_after(answer: httpx.Response) -> float | None:

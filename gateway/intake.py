@@ -47,11 +47,7 @@ class Intake:
         self.incoming.mkdir()
 
     def check_space(self) -> None:
-        """Refuse while there is still room to keep the promises that were made.
-
-        Raises:
-            StorageFull: The disk is below its watermark.
-        """
+        """Raise StorageFull below the watermark, while what was promised can still be kept."""
         if shutil.disk_usage(self._kept).free < self._config.min_free_bytes:
             raise StorageFull("The disk is below its watermark.")
 
@@ -64,14 +60,10 @@ class Intake:
         calling: str = "",
         called: str = "",
     ) -> Literal["new", "repeated", "conflict"]:
-        """Move a file of ``incoming`` into the queue.
+        """Move a whole file of ``incoming`` into the queue; it stays there where this raises.
 
-        Args:
-            file: A whole DICOM file; it is gone afterwards, unless this raises.
-            source: How it came.
-            sop_uid: As the sender named it; by default as its file meta information does.
-            calling: The title that sent it.
-            called: The title that it was sent to.
+        ``sop_uid`` is as the sender named it, by default as its file meta information does;
+        ``calling`` is the title that sent it, ``called`` the one that it was sent to.
 
         Raises:
             StorageFull: The disk is below its watermark.
@@ -132,16 +124,12 @@ def replay(rules: Sequence[Rule], store: Store, queue: QueueName, row_id: int | 
         return store.replay(queue, row_id)
     instances = store.not_read(row_id)
     for instance in instances:
-        store.route(instance, route(rules, store.file(instance.path), instance))
+        store.route(instance, route(rules, store.state_dir / instance.path, instance))
     return len(instances)
 
 
 def lock(state_dir: Path) -> int:
-    """Take the state folder for this process; the kernel gives it back when the process ends.
-
-    Raises:
-        StateInUse: Another process has it.
-    """
+    """Take the state folder for this process, until it ends; StateInUse where another has it."""
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

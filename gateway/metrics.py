@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable
-from typing import Literal
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -39,19 +38,11 @@ class QueueCollector(Collector):
             for state, count in states.items():
                 counted.add_metric([queue, state], count)
         yield counted
-        yield from self._waiting("calling")
-        yield from self._waiting("destination")
-
-    def _waiting(self, column: Literal["calling", "destination"]) -> Iterable[GaugeMetricFamily]:
-        prefix = f"pneumo_gateway_waiting_by_{column}"
-        number = GaugeMetricFamily(prefix, "What waits", labels=[column])
-        age = GaugeMetricFamily(f"{prefix}_oldest_seconds", "The oldest", labels=[column])
-        for name, count, since in self._store.waiting_by(column):
-            number.add_metric([name], count)
-            age.add_metric([name], max(0.0, time.time() - since))
-        yield number
-        yield age
-
-    def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing in advance: the database is asked at a scrape alone."""
-        return []
+        for column, waiting in self._store.waiting().items():
+            prefix = f"pneumo_gateway_waiting_by_{column}"
+            number = GaugeMetricFamily(prefix, "What waits", labels=[column])
+            age = GaugeMetricFamily(f"{prefix}_oldest_seconds", "The oldest", labels=[column])
+            for name, count, since in waiting:
+                number.add_metric([name], count)
+                age.add_metric([name], max(0.0, time.time() - since))
+            yield from (number, age)

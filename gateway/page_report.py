@@ -6,9 +6,9 @@ theirs to send. Each has UIDs of its own, because it has a time of its own.
 
 import asyncio
 import uuid
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from tempfile import NamedTemporaryFile
+from typing import IO, Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from gateway.config import MIB, Http, Rule
 from gateway.errors import KeyRefused, Permanent, StorageFull, Transient, Unacceptable
-from gateway.headers import frames_of, read_header
+from gateway.headers import frames_of
 from gateway.intake import Intake
 from gateway.report import Source, encoded, structured_report
 from gateway.rules import route
@@ -45,46 +45,36 @@ class Asked(BaseModel):
 
 def report_route(config: Http, intake: Intake, services: Services) -> Route:
     """The route, for pages of the configured origins."""
-    pages = Middleware(
-        CORSMiddleware,
-        allow_origins=config.page_origins,
-        allow_methods=["POST"],
-        allow_headers=["Authorization", "Content-Type"],
-    )
+    origins, at_once = config.page_origins, asyncio.Semaphore(_AT_ONCE)
+
+    async def answer(request: Request) -> Response:
+        # Nobody is asked for a key before the service is: what may come in until then is little.
+        if request.headers.get("Origin", origins[0]) not in origins:
+            raise HTTPException(403, "this origin is not in [http] page_origins")
+        if at_once.locked():
+            raise HTTPException(503, "others have reports made: try again", RETRY_AFTER)
+        async with at_once:
+            return await _make(config, intake, services, request)
+
     # The middleware answers what a browser asks beforehand.
-    at_once = asyncio.Semaphore(_AT_ONCE)
-    methods, answer = ["POST", "OPTIONS"], partial(_answer, config, intake, services, at_once)
-    return Route("/report", answer, methods=methods, middleware=[pages])
-
-
-async def _answer(
-    config: Http,
-    intake: Intake,
-    services: Services,
-    at_once: asyncio.Semaphore,
-    request: Request,
-) -> Response:
-    # Nobody is asked for a key before the service is: what may come in until then is little.
-    if request.headers.get("Origin", config.page_origins[0]) not in config.page_origins:
-        raise HTTPException(403, "this origin is not in [http] page_origins")
-    if at_once.locked():
-        raise HTTPException(503, "others have reports made: try again", RETRY_AFTER)
-    async with at_once:
-        return await _make(config, intake, services, request)
+    headers = ["Authorization", "Content-Type"]
+    pages = Middleware(
+        CORSMiddleware, allow_origins=origins, allow_methods=["POST"], allow_headers=headers
+    )
+    return Route("/report", answer, methods=["POST", "OPTIONS"], middleware=[pages])
 
 
 async def _make(config: Http, intake: Intake, services: Services, request: Request) -> Response:
-    file = intake.incoming / f"{uuid.uuid4().hex}.dcm"
     try:
         asked = Asked.model_validate(dict(request.query_params))
         intake.check_space()
-        async with asyncio.timeout(_RECEIVE_S):
+        with NamedTemporaryFile(dir=intake.incoming) as file:
             await _receive(request, file, min(_MAX_BYTES, config.max_body_bytes))
-        # Without one the service is asked without one, not with the gateway's.
-        authorization = request.headers.get("Authorization", "")
-        if not authorization.isascii():
-            raise HTTPException(401, "the key is not known")
-        document = await run_in_threadpool(_report, services, file, asked, authorization)
+            # Without one the service is asked without one, not with the gateway's.
+            key, of = request.headers.get("Authorization", ""), Path(file.name)
+            if not key.isascii():
+                raise HTTPException(401, "the key is not known")
+            document = await run_in_threadpool(_report, services, of, asked, key)
     except ValidationError as error:
         raise HTTPException(422, "frame, model or digest is not well-formed") from error
     except (Unacceptable, Permanent) as error:
@@ -97,28 +87,21 @@ async def _make(config: Http, intake: Intake, services: Services, request: Reque
         raise HTTPException(503, str(error), RETRY_AFTER) from error
     except OSError as error:
         raise HTTPException(503, "the gateway cannot write now", RETRY_AFTER) from error
-    finally:
-        file.unlink(missing_ok=True)
     return Response(document, media_type="application/dicom")
 
 
-async def _receive(request: Request, file: Path, limit: int) -> None:
-    with file.open("wb") as opened:
+async def _receive(request: Request, file: IO[bytes], limit: int) -> None:
+    async with asyncio.timeout(_RECEIVE_S):
         async for chunk in pieces_of(request, limit):
-            opened.write(chunk)
+            file.write(chunk)
+    file.flush()
 
 
 def _report(services: Services, file: Path, asked: Asked, authorization: str) -> bytes:
-    """Have the file read for whoever asks, and write what was said as a document.
-
-    Raises:
-        Unacceptable: It is no image that can be reported on.
-        Transient, Permanent: As ``Services.predict``.
-    """
     routed = route([_ANY_IMAGE], file, Instance(sop_uid="", calling="", called=""))
     if routed.rule is None:
         raise Unacceptable(str(routed.reason))
-    source = Source(read_header(file), asked.frame)
+    source = Source(file, asked.frame)
     if asked.frame > frames_of(source.header):
         raise Unacceptable(f"It has no frame {asked.frame}.")
     reading = services.predict(file, asked.frame, model=asked.model, authorization=authorization)

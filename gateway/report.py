@@ -12,6 +12,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pydicom.charset import convert_encodings
@@ -20,14 +21,12 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_sequence_item
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, TM
-from pynetdicom.sop_class import Comprehensive3DSRStorage  # type: ignore[attr-defined]
 
 from contract.findings import CODES
 from gateway import __version__
-from gateway.headers import EXPLICIT, MANUFACTURER, MODEL_NAME, dataset, frames_of
-from gateway.identifiers import derived_uid
-from gateway.reading import Reading
-from gateway.tables import SOP_CLASSES
+from gateway.headers import EXPLICIT, MANUFACTURER, MODEL_NAME, dataset, frames_of, read_header
+from gateway.service import Reading
+from gateway.tables import SOP_CLASSES, derived_uid
 
 NOTICE = "RESEARCH ONLY - NOT FOR DIAGNOSIS"
 _SERIES_NUMBER = 9001
@@ -62,33 +61,34 @@ _PATIENT_AND_STUDY = (
 _OPTIONAL = ("SpecificCharacterSet", "IssuerOfPatientID", "PatientAge", "StudyDescription")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
-    """An image that was read: its header, and the frame counted from 1."""
+    """An image that was read: its file, and the frame counted from 1."""
 
-    header: Dataset
+    file: Path
     frame: int = 1
+
+    @functools.cached_property
+    def header(self) -> Dataset:
+        """All but its pixels, with empty values for what the sender left out of type 2."""
+        return _with_patient(read_header(self.file))
 
 
 def structured_report(
     key: str, reading: Reading, sources: Sequence[Source], predecessor: str | None = None
 ) -> Dataset:
-    """Write the report.
+    """Write the report on one image or more of one series.
 
-    Args:
-        key: From which all of its UIDs follow.
-        reading: What the model said.
-        sources: What it said it of, at least one; all of one series.
-        predecessor: The key of the report that this one takes the place of.
+    All of its UIDs follow from ``key``, those of the report that it replaces from ``predecessor``.
 
     Source: DICOM PS3.3 A.35.13, C.17.
     """
-    evidence = list({s.header.SOPInstanceUID: with_patient(s.header) for s in sources}.values())
+    evidence = list({source.header.SOPInstanceUID: source.header for source in sources}.values())
     header = evidence[0]
     study, series = str(header.StudyInstanceUID), str(header.SeriesInstanceUID)
     replaced = {}
     if predecessor:
-        of_predecessor = _reference(Comprehensive3DSRStorage, derived_uid(predecessor, "sr"))
+        of_predecessor = _reference(SOP_CLASSES["sr"], derived_uid(predecessor, "sr"))
         replaced["PredecessorDocumentsSequence"] = _references_to(
             study, derived_uid(predecessor, "series/sr"), [of_predecessor]
         )
@@ -112,14 +112,10 @@ def structured_report(
 
 
 def document(key: str, kind: str, reading: Reading, header: Dataset, **values: object) -> Dataset:
-    """An object of a result, in the study of an image.
+    """An object of a result, of a kind of ``SOP_CLASSES``, in the study of an image.
 
-    Args:
-        key: From which its UIDs follow.
-        kind: One of ``SOP_CLASSES``.
-        reading: What the model said.
-        header: The image's, as `with_patient` gives it.
-        values: What only this kind has, as ``dataset`` takes it.
+    Its UIDs follow from ``key``. ``header`` is the image's, as a `Source` has it; ``values`` are
+    what only this kind has, as ``dataset`` takes it.
     """
     now = datetime.now()
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
@@ -160,7 +156,7 @@ def encoded(made: Dataset) -> bytes:
     return file.getvalue()
 
 
-def with_patient(header: Dataset) -> Dataset:
+def _with_patient(header: Dataset) -> Dataset:
     """The header with an empty value where the sender left an attribute of type 2 out."""
     for keyword in _PATIENT_AND_STUDY:
         if keyword not in header:
@@ -199,10 +195,7 @@ def _content(
 
 
 def _described(header: Dataset) -> bytes:
-    """What an image is, as far as it says it.
-
-    Source: DICOM PS3.16 TID 1600, 1601, 1602.
-    """
+    """What an image is, as far as it says it. Source: DICOM PS3.16 TID 1600, 1601, 1602."""
     across = header.get("PixelSpacing") or header.get("ImagerPixelSpacing") or (None, None)
     facts = [
         _number(_ACQUISITION, name, float(value), unit)
@@ -220,7 +213,7 @@ def _described(header: Dataset) -> bytes:
 
 
 def _conclusion(key: str, reading: Reading, sources: Sequence[Source]) -> bytes:
-    """The decision, why it is a referral where it is one, and what was wrong with the image."""
+    """The decision, and why it is a referral where it is one."""
     decision = reading.result["decision"]
     named = {finding["label"]: finding for finding in reading.result["findings"]}
     value = concept_of(named[decision]) if decision in named else _REFERRED
@@ -249,11 +242,9 @@ def _comments(reading: Reading) -> Iterator[str]:
 def _group(
     key: str, reading: Reading, finding: Mapping[str, Any], sources: Sequence[Source]
 ) -> bytes:
-    label = finding["label"]
+    label, presence = finding["label"], _PRESENT if finding["present"] else _ABSENT
     if reading.result["decision"] == "refer":
         presence = _UNDETERMINED
-    else:
-        presence = _PRESENT if finding["present"] else _ABSENT
     probability = round(float(finding["probability"]), 6)
     said = [
         _number("CONTAINS", ("122157", "DCM", "Probability"), probability, _NO_UNITS),
@@ -308,7 +299,6 @@ def concept_of(finding: Mapping[str, Any]) -> Code:
 def _container(
     name: Code, items: Iterable[bytes], template: str | None = None
 ) -> dict[str, object]:
-    """The attributes of a container."""
     values: dict[str, object] = {
         "ValueType": "CONTAINER",
         "ConceptNameCodeSequence": coded(name),
@@ -328,10 +318,7 @@ def _contained(name: Code, items: Iterable[bytes], template: str | None = None) 
 @_kept
 def _leaf(relationship: str, kind: str, name: Code, **values: object) -> bytes:
     return item(
-        RelationshipType=relationship,
-        ValueType=kind,
-        ConceptNameCodeSequence=coded(name),
-        **values,
+        RelationshipType=relationship, ValueType=kind, ConceptNameCodeSequence=coded(name), **values
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,13 +34,7 @@ class Routed:
 
 
 def route(rules: Sequence[Rule], file: Path, instance: Instance) -> Routed:
-    """Ask the rules about an instance.
-
-    Args:
-        rules: In their order; the first that holds counts.
-        file: A DICOM file.
-        instance: Who sent it to whom, under which UID; an empty UID is not compared.
-    """
+    """Ask the rules, in their order, about an instance; an empty SOP UID is not compared."""
     try:
         header = read_header(file, routing_only=True)
         return _route(rules, header, instance)
@@ -53,21 +48,19 @@ def route(rules: Sequence[Rule], file: Path, instance: Instance) -> Routed:
 
 def _route(rules: Sequence[Rule], header: Dataset, instance: Instance) -> Routed:
     facts = facts_of(header)
-    series_uid = str(header.get("SeriesInstanceUID") or "")
     if reason := _objection(header, instance.sop_uid, facts):
         return Routed("parked", reason)
+    outcome = partial(Routed, series_uid=str(header.SeriesInstanceUID), facts=facts)
     if is_own_result(header):
-        return Routed("ignored", "It is a result of a gateway.", None, series_uid, facts)
+        return outcome("ignored", "It is a result of a gateway.")
     if "Rows" not in header:
-        return Routed("ignored", "It holds no image.", None, series_uid, facts)
-    titles = {"calling": instance.calling, "called": instance.called}
-    rule, reason = choose(rules, {**facts, **titles})
+        return outcome("ignored", "It holds no image.")
+    rule, reason = choose(rules, {**facts, "calling": instance.calling, "called": instance.called})
     if rule is None:
-        return Routed("ignored", reason, None, series_uid, facts)
+        return outcome("ignored", reason)
     if rule.unit == "image" and facts["frames"] > MAX_FRAMES:
-        reason = f"It has more than {MAX_FRAMES} frames: read them as a series."
-        return Routed("parked", reason, None, series_uid, facts)
-    return Routed("routed", None, rule, series_uid, facts)
+        return outcome("parked", f"It has more than {MAX_FRAMES} frames: read them as a series.")
+    return outcome("routed", rule=rule)
 
 
 def choose(rules: Sequence[Rule], facts: dict[str, Any]) -> tuple[Rule | None, str]:
@@ -96,26 +89,18 @@ def _objection(header: Dataset, sop_uid: str, facts: dict[str, Any]) -> str | No
 def _missed(rule: Rule, facts: dict[str, Any]) -> str | None:
     """The first condition of a rule that does not hold."""
     uid = UID(facts["sop_class"])
-    values = {
-        "modality": [facts["modality"]],
-        "sop_class": [str(uid), uid.name.upper()],
-        "body_part": [facts["body_part"]],
-        "view": [facts["view"]],
-        "image_type": facts["image_type"] or [""],
-        "calling": [facts["calling"].upper()],
-        "called": [facts["called"].upper()],
-    }
-    for name, found in values.items():
-        if not _holds(getattr(rule, name), found):
+    several = {"sop_class": [str(uid), uid.name.upper()], "image_type": facts["image_type"] or [""]}
+    for name in ("modality", "sop_class", "body_part", "view", "image_type", "calling", "called"):
+        if not _holds(getattr(rule, name), several.get(name) or [facts[name].upper()]):
             return name
     return None
 
 
 def _holds(wanted: Sequence[str], found: Sequence[str]) -> bool:
-    excluded = [pattern[1:].upper() for pattern in wanted if pattern.startswith("!")]
-    taken = [pattern.upper() for pattern in wanted if not pattern.startswith("!")]
-    return not _any(excluded, found) and (not taken or _any(taken, found))
+    excluded = [pattern[1:] for pattern in wanted if pattern.startswith("!")]
+    taken = [pattern for pattern in wanted if not pattern.startswith("!")]
+    return not _match(excluded, found) and (not taken or _match(taken, found))
 
 
-def _any(patterns: Sequence[str], found: Sequence[str]) -> bool:
-    return any(fnmatchcase(value, pattern) for value in found for pattern in patterns)
+def _match(patterns: Sequence[str], found: Sequence[str]) -> bool:
+    return any(fnmatchcase(value, pattern.upper()) for value in found for pattern in patterns)

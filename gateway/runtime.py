@@ -10,18 +10,16 @@ from prometheus_client import REGISTRY
 
 from gateway import web
 from gateway.audit import Auditor
-from gateway.commitment import Commitments
-from gateway.config import Config, read_key
-from gateway.folder import WatchedFolders
+from gateway.config import Config, Tls, read_key
+from gateway.destinations import Commitments
 from gateway.intake import Intake, lock
 from gateway.metrics import QueueCollector
-from gateway.retention import Eraser
 from gateway.scp import Listener
 from gateway.service import Services
 from gateway.store import Store
 from gateway.tables import Instance
-from gateway.tls import client_context
 from gateway.work import Courier, Reader
+from gateway.worker import Eraser, WatchedFolders
 
 log = structlog.get_logger()
 
@@ -36,7 +34,7 @@ def run(config: Config) -> None:
         InvalidConfiguration: A certificate cannot be read, or a key is empty.
         StateInUse: Another gateway has the state folder open.
     """
-    client_context(config.service.tls)
+    (config.service.tls or Tls()).context()
     key_files = [config.http.key_file, config.service.key_file]
     for file in (*key_files, *(destination.key_file for destination in config.destinations)):
         read_key(file)
@@ -64,7 +62,7 @@ def run(config: Config) -> None:
             reader.wake.set()
             if instance.state != "parked":
                 peer = instance.calling or instance.source
-                auditor.transferred(peer, store.file(instance.path), outgoing=False)
+                auditor.transferred(peer, store.state_dir / instance.path, outgoing=False)
 
         intake = Intake(config, store, on_arrival)
         eraser, folders = Eraser(config.retention, store), WatchedFolders(config.watch_dirs, intake)

@@ -16,12 +16,11 @@ from pynetdicom.presentation import AllStoragePresentationContexts, Presentation
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
 
-from gateway.commitment import Commitments
 from gateway.config import Dicom, Tls
+from gateway.destinations import Commitments
 from gateway.errors import InvalidConfiguration
 from gateway.intake import SUCCESS, Intake
 from gateway.metrics import REFUSED
-from gateway.tls import server_context
 
 _HANDSHAKE_TIMEOUT_S = 10
 
@@ -59,8 +58,8 @@ class Listener:
         ae.require_calling_aet = [peer.calling for peer in self._config.peers]
         ae.add_supported_context(Verification)
         for context in AllStoragePresentationContexts:
-            syntaxes = pynetdicom.ALL_TRANSFER_SYNTAXES
-            ae.add_supported_context(cast("UID", context.abstract_syntax), syntaxes)
+            kind = cast("UID", context.abstract_syntax)
+            ae.add_supported_context(kind, pynetdicom.ALL_TRANSFER_SYNTAXES)
         ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
         handlers: list[Any] = [
             (evt.EVT_REQUESTED, self._on_request),
@@ -69,10 +68,8 @@ class Listener:
             (evt.EVT_N_EVENT_REPORT, self._commitments.on_report),
         ]
         address = (self._config.host, self._config.port)
-        server = cast(
-            "ThreadedAssociationServer",
-            ae.start_server(address, block=False, evt_handlers=handlers),
-        )
+        started = ae.start_server(address, block=False, evt_handlers=handlers)
+        server = cast("ThreadedAssociationServer", started)
         server.contexts = _Shared(server.contexts)
         if self._config.tls:
             server.ssl_context = cast("ssl.SSLContext", _LazyHandshake(self._config.tls))
@@ -93,8 +90,8 @@ class Listener:
         calling, called = _titles(event)
         self._slow_down(calling)
         sop_uid = str(cast("Any", event.request).AffectedSOPInstanceUID)
-        sent = {"sop_uid": sop_uid, "calling": calling, "called": called}
-        return self._intake.answer(Path(event.dataset_path), "dimse", **sent)
+        file = Path(event.dataset_path)
+        return self._intake.answer(file, "dimse", sop_uid=sop_uid, calling=calling, called=called)
 
     def _slow_down(self, calling: str) -> None:
         """Answer later than the rate allows for, so that the sender waits."""
@@ -116,19 +113,16 @@ class _Shared(list[PresentationContext]):
 
 
 class _LazyHandshake:
-    """Stands for a context whose handshakes are made in the association's own thread.
-
-    pynetdicom wraps in the thread that accepts, where one silent peer would keep all others out.
-    """
+    """A context that shakes hands in the association's thread, and not in that which accepts."""
 
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
-        server_context(tls)
+        tls.context(server=True)
 
     def wrap_socket(self, connection: socket.socket, *, server_side: bool) -> ssl.SSLSocket:
         connection.settimeout(_HANDSHAKE_TIMEOUT_S)
         try:
-            context = server_context(self._tls)
+            context = self._tls.context(server=True)
         except InvalidConfiguration as error:  # they are being replaced
             raise ConnectionAbortedError from error
         return context.wrap_socket(

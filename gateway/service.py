@@ -1,26 +1,48 @@
-"""A client of the services' `POST /predict`: several of them in turn, those that answer."""
+"""A client of the services' `POST /predict`, and what they say of an image, or of a series."""
 
 import itertools
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from contract.series import combine
 from gateway.config import Service
 from gateway.errors import GatewayError, Permanent, Transient
 from gateway.http_peer import HttpPeer
-from gateway.reading import Reading
+from gateway.tables import Instance
 
+MAX_SLICES = 32
 _AWAY_S = 5.0
 # A request that the service fails on may be what it fails on.
 _ATTEMPTS_OF_A_FAILURE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer: ``model`` and ``result`` are those of the body of `POST /predict`.
+
+    ``note`` says in words how it came about, where that is not plain.
+    """
+
+    model: dict[str, Any]
+    result: dict[str, Any]
+    note: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest of the model's file."""
+        return str(self.model["digest"])
 
 
 class _Service(HttpPeer):
     """A service, and until when it is left alone."""
 
     probe = "/health/ready"
+    attempts = _ATTEMPTS_OF_A_FAILURE
     away_until = 0.0
 
     def problem(self, answer: httpx.Response) -> str:
@@ -30,10 +52,6 @@ class _Service(HttpPeer):
         except (ValueError, KeyError, TypeError):
             detail = "no problem details"
         return f"{answer.status_code}: {detail}"
-
-    def attempts(self, status: int) -> int | None:
-        """As many as show that it is not by chance."""
-        return _ATTEMPTS_OF_A_FAILURE if status == 500 else None
 
 
 class Services:
@@ -62,29 +80,22 @@ class Services:
     ) -> Reading:
         """Have one frame of a DICOM file read.
 
-        Args:
-            file: Sent as it is, piece by piece.
-            frame: Counted from 1.
-            model: By default the one that the service chooses.
-            heatmap: Whether the answer is to hold one.
-            authorization: Of whoever asks; by default the gateway's own key.
+        ``frame`` counts from 1. By default the service chooses the ``model``, and the gateway's own
+        key is the ``authorization``.
 
         Raises:
             Transient: No service can answer now.
             Permanent: No service will ever answer this.
         """
-        query: dict[str, str | int] = {"frame": frame}
-        if model:
-            query["model"] = model
-        if heatmap:
-            query["explain"] = "heatmap"
+        asked = {"frame": str(frame), "model": model, "explain": "heatmap" if heatmap else None}
+        query = {name: value for name, value in asked.items() if value}
+        headers = {"Content-Type": "application/dicom", "Accept": "application/json"}
+        if authorization is not None:
+            headers["Authorization"] = authorization
         refusal: Transient | None = None
         for peer in self._in_turn():
             try:
                 with file.open("rb") as body:
-                    headers = {"Content-Type": "application/dicom", "Accept": "application/json"}
-                    if authorization is not None:
-                        headers["Authorization"] = authorization
                     return _reading(peer.ask("POST", "/predict", body, headers, query))
             except Transient as error:
                 # A reader's key, or rate, says nothing of the service.
@@ -95,11 +106,7 @@ class Services:
         raise refusal or Transient("every service is away")
 
     def model(self, name: str, version: int) -> dict[str, Any]:
-        """What a service says of a model.
-
-        Raises:
-            Transient: None says anything.
-        """
+        """What a service says of a model; Transient where none says anything."""
         problem = "none answers"
         for peer in self._in_turn():
             try:
@@ -125,12 +132,44 @@ def _reading(answer: httpx.Response) -> Reading:
         raise Permanent(f"the service answers with {answer.status_code}")
     try:
         [result] = answer.json()["results"]
-        problem = None if result["status"] == "ok" else str(result["problem"]["detail"])
-        reading = None if problem else Reading(result["model"], result)
+        if result["status"] == "ok":
+            return Reading(result["model"], result)
+        problem = str(result["problem"]["detail"])
     except (ValueError, TypeError, LookupError) as error:
         # Something else answers at this address, such as a page to log in at.
         problem = f"{answer.status_code} and no answer of /predict"
         raise Transient(problem, attempts=_ATTEMPTS_OF_A_FAILURE) from error
-    if reading is None:
-        raise Permanent(str(problem))
-    return reading
+    raise Permanent(problem)
+
+
+def evenly_spaced(count: int, at_most: int = MAX_SLICES) -> list[int]:
+    """Indices into a series, from the first slice to the last, at equal distances."""
+    if count <= at_most:
+        return list(range(count))
+    return [round(i * (count - 1) / (at_most - 1)) for i in range(at_most)]
+
+
+def in_order(instances: Sequence[Instance]) -> list[tuple[Instance, int]]:
+    """The slices, an instance and a frame each, by position if all have one, else by number."""
+    facts = {instance.sop_uid: instance.facts or {} for instance in instances}
+    by = "position" if all(f["position"] is not None for f in facts.values()) else "number"
+
+    def place(instance: Instance) -> tuple[Any, ...]:
+        value = facts[instance.sop_uid][by]
+        return (value is None, value or 0, instance.sop_uid)
+
+    return [
+        (instance, frame)
+        for instance in sorted(instances, key=place)
+        for frame in range(1, facts[instance.sop_uid]["frames"] + 1)
+    ]
+
+
+def of_series(readings: Sequence[Reading], slices: int, model: Mapping[str, Any]) -> Reading:
+    """Read a series of so many slices from one or more of them, by the rule of their model.
+
+    ``model`` is what a service says of it.
+    """
+    result = {"status": "ok", **combine([reading.result for reading in readings], model)}
+    note = f"Read from {len(readings)} of {slices} slices, evenly spaced. {result['sentence']}"
+    return Reading(readings[0].model, result, note)

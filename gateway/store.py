@@ -24,11 +24,7 @@ Task = TypeVar("Task", Job, Delivery)
 BATCH = 1000
 """Of files that are erased in one step."""
 QueueName = Literal["instances", "jobs", "deliveries"]
-QUEUES: dict[QueueName, type[Instance | Job | Delivery]] = {
-    "instances": Instance,
-    "jobs": Job,
-    "deliveries": Delivery,
-}
+QUEUES = {kind.__tablename__: kind for kind in (Instance, Job, Delivery)}
 
 
 class Store:
@@ -46,10 +42,6 @@ class Store:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
-
-    def file(self, path: str) -> Path:
-        """Where a file of the queue is, given its path relative to the state folder."""
-        return self.state_dir / path
 
     # What comes in
 
@@ -75,10 +67,7 @@ class Store:
         return "conflict" if known else "new"
 
     def not_read(self, row_id: int | None = None) -> Sequence[Instance]:
-        """The instances that no rule took, one of them or all.
-
-        An object whose SOP Instance UID is another's is none of them.
-        """
+        """The instances that no rule took, one or all, less those with another object's UID."""
         first = select(func.min(Instance.id)).group_by(Instance.sop_uid)
         query = select(Instance).where(
             Instance.state != "routed", Instance.id.in_(first), Instance.size > 0
@@ -97,12 +86,12 @@ class Store:
         if outcome.rule:
             instance.rule = outcome.rule.name
             session.flush()
-            self._queue(session, instance, outcome, outcome.rule)
+            self._queue(session, instance, outcome.rule)
 
-    def _queue(self, session: Session, instance: Instance, outcome: Routed, rule: Rule) -> None:
+    def _queue(self, session: Session, instance: Instance, rule: Rule) -> None:
         is_series = rule.unit == "series"
-        uid = outcome.series_uid if is_series else instance.sop_uid
-        frames = [0] if is_series else range(1, int(outcome.facts["frames"]) + 1)
+        uid = instance.series_uid if is_series else instance.sop_uid
+        frames = [0] if is_series else range(1, (instance.facts or {})["frames"] + 1)
         same = select(Job).where(Job.unit == rule.unit, Job.uid == uid, Job.rule == rule.name)
         known = {job.frame: job for job in session.scalars(same)}
         for frame in frames:
@@ -201,22 +190,20 @@ class Store:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many rows each table has in each state."""
-        counts: dict[str, dict[str, int]] = {}
-        for name, kind in QUEUES.items():
-            query = select(kind.state, func.count()).group_by(kind.state)
-            counts[name] = dict(self._rows(query))
-        return counts
+        return {
+            name: dict(self._rows(select(kind.state, func.count()).group_by(kind.state)))
+            for name, kind in QUEUES.items()
+        }
 
-    def waiting_by(self, column: Literal["calling", "destination"]) -> list[tuple[str, int, float]]:
-        """For each calling title or destination how much waits, and since when."""
-        if column == "calling":
-            query = select(Job.calling, func.count(), func.min(Job.last_arrival_at))
-            query = query.where(Job.state == "waiting").group_by(Job.calling)
-        else:
-            query = select(Delivery.destination, func.count(), func.min(Result.created_at))
-            query = query.join(Delivery.result).where(Delivery.state == "waiting")
-            query = query.group_by(Delivery.destination)
-        return [(name, count, since) for name, count, since in self._rows(query)]
+    def waiting(self) -> dict[str, Sequence[tuple[str, int, float]]]:
+        """For each calling title and each destination how much waits, and since when."""
+        jobs = select(Job.calling, func.count(), func.min(Job.last_arrival_at))
+        deliveries = select(Delivery.destination, func.count(), func.min(Result.created_at))
+        deliveries = deliveries.join(Delivery.result).where(Delivery.state == "waiting")
+        return {
+            "calling": self._rows(jobs.where(Job.state == "waiting").group_by(Job.calling)),
+            "destination": self._rows(deliveries.group_by(Delivery.destination)),
+        }
 
     def listing(self, queue: QueueName, state: str, limit: int) -> list[dict[str, Any]]:
         """The rows of one state, newest first, by the names of their columns."""
@@ -228,7 +215,7 @@ class Store:
     def files_of(self, ids: Collection[int]) -> list[Path]:
         """The files of instances, by the numbers of these."""
         paths = self._all(select(Instance.path).where(Instance.id.in_(ids)))
-        return [self.file(path) for path in paths]
+        return [self.state_dir / path for path in paths]
 
     # What may go
 

@@ -3,9 +3,9 @@
 Source: DICOM PS3.18 10.5.
 """
 
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from python_multipart.exceptions import FormParserError
@@ -21,26 +21,23 @@ from gateway.intake import CANNOT_UNDERSTAND, SUCCESS, Intake
 from gateway.metrics import REFUSED
 
 RETRY_AFTER = {"Retry-After": "30"}
-_REFERENCED_SOP_SEQUENCE, _FAILED_SOP_SEQUENCE = "00081199", "00081198"
-_FAILURE_REASON = "00081197"
+# Of the answer, in DICOM's JSON: Referenced and Failed SOP Sequence, Failure Reason.
+_REFERENCED, _FAILED, _REASON = "00081199", "00081198", "00081197"
 
 
 async def store_instances(request: Request, intake: Intake, max_body_bytes: int) -> Response:
-    """Take the instances of a request, and say of each what became of it.
-
-    Raises:
-        HTTPException: Nothing was taken.
-    """
+    """Take the instances of a request, and say of each what became of it."""
     try:
         intake.check_space()
     except StorageFull as error:
         raise HTTPException(503, str(error), RETRY_AFTER) from error
-    parts = await _receive(request, intake.incoming, max_body_bytes)
-    return await run_in_threadpool(_take, intake, parts, request.path_params.get("study"))
+    study = request.path_params.get("study")
+    with TemporaryDirectory(dir=intake.incoming) as folder:
+        parts = await _receive(request, Path(folder), max_body_bytes)
+        return await run_in_threadpool(_take, intake, parts, study)
 
 
 async def _receive(request: Request, folder: Path, limit: int) -> list[Path]:
-    """Write the parts of a multipart body to files, as they come."""
     kind, options = parse_options_header(request.headers.get("Content-Type"))
     boundary = options.get(b"boundary")
     declared = options.get(b"type", b"application/dicom").lower()
@@ -48,22 +45,19 @@ async def _receive(request: Request, folder: Path, limit: int) -> list[Path]:
         raise HTTPException(415, 'send multipart/related; type="application/dicom" with a boundary')
     files: list[BinaryIO] = []
     callbacks: Any = {
-        "on_part_begin": lambda: files.append((folder / f"{uuid.uuid4().hex}.dcm").open("wb")),
+        "on_part_begin": lambda: files.append((folder / f"{len(files)}.dcm").open("wb")),
         "on_part_data": lambda data, start, end: files[-1].write(data[start:end]),
         "on_part_end": lambda: files[-1].close(),
     }
+    parser = MultipartParser(boundary, callbacks)
     try:
-        await _feed(MultipartParser(boundary, callbacks), request, limit)
-    except BaseException:
-        _discard(files)
-        raise
+        async for chunk in pieces_of(request, limit):
+            parser.write(chunk)
+    except FormParserError as error:
+        raise HTTPException(400, "the multipart body is malformed") from error
+    if parser.state != MultipartState.END:
+        raise HTTPException(400, "the multipart body breaks off before its last boundary")
     return [Path(file.name) for file in files]
-
-
-def _discard(files: Sequence[BinaryIO]) -> None:
-    for file in files:
-        file.close()
-        Path(file.name).unlink()
 
 
 async def pieces_of(request: Request, limit: int) -> AsyncIterator[bytes]:
@@ -76,18 +70,7 @@ async def pieces_of(request: Request, limit: int) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def _feed(parser: MultipartParser, request: Request, limit: int) -> None:
-    async for chunk in pieces_of(request, limit):
-        try:
-            parser.write(chunk)
-        except FormParserError as error:
-            raise HTTPException(400, "the multipart body is malformed") from error
-    if parser.state != MultipartState.END:
-        raise HTTPException(400, "the multipart body breaks off before its last boundary")
-
-
 def _take(intake: Intake, files: Sequence[Path], study: str | None) -> JSONResponse:
-    """Take each part for itself, and say of each what became of it."""
     kept, failed = [], []
     for file in files:
         reference: dict[str, Any] = {}
@@ -97,14 +80,12 @@ def _take(intake: Intake, files: Sequence[Path], study: str | None) -> JSONRespo
         except Exception:  # noqa: BLE001 - pydicom raises whatever the bytes lead it to
             REFUSED.labels("unacceptable").inc()
             status = CANNOT_UNDERSTAND
-        finally:
-            file.unlink(missing_ok=True)
         if status == SUCCESS:
             kept.append(reference)
         else:
-            failed.append({**reference, _FAILURE_REASON: {"vr": "US", "Value": [status]}})
-    sequences = {_REFERENCED_SOP_SEQUENCE: kept, _FAILED_SOP_SEQUENCE: failed}
-    body = {tag: {"vr": "SQ", "Value": items} for tag, items in sequences.items() if items}
+            failed.append({**reference, _REASON: {"vr": "US", "Value": [status]}})
+    sequences = ((_REFERENCED, kept), (_FAILED, failed))
+    body = {tag: {"vr": "SQ", "Value": items} for tag, items in sequences if items}
     code = 200 if not failed else 202 if kept else 409
     return JSONResponse(body, code, media_type="application/dicom+json")
 

@@ -1,9 +1,12 @@
 """The durable queue's tables. `gateway.migrations` brings a database to this form.
 
-Times are seconds since 1970; paths are relative to the state folder.
+Times are seconds since 1970; paths are relative to the state folder. Keys and UIDs follow from what
+a result is of, so that doing it again makes the same.
 """
 
+import hashlib
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,6 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
-
-from gateway.identifiers import derived_uid
 
 
 class Table(DeclarativeBase):
@@ -86,6 +87,19 @@ class Job(_Task, Table):
     calling: Mapped[str]
     arrivals: Mapped[int] = mapped_column(default=0)
     last_arrival_at: Mapped[float]
+
+
+def result_key(*of: str) -> str:
+    """The key of a result, 64 hexadecimal digits, by what it is of and its model's digest."""
+    return hashlib.sha256("\n".join(of).encode()).hexdigest()
+
+
+def derived_uid(key: str, role: str) -> str:
+    """A UID for an object, a series or a finding of the result with this key.
+
+    Source: DICOM PS3.5 B.2, ITU-T X.667: the number of a UUID below 2.25.
+    """
+    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{key}/{role}').int}"
 
 
 SOP_CLASSES = {

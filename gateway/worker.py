@@ -1,23 +1,34 @@
-"""Threads that repeat one small step, which ends in one transaction: they can end anywhere."""
+"""Threads that repeat one small step, after which they can end: what all have, and two of them.
 
-import random
+One takes in what lies in watched folders; one erases what is no longer needed, by age and size.
+"""
+
+import shutil
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.config import Config
-from gateway.errors import InvalidConfiguration, Permanent, Transient, Unacceptable
-from gateway.metrics import RETRIES
-from gateway.store import Store
-from gateway.tables import Delivery, Job
+from gateway.config import Retention
+from gateway.errors import StorageFull, Unacceptable
+from gateway.intake import Intake
+from gateway.metrics import REFUSED
+from gateway.store import BATCH, Store
+from gateway.tables import Instance, Result
 
+Held = TypeVar("Held", Instance, Result)
 REST_S = 0.5
 _AFTER_FAILURE_S = 1.0
+_ERASING_EVERY_S = 60.0
+# A file that has not changed for this long is whole.
+_SETTLED_S = 2.0
+_REFUSED_FOLDER = "refused"
 
 log = structlog.get_logger()
 
@@ -59,58 +70,101 @@ class Worker(ABC, threading.Thread):
                 self.wake.clear()
 
 
-class TaskWorker(Worker):
-    """Tries what is queued, until it is done or no repetition will help."""
+class WatchedFolders(Worker):
+    """Looks into folders again and again; a network share tells nobody of its changes."""
 
-    def __init__(self, name: str, config: Config, store: Store) -> None:
-        super().__init__(name)
+    def __init__(self, folders: Sequence[Path], intake: Intake) -> None:
+        super().__init__("folders")
+        self._folders = folders
+        self._intake = intake
+        # Told of once, and tried each time.
+        self._left: set[Path] = set()
+
+    def step(self) -> bool:
+        """Take what has settled; whether there was any."""
+        moved = False
+        for file in [file for folder in self._folders for file in _settled(folder)]:
+            try:
+                self._take(file)
+                moved = True
+            except StorageFull:
+                break
+            except OSError as error:
+                # Trouble with it is its own, and not the others'.
+                if file not in self._left:
+                    REFUSED.labels("not kept").inc()
+                    log.warning("not kept", source="folder", error=type(error).__name__)
+                self._left.add(file)
+        return moved
+
+    def _take(self, file: Path) -> None:
+        try:
+            self._intake.check_space()
+            with TemporaryDirectory(dir=self._intake.incoming) as folder:
+                copy = Path(folder, file.name)
+                shutil.copyfile(file, copy)
+                self._intake.take(copy, "folder")
+            file.unlink()
+        except Unacceptable as error:
+            REFUSED.labels("unacceptable").inc()
+            log.warning("refused", source="folder", problem=str(error))
+            aside = file.parent / _REFUSED_FOLDER
+            aside.mkdir(exist_ok=True)
+            file.rename(aside / file.name)
+
+
+def _settled(folder: Path) -> Iterator[Path]:
+    before = time.time() - _SETTLED_S
+    for file in sorted(folder.rglob("*")):
+        try:
+            is_settled = file.is_file() and file.stat().st_mtime < before
+        except OSError:  # it went in between
+            continue
+        if is_settled and _REFUSED_FOLDER not in file.parts:
+            yield file
+
+
+class Eraser(Worker):
+    """Looks once a minute. UIDs and keys stay, so that nothing is done twice."""
+
+    def __init__(self, config: Retention, store: Store) -> None:
+        super().__init__("eraser")
         self._config = config
         self._store = store
+        self._next_at = 0.0
 
-    def attempt(self, task: Job | Delivery, action: Callable[[], None]) -> bool:
-        """Do it; else put it off, or park it. Whether another may be tried at once."""
-        queue = task.__tablename__
-        try:
-            action()
-        except SQLAlchemyError as error:  # what was tried cannot be counted either
-            log.warning("cannot work", queue=queue, id=task.id, error=type(error).__name__)
+    def step(self) -> bool:
+        """Erase a batch of what is too old or beyond the size; whether there may be more."""
+        if time.monotonic() < self._next_at:
             return False
-        except Exception as error:
-            problem = _problem(error, self._config)
-            if isinstance(problem, Transient) and not self._is_given_up(task, problem):
-                RETRIES.labels(queue).inc()
-                self._store.postpone(task, time.time() + self._wait_s(task, problem), str(problem))
-                return False
-            log.warning("parked", queue=queue, id=task.id, problem=str(problem), exc_info=True)
-            self._store.park(task, str(problem))
-        return True
-
-    def _is_given_up(self, task: Job | Delivery, problem: Transient) -> bool:
-        since = task.first_try_at or time.time()
-        is_old = time.time() - since > self._config.give_up_after_h * 3600
-        return is_old or (problem.attempts is not None and task.attempts + 1 >= problem.attempts)
-
-    def _wait_s(self, task: Job | Delivery, problem: Transient) -> float:
-        """Twice as long each time, up to a limit, and never in step with the others.
-
-        A peer may ask for a longer wait, within the same limit.
-        """
-        longest: float = min(self._config.max_backoff_s, 2.0 ** min(task.attempts, 30))
-        wait_s: float = longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
-        asked_s = min(problem.retry_after_s or 0, self._config.max_backoff_s)
-        return max(wait_s, asked_s)
+        # Set first: what fails is tried again in a minute, and not at once.
+        self._next_at = time.monotonic() + _ERASING_EVERY_S
+        before = time.time() - self._config.max_age_h * 3600
+        excess = self._store.bytes_held() - self._config.max_bytes
+        received = _due(self._store.erasable(), before, excess)
+        # Where there may be more received files, they go before any result.
+        excess = 0 if len(received) == BATCH else excess - sum(each.size for each in received)
+        sent = _due(self._store.sent(), before, excess)
+        files = [self._store.state_dir / instance.path for instance in received]
+        for result in sent:
+            files += [made.file for made in result.objects(self._store.state_dir)]
+        for file in files:
+            file.unlink(missing_ok=True)
+        if files:
+            self._store.mark_erased(received, sent)
+            log.info("erased", received=len(received), results=len(sent))
+        is_more = BATCH in (len(received), len(sent))
+        if is_more:
+            self._next_at = 0.0
+        return is_more
 
 
-def _problem(error: Exception, config: Config) -> Transient | Permanent:
-    """What an error means for the task that it ended."""
-    match error:
-        case Transient() | Permanent():
-            return error
-        case Unacceptable():
-            return Permanent(str(error))
-        case FileNotFoundError(filename=str(name)) if Path(name).is_relative_to(config.state_dir):
-            return Permanent("Its file is no longer in the state folder.")
-        case OSError() | InvalidConfiguration():
-            return Transient(f"cannot work: {type(error).__name__}")
-        case _:  # one object that nobody foresaw must not stop the others
-            return Permanent(f"unforeseen: {type(error).__name__}")
+def _due(held: Sequence[Held], before: float, excess: int) -> list[Held]:
+    """Of what is held, oldest first, what is too old or makes up the excess."""
+    due = []
+    for each in held:
+        since = each.received_at if isinstance(each, Instance) else each.created_at
+        if since < before or excess > 0:
+            due.append(each)
+            excess -= each.size
+    return due

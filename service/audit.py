@@ -9,7 +9,7 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -47,6 +47,8 @@ CONNECT_S = 5
 # How long an answer waits for its record, and a stop for the last ones.
 ANSWER_S = 12.0
 RETRY_S = 2.0
+# A transaction costs as much CPU as ten records more in it, so a busy service's are so far apart.
+SPACING_S = 0.025
 _GENESIS = "0" * 64
 
 METADATA = MetaData()
@@ -103,10 +105,13 @@ class AuditTrail:
     """Writes the records of one process from a thread of its own, as many at once as wait.
 
     With ``must_write``, what cannot be written is not answered. Otherwise it waits in memory for
-    the database, and each record that does not fit goes to the log.
+    the database, and each record that does not fit goes to the log. While ``in_flight`` images are
+    in work, their records are waited for a little.
     """
 
-    def __init__(self, url: str, log: Logger, *, must_write: bool) -> None:
+    def __init__(
+        self, url: str, log: Logger, *, must_write: bool, in_flight: Callable[[], int] = lambda: 0
+    ) -> None:
         """Open the trail.
 
         Raises:
@@ -115,6 +120,7 @@ class AuditTrail:
         self._engine = _engine(url)
         self._log = log
         self._must_write = must_write
+        self._in_flight = in_flight
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._away = self._closing = False
@@ -228,9 +234,11 @@ class AuditTrail:
         self._log.error("audit record lost", **asdict(record))
 
     def _write_all(self) -> None:
-        while (batch := self._next_batch()) is not None:
+        written = 0.0
+        while (batch := self._next_batch(written + SPACING_S)) is not None:
             is_last = self._closing
             error = self._try([each.record for each in batch])
+            written = time.monotonic()
             with self._changed:
                 if error is None or self._must_write:
                     for _ in batch:
@@ -243,10 +251,15 @@ class AuditTrail:
                     return
                 self._changed.wait_for(lambda: self._closing, RETRY_S)
 
-    def _next_batch(self) -> list[_Waiting] | None:
-        """The records that waited longest, which stay in their places; None at the end."""
+    def _next_batch(self, due: float) -> list[_Waiting] | None:
+        """The records that waited longest, which stay in their places; None at the end.
+
+        While others are about to come, it waits for them until it is due by the monotonic clock.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
+            alone = lambda: self._closing or not self._in_flight()  # noqa: E731
+            self._changed.wait_for(alone, max(0.0, due - time.monotonic()))
             return list(islice(self._waiting, BATCH)) or None
 
     def _try(self, records: list[AuditRecord]) -> ServiceError | None:

@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from service.errors import ProblemType
 from service.headers import JSON
 from service.problems import MEDIA_TYPE
-from service.schemas import Problem
+from service.schemas import PredictQuery, Problem
 
 Document = dict[str, Any]
 Name = Annotated[str, Path(min_length=1, max_length=64, description="Its name.")]
@@ -77,7 +77,7 @@ def query_parameters(query: type[BaseModel]) -> Document:
                 "in": "query",
                 "required": False,
                 "description": schema.pop("description"),
-                "schema": schema,
+                "schema": _named(name, schema),
             }
             for name, schema in _properties(query).items()
         ]
@@ -89,10 +89,11 @@ def form_body(query: type[BaseModel]) -> Document:
     # An empty file is no reason to refuse the others: it gets a problem in its place.
     file = {key: value for key, value in _BINARY.items() if key != "minLength"}
     files = {"type": "array", "minItems": 1, "items": file}
-    fields = _properties(query)
-    for schema in fields.values():
+    fields = {}
+    for name, schema in _properties(query).items():
         # Generated clients would send it, and it may not be what the query says.
         schema.pop("default", None)
+        fields[name] = _named(name, schema)
     return {
         "requestBody": {
             "required": True,
@@ -119,6 +120,17 @@ def _properties(query: type[BaseModel]) -> dict[str, Document]:
     }
 
 
+def _named(name: str, schema: Document) -> Document:
+    """Refer to the words of a parameter, which stand in the query and in a form.
+
+    Generators name the type of words that stand in both places twice, which does not compile.
+    """
+    if "enum" not in schema:
+        return schema
+    kept = {key: value for key, value in schema.items() if key not in ("enum", "type")}
+    return {"allOf": [{"$ref": f"#/components/schemas/{name.capitalize()}"}], **kept}
+
+
 def write_document(app: FastAPI) -> Document:
     """Write the OpenAPI document of an application's routes."""
     document = get_openapi(
@@ -138,6 +150,10 @@ def write_document(app: FastAPI) -> Document:
         name: _open({key: part for key, part in schema.items() if key != "title"})
         for name, schema in schemas.items()
     }
+    for name, schema in _properties(PredictQuery).items():
+        if "enum" in schema:
+            words = {"type": "string", "enum": schema["enum"]}
+            document["components"]["schemas"][name.capitalize()] = words
     operations = (each for path in document["paths"].values() for each in path.values())
     for operation in operations:
         _share_problems(operation["responses"], document["components"])

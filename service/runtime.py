@@ -63,7 +63,9 @@ class Runtime:
 
             must_write = settings.audit_failure == "stop"
             url = settings.audit_url.get_secret_value()
-            self.trail = AuditTrail(url, log, must_write=must_write)
+            self.trail = AuditTrail(
+                url, log, must_write=must_write, in_flight=lambda: self.admission.in_flight
+            )
         self.failure: ContractError | ServiceError | None = None
         self._started = time.monotonic()
         self._predictor: Predictor | None = None

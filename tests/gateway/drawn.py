@@ -58,6 +58,17 @@ def slice_of(series: int, number: int, **attributes: object) -> bytes:
     )
 
 
+def finding(label: str, probability: float, code: str = "233604007") -> dict[str, Any]:
+    """A finding as `POST /predict` has it, present from one half on."""
+    return {
+        "label": label,
+        "code": {"system": "http://snomed.info/sct", "code": code},
+        "probability": probability,
+        "operating_point": 0.5,
+        "present": probability > 0.5,
+    }
+
+
 def write_films(folder: Path, count: int, first: int = 0) -> list[Path]:
     """Write films; as drawing takes long, those of one drawing differ in their identity alone."""
     folder.mkdir(parents=True, exist_ok=True)

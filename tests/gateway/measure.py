@@ -10,9 +10,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,14 +36,9 @@ NOBODY = "http://127.0.0.1:9"
 ARENAS = {"MALLOC_ARENA_MAX": "2"}
 
 
-@contextmanager
-def running(program: Gateway) -> Iterator[Gateway]:
+def lean(program: Gateway) -> Gateway:
     program.environment.update(ARENAS)
-    program.start()
-    try:
-        yield program
-    finally:
-        program.kill()
+    return program
 
 
 def say(what: str, measured: str, bar: str) -> None:
@@ -63,7 +56,7 @@ def send_all(program: Gateway, files: list[Path]) -> float:
 
 
 def acceptance(folder: Path, films: list[Path]) -> None:
-    with running(gateway(folder, [NOBODY], [], rules=[])) as program:
+    with lean(gateway(folder, [NOBODY], [], rules=[])) as program:
         before = program.cpu_s()
         seconds = send_all(program, films)
         cpu_ms = (program.cpu_s() - before) / len(films) * 1000
@@ -80,7 +73,7 @@ def memory(folder: Path, films: list[Path], instances: int) -> None:
     drawn = film(800_000, (5000, 6000))
     for number, file in enumerate(files):
         file.write_bytes(drawn.replace(b".800000", b".80000%d" % number))
-    with running(gateway(folder, [NOBODY], [], rules=[])) as program:
+    with lean(gateway(folder, [NOBODY], [], rules=[])) as program:
         at_rest = program.resident_bytes() / 1e6
         send_all(program, files)
         peak = program.resident_bytes("VmHWM") / 1e6
@@ -113,7 +106,7 @@ def rename(films: list[Path], round_: int) -> None:
 
 
 def end_to_end(folder: Path, films: list[Path], a_service: Service, an_archive: Archive) -> None:
-    with running(gateway(folder, [a_service.url], [to(an_archive)])) as program:
+    with lean(gateway(folder, [a_service.url], [to(an_archive)])) as program:
         latencies = [one_film(program, an_archive, 900_000 + number) for number in range(7)]
         parts = {"gateway": program, "service": a_service, "archive": an_archive}
         before = {name: part.cpu_s() for name, part in parts.items()}
@@ -148,7 +141,7 @@ def end_to_end(folder: Path, films: list[Path], a_service: Service, an_archive: 
 
 def pictures(folder: Path, films: list[Path], a_service: Service, an_archive: Archive) -> None:
     rule = {**FILMS, "secondary_capture": True, "activation_map": True}
-    with running(gateway(folder, [a_service.url], [to(an_archive)], rules=[rule])) as program:
+    with lean(gateway(folder, [a_service.url], [to(an_archive)], rules=[rule])) as program:
         send_all(program, films)
         eventually(program.is_idle, 3600, every_s=0.5)
         counts, peak = program.counts(), program.resident_bytes("VmHWM") / 1e6
@@ -182,14 +175,9 @@ def main() -> None:
         films = write_films(folder / "films", count.films)
         a_service, an_archive = service(folder), archive(folder / "archive")
         acceptance(folder / "acceptance", films)
-        try:
-            a_service.start()
-            an_archive.start()
+        with a_service, an_archive:
             end_to_end(folder / "all", films, a_service, an_archive)
             pictures(folder / "pictures", films[:200], a_service, an_archive)
-        finally:
-            a_service.kill()
-            an_archive.kill()
         memory(folder / "memory", films, count.instances)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import tomli_w
@@ -66,14 +66,33 @@ def answers(url: str) -> bool:
 
 @dataclass
 class Program:
-    """A process that can be killed and started again, the same each time."""
+    """A process that can be killed and started again, the same each time.
+
+    As a context it starts, and is killed at the end.
+    """
 
     command: list[str]
     log: Path
     ready: Callable[[], bool]
     environment: dict[str, str] = field(default_factory=dict)
     user: str | None = None
+    http_port: int = 0
     popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def start(self, *, wait: bool = True) -> None:
         with self.log.open("ab") as log:
@@ -120,12 +139,6 @@ class Program:
 
 @dataclass
 class Service(Program):
-    port: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
     def predict(self, image: bytes, **query: str) -> dict[str, Any]:
         headers = {"Content-Type": "application/dicom"}
         answer = httpx.post(
@@ -146,7 +159,7 @@ def service(folder: Path) -> Service:
         folder / "service.log",
         lambda: answers(f"http://127.0.0.1:{port}/health/ready"),
         {"PNEUMO_PORT": str(port)},
-        port=port,
+        http_port=port,
     )
 
 
@@ -154,12 +167,7 @@ def service(folder: Path) -> Service:
 class Archive(Program):
     """An Orthanc with DICOMweb."""
 
-    http_port: int = 0
     dicom_port: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}"
 
     def find(self, level: str = "Instance", **query: str) -> list[str]:
         body = {"Level": level, "Query": query, "CaseSensitive": True}
@@ -212,11 +220,6 @@ class Gateway(Program):
     folder: Path = Path()
     config: Path = Path()
     dicom_port: int = 0
-    http_port: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}"
 
     def send(self, *files: Path, calling: str = "STORESCU", called: str = "PNEUMO") -> bool:
         """Send with DCMTK; whether every file was acknowledged."""
@@ -341,8 +344,7 @@ def database(log: Path) -> Iterator[Database]:
         port=port,
     )
     try:
-        started.start()
-        yield started
+        with started:
+            yield started
     finally:
-        started.kill()
         shutil.rmtree(folder, ignore_errors=True)

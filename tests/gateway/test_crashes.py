@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -118,9 +119,7 @@ def test_every_acknowledged_film_has_one_report_whatever_is_killed(
     )
     programs: list[Program] = [a_gateway, a_service, an_archive, postgres]
     deadline = time.monotonic() + LONG_S
-    try:
-        for program in programs[:3]:
-            program.start()
+    with closing(cable), a_gateway, a_service, an_archive:
         batches = [films[n::SENDERS] for n in range(SENDERS)] + [sorted(series.iterdir())]
         with ThreadPoolExecutor(SENDERS + 1) as pool:
             sent = [
@@ -148,10 +147,6 @@ def test_every_acknowledged_film_has_one_report_whatever_is_killed(
         assert counts["instances"] == {"routed": FILMS + 12}
         wanted = studies(films) | studies([series / "0.dcm"])
         assert reports_by_study(an_archive) == dict.fromkeys(wanted, 1)
-    finally:
-        cable.close()
-        for program in programs[:3]:
-            program.kill()
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -162,8 +157,7 @@ def test_a_crash_after_any_step_leaves_one_report(
     program = gateway(tmp_path / "gw", [running_service.url], [to(running_archive)])
     whole = program.command
     program.command = [*whole[:2], "tests.gateway.crashing", step, *whole[3:]]
-    try:
-        program.start()
+    with program:
         was_taken = program.send(film)
         assert program.popen is not None
         assert program.popen.wait(stack.PATIENCE_S) == -signal.SIGKILL
@@ -175,8 +169,6 @@ def test_a_crash_after_any_step_leaves_one_report(
         eventually(program.is_idle)
 
         counts = program.counts()
-    finally:
-        program.kill()
     assert counts == {"instances": {"routed": 1}, "jobs": {"done": 1}, "deliveries": {"done": 1}}
     [study] = studies([film])
     assert len(running_archive.reports(StudyInstanceUID=study)) == 1
@@ -208,8 +200,7 @@ def test_on_a_full_disk_nothing_is_acknowledged_that_is_not_kept(
         state_dir=str(small_disk / "state"),
         min_free_bytes=0,
     )
-    try:
-        program.start()
+    with program:
         acknowledged = [film for film in films if program.send(film)]
         refused = len(films) - len(acknowledged)
         free = shutil.disk_usage(small_disk).free
@@ -224,8 +215,6 @@ def test_on_a_full_disk_nothing_is_acknowledged_that_is_not_kept(
         assert program.counts()["deliveries"] == {"done": 40}
         for study in studies(films):
             assert len(running_archive.reports(StudyInstanceUID=study)) == 1
-    finally:
-        program.kill()
 
 
 def test_of_two_services_the_one_that_is_away_is_left_out(
@@ -236,13 +225,10 @@ def test_of_two_services_the_one_that_is_away_is_left_out(
     program: Gateway = gateway(
         tmp_path / "gw", [nobody, running_service.url], [to(running_archive)]
     )
-    try:
-        program.start()
+    with program:
         assert program.send(*films)
 
         eventually(program.is_idle)
 
         # None of them had to wait for another try.
         assert [job["attempts"] for job in program.rows("jobs", "done")] == [0] * 4
-    finally:
-        program.kill()

@@ -6,9 +6,8 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
@@ -25,12 +24,12 @@ from gateway.config import Tls
 from gateway.errors import Transient
 from gateway.http_peer import HttpPeer
 from tests.gateway.drawn import film, slice_of
+from tests.gateway.peer import answering
 from tests.gateway.stack import (
     FILMS,
     REPOSITORY,
     SERIES,
     Archive,
-    Gateway,
     Service,
     archive,
     dcmsend,
@@ -50,15 +49,6 @@ SYSLOG = re.compile(
 )
 
 
-@contextmanager
-def started(program: Gateway) -> Iterator[Gateway]:
-    try:
-        program.start()
-        yield program
-    finally:
-        program.kill()
-
-
 def write(folder: Path, number: int, **attributes: Any) -> tuple[Path, str]:
     """A film in a file, and the UID of its study."""
     image = film(number, **attributes)
@@ -67,52 +57,25 @@ def write(folder: Path, number: int, **attributes: Any) -> tuple[Path, str]:
     return file, str(pydicom.dcmread(io.BytesIO(image)).StudyInstanceUID)
 
 
-class FhirServer(ThreadingHTTPServer):
+@dataclass
+class FhirServer:
     """A FHIR server as far as conditional creates in transactions go; fails when told to."""
 
-    def __init__(self, context: ssl.SSLContext | None) -> None:
-        super().__init__(("127.0.0.1", 0), _FhirRequest)
-        if context:
-            self.socket = context.wrap_socket(self.socket, server_side=True)
-        self.resources: dict[str, dict[str, Any]] = {}
-        self.bundles: list[dict[str, Any]] = []
-        self.failures = 0
+    failures: int = 0
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bundles: list[dict[str, Any]] = field(default_factory=list)
 
-
-class _FhirRequest(BaseHTTPRequestHandler):
-    server: FhirServer
-
-    def do_POST(self) -> None:
-        bundle = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.bundles.append(bundle)
+    def __call__(self, path: str, body: bytes) -> tuple[int, str, bytes]:
+        if not body:
+            return 200 if path == "/metadata" else 404, "", b""
+        bundle = json.loads(body)
+        self.bundles.append(bundle)
         for entry in bundle["entry"]:
-            self.server.resources.setdefault(entry["request"]["ifNoneExist"], entry["resource"])
+            self.resources.setdefault(entry["request"]["ifNoneExist"], entry["resource"])
         # The answer to the first is lost: the client cannot know that it was done.
-        self.server.failures -= 1
-        self.send_response(503 if self.server.failures >= 0 else 200)
+        self.failures -= 1
         answer = b'{"resourceType": "Bundle", "type": "transaction-response"}'
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/metadata" else 404)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def fhir_server(failures: int, context: ssl.SSLContext | None = None) -> Iterator[FhirServer]:
-    with FhirServer(context) as server:
-        server.failures = failures
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        return 503 if self.failures >= 0 else 200, "application/fhir+json", answer
 
 
 def test_each_destination_has_a_queue_of_its_own(
@@ -123,11 +86,12 @@ def test_each_destination_has_a_queue_of_its_own(
     pictures = {"secondary_capture": True, "activation_map": True}
     rule = {**FILMS, "destinations": ["pacs", "web", "fhir"], **pictures}
     file, study = write(tmp_path, 101, StudyDate="20260102", StudyTime="101010", StudyID="1")
-    with fhir_server(failures=1) as fhir:
-        clinic = {"name": "fhir", "kind": "fhir", "url": f"http://127.0.0.1:{fhir.server_port}/"}
+    fhir = FhirServer(failures=1)
+    with answering(fhir) as peer:
+        clinic = {"name": "fhir", "kind": "fhir", "url": f"{peer.url}/"}
         destinations = [to(away), dicomweb, clinic]
         program = gateway(tmp_path / "gw", [running_service.url], destinations, rules=[rule])
-        with started(program) as running:
+        with program as running:
             time.sleep(7)  # connections that nothing was sent over are closed by now
             assert running.send(file)
             eventually(lambda: running_archive.reports(StudyInstanceUID=study))
@@ -137,12 +101,9 @@ def test_each_destination_has_a_queue_of_its_own(
                 "service: there\npacs: away\nweb: there\nfhir: there\n"
             )
 
-            try:
-                away.start()
+            with away:
                 eventually(running.is_idle)
                 there = away.find(StudyInstanceUID=study)
-            finally:
-                away.kill()
 
     # By C-STORE and by STOW-RS, a report, a picture and a map each.
     assert len(there) == len(running_archive.find(StudyInstanceUID=study)) == 3
@@ -192,17 +153,13 @@ def test_a_commitment_is_waited_for_where_the_archive_offers_it(
     # Orthanc knows the peers that it reports to by their titles.
     program = gateway(tmp_path / "gw", [running_service.url], [destination], dicom={"port": port})
     file, study = write(tmp_path, 102)
-    try:
-        promising.start()
-        with started(program) as running:
-            assert running.send(file)
+    with promising, program as running:
+        assert running.send(file)
 
-            eventually(running.is_idle)
+        eventually(running.is_idle)
 
-            assert running.counts()["deliveries"] == {"done": 1}
-            assert len(promising.reports(StudyInstanceUID=study)) == 1
-    finally:
-        promising.kill()
+        assert running.counts()["deliveries"] == {"done": 1}
+        assert len(promising.reports(StudyInstanceUID=study)) == 1
 
 
 def test_orthanc_sends_by_rest_and_each_stable_study_by_the_guides_line_of_lua(
@@ -217,30 +174,20 @@ def test_orthanc_sends_by_rest_and_each_stable_study_by_the_guides_line_of_lua(
     rule = {**FILMS, "destinations": ["lua", "rest"]}
     destinations = [to(by_lua, "lua"), to(by_rest, "rest")]
     program = gateway(
-        tmp_path / "gw",
-        [running_service.url],
-        destinations,
-        rules=[rule],
-        dicom={"port": port},
+        tmp_path / "gw", [running_service.url], destinations, rules=[rule], dicom={"port": port}
     )
     (first, of_first), (second, of_second) = write(tmp_path, 116), write(tmp_path, 117)
-    try:
-        by_lua.start()
-        by_rest.start()
-        with started(program) as running:
-            dcmsend(by_lua.dicom_port, first, called="ARCHIVE")
-            dcmsend(by_rest.dicom_port, second, called="ARCHIVE")
-            [name] = by_rest.find("Study", StudyInstanceUID=of_second)
-            store = f"{by_rest.url}/modalities/gateway/store"
-            httpx.post(store, content=name, trust_env=False).raise_for_status()
-            eventually(lambda: by_lua.reports(StudyInstanceUID=of_first))
-            eventually(lambda: by_rest.reports(StudyInstanceUID=of_second))
-            time.sleep(3)  # with its report the study becomes stable once more, and is sent
-            eventually(running.is_idle)
-            counts = running.counts()
-    finally:
-        by_lua.kill()
-        by_rest.kill()
+    with by_lua, by_rest, program as running:
+        dcmsend(by_lua.dicom_port, first, called="ARCHIVE")
+        dcmsend(by_rest.dicom_port, second, called="ARCHIVE")
+        [name] = by_rest.find("Study", StudyInstanceUID=of_second)
+        store = f"{by_rest.url}/modalities/gateway/store"
+        httpx.post(store, content=name, trust_env=False).raise_for_status()
+        eventually(lambda: by_lua.reports(StudyInstanceUID=of_first))
+        eventually(lambda: by_rest.reports(StudyInstanceUID=of_second))
+        time.sleep(3)  # with its report the study becomes stable once more, and is sent
+        eventually(running.is_idle)
+        counts = running.counts()
 
     assert counts["jobs"] == {"done": 2}
     assert counts["deliveries"] == {"done": 4}
@@ -258,7 +205,7 @@ def test_a_series_waits_for_the_slices_that_the_archive_says_it_has(
     rule = {**SERIES, "image_type": ["AXIAL"], "quiet_s": 0, "count_from": "pacs"}
     program = gateway(tmp_path / "gw", [running_service.url], [to(running_archive)], rules=[rule])
     assert dcmsend(running_archive.dicom_port, *files, called="ARCHIVE").returncode == 0
-    with started(program) as running:
+    with program as running:
         assert running.send(*files[:3])
         eventually(lambda: [r["problem"] for r in running.rows("jobs", "waiting")] == [_SOME])
         early = running_archive.reports(StudyInstanceUID=study)
@@ -275,7 +222,7 @@ def test_only_the_titles_of_the_list_may_send(running_service: Service, tmp_path
     dicom = {"ae_titles": ["PNEUMO", "NIGHT"], "peers": peers}
     program = gateway(tmp_path / "gw", [running_service.url], [], dicom=dicom, rules=[])
     file, _ = write(tmp_path, 103)
-    with started(program) as running:
+    with program as running:
         taken = {
             (calling, called): running.send(file, calling=calling, called=called)
             for calling, called in [
@@ -300,7 +247,7 @@ def test_below_the_watermark_nothing_is_taken_and_the_sender_may_try_again(
 ) -> None:
     program = gateway(tmp_path / "gw", [running_service.url], [], rules=[], min_free_bytes=1 << 60)
     file, _ = write(tmp_path, 104)
-    with started(program) as running:
+    with program as running:
         ended = subprocess.run(
             ["storescu", "-v", "-aec", "PNEUMO", "127.0.0.1", str(running.dicom_port), file],
             capture_output=True,
@@ -332,7 +279,7 @@ def test_with_a_key_the_page_names_identifiers_and_replays(
     )
     file, _ = write(tmp_path, 105)
     uid = str(pydicom.dcmread(file).SOPInstanceUID)
-    with started(program) as running:
+    with program as running:
         assert running.send(file)
         eventually(lambda: running.counts()["jobs"].get("parked"))
         with httpx.Client(base_url=running.url, trust_env=False) as anybody:
@@ -422,7 +369,7 @@ def test_tls_is_mutual_refuses_what_is_old_and_takes_a_new_certificate_without_a
         command = ["storescu", "+tls", *pair, *trusted, *peer]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
-    with started(program) as running:
+    with program as running:
         # A peer that never speaks keeps nobody out.
         with socket.create_connection(("127.0.0.1", running.dicom_port)):
             assert store("peer")
@@ -456,7 +403,7 @@ def test_whoever_renews_certificates_and_their_authority_restarts_nothing(tmp_pa
     url = f"https://127.0.0.1:{program.http_port}"
     known = HttpPeer(url, None, Tls.model_validate(tls_of(tmp_path, "gateway")))
     unknown = HttpPeer(url, None, Tls(authorities=tmp_path / "ca.pem"))
-    with started(program), closing(known) as asking, closing(unknown) as stranger:
+    with program, closing(known) as asking, closing(unknown) as stranger:
         once = {"Connection": "close"}
         before = asking.ask("GET", "/health/live", headers=once).status_code
         certificate(tmp_path, "ca")
@@ -482,8 +429,9 @@ def test_results_go_out_over_tls_to_whom_the_authority_certifies_and_to_nobody_e
         DicomTlsRemoteCertificateRequired=True,
     )
     file, study = write(tmp_path, 108)
-    with fhir_server(failures=0, context=server_context(tmp_path)) as fhir:
-        clinic = {"kind": "fhir", "url": f"https://127.0.0.1:{fhir.server_port}/"}
+    fhir = FhirServer()
+    with answering(fhir, server_context(tmp_path)) as peer:
+        clinic = {"kind": "fhir", "url": f"{peer.url}/"}
         trusting, doubting = tls_of(tmp_path, "gateway"), tls_of(tmp_path, "gateway", "stranger")
         destinations = [
             to(secured, "pacs", tls=trusting),
@@ -495,19 +443,13 @@ def test_results_go_out_over_tls_to_whom_the_authority_certifies_and_to_nobody_e
         names = [destination["name"] for destination in destinations]
         rule = {**FILMS, "destinations": names}
         program = gateway(tmp_path / "gw", [running_service.url], destinations, rules=[rule])
-        try:
-            secured.start()
-            with started(program) as running:
-                assert running.send(file)
-                eventually(lambda: running.counts()["deliveries"].get("done") == 2)
-                # Each of the others has been tried.
-                eventually(
-                    lambda: all(r["attempts"] for r in running.rows("deliveries", "waiting"))
-                )
-                waiting = {r["destination"] for r in running.rows("deliveries", "waiting")}
-                reports = secured.reports(StudyInstanceUID=study)
-        finally:
-            secured.kill()
+        with secured, program as running:
+            assert running.send(file)
+            eventually(lambda: running.counts()["deliveries"].get("done") == 2)
+            # Each of the others has been tried.
+            eventually(lambda: all(r["attempts"] for r in running.rows("deliveries", "waiting")))
+            waiting = {r["destination"] for r in running.rows("deliveries", "waiting")}
+            reports = secured.reports(StudyInstanceUID=study)
 
     assert waiting == {"doubted-pacs", "plain-pacs", "doubted-fhir"}
     assert (len(reports), len(fhir.bundles)) == (1, 1)
@@ -532,7 +474,7 @@ def test_associations_pdus_idle_peers_and_rates_have_limits(tmp_path: Path) -> N
         spent.append(time.monotonic() - before)
         return is_sent
 
-    with started(program) as running:
+    with program as running:
         open_ = [room.associate("127.0.0.1", running.dicom_port, ae_title="PNEUMO") for _ in "abc"]
         established = [each.is_established for each in open_]
         offered = open_[0].acceptor.maximum_length
@@ -594,7 +536,7 @@ def test_the_audit_repository_learns_of_starts_transfers_looks_and_stops(
             give_up_after_h=0.0001,
         )
         (file, study), (parked, of_parked) = write(tmp_path, 107), write(tmp_path, 118)
-        with started(program) as running:
+        with program as running:
             assert running.send(file, calling="ROOM1")
             eventually(running.is_idle)
             assert running.send(parked, calling="ROOM2")

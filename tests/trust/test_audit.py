@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, delete, func, select, update
+from sqlalchemy import create_engine, delete, event, func, select, update
 
 from service import audit
 from service.audit import TRAIL, AuditTrail, verify
@@ -80,6 +80,35 @@ def test_every_record_is_there_in_one_unbroken_chain(audit_url: str) -> None:
     assert [row["number"] for row in found] == list(range(IMAGES + 1))
     assert {row["answer_id"] for row in found[1:]} == {f"answer-{n}" for n in range(IMAGES)}
     assert found[0]["action"] == "start"
+
+
+@pytest.mark.parametrize(("in_flight", "transactions"), [(0, 10), (1, 5)])
+def test_records_share_transactions_while_others_are_about_to_come(
+    tmp_path: Path, in_flight: int, transactions: int
+) -> None:
+    url = f"sqlite:///{tmp_path}/trail.db"
+    trail = AuditTrail(
+        url, make_logger("info", io.BytesIO()), must_write=True, in_flight=lambda: in_flight
+    )
+    committed: list[object] = []
+    event.listen(trail._engine, "commit", committed.append)
+
+    async def client(images: range) -> None:
+        for image in images:
+            await trail.write(predicted(image))
+
+    async def scenario() -> None:
+        if in_flight:
+            await asyncio.gather(client(range(5)), client(range(5, 10)))
+        else:
+            await client(range(10))
+
+    asyncio.run(scenario())
+    trail.close()
+
+    # The first may have come before the second client's.
+    assert transactions <= len(committed) <= transactions + 1
+    assert sorted(map(str, answers(url))) == [f"answer-{image}" for image in range(10)]
 
 
 def test_an_altered_record_is_named(audit_url: str) -> None:

@@ -15,9 +15,9 @@ from pydicom.sr._concepts_dict import concepts
 
 from contract.findings import CODES
 from gateway.activation import activation_map, secondary_capture
-from gateway.reading import Reading
 from gateway.report import Source, structured_report
-from tests.gateway.drawn import film
+from gateway.service import Reading
+from tests.gateway.drawn import film, finding
 
 HEATMAP_SIZE = (50, 40)
 
@@ -28,16 +28,7 @@ def reading(decision: str) -> Reading:
     heatmap[:20, :25] = 255
     file = io.BytesIO()
     Image.fromarray(heatmap).save(file, "PNG")
-    findings = [
-        {
-            "label": str(label),
-            "code": {"system": code.system, "code": code.code},
-            "probability": 0.25,
-            "operating_point": 0.5,
-            "present": False,
-        }
-        for label, code in CODES.items()
-    ]
+    findings = [finding(str(label), 0.25, code.code) for label, code in CODES.items()]
     picture = base64.b64encode(file.getvalue()).decode()
     result: dict[str, Any] = {
         "decision": decision,
@@ -48,10 +39,10 @@ def reading(decision: str) -> Reading:
     return Reading({"name": "m", "version": 1, "digest": f"sha256:{'0' * 64}"}, result)
 
 
-def film_in(folder: Path, **attributes: Any) -> tuple[Source, Path]:
+def film_in(folder: Path, **attributes: Any) -> Source:
     file = folder / "film.dcm"
     file.write_bytes(film(1, StudyDate="20260102", **attributes))
-    return Source(pydicom.dcmread(file)), file
+    return Source(file)
 
 
 def codes_in(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
@@ -65,7 +56,7 @@ def codes_in(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
 def test_the_report_calls_things_by_the_names_that_the_standard_has_for_them(
     tmp_path: Path, decision: str
 ) -> None:
-    source, _ = film_in(tmp_path, PixelSpacing=[0.2, 0.2])
+    source = film_in(tmp_path, PixelSpacing=[0.2, 0.2])
     dictionaries: dict[str, Any] = concepts
     known: dict[tuple[str, str], set[str]] = {}
     for scheme, named in dictionaries.items():
@@ -92,9 +83,9 @@ def test_the_report_calls_things_by_the_names_that_the_standard_has_for_them(
 def test_a_picture_shows_the_activation_where_the_film_as_it_was_sent_has_it(
     tmp_path: Path, orientation: list[str]
 ) -> None:
-    source, file = film_in(tmp_path, PatientOrientation=orientation)
+    source = film_in(tmp_path, PatientOrientation=orientation)
 
-    picture = secondary_capture("k", reading("refer"), source, file).pixel_array
+    picture = secondary_capture("k", reading("refer"), source).pixel_array
 
     redness = picture[..., 0].astype(int) - picture[..., 2]
     height, width = redness.shape
@@ -103,17 +94,17 @@ def test_a_picture_shows_the_activation_where_the_film_as_it_was_sent_has_it(
     # And it shows the film as it was sent, below a band with the notice.
     band = (height - source.header.Rows) // 2
     shown = picture[band : band + source.header.Rows, ..., 2].astype(float)
-    sent = source.header.pixel_array.astype(float)
+    sent = pydicom.dcmread(source.file).pixel_array.astype(float)
     assert np.corrcoef(shown[300:].ravel(), sent[300:].ravel())[0, 1] > 0.99
 
 
 def test_the_map_has_the_activation_of_each_pixel_of_the_film(tmp_path: Path) -> None:
-    source, _ = film_in(tmp_path)
+    source = film_in(tmp_path)
 
     drawn = activation_map("k", reading("refer"), source)
 
     strength = drawn.pixel_array / drawn.MaximumFractionalValue
-    assert strength.shape == source.header.pixel_array.shape
+    assert strength.shape == pydicom.dcmread(source.file).pixel_array.shape
     assert strength[50, 50] == pytest.approx(1)
     assert strength[350, 450] == 0
 
@@ -130,7 +121,7 @@ def test_the_map_lies_where_a_film_says_all_of_its_place(
     tmp_path: Path, *, orientation: dict[str, list[int]], is_placed: bool
 ) -> None:
     place = {"FrameOfReferenceUID": "1.2", "ImagePositionPatient": [0, 0, 0]}
-    source, _ = film_in(tmp_path, PixelSpacing=[1, 1], **place, **orientation)
+    source = film_in(tmp_path, PixelSpacing=[1, 1], **place, **orientation)
 
     drawn = activation_map("k", reading("refer"), source)
 
@@ -143,10 +134,10 @@ def test_what_is_drawn_from_a_lossy_film_says_so(tmp_path: Path) -> None:
         "LossyImageCompressionRatio": 10.5,
         "LossyImageCompressionMethod": "ISO_10918_1",
     }
-    source, file = film_in(tmp_path, **lossy)
+    source = film_in(tmp_path, **lossy)
 
     for drawn in (
         activation_map("k", reading("refer"), source),
-        secondary_capture("k", reading("refer"), source, file),
+        secondary_capture("k", reading("refer"), source),
     ):
         assert {keyword: drawn[keyword].value for keyword in lossy} == lossy

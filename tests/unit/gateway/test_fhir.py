@@ -8,6 +8,7 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 
 from contract.fhir import Origin, report_bundle
+from tests.gateway.drawn import finding
 
 MODEL = {"name": "xray-four-class", "version": 3, "digest": "sha256:00"}
 NPM = Path(__file__).resolve().parents[2] / "gateway" / "fhir"
@@ -15,11 +16,7 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
 def result(decision: str, *reasons: str) -> dict[str, Any]:
-    code = {"system": "http://snomed.info/sct", "code": "233604007"}
-    findings = [
-        {"label": label, "code": code, "probability": p, "operating_point": 0.5, "present": p > 0.5}
-        for label, p in (("pneumonia", 0.75), ("something-new", 0.25))
-    ]
+    findings = [finding("pneumonia", 0.75), finding("something-new", 0.25)]
     return {"decision": decision, "reasons": list(reasons), "findings": findings}
 
 
@@ -69,8 +66,7 @@ def test_the_bundle_is_valid(origin: Origin | None, said: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("decision", "interpretations"),
-    [("pneumonia", ["POS", "NEG"]), ("refer", ["IND", "IND"])],
+    ("decision", "interpretations"), [("pneumonia", ["POS", "NEG"]), ("refer", ["IND", "IND"])]
 )
 def test_a_finding_is_present_absent_or_referred(decision: str, interpretations: list[str]) -> None:
     bundle = report_bundle("k", MODEL, result(decision), NOW)
@@ -80,13 +76,3 @@ def test_a_finding_is_present_absent_or_referred(decision: str, interpretations:
     assert codes == interpretations
     values = [o["component"][0]["valueQuantity"]["value"] for o in observations]
     assert values == [0.75, 0.25]
-
-
-def test_the_same_answer_is_created_once_and_another_anew() -> None:
-    def conditions(key: str) -> list[str]:
-        bundle = report_bundle(key, MODEL, result("pneumonia"), NOW)
-        return [entry["request"]["ifNoneExist"] for entry in bundle["entry"]]
-
-    assert conditions("k") == conditions("k")
-    # The device is the same whatever it is asked.
-    assert len({*conditions("k"), *conditions("l")}) == 7

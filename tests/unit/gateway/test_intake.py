@@ -5,17 +5,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from gateway import stow
-from gateway.config import Config
-from gateway.folder import WatchedFolders
+from gateway.audit import Auditor
+from gateway.config import Config, Service
 from gateway.intake import Intake
+from gateway.service import Services
 from gateway.store import Store
-from tests.gateway.drawn import film
+from gateway.web import Site
+from gateway.worker import WatchedFolders
+from tests.gateway.drawn import ROOT, film
 
 
 def without_group_length(image: bytes) -> bytes:
@@ -49,7 +47,7 @@ def test_one_bad_file_does_not_keep_a_folder_from_the_others(
         if file.name == "b":
             raise PermissionError
 
-    monkeypatch.setattr("gateway.folder.shutil.copyfile", fails_on_b)
+    monkeypatch.setattr("gateway.worker.shutil.copyfile", fails_on_b)
 
     WatchedFolders([watched], intake).step()
 
@@ -62,11 +60,8 @@ def test_one_bad_file_does_not_keep_a_folder_from_the_others(
 def test_one_bad_part_of_a_request_does_not_keep_out_the_others(
     store: Store, intake: Intake
 ) -> None:
-    async def take(request: Request) -> Response:
-        return await stow.store_instances(request, intake, 1 << 24)
-
-    app = Starlette(routes=[Route("/studies", take, methods=["POST"])])
-    parts = [without_group_length(film(1)), film(2)]
+    app = Site(Config(), store, intake, Services(Service()), Auditor(None, "PNEUMO")).app
+    parts = [without_group_length(film(1)), film(2), b"no DICOM"]
     head = b"--x\r\nContent-Type: application/dicom\r\n\r\n"
     body = b"".join(head + part + b"\r\n" for part in parts) + b"--x--\r\n"
     kind = 'multipart/related; type="application/dicom"; boundary=x'
@@ -79,6 +74,10 @@ def test_one_bad_part_of_a_request_does_not_keep_out_the_others(
     answer = asyncio.run(post())
 
     assert answer.status_code == 202
-    assert [len(answer.json()[tag]["Value"]) for tag in ("00081199", "00081198")] == [1, 1]
+    assert answer.headers["content-type"] == "application/dicom+json"
+    [kept] = answer.json()["00081199"]["Value"]
+    assert kept["00081155"]["Value"] == [f"{ROOT}.1.2"]
+    failed = answer.json()["00081198"]["Value"]
+    assert [each["00081197"]["Value"] for each in failed] == [[0xC000], [0xC000]]
     assert store.counts()["instances"] == {"ignored": 1}
     assert list(intake.incoming.iterdir()) == []

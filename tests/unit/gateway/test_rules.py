@@ -4,14 +4,17 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from gateway.config import Rule
+from gateway.headers import facts_of, is_own_result
 from gateway.rules import choose, route
 from gateway.tables import Instance
 from tests.gateway.drawn import film
 
+IMAGE_TYPE, FRAMES, EQUIPMENT = 0x00080008, 0x00280008, 0x0018A001
 FACTS: dict[str, Any] = {
     "sop_class": str(DigitalXRayImageStorageForPresentation),
     "modality": "DX",
@@ -32,38 +35,33 @@ def rule(**conditions: Any) -> Rule:
 
 
 @pytest.mark.parametrize(
-    ("conditions", "missed"),
+    ("conditions", "facts", "missed"),
     [
-        ({}, None),
-        ({"modality": ("cr", "dx")}, None),
-        ({"modality": ("CR",)}, "modality"),
-        ({"view": ("!LL", "!RL")}, None),
-        ({"view": ("!P*",)}, "view"),
-        ({"body_part": ("CH*", "")}, None),
-        ({"body_part": ("",)}, "body_part"),
-        ({"image_type": ("PRIMARY",)}, None),
-        ({"image_type": ("!DERIVED",)}, "image_type"),
-        ({"sop_class": ("Digital X-Ray Image Storage - For Presentation",)}, None),
-        ({"sop_class": ("1.2.840.10008.5.1.4.1.1.1",)}, "sop_class"),
-        ({"calling": ("ROOM?",), "called": ("PNEUMO",)}, None),
-        ({"calling": ("ROOM2",)}, "calling"),
+        ({}, {}, None),
+        ({"modality": ("cr", "dx")}, {}, None),
+        ({"modality": ("CR",)}, {}, "modality"),
+        ({"view": ("!LL", "!RL")}, {}, None),
+        ({"view": ("!P*",)}, {}, "view"),
+        ({"body_part": ("CH*", "")}, {}, None),
+        ({"body_part": ("",)}, {}, "body_part"),
+        ({"body_part": ("CHEST", "")}, {"body_part": ""}, None),
+        ({"body_part": ("CHEST",)}, {"body_part": ""}, "body_part"),
+        ({"image_type": ("PRIMARY",)}, {}, None),
+        ({"image_type": ("!DERIVED",)}, {}, "image_type"),
+        ({"image_type": ("",)}, {"image_type": []}, None),
+        ({"sop_class": ("Digital X-Ray Image Storage - For Presentation",)}, {}, None),
+        ({"sop_class": ("1.2.840.10008.5.1.4.1.1.1",)}, {}, "sop_class"),
+        ({"calling": ("ROOM?",), "called": ("PNEUMO",)}, {}, None),
+        ({"calling": ("ROOM2",)}, {}, "calling"),
     ],
 )
 def test_a_rule_holds_where_all_it_says_does(
-    conditions: dict[str, Any], missed: str | None
+    conditions: dict[str, Any], facts: dict[str, Any], missed: str | None
 ) -> None:
-    found, reason = choose([rule(**conditions)], FACTS)
+    found, reason = choose([rule(**conditions)], {**FACTS, **facts})
 
     assert (found is not None) == (missed is None)
     assert reason == (f"No rule takes it: r ({missed})." if missed else "")
-
-
-def test_an_absent_value_is_an_empty_text() -> None:
-    facts = {**FACTS, "body_part": "", "image_type": []}
-
-    assert choose([rule(body_part=("CHEST", ""))], facts)[0]
-    assert choose([rule(image_type=("",))], facts)[0]
-    assert not choose([rule(body_part=("CHEST",))], facts)[0]
 
 
 def test_the_first_rule_that_holds_counts() -> None:
@@ -72,6 +70,29 @@ def test_the_first_rule_that_holds_counts() -> None:
     third = Rule(name="third", destinations=("pacs",))
 
     assert choose([first, second, third], FACTS)[0] == second
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "value", "fact", "expected"),
+    [
+        (IMAGE_TYPE, "CS", "DERIVED", "image_type", ["DERIVED"]),
+        (IMAGE_TYPE, "CS", ["ORIGINAL", "PRIMARY"], "image_type", ["ORIGINAL", "PRIMARY"]),
+        (IMAGE_TYPE, "US", 5, "image_type", ["5"]),
+        (IMAGE_TYPE, "CS", "", "image_type", []),
+        (FRAMES, "FD", float("inf"), "frames", 1),
+        (FRAMES, "IS", [3, 4], "frames", 1),
+        (FRAMES, "IS", "7", "frames", 7),
+        (EQUIPMENT, "LO", "text", "frames", 1),
+    ],
+)
+def test_attributes_of_another_form_are_no_reason_to_fail(
+    tag: int, vr: str, value: Any, fact: str, expected: Any
+) -> None:
+    header = Dataset()
+    header[tag] = DataElement(tag, vr, value)
+
+    assert facts_of(header)[fact] == expected
+    assert not is_own_result(header)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,61 +16,17 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 from structlog.testing import capture_logs
 
-from gateway.commitment import Commitments
 from gateway.config import Destination, Service
-from gateway.destinations import DimseSender, sender
+from gateway.destinations import Commitments, DimseSender, sender
 from gateway.errors import Permanent, Transient
 from gateway.service import Services
 from gateway.tables import ResultObject
 from tests.gateway.drawn import ROOT, film
+from tests.gateway.peer import answering
 
 STORED, FAILED = "00081199", "00081198"
 JSON = "application/dicom+json"
-
-
-class Peer(ThreadingHTTPServer):
-    """Answers each POST with ``status``, ``kind`` and ``body``, each GET with a page."""
-
-    status, kind, body = 200, "text/html", b"<html>Log in</html>"
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        super().__init__(("127.0.0.1", 0), _Request)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-class _Request(BaseHTTPRequestHandler):
-    server: Peer
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer(self.server.status, self.server.kind, self.server.body)
-
-    def do_GET(self) -> None:
-        self._answer(200, Peer.kind, Peer.body)
-
-    def _answer(self, status: int, kind: str, body: bytes) -> None:
-        self.server.asked.append(self.path)
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        if 300 <= status < 400:
-            self.send_header("Location", f"{self.server.url}/login")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    with Peer() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+LOGIN = "<html>Log in</html>"
 
 
 @pytest.fixture
@@ -85,7 +39,7 @@ def sent(tmp_path: Path) -> ResultObject:
     ("status", "body", "error"),
     [
         (200, '{"resourceType": "Bundle", "type": "transaction-response"}', None),
-        (200, "<html>Log in</html>", Transient),
+        (200, LOGIN, Transient),
         (200, '{"resourceType": "Bundle", "type": "searchset"}', Transient),
         (204, "", Transient),
         (301, "", Transient),
@@ -93,11 +47,10 @@ def sent(tmp_path: Path) -> ResultObject:
     ],
 )
 def test_a_fhir_server_has_a_result_when_it_answers_with_a_transaction(
-    peer: Peer, sent: ResultObject, status: int, body: str, error: type[Exception] | None
+    sent: ResultObject, status: int, body: str, error: type[Exception] | None
 ) -> None:
-    peer.status, peer.body = status, body.encode()
-
-    assert outcome(Destination(name="f", kind="fhir", url=peer.url), sent) is error
+    with answering(lambda *_: (status, "text/html", body.encode())) as peer:
+        assert outcome(Destination(name="f", kind="fhir", url=peer.url), sent) is error
 
 
 def item(uid: str = f"{ROOT}.1.1", reason: int | None = None) -> str:
@@ -121,7 +74,7 @@ def said(tag: str, of: str) -> str:
         (202, JSON, said(FAILED, item(reason=0xA700)), Transient),
         (200, JSON, said(STORED, item("1.2.3")), Transient),
         (200, JSON, "[]", Transient),
-        (200, "text/html", "<html>Log in</html>", Transient),
+        (200, "text/html", LOGIN, Transient),
         (204, JSON, "", Transient),
         (301, JSON, "", Transient),
         (302, JSON, "", Transient),
@@ -129,28 +82,28 @@ def said(tag: str, of: str) -> str:
     ],
 )
 def test_an_archive_has_an_object_when_it_names_it(
-    peer: Peer,
-    sent: ResultObject,
-    status: int,
-    kind: str,
-    body: str,
-    error: type[Exception] | None,
+    sent: ResultObject, status: int, kind: str, body: str, error: type[Exception] | None
 ) -> None:
-    peer.status, peer.kind, peer.body = status, kind, body.encode()
-
-    assert outcome(Destination(name="s", kind="stow", url=peer.url), sent) is error
+    with answering(lambda *_: (status, kind, body.encode())) as peer:
+        assert outcome(Destination(name="s", kind="stow", url=peer.url), sent) is error
 
 
 @pytest.mark.parametrize("end", ["", "/"])
 def test_a_slash_at_the_end_of_an_archives_address_makes_no_difference(
-    peer: Peer, sent: ResultObject, end: str
+    sent: ResultObject, end: str
 ) -> None:
-    archive = Destination(name="s", kind="stow", url=f"{peer.url}/dicom-web{end}")
+    asked: list[str] = []
 
-    outcome(archive, sent)
-    sender(archive, "PNEUMO", Commitments()).echo()
+    def answer(path: str, _body: bytes) -> tuple[int, str, bytes]:
+        asked.append(path.partition("?")[0])
+        return 200, "text/html", LOGIN.encode()
 
-    assert [path.partition("?")[0] for path in peer.asked] == ["/dicom-web/studies"] * 2
+    with answering(answer) as peer:
+        archive = Destination(name="s", kind="stow", url=f"{peer.url}/dicom-web{end}")
+        outcome(archive, sent)
+        sender(archive, "PNEUMO", Commitments()).echo()
+
+    assert asked == ["/dicom-web/studies"] * 2
 
 
 def outcome(destination: Destination, sent: ResultObject) -> type[Exception] | None:
@@ -166,14 +119,12 @@ def outcome(destination: Destination, sent: ResultObject) -> type[Exception] | N
 
 
 @pytest.mark.parametrize("status", [200, 302])
-def test_a_page_to_log_in_at_is_no_reading_and_no_refusal(
-    peer: Peer, sent: ResultObject, status: int
-) -> None:
-    peer.status = status
-    services = Services(Service(urls=(peer.url,)))
+def test_a_page_to_log_in_at_is_no_reading_and_no_refusal(sent: ResultObject, status: int) -> None:
+    with answering(lambda *_: (status, "text/html", LOGIN.encode())) as peer:
+        services = Services(Service(urls=(peer.url,)))
 
-    with pytest.raises(Transient, match=str(status)):
-        services.predict(sent.file)
+        with pytest.raises(Transient, match=str(status)):
+            services.predict(sent.file)
 
 
 @contextmanager
@@ -260,34 +211,44 @@ def test_an_association_that_was_lost_before_it_is_asked_on_is_opened_again(
 def test_a_promise_that_comes_late_counts_the_next_time_for_the_peer_that_made_it(
     sent: ResultObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.commitment._PATIENCE_S", 0)
-    monkeypatch.setattr("gateway.commitment._REMEMBERED", 2)
+    monkeypatch.setattr("gateway.destinations._PATIENCE_S", 0)
     commitments, requests = Commitments(), list[Dataset]()
 
-    def asked_of(title: str) -> Any:
-        def take(request: Dataset, *_: object) -> tuple[Dataset, None]:
-            requests.append(request)
-            accepted = Dataset()
-            accepted.Status = 0
-            return accepted, None
-
-        acceptor = SimpleNamespace(ae_title=title, address="127.0.0.1", port=104)
-        return SimpleNamespace(acceptor=acceptor, send_n_action=take)
-
-    def lose(*_: object) -> None:
-        raise RuntimeError
-
     with pytest.raises(Transient):
-        commitments.ask(asked_of("A"), [sent])
-    # What could not be asked takes no room from what was.
-    for _ in range(2):
-        lost = asked_of("A")
-        lost.send_n_action = lose
-        with pytest.raises(Transient, match="lost"):
-            commitments.ask(lost, [sent])
+        commitments.ask(asking(requests, "A"), [sent])
     commitments.on_report(SimpleNamespace(event_information=requests[0]))  # type: ignore[arg-type]
 
     with pytest.raises(Transient):
-        commitments.ask(asked_of("B"), [sent])
-    commitments.ask(asked_of("A"), [sent])
+        commitments.ask(asking(requests, "B"), [sent])
+    commitments.ask(asking(requests, "A"), [sent])
     assert len(requests) == 2
+
+
+@pytest.mark.parametrize(("status", "remembered_s"), [(0x0110, 60), (0, 0)])
+def test_what_was_refused_or_not_answered_for_long_is_forgotten(
+    sent: ResultObject, monkeypatch: pytest.MonkeyPatch, status: int, remembered_s: int
+) -> None:
+    monkeypatch.setattr("gateway.destinations._PATIENCE_S", 0)
+    monkeypatch.setattr("gateway.destinations._REMEMBERED_S", remembered_s)
+    commitments, requests = Commitments(), list[Dataset]()
+
+    for _ in range(2):
+        with pytest.raises(Transient):
+            commitments.ask(asking(requests, "A", status), [sent])
+    commitments.on_report(SimpleNamespace(event_information=requests[0]))  # type: ignore[arg-type]
+
+    with pytest.raises(Transient):
+        commitments.ask(asking(requests, "A", status), [sent])
+
+
+def asking(requests: list[Dataset], title: str, status: int = 0) -> Any:
+    """An association with a peer that answers requests for a promise with this status."""
+
+    def take(request: Dataset, *_: object) -> tuple[Dataset, None]:
+        requests.append(request)
+        answer = Dataset()
+        answer.Status = status
+        return answer, None
+
+    acceptor = SimpleNamespace(ae_title=title, address="127.0.0.1", port=104)
+    return SimpleNamespace(acceptor=acceptor, send_n_action=take)

@@ -8,12 +8,11 @@ from sqlalchemy import create_engine, text
 
 from gateway.config import Config, Destination, Retention, Rule
 from gateway.errors import InvalidConfiguration
-from gateway.identifiers import derived_uid, image_key, series_key
 from gateway.intake import Intake, replay
-from gateway.retention import Eraser
 from gateway.rules import Routed
 from gateway.store import Store
-from gateway.tables import Delivery, Instance, Job, Result, Table
+from gateway.tables import Delivery, Instance, Job, Result, Table, derived_uid, result_key
+from gateway.worker import Eraser
 from tests.gateway.drawn import film
 
 FILMS = Rule(name="films", destinations=("a", "b"))
@@ -151,11 +150,10 @@ def test_what_is_parked_waits_for_a_replay(store: Store) -> None:
 
 
 def test_keys_and_uids_follow_from_what_they_are_of() -> None:
-    key = series_key("s", ["2", "1"], "sha256:0")
+    key, other = (result_key("image", "1", frame, "sha256:0") for frame in "12")
 
-    assert key == series_key("s", ["1", "2"], "sha256:0")
-    assert len({key, series_key("s", ["1"], "sha256:0"), image_key("s", 1, "sha256:0")}) == 3
-    assert image_key("1", 1, "sha256:0") != image_key("1", 2, "sha256:0")
+    assert key == result_key("image", "1", "1", "sha256:0")
+    assert key != other
     assert derived_uid(key, "sr") == derived_uid(key, "sr")
     assert derived_uid(key, "sr").startswith("2.25.")
     assert len(derived_uid(key, "sr")) <= 64
@@ -182,21 +180,21 @@ def test_only_what_is_done_with_is_erased_and_never_done_again(
 
     assert unsent
     assert not report.exists()
-    assert (store.file(done.path).exists(), store.file(waiting.path).exists()) == (
-        False,
-        True,
-    )
+    assert not (tmp_path / done.path).exists()
+    assert (tmp_path / waiting.path).exists()
     intake = Intake(config, store, lambda _: None)
-    again = intake.incoming / "film.dcm"
-    again.write_bytes(film(1))
-    assert intake.take(again, "folder") == "repeated"
+    (intake.incoming / "film.dcm").write_bytes(film(1))
+    assert intake.take(intake.incoming / "film.dcm", "folder") == "repeated"
 
 
-def test_whatever_comes_in_a_minute_goes_in_the_next(
-    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in ("store", "retention"):
+@pytest.fixture
+def batches_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("store", "worker"):
         monkeypatch.setattr(f"gateway.{module}.BATCH", 2)
+
+
+@pytest.mark.usefixtures("batches_of_two")
+def test_whatever_comes_in_a_minute_goes_in_the_next(store: Store) -> None:
     for uid in "12345":
         store.accept(received(uid, path=uid), Routed("ignored", "No rule takes it."))
     eraser = Eraser(ALL, store)
@@ -228,14 +226,10 @@ def test_beyond_the_size_films_go_first_and_then_their_reports(
     assert sorted(name for name, file in files.items() if file.exists()) == left
 
 
-def test_reports_stay_while_more_films_may_go(
-    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in ("store", "retention"):
-        monkeypatch.setattr(f"gateway.{module}.BATCH", 2)
+@pytest.mark.usefixtures("batches_of_two")
+def test_reports_stay_while_more_films_may_go(store: Store) -> None:
     job = waiting_job(store)
-    result = made(job, "k")
-    store.finish_job(job, result, ["a"])
+    store.finish_job(job, made(job, "k"), ["a"])
     store.finish_deliveries(store.due(Delivery, 10))
     for uid in "234":
         store.accept(received(uid, path=uid), Routed("ignored", "No rule takes it."))
@@ -255,49 +249,39 @@ def test_what_cannot_be_erased_is_tried_again_in_a_minute(tmp_path: Path, store:
     assert not eraser.step()
 
 
-def test_what_is_half_done_goes_at_the_start_and_what_was_promised_stays(
-    tmp_path: Path, store: Store
+def test_a_state_folder_that_was_moved_keeps_what_was_promised_and_nothing_half_done(
+    tmp_path: Path,
 ) -> None:
-    config = config_in(tmp_path)
-    row = taken(config, store, 1)
-    intake = Intake(config, store, lambda _: None)
-    (intake.incoming / "half.dcm").write_bytes(b"half")
-
-    Intake(config, store, lambda _: None)
-
-    assert list(intake.incoming.iterdir()) == []
-    assert store.file(row.path).read_bytes() == film(1)
-
-
-def test_a_state_folder_that_was_moved_keeps_what_was_promised(tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     config, moved = config_in(before), config_in(after)
     store = Store(config.database, before)
     taken(config, store, 1)
+    (before / "incoming" / "half.dcm").write_bytes(b"half")
     store.close()
     before.rename(after)
 
     store = Store(moved.database, after)
-    Intake(moved, store, lambda _: None)
+    intake = Intake(moved, store, lambda _: None)
 
+    assert list(intake.incoming.iterdir()) == []
     [job] = store.due(Job, 10)
     [row] = store.instances_of(job)
-    assert store.file(row.path).read_bytes() == film(1)
+    assert (store.state_dir / row.path).read_bytes() == film(1)
 
 
 def test_the_image_of_a_parked_job_is_kept_for_its_replay(tmp_path: Path, store: Store) -> None:
-    (tmp_path / "film.dcm").write_bytes(b"film")
-    store.accept(received("1", path="film.dcm"), routed())
-    [job] = store.due(Job, 10)
+    image = tmp_path / "p"
+    image.write_bytes(b"film")
+    job = waiting_job(store)
     store.park(job, "500: broken")
 
     Eraser(ALL, store).step()
-    parked = (tmp_path / "film.dcm").exists()
+    parked = image.exists()
     store.replay("jobs")
     store.finish_job(job, None, ())
     Eraser(ALL, store).step()
 
-    assert (parked, (tmp_path / "film.dcm").exists()) == (True, False)
+    assert (parked, image.exists()) == (True, False)
 
 
 def test_what_no_rule_took_is_asked_again_with_the_rules_of_today(

@@ -2,24 +2,24 @@ import errno
 import json
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.audit import Auditor
-from gateway.commitment import Commitments
 from gateway.config import Config, Destination, Rule, Service
+from gateway.destinations import Commitments
 from gateway.errors import Permanent, Transient
 from gateway.intake import Intake
-from gateway.reading import Reading, in_order
 from gateway.rules import Routed
-from gateway.service import Services
+from gateway.service import Reading, Services, evenly_spaced, in_order
 from gateway.store import Store
 from gateway.tables import Delivery, Instance, Job, Result, ResultObject
 from gateway.work import Courier, Reader
 from gateway.worker import Worker
-from tests.gateway.drawn import slice_of
+from tests.gateway.drawn import finding, slice_of
 from tests.gateway.stack import eventually, free_port
 
 
@@ -43,6 +43,16 @@ def test_slices_are_in_order_by_the_best_that_all_of_them_have(
 
 def test_the_frames_of_an_enhanced_image_are_slices() -> None:
     assert [frame for _, frame in in_order([row("a", None, 1, 3)])] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 64, 500])
+def test_slices_are_evenly_spaced_from_the_first_to_the_last(count: int) -> None:
+    chosen = evenly_spaced(count)
+
+    steps = {later - earlier for earlier, later in pairwise(chosen)}
+    assert len(chosen) == len(set(chosen)) == min(count, 32)
+    assert (chosen[0], chosen[-1]) == (0, count - 1)
+    assert not steps or max(steps) - min(steps) <= 1
 
 
 @pytest.mark.parametrize("error", [OSError, ValueError])
@@ -74,9 +84,7 @@ def test_a_step_that_fails_is_taken_again(error: type[Exception]) -> None:
 def test_a_file_that_is_gone_parks_its_delivery_and_a_failing_disk_puts_it_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, state: str, problem: str
 ) -> None:
-    destination = Destination(name="d", kind="stow", url="http://127.0.0.1:1")
-    config = Config(state_dir=tmp_path, destinations=(destination,))
-    store = delivery_to(config)
+    courier, store = courier_of("k", folder=tmp_path)
 
     def fails(file: Path) -> bytes:
         error.filename = str(file)
@@ -84,7 +92,7 @@ def test_a_file_that_is_gone_parks_its_delivery_and_a_failing_disk_puts_it_off(
 
     monkeypatch.setattr(Path, "read_bytes", fails)
 
-    Courier(config, destination, store, Auditor(None, "PNEUMO"), Commitments()).step()
+    courier.step()
 
     [row] = store.listing("deliveries", state, 10)
     assert row["problem"].startswith(problem)
@@ -112,12 +120,9 @@ def courier_and_queue(
     folder: Path, monkeypatch: pytest.MonkeyPatch, between: Callable[[Store, Courier], object]
 ) -> tuple[Courier, Store, Sent]:
     """Three results for one destination."""
-    destination = Destination(name="d", kind="stow", url="http://127.0.0.1:1")
-    config = Config(state_dir=folder, destinations=(destination,))
-    store = delivery_to(config, "k1", "k2", "k3")
     sent = Sent(lambda: between(store, courier))
     monkeypatch.setattr("gateway.work.sender", lambda *_: sent)
-    courier = Courier(config, destination, store, Auditor(None, "PNEUMO"), Commitments())
+    courier, store = courier_of("k1", "k2", "k3", folder=folder)
     return courier, store, sent
 
 
@@ -147,10 +152,7 @@ def test_a_courier_that_is_stopped_ends_with_the_delivery_at_hand(
 
 
 def test_a_peer_that_asks_for_a_year_is_asked_again_before(tmp_path: Path) -> None:
-    destination = Destination(name="d", kind="stow", url="http://127.0.0.1:1")
-    config = Config(state_dir=tmp_path, destinations=(destination,), max_backoff_s=60)
-    store = delivery_to(config)
-    courier = Courier(config, destination, store, Auditor(None, "PNEUMO"), Commitments())
+    courier, store = courier_of("k", folder=tmp_path)
     [delivery] = store.due(Delivery, 10)
 
     def busy() -> None:
@@ -162,11 +164,13 @@ def test_a_peer_that_asks_for_a_year_is_asked_again_before(tmp_path: Path) -> No
     assert row["due_at"] <= time.time() + 60
 
 
-def delivery_to(config: Config, *keys: str) -> Store:
-    """A queue with results that are to be sent to the destination ``d``."""
-    store = Store(config.database, config.state_dir)
+def courier_of(*keys: str, folder: Path) -> tuple[Courier, Store]:
+    """A courier with results that are to be sent, and its queue."""
+    destination = Destination(name="d", kind="stow", url="http://127.0.0.1:1")
+    config = Config(state_dir=folder, destinations=(destination,), max_backoff_s=60)
+    store = Store(config.database, folder)
     rule = Rule(name="films", destinations=("d",))
-    for key in keys or ("k",):
+    for key in keys:
         film = Instance(
             sop_uid=key, digest=key, path="film.dcm", size=1, source="dimse", received_at=0
         )
@@ -176,7 +180,7 @@ def delivery_to(config: Config, *keys: str) -> Store:
             key=key, job_id=job.id, version=1, last_arrival_at=0, bundle="{}", kinds=["sr"], size=1
         )
         store.finish_job(job, result, ["d"])
-    return store
+    return Courier(config, destination, store, Auditor(None, "PNEUMO"), Commitments()), store
 
 
 def test_a_model_that_no_service_tells_of_is_asked_for_again() -> None:
@@ -194,17 +198,7 @@ class Readers(Services):
         self._probabilities = iter([0.2, 0.3, 0.7])
 
     def predict(self, *_: object, **__: object) -> Reading:
-        probability = next(self._probabilities)
-        findings = [
-            {
-                "label": label,
-                "code": {"system": "http://snomed.info/sct", "code": "1"},
-                "probability": p,
-                "operating_point": 0.5,
-                "present": p > 0.5,
-            }
-            for label, p in (("covid-19", probability), ("other", 0.1))
-        ]
+        findings = [finding("covid-19", next(self._probabilities)), finding("other", 0.1)]
         model = {"name": "ct", "version": 1, "digest": "sha256:0"}
         result = {"decision": "refer", "reasons": [], "findings": findings}
         return Reading(model, result)
@@ -237,13 +231,8 @@ def test_a_series_is_read_as_its_model_states(
 
     [delivery] = store.due(Delivery, 10)
     bundle = json.loads(delivery.result.bundle)
-    observations = [
-        entry["resource"]
-        for entry in bundle["entry"]
-        if entry["resource"]["resourceType"] == "Observation"
-    ]
-    assert observations[0]["component"][0]["valueQuantity"]["value"] == pytest.approx(probability)
-    assert (
-        f"{words} of the probabilities of 3 of 3 slices"
-        in bundle["entry"][-1]["resource"]["conclusion"]
-    )
+    resources = [entry["resource"] for entry in bundle["entry"]]
+    [first, _] = [each for each in resources if each["resourceType"] == "Observation"]
+    assert first["component"][0]["valueQuantity"]["value"] == pytest.approx(probability)
+    note = f"Read from 3 of 3 slices, evenly spaced. {words} of the probabilities of 3 of 3 slices."
+    assert f"{note} Not measured on series." in bundle["entry"][-1]["resource"]["conclusion"]
