@@ -134,13 +134,15 @@ def label_regions(mask: Mask) -> NDArray[np.int64]:
     # Where two runs lie one above the other, one of them starts at the first pixel that they share.
     meeting = mask[1:] & mask[:-1] & (starts[1:] | starts[:-1])
     above, below = run[:-1][meeting], run[1:][meeting]
+    one, other = np.concatenate([above, below]), np.concatenate([below, above])
     first = np.arange(starts.sum())
     known = first - 1
-    # The name of a region is its first run; each pass hands it on as far as it is known by then.
+    # The name of a region is its first run. Each pass hands it on to the runs that touch one of
+    # that name, and to the run that these were named by, or a long region would take many passes.
     while (first != known).any():
         known = first.copy()
-        np.minimum.at(first, below, known[above])
-        np.minimum.at(first, above, known[below])
+        np.minimum.at(first, one, known[other])
+        np.minimum.at(first, known[one], known[other])
         first = first[first]
     names = np.unique(first, return_inverse=True)[1]
     labels = np.zeros(mask.shape, np.int64)

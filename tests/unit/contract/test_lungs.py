@@ -130,6 +130,27 @@ def test_regions_and_holes_are_those_of_scipy(density: float) -> None:
         np.testing.assert_array_equal(without_holes(mask), ndimage.binary_fill_holes(mask))
 
 
+def serpentine(*, is_tall: bool) -> Mask:
+    """Draw a path that winds through the mask, up and down or from side to side."""
+    path = np.zeros((301, 301), bool)
+    path[::2] = True
+    path[1::4, -1] = path[3::4, 0] = True
+    return path.T if is_tall else path
+
+
+@pytest.mark.parametrize("is_tall", [True, False])
+def test_a_winding_path_is_one_region_until_it_is_cut(*, is_tall: bool) -> None:
+    path = serpentine(is_tall=is_tall)
+    between = np.pad(~path, 1, constant_values=True)
+    cut = path.copy()
+    cut[150, 150] = False
+
+    assert np.array_equal(label_regions(path), path)
+    assert label_regions(cut).max() == 2
+    for mask in (cut, between):
+        np.testing.assert_array_equal(label_regions(mask), ndimage.label(mask)[0])
+
+
 LIMITS = LungFieldLimits(doubt=0.1, lower=0.5)
 
 
