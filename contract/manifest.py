@@ -81,7 +81,7 @@ class Finding(Frozen):
 class Metric(Frozen):
     """A measured figure with its 95 % interval, from a bootstrap over patients.
 
-    ``label`` is the finding that it speaks of, ``source`` the part of the data; None is all.
+    ``label`` is the finding that it speaks of, ``source`` the part of the data; None speaks of all.
     """
 
     dataset: str
