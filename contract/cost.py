@@ -31,7 +31,10 @@ MAX_SECONDS = 5.0
 
 # Every thread may decode as much at once, and the decoders share a budget.
 _PLAIN_BYTES = 100_000_000
-_MAX_CHUNKS = 65_536
+_PLAIN_S = 1.0
+_PLAIN_CHUNKS, _MAX_CHUNKS = 8_192, 65_536
+_PLAIN_ELEMENTS, _PLAIN_DEPTH = 10_000, 16
+_ELEMENT_S = 2e-5
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
 # Bytes for each pixel of a PNG, by whether it is deep and has one channel; measured, rounded up.
 _PNG_BYTES = {(False, True): 4, (False, False): 8, (True, True): 8, (True, False): 28}
@@ -139,7 +142,7 @@ def _jpeg_cost(data: bytes, max_pixels: int) -> DecodeCost:
     if header is None:
         return DecodeCost(plain=False, memory_bytes=len(data))
     check_size(header.rows, header.columns, max_pixels)
-    plain = header.is_common_jpeg and header.seconds <= 1
+    plain = header.is_common_jpeg and header.seconds <= _PLAIN_S
     return _within(header.memory_bytes, header.seconds, plain=plain)
 
 
@@ -157,7 +160,7 @@ def _png_cost(data: bytes, max_pixels: int) -> DecodeCost:
     is_gray_or_palette = data[25] in {0, 3}
     per_pixel = _PNG_BYTES[data[24] > 8, is_gray_or_palette]
     needed = per_pixel * check_size(rows, columns, max_pixels)
-    return _within(needed, 0, plain=chunks <= 8_192)
+    return _within(needed, 0, plain=chunks <= _PLAIN_CHUNKS)
 
 
 def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
@@ -174,8 +177,8 @@ def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
         claims.transfer_syntax in _NATIVE
         and claims.end == len(data)
         and claims.native_bytes is not None
-        and claims.elements <= 10_000
-        and claims.depth <= 16
+        and claims.elements <= _PLAIN_ELEMENTS
+        and claims.depth <= _PLAIN_DEPTH
     )
     if is_deflated:
         # zlib joins its blocks in the end, and then pydicom copies the pixel data out.
@@ -185,7 +188,7 @@ def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
         claim = check_codestream(codestream, claims.rows, claims.columns, claims.samples)
         needed += claim.memory_bytes if claim else 0
         pixel_bytes *= 2
-    return _within(needed + pixel_bytes, claims.elements * 2e-5, plain=plain)
+    return _within(needed + pixel_bytes, claims.elements * _ELEMENT_S, plain=plain)
 
 
 def _codestream(data: bytes, claims: DataSetClaims, frame: int) -> bytes:

@@ -148,11 +148,11 @@ def _decoder(claim: CodestreamHeader) -> tuple[UID, str]:
         # GDCM refuses these depths.
         return JPEGLSLossless, "pylibjpeg" if claim.precision in {6, 7} else "gdcm"
     if claim.is_common_jpeg:
-        # In a third of the time.
+        # Pillow takes a third of the time of the others.
         return JPEGBaseline8Bit, "pillow"
     if claim.is_lossy:
         return JPEGExtended12Bit, "pylibjpeg"
-    # It alone takes the differences modulo 2^P.
+    # GDCM alone takes the differences of JPEG Lossless modulo 2^P.
     return JPEGLossless, "gdcm"
 
 
@@ -203,9 +203,10 @@ def _stored(cells: Cells, claim: CodestreamHeader | None, header: ImageHeader) -
         kind = f"i{cells.dtype.itemsize}" if claim.is_signed else every.dtype
         values = every.view(kind).astype(np.int64)
         if (claim.is_lossy or header.is_lossy) and claim.precision > header.bits_stored:
+            # Lossy samples may overshoot.
             lowest = -span // 2 if claim.is_signed and header.is_signed else 0
             values = np.clip(values, lowest, lowest + span - 1)
-    # Lossy samples may overshoot; in the bits above all others there may be an overlay, or a sign.
+    # The bits above the stored value may hold an overlay, or the sign of a shorter number.
     values &= span - 1
     # The upper half stands for negative values where there are any.
     return np.where(header.is_signed & (values >= span // 2), values - span, values).astype(float)

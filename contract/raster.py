@@ -49,7 +49,8 @@ def read_raster(
     except (ContractError, MemoryError):
         raise
     except Exception as error:
-        # Its words may quote the file. What its tables of TIFF's kinds lack is sound, and unusual.
+        # Pillow's own words may quote the file, and are left out. It looks a TIFF's kind up in
+        # tables; what they lack is sound, and unusual.
         if format_name == "TIFF" and isinstance(error.__cause__, KeyError):
             raise _unusual(format_name) from error
         raise CorruptImage(f"The {format_name} is truncated or damaged.") from error
@@ -78,8 +79,8 @@ def _read_jpeg(data: bytes, at_least: tuple[int, int] | None) -> Radiograph:
 
 def _read_png(data: bytes) -> Radiograph:
     image = PngImageFile(io.BytesIO(_essential_chunks(data)))
-    # The depth stands there.
-    is_deep_colour = data[24] > 8 and not image.mode.startswith("I")
+    bit_depth = data[24]  # of IHDR, the first chunk
+    is_deep_colour = bit_depth > 8 and not image.mode.startswith("I")
     grays = (_deep_colour if is_deep_colour else _gray)(image)
     # What stands behind the pixels is read with them.
     return _upright(grays, "PNG", _orientation(image), grays.shape)
