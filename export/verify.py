@@ -76,13 +76,15 @@ def decide_all(
     limits, gate = manifest.quality, manifest.out_of_distribution
     if limits and QUALITY not in outputs:
         raise ExportError("The graph measures no quality: run `pneumo-export refresh` first.")
+    gauged = {QUALITY, OOD_SCORE, SOURCE_DISTANCE} & outputs.keys()
     decisions = []
-    for number, size in enumerate(sizes):
-        row = {name: values[number].tolist() for name, values in outputs.items()}
+    rows = zip(sizes, outputs["probabilities"].tolist(), strict=True)
+    for number, (size, probabilities) in enumerate(rows):
+        row = {name: outputs[name][number].tolist() for name in gauged}
         distances = row.get(SOURCE_DISTANCE)
         decision = decide(
             manifest.labels,
-            row["probabilities"],
+            probabilities,
             manifest.operating_points,
             quality=judge(row[QUALITY], *size, limits) if limits else None,
             out_of_distribution=OodResult(score=row[OOD_SCORE], limit=gate.limit) if gate else None,

@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 
+import keras
 import numpy as np
 import onnx
 import pytest
@@ -10,7 +11,8 @@ from contract.errors import InvalidManifest
 from contract.lungs import LungFieldLimits, lung_mask
 from contract.manifest import LUNG_MASK, is_segmenter, read_manifest, read_segmenter
 from export.bundle import export_segmenter
-from export.errors import ExportError
+from export.convert import measure_parity
+from export.errors import ExportError, ParityError
 from export.graph import tensor_specs
 from export.session import open_session, run_in_batches
 from tests.lung_data import tiny_segmenter, write_covid_chestxray
@@ -82,6 +84,15 @@ def test_the_card_says_what_was_measured_and_what_to_mind(bundle: Path) -> None:
     assert "- Mind the gap." in card
     assert "accepted from a completeness of 0.5 |" in card
     assert manifest.digest in card
+
+
+def test_a_graph_that_draws_otherwise_is_refused(bundle: Path) -> None:
+    _, model = read_segmenter(bundle)
+    image = keras.layers.Input((32, 32, 1), dtype="uint8", name="image")
+    other = keras.Model(image, {LUNG_MASK: keras.ops.cast(image, "float32")})
+
+    with pytest.raises(ParityError, match="Nothing was written"):
+        measure_parity(other, open_session(model), IMAGES, LUNG_MASK)
 
 
 @pytest.mark.usefixtures("bundle")

@@ -4,6 +4,7 @@ import pytest
 
 from contract.manifest import read_manifest
 from export import store
+from export.errors import BundleExists
 from export.store import next_version, write_bundle
 from tests.bundles import make_manifest
 
@@ -21,6 +22,15 @@ def test_a_bundle_holds_the_model_its_manifest_and_its_card(tmp_path: Path) -> N
         "model.onnx",
     ]
     assert read_manifest(bundle) == MANIFEST
+
+
+def test_a_version_is_never_overwritten(tmp_path: Path) -> None:
+    write_bundle(tmp_path, MANIFEST, b"first")
+
+    with pytest.raises(BundleExists, match="tiny version 1"):
+        write_bundle(tmp_path, MANIFEST, b"second")
+
+    assert (tmp_path / "tiny" / "1" / "model.onnx").read_bytes() == b"first"
 
 
 def test_a_write_that_fails_leaves_nothing_behind(
