@@ -34,6 +34,11 @@ _DESCRIBES = re.compile(rb"\x28\0|\xff[\xc0-\xc3\xf7\x51\x52]")
 # Where the structure stands, which says more than the pixels.
 _HEAD_BYTES = 700
 _DEFLATED_START = 132
+# The last three are data sets without a preamble, and the first is none of them all.
+_MAGIC = (
+    *(b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    *(bytes(128) + b"DICM", b"\x08\0\x05\0", b"\x02\0\x10\0UI", b"\0\x08\0\x16UI\0\2"),
+)
 
 Mutation = Callable[[random.Random, bytearray], bytearray]
 CHEST = synthetic_radiograph(64, 70)
@@ -81,6 +86,8 @@ def originals() -> tuple[bytes, ...]:
 def mutated(seed: int, number: int) -> bytes:
     """The input of a number."""
     chance = random.Random(f"{seed}/{number}")  # noqa: S311 - no secret
+    if chance.random() < 0.05:
+        return chance.choice(_MAGIC) + chance.randbytes(chance.randrange(300))
     data = bytearray(chance.choice(originals()))
     if chance.random() < 0.5:
         data = _unpacked(data)
