@@ -25,14 +25,23 @@ def drawn(colours: int, *, progressive: bool = True) -> bytes:
     return saved(pixels, "JPEG", quality=95, progressive=progressive)
 
 
-@pytest.mark.parametrize("frame", [-1, 0, 2])
-@pytest.mark.parametrize("data", [as_jpeg(CHEST), as_png(CHEST), as_tiff(CHEST), as_dicom(CHEST)])
-def test_a_frame_that_does_not_exist_is_out_of_range(data: bytes, frame: int) -> None:
-    with pytest.raises(FrameOutOfRange, match="frames 1 to 1"):
+SINGLE = as_jpeg(CHEST), as_png(CHEST), as_tiff(CHEST), as_dicom(CHEST)
+TWO_FRAMES = as_dicom(np.stack([CHEST, CHEST]), NumberOfFrames=2)
+
+
+@pytest.mark.parametrize(
+    ("data", "frame", "frames"),
+    [
+        *((data, frame, 1) for data in SINGLE for frame in (-1, 0, 2)),
+        *((TWO_FRAMES, frame, 2) for frame in (-1, 0, 3)),
+    ],
+)
+def test_a_frame_that_does_not_exist_is_out_of_range(data: bytes, frame: int, frames: int) -> None:
+    with pytest.raises(FrameOutOfRange, match=f"frames 1 to {frames}"):
         decode(data, frame=frame)
 
 
-@pytest.mark.parametrize("data", [as_jpeg(CHEST), as_png(CHEST), as_tiff(CHEST), as_dicom(CHEST)])
+@pytest.mark.parametrize("data", SINGLE)
 def test_the_budget_is_the_largest_number_of_pixels(data: bytes) -> None:
     assert decode(data, max_pixels=4800).pixels.size == 4800
     with pytest.raises(TooManyPixels, match="60 x 80"):
@@ -160,10 +169,12 @@ def test_strips_that_do_not_cover_a_tiff_are_corrupt() -> None:
         as_deep_png(np.stack([DEEP] * 3, axis=-1)),
         as_jpeg(CHEST).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc1\x00\x0b\x0c"),
         as_jpeg(CHEST).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc3\x00\x0b\x08"),
+        as_jpeg(CHEST).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc9\x00\x0b\x08"),
     ],
     ids=[
         *("float32", "float64", "int8", "int16", "uint32", "deep colour", "deep planes", "lab"),
         *("jpeg 2000 in tiff", "unknown colours", "deep colour key", "12-bit colour", "12", "sof3"),
+        "arithmetic",
     ],
 )
 def test_an_unusual_kind_of_a_known_format_is_unsupported(data: bytes) -> None:
