@@ -276,9 +276,12 @@ def _jpeg_header(frame: tuple[int, bytes], codestream: bytes, scan: int) -> Code
         is_lossy=near not in {b"", b"\0"} if process == _JPEG_LS else process not in _LOSSLESS,
         is_in_one_scan=is_in_one_scan,
         has_every_bit=is_in_one_scan or not is_common or _has_every_bit(frame, codestream, scan),
-        # A common JPEG in several scans keeps its coefficients until the last one; of the other
-        # kinds, two results are compared.
-        memory_bytes=rows * columns * (2 + 2 * components) if is_common else 24 * samples,
+        # A common JPEG becomes its gray, and a copy of that. One in several scans also keeps its
+        # coefficients, of two bytes, until the last scan. Of the other kinds, two results are
+        # compared.
+        memory_bytes=2 * rows * columns + (0 if is_in_one_scan else 2 * samples)
+        if is_common
+        else 24 * samples,
         seconds=decodes
         * (
             samples * (_COMMON_SAMPLE_S + scans * _SCAN_SAMPLE_S)

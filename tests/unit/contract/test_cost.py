@@ -83,6 +83,26 @@ def test_what_is_large_is_decoded_where_memory_is_shared() -> None:
     assert not of_side(3_600).plain
 
 
+COLOUR = np.stack([CHEST] * 3, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("data", "bytes_per_pixel"),
+    [
+        (as_jpeg(CHEST), 2),
+        (as_jpeg(COLOUR), 2),
+        (saved(CHEST, "JPEG", progressive=True), 4),
+        (saved(COLOUR, "JPEG", progressive=True), 8),
+        (as_jpeg(COLOUR).replace(b"\xff\xda\0\x0c\3", b"\xff\xda\0\x08\1"), 8),
+    ],
+    ids=["gray", "colour", "progressive gray", "progressive colour", "a scan for each colour"],
+)
+def test_only_a_jpeg_in_several_scans_keeps_its_coefficients(
+    data: bytes, bytes_per_pixel: int
+) -> None:
+    assert cost(data).memory_bytes == bytes_per_pixel * CHEST.size
+
+
 def png_of_chunks(count: int) -> bytes:
     png = as_png(CHEST)
     return png[:33] + count * png_chunk(b"tEXt", b"a\0b") + png[33:]
