@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+import timeit
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,10 +25,10 @@ import onnxruntime
 import typer
 from numpy.typing import NDArray
 
-from bench.load import HOST, Load, LoadFailed, request, run
+from bench.load import HOST, Load, request, run
 from bench.report import number, table
-from bench.run import REPOSITORY, load_images
-from bench.servers import Command, Server, ServerFailed, free_port
+from bench.run import REPOSITORY, load_images, serve_command
+from bench.servers import Server, ServerFailed, free_port
 from contract.golden import read_golden
 from contract.manifest import PRECISION_FILES, ModelManifest, is_segmenter, read_manifest
 
@@ -37,7 +38,6 @@ BATCHES = (1, 2, 4, 8, 16, 32)
 TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2, "int8": 5e-2}
 LIBRARIES = re.compile(r"/(lib(?:cu|nv|onnx)[^/]*\.so[^/ ]*)$", re.MULTILINE)
 _OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
-_SMALL_MIB = 64
 # The service, whose CUDA context is destroyed a while after its start, as a lost device would.
 _LOSES_ITS_DEVICE = """
 import ctypes, re, sys, threading
@@ -105,14 +105,10 @@ class Kit:
         session.run(None, {"image": _images(bundle, manifest, 1)})
         used = session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         loaded = sorted(set(LIBRARIES.findall(Path("/proc/self/maps").read_text())))
-        smi = (
-            "nvidia-smi",
-            "--query-gpu=name,driver_version,memory.total",
-            "--format=csv,noheader",
-        )
-        gpu = "no nvidia-smi"
-        if shutil.which(smi[0]):
-            gpu = subprocess.run(smi, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+        gpu, query = "no nvidia-smi", "--query-gpu=name,driver_version,memory.total"
+        if smi := shutil.which("nvidia-smi"):
+            asked = (smi, query, "--format=csv,noheader")
+            gpu = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
         facts = {
             "GPU": gpu,
             "System": f"{platform.platform()}, Python {platform.python_version()}",
@@ -129,15 +125,15 @@ class Kit:
         for bundle, manifest in self._classifiers():
             for precision in manifest.digests:
                 file = bundle / PRECISION_FILES[precision]
-                reference, tried = (self._session(file, p) for p in ("cpu", self._provider))
+                sessions = [self._session(file, each) for each in ("cpu", self._provider)]
                 found = []
                 for batch in BATCHES:
                     feed = {"image": _images(bundle, manifest, batch)}
-                    old, new = (s.run(["probabilities"], feed)[0] for s in (reference, tried))
+                    old, new = (each.run(["probabilities"], feed)[0] for each in sessions)
                     found.append(float(np.abs(old - new).max()))
                 verdict = "alike" if max(found) <= TOLERANCES[precision] else "**differs**"
-                name = f"{manifest.name} {precision}"
-                rows.append((name, *(f"{difference:.1e}" for difference in found), verdict))
+                shown = (f"{difference:.1e}" for difference in found)
+                rows.append((f"{manifest.name} {precision}", *shown, verdict))
         yield "TF32 is off."
         yield table(("model, batch size:", *map(str, BATCHES), ""), rows)
 
@@ -148,14 +144,10 @@ class Kit:
         for batch in BATCHES:
             images = _images(bundle, manifest, batch)
             plain = self._session(bundle / "model.onnx", self._provider)
-            times = [
-                self._median_ms(partial(plain.run, ["probabilities"], {"image": images})),
-                self._median_ms(self._bound(plain, images)),
-            ]
-            best_per_s = number(batch * 1000 / min(times))
-            rows.append(
-                (str(batch), *map(number, times), self._as_cuda_graph(bundle, images), best_per_s)
-            )
+            run_plain = partial(plain.run, ["probabilities"], {"image": images})
+            times = [self._median_ms(work) for work in (run_plain, self._bound(plain, images))]
+            graph, best_per_s = self._as_cuda_graph(bundle, images), batch * 1000 / min(times)
+            rows.append((str(batch), *map(number, times), graph, number(best_per_s)))
         yield f"{manifest.name}, medians of {self._runs} runs in milliseconds."
         header = ("batch", "plain run", "IO binding", "with a CUDA graph", "images/s without")
         yield table(header, rows)
@@ -166,14 +158,9 @@ class Kit:
         with self._serve() as server:
             start_s = server.ready(self._requests[0])
             for connections, share in ((1, None), (16, None), (64, None), (512, 0.7)):
-                rate = share and peak * share
-                figures = run(
-                    Load(
-                        port=server.port, connections=connections, rate_per_s=rate or None,
-                        warmup_s=self._seconds / 5, seconds=self._seconds,
-                    ),
-                    self._requests,
-                )  # fmt: skip
+                rate = peak * share if share and peak else None
+                load = Load(server.port, connections, self._seconds, self._seconds / 5, rate)
+                figures = run(load, self._requests)
                 peak = max(peak, figures.throughput)
                 name = "open, 70 % of the peak" if share else f"closed, {connections}"
                 values = (figures.throughput, figures.p50_ms, figures.p99_ms)
@@ -185,21 +172,21 @@ class Kit:
     def memory_limit(self) -> Iterator[str]:
         """A batch, and the service, with less memory on the device than they like."""
         bundle, manifest = self._classifiers()[0]
-        small = {
-            "gpu_mem_limit": str(_SMALL_MIB * 2**20),
-            "arena_extend_strategy": "kSameAsRequested",
-        }
-        session = self._session(bundle / "model.onnx", self._provider, small)
-        yield f"With {_SMALL_MIB} MiB, a batch of 32: " + _outcome(
-            lambda: session.run(["probabilities"], {"image": _images(bundle, manifest, 32)})
-        )
-        limit = {"PNEUMO_GPU_MEM_LIMIT_BYTES": str(_SMALL_MIB * 2**20)}
+        mib = 64
+        limit = {"gpu_mem_limit": str(mib << 20), "arena_extend_strategy": "kSameAsRequested"}
+        session = self._session(bundle / "model.onnx", self._provider, limit)
+        outcome = "it runs."
         try:
-            with self._serve(limit) as server:
+            session.run(["probabilities"], {"image": _images(bundle, manifest, 32)})
+        except Exception as error:  # noqa: BLE001 - whatever the runtime raises is the finding
+            outcome = f"{type(error).__name__}: {error}"
+        yield f"With {mib} MiB, a batch of 32: {outcome}"
+        try:
+            with self._serve({"PNEUMO_GPU_MEM_LIMIT_BYTES": str(mib << 20)}) as server:
                 server.ready(self._requests[0])
-                yield f"The service with {_SMALL_MIB} MiB: {self._asked(server)}."
-        except (ServerFailed, LoadFailed) as error:
-            yield f"The service with {_SMALL_MIB} MiB does not start: {error}"
+                yield f"The service with {mib} MiB: {self._asked(server)}."
+        except ServerFailed as error:
+            yield f"The service with {mib} MiB does not start: {error}"
 
     def device_lost(self) -> Iterator[str]:
         """No device at the start; and a context that is destroyed while the service runs."""
@@ -221,14 +208,11 @@ class Kit:
     def _asked(self, server: Server) -> str:
         found = []
         ready = f"GET /health/ready HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
-        for name, content in (
-            ("`/predict`", self._requests[0]),
-            ("`/health/ready`", ready),
-        ):
+        for path, content in (("/predict", self._requests[0]), ("/health/ready", ready)):
             try:
-                found.append(f"{name} {server.ask(content)[0]}")
+                found.append(f"`{path}` {server.ask(content)[0]}")
             except (OSError, http.client.HTTPException) as error:
-                found.append(f"{name} no answer ({type(error).__name__})")
+                found.append(f"`{path}` no answer ({type(error).__name__})")
         return ", ".join(found)
 
     def _classifiers(self) -> list[tuple[Path, ModelManifest]]:
@@ -241,10 +225,8 @@ class Kit:
     def _session(
         self, file: Path, provider: Provider, options: dict[str, str] | None = None
     ) -> Session:
-        chosen: list[object] = ["CPUExecutionProvider"]
-        if provider == "cuda":
-            chosen.insert(0, ("CUDAExecutionProvider", {**_OPTIONS, **(options or {})}))
-        return Session(file, providers=chosen)
+        cuda = ("CUDAExecutionProvider", {**_OPTIONS, **(options or {})})
+        return Session(file, providers=[cuda] * (provider == "cuda") + ["CPUExecutionProvider"])
 
     def _as_cuda_graph(self, bundle: Path, images: NDArray[np.uint8]) -> str:
         """The time of a run as a CUDA graph, or why there is none."""
@@ -260,10 +242,9 @@ class Kit:
         """A run whose input and output stay where they are; a CUDA graph needs that."""
         binding = session.io_binding()
         value = onnxruntime.OrtValue.ortvalue_from_numpy(images, self._provider, 0)
-        [probabilities] = (o for o in session.get_outputs() if o.name == "probabilities")
-        shape = (len(images), probabilities.shape[1])
+        [classes] = (o.shape[1] for o in session.get_outputs() if o.name == "probabilities")
         output = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-            shape, np.float32, self._provider, 0
+            (len(images), classes), np.float32, self._provider, 0
         )
         binding.bind_ortvalue_input("image", value)
         binding.bind_ortvalue_output("probabilities", output)
@@ -276,23 +257,17 @@ class Kit:
         return once
 
     def _median_ms(self, work: Callable[[], object]) -> float:
-        times_ms = []
-        for _ in range(self._runs + 3):
-            began = time.perf_counter()
-            work()
-            times_ms.append((time.perf_counter() - began) * 1000)
-        return statistics.median(times_ms[3:])
+        times_s = timeit.repeat(work, repeat=self._runs + 3, number=1)
+        return statistics.median(times_s[3:]) * 1000
 
     def _serve(
         self, environment: dict[str, str] | None = None, prefix: tuple[str, ...] = ()
     ) -> Server:
         port = free_port()
-        start = prefix or (str(Path(sys.executable).with_name("pneumo-serve")),)
-        arguments = (
-            *start, "run", "--host", HOST, "--port", str(port), "--models-dir", str(self._models),
-            "--provider", self._provider,
-        )  # fmt: skip
-        return Server(Command(arguments, environment or {}), port)
+        command = serve_command(port, self._models, self._provider, environment or {})
+        if prefix:
+            command = command._replace(arguments=(*prefix, *command.arguments[1:]))
+        return Server(command, port)
 
 
 def _images(bundle: Path, manifest: ModelManifest, count: int) -> NDArray[np.uint8]:
@@ -302,14 +277,6 @@ def _images(bundle: Path, manifest: ModelManifest, count: int) -> NDArray[np.uin
         height, width = manifest.preprocessing.size
         return np.random.default_rng(0).integers(0, 256, (count, height, width, 1), dtype=np.uint8)
     return np.resize(golden.images, (count, *golden.images.shape[1:]))
-
-
-def _outcome(work: Callable[[], object]) -> str:
-    try:
-        work()
-    except Exception as error:  # noqa: BLE001 - whatever the runtime raises is the finding
-        return f"{type(error).__name__}: {error}"
-    return "it runs."
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from onnxruntime import InferenceSession
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from contract.manifest import read_manifest
 from contract.preprocessing import preprocess
@@ -31,8 +31,6 @@ class Limit(BaseModel):
     resize alone. ``probabilities`` are the answers for the images, in their order.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     per_s: float
     cpu_ms: float
     alone_ms: float
@@ -45,15 +43,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def measure(bundle: Path, file: str, images: Sequence[bytes], seconds: float) -> Limit:
-    """Measure the limit of one graph.
-
-    Args:
-        bundle: The folder with its manifest.
-        file: The graph's file in it.
-        images: Whole files, at least one.
-        seconds: How long each of the parts takes.
-    """
+def measure_limit(bundle: Path, file: str, images: Sequence[bytes], seconds: float) -> Limit:
+    """Measure the limit of one graph of a bundle, with whole files; each part takes so long."""
     spec = read_manifest(bundle).preprocessing
     graph = (bundle / file).read_bytes()
     one, all_cores = (open_session(graph, threads) for threads in (1, cores()))
@@ -65,22 +56,22 @@ def measure(bundle: Path, file: str, images: Sequence[bytes], seconds: float) ->
         row: list[float] = session.run(["probabilities"], {"image": read(data)})[0][0].tolist()
         return row
 
-    per_s, cpu_ms = _rate(lambda turn: answer(images[turn % len(images)]), seconds)
+    per_s, cpu_ms = _rate(answer, images, seconds)
+    alone = (partial(answer, session=session) for session in (one, all_cores))
     return Limit(
         per_s=per_s,
         cpu_ms=cpu_ms,
-        alone_ms=min(
-            _median_ms(partial(answer, session=session), images, seconds / 2)
-            for session in (one, all_cores)
-        ),
+        alone_ms=min(_median_ms(work, images, seconds / 2) for work in alone),
         decode_ms=_median_ms(read, images, seconds / 2),
         probabilities=tuple(tuple(answer(data)) for data in images),
     )
 
 
-def _rate(work: Callable[[int], object], seconds: float) -> tuple[float, float]:
+def _rate(
+    work: Callable[[bytes], object], images: Sequence[bytes], seconds: float
+) -> tuple[float, float]:
     """Have a thread for each core work for a time; per second, and milliseconds of CPU each."""
-    turns, stopped = itertools.count(), threading.Event()
+    turns, stopped = itertools.cycle(images), threading.Event()
 
     def loop() -> int:
         finished = 0
@@ -89,7 +80,7 @@ def _rate(work: Callable[[int], object], seconds: float) -> tuple[float, float]:
             finished += 1
         return finished
 
-    work(0)
+    work(images[0])
     with ThreadPoolExecutor(cores()) as pool:
         began, cpu_began = time.perf_counter(), time.process_time()
         loops = [pool.submit(loop) for _ in range(cores())]

@@ -22,7 +22,7 @@ class Form(litserve.LitAPI):
         return data
 
     def predict(self, x: bytes) -> Answer:
-        """Decode and classify one file."""
+        """Decode and classify."""
         return self._classifier.classify(x)
 
     def encode_response(self, output: Answer) -> Answer:
@@ -41,8 +41,6 @@ class Raw(Form):
 if __name__ == "__main__":
     peer = told()
     server = litserve.LitServer(
-        (Raw if peer.body == "raw" else Form)(),
-        accelerator="cpu",
-        workers_per_device=peer.workers,
+        (Raw if peer.body == "raw" else Form)(), accelerator="cpu", workers_per_device=peer.workers
     )
     server.run(host=HOST, port=peer.port, log_level="warning", generate_client_file=False)

@@ -1,4 +1,4 @@
-"""The load generator: one process, one thread, one event loop, the same for every server.
+"""The load generator: one process, one event loop, the same for every server.
 
 Closed loop: N connections, each of which sends its next request when it has its answer. Open loop:
 requests are due at a constant rate; a latency counts from the time at which a request was due, so a
@@ -8,6 +8,7 @@ Requests are bytes that were encoded before the start, and httptools parses the 
 talks to this machine alone, and ends by itself.
 """
 
+import asyncio
 import contextlib
 import itertools
 import math
@@ -24,7 +25,7 @@ from typing import NamedTuple, TypeVar
 import httptools
 import numpy as np
 from pebble import ProcessPool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 T = TypeVar("T")
 
@@ -32,7 +33,8 @@ HOST = "127.0.0.1"
 OK, NO_ANSWER, NOT_SENT = 200, 0, -1
 # A server that is gone refuses every connection at once; that must not become a busy loop.
 MAX_FAILURES_IN_A_ROW = 1000
-LONGEST_WAIT_S = 0.5
+# A radiograph should leave in one system call; the kernel grants what it may of this.
+_SEND_BUFFER_BYTES = 1 << 20
 _BOUNDARY = "radiograph-boundary"
 
 
@@ -40,7 +42,7 @@ class LoadFailed(Exception):
     """A load could not be put on a server, or ended without a result."""
 
 
-class Load(BaseModel):
+class Load(NamedTuple):
     """What to send, where, and how fast.
 
     ``connections`` is how many there are in a closed loop, and the most that an open loop uses.
@@ -48,15 +50,13 @@ class Load(BaseModel):
     a closed loop early.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    port: int = Field(ge=1, le=65535)
-    connections: int = Field(ge=1, le=4096)
-    rate_per_s: float | None = Field(default=None, gt=0)
-    warmup_s: float = Field(default=0, ge=0)
-    seconds: float = Field(gt=0, le=600)
-    max_requests: int | None = Field(default=None, ge=1)
-    timeout_s: float = Field(default=30, gt=0)
+    port: int
+    connections: int
+    seconds: float
+    warmup_s: float = 0
+    rate_per_s: float | None = None
+    max_requests: int | None = None
+    timeout_s: float = 30
 
 
 class Figures(BaseModel):
@@ -64,8 +64,6 @@ class Figures(BaseModel):
 
     ``statuses`` counts every request of the window.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     throughput: float
     p50_ms: float | None
@@ -150,10 +148,6 @@ def _figures(load: Load, requests: Sequence[bytes]) -> Figures:
 def generate(load: Load, requests: Sequence[bytes]) -> tuple[list[Record], float]:
     """Send requests, in turn from the first to the last and over again, and record what happens.
 
-    Args:
-        load: Where to send them, and how fast.
-        requests: Whole HTTP/1.1 requests, at least one.
-
     Returns:
         The requests in the order in which they ended, and when the last one was sent at the latest,
         in seconds of the load.
@@ -161,175 +155,118 @@ def generate(load: Load, requests: Sequence[bytes]) -> tuple[list[Record], float
     Raises:
         LoadFailed: The server does not answer at all any more.
     """
-    with selectors.EpollSelector() as selector:
-        generator = _Generator(load, requests, selector)
-        try:
-            return generator.run()
-        finally:
-            for connection in generator.connections:
-                connection.close()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Selector())) as runner:
+        return runner.run(_Generator(load, requests).run())
+
+
+class _Selector(selectors.EpollSelector):
+    """Waits by the microsecond, as a schedule needs it; epoll counts whole milliseconds."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and 0 < timeout < 1:
+            select.select([self], [], [], timeout)
+            timeout = 0
+        return super().select(timeout)
 
 
 class _Generator:
     """The state of one load; all times are seconds since it began."""
 
-    def __init__(
-        self, load: Load, requests: Sequence[bytes], selector: selectors.EpollSelector
-    ) -> None:
+    def __init__(self, load: Load, requests: Sequence[bytes]) -> None:
         self._load = load
         self._requests = itertools.cycle(requests)
-        self._selector = selector
-        self.connections = [_Connection(load.port, selector) for _ in range(load.connections)]
-        self._free = list(self.connections)
-        # The request that each connection is busy with: its intended time, and when it was sent.
-        # The order is that of sending, so that the first is the first to time out.
-        self._pending: dict[_Connection, tuple[float, float]] = {}
+        self._free = asyncio.Semaphore(load.connections)
+        # The last to have an answer is used first: an open loop opens no more than it needs.
+        self._idle: list[_Connection] = []
         self._records: list[Record] = []
         self._failures_in_a_row = 0
-        self._stop_s = load.warmup_s + load.seconds
-        open_loop = math.ceil((load.rate_per_s or 0) * self._stop_s)
-        self._planned = open_loop or load.max_requests or math.inf
-        self._sent = 0
         self._began = time.perf_counter()
 
-    def run(self) -> tuple[list[Record], float]:
-        """Run the load to its end."""
-        self._began = time.perf_counter()
-        while (now_s := self._now()) < self._stop_s and self._sent < self._planned:
-            while self._free and self._due_s(now_s) <= now_s and self._sent < self._planned:
-                self._send(self._due_s(now_s))
-            # Without a free connection only an answer helps, whatever is due.
-            self._wait(self._due_s(math.inf) - self._now() if self._free else LONGEST_WAIT_S)
-        stop_s = min(self._stop_s, self._now())
-        while self._pending:
-            self._wait(LONGEST_WAIT_S)
-        if self._load.rate_per_s is not None:
-            late = range(self._sent, int(self._planned))
-            rate = self._load.rate_per_s
+    async def run(self) -> tuple[list[Record], float]:
+        load, rate = self._load, self._load.rate_per_s
+        longest_s = load.warmup_s + load.seconds
+        planned = math.ceil(rate * longest_s) if rate else load.max_requests or math.inf
+        sent = 0
+        async with asyncio.TaskGroup() as requests:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(longest_s):
+                    while sent < planned and self._failures_in_a_row < MAX_FAILURES_IN_A_ROW:
+                        if rate:
+                            await asyncio.sleep(sent / rate - self._now())
+                        await self._free.acquire()
+                        requests.create_task(self._ask(sent / rate if rate else self._now()))
+                        sent += 1
+            stop_s = min(longest_s, self._now())
+        for connection in self._idle:
+            connection.transport.abort()
+        if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+            raise LoadFailed(f"{self._failures_in_a_row} requests in a row got no answer.")
+        if rate:
+            late = range(sent, int(planned))
             self._records += [Record(number / rate, stop_s, NOT_SENT) for number in late]
         return self._records, stop_s
 
     def _now(self) -> float:
         return time.perf_counter() - self._began
 
-    def _due_s(self, otherwise_s: float) -> float:
-        """When the next request is due: by the clock, or whenever a connection is free."""
-        rate = self._load.rate_per_s
-        return otherwise_s if rate is None else self._sent / rate
+    async def _ask(self, intended_s: float) -> None:
+        status = NO_ANSWER
+        with contextlib.suppress(OSError):
+            async with asyncio.timeout(self._load.timeout_s):
+                status = await self._exchange(next(self._requests))
+        self._records.append(Record(intended_s, self._now(), status))
+        self._failures_in_a_row = self._failures_in_a_row + 1 if status == NO_ANSWER else 0
+        self._free.release()
 
-    def _send(self, intended_s: float) -> None:
-        connection = self._free.pop()
-        self._sent += 1
-        self._pending[connection] = (intended_s, self._now())
-        connection.send(next(self._requests))
-        self._settle(connection)
-
-    def _wait(self, longest_s: float) -> None:
-        timeout_s = min(max(longest_s, 0), LONGEST_WAIT_S)
-        if timeout_s < LONGEST_WAIT_S:
-            # epoll counts whole milliseconds, select microseconds: a schedule needs the latter.
-            select.select([self._selector], [], [], timeout_s)
-            timeout_s = 0
-        for key, events in self._selector.select(timeout_s):
-            key.data.on_ready(events)
-            self._settle(key.data)
-        while self._pending:
-            connection, (_, sent_s) = next(iter(self._pending.items()))
-            if self._now() - sent_s < self._load.timeout_s:
-                return
-            connection.fail()
-            self._settle(connection)
-
-    def _settle(self, connection: "_Connection") -> None:
-        """Record a request that has ended, and take its connection back once all of it was sent."""
-        if connection.status is not None and connection in self._pending:
-            intended_s, _ = self._pending.pop(connection)
-            self._records.append(Record(intended_s, self._now(), connection.status))
-            failed = connection.status == NO_ANSWER
-            self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
-            if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
-                raise LoadFailed(f"{self._failures_in_a_row} requests in a row got no answer.")
-        if connection.is_done:
-            connection.status = None
-            self._free.append(connection)
-
-
-class _Connection:
-    """One keep-alive HTTP/1.1 connection that never blocks.
-
-    ``status`` is that of the last answer, NO_ANSWER where it broke, None while none has come.
-    """
-
-    def __init__(self, port: int, selector: selectors.BaseSelector) -> None:
-        self._port = port
-        self._selector = selector
-        self._socket: socket.socket | None = None
-        self._parser: httptools.HttpResponseParser | None = None
-        self._unsent = memoryview(b"")
-        self._awaiting = False
-        self.status: int | None = None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the answer has come and the request has left to its end."""
-        return self.status is not None and not self._unsent
-
-    def send(self, content: bytes) -> None:
-        """Begin to send a request, on a new connection where none is open."""
-        self._unsent, self._awaiting = memoryview(content), True
-        self.on_ready(selectors.EVENT_WRITE)
-
-    def on_ready(self, events: int) -> None:
-        """Go on with what the socket is ready for."""
+    async def _exchange(self, content: bytes) -> int:
+        connection = self._idle.pop() if self._idle else None
+        if connection is None or connection.transport.is_closing():
+            loop = asyncio.get_running_loop()
+            transport, connection = await loop.create_connection(_Connection, HOST, self._load.port)
+            link = transport.get_extra_info("socket")
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         try:
-            if events & selectors.EVENT_WRITE:
-                self._write()
-            if events & selectors.EVENT_READ and self._socket and self._parser:
-                data = self._socket.recv(65536)
-                self._parser.feed_data(data) if data else self.fail()
-        except BlockingIOError:
-            return
-        except (OSError, httptools.HttpParserError):
-            self.fail()
+            status = await connection.ask(content)
+        except asyncio.CancelledError:
+            connection.transport.abort()
+            raise
+        if not connection.transport.is_closing():
+            self._idle.append(connection)
+        return status
 
-    def fail(self) -> None:
-        """Close; that is a failure only where an answer is still to come."""
-        self.close()
-        if self._awaiting:
-            self._awaiting, self.status = False, NO_ANSWER
 
-    def close(self) -> None:
-        """Close, and forget what is under way."""
-        self._unsent = memoryview(b"")
-        if self._socket is not None:
-            self._selector.unregister(self._socket)
-            self._socket.close()
-            self._socket = None
+class _Connection(asyncio.Protocol):
+    """One keep-alive HTTP/1.1 connection; an answer may come before all of its request has left."""
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def ask(self, content: bytes) -> asyncio.Future[int]:
+        """The status of the answer to a request, NO_ANSWER where the connection breaks."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self.transport.write(content)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.transport.abort()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._end(NO_ANSWER)
 
     def on_message_complete(self) -> None:
         """Take an answer from the parser, which calls this."""
-        assert self._parser is not None, "the parser calls"  # noqa: S101 - for the type checker
-        self._awaiting, self.status = False, self._parser.get_status_code()
+        self._end(self._parser.get_status_code())
         if not self._parser.should_keep_alive():
-            self.close()
+            self.transport.abort()
 
-    def _write(self) -> None:
-        """Hand the kernel what it takes, and ask to be called for the rest."""
-        connection = self._socket or self._open()
-        with contextlib.suppress(BlockingIOError):
-            while self._unsent:
-                self._unsent = self._unsent[connection.send(self._unsent) :]
-        rest = selectors.EVENT_WRITE if self._unsent else 0
-        self._selector.modify(connection, selectors.EVENT_READ | rest, self)
-
-    def _open(self) -> socket.socket:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.settimeout(0)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A radiograph should leave in one system call; the kernel grants what it may of this.
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        # It only begins to connect; what fails is told by the first read or write.
-        self._socket.connect_ex((HOST, self._port))
-        self._selector.register(self._socket, selectors.EVENT_READ, self)
-        self._parser = httptools.HttpResponseParser(self)
-        return self._socket
+    def _end(self, status: int) -> None:
+        if not self._answer.done():
+            self._answer.set_result(status)

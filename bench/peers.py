@@ -16,7 +16,7 @@ import onnxruntime
 import uvicorn
 from fastapi import Body, FastAPI, File
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from bench.load import HOST
 from contract.manifest import MODEL_FILE, read_manifest
@@ -31,9 +31,6 @@ Answer = dict[str, list[float]]
 class Peer(BaseModel):
     """What a peer is told; ``threads`` is within one run of the model, 0 the runtime's default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    framework: Literal["fastapi", "litserve"]
     decoder: Decoder
     body: Literal["raw", "multipart"]
     bundle: Path
@@ -62,10 +59,8 @@ class Classifier:
 
     def classify(self, data: bytes) -> Answer:
         """Decode, resize and run."""
-        image = self._read(data)[np.newaxis]
-        return {
-            "probabilities": self._session.run(["probabilities"], {"image": image})[0][0].tolist()
-        }
+        [rows] = self._session.run(["probabilities"], {"image": self._read(data)[np.newaxis]})
+        return {"probabilities": rows[0].tolist()}
 
 
 def _with_pillow(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
@@ -106,11 +101,6 @@ def told() -> Peer:
 
 if __name__ == "__main__":
     peer = told()
-    uvicorn.run(
-        "bench.peers:create_app",
-        factory=True,
-        host=HOST,
-        port=peer.port,
-        workers=peer.workers,
-        log_level="warning",
-    )
+    app = "bench.peers:create_app"
+    where = {"host": HOST, "port": peer.port, "workers": peer.workers}
+    uvicorn.run(app, factory=True, log_level="warning", **where)

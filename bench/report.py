@@ -2,15 +2,14 @@
 
 import statistics
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from bench.run import DEFAULT, LOADS, OURS, SHARES, TWO, Results, Target, targets
+from bench.run import DEFAULT, LOADS, OURS, SHARES, TWO, Cell, Results, Target, Visit, targets
 
 LIMIT, VISIT, ANY = "limit", "visit", "any"
-_GOALS_FILE = Path(__file__).with_name("goals.toml")
 Source = tuple[str, str, str]
 """Whose figure, under which load, and its name.
 
@@ -32,8 +31,8 @@ class Figures:
         if who == LIMIT:
             return self.limit(name)
         if load == VISIT:
-            visits = [visits.get(f"{who} {body}") for visits in self.results.visits]
-            return median(getattr(v, name) for v in visits if v and not v.failure)
+            visits = self._visits(f"{who} {body}")
+            return median(getattr(visit, name) for visit in visits if not visit.failure)
         if who in ("pillow", "opencv", "ours", ANY):
             servers = [t.server for t in targets() if t.framework and who in (t.decoder, ANY)]
             found = [self.value((server, load, name)) for server in dict.fromkeys(servers)]
@@ -44,10 +43,15 @@ class Figures:
     def each(self, source: Source, body: str = "raw") -> list[float]:
         """A figure of a load on a server in every round."""
         server, load, name = source
-        visits = (visit.get(f"{server} {body}") for visit in self.results.visits)
-        cells = [visit.cells[load] for visit in visits if visit and load in visit.cells]
-        found = [getattr(cell, name) for cell in cells]
+        found = [getattr(cell, name) for cell in self.cells(f"{server} {body}", load)]
         return [value for value in found if value is not None]
+
+    def cells(self, key: str, load: str) -> list[Cell]:
+        """All that a load found of a target, in the rounds that have it."""
+        return [visit.cells[load] for visit in self._visits(key) if load in visit.cells]
+
+    def _visits(self, key: str) -> list[Visit]:
+        return [visits[key] for visits in self.results.visits if key in visits]
 
     def limit(self, name: str, server: str = OURS) -> float | None:
         """A figure of the in-process limit in a server's precision."""
@@ -55,8 +59,7 @@ class Figures:
         return median(getattr(limits[precision], name) for limits in self.results.limits)
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(NamedTuple):
     """One row of the goals: a figure, divided by another or less another, and what it should be.
 
     ``int8`` goals are only of machines where the service answers in INT8 by default.
@@ -74,20 +77,27 @@ class Goal:
 
     def value(self, f: Figures) -> float | None:
         """What was measured; None where something of it was not."""
-        value = f.value(self.figure)
-        others = [f.value(source) for source in (self.by, self.less) if source]
-        if (
-            value is None
-            or None in others
-            or (self.int8 and f.results.precisions[DEFAULT] != "int8")
-        ):
+        value, second = f.value(self.figure), self.by or self.less
+        other = f.value(second) if second else 0.0
+        is_other_precision = self.int8 and f.results.precisions[DEFAULT] != "int8"
+        if value is None or other is None or is_other_precision:
             return None
-        [other] = others or [0.0]
-        return value / other if self.by and other else (value - (other or 0)) / self.scale
+        if self.by:
+            return value / other if other else None
+        return (value - other) / self.scale
+
+    def row(self, f: Figures) -> tuple[str, ...]:
+        """The goal beside what was measured."""
+        value, verdict = self.value(f), "not measured"
+        if value is not None:
+            met = value >= self.bound if self.sense == "at least" else value <= self.bound
+            verdict = "met" if met else "**missed**"
+        bound = f"{self.sense} {self.bound:g} {self.unit}".strip()
+        return self.name, number(value, self.unit), bound, verdict
 
 
-_MIB = 2**20
-GOALS = tuple(Goal(**goal) for goal in tomllib.loads(_GOALS_FILE.read_text())["goal"])
+_GOALS = tomllib.loads(Path(__file__).with_name("goals.toml").read_text())
+GOALS = tuple(Goal(**goal) for goal in _GOALS["goal"])
 
 
 def write_report(results: Results, page: Path) -> None:
@@ -99,7 +109,7 @@ def write_report(results: Results, page: Path) -> None:
         "\n".join(f"- {name}: {text}" for name, text in results.facts.items()),
         f"- Model: {results.model}",
         "## Goals",
-        table(("", "measured", "goal", ""), map(_goal(f), GOALS)),
+        table(("", "measured", "goal", ""), (goal.row(f) for goal in GOALS)),
         "## Open loop, paced by the clock",
         "At a share of what each server does at most in a closed loop; latencies count from the "
         "time at which a request was due.",
@@ -151,18 +161,6 @@ def median(values: Iterable[float]) -> float | None:
     return statistics.median(found) if found else None
 
 
-def _goal(f: Figures) -> Callable[[Goal], tuple[str, ...]]:
-    def row(goal: Goal) -> tuple[str, ...]:
-        value, verdict = goal.value(f), "not measured"
-        if value is not None:
-            met = value >= goal.bound if goal.sense == "at least" else value <= goal.bound
-            verdict = "met" if met else "**missed**"
-        bound = f"{goal.sense} {goal.bound:g} {goal.unit}".strip()
-        return goal.name, number(value, goal.unit), bound, verdict
-
-    return row
-
-
 def _load_section(f: Figures, load: str) -> str:
     header = ("server", "body", "images/s", "range", "p50 ms", "p99 ms", "CPU ms", "other answers")
     rows = [_load_row(f, target, load) for target in targets() if load in target.loads]
@@ -174,21 +172,17 @@ def _load_row(f: Figures, target: Target, load: str) -> tuple[str, ...]:
     rates = f.each((server, load, "throughput"), body)
     if not rates:
         return ()
+    span = f"{number(min(rates))}-{number(max(rates))}"
     figures = (f.value((server, load, name), body) for name in ("p50_ms", "p99_ms", "cpu_ms"))
-    cells = [visit[target.key].cells[load] for visit in f.results.visits if target.key in visit]
-    others = sum(
-        count for cell in cells for status, count in cell.statuses.items() if status != "200"
-    )
-    return (
-        target.title, body, number(median(rates)), f"{number(min(rates))}-{number(max(rates))}",
-        *map(number, figures), str(others),
-    )  # fmt: skip
+    statuses = sum((Counter(cell.statuses) for cell in f.cells(target.key, load)), Counter())
+    others = statuses.total() - statuses["200"]
+    return target.title, body, number(median(rates)), span, *map(number, figures), str(others)
 
 
 def _footprint(f: Figures, target: Target) -> tuple[str, ...]:
     names = ("memory_bytes", "start_s", "difference")
     memory, start, difference = (f.value((target.server, VISIT, name)) for name in names)
-    memory = memory and memory / _MIB
+    memory = memory and memory / 2**20
     shown = "-" if difference is None else f"{difference:.1g}"
     return target.title, number(memory), number(start), shown
 
@@ -199,7 +193,7 @@ def _limit(f: Figures) -> str:
         (precision, *(number(f.limit(name, server)) for name in names))
         for server, precision in f.results.precisions.items()
         if server != TWO
-    ]  # fmt: skip
+    ]
     header = ("precision", "images/s", "CPU ms", "one after another, ms", "decode and resize, ms")
     text = "Decode, resize and `session.run` on all cores in one process, without HTTP."
     return f"## The in-process limit\n\n{text}\n\n{table(header, rows)}"

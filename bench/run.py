@@ -4,21 +4,21 @@ import json
 import os
 import platform
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from bench.limit import Limit, cores
-from bench.limit import measure as measure_limit
+from bench.limit import Limit, cores, measure_limit
 from bench.load import HOST, OK, Figures, Load, LoadFailed, in_own_process, request, run
 from bench.peers import VARIABLE, Decoder, Peer
 from bench.servers import Command, Server, ServerFailed, free_port
@@ -28,20 +28,10 @@ from tests.synthetic import as_jpeg, synthetic_radiograph
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OURS, DEFAULT, TWO = "pneumoscope", "pneumoscope-default", "pneumoscope-two"
-AUDITED = "pneumoscope-audited"
 BUSY = "closed 16"
 SHARES = {"open 50 %": 0.5, "open 70 %": 0.7, "open 85 %": 0.85}
 OVERLOAD, OVERLOAD_FACTOR = "overload", 4
 LOADS = ("closed 1", BUSY, "closed 64", *SHARES)
-# More than the service lets in, less than the 1024 files that a process may open by default.
-MOST_CONNECTIONS = 512
-# Of the largest difference between a server's probabilities and those of the session.
-TOLERANCE, OTHER_PRECISION = 1e-3, 0.05
-Body = Literal["raw", "multipart"]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Cell(Figures):
@@ -50,7 +40,7 @@ class Cell(Figures):
     cpu_ms: float
 
 
-class Visit(_Frozen):
+class Visit(BaseModel):
     """One server in one round: every load on it, by name; ``failure`` is why there are none.
 
     ``difference`` is the largest of its probabilities to those of the in-process session.
@@ -65,8 +55,6 @@ class Visit(_Frozen):
 
 class Results(BaseModel):
     """A run. ``visits`` and ``limits`` are by round, then by target or graph file."""
-
-    model_config = ConfigDict(extra="forbid")
 
     facts: dict[str, str]
     model: str
@@ -92,7 +80,7 @@ class Target:
 
     server: str
     title: str
-    body: Body = "raw"
+    body: Literal["raw", "multipart"] = "raw"
     framework: Literal["fastapi", "litserve"] | None = None
     decoder: Decoder = "ours"
     settings: dict[str, str] = field(default_factory=dict)
@@ -103,25 +91,22 @@ class Target:
         """Its name in the results."""
         return f"{self.server} {self.body}"
 
-    def command(self, plan: Plan, bundle: Path | None, port: int) -> Command:
-        """How to start it; only a peer needs the bundle."""
+    def command(self, plan: Plan, bundle: Path, port: int) -> Command:
+        """How to start it."""
         if self.framework is None:
-            console_script = Path(sys.executable).with_name("pneumo-serve")
-            arguments = (
-                str(console_script), "run", "--host", HOST, "--port", str(port),
-                "--models-dir", str(plan.models), "--provider", "cpu",
-            )  # fmt: skip
-            return Command(arguments, self.settings)
-        assert bundle is not None, "a peer serves a bundle"  # noqa: S101 - for the type checker
+            return serve_command(port, plan.models, "cpu", self.settings)
         tuned = {"workers": cores(), "threads": 1} if self.decoder == "ours" else {}
-        peer = Peer.model_validate(
-            {
-                "framework": self.framework, "decoder": self.decoder, "body": self.body,
-                "bundle": bundle, "port": port, **tuned,
-            }
-        )  # fmt: skip
+        peer = Peer(decoder=self.decoder, body=self.body, bundle=bundle, port=port, **tuned)
         module = "bench.peers" if self.framework == "fastapi" else "bench.litserve_peer"
         return Command((sys.executable, "-m", module), {VARIABLE: peer.model_dump_json()})
+
+
+def serve_command(port: int, models: Path, provider: str, settings: Mapping[str, str]) -> Command:
+    """How to start this service."""
+    console_script = Path(sys.executable).with_name("pneumo-serve")
+    listening = ("run", "--host", HOST, "--port", str(port))
+    serving = ("--models-dir", str(models), "--provider", provider)
+    return Command((str(console_script), *listening, *serving), settings)
 
 
 def targets() -> tuple[Target, ...]:
@@ -136,20 +121,20 @@ def targets() -> tuple[Target, ...]:
             for framework, name in (("fastapi", "FastAPI handler"), ("litserve", "LitServe"))
             for decoder, words in decoders.items()
         ),
-    ]  # fmt: skip
-    form = [
-        Target(
-            t.server, t.title, "multipart", t.framework, t.decoder, t.settings, (BUSY, "open 70 %")
-        )
-        for t in raw
     ]
+    form = [replace(target, body="multipart", loads=(BUSY, "open 70 %")) for target in raw]
     two = {**fp32, "PNEUMO_WORKERS": "2"}
     trail = Path(tempfile.gettempdir(), "pneumoscope-bench-audit.sqlite")
     audited = {**fp32, "PNEUMO_AUDIT_URL": f"sqlite:///{trail}"}
     return (
         raw[0],
         # Beside the one that it is compared with.
-        Target(AUDITED, "Pneumoscope, fp32, with an audit trail", settings=audited, loads=(BUSY,)),
+        Target(
+            "pneumoscope-audited",
+            "Pneumoscope, fp32, with an audit trail",
+            settings=audited,
+            loads=(BUSY,),
+        ),
         *raw[1:],
         *form,
         Target(TWO, "Pneumoscope, fp32, two processes", settings=two, loads=(BUSY,)),
@@ -167,18 +152,26 @@ def measure(plan: Plan, results_file: Path, say: Callable[[str], None]) -> Resul
         b: [request("/predict", image, b) for image in images] for b in ("raw", "multipart")
     }
     chosen = [t for t in targets() if not plan.targets or t.server in plan.targets]
-    results = _begun(plan, requests["raw"], images)
+    results = Results(facts=_facts(plan, images), **_first_answers(plan, requests["raw"][0]))
     results_file.parent.mkdir(parents=True, exist_ok=True)
     bundle, began = plan.models / results.model, time.monotonic()
     for number in range(plan.rounds):
-        results.limits.append(_limits(results, bundle, images, plan.seconds))
+        results.limits.append(
+            {
+                precision: in_own_process(
+                    measure_limit, bundle, PRECISION_FILES[precision], images, plan.seconds
+                )
+                for precision in sorted(set(results.precisions.values()))
+            }
+        )
         results.visits.append({})
         for target in chosen:
             say(
                 f"round {number + 1} of {plan.rounds}, {target.title}, {target.body}; "
                 f"{time.monotonic() - began:.0f} s so far"
             )
-            expected = _expected(results, number, target)
+            limit = results.limits[number][results.precisions.get(target.server, "fp32")]
+            expected = np.array(limit.probabilities)
             visit = _visit(plan, target, bundle, requests[target.body], expected)
             if visit.failure:
                 say(f"  {visit.failure}")
@@ -201,15 +194,19 @@ def load_images() -> list[bytes]:
     return files
 
 
-def _begun(plan: Plan, requests: Sequence[bytes], images: Sequence[bytes]) -> Results:
-    """A run of which the machine is known, and what this service answers with."""
+def _facts(plan: Plan, images: Sequence[bytes]) -> dict[str, str]:
+    """What was measured where."""
     pixels = [radiograph.rows * radiograph.columns for radiograph in map(decode, images)]
     packages = ("fastapi", "litserve", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
     installed = {dist.metadata["Name"]: dist.version for dist in metadata.distributions()}
     kilobytes = np.mean([len(image) for image in images]) / 1e3
-    facts = {
-        "Revision": _output("git", "rev-parse", "--short=12", "HEAD"),
-        "Machine": f"{_cpu_model()}, {cores()} cores, {platform.system()} {platform.release()}",
+    asked = ("git", "rev-parse", "--short=12", "HEAD")
+    revision = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True, check=False)  # noqa: S603
+    processor = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return {
+        "Revision": revision.stdout.strip() or "unknown",
+        "Machine": f"{processor[1] if processor else platform.machine()}, {cores()} cores, "
+        f"{platform.system()} {platform.release()}",
         "Packages": f"Python {platform.python_version()}, "
         + ", ".join(f"{name} {installed[name]}" for name in packages if name in installed),
         "Images": f"{len(images)} radiographs, JPEG, on average {kilobytes:.0f} kB and "
@@ -217,37 +214,20 @@ def _begun(plan: Plan, requests: Sequence[bytes], images: Sequence[bytes]) -> Re
         "Extent": f"{plan.rounds} rounds, {plan.seconds:g} s for each load after "
         f"{plan.warmup_s:g} s, on the CPU",
     }
+
+
+def _first_answers(plan: Plan, request: bytes) -> dict[str, Any]:
+    """The model and the precisions that this service answers with."""
     precisions, model = {}, ""
     for target in targets():
         if target.framework is None and target.body == "raw":
             port = free_port()
-            with Server(target.command(plan, None, port), port) as server:
-                server.ready(requests[0])
-                answer = json.loads(server.ask(requests[0])[1])
+            with Server(target.command(plan, plan.models, port), port) as server:
+                server.ready(request)
+                answer = json.loads(server.ask(request)[1])
             precisions[target.server] = answer["precision"]
             model = f"{answer['model']['name']}/{answer['model']['version']}"
-    return Results(facts=facts, model=model, precisions=precisions)
-
-
-def _limits(
-    results: Results, bundle: Path, images: Sequence[bytes], seconds: float
-) -> dict[str, Limit]:
-    """The limit of each precision that this service answered in."""
-    return {
-        precision: in_own_process(
-            measure_limit,
-            bundle,
-            PRECISION_FILES[precision],
-            images,
-            seconds,  # type: ignore[index]
-        )
-        for precision in sorted(set(results.precisions.values()))
-    }
-
-
-def _expected(results: Results, number: int, target: Target) -> np.ndarray:
-    precision = results.precisions.get(target.server, "fp32")
-    return np.array(results.limits[number][precision].probabilities)
+    return {"model": model, "precisions": precisions}
 
 
 def _visit(
@@ -262,12 +242,8 @@ def _visit(
             cells: dict[str, Cell] = {}
             for load in target.loads:
                 cells[load] = _cell(plan, server, requests, load, cells)
-            return Visit(
-                cells=cells,
-                memory_bytes=server.memory_bytes(),
-                start_s=start_s,
-                difference=difference,
-            )
+            memory_bytes = server.memory_bytes()
+        return Visit(cells=cells, memory_bytes=memory_bytes, start_s=start_s, difference=difference)
     except (ServerFailed, LoadFailed) as error:
         return Visit(failure=str(error))
 
@@ -285,19 +261,16 @@ def _difference(
         status, body = server.ask(content)
         if status != OK:
             raise ServerFailed(f"it answered {status}: {body[:200]!r}")
-        found.append(_probabilities(json.loads(body)))
+        answer = json.loads(body)
+        if "results" in answer:
+            answer["probabilities"] = [f["probability"] for f in answer["results"][0]["findings"]]
+        found.append(answer["probabilities"])
     difference = float(np.abs(np.array(found) - expected).max())
-    allowed = OTHER_PRECISION if target.server == DEFAULT else TOLERANCE
+    # The default may be another precision than that of the session.
+    allowed = 0.05 if target.server == DEFAULT else 1e-3
     if target.decoder == "ours" and not difference <= allowed:
         raise ServerFailed(f"its probabilities are off by up to {difference:.2g}")
     return difference
-
-
-def _probabilities(answer: dict[str, list[float]]) -> list[float]:
-    """Those of this service's answer, or of a peer's."""
-    if "results" in answer:
-        return [finding["probability"] for finding in answer["results"][0]["findings"]]  # type: ignore[index]
-    return answer["probabilities"]
 
 
 def _cell(
@@ -307,28 +280,11 @@ def _cell(
     share = OVERLOAD_FACTOR if load == OVERLOAD else SHARES.get(load)
     if share is not None and not peak:
         raise LoadFailed("no load before this one got an answer")
-    connections = MOST_CONNECTIONS if share is not None else int(load.split()[1])
-    what = Load(
-        port=server.port,
-        connections=connections,
-        rate_per_s=None if share is None else peak * share,
-        warmup_s=plan.warmup_s,
-        seconds=plan.seconds,
-    )
+    # More than the service lets in, less than the 1024 files that a process may open by default.
+    connections = 512 if share is not None else int(load.split()[1])
+    rate_per_s = None if share is None else peak * share
+    what = Load(server.port, connections, plan.seconds, plan.warmup_s, rate_per_s)
     cpu_began = server.cpu_s()
     found = run(what, requests)
     cpu_ms = (server.cpu_s() - cpu_began) * 1000 / max(1, found.answers)
     return Cell(**found.model_dump(), cpu_ms=cpu_ms)
-
-
-def _cpu_model() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.machine()
-
-
-def _output(*command: str) -> str:
-    result = subprocess.run(  # noqa: S603 - git
-        command, cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    return result.stdout.strip() or "unknown"

@@ -1,6 +1,4 @@
-"""Starts one server, and knows the memory and the CPU time of all of its processes.
-
-They are the ones of its process group, whoever their parent is.
+"""Starts one server, and knows the memory and the CPU time of its process group.
 
 Source: proc_pid_stat(5), proc_pid_smaps(5).
 """
@@ -13,18 +11,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Self
+from typing import NamedTuple, Self
 
 from bench.load import HOST
 
 START_UP_LIMIT_S = 120.0
-GRACE_S = 20.0
 POLL_S = 0.01
-# What a server still sets up behind its first answer is no part of the loads that follow.
-SETTLED_SHARE, SETTLE_STEP_S, SETTLE_LIMIT_S = 0.05, 0.5, 15.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # Fields of /proc/PID/stat, counted from the one after the command's name.
 _STATE, _GROUP, _CPU = 0, 2, slice(11, 15)
@@ -34,8 +28,7 @@ class ServerFailed(Exception):
     """A server did not start, or went away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """How to start a server: its command line, and what is added to the environment."""
 
     arguments: Sequence[str]
@@ -46,12 +39,7 @@ class Server:
     """A running server, with every process that it started; a context manager that ends them."""
 
     def __init__(self, command: Command, port: int) -> None:
-        """Start it.
-
-        Args:
-            command: What to run.
-            port: Where it is going to listen on the loopback interface.
-        """
+        """Start what is going to listen on a port of the loopback interface."""
         self.port = port
         self._log = TemporaryFile()  # noqa: SIM115 - closed in stop
         self._began = time.perf_counter()
@@ -64,6 +52,7 @@ class Server:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self.root = self._process.pid
 
     def __enter__(self) -> Self:
         """The server itself."""
@@ -74,22 +63,19 @@ class Server:
         self.stop()
 
     def ready(self, request: bytes) -> float:
-        """Wait until a request is answered with 200.
-
-        Returns:
-            Seconds since the start.
+        """Wait until a request is answered with 200; the seconds since the start.
 
         Raises:
             ServerFailed: It ended, or did not answer in time.
         """
         while time.perf_counter() - self._began < START_UP_LIMIT_S:
             if self._process.poll() is not None:
-                raise ServerFailed(f"it ended before its first answer: {self.log_tail()}")
+                raise ServerFailed(f"it ended before its first answer: {self._log_tail()}")
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if self.ask(request)[0] == http.HTTPStatus.OK:
                     return time.perf_counter() - self._began
             time.sleep(POLL_S)
-        raise ServerFailed(f"no answer within {START_UP_LIMIT_S:.0f} s: {self.log_tail()}")
+        raise ServerFailed(f"no answer within {START_UP_LIMIT_S:.0f} s: {self._log_tail()}")
 
     def ask(self, request: bytes) -> tuple[int, bytes]:
         """Send one request on a connection of its own; status and body of the answer.
@@ -104,39 +90,30 @@ class Server:
             return answer.status, answer.read()
 
     def settle(self) -> None:
-        """Wait until it idles, as one does that nobody asks anything."""
-        give_up = time.perf_counter() + SETTLE_LIMIT_S
-        busy_s = SETTLE_STEP_S
-        while busy_s > SETTLED_SHARE * SETTLE_STEP_S and time.perf_counter() < give_up:
+        """Wait until what it sets up behind its first answer takes under 5 % of a core, or 15 s."""
+        busy_s, give_up = 1.0, time.perf_counter() + 15
+        while busy_s > 0.05 * 0.5 and time.perf_counter() < give_up:
             before = self.cpu_s()
-            time.sleep(SETTLE_STEP_S)
+            time.sleep(0.5)
             busy_s = self.cpu_s() - before
-
-    @property
-    def root(self) -> int:
-        """The number of the process that was started."""
-        return self._process.pid
 
     def memory_bytes(self) -> int:
         """What its processes have in memory, with shared pages shared out (PSS)."""
-        return sum(_proportional(pid) for pid in self.processes())
+        lines = [
+            line for pid in self.processes() for line in _read(pid, "smaps_rollup").splitlines()
+        ]
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
     def cpu_s(self) -> float:
         """The CPU time that its processes, and their children that have ended, have spent."""
         stats = [stat for pid in self.processes() if (stat := _stat(pid))]
         return sum(int(field) for stat in stats for field in stat[_CPU]) / _TICKS_PER_S
 
-    def log_tail(self) -> str:
-        """The last lines that it wrote."""
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return " | ".join(line.strip() for line in lines[-5:])[-1000:]
-
     def stop(self) -> None:
         """Ask it to end, wait, and end what is left of its own processes."""
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(GRACE_S)
+            self._process.wait(20)
         while self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.root, signal.SIGKILL)
@@ -144,15 +121,20 @@ class Server:
         self._process.wait()
         self._log.close()
 
-    def processes(self) -> set[int]:
-        """The numbers of its processes that run now."""
-        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    def processes(self) -> list[int]:
+        """The numbers of the processes of its group that run now, whoever their parent is."""
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         stats = ((pid, _stat(pid)) for pid in pids)
-        return {
+        return [
             pid
             for pid, stat in stats
             if stat and int(stat[_GROUP]) == self.root and stat[_STATE] != "Z"
-        }
+        ]
+
+    def _log_tail(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return " | ".join(line.strip() for line in lines[-5:])[-1000:]
 
 
 def free_port() -> int:
@@ -162,18 +144,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _stat(pid: int) -> list[str] | None:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
+def _stat(pid: int) -> list[str]:
     # The name, in parentheses, may itself hold spaces and parentheses.
-    return text.rpartition(")")[2].split()
+    return _read(pid, "stat").rpartition(")")[2].split()
 
 
-def _proportional(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+def _read(pid: int, name: str) -> str:
+    """What the kernel says of a process; nothing where it has ended meanwhile."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/{name}").read_text()
+    return ""

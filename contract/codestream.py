@@ -28,7 +28,6 @@ _START_OF_TILE, _START_OF_DATA = b"\xff\x90", b"\xff\x93"
 _REVERSIBLE = 1
 # In the pixel data of a JPEG; restart markers and stuffed bytes are none that ends it.
 _MARKER = re.compile(rb"\xff([^\0\xd0-\xd7\xff])")
-_TAILS = bytes(64), b"\xfe" * 64
 
 # What the shipped decoders were measured to take, rounded up. JPEG 2000: bytes for each precinct
 # and code block of a tile, each tile, and its components; seconds for each packet and block.
@@ -42,12 +41,10 @@ _COMMON_SAMPLE_S, _SCAN_SAMPLE_S, _BYTE_S = 5e-9, 4e-10, 5e-8
 
 @dataclass(frozen=True, slots=True)
 class CodestreamHeader:
-    """What a codestream says of itself.
+    """What a codestream says of itself, and upper estimates of what decoding it takes.
 
-    ``process`` is the marker of a JPEG frame header. ``scans`` counts those of a JPEG, and
-    ``is_in_one_scan`` tells that one holds all of it, ``has_every_bit`` that a common JPEG lacks
-    no scan.
-    ``memory_bytes`` and ``seconds`` are upper estimates of what decoding takes.
+    ``process`` is the marker of a JPEG frame header, ``is_in_one_scan`` tells that one scan holds
+    all of a JPEG, ``has_every_bit`` that a common one lacks no scan.
     """
 
     rows: int
@@ -58,7 +55,6 @@ class CodestreamHeader:
     family: Family = "JPEG"
     is_signed: bool = False
     is_lossy: bool = True
-    scans: int = 1
     is_in_one_scan: bool = False
     has_every_bit: bool = True
     memory_bytes: int = 0
@@ -78,10 +74,7 @@ def read_codestream_header(codestream: bytes) -> CodestreamHeader | None:
 
 
 def read_jpeg_header(codestream: bytes) -> CodestreamHeader | None:
-    """Read the frame header of a JPEG or JPEG-LS codestream; None where there is none.
-
-    Source: ITU-T T.81 B.1.1 and B.2.2, ITU-T T.87 C.2.2.
-    """
+    """Read the frame header of a JPEG or JPEG-LS, if any: T.81 B.1.1 and B.2.2, T.87 C.2.2."""
     position, frame = 2, None
     for _ in range(MAX_SEGMENTS):
         marker = codestream[position : position + 2]
@@ -101,10 +94,7 @@ def read_jpeg_header(codestream: bytes) -> CodestreamHeader | None:
 
 
 def read_jpeg2000_header(codestream: bytes) -> CodestreamHeader | None:
-    """Read the SIZ, COD and COC segments of a JPEG 2000 codestream; None where there is no SIZ.
-
-    Source: ITU-T T.800 A.4.2, A.5.1, A.6.1, A.6.2.
-    """
+    """Read SIZ, COD and COC of a JPEG 2000 codestream, if any: T.800 A.4.2, A.5.1, A.6.1, A.6.2."""
     start = _find_size_segment(codestream)
     segment = codestream[start : start + 43]
     if start < 0 or len(segment) < 43:
@@ -147,19 +137,17 @@ def completed(codestream: bytes, claim: CodestreamHeader) -> tuple[bytes, ...]:
     if claim.is_common_jpeg or claim.family == "JPEG-LS":
         return (codestream if marker else codestream + END_OF_IMAGE,)
     if claim.family == "JPEG 2000":
-        return (codestream if marker else _with_end_of_tiles(codestream),)
+        if marker:
+            return (codestream,)
+        # The tile-parts may be whole by their own lengths.
+        _, end = _walk_jpeg2000(codestream, _find_size_segment(codestream), 1)
+        if not 0 < end <= len(codestream):
+            raise CorruptImage("The JPEG 2000 pixel data is truncated: its end marker is missing.")
+        return (codestream[:end] + END_OF_IMAGE,)
     if not claim.is_in_one_scan:
         raise CorruptImage("The pixel data of the JPEG is damaged, or in several scans.")
     body = (body if marker else codestream).rstrip(b"\xff")
-    return tuple(body + tail + END_OF_IMAGE for tail in _TAILS)
-
-
-def _with_end_of_tiles(codestream: bytes) -> bytes:
-    """Complete a JPEG 2000 codestream whose tile-parts are whole, by their own lengths."""
-    _, end = _walk_jpeg2000(codestream, _find_size_segment(codestream), 1)
-    if not 0 < end <= len(codestream):
-        raise CorruptImage("The JPEG 2000 pixel data is truncated: its end marker is missing.")
-    return codestream[:end] + END_OF_IMAGE
+    return tuple(body + tail + END_OF_IMAGE for tail in (bytes(64), b"\xfe" * 64))
 
 
 def _find_size_segment(codestream: bytes) -> int:
@@ -196,10 +184,7 @@ def _cells(size: tuple[int, int], bits: tuple[int, int]) -> int:
 def _walk_jpeg2000(
     codestream: bytes, start: int, components: int
 ) -> tuple[list[_CodingStyle], int]:
-    """Read all coding styles, those of tiles too, and find where the last tile-part ends.
-
-    The end is 0 where it is not said.
-    """
+    """Read all coding styles, and find where the last tile-part ends; 0 where it is not said."""
     styles: list[_CodingStyle] = []
     position, tile_end, layers, end = start + 2, 0, 1, 0
     for _ in range(MAX_TILE_SEGMENTS):
@@ -231,22 +216,18 @@ def _coding_style(style: bytes, layers: int, fields: bytes) -> list[_CodingStyle
         return []
     levels, block_width, block_height, _, transform, *precincts = fields
     sizes = [(each & 15, each >> 4) for each in precincts] if style[0] & 1 else []
-    widest = (15, 15)
     return [
         _CodingStyle(
             layers=layers,
             is_reversible=transform == _REVERSIBLE,
             block=((block_width & 15) + 2, (block_height & 15) + 2),
-            precincts=(sizes + [widest] * 33)[: min(levels, 32) + 1],
+            precincts=(sizes + [(15, 15)] * 33)[: min(levels, 32) + 1],
         )
     ]
 
 
 def _has_every_bit(frame: tuple[int, bytes], codestream: bytes, position: int) -> bool:
-    """Whether scans hold each coefficient of each component of a JPEG, to its last bit.
-
-    Source: ITU-T T.81 B.2.3 and G.1.1.1.
-    """
+    """Whether scans hold each coefficient of a JPEG to its last bit: T.81 B.2.3 and G.1.1.1."""
     lacking: dict[int, list[int]] = {}
     for _ in range(MAX_SEGMENTS):
         length = int.from_bytes(codestream[position + 2 : position + 4], "big")
@@ -293,12 +274,14 @@ def _jpeg_header(frame: tuple[int, bytes], codestream: bytes, scan: int) -> Code
         process=process,
         family=family,
         is_lossy=near not in {b"", b"\0"} if process == _JPEG_LS else process not in _LOSSLESS,
-        scans=scans,
         is_in_one_scan=is_in_one_scan,
         has_every_bit=is_in_one_scan or not is_common or _has_every_bit(frame, codestream, scan),
-        # A common JPEG in several scans keeps its coefficients until the last one; of the other
-        # kinds, two results are compared.
-        memory_bytes=rows * columns * (2 + 2 * components) if is_common else 24 * samples,
+        # A common JPEG becomes its gray, and a copy of that. One in several scans also keeps its
+        # coefficients, of two bytes, until the last scan. Of the other kinds, two results are
+        # compared.
+        memory_bytes=2 * rows * columns + (0 if is_in_one_scan else 2 * samples)
+        if is_common
+        else 24 * samples,
         seconds=decodes
         * (
             samples * (_COMMON_SAMPLE_S + scans * _SCAN_SAMPLE_S)

@@ -15,11 +15,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from contract.codestream import (
-    CodestreamHeader,
-    read_codestream_header,
-    read_jpeg_header,
-)
+from contract.codestream import CodestreamHeader, read_codestream_header, read_jpeg_header
 from contract.dicom_walk import DataSetClaims, walk_data_set, walk_file
 from contract.errors import (
     CorruptImage,
@@ -38,10 +34,8 @@ _PLAIN_BYTES = 100_000_000
 _PLAIN_S = 1.0
 _PLAIN_CHUNKS, _MAX_CHUNKS = 8_192, 65_536
 _PLAIN_ELEMENTS, _PLAIN_DEPTH = 10_000, 16
-_NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
 _ELEMENT_S = 2e-5
-_PNG_START = 8
-_PNG_ONE_CHANNEL = frozenset({0, 3})  # gray, palette
+_NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
 # Bytes for each pixel of a PNG, by whether it is deep and has one channel; measured, rounded up.
 _PNG_BYTES = {(False, True): 4, (False, False): 8, (True, True): 8, (True, False): 28}
 # A TIFF is bounded by the limits of the process that decodes it. Radiographs compress to a quarter.
@@ -50,8 +44,6 @@ _TIFF_GROWTH, _MOST_OF_A_TIFF = 16, 800_000_000
 _HEADER_BYTES = 1 << 20
 # What else a deflated data set may hold: functional groups, tables, an icon, private elements.
 _OTHER_BYTES = 16 << 20
-# zlib joins its blocks in the end, and then pydicom copies the pixel data out of the data set.
-_INFLATED_COPIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +60,9 @@ class DecodeCost:
 
 
 def estimate_cost(data: bytes, *, frame: int = 1, max_pixels: int) -> DecodeCost:
-    """Estimate what decoding a file takes, from its headers alone.
+    """Estimate what decoding a file takes, from its headers alone; arguments as of ``decode``.
 
     What is damaged is no error here unless it hides the cost: ``decode`` says what is wrong.
-    ``frame`` counts from 1; ``max_pixels`` bounds rows times columns.
 
     Raises:
         ImageError: The format is none that is decoded, a header contradicts itself, or the file
@@ -87,10 +78,7 @@ def estimate_cost(data: bytes, *, frame: int = 1, max_pixels: int) -> DecodeCost
 
 
 def check_frame_number(frame: int, frames: int) -> None:
-    """Check that the asked-for frame exists; the first is 1.
-
-    Source: DICOM PS3.18 8.2, where frame numbers start at 1.
-    """
+    """Check that the asked-for frame exists; as in DICOM PS3.18 8.2 the first is 1."""
     if not 1 <= frame <= frames:
         raise FrameOutOfRange(f"Frame {frame} was asked for; the image has frames 1 to {frames}.")
 
@@ -107,10 +95,7 @@ def check_size(rows: int, columns: int, max_pixels: int) -> int:
 def check_codestream(
     codestream: bytes, rows: int, columns: int, samples: int
 ) -> CodestreamHeader | None:
-    """Check what a codestream in a DICOM file claims, before a decoder allocates it.
-
-    The result: its header, None where there is none that is known.
-    """
+    """Check what a codestream in a DICOM file claims, if it is one that is known."""
     claim = read_codestream_header(codestream)
     if claim is None:
         return None
@@ -124,10 +109,7 @@ def check_codestream(
 
 
 def inflate(data: bytes, claims: DataSetClaims) -> tuple[bytes, DataSetClaims]:
-    """Inflate a deflated data set as far as its own header says.
-
-    Source: DICOM PS3.5 A.5.
-    """
+    """Inflate a deflated data set as far as its own header says. Source: DICOM PS3.5 A.5."""
     start = claims.end
     pixel_bytes = _read_deflated_header(data, claims)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -165,11 +147,8 @@ def _jpeg_cost(data: bytes, max_pixels: int) -> DecodeCost:
 
 
 def _png_cost(data: bytes, max_pixels: int) -> DecodeCost:
-    """Count the chunks, and read IHDR.
-
-    Source: PNG Specification (Third Edition), 5.3 and 11.2.1.
-    """
-    position, chunks = _PNG_START, 0
+    """Count the chunks, and read IHDR. Source: PNG (Third Edition), 5.3 and 11.2.1."""
+    position, chunks = 8, 0
     while position + 8 <= len(data):
         chunks += 1
         if chunks > _MAX_CHUNKS:
@@ -178,7 +157,8 @@ def _png_cost(data: bytes, max_pixels: int) -> DecodeCost:
     if data[12:16] != b"IHDR" or len(data) < 26:
         return DecodeCost(plain=False, memory_bytes=len(data))
     columns, rows = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
-    per_pixel = _PNG_BYTES[data[24] > 8, data[25] in _PNG_ONE_CHANNEL]
+    is_gray_or_palette = data[25] in {0, 3}
+    per_pixel = _PNG_BYTES[data[24] > 8, is_gray_or_palette]
     needed = per_pixel * check_size(rows, columns, max_pixels)
     return _within(needed, 0, plain=chunks <= _PLAIN_CHUNKS)
 
@@ -188,7 +168,6 @@ def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
     is_deflated = claims.transfer_syntax == DeflatedExplicitVRLittleEndian
     if is_deflated:
         _read_deflated_header(data, claims)
-    has_codestream = bool(claims.fragments)
     needed = 0
     if min(claims.rows, claims.columns) > 0:
         needed = check_size(claims.rows, claims.columns, max_pixels) * claims.bytes_per_pixel
@@ -202,8 +181,9 @@ def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
         and claims.depth <= _PLAIN_DEPTH
     )
     if is_deflated:
-        pixel_bytes = _INFLATED_COPIES * claims.pixel_bytes + _OTHER_BYTES
-    elif has_codestream:
+        # zlib joins its blocks in the end, and then pydicom copies the pixel data out.
+        pixel_bytes = 2 * claims.pixel_bytes + _OTHER_BYTES
+    elif claims.fragments:
         codestream = _codestream(data, claims, frame)
         claim = check_codestream(codestream, claims.rows, claims.columns, claims.samples)
         needed += claim.memory_bytes if claim else 0

@@ -45,9 +45,8 @@ class OodResult(BaseModel):
 class Evidence(BaseModel):
     """Which source of the training an image is most like, and what the model was shown to do there.
 
-    ``distance`` is a share of the source's limit. ``findings`` are those that the model was shown
-    to tell apart in the source; ``calls`` counts the held-out images of it that were answered with
-    a finding, and how many of them had it.
+    ``distance`` is a share of the source's limit. Of the source, ``findings`` are those told apart,
+    and ``calls`` counts the held-out images answered with each, and how many of them had it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,10 +77,7 @@ class Evidence(BaseModel):
 
 
 class Decision(BaseModel):
-    """What the model says of one image.
-
-    ``label`` is None where the image is referred to a person; ``reasons`` then says why.
-    """
+    """What the model says of one image; where ``label`` is None it is referred for ``reasons``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -103,15 +99,8 @@ def decide(
     """Answer with the most probable finding where it, and no other, reaches its operating point.
 
     Everything else is referred, and so is every image that is poor, unlike the training images, or
-    like images among which the model was not shown to tell that finding.
-
-    The operating points may leave a gap between two findings (neither is met) or overlap (both
-    are met); either way the model has not made up its mind, and a person should. On an image that
-    cannot be read, or that is unlike all it was trained on, what it says means nothing.
-
-    ``probabilities``: calibrated, 0 to 1, in the same order. ``operating_points``: the least
-    probability at which each finding counts as present. They are compared in single precision, the
-    precision of the probabilities.
+    like images among which the model was not shown to tell that finding. ``probabilities`` are
+    calibrated, 0 to 1, and are compared with the points in single precision, their own.
     """
     present = tuple(
         bool(np.float32(p) >= np.float32(t))

@@ -33,7 +33,6 @@ from contract.errors import ContractError, CorruptImage, ImageError, PixelDataMi
 from contract.frame import Radiograph
 from contract.grayscale import frame_attributes, gray_table, palette_grays
 from contract.jpeg import jpeg_grays
-from contract.library_logging import mute_imaging_libraries
 from contract.pixels import GrayPixels, Values, in_row_blocks, look_up, luma, widen
 
 Cells = NDArray[Any]
@@ -41,7 +40,6 @@ Cells = NDArray[Any]
 
 def read_dicom(data: bytes, *, frame: int) -> Radiograph:
     """Decode one frame of a DICOM image, whose cost was checked, and only that frame, from 1."""
-    mute_imaging_libraries()
     with _pydicom_errors(CorruptImage, "The DICOM file is truncated or damaged."):
         dataset = read_image_data_set(data)
     with _pydicom_errors(PixelDataMismatch, "An attribute of the DICOM image is malformed."):
@@ -70,35 +68,34 @@ def read_dicom(data: bytes, *, frame: int) -> Radiograph:
 
 @contextmanager
 def _pydicom_errors(kind: type[ImageError], message: str) -> Iterator[None]:
-    """Translate whatever pydicom and its plug-ins raise; their words may quote the file.
-
-    The RLE plug-in is written in Rust, and its panics are no ``Exception``.
-    """
+    """Translate whatever pydicom and its plug-ins raise; their words may quote the file."""
     try:
         with np.errstate(all="ignore"):
             yield
     except (ContractError, MemoryError):
         raise
     except BaseException as error:
+        # The RLE plug-in is written in Rust.
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise kind(message) from error
         raise
 
 
 def _decode(dataset: FileDataset, header: ImageHeader, frame: int) -> tuple[Cells, Values, str]:
-    """Decode one frame, as PS3.5 8 and annex A describe.
-
-    The result: cells in the machine's byte order, unsigned, shape (rows, columns) or (rows,
-    columns, 3); the stored value of each value that a cell may have; and the photometric
-    interpretation of the cells.
-    """
+    """Decode to unsigned cells, the stored value of each possible one, and their interpretation."""
     claim = None
     if not header.is_encapsulated:
         with _pydicom_errors(PixelDataMismatch, "The pixel data does not agree with its header."):
             cells, color_space = _native_cells(dataset, header, frame)
     else:
         with _pydicom_errors(CorruptImage, "The compressed pixel data is truncated or damaged."):
-            codestream = _codestream(dataset, header, frame)
+            offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+            codestream = get_frame(
+                dataset["PixelData"].value,
+                frame - 1,
+                number_of_frames=header.frames,
+                extended_offsets=None if None in offsets else offsets,
+            )
             size = header.rows, header.columns, header.samples_per_pixel
             claim = check_codestream(codestream, *size)
             cells, color_space = _decompressed_cells(codestream, claim, header)
@@ -114,16 +111,6 @@ def _native_cells(dataset: FileDataset, header: ImageHeader, frame: int) -> tupl
     stored, properties = get_decoder(syntax).as_array(dataset, index=frame - 1, raw=True, **options)
     native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     return _as_cells(native), str(properties["photometric_interpretation"])
-
-
-def _codestream(dataset: FileDataset, header: ImageHeader, frame: int) -> bytes:
-    offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
-    return get_frame(
-        dataset["PixelData"].value,
-        frame - 1,
-        number_of_frames=header.frames,
-        extended_offsets=None if None in offsets else offsets,
-    )
 
 
 def _decompressed_cells(
@@ -154,20 +141,18 @@ def _decompressed_cells(
 
 
 def _decoder(claim: CodestreamHeader) -> tuple[UID, str]:
-    """Choose the decoder of a codestream by what it is.
-
-    Pillow decodes common JPEG in a third of the time. GDCM alone takes the differences of JPEG
-    Lossless modulo 2^P.
-    """
+    """Choose the decoder of a codestream by what it is."""
     if claim.family == "JPEG 2000":
         return JPEG2000Lossless, "pylibjpeg"
     if claim.family == "JPEG-LS":
         # GDCM refuses these depths.
         return JPEGLSLossless, "pylibjpeg" if claim.precision in {6, 7} else "gdcm"
     if claim.is_common_jpeg:
+        # Pillow takes a third of the time of the others.
         return JPEGBaseline8Bit, "pillow"
     if claim.is_lossy:
         return JPEGExtended12Bit, "pylibjpeg"
+    # GDCM alone takes the differences of JPEG Lossless modulo 2^P.
     return JPEGLossless, "gdcm"
 
 
@@ -179,10 +164,7 @@ def _plugged(
     *,
     is_signed: bool = False,
 ) -> tuple[Cells, str]:
-    """Decode a codestream with a plug-in, its samples as they are.
-
-    ``depths``: the bits of a cell, and those of a sample.
-    """
+    """Decode a codestream with a plug-in, whose cells and samples have the bits ``depths``."""
     syntax, plug_in = decoder
     options: dict[str, Any] = {
         "rows": header.rows,
@@ -207,34 +189,24 @@ def _as_cells(samples: Cells) -> Cells:
     return samples.view(f"u{samples.dtype.itemsize}") if samples.dtype.kind == "i" else samples
 
 
-def _low_bits(cells: Cells, header: ImageHeader) -> int:
-    """Count the bits below the stored value in its cell.
-
-    Some writers say that the value is left-justified and do not shift it: such cells use the lowest
-    bits, and never the highest.
-    """
-    unused = header.unused_low_bits
-    if not unused or cells.max() >= 2**header.bits_stored:
-        return unused
-    return 0 if (cells & cells.dtype.type(2**unused - 1)).any() else unused
-
-
 def _stored(cells: Cells, claim: CodestreamHeader | None, header: ImageHeader) -> Values:
-    """Find the stored value that each possible cell stands for.
-
-    Lossy samples may overshoot and are clipped. All others may have an overlay in the bits above,
-    or the sign of a shorter number, which are masked.
-    """
+    """Find the stored value that each possible cell stands for."""
     every = np.arange(2 ** (8 * cells.dtype.itemsize), dtype=cells.dtype)
     span = 2**header.bits_stored
     if claim is None:
-        values = every.astype(np.int64) >> _low_bits(cells, header)
+        unused = header.unused_low_bits
+        # Some writers name bits below the stored value, and do not shift it.
+        if unused and cells.max() < span and (cells & cells.dtype.type(2**unused - 1)).any():
+            unused = 0
+        values = every.astype(np.int64) >> unused
     else:
         kind = f"i{cells.dtype.itemsize}" if claim.is_signed else every.dtype
         values = every.view(kind).astype(np.int64)
         if (claim.is_lossy or header.is_lossy) and claim.precision > header.bits_stored:
+            # Lossy samples may overshoot.
             lowest = -span // 2 if claim.is_signed and header.is_signed else 0
             values = np.clip(values, lowest, lowest + span - 1)
+    # The bits above the stored value may hold an overlay, or the sign of a shorter number.
     values &= span - 1
     # The upper half stands for negative values where there are any.
     return np.where(header.is_signed & (values >= span // 2), values - span, values).astype(float)

@@ -6,6 +6,7 @@ file, a UID, or a body part that is a single plain code.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -23,21 +24,12 @@ CHEST = "CHEST"
 RADIOGRAPHY = frozenset({"CR", "DX", "RF", "RG"})
 
 # Source: DICOM PS3.3 C.7.3.1.1.1: of its terms, those of images and of what comes beside them.
-_MODALITIES = frozenset(
-    (
-        *("BI", "BMD", "CR", "CT", "DG", "DX", "ECG", "ES", "GM", "HD", "IO", "IVOCT", "IVUS"),
-        *("KO", "LS", "MG", "MR", "NM", "OCT", "OP", "OPT", "OT", "PR", "PT", "PX", "REG", "RF"),
-        *("RG", "RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT", "SEG", "SM", "SR", "TG", "US", "XA"),
-        "XC",
-    )
+_MODALITIES = (
+    "BI BMD CR CT DG DX ECG ES GM HD IO IVOCT IVUS KO LS MG MR NM OCT OP OPT OT PR PT PX REG RF RG "
+    "RTDOSE RTIMAGE RTPLAN RTSTRUCT SEG SM SR TG US XA XC"
 )
 # Terms that were retired, and DR and RX, which never were terms: the SOP class tells what is meant.
-_RETIRED_MODALITIES = frozenset(
-    (
-        *("AS", "CD", "CF", "CP", "CS", "DD", "DF", "DM", "DR", "DS", "EC", "FA", "FS", "LP", "MA"),
-        *("MS", "OPR", "RX", "ST", "VF"),
-    )
-)
+_RETIRED_MODALITIES = "AS CD CF CP CS DD DF DM DR DS EC FA FS LP MA MS OPR RX ST VF"
 # Source: DICOM PS3.4 B.5, and PS3.3 A for the modality that each class demands. By what is in the
 # name of the class, so that the enhanced and the legacy ones are meant, too.
 _MODALITY_OF_CLASS = {
@@ -74,20 +66,16 @@ _LATERAL_VIEWS = frozenset({"LL", "RL", LATERAL})
 # A lateral decubitus is a frontal view of a patient who lies on a side; one on the back is none.
 _DECUBITUS = re.compile(r"(?<!DORSAL)(?<!DORSAL.)(?<!VENTRAL)(?<!VENTRAL.)DECUB|\b[LR]LD\b")
 # Source: DICOM PS3.16 CID 4010, in SNOMED CT and, as older files have it, in SNOMED-RT.
-_LATERAL_CODES = frozenset(
-    (
-        *("399067008", "R-102CD"),  # lateral
-        *("399173006", "R-10236", "399118008", "G-5223"),  # left lateral
-        *("399198007", "R-10232", "399297009", "G-5222"),  # right lateral
-    )
+_LATERAL_CODES = (
+    *("399067008", "R-102CD"),  # lateral
+    *("399173006", "R-10236", "399118008", "G-5223"),  # left lateral
+    *("399198007", "R-10232", "399297009", "G-5222"),  # right lateral
 )
 # Source: DICOM PS3.16 CID 4 and 4031 and annex L, in SNOMED CT, SNOMED-RT, FMA and RadLex.
-_CHEST_CODES = frozenset(
-    (
-        *("51185008", "816094009", "T-D3000", "43799004", "T-D3200"),  # thorax, thoracic cavity
-        *("39607008", "T-28000", "3341006", "T-28100", "44029006", "T-28500"),  # lung, right, left
-        *("9576", "7195", "RID1243", "RID1301"),  # thorax and lung of FMA and RadLex
-    )
+_CHEST_CODES = (
+    *("51185008", "816094009", "T-D3000", "43799004", "T-D3200"),  # thorax, thoracic cavity
+    *("39607008", "T-28000", "3341006", "T-28100", "44029006", "T-28500"),  # lung, right, left
+    *("9576", "7195", "RID1243", "RID1301"),  # thorax and lung of FMA and RadLex
 )
 # The chest and the lungs in the words of hospitals. Source: DICOM PS3.16 annex L for the English
 # ones, Terminologia Anatomica (A01.1.00.014, A06.5.01.001) for the Latin ones, the values that the
@@ -121,12 +109,11 @@ class DicomFacts:
     """The attributes of a DICOM image that matter to a model; none of them identifies a person.
 
     Text is upper case, None where the attribute is absent or empty, and OTHER where its value is
-    none that can be told. ``modality`` is one of the Standard's terms, from the SOP class where
-    Modality is empty or retired. ``body_part`` is CHEST, THORAX or LUNG where that is meant, in
-    whatever language, else a plain code. ``view_position`` is one of the Standard's terms, or
-    LATERAL where another attribute or word says so. ``modality_from``, ``body_part_from``,
-    ``view_from`` and ``processing_from`` name the attributes that said so; the last is None where
-    the image is meant to be looked at. ``turned`` is what Patient Orientation made necessary.
+    none that can be told. ``modality`` is one of the Standard's terms. ``body_part`` is CHEST,
+    THORAX or LUNG where that is meant, in whatever language, else a plain code. ``view_position``
+    is one of the Standard's terms, or LATERAL. The ``…_from`` name the attributes that said so;
+    ``processing_from`` is None where the image is meant to be looked at. ``turned`` is what Patient
+    Orientation made necessary.
     """
 
     modality: str | None
@@ -180,6 +167,12 @@ def _text(attributes: Dataset, keyword: str) -> str | None:
     return "\\".join(read_texts(attributes, keyword)).strip("\\").upper() or None
 
 
+def _codes(attributes: Dataset, keyword: str) -> Iterator[tuple[str, str]]:
+    """Read the values and the meanings of a sequence of codes."""
+    for item in attributes.get(keyword) or ():
+        yield _text(item, "CodeValue") or "", _text(item, "CodeMeaning") or ""
+
+
 def _uid(attributes: Dataset, keyword: str) -> str | None:
     """Read a UID; what is none could be anything, even a name."""
     text = _text(attributes, keyword)
@@ -187,14 +180,11 @@ def _uid(attributes: Dataset, keyword: str) -> str | None:
 
 
 def _modality(attributes: Dataset, sop_class: str | None) -> tuple[str | None, str]:
-    """Read the modality; the SOP class says it where the attribute does not.
-
-    Source: DICOM PS3.3 C.7.3.1.1.1.
-    """
+    """Read the modality; the SOP class says it where the attribute does not."""
     text = _text(attributes, "Modality")
-    if text in _MODALITIES:
+    if text in _MODALITIES.split():
         return text, "Modality"
-    if text is None or text in _RETIRED_MODALITIES:
+    if text is None or text in _RETIRED_MODALITIES.split():
         name = UID(sop_class or "").name
         for words, modality in _MODALITY_OF_CLASS.items():
             if words in name:
@@ -203,26 +193,20 @@ def _modality(attributes: Dataset, sop_class: str | None) -> tuple[str | None, s
 
 
 def _processing(attributes: Dataset, sop_class: str | None) -> str | None:
-    """Name the attribute that says that the pixels are meant for a program, not for a reader.
-
-    Source: DICOM PS3.3 C.8.11.2.1.1.
-    """
+    """Name the attribute that says that the pixels are for a program: PS3.3 C.8.11.2.1.1."""
     if "PROCESS" in (_text(attributes, "PresentationIntentType") or ""):
         return "Presentation Intent Type"
     return "SOP Class UID" if "For Processing" in UID(sop_class or "").name else None
 
 
 def _region(attributes: Dataset) -> tuple[str | None, str]:
-    """Read the part of the body; where two attributes differ, the one that is no chest counts.
-
-    Source: DICOM PS3.3 C.8.11.2 and 10.5.
-    """
+    """Read the part of the body; where two attributes differ, the one that is no chest counts."""
     part = _body_part(_text(attributes, "BodyPartExamined"))
-    are_chest = set()
-    for item in attributes.get("AnatomicRegionSequence") or ():
-        code, meaning = _text(item, "CodeValue"), _text(item, "CodeMeaning")
-        if code or meaning:
-            are_chest.add(code in _CHEST_CODES or _chest_word(meaning or "") is not None)
+    are_chest = {
+        code in _CHEST_CODES or _chest_word(meaning) is not None
+        for code, meaning in _codes(attributes, "AnatomicRegionSequence")
+        if code or meaning
+    }
     if are_chest and (part is None or False in are_chest):
         return (CHEST if all(are_chest) else OTHER), "Anatomic Region Sequence"
     return part, "Body Part Examined"
@@ -249,18 +233,14 @@ def _chest_word(text: str) -> str | None:
 
 
 def _view(attributes: Dataset, modality: str | None) -> tuple[str | None, str]:
-    """Read the view; whatever says that it is lateral is believed.
-
-    Source: DICOM PS3.3 C.8.1.3, C.8.11.5, C.7.6.1.1.1 for Patient Orientation.
-    """
+    """Read the view; whatever says that it is lateral is believed."""
     text = _text(attributes, "ViewPosition")
     if text is not None and text not in _VIEW_POSITIONS:
         text = LATERAL if says_lateral(text) else OTHER
     if text in _LATERAL_VIEWS:
         return text, "View Position"
-    for item in attributes.get("ViewCodeSequence") or ():
-        meaning = _text(item, "CodeMeaning")
-        if _text(item, "CodeValue") in _LATERAL_CODES or says_lateral(meaning or ""):
+    for code, meaning in _codes(attributes, "ViewCodeSequence"):
+        if code in _LATERAL_CODES or says_lateral(meaning):
             return LATERAL, "View Code Sequence"
     # An axis that runs to the front or to the back of the patient lies in no frontal image.
     if modality in RADIOGRAPHY and not {"A", "P"}.isdisjoint(_axes(attributes)):
@@ -279,16 +259,13 @@ def says_lateral(text: str) -> bool:
 
 
 def _axes(attributes: Dataset) -> tuple[str, str]:
-    """Read to where rows and columns run: R, L, A, P, H or F, the letter that counts most."""
+    """Read to where rows and columns run: R, L, A, P, H or F. Source: PS3.3 C.7.6.1.1.1."""
     row, column, *_ = [*(_text(attributes, "PatientOrientation") or "").split("\\"), "", ""]
     return row[:1], column[:1]
 
 
 def _turn(attributes: Dataset) -> Turn:
-    """Find what turns a frontal image upright: its rows run to the left, its columns to the feet.
-
-    Source: DICOM PS3.3 C.7.6.1.1.1.
-    """
+    """Find what makes the rows of a frontal image run to the left, its columns to the feet."""
     axes = _axes(attributes)
     row, column = axes if axes[0] in {"L", "R"} else axes[::-1]
     if row not in {"L", "R"} or column not in {"H", "F"}:

@@ -15,6 +15,7 @@ from contract.dicom_walk import UNDEFINED_LENGTH, DataSetClaims, walk_data_set, 
 from contract.errors import CorruptImage, NoPixelData, UnsupportedFormat
 
 # Nothing else is read: what is never in memory can reach no log and no answer.
+_COLOURS = ("Red", "Green", "Blue")
 _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
     *("PresentationIntentType", "BodyPartExamined", "AnatomicRegionSequence"),
@@ -25,31 +26,27 @@ _KEYWORDS = (
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
     "PresentationLUTShape",
-    *(f"{colour}PaletteColorLookupTableDescriptor" for colour in ("Red", "Green", "Blue")),
-    *(f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
-    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
+    *(f"{colour}PaletteColorLookupTableDescriptor" for colour in _COLOURS),
+    *(f"{colour}PaletteColorLookupTableData" for colour in _COLOURS),
+    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in _COLOURS),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "LossyImageCompression"),
     *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
 )
-_WANTED_TAGS = tuple(Tag(keyword) for keyword in _KEYWORDS)
-_PREAMBLE_BYTES = 128
+_WANTED_TAGS = [Tag(keyword) for keyword in _KEYWORDS]
 
 
 def read_image_data_set(data: bytes) -> FileDataset:
-    """Read the attributes that matter to an image.
-
-    Source: DICOM PS3.10 7.1, PS3.5 A.5 for the deflated transfer syntax.
-    """
+    """Read the attributes that matter to an image. Source: DICOM PS3.10 7.1, PS3.5 A.5."""
     if data.startswith(b"DICM"):
-        data = bytes(_PREAMBLE_BYTES) + data
+        data = bytes(128) + data
     claims = walk_meta(data)
     is_deflated = claims.transfer_syntax == DeflatedExplicitVRLittleEndian
     if is_deflated:
         data, claims = inflate(data, claims)
     else:
         walk_data_set(data, claims.end, claims)
-    dataset = dcmread(io.BytesIO(data), force=True, specific_tags=list(_WANTED_TAGS))
+    dataset = dcmread(io.BytesIO(data), force=True, specific_tags=_WANTED_TAGS)
     if is_deflated:
         dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     _check_whole(dataset, claims, len(data))
@@ -62,32 +59,24 @@ def read_texts(attributes: Dataset, keyword: str) -> list[str]:
     """Read the values of an element as they stand, before pydicom may find them malformed.
 
     Code strings are ASCII by the Standard, and in hospitals in the character set of the file, or in
-    UTF-8 whatever that says.
-
-    The result: at least one that is not empty, or none.
+    UTF-8 whatever that says. The result: at least one that is not empty, or none.
     """
     element = attributes.get_item(keyword)
     value = None if element is None else element.value
     if isinstance(value, bytes):
-        value = _decoded(value, attributes).split("\\")
+        try:
+            text = value.decode("utf-8")
+        except UnicodeDecodeError:
+            encodings = convert_encodings(attributes.get("SpecificCharacterSet") or "ISO_IR 100")
+            text = decode_bytes(value, encodings, set())
+        value = text.split("\\")
     values = value if isinstance(value, (MultiValue, list)) else [value]
     texts = ["" if each is None else str(each).strip(" \0") for each in values]
     return texts if any(texts) else []
 
 
-def _decoded(value: bytes, attributes: Dataset) -> str:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        encodings = convert_encodings(attributes.get("SpecificCharacterSet") or "ISO_IR 100")
-        return decode_bytes(value, encodings, set())
-
-
 def _check_whole(dataset: Dataset, claims: DataSetClaims, length: int) -> None:
-    """Tell a file that lost its end from one that never had an image.
-
-    pydicom takes the end of the file for the end of the data set, wherever it comes.
-    """
+    """Tell a file that lost its end, which pydicom overlooks, from one that never had an image."""
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         raise UnsupportedFormat(
             "Floating-point pixel data is not decoded here. Send whole numbers."

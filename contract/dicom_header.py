@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import FileDataset
 from pydicom.pixels.decoders.base import get_decoder
@@ -16,6 +17,7 @@ from pydicom.uid import (
 )
 
 from contract.errors import PixelDataMismatch, UnsupportedFormat, UnsupportedTransferSyntax
+from contract.pixels import Values
 
 MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
 # A reversible codestream that was cut short is lossy too; only the file can tell that none was.
@@ -27,12 +29,10 @@ _NOT_DECODED = frozenset({"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """The Image Pixel module of one image.
+    """The Image Pixel module of one image. Source: DICOM PS3.3 C.7.6.3.
 
     ``is_encapsulated`` tells how the pixels lie in the file, whatever the transfer syntax says.
     ``is_lossy`` tells that they were compressed with loss, even in a reversible way.
-
-    Source: DICOM PS3.3 C.7.6.3.
     """
 
     transfer_syntax: UID
@@ -55,21 +55,23 @@ class ImageHeader:
 
     @property
     def unused_low_bits(self) -> int:
-        """How many bits lie below the stored value in its cell; 0 where it is right-justified.
-
-        Codestreams hold values and no cells: their decoders give them right-justified, whatever
-        High Bit says. RLE packs the bytes of cells.
-
-        Source: DICOM PS3.5 8.1.1 and 8.2.
-        """
+        """How many bits lie below the stored value in its cell. Source: PS3.5 8.1.1 and 8.2."""
+        # Codestreams hold values and no cells, whatever High Bit says. RLE packs those of cells.
         has_cells = not self.is_encapsulated or self.transfer_syntax == RLELossless
         return self.high_bit + 1 - self.bits_stored if has_cells else 0
 
-    def as_stored(self, value: float) -> float:
-        """Read a value that was written with the other sign as the same bits."""
-        span = 2**self.bits_allocated
+    @property
+    def stored_range(self) -> tuple[float, float]:
+        """The smallest and the largest value that the stored bits can hold."""
+        span = 2.0**self.bits_stored
         lowest = -span / 2 if self.is_signed else 0.0
-        return float((value - lowest) % span + lowest)
+        return lowest, lowest + span - 1
+
+    def as_stored(self, values: Values) -> Values:
+        """Read values that were written with the other sign as the same bits of a cell."""
+        span = 2.0**self.bits_allocated
+        lowest = -span / 2 if self.is_signed else 0.0
+        return np.asarray((values - lowest) % span + lowest)
 
 
 def read_header(dataset: FileDataset) -> ImageHeader:
@@ -142,10 +144,7 @@ def _photometric_interpretation(dataset: FileDataset) -> str:
 
 
 def _transfer_syntax(dataset: FileDataset) -> UID:
-    """Name the encoding, or infer it where the file does not.
-
-    Source: DICOM PS3.5 A.4: native pixel data has a defined length, encapsulated has not.
-    """
+    """Name the encoding, or infer it where the file does not. Source: DICOM PS3.5 A.4."""
     if named := dataset.file_meta.get("TransferSyntaxUID"):
         syntax = UID(named)
         try:

@@ -35,9 +35,9 @@ Order = Literal["little", "big"]
 class DataSetClaims:
     """What a data set says of its size and its structure.
 
-    ``native_bytes`` is the length of native pixel data, None where there is none. ``fragments`` are
-    the places and lengths of the items of encapsulated pixel data, the offset table first. ``end``
-    is where the walk ended: behind the data, where its last element is cut off.
+    ``native_bytes`` is the length of native pixel data. ``fragments`` are the places and lengths of
+    the items of encapsulated pixel data, the offset table first. ``end`` is where the walk ended:
+    behind the data, where its last element is cut off.
     """
 
     transfer_syntax: str = ""
@@ -59,11 +59,9 @@ class DataSetClaims:
 
     @property
     def bytes_per_pixel(self) -> int:
-        """How many bytes are held at once for each pixel of a frame that is decoded.
-
-        Twice its cells: as they are in the file, and put in order. Then the gray, or before it the
-        32-bit integers in which the decoders of codestreams work.
-        """
+        """How many bytes are held at once for each pixel of a frame that is decoded."""
+        # Its cells as they are in the file, and put in order; then the gray, or before it the
+        # 32-bit integers in which the decoders of codestreams work.
         cells = self.samples * max(1, self.bits // 8)
         return 2 * cells + (4 * self.samples if self.fragments else 2)
 
@@ -86,10 +84,7 @@ def walk_file(data: bytes) -> DataSetClaims:
 
 
 def walk_meta(data: bytes) -> DataSetClaims:
-    """Walk preamble and prefix, where there are any, and the file meta information.
-
-    Source: DICOM PS3.10 7.1.
-    """
+    """Walk preamble and prefix, where there are any, and the meta information: PS3.10 7.1."""
     position = 132 if data[128:132] == b"DICM" else 4 if data[:4] == b"DICM" else 0
     claims = DataSetClaims()
     while data[position : position + 2] == b"\2\0":
@@ -126,21 +121,18 @@ def walk_data_set(data: bytes, start: int, claims: DataSetClaims) -> None:
         else:
             position = value + length
             if not ends:
-                _note(data, tag, value, length, order, claims)
+                _note(tag, data[value : value + min(length, 16)], length, order, claims)
     claims.end = position
 
 
-def _note(
-    data: bytes, tag: int, value: int, length: int, order: Order, claims: DataSetClaims
-) -> None:
+def _note(tag: int, value: bytes, length: int, order: Order, claims: DataSetClaims) -> None:
     if tag in _PIXEL_TAGS:
         claims.native_bytes = length
     elif tag == _NUMBER_OF_FRAMES:
-        digits = data[value : value + min(length, 16)].strip(b" \0")
+        digits = value.strip(b" \0")
         claims.frames = max(1, int(digits)) if digits.isdigit() else 1
     elif tag in _SIZES:
-        number = int.from_bytes(data[value : value + min(length, 2)], order)
-        setattr(claims, _SIZES[tag], number)
+        setattr(claims, _SIZES[tag], int.from_bytes(value[:2], order))
 
 
 def _walk_fragments(data: bytes, position: int, order: Order, claims: DataSetClaims) -> int:

@@ -22,12 +22,7 @@ _PRESENT = Code(system=SNOMED_CT, code="52101004", display="Present")
 _ABSENT = Code(system=SNOMED_CT, code="272519000", display="Absent")
 _UNDETERMINED = Code(system=SNOMED_CT, code="373068000", display="Undetermined")
 _LUNG = Code(system=SNOMED_CT, code="39607008", display="Lung structure")
-_URI = "urn:ietf:rfc:3986"
-_CATEGORIES = "http://terminology.hl7.org/CodeSystem/observation-category"
-_SECTIONS = "http://terminology.hl7.org/CodeSystem/v2-0074"
-_INTERPRETATIONS = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
-_UCUM = "http://unitsofmeasure.org"
-_REFER = "refer"
+_TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,41 +57,33 @@ def report_bundle(
         note: How the answer came about, in words.
     """
     origin = origin or Origin()
-    issued_at = issued.isoformat(timespec="seconds")
-    context = _context(origin)
-    device = _device(model)
-    observations = [
-        _observation(key, finding, result, device, {**context, "issued": issued_at})
-        for finding in result["findings"]
-    ]
-    report = _report(key, result, observations, {**context, "issued": issued_at}, note)
-    if origin.study_uid:
-        study = _study(origin.study_uid)
-        report["imagingStudy"] = [study]
-        for observation in observations:
-            observation["derivedFrom"] = [study]
-    resources = [device, *observations, report]
-    return {
-        "resourceType": "Bundle",
-        "type": "transaction",
-        "entry": [_entry(resource) for resource in resources],
-    }
-
-
-def _context(origin: Origin) -> Resource:
-    if origin.patient is None:
-        return {}
-    return {"subject": {"type": "Patient", "identifier": dict(origin.patient)}}
-
-
-def _device(model: Mapping[str, Any]) -> Resource:
-    return {
+    context: Resource = {"issued": issued.isoformat(timespec="seconds")}
+    if origin.patient is not None:
+        subject = {"type": "Patient", "identifier": dict(origin.patient)}
+        context = {"subject": subject, **context}
+    device = {
         "resourceType": "Device",
         "identifier": [_identifier(str(model["digest"]), "device")],
         "deviceName": [{"name": str(model["name"]), "type": "model-name"}],
         "version": [{"value": str(model["version"])}, {"value": str(model["digest"])}],
         "type": {"text": "Algorithm that reads chest images"},
         "note": [{"text": INTENDED_USE}],
+    }
+    observations = [
+        _observation(key, finding, result, device, context) for finding in result["findings"]
+    ]
+    report = _report(key, result, observations, context, note)
+    if origin.study_uid:
+        # Source: FHIR R4, imagingstudy.html: of its identifiers, the Study Instance UID.
+        uid = {"system": "urn:dicom:uid", "value": f"urn:oid:{origin.study_uid}"}
+        study = {"type": "ImagingStudy", "identifier": uid}
+        report["imagingStudy"] = [study]
+        for observation in observations:
+            observation["derivedFrom"] = [study]
+    return {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [_entry(resource) for resource in (device, *observations, report)],
     }
 
 
@@ -107,20 +94,23 @@ def _observation(
     device: Resource,
     context: Resource,
 ) -> Resource:
-    if result["decision"] == _REFER:
+    if result["decision"] == "refer":
         value, interpretation = _UNDETERMINED, "IND"
     else:
         value, interpretation = (_PRESENT, "POS") if finding["present"] else (_ABSENT, "NEG")
+    interpreted = {"system": f"{_TERMINOLOGY}/v3-ObservationInterpretation", "code": interpretation}
     return {
         "resourceType": "Observation",
         "identifier": [_identifier(key, f"finding/{finding['label']}")],
         "status": "preliminary",
-        "category": [{"coding": [{"system": _CATEGORIES, "code": "imaging"}]}],
+        "category": [
+            {"coding": [{"system": f"{_TERMINOLOGY}/observation-category", "code": "imaging"}]}
+        ],
         "code": _finding(finding),
         **context,
-        "valueCodeableConcept": _concept(value),
-        "interpretation": [{"coding": [{"system": _INTERPRETATIONS, "code": interpretation}]}],
-        "bodySite": _concept(_LUNG),
+        "valueCodeableConcept": {"coding": [value.model_dump()]},
+        "interpretation": [{"coding": [interpreted]}],
+        "bodySite": {"coding": [_LUNG.model_dump()]},
         "device": {"reference": _address(device)},
         "component": [
             _number("Probability", finding["probability"]),
@@ -137,16 +127,14 @@ def _report(
     context: Resource,
     note: str | None,
 ) -> Resource:
-    decision = result["decision"]
-    named = {finding["label"]: finding for finding in result["findings"]}
-    words = [INTENDED_USE, f"Decision of the algorithm: {decision}."]
+    words = [INTENDED_USE, f"Decision of the algorithm: {result['decision']}."]
     if result["reasons"]:
         words.append(f"Reasons: {', '.join(result['reasons'])}.")
     report: Resource = {
         "resourceType": "DiagnosticReport",
         "identifier": [_identifier(key, "report")],
         "status": "preliminary",
-        "category": [{"coding": [{"system": _SECTIONS, "code": "RAD"}]}],
+        "category": [{"coding": [{"system": f"{_TERMINOLOGY}/v2-0074", "code": "RAD"}]}],
         "code": {
             "coding": [{"system": "http://loinc.org", "code": "18748-4"}],
             "text": "Chest image read by an algorithm, research only",
@@ -155,15 +143,10 @@ def _report(
         "result": [{"reference": _address(observation)} for observation in observations],
         "conclusion": " ".join([*words, *([note] if note else [])]),
     }
-    if decision in named:
-        report["conclusionCode"] = [_finding(named[decision])]
+    for finding in result["findings"]:
+        if finding["label"] == result["decision"]:
+            report["conclusionCode"] = [_finding(finding)]
     return report
-
-
-def _study(study_uid: str) -> Resource:
-    """Source: FHIR R4, imagingstudy.html: of its identifiers, the Study Instance UID."""
-    identifier = {"system": "urn:dicom:uid", "value": f"urn:oid:{study_uid}"}
-    return {"type": "ImagingStudy", "identifier": identifier}
 
 
 def _entry(resource: Resource) -> Resource:
@@ -180,7 +163,8 @@ def _entry(resource: Resource) -> Resource:
 
 
 def _identifier(key: str, role: str) -> Resource:
-    return {"system": _URI, "value": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{key}/{role}')}"}
+    name = uuid.uuid5(uuid.NAMESPACE_OID, f"{key}/{role}")
+    return {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{name}"}
 
 
 def _address(resource: Resource) -> str:
@@ -188,17 +172,13 @@ def _address(resource: Resource) -> str:
 
 
 def _finding(finding: Mapping[str, Any]) -> Resource:
-    displays = {str(label): code.display for label, code in CODES.items()}
     coding = {"system": finding["code"]["system"], "code": finding["code"]["code"]}
-    if display := displays.get(str(finding["label"])):
-        coding["display"] = display
+    if finding["label"] in CODES:
+        coding["display"] = CODES[finding["label"]].display
     return {"coding": [coding], "text": str(finding["label"])}
 
 
-def _concept(code: Code) -> Resource:
-    return {"coding": [code.model_dump()]}
-
-
 def _number(name: str, value: float) -> Resource:
-    quantity = {"value": round(float(value), 6), "unit": "1", "system": _UCUM, "code": "1"}
+    unit = {"unit": "1", "system": "http://unitsofmeasure.org", "code": "1"}
+    quantity = {"value": round(float(value), 6), **unit}
     return {"code": {"text": name}, "valueQuantity": quantity}

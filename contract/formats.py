@@ -51,10 +51,7 @@ _UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 def sniff(data: bytes) -> Format:
-    """Name the format of an image by its first bytes.
-
-    Source: DICOM PS3.10 7.1 for the preamble and prefix.
-    """
+    """Name the format of an image by its first bytes. Source: DICOM PS3.10 7.1."""
     if b"DICM" in (data[128:132], data[:4]) or _is_bare_data_set(data):
         return "DICOM"
     for magic, name in _DECODED:
@@ -70,10 +67,7 @@ def sniff(data: bytes) -> Format:
 
 
 def _is_bare_data_set(data: bytes) -> bool:
-    """Recognise a DICOM data set that was stored without preamble and prefix.
-
-    Its first element must name a value representation, or give an implicit length within the data.
-    """
+    """Recognise a DICOM data set without preamble and prefix by its first element."""
     little = _FIRST_TAG.match(data) is not None
     if not little and _FIRST_TAG_BIG_ENDIAN.match(data) is None:
         return False

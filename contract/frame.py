@@ -12,9 +12,8 @@ class Radiograph:
 
     ``pixels`` is uint8 or uint16, shape (rows, columns), 0 black to the dtype's maximum white:
     every look-up table is applied and MONOCHROME1 inverted, and it is upright as far as the file
-    says how. ``rows`` and ``columns`` are those of the file's header, for the upright image;
-    ``pixels`` may be smaller where a reduced decode was asked for.
-    ``format`` is JPEG, PNG, TIFF or DICOM. ``frame`` counts from 1.
+    says how. ``rows`` and ``columns`` are those of the upright image in full; ``pixels`` may be
+    reduced. ``format`` is JPEG, PNG, TIFF or DICOM. ``frame`` counts from 1.
     """
 
     pixels: GrayPixels

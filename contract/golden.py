@@ -24,20 +24,13 @@ _IMAGES = "images"
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """Images and the answers for them.
-
-    ``images`` is uint8 (n, height, width, 1), 0 black to 255 white; ``probabilities`` has for each
-    precision of the bundle float32 (n, classes), 0 to 1.
-    """
+    """Images, uint8 (n, height, width, 1), and by precision the answers, float32 (n, classes)."""
 
     images: NDArray[np.uint8]
     probabilities: Mapping[str, NDArray[np.float32]]
 
     def check(self, found: NDArray[np.float32], precision: str = "fp32") -> None:
-        """Compare an answer with the one at the export.
-
-        ``found``: for these images, float32 (n, classes).
-        """
+        """Raise GoldenMismatch where an answer differs from the one at the export by too much."""
         expected = self.probabilities.get(precision)
         if expected is None or expected.shape != found.shape:
             raise GoldenMismatch(f"{GOLDEN_FILE} has no answers of {precision} to compare with.")
@@ -58,10 +51,7 @@ def golden_bytes(golden: Golden) -> bytes:
 
 
 def read_golden(bundle: Path, manifest: ModelManifest) -> Golden | None:
-    """Read golden.npz and check that it is the file that the manifest describes.
-
-    Returns:
-        None where the manifest names none: the bundle is older than this check.
+    """Read and check golden.npz; None where the manifest, older than this check, names none.
 
     Raises:
         InvalidManifest: There is no golden.npz, or it cannot be read.

@@ -27,31 +27,21 @@ from contract.pixels import GrayPixels, Samples, Values, luma, row_blocks, stret
 LUNG_WINDOW_CENTER_HU = -600.0
 LUNG_WINDOW_WIDTH_HU = 1500.0
 
-_FUNCTIONAL_GROUPS = (
-    "FrameAnatomySequence",
-    "PixelValueTransformationSequence",
-    "FrameVOILUTSequence",
-)
-_WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
-
 _MAX_ENTRIES = 1 << 16
-_PIXELS_FOR_AN_OUTLIER, _APART = 1000, 32
 
 Transform = Callable[[Values], Values]
 
 
 def frame_attributes(dataset: Dataset, frame: int) -> Dataset:
-    """Gather what holds for one frame: its own functional groups, the shared ones, the image.
-
-    Source: DICOM PS3.3 C.7.6.16.
-    """
+    """Gather what holds for one frame: its own functional groups, the shared ones, the image."""
     attributes = Dataset()
     attributes.update(dataset)
     shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
     for groups in (shared[0], per_frame[frame - 1] if per_frame else Dataset()):
-        for name in _FUNCTIONAL_GROUPS:
-            for item in (groups.get(name) or [])[:1]:
+        # Source: DICOM PS3.3 C.7.6.16.
+        for name in ("FrameAnatomy", "PixelValueTransformation", "FrameVOILUT"):
+            for item in (groups.get(f"{name}Sequence") or [])[:1]:
                 attributes.update(item)
     return attributes
 
@@ -59,10 +49,10 @@ def frame_attributes(dataset: Dataset, frame: int) -> Dataset:
 def gray_table(
     stored: Values, cells: Samples, attributes: Dataset, header: ImageHeader, *, is_ct: bool
 ) -> GrayPixels:
-    """Give the gray of each value that a cell may have; padding is black.
+    """Give the gray, uint8 or uint16, of each value that a cell may have; padding is black.
 
     ``stored``: float64, shape (values,). ``cells``: the frame, unsigned, shape (rows, columns), for
-    the range where the file names no window. The result: uint8 or uint16, shape (values,).
+    the range where the file names no window.
     """
     is_padding = _padding(stored, attributes, header)
     values, is_signed = _modality(stored, attributes, header)
@@ -81,27 +71,19 @@ def gray_table(
 
 
 def _modality(stored: Values, attributes: Dataset, header: ImageHeader) -> tuple[Values, bool]:
-    """Turn stored values into the modality's unit; tell whether it may be negative.
-
-    Source: DICOM PS3.3 C.11.1.
-    """
+    """Turn stored values into the modality's unit; tell whether it may be negative: C.11.1."""
     if items := attributes.get("ModalityLUTSequence"):
         table = read_lookup_table(
             items[0], is_little_endian=header.is_little_endian, is_signed=header.is_signed
         )
         return table.look_up(stored), False
     slope, intercept = _rescale(attributes)
-    lowest = -(2.0 ** (header.bits_stored - 1)) if header.is_signed else 0.0
-    highest = lowest + 2.0**header.bits_stored - 1
-    return stored * slope + intercept, min(lowest * slope, highest * slope) + intercept < 0
+    smallest = min(end * slope for end in header.stored_range) + intercept
+    return stored * slope + intercept, smallest < 0
 
 
 def _voi(attributes: Dataset, header: ImageHeader, *, is_signed: bool) -> Transform | None:
-    """Find what turns the modality's unit into shares; None where only the range is left.
-
-    Of several views the first that can be used is taken, and a table before a window. Source: DICOM
-    PS3.3 C.11.2.
-    """
+    """Take the first table that can be used, else the window; None leaves only the range."""
     window = _window(attributes)
     if items := attributes.get("VOILUTSequence"):
         try:
@@ -115,7 +97,11 @@ def _voi(attributes: Dataset, header: ImageHeader, *, is_signed: bool) -> Transf
             # Some writers leave a table of zeros.
             if window is None or np.ptp(table.entries):
                 return table.shares
-    return window or _identity(attributes, header)
+    is_changed = attributes.get("ModalityLUTSequence") or _rescale(attributes) != (1.0, 0.0)
+    if window or is_changed or header.is_signed or header.bits_stored > 8:
+        return window
+    # Values of up to 8 bits, as of secondary captures, are grays already.
+    return partial(stretch, low=0, high=2**header.bits_stored - 1)
 
 
 def _window(attributes: Dataset) -> Transform | None:
@@ -124,7 +110,7 @@ def _window(attributes: Dataset) -> Transform | None:
     named = read_texts(attributes, "VOILUTFunction")
     for index, (center, width) in enumerate(zip(centers, widths, strict=False)):
         name = named[min(index, len(named) - 1)].upper() if named else "LINEAR"
-        function = name if name in _WINDOW_FUNCTIONS else "LINEAR"
+        function = name if name in {"LINEAR_EXACT", "SIGMOID"} else "LINEAR"
         narrowest = 1 if function == "LINEAR" else math.ulp(0)
         if center is not None and width is not None and width >= narrowest:
             return windowing(function, center, width)
@@ -148,17 +134,6 @@ def windowing(function: str, center: float, width: float) -> Transform:
     return apply
 
 
-def _identity(attributes: Dataset, header: ImageHeader) -> Transform | None:
-    """Take values of up to 8 bits as grays already, so that a JPEG stays as it was in a file.
-
-    Secondary captures and converted images have neither a rescale nor a window.
-    """
-    is_changed = attributes.get("ModalityLUTSequence") or _rescale(attributes) != (1.0, 0.0)
-    if is_changed or header.is_signed or header.bits_stored > 8:
-        return None
-    return partial(stretch, low=0, high=2**header.bits_stored - 1)
-
-
 def _padding(stored: Values, attributes: Dataset, header: ImageHeader) -> NDArray[np.bool_]:
     """Tell padding from image, by stored value. Source: DICOM PS3.3 C.7.5.1.1.2."""
     value = attributes.get("PixelPaddingValue")
@@ -166,14 +141,12 @@ def _padding(stored: Values, attributes: Dataset, header: ImageHeader) -> NDArra
         return np.zeros(stored.shape, np.bool_)
     limit = attributes.get("PixelPaddingRangeLimit")
     # A writer may give the bits of a signed value as an unsigned one, or the other way round.
-    ends = [header.as_stored(each) for each in (value, value if limit is None else limit)]
-    span = 2**header.bits_stored
-    lowest = -span / 2 if header.is_signed else 0
-    if not lowest <= min(ends) <= max(ends) < lowest + span:
+    first, last = np.sort(header.as_stored(np.array([value, value if limit is None else limit])))
+    lowest, highest = header.stored_range
+    if not lowest <= first <= last <= highest:
         # No stored value can be it, but a cell with the bits above them can.
-        base = -(2.0 ** (header.bits_allocated - 1)) if header.is_signed else 0.0
-        stored = (np.arange(len(stored)) - base) % 2**header.bits_allocated + base
-    return np.asarray((stored >= min(ends)) & (stored <= max(ends)))
+        stored = header.as_stored(np.arange(len(stored), dtype=float))
+    return np.asarray((stored >= first) & (stored <= last))
 
 
 def _full_range(values: Values, cells: Samples, is_padding: NDArray[np.bool_]) -> Transform:
@@ -193,16 +166,11 @@ def _full_range(values: Values, cells: Samples, is_padding: NDArray[np.bool_]) -
 
 
 def _largest(values: Values, counts: NDArray[np.int64]) -> float:
-    """Find the largest value that belongs to the picture.
-
-    Up to one pixel in a thousand is dead, or a marker, where it lies apart from all below it: by
-    more than a thirty-second of their range.
-
-    ``values``: rising, shape (values,). ``counts``: how many pixels have each.
-    """
+    """Find the largest of rising values that belongs to the picture."""
+    # Up to one pixel in a thousand is dead, or a marker, if it lies apart from all below it.
     above = counts.sum() - np.cumsum(counts)[:-1]
-    is_apart = np.diff(values) * _APART > values[:-1] - values[0]
-    last = np.flatnonzero(is_apart & (above * _PIXELS_FOR_AN_OUTLIER <= counts.sum()))
+    is_apart = np.diff(values) * 32 > values[:-1] - values[0]
+    last = np.flatnonzero(is_apart & (above * 1000 <= counts.sum()))
     return float(values[last[0] if last.size else -1])
 
 
@@ -220,25 +188,22 @@ def _rescale(attributes: Dataset) -> tuple[float, float]:
 
 def _numbers(attributes: Dataset, keyword: str) -> list[float | None]:
     """Read decimal strings, with a point or a comma; None stands for what is no number."""
-    return [_number(text) for text in read_texts(attributes, keyword)]
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text.replace(",", "."))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+    numbers: list[float | None] = []
+    for text in read_texts(attributes, keyword):
+        try:
+            number = float(text.replace(",", "."))
+        except ValueError:
+            number = math.nan
+        numbers.append(number if math.isfinite(number) else None)
+    return numbers
 
 
 @dataclass(frozen=True, slots=True)
 class LookupTable:
-    """Entries for the values from ``first`` on; values outside take the nearest entry.
+    """Entries for the values from ``first`` on; values outside take the nearest: C.11.1.1.
 
-    ``entries`` is uint16, shape (entries,), each below ``2**bits``. ``bits`` is the depth of the
-    entries themselves: writers put 12 bits into tables of 16, and the other way round.
-
-    Source: DICOM PS3.3 C.11.1.1 and C.11.2.1.1.
+    ``bits`` is the depth of the entries themselves: writers put 12 bits into tables of 16, and the
+    other way round.
     """
 
     first: int
@@ -279,11 +244,7 @@ def read_lookup_table(item: Dataset, *, is_little_endian: bool, is_signed: bool)
 
 
 def palette_grays(stored: Values, attributes: Dataset, header: ImageHeader) -> GrayPixels:
-    """Give the gray of each stored value, by the luma of its colour in the palette.
-
-    ``stored``: shape (values,). The result: uint8 or uint16, shape (values,). Source: DICOM PS3.3
-    C.7.6.3.1.5.
-    """
+    """Give the gray of each stored value, by the luma of its colour in the palette: C.7.6.3.1.5."""
     names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
     if any(f"Segmented{name}Data" in attributes for name in names):
         raise UnsupportedFormat(

@@ -13,22 +13,17 @@ from numpy.typing import NDArray
 from contract.codestream import END_OF_IMAGE, START_OF_SCAN, CodestreamHeader
 from contract.errors import CorruptImage, UnsupportedFormat
 
-_LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 # Of the head of a scan, whose fields mean nothing where a JPEG is not progressive.
 _HARMLESS = "Invalid SOS parameters for sequential JPEG"
-_SCALES = (8, 4, 2)
 
 
 def jpeg_grays(
     data: bytes, header: CodestreamHeader, at_least: tuple[int, int] | None = None
 ) -> NDArray[np.uint8]:
-    """Decode a common JPEG without its colour and, where allowed, the scale that is not needed.
+    """Decode a common JPEG without its colour, at the least scale with the needed (height, width).
 
-    ``at_least``: the (height, width) that is needed; None decodes in full. Resized to it, a reduced
-    image differs from one decoded in full by less than one gray of 255 on average, and takes two
-    thirds of the time. A JPEG may lack its end marker, and padding may stand before it.
-
-    The result: uint8, shape (rows, columns).
+    Resized to it, a reduced image differs from a full one by less than one gray of 255 on average,
+    and takes two thirds of the time. The end marker may be missing, or padding stand before it.
 
     Raises:
         CorruptImage: Pixel data is missing or damaged.
@@ -43,7 +38,7 @@ def jpeg_grays(
         words = str(error)
     if words == "Premature end of JPEG file" and not data.endswith(END_OF_IMAGE):
         return jpeg_grays(data + END_OF_IMAGE, header, at_least)
-    if found := _LEFT_OVER.search(words):
+    if found := re.search(r"(\d+) extraneous bytes before marker 0xd9", words):
         end = data.rfind(END_OF_IMAGE)
         start = end - int(found[1])
         if len(set(data[start:end])) == 1:
@@ -59,15 +54,11 @@ def jpeg_grays(
 
 
 def _decode(
-    data: bytes,
-    header: CodestreamHeader,
-    at_least: tuple[int, int] | None,
-    *,
-    strict: bool = True,
+    data: bytes, header: CodestreamHeader, at_least: tuple[int, int] | None, *, strict: bool = True
 ) -> NDArray[np.uint8]:
     height, width = at_least or (header.rows, header.columns)
     fits = min(header.rows // height, header.columns // width)
-    scale = next((each for each in _SCALES if each <= fits), 1)
+    scale = next((each for each in (8, 4, 2) if each <= fits), 1)
     reduced = -(-header.rows // scale), -(-header.columns // scale)
     grays: NDArray[np.uint8] = simplejpeg.decode_jpeg(
         data, "GRAY", min_height=reduced[0], min_width=reduced[1], strict=strict

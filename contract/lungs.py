@@ -4,8 +4,6 @@
 lies on the left side of the image.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -16,38 +14,19 @@ from contract.quality import Frozen, Limit, Quality, checked
 Mask = NDArray[np.bool_]
 
 THRESHOLD = 0.5
-# A region smaller than this share of the largest is a stray patch and no lung.
-LEAST_SECOND_LUNG = 0.1
-# Two lungs that have grown together are thin between them: this share of their height at most.
-MOST_BRIDGE = 0.6
-
-
-@dataclass(frozen=True, slots=True)
-class Lungs:
-    """The two lungs of one image: bool, shape (rows, columns) each, empty where one is missing."""
-
-    right: Mask
-    left: Mask
 
 
 class LungFieldLimits(Frozen):
-    """When the lungs are looked for, and how complete they must be.
-
-    ``doubt`` is the value of ``framing`` above which they are; ``lower`` the least
-    ``completeness`` that is accepted.
-    """
+    """The ``framing`` above which lungs are looked for, and how complete they must be at least."""
 
     doubt: float = Field(ge=0, le=1)
     lower: float = Field(ge=0, le=1)
 
 
 def lung_mask(probability: NDArray[np.float32], size: tuple[int, int]) -> Mask:
-    """Turn a segmenter's output into a clean mask of another size.
+    """Turn a segmenter's output, 0 to 1, into a mask of another (height, width).
 
     The two largest regions stay, without holes.
-
-    ``probability``: float32, shape (rows, columns), 0 to 1. ``size``: the wanted (height, width).
-    The result: bool, shape (height, width).
     """
     found = probability >= THRESHOLD
     kept = _two_largest(found)
@@ -57,11 +36,8 @@ def lung_mask(probability: NDArray[np.float32], size: tuple[int, int]) -> Mask:
     return mask
 
 
-def split_lungs(mask: Mask) -> Lungs:
-    """Tell the right lung from the left one.
-
-    ``mask``: bool, shape (rows, columns): from ``lung_mask``.
-    """
+def split_lungs(mask: Mask) -> tuple[Mask, Mask]:
+    """Tell the right lung from the left one, in a mask from ``lung_mask``."""
     labels = label_regions(mask)
     if labels.max(initial=0) < 2:
         return _split_single(mask)
@@ -70,7 +46,7 @@ def split_lungs(mask: Mask) -> Lungs:
     centres = [columns[(labels == n).any(axis=0)].mean() for n in range(1, labels.max() + 1)]
     middle = (min(centres) + max(centres)) / 2
     right = np.isin(labels, [n for n, centre in enumerate(centres, 1) if centre <= middle])
-    return Lungs(right=right, left=mask & ~right)
+    return right, mask & ~right
 
 
 def completeness(mask: Mask) -> float:
@@ -79,14 +55,12 @@ def completeness(mask: Mask) -> float:
     1 stands for two of a size that are not cut off, 0 for a missing one.
     A cut makes one lung smaller than the other, or puts its outline on the edge, or both: the ratio
     of their areas, times the share of the outline inside the picture, of that lung of which it is
-    less.
-
-    ``mask``: bool, shape (rows, columns), at least 2 by 2.
+    less. ``mask`` is at least 2 by 2.
     """
     lungs = split_lungs(mask)
-    smaller, larger = sorted((int(lungs.right.sum()), int(lungs.left.sum())))
+    smaller, larger = sorted(int(lung.sum()) for lung in lungs)
     balance = smaller / larger if larger else 0.0
-    return balance * min(_inside_share(lungs.right), _inside_share(lungs.left))
+    return balance * min(map(_inside_share, lungs))
 
 
 def is_doubtful(quality: Quality, limits: LungFieldLimits) -> bool:
@@ -95,21 +69,16 @@ def is_doubtful(quality: Quality, limits: LungFieldLimits) -> bool:
 
 
 def with_lung_field(quality: Quality, mask: Mask, limits: LungFieldLimits) -> Quality:
-    """Add the check of the lungs to those of an image.
-
-    ``mask``: its lungs, bool, shape (rows, columns): from ``lung_mask``.
-    """
+    """Add the check of the lungs to those of an image."""
     limit = Limit(check="lung_field", lower=limits.lower)
-    check = checked(limit, completeness(mask))
-    return Quality(checks=(*quality.checks, check))
+    return Quality(checks=(*quality.checks, checked(limit, completeness(mask))))
 
 
 def share_inside(activation: NDArray[np.float32], mask: Mask) -> float | None:
-    """Measure how much of what speaks for a finding lies in the lungs.
+    """Measure how much of what speaks for a finding lies in the lungs, 0 to 1.
 
-    ``activation``: one class's activation map of the same image, float32, any (rows, columns).
-    ``mask``: its lungs, bool, shape (height, width). The result: the share of the positive
-    activation, 0 to 1; None where there is none, or no lung.
+    ``activation`` is one class's map of the image, of any size. None where nothing of it is
+    positive, or there is no lung.
     """
     positive = np.maximum(resize(activation, mask.shape), 0)
     total = float(positive.sum())
@@ -130,67 +99,60 @@ def _two_largest(mask: Mask) -> Mask:
     if not len(sizes):
         return mask
     largest = np.argsort(-sizes, kind="stable")[:2]
-    kept = largest[sizes[largest] >= LEAST_SECOND_LUNG * sizes.max()]
+    # A region smaller than this share of the largest is a stray patch and no lung.
+    kept = largest[sizes[largest] >= 0.1 * sizes.max()]
     return without_holes(np.isin(labels, kept + 1))
 
 
-def _split_single(mask: Mask) -> Lungs:
+def _split_single(mask: Mask) -> tuple[Mask, Mask]:
     """One region: both lungs grown together, or a single lung, or none."""
     heights = mask.sum(axis=0)
-    nothing = np.zeros_like(mask)
     occupied = np.flatnonzero(heights)
     if not len(occupied):
-        return Lungs(right=nothing, left=nothing)
+        return mask, mask
     first, last = occupied[0], occupied[-1]
     quarter = (last - first + 1) // 4
     middle = heights[first + quarter : last + 1 - quarter]
     cut = first + quarter + int(middle.argmin())
     sides = heights[:cut].max(initial=0), heights[cut:].max(initial=0)
-    if middle.min() <= MOST_BRIDGE * min(sides):
-        right = mask & (np.arange(mask.shape[1]) < cut)
-        return Lungs(right=right, left=mask & ~right)
-    if (first + last) / 2 < (mask.shape[1] - 1) / 2:
-        return Lungs(right=mask, left=nothing)
-    return Lungs(right=nothing, left=mask)
+    columns = np.arange(mask.shape[1])
+    # Two lungs that have grown together are thin between them.
+    if middle.min() <= 0.6 * min(sides):
+        right = mask & (columns < cut)
+    else:
+        right = mask & ((first + last) / 2 < columns.mean())
+    return right, mask & ~right
 
 
 def label_regions(mask: Mask) -> NDArray[np.int64]:
-    """Number the regions whose pixels touch side by side or one above the other.
+    """Number the regions whose pixels touch side by side or one above the other from 1 up.
 
-    ``mask``: bool, shape (rows, columns). The result: int64, the same shape: 0 outside, 1 and up
-    for the regions. Source: Rosenfeld 1966, Sequential Operations in Digital Picture Processing; by
-    runs of pixels.
+    Source: Rosenfeld 1966, Sequential Operations in Digital Picture Processing; by runs of pixels.
     """
     starts = mask & ~np.pad(mask, ((0, 0), (1, 0)))[:, :-1]
     run = np.cumsum(starts).reshape(mask.shape) - 1
     # Where two runs lie one above the other, one of them starts at the first pixel that they share.
     meeting = mask[1:] & mask[:-1] & (starts[1:] | starts[:-1])
-    pairs = np.stack([run[:-1][meeting], run[1:][meeting]])
-    names = _joined(int(starts.sum()), pairs)
+    above, below = run[:-1][meeting], run[1:][meeting]
+    one, other = np.concatenate([above, below]), np.concatenate([below, above])
+    first = np.arange(starts.sum())
+    known = first - 1
+    # The name of a region is its first run. Each pass hands it on to the runs that touch one of
+    # that name, and to the run that these were named by, or a long region would take many passes.
+    while (first != known).any():
+        known = first.copy()
+        np.minimum.at(first, one, known[other])
+        np.minimum.at(first, known[one], known[other])
+        first = first[first]
+    names = np.unique(first, return_inverse=True)[1]
     labels = np.zeros(mask.shape, np.int64)
     labels[mask] = names[run[mask]] + 1
     return labels
 
 
 def without_holes(mask: Mask) -> Mask:
-    """Fill what the mask encloses on all sides. ``mask``: bool, shape (rows, columns)."""
+    """Fill what the mask encloses on all sides."""
     # The margin joins all of the outside, also where the mask divides it.
     outside = label_regions(np.pad(~mask, 1, constant_values=True))
     filled: Mask = outside[1:-1, 1:-1] != outside[0, 0]
     return filled
-
-
-def _joined(runs: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number the regions that the runs form, given which of them touch."""
-    parent = list(range(runs))
-
-    def root(run: int) -> int:
-        while parent[run] != run:
-            parent[run] = run = parent[parent[run]]
-        return run
-
-    for first, second in pairs.T.tolist():
-        parent[root(second)] = root(first)
-    roots = np.array([root(run) for run in range(runs)], np.int64)
-    names: NDArray[np.int64] = np.unique(roots, return_inverse=True)[1]
-    return names

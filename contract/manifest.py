@@ -61,11 +61,10 @@ class Signature(Frozen):
 
 
 class Finding(Frozen):
-    """One class of the model, in output order.
+    """One class of the model.
 
-    ``operating_point`` is the least calibrated probability at which the finding counts as present;
-    ``activation_scale`` is the activation that a heatmap draws at full strength, so that two
-    images' heatmaps can be compared.
+    ``operating_point`` is the least calibrated probability at which the finding counts as present,
+    ``activation_scale`` the activation that every heatmap draws at full strength.
     """
 
     label: Label
@@ -131,9 +130,8 @@ class Parity(Frozen):
 class Variant(Frozen):
     """The same network in smaller numbers, in a file of its own, and how it was accepted.
 
-    Both AUROCs are over the same validation images; ``agreement`` is the share of them that it
-    decides as model.onnx does, with both gates. ``speedup`` is how much less time of one CPU thread
-    an image took on the machine that made it, whose ONNX Runtime is ``runtime``.
+    Of the validation images it decides the share ``agreement`` as model.onnx does, with both gates.
+    ``speedup`` is in time of one CPU thread of the machine that made it, with ``runtime``.
     """
 
     precision: ReducedPrecision
@@ -149,9 +147,9 @@ class Variant(Frozen):
 class Reference(Frozen):
     """What a site's own images looked like to the bundle at its commissioning, to see drift from.
 
-    Shares of images, 0 to 1: of each label those whose probability is at most each of
-    ``PROBABILITY_EDGES``, and those whose ``ood_score``, as a share of its limit, is at most each
-    of ``OOD_EDGES``. All from patients whom the bundle had not met.
+    The shares of images, 0 to 1, whose probability of each label is at most each of
+    ``PROBABILITY_EDGES``, and whose ``ood_score``, as a share of its limit, each of ``OOD_EDGES``.
+    All from patients whom the bundle had not met.
     """
 
     probability: dict[Label, tuple[float, ...]]
@@ -168,11 +166,10 @@ class Reference(Frozen):
 class Site(Frozen):
     """A hospital that the bundle was commissioned at, on its own labelled images.
 
-    ``change`` says what was made of version ``base_version`` on which frozen ``features``;
-    ``images`` counts each finding. ``auroc`` and ``accuracy`` (of what is answered) are value,
-    lower and upper end of a 95 % interval, from patients outside every choice; ``answered`` is the
-    share that was not referred, and where that is none there is no accuracy. Where the verdict is
-    "refer only", every image is referred. ``reference`` is None in bundles of before it.
+    ``change`` says what was made of version ``base_version`` on which frozen ``features``.
+    ``auroc`` and ``accuracy`` (of the share ``answered``, None where all are referred) are value,
+    lower and upper end of a 95 % interval, from patients outside every choice. ``reference`` is
+    None in bundles of before it.
     """
 
     name: str
@@ -194,10 +191,9 @@ class SourceEvidence(Frozen):
     """What images of one source, which no training has seen, show of the model.
 
     ``findings`` are those that it was shown to tell apart there; an image most like a source is
-    answered with no other. ``images`` counts the held-out images of each finding, ``calls`` the
-    answers with it, and how many of them were right. ``auroc`` (macro) and ``accuracy`` (of what
-    is answered) are value, lower and upper end of a 95 % interval, None where there is none;
-    ``answered`` is the share that is not referred.
+    answered with no other. ``calls`` counts the answers with each, and how many were right.
+    ``auroc`` (macro) and ``accuracy`` (of the share ``answered``) are value, lower and upper end of
+    a 95 % interval, None where there is none.
     """
 
     name: str
@@ -246,12 +242,11 @@ class BundleManifest(Frozen):
 class ModelManifest(BundleManifest):
     """The whole of a classifier's manifest.json.
 
-    ``ages`` are those of the youngest and the oldest patient in the training data, in years, where
-    its makers say them. ``golden_digest`` is that of golden.npz; a bundle of before that file has
-    none. ``variants`` are the files beside model.onnx that answer alike and take less time.
-    ``series_rule`` says how the probabilities of a series follow from those of its slices, at most
-    32 of equal distances. ``evidence`` has the sources in the order of ``source_distance``; a
-    bundle that does not tell its sources apart has none.
+    ``findings`` are in output order. ``ages`` are those of the youngest and the oldest patient in
+    the training data, in years. ``golden_digest`` is None in bundles of before golden.npz.
+    ``variants`` are faster files beside model.onnx. ``series_rule`` says how the probabilities of a
+    series follow from those of its slices. ``evidence`` has the sources in the order of
+    ``source_distance``, and none where the bundle does not tell them apart.
     """
 
     modalities: tuple[str, ...] = Field(min_length=1)
@@ -325,8 +320,8 @@ class ModelManifest(BundleManifest):
 class SegmenterManifest(BundleManifest):
     """The whole of a segmenter's manifest.json.
 
-    ``parity`` speaks of the probability of lung at each pixel. ``lung_field`` is what the quality
-    check of that name accepts; without it the check is not made.
+    ``parity`` is of the probability of lung at each pixel. Without ``lung_field`` the quality check
+    of that name is not made.
     """
 
     kind: Literal["segmenter"] = "segmenter"
@@ -344,10 +339,7 @@ def classifier_signature(
     ood_score: bool = False,
     sources: int = 0,
 ) -> Signature:
-    """The signature of every classifier that this project exports.
-
-    With ``sources`` it has the distance from each as a share of its limit.
-    """
+    """The signature of every classifier of this project, with the distance from each source."""
     return Signature(
         inputs=(_image(spec),),
         outputs=(
@@ -362,13 +354,11 @@ def classifier_signature(
 
 def segmenter_signature(spec: PreprocessingSpec) -> Signature:
     """The signature of every segmenter that this project exports."""
-    return Signature(
-        inputs=(_image(spec),), outputs=(_output(LUNG_MASK, spec.height, spec.width, 1),)
-    )
+    return Signature(inputs=(_image(spec),), outputs=(_output(LUNG_MASK, *spec.size, 1),))
 
 
 def _image(spec: PreprocessingSpec) -> TensorSpec:
-    return TensorSpec(name="image", dtype="uint8", shape=("batch", spec.height, spec.width, 1))
+    return TensorSpec(name="image", dtype="uint8", shape=("batch", *spec.size, 1))
 
 
 def _output(name: str, *shape: int) -> TensorSpec:
@@ -391,7 +381,6 @@ def read_manifest(bundle: Path) -> ModelManifest:
 
 
 def _read_manifest(kind: type[Manifest], bundle: Path) -> Manifest:
-    """Read the manifest of a kind of bundle; it raises as ``read_manifest``."""
     content = _read(bundle, MANIFEST_FILE)
     try:
         manifest = kind.model_validate_json(content)
@@ -414,10 +403,7 @@ def is_segmenter(bundle: Path) -> bool:
 
 
 def read_segmenter(bundle: Path) -> tuple[SegmenterManifest, bytes]:
-    """Read a segmenter's manifest and its graph, and check that they belong together.
-
-    Returns:
-        The manifest and the bytes of model.onnx.
+    """Read a segmenter's manifest and its model.onnx, and check that they belong together.
 
     Raises:
         InvalidManifest, DigestMismatch: As ``read_manifest`` and ``read_verified_model``.
@@ -429,12 +415,7 @@ def read_segmenter(bundle: Path) -> tuple[SegmenterManifest, bytes]:
 def read_verified_model(
     bundle: Path, manifest: BundleManifest, precision: Precision = "fp32"
 ) -> bytes:
-    """Read the graph's file and check that it is the one that the manifest describes.
-
-    Args:
-        bundle: The folder.
-        manifest: Its manifest.
-        precision: One that the bundle has: ``manifest.digests`` lists them.
+    """Read the graph's file in a precision of ``manifest.digests``, and check its digest.
 
     Raises:
         InvalidManifest: There is no such file, or it cannot be read.
@@ -444,10 +425,7 @@ def read_verified_model(
 
 
 def read_verified(bundle: Path, file: str, digest: str) -> bytes:
-    """Read a file of a bundle, and check that it is the one with the digest in the manifest.
-
-    It raises as ``read_verified_model``.
-    """
+    """Read a file of a bundle, and check its digest; it raises as ``read_verified_model``."""
     content = _read(bundle, file)
     if (found := sha256_digest(content)) != digest:
         raise DigestMismatch(

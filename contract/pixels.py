@@ -17,8 +17,6 @@ Values = NDArray[np.float64]
 Samples = NDArray[np.generic]
 Entry = TypeVar("Entry", bound=np.generic)
 
-# The sample depths of radiography; a 16-bit file does not say which of them it carries.
-SAMPLE_BITS = (8, 10, 12, 14, 16)
 BLOCK_VALUES = 1 << 20
 
 
@@ -81,19 +79,16 @@ def to_full_scale(shares: Values, bits: int) -> GrayPixels:
     return whole.astype(np.uint8) if bits == 8 else whole.astype(np.uint16)
 
 
-def sample_depth(samples: Samples) -> int:
-    """Guess a depth: the smallest of 8, 10, 12, 14 and 16 bits that holds the samples.
+def sample_depth(samples: GrayPixels) -> int:
+    """Guess a depth: the smallest of 8, 10, 12, 14 and 16 bits that holds the unsigned samples.
 
     A 16-bit PNG or TIFF made from a 12-bit detector does not say so. One sample in a thousand may
     be larger: a dead pixel or a burnt-in marker must not darken the picture.
-
-    ``samples``: of an unsigned dtype, any shape.
     """
-
-    def holds(bits: int) -> bool:
-        return int(np.count_nonzero(samples >= 2**bits)) * 1000 <= samples.size
-
-    return next((bits for bits in SAMPLE_BITS[:-1] if holds(bits)), SAMPLE_BITS[-1])
+    for bits in (8, 10, 12, 14):
+        if np.count_nonzero(samples >= 2**bits) * 1000 <= samples.size:
+            return bits
+    return 16
 
 
 def widen(samples: GrayPixels, bits: int) -> GrayPixels:
@@ -106,11 +101,7 @@ def widen(samples: GrayPixels, bits: int) -> GrayPixels:
 
 
 def look_up(table: NDArray[Entry], indices: Samples) -> NDArray[Entry]:
-    """Replace each index by its entry.
-
-    ``table``: shape (entries,). ``indices``: an unsigned dtype, any shape but empty, each below the
-    number of entries.
-    """
+    """Replace each unsigned index, at least one, by its entry."""
     return in_row_blocks(lambda block: table[block], indices)
 
 
@@ -129,11 +120,7 @@ def luma(rgb: GrayPixels) -> GrayPixels:
 
 
 def over_black(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
-    """Composite over black: what is transparent turns black.
-
-    ``gray``: uint8 or uint16, not premultiplied. ``alpha``: the same shape and dtype, 0 transparent
-    to the dtype's maximum opaque.
-    """
+    """Composite gray that is not premultiplied over black; ``alpha`` has its shape and dtype."""
     opaque = int(np.iinfo(gray.dtype).max)
 
     def render(gray: GrayPixels, alpha: GrayPixels) -> GrayPixels:
@@ -148,8 +135,7 @@ def in_row_blocks(
 ) -> NDArray[Entry]:
     """Render arrays of the same length a block of rows at a time.
 
-    What NumPy needs in between is several times as large as an image; a block of it stays in the
-    cache, and a large image within its budget of memory.
+    So what NumPy needs in between stays in the cache, and a large image within its memory budget.
     """
     rows = len(arrays[0])
     first, *others = row_blocks(arrays[0])
@@ -170,16 +156,14 @@ def row_blocks(array: Samples) -> Iterator[slice]:
 
 
 def resize(plane: NDArray[Entry], size: tuple[int, int]) -> NDArray[Entry]:
-    """Fit to a size: bilinear, antialiased when it shrinks, without keeping the aspect ratio.
+    """Fit to a (height, width): bilinear, antialiased when it shrinks, within the plane's range.
 
-    ``plane``: uint8, uint16 or float32, shape (rows, columns). ``size``: the wanted (height,
-    width). The result: the same dtype, shape (height, width), within the range of ``plane``.
+    ``plane``: uint8, uint16 or float32, shape (rows, columns); the aspect ratio is not kept.
     """
     if plane.shape == size:
         return plane
-    height, width = size
     image = Image.fromarray(np.ascontiguousarray(plane))
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def to_uint8(pixels: GrayPixels) -> NDArray[np.uint8]:

@@ -33,11 +33,9 @@ class PreprocessingSpec(BaseModel):
 
 
 def preprocess(radiograph: "Radiograph", spec: PreprocessingSpec) -> NDArray[np.uint8]:
-    """Fit a radiograph to a model's input.
+    """Fit a radiograph to a model's input: uint8, shape (height, width, 1), 0 black to 255 white.
 
     The aspect ratio is not kept: the public training sets come stretched to a square, and a model
     must see in service what it saw in training.
-
-    The result: uint8, shape (height, width, 1), 0 black to 255 white.
     """
     return to_uint8(resize(radiograph.pixels, spec.size))[..., np.newaxis]

@@ -8,7 +8,6 @@ same images turned, cut and inverted; they travel in the manifest.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self, get_args
 
 import numpy as np
@@ -17,30 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contract.pixels import resize
 
-CheckName = Literal[
-    "exposure",
-    "contrast",
-    "sharpness",
-    "noise",
-    "clipping",
-    "collimation",
-    "aspect",
-    "resolution",
-    "inversion",
-    "rotation",
-    "framing",
-    "lung_field",
-]
 Side = Literal["lower", "upper"]
-Fault = Literal["rotation", "framing", "inversion"]
+Measure = Literal["exposure", "contrast", "sharpness", "noise", "clipping", "collimation"]
+Fault = Literal["inversion", "rotation", "framing"]
+CheckName = Literal[Measure, "aspect", "resolution", Fault, "lung_field"]
 
-FAULTS: tuple[Fault, ...] = ("inversion", "rotation", "framing")
+FAULTS: tuple[Fault, ...] = get_args(Fault)
 # The order of ``measure_pixels``, and of the output ``quality`` of a graph that measures itself.
-MEASURES: tuple[CheckName, ...] = (
-    *("exposure", "contrast", "sharpness", "noise", "clipping", "collimation"),
-    *FAULTS,
-)
-POSITION: frozenset[CheckName] = frozenset(FAULTS)
+MEASURES: tuple[CheckName, ...] = (*get_args(Measure), *FAULTS)
 
 # What the measures are made of; the graphs that export writes measure the same.
 MARGIN = 8
@@ -49,14 +32,11 @@ BLACK_LEVELS, WHITE_LEVELS = 3, 6
 FRAME_PARTS = 8
 _LEVELS = np.arange(256)
 
+_CORRECT = "Send it with its own window, or repeat it with the exposure corrected."
 # What to do where a value is beyond a limit. A limit on a side without advice does not exist.
 ADVICE: Mapping[tuple[CheckName, Side], str] = {
-    ("exposure", "lower"): "Too dark. Send it with its own window, or repeat it with the exposure "
-    "corrected.",
-    (
-        "exposure",
-        "upper",
-    ): "Too bright. Send it with its own window, or repeat it with the exposure corrected.",
+    ("exposure", "lower"): f"Too dark. {_CORRECT}",
+    ("exposure", "upper"): f"Too bright. {_CORRECT}",
     ("contrast", "lower"): "Too flat. Narrow the window, or export it again with all its grays.",
     ("sharpness", "lower"): "Blurred. Send the original; if it is blurred too, repeat it with a "
     "shorter exposure time and held breath.",
@@ -84,10 +64,9 @@ class Frozen(BaseModel):
 
 
 class Template(Frozen):
-    """What speaks for one fault, against an image without any.
+    """What speaks for one fault, by weights of the thumbnail's pixels, row by row.
 
-    ``weights`` are those of the thumbnail's pixels, row by row. Two templates may name the same
-    fault: a chest on its side and one upside down look nothing alike.
+    Two may name the same fault: a chest on its side and one upside down look nothing alike.
     """
 
     fault: Fault
@@ -108,14 +87,14 @@ class Templates(Frozen):
         return self
 
     @property
-    def faults(self) -> frozenset[Fault]:
+    def faults(self) -> frozenset[CheckName]:
         """The faults that there is a template for."""
         return frozenset(template.fault for template in self.templates)
 
-    def probabilities(self, image: NDArray[np.uint8]) -> dict[Fault, float]:
-        """How probable each fault is, 0 to 1; what is left to 1 speaks for an image without any.
+    def probabilities(self, image: NDArray[np.uint8]) -> dict[CheckName, float]:
+        """How probable each fault is in an image of shape (height, width), 0 to 1.
 
-        ``image``: uint8, shape (height, width).
+        What is left to 1 speaks for an image without any.
         """
         weights = np.array([template.weights for template in self.templates])
         biases = np.array([template.bias for template in self.templates])
@@ -131,8 +110,7 @@ class Templates(Frozen):
 def thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
     """Shrink an image, and take its exposure and contrast away.
 
-    ``image``: uint8, shape (height, width). ``side``: of the thumbnail, in pixels. The result:
-    float64, shape (side * side,), of mean 0 and variance 1; all 0 where the image is flat.
+    The result: float64, shape (side * side,), of mean 0 and variance 1; all 0 of a flat image.
     """
     small = resize(image, (side, side)).ravel().astype(np.float64)
     centred: NDArray[np.float64] = small - small.mean()
@@ -168,7 +146,7 @@ class QualityLimits(Frozen):
         if "lung_field" in names:
             raise ValueError("the limit of lung_field stands in the segmenter's manifest")
         known = self.position.faults if self.position else frozenset()
-        if missing := POSITION & set(names) - known:
+        if missing := set(names).intersection(FAULTS) - known:
             raise ValueError(f"position has no template for {', '.join(sorted(missing))}")
         return self
 
@@ -188,8 +166,7 @@ class Check(NamedTuple):
         return self.advice is None
 
 
-@dataclass(frozen=True, slots=True)
-class Quality:
+class Quality(NamedTuple):
     """All checks of one image, in the order of the limits."""
 
     checks: tuple[Check, ...]
@@ -206,20 +183,14 @@ class Quality:
 
 
 def assess(image: NDArray[np.uint8], rows: int, columns: int, limits: QualityLimits) -> Quality:
-    """Measure an image that was fitted to its model, and hold it against the limits.
-
-    ``image``: uint8, shape (height, width, 1): what the model sees, at least 8 by 8.
-    """
+    """Measure what a model sees, uint8 (height, width, 1), and hold it against the limits."""
     return judge(measure_pixels(image[..., 0], limits.position), rows, columns, limits)
 
 
 def judge(
     measures: Sequence[float] | NDArray[np.floating], rows: int, columns: int, limits: QualityLimits
 ) -> Quality:
-    """Hold what was measured, here or by the graph, against the limits.
-
-    ``measures``: in the order of ``MEASURES``.
-    """
+    """Hold what was measured, in the order of ``MEASURES``, against the limits."""
     values = _named(measures, rows, columns)
     return Quality(checks=tuple(checked(limit, values[limit.check]) for limit in limits.limits))
 
@@ -227,13 +198,10 @@ def judge(
 def measure(
     image: NDArray[np.uint8], rows: int, columns: int, position: Templates | None
 ) -> dict[CheckName, float]:
-    """Measure all that can be checked without knowing the lungs; position only with templates.
-
-    ``image``: uint8, shape (height, width), at least 8 by 8.
-    """
+    """Measure all that can be checked without knowing the lungs; position only with templates."""
     values = _named(measure_pixels(image, position), rows, columns)
-    known = position.faults if position else frozenset()
-    return {name: value for name, value in values.items() if name not in POSITION - known}
+    unknown = set(FAULTS) - (position.faults if position else set())
+    return {name: value for name, value in values.items() if name not in unknown}
 
 
 def measure_pixels(
@@ -242,12 +210,11 @@ def measure_pixels(
     """Measure what shows in the pixels.
 
     Markers, tubes and the frame lie in the outer eighth of each side, which all but collimation and
-    position leave out. ``exposure`` is the mean gray and ``contrast`` the standard deviation, as
+    the faults leave out. ``exposure`` is the mean gray and ``contrast`` the standard deviation, as
     shares of the full range. ``sharpness`` is how much of a change over four pixels happens within
-    one of them: a quarter for a ramp, one for white noise. ``noise`` is the standard deviation of
-    the noise as a share of the contrast. ``clipping`` is the share of black and white pixels,
-    ``collimation`` that of black frame; ``inversion``, ``rotation`` and ``framing`` are the
-    probabilities of these faults.
+    one of them: a quarter for a ramp, one for white noise. ``noise`` is its standard deviation as a
+    share of the contrast. ``clipping`` is the share of black and white pixels, ``collimation`` that
+    of black frame; the faults are probabilities.
 
     ``image``: uint8, shape (height, width), at least 8 by 8. The result: float64, shape
     (measures,), each at least 0, in the order of ``MEASURES``. Source: Immerkaer 1996, Fast Noise
@@ -291,23 +258,18 @@ def _change(gray: NDArray[np.int16], step: int) -> float:
 
 
 def _lit_share(image: NDArray[np.uint8], axis: int) -> float:
-    """From the first to the last row or column that is no frame, as a share; 0 of a black image.
-
-    Frame is what is less than an eighth as bright as the mean, whatever marker is in it.
-    """
+    """From the first to the last row or column that is no frame, as a share; 0 of a black image."""
     sums = image.sum(axis=axis, dtype=np.int64)
-    # Whole numbers are compared with whole numbers, so that rounding decides nothing.
+    # Frame is less than an eighth as bright as the mean. Of whole numbers rounding decides nothing.
     (lit,) = (sums * FRAME_PARTS * sums.size > sums.sum()).nonzero()
     return (int(lit[-1]) - int(lit[0]) + 1) / sums.size if lit.size else 0.0
 
 
 def checked(limit: Limit, value: float) -> Check:
     """Hold a value against its limits; a value that is no number is beyond them."""
-    lower, upper = limit.lower, limit.upper
-    side: Side | None = None
+    lower, upper, advice = limit.lower, limit.upper, None
     if lower is not None and not value >= lower:
-        side = "lower"
+        advice = ADVICE[limit.check, "lower"]
     elif upper is not None and not value <= upper:
-        side = "upper"
-    advice = ADVICE[limit.check, side] if side else None
+        advice = ADVICE[limit.check, "upper"]
     return Check(limit.check, value, lower, upper, advice)

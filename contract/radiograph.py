@@ -1,5 +1,9 @@
 """Bytes in, gray pixels out: the only code of this project that opens an image."""
 
+import logging
+import re
+import warnings
+
 from contract.cost import DecodeCost, estimate_cost
 from contract.dicom import read_dicom
 from contract.dicom_facts import DicomFacts
@@ -8,6 +12,10 @@ from contract.frame import Radiograph
 from contract.raster import read_raster
 
 __all__ = ["DicomFacts", "Radiograph", "decode"]
+
+# The category is narrow: deprecations stay visible to those who develop.
+_LIBRARIES = r"PIL\.|pydicom\."
+_FILTER = ("ignore", None, UserWarning, re.compile(_LIBRARIES), 0)
 
 
 def decode(
@@ -28,8 +36,7 @@ def decode(
         data: The whole file.
         frame: Which frame of a DICOM image or page of a TIFF, from 1.
         max_pixels: The largest rows times columns, read from the header before decoding.
-        at_least: A hint: the (height, width) that is needed. A JPEG may then be decoded at a
-            reduced scale, never below it. None decodes in full.
+        at_least: The (height, width) that is needed: a JPEG may be decoded at a reduced scale.
         cost: What ``estimate_cost`` gave for these arguments; None has it worked out here.
 
     Raises:
@@ -39,7 +46,18 @@ def decode(
     """
     if cost is None:
         estimate_cost(data, frame=frame, max_pixels=max_pixels)
+    _mute_imaging_libraries()
     name = sniff(data)
     if name == "DICOM":
         return read_dicom(data, frame=frame)
     return read_raster(data, name, frame=frame, max_pixels=max_pixels, at_least=at_least)
+
+
+def _mute_imaging_libraries() -> None:
+    """Ignore what Pillow and pydicom say of odd files: it may quote a value, and so a patient."""
+    # For the whole process and by each call: ``catch_warnings`` is not safe among threads.
+    log = logging.getLogger("pydicom")
+    if log.level <= logging.CRITICAL:
+        log.setLevel(logging.CRITICAL + 1)
+    if _FILTER not in warnings.filters:
+        warnings.filterwarnings("ignore", category=UserWarning, module=_LIBRARIES)

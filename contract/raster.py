@@ -2,8 +2,7 @@
 
 import io
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
@@ -18,15 +17,13 @@ from contract.errors import ContractError, CorruptImage, UnsupportedFormat
 from contract.formats import Format
 from contract.frame import Radiograph
 from contract.jpeg import jpeg_grays
-from contract.library_logging import mute_imaging_libraries
 from contract.pixels import GrayPixels, Turn, luma, over_black, sample_depth, to_uint8, widen
 
 # ``decode`` has a pixel limit of its own. Pillow's guard has one limit for the whole process,
 # warns at it and fails at twice of it; nothing else of this project opens images.
 Image.MAX_IMAGE_PIXELS = None
 
-_PNG_DEPTH = 24
-_UNCOMPRESSED, _WHITE_IS_ZERO, _SEPARATE_PLANES, _LAB = 1, 0, 2, 8
+_UNCOMPRESSED, _SEPARATE_PLANES, _LAB = 1, 2, 8
 # Unsigned, or left undefined.
 _PLAIN_SAMPLES = frozenset({1, 4})
 # None, LZW, deflate and PackBits. libtiff fills with gray what a JPEG or a fax in it lacks.
@@ -44,28 +41,16 @@ def read_raster(
     max_pixels: int,
     at_least: tuple[int, int] | None,
 ) -> Radiograph:
-    """Decode a JPEG, a PNG or one page of a TIFF, whose cost was checked.
-
-    ``frame``: the page, from 1; JPEG and PNG have one. ``at_least``: the (height, width) that is
-    needed. A JPEG is decoded at a reduced scale where that leaves as much; None decodes in full.
-    The result is turned as EXIF says.
-    """
-    mute_imaging_libraries()
-    with _pillow_errors(format_name):
+    """Decode a JPEG, a PNG or one page of a TIFF, whose cost was checked, upright as EXIF says."""
+    try:
         if format_name == "JPEG":
             return _read_jpeg(data, at_least)
         return _read_png(data) if format_name == "PNG" else _read_tiff(data, frame, max_pixels)
-
-
-@contextmanager
-def _pillow_errors(format_name: Format) -> Iterator[None]:
-    """Translate whatever Pillow raises; its own words may quote the file and are left out."""
-    try:
-        yield
     except (ContractError, MemoryError):
         raise
     except Exception as error:
-        # Pillow looks a TIFF's kind up in tables; what they lack is sound, and unknown to it.
+        # Pillow's own words may quote the file, and are left out. It looks a TIFF's kind up in
+        # tables; what they lack is sound, and unusual.
         if format_name == "TIFF" and isinstance(error.__cause__, KeyError):
             raise _unusual(format_name) from error
         raise CorruptImage(f"The {format_name} is truncated or damaged.") from error
@@ -94,34 +79,28 @@ def _read_jpeg(data: bytes, at_least: tuple[int, int] | None) -> Radiograph:
 
 def _read_png(data: bytes) -> Radiograph:
     image = PngImageFile(io.BytesIO(_essential_chunks(data)))
-    is_deep_colour = data[_PNG_DEPTH] > 8 and not image.mode.startswith("I")
+    bit_depth = data[24]  # of IHDR, the first chunk
+    is_deep_colour = bit_depth > 8 and not image.mode.startswith("I")
     grays = (_deep_colour if is_deep_colour else _gray)(image)
     # What stands behind the pixels is read with them.
     return _upright(grays, "PNG", _orientation(image), grays.shape)
 
 
 def _essential_chunks(data: bytes) -> bytes:
-    """Leave out the chunks of a PNG that say nothing of its pixels.
-
-    Source: PNG Specification (Third Edition), 5.3.
-    """
+    """Leave out what says nothing of a PNG's pixels. Source: PNG (Third Edition), 5.3."""
     kept, position = [data[:8]], 8
     while position + 12 <= len(data):
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
-        name = data[position + 4 : position + 8]
-        if name in _PNG_CHUNKS and (name != b"eXIf" or _is_sound(data[position:end])):
-            kept.append(data[position:end])
+        chunk = data[position:end]
+        is_sound = chunk[4:8] != b"eXIf" or zlib.crc32(chunk[4:-4]).to_bytes(4) == chunk[-4:]
+        if chunk[4:8] in _PNG_CHUNKS and is_sound:
+            kept.append(chunk)
         position = end
-    kept.append(data[position:])
-    return b"".join(kept)
-
-
-def _is_sound(chunk: bytes) -> bool:
-    return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+    return b"".join([*kept, data[position:]])
 
 
 def _read_tiff(data: bytes, frame: int, max_pixels: int) -> Radiograph:
-    """Decode a page, and turn it as Pillow itself does. Source: TIFF 6.0, sections 3 and 8."""
+    """Decode a page, which Pillow turns itself. Source: TIFF 6.0, sections 3 and 8."""
     image = TiffImageFile(io.BytesIO(data))
     check_frame_number(frame, image.n_frames)
     image.seek(frame - 1)
@@ -134,9 +113,9 @@ def _read_tiff(data: bytes, frame: int, max_pixels: int) -> Radiograph:
     covered = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
     if covered < image.width * image.height * planes:
         raise CorruptImage("The TIFF's strips or tiles do not cover the image.")
-    is_white_zero = image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
     grays = _gray(image)
-    # Pillow inverts such images only up to 8 bits.
+    # Pillow inverts an image whose zero is white only up to 8 bits.
+    is_white_zero = image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
     if is_white_zero and grays.dtype == np.uint16:
         grays = 65535 - grays
     rows, columns = grays.shape

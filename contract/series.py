@@ -1,6 +1,6 @@
 """A series read from its slices, in the forms of `POST /predict` and `GET /models`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, Final
 
@@ -8,9 +8,6 @@ from contract.decision import decide
 
 FIGURE: Final = "series_auroc"
 """The name of the metric that says how well the rule tells held-out series apart."""
-
-_POOLS: Mapping[str, Callable[[Sequence[float]], float]] = {"mean": fmean, "max": max}
-_WORDS = {"mean": "The mean", "max": "The largest"}
 
 
 def combine(slices: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,12 +29,13 @@ def combine(slices: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> di
         ``sentence`` say how it came about.
     """
     rule = model.get("series_rule", "mean")
+    pool, words = (max, "The largest") if rule == "max" else (fmean, "The mean")
     doubts = [{*each["reasons"]} - {"uncertain"} for each in slices]
     left_out = [number for number, why in enumerate(doubts) if why - {"no_evidence"}]
     read = [each for number, each in enumerate(slices) if number not in left_out]
     findings = [each["findings"] for each in read or slices]
     pooled = [
-        round(_POOLS[rule]([finding["probability"] for finding in same]), 7)
+        round(pool([finding["probability"] for finding in same]), 7)
         for same in zip(*findings, strict=True)
     ]
     first = findings[0]
@@ -47,6 +45,11 @@ def combine(slices: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> di
     if sum(map(bool, doubts)) * 2 > len(slices):
         reasons = sorted(set().union(*doubts))
     figure = next((each for each in model.get("metrics", ()) if each["name"] == FIGURE), None)
+    sentence = f"{words} of the probabilities of {len(read or slices)} of {len(slices)} slices."
+    measured = "Not measured on series."
+    if figure is not None:
+        interval = "{value:.2f} ({lower:.2f} to {upper:.2f})".format(**figure)
+        measured = f"AUROC of held-out series: {interval}."
     return {
         "decision": "refer" if reasons else decision.label,
         "reasons": reasons,
@@ -57,13 +60,5 @@ def combine(slices: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> di
         "left_out": left_out,
         "rule": rule,
         "figure": figure,
-        "sentence": _sentence(rule, len(read or slices), len(slices), figure),
+        "sentence": f"{sentence} {measured}",
     }
-
-
-def _sentence(rule: str, read: int, slices: int, figure: Mapping[str, Any] | None) -> str:
-    words = f"{_WORDS[rule]} of the probabilities of {read} of {slices} slices."
-    if figure is None:
-        return f"{words} Not measured on series."
-    interval = "{value:.2f} ({lower:.2f} to {upper:.2f})".format(**figure)
-    return f"{words} AUROC of held-out series: {interval}."

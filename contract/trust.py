@@ -56,6 +56,5 @@ def check_trusted(bundle: Path, public_key: bytes) -> None:
     except OSError as error:
         raise UntrustedBundle(f"{name} is not signed: it has no {SIGNATURE}.") from error
     except (InvalidSignature, ValueError) as error:
-        raise UntrustedBundle(
-            f"{name} has a {SIGNATURE} that the trusted key did not make."
-        ) from error
+        words = f"{name} has a {SIGNATURE} that the trusted key did not make."
+        raise UntrustedBundle(words) from error

@@ -9,13 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
-from contract.golden import read_golden
 from contract.manifest import (
     GOLDEN_FILE,
+    LUNG_MASK,
     PRECISION_FILES,
     QUALITY,
     ModelManifest,
+    SegmenterManifest,
     read_verified_model,
+    segmenter_signature,
     sha256_digest,
 )
 from contract.quality import Templates, measure_pixels
@@ -27,11 +29,13 @@ from export.session import open_session, run_in_batches
 from export.store import (
     draw_phantoms,
     golden_answers,
+    golden_images,
     next_version,
     replace_bundle,
     write_bundle,
 )
 from export.verify import open_bundle, read_images
+from training.lungs import list_again, load_segmenter, with_mask_output
 from training.source import read_training_data
 from training.workdir import TrainedModel, Workdir, load_trained
 
@@ -45,11 +49,11 @@ _CHEST = ("CHEST", "THORAX", "LUNG")
 
 
 def export_bundle(workdir: Path, data: Path, models: Path, version: int | None = None) -> Path:
-    """Convert a trained model, prove it on real images, and write the bundle.
+    """Convert a trained model, prove it on its validation images, and write the bundle.
 
     Args:
         workdir: Where ``pneumo-train fit`` and ``evaluate`` ran.
-        data: The data set that it was trained on; its validation images prove the parity.
+        data: The data set that it was trained on.
         models: The model repository to write into.
         version: The version to write; the next free one where None.
 
@@ -99,6 +103,38 @@ def export_bundle(workdir: Path, data: Path, models: Path, version: int | None =
     return write_bundle(models, manifest, model, (workdir / "figures").glob("*.png"), golden)
 
 
+def export_segmenter(workdir: Path, data: Path, models: Path, version: int | None = None) -> Path:
+    """Convert a trained segmenter, prove it on the held-out images, and write the bundle.
+
+    Arguments, result and errors are those of ``export_bundle``.
+    """
+    trained = load_segmenter(workdir)
+    if trained.evaluation is None:
+        raise ExportError("The segmenter was not evaluated yet: measure its Dice first.")
+    spec, name = trained.recipe.preprocessing, trained.recipe.name
+    dataset = list_again(trained, data)
+    used = Workdir(workdir).read_split(dataset.table)
+    held_out = [dataset.root / path for path in used["path"][used["split"] == "test"]]
+    images = read_images(held_out, spec)
+    serving = with_mask_output(trained.model)
+    signature = segmenter_signature(spec)
+    model = convert(serving, signature).SerializeToString()
+    manifest = SegmenterManifest(
+        name=name,
+        version=version or next_version(models, name),
+        summary="Marks the lungs on a frontal chest radiograph, with what lies behind the heart.",
+        digest=sha256_digest(model),
+        signature=signature,
+        preprocessing=spec,
+        metrics=trained.evaluation.metrics,
+        provenance=trained.provenance,
+        parity=measure_parity(serving, open_session(model), images, LUNG_MASK),
+        lung_field=trained.lung_field,
+        caveats=trained.recipe.caveats,
+    )
+    return write_bundle(models, manifest, model)
+
+
 def used_images(trained: TrainedModel, workdir: Path, data: Path) -> pd.DataFrame:
     """The images of a training, with their labels and splits; ``file`` is the whole path.
 
@@ -122,9 +158,6 @@ def refresh_bundle(bundle: Path) -> Iterator[str]:
 
     Digests, signature and card follow; the version stays.
 
-    Args:
-        bundle: ``models/<name>/<version>``.
-
     Yields:
         What was found of each file.
 
@@ -133,8 +166,7 @@ def refresh_bundle(bundle: Path) -> Iterator[str]:
         ExportError: A graph answers otherwise than before. Nothing is written then.
     """
     manifest, _ = open_bundle(bundle)
-    golden = read_golden(bundle, manifest)
-    images = golden.images if golden else draw_phantoms(*manifest.preprocessing.size)
+    images = golden_images(bundle, manifest)
     position = manifest.quality.position if manifest.quality else None
     files, sessions, digests = {}, {}, {}
     for precision in manifest.digests:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from contract.manifest import ModelManifest, SegmenterManifest, SourceEvidence
@@ -73,17 +72,14 @@ def _render(template: str, **values: object) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = _cell
-    environment.globals |= {"table": _table, "frame": _frame}
+    environment.globals["table"] = _table
+    environment.globals["frame"] = lambda frame: _table([*frame], frame.to_numpy().tolist())
     return environment.get_template(template).render(values)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _frame(table: pd.DataFrame) -> str:
-    return _table(list(table.columns), table.to_numpy().tolist())
 
 
 def _cell(text: str) -> str:

@@ -12,6 +12,8 @@ from contract.manifest import ReducedPrecision
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 _MODELS = Path(__file__).parent.parent / "models"
+BundleArgument = Annotated[Path, typer.Argument(help="models/<name>/<version>")]
+DataOption = Annotated[Path, typer.Option(help="The data set that the model was trained on.")]
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def _one_clear_line() -> Iterator[None]:
 @app.command()
 def convert(
     workdir: Annotated[Path, typer.Option(help="Where pneumo-train fit and evaluate ran.")],
-    data: Annotated[Path, typer.Option(help="The data set that the model was trained on.")],
+    data: DataOption,
     models: Annotated[Path, typer.Option(help="The model repository to write into.")] = _MODELS,
     version: Annotated[int | None, typer.Option(min=1, help="Default: the next one.")] = None,
 ) -> None:
@@ -46,9 +48,9 @@ def convert(
 
 @app.command()
 def quantize(
-    bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")],
+    bundle: BundleArgument,
     workdir: Annotated[Path, typer.Option(help="Of the training that the bundle comes from.")],
-    data: Annotated[Path, typer.Option(help="The data set that the model was trained on.")],
+    data: DataOption,
     precision: Annotated[ReducedPrecision, typer.Option(help="For CPUs; for GPUs.")] = "int8",
 ) -> None:
     """Add a faster file to a bundle, if it answers the validation images as model.onnx does."""
@@ -63,7 +65,7 @@ def quantize(
 
 @app.command()
 def sign(
-    bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")],
+    bundle: BundleArgument,
     key: Annotated[Path, typer.Option(help="An Ed25519 private key in PEM.")],
 ) -> None:
     """Sign a bundle, for services that load none but those of a key that they trust."""
@@ -74,7 +76,7 @@ def sign(
 
 
 @app.command()
-def refresh(bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")]) -> None:
+def refresh(bundle: BundleArgument) -> None:
     """Give a bundle the quality measures and the golden answers of an export of today."""
     from export.bundle import refresh_bundle
 
@@ -85,8 +87,8 @@ def refresh(bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>
 
 @app.command()
 def remeasure(
-    bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")],
-    data: Annotated[Path, typer.Option(help="The data set that the model was trained on.")],
+    bundle: BundleArgument,
+    data: DataOption,
     *,
     write: Annotated[bool, typer.Option("--write", help="Put them in manifest and card.")] = False,
 ) -> None:
@@ -100,7 +102,7 @@ def remeasure(
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="models/<name>/<version>")],
+    bundle: BundleArgument,
     images: Annotated[
         list[Path] | None, typer.Argument(exists=True, dir_okay=False, help="Images to answer for.")
     ] = None,
@@ -124,7 +126,7 @@ def features(
     from training.framework import import_keras
 
     import_keras()
-    from export.features import export_features
+    from export.convert import export_features
 
     with _one_clear_line():
         export_features(weights, output)

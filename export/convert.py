@@ -16,12 +16,20 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from contract.manifest import OOD_SCORE, SOURCE_DISTANCE, Parity, Signature, classifier_signature
+from contract.manifest import (
+    OOD_SCORE,
+    SOURCE_DISTANCE,
+    Parity,
+    Signature,
+    TensorSpec,
+    classifier_signature,
+)
 from contract.quality import Templates
 from export.errors import ConversionError, ParityError
 from export.graph import check_graph, with_named_batch_axis
 from export.quality_graph import OUTPUT, add_quality
 from export.session import run_in_batches
+from training.efficientnet_lite import COMMISSIONING_LAYER, efficientnet_lite0
 from training.workdir import TrainedModel
 
 OPSET = 18
@@ -36,11 +44,8 @@ def convert(
 ) -> onnx.ModelProto:
     """Convert a Keras model with dict outputs into an ONNX graph with a named batch axis.
 
-    Args:
-        model: A built ``keras.Model``; its inputs and outputs are named as in the signature.
-        signature: What the graph must have in the end. Where it has ``quality``, the measures are
-            added to the graph.
-        position: The templates for those of them that speak of the position.
+    Where the signature has ``quality``, the measures are added to the graph, with the templates for
+    those of them that speak of the position.
 
     Raises:
         ConversionError: tf2onnx failed; the inputs or outputs differ from the signature; or more
@@ -59,12 +64,7 @@ def convert(
 
 
 def promised_signature(trained: TrainedModel, serving: keras.Model) -> Signature:
-    """What the graph of a trained model must have.
-
-    Args:
-        trained: The finished training.
-        serving: Its serving model, which knows the size of the activation map.
-    """
+    """What the graph of a trained model must have; ``serving`` knows the activation map's size."""
     signature = classifier_signature(
         trained.config.preprocessing,
         len(trained.calibration.findings),
@@ -75,6 +75,30 @@ def promised_signature(trained: TrainedModel, serving: keras.Model) -> Signature
     return signature.model_copy(update={"outputs": (*signature.outputs, OUTPUT)})
 
 
+def export_features(weights: Path, output: Path) -> None:
+    """Convert EfficientNet-Lite0, with its ImageNet weights, up to commissioning's layer.
+
+    The graph takes ``image``, float32 (batch, 224, 224, 1), gray from 0 to 255, to ``features``,
+    (batch, 7, 7, 192).
+
+    Raises:
+        ConversionError: The converted graph is another.
+        OSError: The weights cannot be read.
+    """
+    side = 224
+    image = keras.Input((side, side, 1), name="image")
+    level = keras.layers.Rescaling(1 / 128, offset=-127 / 128)(image)
+    network = efficientnet_lite0(input_shape=(side, side, 3), weights=weights)
+    trunk = keras.Model(network.input, network.get_layer(COMMISSIONING_LAYER).output)
+    features = trunk(keras.layers.Concatenate()([level] * 3))
+    shape = ("batch", *features.shape[1:])
+    signature = Signature(
+        inputs=(TensorSpec(name="image", dtype="float32", shape=("batch", side, side, 1)),),
+        outputs=(TensorSpec(name="features", dtype="float32", shape=shape),),
+    )
+    onnx.save(convert(keras.Model(image, {"features": features}), signature), output)
+
+
 def measure_parity(
     model: keras.Model,
     session: onnxruntime.InferenceSession,
@@ -83,18 +107,12 @@ def measure_parity(
     *,
     halved: bool = False,
 ) -> Parity:
-    """Compare Keras and ONNX Runtime on the same images.
-
-    Args:
-        model: The Keras model with serving outputs.
-        session: A session on the graph converted from it.
-        images: Real images, uint8, shape (n, height, width, 1).
-        output: What must not differ by more than 1e-5.
-        halved: Whether the graph's weights are 16-bit floats: five thousandths may then differ.
+    """Compare Keras and ONNX Runtime on the same images, uint8, shape (n, height, width, 1).
 
     Raises:
-        ParityError: A value differs by more, the out-of-distribution score by more than a
-            thousandth, or an output is missing.
+        ParityError: ``output`` differs by more than 1e-5, the out-of-distribution score by more
+            than a thousandth (with weights of 16 bits, ``halved``, five thousandths and hundredths)
+            or an output is missing.
     """
     found = run_in_batches(session, images)
     expected: Mapping[str, NDArray[np.float32]] = model.predict(images, verbose=0)

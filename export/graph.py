@@ -12,8 +12,6 @@ from contract.manifest import Signature, TensorSpec
 from export.errors import ConversionError
 
 MAX_TRANSPOSES = 2
-# Smaller weights gain nothing that anyone would notice.
-LARGE = 1024
 
 
 def with_named_batch_axis(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -31,14 +29,13 @@ def with_named_batch_axis(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def tensor_specs(values: Iterable[onnx.ValueInfoProto]) -> tuple[TensorSpec, ...]:
     """The names, dtypes and shapes of a graph's inputs or outputs."""
-    return tuple(_tensor_spec(value) for value in values)
-
-
-def _tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
-    tensor = value.type.tensor_type
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
-    shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
-    return TensorSpec.model_validate({"name": value.name, "dtype": dtype, "shape": shape})
+    specs = []
+    for value in values:
+        tensor = value.type.tensor_type
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+        shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
+        specs.append(TensorSpec(name=value.name, dtype=dtype, shape=tuple(shape)))
+    return tuple(specs)
 
 
 def image_size(proto: onnx.ModelProto) -> tuple[int, int]:
@@ -79,7 +76,7 @@ def extend(
     """A copy of a graph with more nodes at its end, for new outputs or in place of old ones.
 
     Args:
-        proto: In topological order. What an earlier call with this prefix added goes.
+        proto: What an earlier call with this prefix added goes.
         prefix: Begins the names of all that is added, but for the outputs.
         text: The nodes in ONNX's own text format; a line that begins with # is a comment. An old
             output ``x`` that gets another in its place goes by ``model_x``.
@@ -91,7 +88,9 @@ def extend(
     added = parser.parse_graph(f"added () => ({', '.join(outputs)}) {{ {' '.join(lines)} }}")
     made = {output.name for output in added.output}
     extended = deepcopy(proto)
-    _forget(extended.graph, f"{prefix}/")
+    for parts in (extended.graph.node, extended.graph.initializer):
+        for earlier in [part for part in parts if part.name.startswith(f"{prefix}/")]:
+            parts.remove(earlier)
     for old in [old for old in extended.graph.output if old.name in made]:
         extended.graph.output.remove(old)
     replaced = {name: f"{prefix}/model_{name}" for name in made}
@@ -117,14 +116,6 @@ def without_unused(proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto
 
 
-def _forget(graph: onnx.GraphProto, prefix: str) -> None:
-    """Remove what was added before."""
-    for node in [node for node in graph.node if node.name.startswith(prefix)]:
-        graph.node.remove(node)
-    for constant in [tensor for tensor in graph.initializer if tensor.name.startswith(prefix)]:
-        graph.initializer.remove(constant)
-
-
 def _rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
     for node in nodes:
         node.input[:] = [names.get(tensor, tensor) for tensor in node.input]
@@ -141,14 +132,13 @@ def with_half_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
     weights = {node.input[1] for node in graph.node if node.op_type == "Conv"}
     for tensor in [t for t in graph.initializer if t.name in weights]:
         values = numpy_helper.to_array(tensor)
-        if values.size < LARGE:
+        if values.size < 1024:  # gains nothing that anyone would notice
             continue
         name = f"{tensor.name}/half"
         graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), name))
         graph.initializer.remove(tensor)
-        widen = onnx.helper.make_node(
-            "Cast", [name], [tensor.name], name, to=onnx.TensorProto.FLOAT
-        )
+        widen = onnx.helper.make_node("Cast", [name], [tensor.name], to=onnx.TensorProto.FLOAT)
+        widen.name = name
         graph.node.insert(0, widen)
     onnx.checker.check_model(smaller)
     return smaller

@@ -22,32 +22,24 @@ from contract.quality import (
 )
 from export.graph import extend, image_size
 
-_NODES = Path(__file__).parent / "templates" / "quality.onnxtxt"
 OUTPUT = TensorSpec(name=QUALITY, dtype="float32", shape=("batch", len(MEASURES)))
 # Largest difference to contract.quality. A thumbnail's pixel may be rounded otherwise, which moves
 # the probability of a fault by as much as the second.
-TOLERANCE, FAULT_TOLERANCE = 1e-5, 0.02
-TOLERANCES = np.array([FAULT_TOLERANCE if name in FAULTS else TOLERANCE for name in MEASURES])
-# Divides in place of a zero where nothing changes or there is no contrast.
-_TINY = 1e-12
-# Of the weights with which Pillow resizes.
-_RESIZE_STEPS = 2**22
+TOLERANCES = np.array([0.02 if name in FAULTS else 1e-5 for name in MEASURES])
 
 
 def add_quality(proto: onnx.ModelProto, position: Templates | None = None) -> onnx.ModelProto:
     """A copy of a graph with the output ``quality``, float32, shape (batch, measures).
 
-    The order is that of ``contract.quality.MEASURES``.
-
-    Args:
-        proto: A classifier, whose input ``image`` is uint8, shape (batch, height, width, 1), at
-            least 8 by 8. An output of this name is replaced.
-        position: Of the model; without templates the faults are 0.
+    The order is that of ``contract.quality.MEASURES``; an output of this name is replaced. Without
+    templates the faults are 0. The input ``image`` is uint8, shape (batch, height, width, 1), at
+    least 8 by 8.
     """
     height, width = image_size(proto)
     constants = {**_constants(height, width), **_position(height, width, position)}
     output = f"float[batch, {len(MEASURES)}] {QUALITY}"
-    return extend(proto, QUALITY, _NODES.read_text(), [output], constants)
+    nodes = Path(__file__).parent / "templates" / "quality.onnxtxt"
+    return extend(proto, QUALITY, nodes.read_text(), [output], constants)
 
 
 def _position(height: int, width: int, position: Templates | None) -> dict[str, object]:
@@ -75,7 +67,8 @@ def _shrinking(length: int, side: int) -> NDArray[np.float64]:
     distances = np.abs(np.arange(length) + 0.5 - centres) / max(scale, 1)
     weights = np.clip(1 - distances, 0, None)
     shares = weights / weights.sum(axis=1, keepdims=True)
-    rounded: NDArray[np.float64] = np.floor(shares * _RESIZE_STEPS + 0.5) / _RESIZE_STEPS
+    # Pillow's weights have so many steps.
+    rounded: NDArray[np.float64] = np.floor(shares * 2**22 + 0.5) / 2**22
     return rounded
 
 
@@ -93,7 +86,8 @@ def _constants(height: int, width: int) -> dict[str, object]:
         "middle": middle,
         "inner": inner,
         "outer": inner + 1,
-        "tiny": _TINY,
+        # Divides in place of a zero where nothing changes or there is no contrast.
+        "tiny": 1e-12,
         "nothing": 0.0,
         "ones": np.ones((1, height)),
         "parts": np.repeat([FRAME_PARTS * height, FRAME_PARTS * width], [height, width]) * 1.0,

@@ -1,15 +1,14 @@
 """Faster files beside a bundle's model.onnx: made from it, compared with it, only then added."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from contract.golden import read_golden
 from contract.manifest import (
     GOLDEN_FILE,
     PRECISION_FILES,
@@ -24,7 +23,7 @@ from export.errors import VariantRefused
 from export.graph import tensor_specs
 from export.reduced import to_fp16, to_int8
 from export.session import cpu_ms, open_session, run_in_batches
-from export.store import draw_phantoms, golden_answers, replace_bundle
+from export.store import golden_answers, golden_images, replace_bundle
 from export.verify import decide_all, open_bundle, read_image, read_images
 from training.metrics import macro_auroc
 from training.workdir import load_trained
@@ -34,8 +33,7 @@ MAX_AUROC_DROP = 0.005
 MIN_AGREEMENT = 0.99
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(NamedTuple):
     """How two graphs compare on the same images; both shares are 0 to 1."""
 
     images: int
@@ -66,15 +64,8 @@ def quantize_bundle(
 ) -> Variant:
     """Make a faster file of a bundle's graph, and add it where it answers alike.
 
-    Args:
-        bundle: ``models/<name>/<version>``.
-        workdir: Of the training that the bundle comes from.
-        data: The data set of that training: some of its training images say how large activations
-            become, all of its validation images compare the two files.
-        precision: ``int8`` or ``fp16``.
-
-    Returns:
-        What was found and written down.
+    Some training images of the bundle's own training say how large activations become, all of its
+    validation images compare the two files.
 
     Raises:
         ManifestError: The manifest, a digest or the signature is wrong.
@@ -117,21 +108,16 @@ def quantize_bundle(
     variant = Variant(
         precision=precision,
         digest=sha256_digest(reduced),
-        **asdict(found),
+        **found._asdict(),
         speedup=times_ms[0] / times_ms[1],
         runtime=f"onnxruntime {onnxruntime.__version__}",
     )
-    golden = read_golden(bundle, manifest)
-    phantoms = golden.images if golden else draw_phantoms(*manifest.preprocessing.size)
     sessions = {
         str(name): open_session(read_verified_model(bundle, manifest, name))
         for name in manifest.digests
     }
-    answers = golden_answers({**sessions, precision: new}, phantoms)
-    changes = {
-        "variants": (*manifest.variants, variant),
-        "golden_digest": sha256_digest(answers),
-    }
+    answers = golden_answers({**sessions, precision: new}, golden_images(bundle, manifest))
+    changes = {"variants": (*manifest.variants, variant), "golden_digest": sha256_digest(answers)}
     files = {PRECISION_FILES[precision]: reduced, GOLDEN_FILE: answers}
     replace_bundle(bundle, manifest.model_copy(update=changes), files)
     return variant
@@ -156,36 +142,20 @@ def compare(
     classes: NDArray[np.int64],
     sizes: Sequence[tuple[int, int]],
 ) -> Agreement:
-    """Ask two graphs the same, and decide as the service does, gates included.
+    """Ask the float32 graph and another the same, and decide as the service does, gates included.
 
     Two answers are alike where they name the same finding, or both refer, and where both find the
-    image familiar or both do not.
+    image within the distribution or both do not.
 
-    Args:
-        manifest: With the rules of the decision.
-        reference: On the float32 graph.
-        candidate: On the other one.
-        images: uint8, shape (n, height, width, 1).
-        classes: Shape (n,): the true class of each.
-        sizes: Rows and columns of the file of each.
+    ``images``: uint8, shape (n, height, width, 1); ``classes`` and ``sizes``, rows and columns of
+    the file, of each.
     """
-    old, new = (run_in_batches(session, images) for session in (reference, candidate))
-    verdicts = (
-        [
-            (decision.label, "out_of_distribution" in decision.reasons)
-            for decision in decide_all(manifest, outputs, sizes)
-        ]
-        for outputs in (old, new)
-    )
+    verdicts, aurocs = [], []
+    for session in (reference, candidate):
+        outputs = run_in_batches(session, images)
+        decisions = decide_all(manifest, outputs, sizes)
+        verdicts.append([(d.label, "out_of_distribution" in d.reasons) for d in decisions])
+        probabilities = outputs["probabilities"].astype(np.float64)
+        aurocs.append(float(macro_auroc(probabilities, classes, np.ones((1, len(classes))))[0]))
     alike = [first == second for first, second in zip(*verdicts, strict=True)]
-    return Agreement(
-        images=len(alike),
-        auroc_fp32=_auroc(old["probabilities"], classes),
-        auroc=_auroc(new["probabilities"], classes),
-        agreement=float(np.mean(alike)),
-    )
-
-
-def _auroc(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
-    once = np.ones((1, len(classes)))
-    return float(macro_auroc(probabilities.astype(np.float64), classes, once)[0])
+    return Agreement(len(alike), aurocs[0], aurocs[1], agreement=float(np.mean(alike)))

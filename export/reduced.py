@@ -5,7 +5,7 @@ standardisation, the calibration, the quality measures and the score of unfamili
 little time, and their numbers reach too far for a small type.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,26 +21,17 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from export.errors import VariantRefused
 from export.graph import with_whole_weights
 
-BATCH = 16
 # What ONNX Runtime computes in 8 bits without going back to floats between two convolutions.
 _BETWEEN = ("Relu", "Clip", "MaxPool", "Add")
 _OWN_NODES = ("ood/", "quality/")
 
 
 def to_int8(model: bytes, images: NDArray[np.uint8]) -> bytes:
-    """Quantize the convolutions of a graph, static, with a scale for each channel.
+    """Quantize the convolutions of a model.onnx, static, with a scale for each channel.
 
-    Weights have seven bits. Processors without VNNI add two products of eight bits each in sixteen,
-    and what does not fit is cut off without a word: with seven it always fits, so that the answers
-    are the same everywhere.
-
-    Args:
-        model: The bytes of model.onnx.
-        images: uint8, shape (n, height, width, 1), of the training split: they say how large the
-            activations become.
-
-    Returns:
-        The bytes of a graph with the same inputs and outputs.
+    ``images``, uint8, shape (n, height, width, 1), say how large the activations become. Weights
+    have seven bits: processors without VNNI add two products of eight bits in sixteen, and cut off
+    what does not fit without a word. With seven it fits, and answers are the same everywhere.
 
     Raises:
         VariantRefused: It has no convolution that would gain from it.
@@ -58,7 +49,7 @@ def to_int8(model: bytes, images: NDArray[np.uint8]) -> bytes:
         quantize_static(
             source,
             target,
-            _Images(images),
+            _Images({"image": images[at : at + 16]} for at in range(0, len(images), 16)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", *_BETWEEN],
             nodes_to_quantize=[node.name for node in nodes],
@@ -71,13 +62,7 @@ def to_int8(model: bytes, images: NDArray[np.uint8]) -> bytes:
 
 
 def to_fp16(model: bytes) -> bytes:
-    """Convert the inner part of a graph, with casts where tensors enter and leave it.
-
-    Args:
-        model: The bytes of model.onnx.
-
-    Returns:
-        The bytes of a graph with the same inputs and outputs.
+    """Convert the inner part of a model.onnx, with casts where tensors enter and leave it.
 
     Raises:
         VariantRefused: It has no inner part.
@@ -111,9 +96,6 @@ def inner_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """The nodes between the network's first convolution and its head, in the graph's order.
 
     The head is the convolution that none comes after. Both of these are left out.
-
-    Args:
-        graph: In topological order, as ONNX demands; may have no convolution.
     """
     nodes = [node for node in graph.node if not node.output[0].startswith(_OWN_NODES)]
     convolutions = [node for node in nodes if node.op_type == "Conv"]
@@ -145,10 +127,8 @@ def _feeding(nodes: Sequence[onnx.NodeProto], ends: Iterable[onnx.NodeProto]) ->
 
 
 def _named(model: bytes) -> onnx.ModelProto:
-    """A graph whose nodes all have a name, that of their first output where they had none.
-
-    Its weights are whole: a cast before a layer would hide that they are constant.
-    """
+    """A graph whose nodes all have a name, that of their first output where they had none."""
+    # A cast before a layer would hide that its weights are constant.
     proto = with_whole_weights(onnx.load_from_string(model))
     for node in proto.graph.node:
         node.name = node.name or node.output[0]
@@ -164,12 +144,10 @@ def _gains(node: onnx.NodeProto, constants: set[str]) -> bool:
 
 
 class _Images(CalibrationDataReader):  # type: ignore[misc]
-    """Hands images over in batches."""
+    """Hands batches of images over."""
 
-    def __init__(self, images: NDArray[np.uint8]) -> None:
-        self._batches = iter(
-            [{"image": images[start : start + BATCH]} for start in range(0, len(images), BATCH)]
-        )
+    def __init__(self, batches: Iterator[dict[str, NDArray[np.uint8]]]) -> None:
+        self._batches = batches
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         return next(self._batches, None)

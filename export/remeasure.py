@@ -20,12 +20,8 @@ from training.splits import drawn_splits
 def remeasure_bundle(bundle: Path, data: Path, *, write: bool = False) -> Iterator[str]:
     """Ask a bundle for its held-out images again, and compare with its card.
 
-    Args:
-        bundle: ``models/<name>/<version>``.
-        data: The data set that it was trained on.
-        write: Whether what was measured replaces what the manifest and the card say, joins them
-            where they lack it, and is drawn again. What needs more than the held-out images and the
-            graph stays as it is.
+    With ``write`` what was measured replaces what the manifest and the card say, joins them where
+    they lack it, and is drawn again. What needs more than these images and the graph stays.
 
     Yields:
         Each figure that leaves the interval of the card, and how many were compared.
@@ -76,14 +72,8 @@ def remeasure_bundle(bundle: Path, data: Path, *, write: bool = False) -> Iterat
             *(metric for metric in measured if metric.name not in named),
         )
         (bundle / FIGURES).mkdir(exist_ok=True)
-        draw_evaluation(
-            bundle / FIGURES,
-            "test",
-            predictions,
-            manifest.findings,
-            recipe.data.positive,
-            count_answers(predictions, manifest.findings),
-        )
+        answers = count_answers(predictions, manifest.findings)
+        draw_evaluation(bundle / FIGURES, "test", *of, answers)
         replace_bundle(bundle, manifest.model_copy(update={"metrics": metrics}), {})
 
 

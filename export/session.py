@@ -8,17 +8,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-_BATCH = 32
 WARM_UP_RUNS, TIMED_RUNS = 5, 100
 
 
 def open_session(model: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """A CPU session on the bytes of a model.onnx.
-
-    Args:
-        model: The bytes.
-        threads: How many one run may use; the runtime's own choice where None.
-    """
+    """A CPU session on a model.onnx; where ``threads`` is None, the runtime chooses how many."""
     options = onnxruntime.SessionOptions()
     if threads is not None:
         options.intra_op_num_threads = threads
@@ -30,23 +24,17 @@ def run_in_batches(
 ) -> dict[str, NDArray[np.float32]]:
     """Every output of the graph for many images, uint8, shape (n, height, width, 1)."""
     names = [output.name for output in session.get_outputs()]
-    batches = [
-        session.run(names, {"image": images[start : start + _BATCH]})
-        for start in range(0, len(images), _BATCH)
-    ]
+    batches = [session.run(names, {"image": images[n : n + 32]}) for n in range(0, len(images), 32)]
     return {name: np.concatenate([batch[i] for batch in batches]) for i, name in enumerate(names)}
 
 
 def cpu_ms(
     sessions: Sequence[onnxruntime.InferenceSession], image: NDArray[np.uint8]
 ) -> list[float]:
-    """The median CPU time of each session for one image, all in turns, in milliseconds.
+    """The median CPU time of each one-threaded session, all in turns, in milliseconds.
 
     It is the thread's own time: what else the machine does meanwhile does not count.
-
-    Args:
-        sessions: Of one thread each.
-        image: uint8, shape (1, height, width, 1).
+    ``image``: uint8, shape (1, height, width, 1).
     """
     # What a request without a heatmap asks for.
     asked = [[o.name for o in s.get_outputs() if o.name != "activation_map"] for s in sessions]

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from contract.golden import Golden, golden_bytes
+from contract.golden import Golden, golden_bytes, read_golden
 from contract.manifest import (
     CARD_FILE,
     FIGURES,
@@ -42,14 +42,7 @@ def write_bundle(
     figures: Iterable[Path] = (),
     golden: bytes | None = None,
 ) -> Path:
-    """Write a new bundle.
-
-    Args:
-        models: The model repository's root.
-        manifest: What to write; its name and version choose the folder.
-        model: The bytes of model.onnx; their digest is the manifest's.
-        figures: PNG files of the evaluation, shown with the model card.
-        golden: The bytes of golden.npz, where the manifest has their digest.
+    """Write a new bundle, whose digests the manifest has; the figures are shown on the card.
 
     Raises:
         BundleExists: That version is there already.
@@ -73,13 +66,7 @@ def write_bundle(
 
 
 def replace_bundle(bundle: Path, manifest: ModelManifest, files: Mapping[str, bytes]) -> None:
-    """Write some files of a bundle again, with its manifest and its card.
-
-    Args:
-        bundle: ``models/<name>/<version>``.
-        manifest: Its manifest to be.
-        files: By their names; their digests are the manifest's.
-    """
+    """Write some files of a bundle again, by their names, with its manifest and its card."""
     with _draft(bundle) as draft:
         shutil.copytree(bundle, draft, dirs_exist_ok=True)
         # What the manifest leaves to its defaults stays out of it.
@@ -119,20 +106,22 @@ def golden_answers(
     sessions: Mapping[str, onnxruntime.InferenceSession], images: NDArray[np.uint8]
 ) -> bytes:
     """The bytes of golden.npz: what a bundle's graphs, by precision, answer for some images."""
-    answers = {
-        precision: run_in_batches(session, images)["probabilities"]
-        for precision, session in sessions.items()
-    }
+    found = {name: run_in_batches(session, images) for name, session in sessions.items()}
+    answers = {name: outputs["probabilities"] for name, outputs in found.items()}
     return golden_bytes(Golden(images, answers))
+
+
+def golden_images(bundle: Path, manifest: ModelManifest) -> NDArray[np.uint8]:
+    """The images of a bundle's golden.npz, phantoms where it has none."""
+    golden = read_golden(bundle, manifest)
+    return golden.images if golden else draw_phantoms(*manifest.preprocessing.size)
 
 
 def draw_phantoms(height: int, width: int) -> NDArray[np.uint8]:
     """Draw what looks like chests from afar: with clear lungs, with shadows, and hardly aired.
 
     No model is sure of any of them, so a small change of its arithmetic shows in its answer.
-
-    Returns:
-        uint8, shape (4, height, width, 1), 0 black to 255 white.
+    The result: uint8, shape (4, height, width, 1), 0 black to 255 white.
     """
     rows, columns = np.mgrid[:height, :width] + 0.5
     y, x = rows / height, columns / width
@@ -141,10 +130,7 @@ def draw_phantoms(height: int, width: int) -> NDArray[np.uint8]:
     )
 
     def shadow(at: float, radius: float) -> NDArray[np.float64]:
-        spread: NDArray[np.float64] = np.exp(
-            -(((x - at) / radius) ** 2) - ((y - 0.6) / radius) ** 2
-        )
-        return spread
+        return np.asarray(np.exp(-(((x - at) / radius) ** 2) - ((y - 0.6) / radius) ** 2))
 
     clear, dense = (200 - 120 * np.abs(x - 0.5) - air * lungs for air in (150, 60))
     shadowed = clear + 90 * shadow(0.3, 0.08)

@@ -19,10 +19,6 @@ def triton_config(name: str, signature: Signature) -> str:
     """Describe a model to Triton, in the text format of protocol buffers.
 
     Its priorities are those of this project's service: 1 is stat, 2 is routine and the default.
-
-    Args:
-        name: Of the model.
-        signature: Every input and output begins with the batch axis, which Triton leaves out.
     """
     return (
         f'name: "{name}"\n'
@@ -40,12 +36,7 @@ def triton_config(name: str, signature: Signature) -> str:
 
 
 def write_triton_config(bundle: Path, signature: Signature) -> None:
-    """Describe a model by one of its versions; where there is a newer one, nothing changes.
-
-    Args:
-        bundle: ``<models>/<name>/<version>``.
-        signature: Of that version.
-    """
+    """Describe a model by one of its versions; where there is a newer one, nothing changes."""
     if bundle == newest_version(bundle.parent):
         (bundle.parent / CONFIG_FILE).write_text(triton_config(bundle.parent.name, signature))
 
@@ -57,13 +48,10 @@ def newest_version(folder: Path) -> Path | None:
 
 
 def _tensors(kind: str, specs: tuple[TensorSpec, ...]) -> str:
-    return "".join(
-        f'{kind} {{ name: "{spec.name}" data_type: {_DATA_TYPES[spec.dtype]} {_dims(spec)} }}\n'
-        for spec in specs
-    )
-
-
-def _dims(spec: TensorSpec) -> str:
-    _, *sizes = spec.shape
-    # Triton wants a dimension beside the batch, and takes it away again for the graph.
-    return f"dims: {sizes}" if sizes else "dims: [1] reshape { shape: [] }"
+    text = ""
+    for spec in specs:
+        # Triton leaves the batch axis out, and wants a dimension beside it all the same.
+        _, *sizes = spec.shape
+        dims = f"dims: {sizes}" if sizes else "dims: [1] reshape { shape: [] }"
+        text += f'{kind} {{ name: "{spec.name}" data_type: {_DATA_TYPES[spec.dtype]} {dims} }}\n'
+    return text

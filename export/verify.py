@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from contract.decision import Decision, Evidence, OodResult, decide
+from contract.decision import Decision, OodResult, decide
 from contract.findings import Label
 from contract.manifest import (
     OOD_SCORE,
@@ -30,8 +30,6 @@ from export.session import open_session, run_in_batches
 class Answer(BaseModel):
     """What the bundle says of one image; the reference for what the service answers."""
 
-    model_config = ConfigDict(frozen=True)
-
     file: str
     probabilities: dict[Label, float]
     decision: Decision
@@ -51,19 +49,12 @@ def open_bundle(bundle: Path) -> tuple[ModelManifest, onnxruntime.InferenceSessi
 
 
 def read_images(files: Sequence[Path], spec: PreprocessingSpec) -> NDArray[np.uint8]:
-    """Decode and preprocess images as the service does.
-
-    Returns:
-        uint8, shape (n, height, width, 1).
-
-    Raises:
-        ImageError: A file cannot be read.
-    """
+    """Read several images, shape (n, height, width, 1), as ``read_image`` does."""
     return np.stack([read_image(file, spec)[0] for file in files])
 
 
 def read_image(file: Path, spec: PreprocessingSpec) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """One image as the model sees it, and the rows and columns of its file.
+    """One image as the service decodes it for the model, and the rows and columns of its file.
 
     Raises:
         ImageError: The file cannot be read.
@@ -82,47 +73,40 @@ def decide_all(
     Raises:
         ExportError: There are limits of quality, and the graph is of before it measured any.
     """
-    limits = manifest.quality
+    limits, gate = manifest.quality, manifest.out_of_distribution
     if limits and QUALITY not in outputs:
         raise ExportError("The graph measures no quality: run `pneumo-export refresh` first.")
-    qualities = [
-        judge(outputs[QUALITY][number], *size, limits) if limits else None
-        for number, size in enumerate(sizes)
-    ]
-    gate = manifest.out_of_distribution
-    rows = outputs["probabilities"].tolist()
-    scores = outputs[OOD_SCORE].tolist() if gate else [0.0] * len(rows)
-    nearest: list[Evidence | None] = [None] * len(rows)
-    if SOURCE_DISTANCE in outputs:
-        nearest = [manifest.nearest_source(each) for each in outputs[SOURCE_DISTANCE].tolist()]
-    return [
-        decide(
+    gauged = {QUALITY, OOD_SCORE, SOURCE_DISTANCE} & outputs.keys()
+    decisions = []
+    rows = zip(sizes, outputs["probabilities"].tolist(), strict=True)
+    for number, (size, probabilities) in enumerate(rows):
+        row = {name: outputs[name][number].tolist() for name in gauged}
+        distances = row.get(SOURCE_DISTANCE)
+        decision = decide(
             manifest.labels,
-            row,
+            probabilities,
             manifest.operating_points,
-            quality=quality,
-            out_of_distribution=OodResult(score=score, limit=gate.limit) if gate else None,
-            evidence=evidence,
+            quality=judge(row[QUALITY], *size, limits) if limits else None,
+            out_of_distribution=OodResult(score=row[OOD_SCORE], limit=gate.limit) if gate else None,
+            evidence=manifest.nearest_source(distances) if distances else None,
             evidenced=manifest.answers,
         )
-        for row, score, quality, evidence in zip(rows, scores, qualities, nearest, strict=True)
-    ]
+        decisions.append(decision)
+    return decisions
 
 
 def answer(bundle: Path, files: Sequence[Path]) -> list[Answer]:
     """What the bundle answers for some images, in their order.
 
     Raises:
-        ManifestError, ExportError: As ``open_bundle`` and ``decide_all``.
-        ImageError: A file cannot be read.
+        ManifestError, ExportError, ImageError: As ``open_bundle``, ``decide_all``, ``read_image``.
     """
     manifest, session = open_bundle(bundle)
-    return [_answer(file, manifest, session) for file in files]
-
-
-def _answer(file: Path, manifest: ModelManifest, session: onnxruntime.InferenceSession) -> Answer:
-    image, size = read_image(file, manifest.preprocessing)
-    outputs = run_in_batches(session, image[np.newaxis])
-    [decision] = decide_all(manifest, outputs, [size])
-    labelled = dict(zip(manifest.labels, outputs["probabilities"][0].tolist(), strict=True))
-    return Answer(file=file.name, probabilities=labelled, decision=decision)
+    answers = []
+    for file in files:
+        image, size = read_image(file, manifest.preprocessing)
+        outputs = run_in_batches(session, image[np.newaxis])
+        [decision] = decide_all(manifest, outputs, [size])
+        labelled = dict(zip(manifest.labels, outputs["probabilities"][0].tolist(), strict=True))
+        answers.append(Answer(file=file.name, probabilities=labelled, decision=decision))
+    return answers

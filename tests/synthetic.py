@@ -54,19 +54,27 @@ def synthetic_radiograph(
     return grays
 
 
+def saved(picture: Pixels | Image.Image, format_name: str, **options: object) -> bytes:
+    """Encode with Pillow, by any of its options."""
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    file = io.BytesIO()
+    image.save(file, format_name, **options)
+    return file.getvalue()
+
+
 def as_jpeg(pixels: Pixels, quality: int = 95) -> bytes:
     """Encode uint8 pixels, shape (rows, columns) or (rows, columns, 3), as baseline JPEG."""
-    return _saved(pixels, "JPEG", quality=quality)
+    return saved(pixels, "JPEG", quality=quality)
 
 
 def as_png(pixels: Pixels) -> bytes:
     """Encode uint8 or uint16 gray, or uint8 RGB or RGBA pixels, as PNG."""
-    return _saved(pixels, "PNG")
+    return saved(pixels, "PNG")
 
 
 def as_tiff(pixels: Pixels) -> bytes:
     """Encode uint8 or uint16 gray, or uint8 RGB pixels, as TIFF."""
-    return _saved(pixels, "TIFF")
+    return saved(pixels, "TIFF")
 
 
 def as_dicom(pixels: Pixels, **attributes: object) -> bytes:
@@ -78,7 +86,7 @@ def as_dicom(pixels: Pixels, **attributes: object) -> bytes:
         attributes: Values by DICOM keyword, which override what follows from ``pixels``; None
             removes the attribute. ``TransferSyntaxUID`` encodes the file otherwise, where an
             encoder is installed; JPEG baseline is encoded with Pillow. ``PixelData`` takes bytes
-            that are encoded already.
+            that are encoded already, or the codestreams of its frames in a list.
 
     Returns:
         The file: preamble, file meta information and data set.
@@ -94,6 +102,8 @@ def as_dicom(pixels: Pixels, **attributes: object) -> bytes:
     _describe(dataset, pixels, frames=int(str(attributes.get("NumberOfFrames") or 1)))
     for keyword, value in attributes.items():
         _override(dataset, keyword, value)
+    if isinstance(encoded, list):
+        encoded = encapsulate(encoded)
     if isinstance(encoded, bytes):
         dataset.add_new("PixelData", "OB", encoded)
         dataset.file_meta.TransferSyntaxUID = syntax
@@ -115,12 +125,6 @@ def _ellipse(
 def _ribs(y: Plane, x: Plane) -> Plane:
     """Bright bands that sink to both sides, 0 to 1."""
     return np.asarray(np.clip(np.sin(RIBS * np.pi * (y - 0.35 * np.abs(x))), 0, 1))
-
-
-def _saved(pixels: Pixels, format_name: str, **options: int) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format_name, **options)
-    return file.getvalue()
 
 
 def _describe(dataset: Dataset, pixels: Pixels, *, frames: int) -> None:

@@ -71,9 +71,6 @@ def test_the_page_names_every_route_and_no_other() -> None:
     named = {
         path
         for route in routes
-        for path in (
-            re.sub(r"\[.*?\]", "", route),
-            route.replace("[", "").replace("]", ""),
-        )
+        for path in (re.sub(r"\[.*?\]", "", route), route.replace("[", "").replace("]", ""))
     }
     assert named == served

@@ -15,7 +15,6 @@ import pytest
 from numpy.typing import NDArray
 from openjpeg.utils import encode_array
 from pydicom import uid
-from pydicom.encaps import encapsulate
 
 from contract.errors import CorruptImage, PixelDataMismatch
 from contract.radiograph import decode
@@ -131,7 +130,7 @@ def test_a_signed_codestream_narrower_than_its_cell_keeps_its_sign(bits_stored: 
     compressed = as_dicom(
         values.astype(np.int16),
         TransferSyntaxUID=uid.JPEG2000Lossless,
-        PixelData=encapsulate([codestream]),
+        PixelData=[codestream],
         **options,
     )
 
@@ -151,7 +150,7 @@ def test_a_lossless_kind_has_exactly_the_grays_of_the_standard(
     cells = stored.astype(f"{'i' if is_signed else 'u'}{width // 8}")
     # Codestreams hold the stored bits alone, which the header says to be signed.
     masked = (stored & (2**bits - 1)).astype(f"u{width // 8}")
-    encoded = {"PixelData": encapsulate([encode(masked, bits)])} if encode else {}
+    encoded = {"PixelData": [encode(masked, bits)]} if encode else {}
 
     differences = []
     for voi, slope, inverse in itertools.product(VOI, (1, 2), ("MONOCHROME1", "MONOCHROME2")):
@@ -180,7 +179,7 @@ def test_a_lossy_kind_has_the_grays_of_another_decoder(kind: str, bits: int) -> 
     data = as_dicom(
         cells,
         TransferSyntaxUID=syntax,
-        PixelData=encapsulate([codestream]),
+        PixelData=[codestream],
         BitsStored=bits,
         WindowCenter=2 ** (bits - 1),
         WindowWidth=2**bits,
@@ -217,7 +216,7 @@ def test_an_overlay_in_the_unused_bits_changes_nothing(codec: str, *, is_signed:
     stored = stored_values(12, is_signed=is_signed)
     overlay = np.random.default_rng(0).integers(0, 16, stored.shape) << 12
     cells = (stored & 4095 | overlay).astype(np.uint16)
-    encoded = {"PixelData": encapsulate([encode(cells, 16)])} if encode else {}
+    encoded = {"PixelData": [encode(cells, 16)]} if encode else {}
     window = attributes(stored, 12, "window", 1)
     signs = {"PixelRepresentation": int(is_signed)}
 
@@ -236,7 +235,7 @@ def test_lossy_values_above_the_stored_bits_are_clipped() -> None:
     data = as_dicom(
         stored,
         TransferSyntaxUID=uid.JPEG2000,
-        PixelData=encapsulate([codestream]),
+        PixelData=[codestream],
         BitsStored=12,
         WindowCenter=2048,
         WindowWidth=4096,
@@ -261,7 +260,7 @@ def test_signed_lossy_values_beyond_the_stored_bits_are_clipped(*, is_signed: bo
     data = as_dicom(
         stored,
         TransferSyntaxUID=uid.JPEG2000,
-        PixelData=encapsulate([bytes(codestream)]),
+        PixelData=[bytes(codestream)],
         BitsStored=12,
         PixelRepresentation=int(is_signed),
         WindowCenter=(low + high + 1) / 2,
@@ -278,7 +277,7 @@ def test_a_reversible_codestream_may_have_been_cut_short_unless_the_file_says_no
     stored = stored_values(12, is_signed=False).astype(np.uint16)
     stored[0, 0], stored[0, 1] = 4096 + 7, 0
     window = {"WindowCenter": 2048, "WindowWidth": 4096, "BitsStored": 12}
-    data = {"PixelData": encapsulate([jpeg_2000(stored, 16)])}
+    data = {"PixelData": [jpeg_2000(stored, 16)]}
 
     def corner(syntax: str, lossy: str) -> int:
         attributes = {"TransferSyntaxUID": syntax, "LossyImageCompression": lossy}
@@ -312,14 +311,14 @@ def test_an_end_marker_may_be_missing_and_a_pixel_may_not(name: str) -> None:
     assert encode is not None
     codestream = encode(stored, 12)
     given = {"TransferSyntaxUID": syntax, "BitsStored": 12}
-    whole = decode(as_dicom(stored, **given, PixelData=encapsulate([codestream]))).pixels
+    whole = decode(as_dicom(stored, **given, PixelData=[codestream])).pixels
 
-    unended = as_dicom(stored, **given, PixelData=encapsulate([codestream[:-2]]))
+    unended = as_dicom(stored, **given, PixelData=[codestream[:-2]])
 
     assert np.array_equal(decode(unended).pixels, whole)
     for cut, end in itertools.product((6, 30, len(codestream) // 2), (b"", b"\xff\xd9")):
         with pytest.raises(CorruptImage):
-            decode(as_dicom(stored, **given, PixelData=encapsulate([codestream[:-cut] + end])))
+            decode(as_dicom(stored, **given, PixelData=[codestream[:-cut] + end]))
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -329,7 +328,7 @@ def test_a_codestream_is_read_by_what_it_is(name: str, label: str) -> None:
     encode = ENCODERS[name][1]
     assert encode is not None
     mislabelled = as_dicom(
-        stored, TransferSyntaxUID=label, BitsStored=12, PixelData=encapsulate([encode(stored, 12)])
+        stored, TransferSyntaxUID=label, BitsStored=12, PixelData=[encode(stored, 12)]
     )
 
     assert np.array_equal(
@@ -351,7 +350,7 @@ def test_an_8_bit_codestream_fills_16_bit_cells(name: str) -> None:
     stored = stored_values(8, is_signed=False)
     syntax, encode = ENCODERS[name]
     assert encode is not None
-    coded = encapsulate([encode(stored.astype(np.uint8), 8)])
+    coded = [encode(stored.astype(np.uint8), 8)]
     data = as_dicom(
         stored.astype(np.uint16), TransferSyntaxUID=syntax, BitsStored=8, PixelData=coded
     )
@@ -364,7 +363,7 @@ def test_a_codestream_deeper_than_its_cells_is_a_mismatch() -> None:
     data = as_dicom(
         stored.astype(np.uint8),
         TransferSyntaxUID=uid.JPEGLosslessSV1,
-        PixelData=encapsulate([lossless_jpeg(stored, 12)]),
+        PixelData=[lossless_jpeg(stored, 12)],
     )
 
     with pytest.raises(PixelDataMismatch, match="deeper"):

@@ -148,7 +148,10 @@ def test_each_frame_has_its_own_grays(syntax: str | None, frame: int) -> None:
     frames = np.stack([DEEP, DEEP[::-1], DEEP // 2])
     data = as_dicom(frames, NumberOfFrames=3, **TWELVE, **encoding)
 
-    assert largest_error(decode(data, frame=frame).pixels, reference_grays(data, frame)) <= 0.51
+    radiograph = decode(data, frame=frame)
+
+    assert (radiograph.frame, radiograph.frames) == (frame, 3)
+    assert largest_error(radiograph.pixels, reference_grays(data, frame)) <= 0.51
 
 
 @pytest.mark.parametrize("frame", [1, 2])

@@ -12,12 +12,19 @@ from functools import cache
 from pathlib import Path
 
 import imagecodecs
+import numpy as np
+from PIL import Image
 from pydicom import uid
-from pydicom.encaps import encapsulate
 
-from tests.odd_files import png_chunk
-from tests.property.test_decode_survives import DEEP, FILES
-from tests.synthetic import as_dicom
+from tests.odd_files import (
+    as_deep_png,
+    as_lut_item,
+    as_palette,
+    as_raw_tiff,
+    png_chunk,
+    without_meta,
+)
+from tests.synthetic import as_dicom, as_jpeg, as_png, as_tiff, saved, synthetic_radiograph
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 CORPUS = Path(__file__).resolve().parent / "corpus"
@@ -27,13 +34,21 @@ _DESCRIBES = re.compile(rb"\x28\0|\xff[\xc0-\xc3\xf7\x51\x52]")
 # Where the structure stands, which says more than the pixels.
 _HEAD_BYTES = 700
 _DEFLATED_START = 132
+# The last three are data sets without a preamble, and the first is none of them all.
+_MAGIC = (
+    *(b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    *(bytes(128) + b"DICM", b"\x08\0\x05\0", b"\x02\0\x10\0UI", b"\0\x08\0\x16UI\0\2"),
+)
 
 Mutation = Callable[[random.Random, bytearray], bytearray]
+CHEST = synthetic_radiograph(64, 70)
+DEEP = CHEST.astype(np.uint16) * 16
+COLOUR = np.stack([CHEST, CHEST // 2, 255 - CHEST], axis=-1)
 
 
 @cache
 def originals() -> tuple[bytes, ...]:
-    """One sound or odd file of each kind."""
+    """One sound or odd file of each kind; the drawn ones come first."""
     cases = [path.read_bytes() for path in sorted(CASES.iterdir()) if path.is_file()]
     ljpeg = imagecodecs.ljpeg_encode(DEEP, bitspersample=12)
     streams = {
@@ -43,18 +58,36 @@ def originals() -> tuple[bytes, ...]:
         uid.HTJ2KLossless: imagecodecs.htj2k_encode(DEEP, reversible=True),
         uid.JPEG2000: imagecodecs.jpeg2k_encode(DEEP, codecformat="j2k", level=40),
     }
+    plain = (
+        *(uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian),
+        *(uid.DeflatedExplicitVRLittleEndian, uid.RLELossless, uid.JPEG2000Lossless),
+    )
+    drawn = [
+        *(as_jpeg(CHEST), as_jpeg(COLOUR)),
+        saved(CHEST, "JPEG", progressive=True),
+        *(as_png(CHEST), as_png(DEEP), as_deep_png(np.stack([DEEP * 16] * 3, axis=-1))),
+        saved(Image.fromarray(COLOUR).quantize(), "PNG"),
+        *(as_tiff(DEEP), as_raw_tiff(CHEST, DEEP, COLOUR)),
+        saved(CHEST, "TIFF", compression="tiff_lzw"),
+        as_dicom(CHEST // 64, **as_palette([(i, 9, 255) for i in range(4)], 8)),
+        as_dicom(CHEST, ModalityLUTSequence=[as_lut_item(0, range(256), bits=16)]),
+        without_meta(as_dicom(DEEP, WindowCenter=2048, WindowWidth=4096)),
+        as_dicom(np.stack([CHEST, CHEST]), NumberOfFrames=2, PixelPaddingValue=0),
+        as_dicom(CHEST, TransferSyntaxUID=uid.JPEGBaseline8Bit),
+        *(as_dicom(DEEP, TransferSyntaxUID=syntax) for syntax in plain),
+    ]
     coded = [
-        as_dicom(
-            DEEP, TransferSyntaxUID=syntax, BitsStored=12, PixelData=encapsulate([bytes(each)])
-        )
+        as_dicom(DEEP, TransferSyntaxUID=syntax, BitsStored=12, PixelData=[bytes(each)])
         for syntax, each in streams.items()
     ]
-    return (*FILES.values(), *coded, *(each for each in cases if len(each) < 60_000))
+    return (*drawn, *coded, *(each for each in cases if len(each) < 60_000))
 
 
 def mutated(seed: int, number: int) -> bytes:
     """The input of a number."""
     chance = random.Random(f"{seed}/{number}")  # noqa: S311 - no secret
+    if chance.random() < 0.05:
+        return chance.choice(_MAGIC) + chance.randbytes(chance.randrange(300))
     data = bytearray(chance.choice(originals()))
     if chance.random() < 0.5:
         data = _unpacked(data)

@@ -14,12 +14,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.sharedctypes import Synchronized
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
 
 from contract.cost import MAX_MEMORY_BYTES, MAX_SECONDS, estimate_cost
 from contract.errors import ImageError
 from contract.preprocessing import PreprocessingSpec, preprocess
-from contract.radiograph import decode
-from service.decode_worker import DecodeOrder, Unforeseen, decode_file, die_with_parent
+from contract.radiograph import Radiograph, decode
+from service import decode_worker
+from service.decode_worker import DecodeOrder, Unforeseen, die_with_parent
 from service.decoders import MIN_FILE_BYTES
 
 MAX_PIXELS = 100_000_000
@@ -84,10 +89,17 @@ def _work(inputs: Inputs, end: int, at: "Synchronized[int]", faults: "SimpleQueu
 
 
 def check(data: bytes) -> str | None:
-    """Decode one input; the result says what went wrong, None where it was read or refused."""
+    """Decode one input; the result says what went wrong, None where it was read or refused.
+
+    Its second frame is decoded too, and refused where there is none.
+    """
+    return _check(data, 1) or _check(data, 2)
+
+
+def _check(data: bytes, frame: int) -> str | None:
     peak, spent = _peak_bytes(), time.process_time()
     try:
-        _decode(data)
+        _decode(data, frame)
     except ImageError:
         pass
     except Exception:  # noqa: BLE001 - the point of it all
@@ -102,22 +114,33 @@ def check(data: bytes) -> str | None:
     return None
 
 
-def _decode(data: bytes) -> None:
-    cost = estimate_cost(data, max_pixels=MAX_PIXELS)
+def _decode(data: bytes, frame: int) -> None:
+    cost = estimate_cost(data, frame=frame, max_pixels=MAX_PIXELS)
     if cost.plain:
-        radiograph = decode(data, max_pixels=MAX_PIXELS, at_least=SPEC.size, cost=cost)
-        preprocess(radiograph, SPEC)
+        options = {"frame": frame, "max_pixels": MAX_PIXELS, "at_least": SPEC.size}
+        preprocess(_read(data, **options, cost=cost), SPEC)
         return
     file = os.memfd_create("image")
     try:
         os.write(file, data)
         claim = max(cost.memory_bytes + len(data), MIN_FILE_BYTES)
         path = f"/proc/self/fd/{file}"
-        found = decode_file(DecodeOrder(path, 1, MAX_PIXELS, SPEC.size, (SPEC,), claim))
+        order = DecodeOrder(path, frame, MAX_PIXELS, SPEC.size, (SPEC,), claim)
+        with patch.object(decode_worker, "decode", _read):
+            found = decode_worker.decode_file(order)
     finally:
         os.close(file)
     if isinstance(found, Unforeseen) and not found.is_memory:
         raise AssertionError(f"{found.kind} at {found.places}")
+
+
+def _read(data: bytes, **options: Any) -> Radiograph:
+    """Decode, and demand of the result what ``decode`` promises."""
+    radiograph = decode(data, **options)
+    assert radiograph.pixels.dtype in (np.uint8, np.uint16)
+    assert radiograph.pixels.ndim == 2
+    assert 0 < radiograph.pixels.size <= radiograph.rows * radiograph.columns <= MAX_PIXELS
+    return radiograph
 
 
 def _peak_bytes() -> int:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.inputs import CORPUS, mutated
+from contract.radiograph import decode
+from tests.fuzz.inputs import CHEST, CORPUS, mutated, originals
 from tests.fuzz.run import Fault, check, run
 
 REGRESSIONS = sorted(CORPUS.iterdir())
@@ -17,6 +18,11 @@ def faults(inputs: Iterator[int | Fault]) -> list[Fault]:
 
 def test_no_mutated_file_crashes_overruns_or_gives_a_foreign_error() -> None:
     assert faults(run(partial(mutated, SEED), 0, INPUTS)) == []
+
+
+def test_the_drawn_files_are_read_before_they_are_changed() -> None:
+    for data in originals()[:26]:
+        assert decode(data).pixels.shape == CHEST.shape
 
 
 @pytest.mark.parametrize("file", REGRESSIONS, ids=lambda file: file.name)

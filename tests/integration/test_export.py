@@ -189,22 +189,24 @@ def test_the_workdir_of_another_training_makes_no_faster_file(
     assert not (tmp_path / "tiny" / "1" / "model.fp16.onnx").exists()
 
 
-def test_a_version_that_is_there_is_refused(models: Path, evaluated: Path, data: Path) -> None:
-    result = export(
-        "convert", "--workdir", evaluated, "--data", data, "--models", models, "--version", 1
-    )
+def refused(models: Path, workdir: Path, data: Path, *more: object) -> str:
+    result = export("convert", "--workdir", workdir, "--data", data, "--models", models, *more)
 
     assert result.exit_code == 1
-    assert "tiny version 1 is already there" in result.stderr
+    return result.stderr
 
 
-def test_a_model_that_was_not_evaluated_is_not_exported(
+def test_a_version_that_is_there_is_refused(models: Path, evaluated: Path, data: Path) -> None:
+    words = refused(models, evaluated, data, "--version", 1)
+
+    assert "tiny version 1 is already there" in words
+
+
+def test_a_model_whose_training_or_evaluation_is_missing_is_not_exported(
     fitted: Path, data: Path, tmp_path: Path
 ) -> None:
-    result = export("convert", "--workdir", fitted, "--data", data, "--models", tmp_path)
-
-    assert result.exit_code == 1
-    assert "pneumo-train evaluate" in result.stderr
+    assert "no finished training" in refused(tmp_path, tmp_path, data)
+    assert "pneumo-train evaluate" in refused(tmp_path, fitted, data)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -214,17 +216,5 @@ def test_other_images_than_those_of_the_training_are_refused(
     write_kermany(tmp_path / "other", "train", images_per_class=4, seed=900)
     models = tmp_path / "models"
 
-    result = export(
-        "convert", "--workdir", evaluated, "--data", tmp_path / "other", "--models", models
-    )
-
-    assert result.exit_code == 1
-    assert "not the images of the training" in result.stderr
+    assert "not the images of the training" in refused(models, evaluated, tmp_path / "other")
     assert not models.exists()
-
-
-def test_an_unfinished_workdir_is_refused(data: Path, tmp_path: Path) -> None:
-    result = export("convert", "--workdir", tmp_path, "--data", data, "--models", tmp_path)
-
-    assert result.exit_code == 1
-    assert "no finished training" in result.stderr

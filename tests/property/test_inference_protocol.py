@@ -7,11 +7,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
-from service.inference_protocol import (
-    HEADER_LENGTH,
-    InferenceRequest,
-    parse_request,
-)
+from service.inference_protocol import HEADER_LENGTH, InferenceRequest, parse_request
 from service.routes.v2 import inference_response
 from tests.bundles import make_manifest
 

@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from contract.grayscale import windowing
 from contract.pixels import (
     GrayPixels,
     resize,
@@ -20,20 +19,6 @@ SHARES = arrays.arrays(np.float64, st.integers(1, 50), elements=st.floats(0, 1))
 GRAYS = st.sampled_from([np.uint8, np.uint16]).flatmap(
     lambda dtype: arrays.arrays(dtype, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 )
-WINDOWS = st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID"])
-CENTERS = st.floats(-1e5, 1e5, width=32)
-WIDTHS = st.floats(1, 1e5, width=32)
-
-
-@given(WINDOWS, VALUES, CENTERS, WIDTHS)
-def test_a_window_is_monotone_and_bounded(
-    window: str, values: NDArray[np.float64], center: float, width: float
-) -> None:
-    shares = windowing(window, center, width)(np.sort(values))
-
-    assert (np.diff(shares) >= 0).all()
-    assert shares.min() >= 0
-    assert shares.max() <= 1
 
 
 @given(VALUES)

@@ -1,40 +1,21 @@
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from contract.codestream import (
-    completed,
-    read_jpeg2000_header,
-    read_jpeg_header,
-)
+from contract.codestream import completed, read_jpeg2000_header, read_jpeg_header
 from contract.errors import CorruptImage, TooExpensive
-from tests.synthetic import as_jpeg
+from tests.synthetic import as_jpeg, saved
 
 PIXELS = np.zeros((20, 30), dtype=np.uint8)
 SIZ = b"\xff\x4f\xff\x51\0\x29\0\0"
 
 
 def as_jpeg_2000(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG2000", no_jp2=True)
-    return file.getvalue()
-
-
-def test_a_jpeg_says_how_large_it_is() -> None:
-    header = read_jpeg_header(as_jpeg(PIXELS))
-
-    assert header is not None
-    assert (header.rows, header.columns, header.components, header.precision) == (20, 30, 1, 8)
-    assert header.is_common_jpeg
+    return saved(pixels, "JPEG2000", no_jp2=True)
 
 
 @pytest.mark.parametrize("kept", range(2, 8))
 def test_a_progressive_jpeg_cut_in_the_head_of_a_scan_lacks_bits(kept: int) -> None:
-    file = io.BytesIO()
-    Image.fromarray(PIXELS).save(file, "JPEG", progressive=True)
-    jpeg = file.getvalue()
+    jpeg = saved(PIXELS, "JPEG", progressive=True)
     heads = [at for at in range(len(jpeg)) if jpeg.startswith(b"\xff\xda", at)]
     whole = read_jpeg_header(jpeg)
     emptied = read_jpeg_header(jpeg[: heads[1]] + b"\xff\xda\0\2" + jpeg[heads[1] :])
@@ -50,6 +31,20 @@ def test_a_progressive_jpeg_cut_in_the_head_of_a_scan_lacks_bits(kept: int) -> N
         assert not cut.has_every_bit
 
 
+@pytest.mark.parametrize(("scanned", "is_whole"), [(b"\1\2\3", True), (b"\1\3", False)])
+def test_a_sequential_jpeg_may_have_a_scan_for_each_component(
+    scanned: bytes, *, is_whole: bool
+) -> None:
+    jpeg = as_jpeg(np.stack([PIXELS] * 3, axis=-1))
+    frame = jpeg[: jpeg.index(b"\xff\xda")]
+    scans = [b"\xff\xda\0\x08\1" + bytes([each]) + b"\0\0\x3f\0" for each in scanned]
+
+    header = read_jpeg_header(frame + b"".join(scans) + b"\xff\xd9")
+
+    assert header is not None
+    assert header.has_every_bit == is_whole
+
+
 def test_a_jpeg_frame_header_is_found_behind_fill_bytes_and_bare_markers() -> None:
     jpeg = as_jpeg(PIXELS)
     padded = jpeg[:2] + b"\xff\xff\xff\xd0" + jpeg[2:]
@@ -57,27 +52,11 @@ def test_a_jpeg_frame_header_is_found_behind_fill_bytes_and_bare_markers() -> No
     assert read_jpeg_header(padded) == read_jpeg_header(jpeg)
 
 
-@pytest.mark.parametrize("process", [b"\xff\xc3", b"\xff\xc9", b"\xff\xf7"])
-def test_lossless_arithmetic_and_jpeg_ls_are_no_common_jpeg(process: bytes) -> None:
-    header = read_jpeg_header(as_jpeg(PIXELS).replace(b"\xff\xc0", process))
-
-    assert header is not None
-    assert not header.is_common_jpeg
-
-
 @pytest.mark.parametrize(
     "data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xd9" + b"\0" * 10, b"\xff\xd8" + b"x" * 20]
 )
 def test_without_a_frame_header_there_is_none(data: bytes) -> None:
     assert read_jpeg_header(data) is None
-
-
-def test_a_jpeg_2000_codestream_says_how_large_it_is() -> None:
-    header = read_jpeg2000_header(as_jpeg_2000(PIXELS))
-
-    assert header is not None
-    assert (header.rows, header.columns, header.components, header.precision) == (20, 30, 1, 8)
-    assert not header.is_common_jpeg
 
 
 def test_the_offset_of_a_jpeg_2000_image_is_no_part_of_its_size() -> None:
@@ -91,10 +70,7 @@ def test_the_offset_of_a_jpeg_2000_image_is_no_part_of_its_size() -> None:
 
 
 def test_a_jpeg_2000_in_the_boxes_of_a_file_is_found_behind_them() -> None:
-    file = io.BytesIO()
-    Image.fromarray(PIXELS).save(file, "JPEG2000")
-
-    boxed = read_jpeg2000_header(file.getvalue())
+    boxed = read_jpeg2000_header(saved(PIXELS, "JPEG2000"))
 
     assert boxed == read_jpeg2000_header(as_jpeg_2000(PIXELS))
     assert boxed is not None

@@ -1,19 +1,16 @@
-import io
 import struct
 import zlib
 
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image
 from pydicom import uid
-from pydicom.encaps import encapsulate
 
 from contract.cost import MAX_MEMORY_BYTES, DecodeCost, estimate_cost
 from contract.errors import PixelDataMismatch, TooExpensive
 from contract.radiograph import decode
 from tests.odd_files import as_raw_tiff, png_chunk
-from tests.synthetic import as_dicom, as_jpeg, as_png, synthetic_radiograph
+from tests.synthetic import as_dicom, as_jpeg, as_png, saved, synthetic_radiograph
 
 CHEST = synthetic_radiograph(60, 80)
 DEEP = CHEST.astype(np.uint16) * 16
@@ -25,18 +22,12 @@ def cost(data: bytes, frame: int = 1) -> DecodeCost:
     return estimate_cost(data, frame=frame, max_pixels=1_000_000)
 
 
-def saved(pixels: np.ndarray, format_name: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format_name, **options)
-    return file.getvalue()
-
-
 def jpeg_2000(pixels: np.ndarray, **options: object) -> bytes:
     return saved(pixels, "JPEG2000", no_jp2=True, **options)
 
 
 def in_dicom(codestream: bytes, syntax: str = uid.JPEG2000Lossless) -> bytes:
-    return as_dicom(CHEST, TransferSyntaxUID=syntax, PixelData=encapsulate([codestream]))
+    return as_dicom(CHEST, TransferSyntaxUID=syntax, PixelData=[codestream])
 
 
 @pytest.mark.parametrize(
@@ -90,6 +81,26 @@ def test_what_is_large_is_decoded_where_memory_is_shared() -> None:
 
     assert of_side(3_500).plain
     assert not of_side(3_600).plain
+
+
+COLOUR = np.stack([CHEST] * 3, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("data", "bytes_per_pixel"),
+    [
+        (as_jpeg(CHEST), 2),
+        (as_jpeg(COLOUR), 2),
+        (saved(CHEST, "JPEG", progressive=True), 4),
+        (saved(COLOUR, "JPEG", progressive=True), 8),
+        (as_jpeg(COLOUR).replace(b"\xff\xda\0\x0c\3", b"\xff\xda\0\x08\1"), 8),
+    ],
+    ids=["gray", "colour", "progressive gray", "progressive colour", "a scan for each colour"],
+)
+def test_only_a_jpeg_in_several_scans_keeps_its_coefficients(
+    data: bytes, bytes_per_pixel: int
+) -> None:
+    assert cost(data).memory_bytes == bytes_per_pixel * CHEST.size
 
 
 def png_of_chunks(count: int) -> bytes:
@@ -214,9 +225,7 @@ def test_the_layers_precincts_and_blocks_of_a_jpeg_2000_image_count() -> None:
     assert cost(with_layers).memory_bytes == usual
     with pytest.raises(TooExpensive):
         estimate_cost(
-            as_dicom(
-                large, TransferSyntaxUID=uid.JPEG2000Lossless, PixelData=encapsulate([crowded])
-            ),
+            as_dicom(large, TransferSyntaxUID=uid.JPEG2000Lossless, PixelData=[crowded]),
             max_pixels=2_000_000,
         )
 
@@ -227,7 +236,7 @@ def test_the_frame_that_is_asked_for_is_the_one_whose_codestream_is_read() -> No
         frames,
         NumberOfFrames=2,
         TransferSyntaxUID=uid.JPEGBaseline8Bit,
-        PixelData=encapsulate([as_jpeg(CHEST), as_jpeg(CHEST[:30])]),
+        PixelData=[as_jpeg(CHEST), as_jpeg(CHEST[:30])],
     )
 
     assert not cost(data, frame=1).plain

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contract.decision import Evidence, OodResult, Reason, decide
-from contract.findings import Label
+from contract.findings import CODES, Label
 from contract.quality import Check, CheckName, Quality
 
 LABELS: tuple[Label, ...] = ("normal", "pneumonia")
@@ -80,6 +80,11 @@ def test_a_finding_above_its_point_but_not_the_most_probable_is_referred() -> No
 def test_a_probability_without_an_operating_point_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="shorter"):
         decide(LABELS, [0.2, 0.8], [0.5])
+
+
+def test_every_label_has_a_code_of_its_own() -> None:
+    assert set(CODES) == set(get_args(Label))
+    assert len({code.code for code in CODES.values()}) == len(CODES)
 
 
 def test_every_check_has_a_reason_of_its_own() -> None:

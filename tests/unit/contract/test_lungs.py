@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy import ndimage
 
 from contract.lungs import (
     LungFieldLimits,
@@ -31,40 +32,30 @@ RIGHT, LEFT = (8, 30, 5, 15), (8, 28, 25, 36)
 BOTH = chest(RIGHT, LEFT)
 
 
-def test_the_lung_on_the_left_of_the_image_is_the_right_one() -> None:
-    lungs = split_lungs(BOTH)
+PIECES = chest((8, 18, 5, 15), (20, 30, 5, 15))
 
-    assert np.array_equal(lungs.right, chest(RIGHT))
-    assert np.array_equal(lungs.left, chest(LEFT))
+
+@pytest.mark.parametrize(
+    ("right", "left"),
+    [
+        (chest(RIGHT), chest(LEFT)),
+        (chest(RIGHT), chest()),
+        (chest(), chest(LEFT)),
+        (PIECES, chest(LEFT)),
+        (chest(), chest()),
+    ],
+    ids=["both", "right", "left", "in pieces", "none"],
+)
+def test_the_lung_on_the_left_of_the_image_is_the_right_one(right: Mask, left: Mask) -> None:
+    np.testing.assert_array_equal(split_lungs(right | left), (right, left))
 
 
 def test_lungs_that_have_grown_together_are_cut_where_they_are_thinnest() -> None:
-    lungs = split_lungs(chest(RIGHT, LEFT, (10, 13, 15, 25)))
+    right, left = split_lungs(chest(RIGHT, LEFT, (10, 13, 15, 25)))
 
-    assert lungs.right[8:30, 5:15].all()
-    assert lungs.left[8:28, 25:36].all()
-    assert not (lungs.right & lungs.left).any()
-
-
-def test_a_single_lung_goes_to_its_side() -> None:
-    only_right, only_left = split_lungs(chest(RIGHT)), split_lungs(chest(LEFT))
-
-    assert np.array_equal(only_right.right, chest(RIGHT))
-    assert not only_right.left.any()
-    assert np.array_equal(only_left.left, chest(LEFT))
-    assert not only_left.right.any()
-
-
-def test_a_lung_in_two_pieces_stays_on_its_side() -> None:
-    lungs = split_lungs(chest((8, 18, 5, 15), (20, 30, 5, 15), LEFT))
-
-    assert np.array_equal(lungs.left, chest(LEFT))
-
-
-def test_without_lungs_both_are_empty() -> None:
-    lungs = split_lungs(chest())
-
-    assert not (lungs.right | lungs.left).any()
+    assert right[8:30, 5:15].all()
+    assert left[8:28, 25:36].all()
+    assert not (right & left).any()
 
 
 def test_a_clean_mask_has_two_regions_without_holes_and_stray_patches() -> None:
@@ -129,33 +120,35 @@ def test_a_fitted_map_keeps_its_range() -> None:
     assert (fitted.min(), fitted.max()) == (0, 3)
 
 
-def drawn(*rows: str) -> Mask:
-    return np.array([[pixel == "#" for pixel in row] for row in rows])
+@pytest.mark.parametrize("density", [0.2, 0.5, 0.6, 0.8])
+def test_regions_and_holes_are_those_of_scipy(density: float) -> None:
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        mask = random.random(random.integers(2, 40, 2)) < density
+
+        np.testing.assert_array_equal(label_regions(mask), ndimage.label(mask)[0])
+        np.testing.assert_array_equal(without_holes(mask), ndimage.binary_fill_holes(mask))
 
 
-def test_pixels_that_touch_side_by_side_or_above_are_one_region() -> None:
-    labels = label_regions(drawn("##..", ".#.#", "..#.", "#.##"))
-
-    # A corner joins nothing.
-    assert labels.tolist() == [[1, 1, 0, 0], [0, 1, 0, 2], [0, 0, 3, 0], [4, 0, 3, 3]]
-
-
-def test_arms_that_meet_further_down_are_one_region() -> None:
-    labels = label_regions(drawn("#.#.#", "#.#.#", "#####"))
-
-    assert labels.max() == 1
+def serpentine(*, is_tall: bool) -> Mask:
+    """Draw a path that winds through the mask, up and down or from side to side."""
+    path = np.zeros((301, 301), bool)
+    path[::2] = True
+    path[1::4, -1] = path[3::4, 0] = True
+    return path.T if is_tall else path
 
 
-def test_a_hole_is_filled_and_a_bay_is_not() -> None:
-    filled = without_holes(drawn("####", "#.##", "##.#", "##.."))
+@pytest.mark.parametrize("is_tall", [True, False])
+def test_a_winding_path_is_one_region_until_it_is_cut(*, is_tall: bool) -> None:
+    path = serpentine(is_tall=is_tall)
+    between = np.pad(~path, 1, constant_values=True)
+    cut = path.copy()
+    cut[150, 150] = False
 
-    assert np.array_equal(filled, drawn("####", "####", "##.#", "##.."))
-
-
-def test_background_that_the_mask_divides_is_no_hole() -> None:
-    divided = drawn(".#.", ".#.", ".#.")
-
-    assert np.array_equal(without_holes(divided), divided)
+    assert np.array_equal(label_regions(path), path)
+    assert label_regions(cut).max() == 2
+    for mask in (cut, between):
+        np.testing.assert_array_equal(label_regions(mask), ndimage.label(mask)[0])
 
 
 LIMITS = LungFieldLimits(doubt=0.1, lower=0.5)

@@ -3,15 +3,7 @@ import pytest
 from PIL import Image
 
 from contract.grayscale import windowing
-from contract.pixels import (
-    BLOCK_VALUES,
-    look_up,
-    luma,
-    resize,
-    row_blocks,
-    sample_depth,
-    to_uint8,
-)
+from contract.pixels import BLOCK_VALUES, look_up, luma, resize, row_blocks, sample_depth, to_uint8
 
 
 # The first two are the Standard's own examples.

@@ -12,18 +12,12 @@ from contract.pixels import resize
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
 from tests.odd_files import ByteOrder, as_deep_png, as_raw_tiff
-from tests.synthetic import Pixels, as_dicom, as_jpeg, as_png, as_tiff, synthetic_radiograph
+from tests.synthetic import Pixels, as_dicom, as_jpeg, as_png, as_tiff, saved, synthetic_radiograph
 
 CHEST = synthetic_radiograph(60, 80)
 DEEP = CHEST.astype(np.uint16) * 16 + 15
 RANDOM = np.random.default_rng(7)
 Encoder = Callable[[Pixels], bytes]
-
-
-def saved(image: Image.Image, format_name: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, format_name, **options)
-    return file.getvalue()
 
 
 def bt_601(colour: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -96,12 +90,12 @@ def test_reduced_decoding_of_real_radiographs_stays_within_its_tolerance(data_di
     assert np.max(differences) < 2
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("orientation", range(1, 10))
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "TIFF"])
 def test_an_image_is_turned_upright_as_exif_says(format_name: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = saved(Image.fromarray(CHEST), format_name, exif=exif)
+    data = saved(CHEST, format_name, exif=exif)
 
     radiograph = decode(data)
 
@@ -114,7 +108,7 @@ def test_an_image_is_turned_upright_as_exif_says(format_name: str, orientation: 
 def test_a_turned_jpeg_is_reduced_to_the_needed_size_of_the_upright_image() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    data = saved(Image.fromarray(synthetic_radiograph(400, 1600)), "JPEG", exif=exif)
+    data = saved(synthetic_radiograph(400, 1600), "JPEG", exif=exif)
 
     radiograph = decode(data, at_least=(200, 50))
 
@@ -125,20 +119,12 @@ def test_a_turned_jpeg_is_reduced_to_the_needed_size_of_the_upright_image() -> N
 @pytest.mark.parametrize("block", [b"Exif\0\0nonsense", b"Exif\0\0II*\0\xff\xff\xff\xff"])
 def test_a_damaged_exif_block_does_not_spoil_the_image(block: bytes) -> None:
     # Without a resolution, Pillow would look for one in the block, and forgive its damage.
-    jpeg = saved(Image.fromarray(CHEST), "JPEG", dpi=(72, 72))
+    jpeg = saved(CHEST, "JPEG", dpi=(72, 72))
     segment = b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block
 
     radiograph = decode(jpeg[:2] + segment + jpeg[2:])
 
     assert np.array_equal(radiograph.pixels, decode(jpeg).pixels)
-
-
-def test_an_orientation_that_does_not_exist_is_ignored() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 9
-    data = saved(Image.fromarray(CHEST), "PNG", exif=exif)
-
-    assert np.array_equal(decode(data).pixels, CHEST)
 
 
 @pytest.mark.parametrize("encode", [as_png, as_tiff])
@@ -229,7 +215,7 @@ def test_the_second_sample_of_a_gray_tiff_is_what_its_tag_says(extra: int, expec
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
 def test_compressed_tiff_is_lossless(compression: str) -> None:
-    data = saved(Image.fromarray(DEEP), "TIFF", compression=compression)
+    data = saved(DEEP, "TIFF", compression=compression)
 
     assert np.array_equal(decode(data).pixels, np.rint(DEEP * (65535 / 4095)))
 

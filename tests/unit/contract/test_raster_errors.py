@@ -1,9 +1,8 @@
-import io
 import re
+import struct
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from contract.errors import (
     CorruptImage,
@@ -13,22 +12,36 @@ from contract.errors import (
     UnsupportedFormat,
 )
 from contract.radiograph import decode
-from tests.odd_files import as_deep_png, as_raw_tiff, png_chunk
-from tests.synthetic import as_jpeg, as_png, as_tiff, synthetic_radiograph
+from tests.odd_files import ByteOrder, as_deep_png, as_raw_tiff, png_chunk
+from tests.synthetic import as_dicom, as_jpeg, as_png, as_tiff, saved, synthetic_radiograph
 
 CHEST = synthetic_radiograph(60, 80)
 DEEP_COLOUR = as_deep_png(np.full((4, 4, 3), 60_000, np.uint16))
 DEEP = CHEST.astype(np.uint16) * 16 + 15
 
 
-@pytest.mark.parametrize("frame", [-1, 0, 2])
-@pytest.mark.parametrize("data", [as_jpeg(CHEST), as_png(CHEST), as_tiff(CHEST)])
-def test_a_frame_that_does_not_exist_is_out_of_range(data: bytes, frame: int) -> None:
-    with pytest.raises(FrameOutOfRange, match="frames 1 to 1"):
+def drawn(colours: int, *, progressive: bool = True) -> bytes:
+    pixels = CHEST if colours == 1 else np.stack([CHEST] * 3, axis=-1)
+    return saved(pixels, "JPEG", quality=95, progressive=progressive)
+
+
+SINGLE = as_jpeg(CHEST), as_png(CHEST), as_tiff(CHEST), as_dicom(CHEST)
+TWO_FRAMES = as_dicom(np.stack([CHEST, CHEST]), NumberOfFrames=2)
+
+
+@pytest.mark.parametrize(
+    ("data", "frame", "frames"),
+    [
+        *((data, frame, 1) for data in SINGLE for frame in (-1, 0, 2)),
+        *((TWO_FRAMES, frame, 2) for frame in (-1, 0, 3)),
+    ],
+)
+def test_a_frame_that_does_not_exist_is_out_of_range(data: bytes, frame: int, frames: int) -> None:
+    with pytest.raises(FrameOutOfRange, match=f"frames 1 to {frames}"):
         decode(data, frame=frame)
 
 
-@pytest.mark.parametrize("data", [as_jpeg(CHEST), as_png(CHEST), as_tiff(CHEST)])
+@pytest.mark.parametrize("data", SINGLE)
 def test_the_budget_is_the_largest_number_of_pixels(data: bytes) -> None:
     assert decode(data, max_pixels=4800).pixels.size == 4800
     with pytest.raises(TooManyPixels, match="60 x 80"):
@@ -76,25 +89,15 @@ def test_a_truncated_image_is_corrupt(data: bytes, cut: float) -> None:
 def test_a_truncated_jpeg_is_corrupt_although_an_end_marker_closes_it(
     end: bytes, cut: int, at_least: tuple[int, int] | None, colours: int, *, progressive: bool
 ) -> None:
-    file = io.BytesIO()
-    pixels = CHEST if colours == 1 else np.stack([CHEST] * 3, axis=-1)
-    Image.fromarray(pixels).save(file, "JPEG", quality=95, progressive=progressive)
+    jpeg = drawn(colours, progressive=progressive)
 
     with pytest.raises(CorruptImage, match="JPEG is truncated or damaged"):
-        decode(file.getvalue()[:-cut] + end, at_least=at_least)
-
-
-def in_scans(colours: int) -> bytes:
-    """A progressive JPEG."""
-    file = io.BytesIO()
-    pixels = CHEST if colours == 1 else np.stack([CHEST] * 3, axis=-1)
-    Image.fromarray(pixels).save(file, "JPEG", quality=95, progressive=True)
-    return file.getvalue()
+        decode(jpeg[:-cut] + end, at_least=at_least)
 
 
 @pytest.mark.parametrize("padding", [b"\0" * 9, b"\xff" * 5, b"\0", b""])
 @pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
-@pytest.mark.parametrize("jpeg", [as_jpeg(CHEST), in_scans(1), in_scans(3)])
+@pytest.mark.parametrize("jpeg", [as_jpeg(CHEST), drawn(1), drawn(3)])
 def test_padding_changes_nothing_nor_does_an_end_marker_that_is_missing(
     jpeg: bytes, end: bytes, padding: bytes
 ) -> None:
@@ -105,7 +108,7 @@ def test_padding_changes_nothing_nor_does_an_end_marker_that_is_missing(
 
 @pytest.mark.parametrize("colours", [1, 3])
 def test_a_jpeg_that_lacks_any_of_its_scans_is_corrupt(colours: int) -> None:
-    jpeg = in_scans(colours)
+    jpeg = drawn(colours)
     starts = [found.start() for found in re.finditer(rb"\xff\xda", jpeg)]
 
     assert len(starts) > 5
@@ -166,10 +169,12 @@ def test_strips_that_do_not_cover_a_tiff_are_corrupt() -> None:
         as_deep_png(np.stack([DEEP] * 3, axis=-1)),
         as_jpeg(CHEST).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc1\x00\x0b\x0c"),
         as_jpeg(CHEST).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc3\x00\x0b\x08"),
+        as_jpeg(CHEST).replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc9\x00\x0b\x08"),
     ],
     ids=[
         *("float32", "float64", "int8", "int16", "uint32", "deep colour", "deep planes", "lab"),
         *("jpeg 2000 in tiff", "unknown colours", "deep colour key", "12-bit colour", "12", "sof3"),
+        "arithmetic",
     ],
 )
 def test_an_unusual_kind_of_a_known_format_is_unsupported(data: bytes) -> None:
@@ -214,3 +219,58 @@ def test_a_lack_of_memory_says_nothing_of_the_image(
 
     with pytest.raises(MemoryError):
         decode(data)
+
+
+PAGE = np.zeros((1, 2), dtype=np.uint8)
+
+
+def as_big_tiff(samples: bytes, columns: int) -> bytes:
+    """A BigTIFF of one row of 8-bit gray, whose counts and links have 8 bytes."""
+    values = {256: columns, 257: 1, 258: 8, 259: 1, 262: 1, 273: 16, 277: 1, 278: 1, 279: columns}
+    entries = b"".join(struct.pack("<HHQQ", tag, 4, 1, value) for tag, value in values.items())
+    directory = struct.pack("<Q", len(values)) + entries + bytes(8)
+    return b"II+\0" + struct.pack("<HHQ", 8, 0, 16 + len(samples)) + samples + directory
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("pages", [1, 2, 5])
+def test_the_pages_are_counted(order: ByteOrder, pages: int) -> None:
+    data = as_raw_tiff(*[PAGE] * pages, order=order)
+
+    assert decode(data, frame=pages).frames == pages
+    with pytest.raises(FrameOutOfRange, match=f"1 to {pages}"):
+        decode(data, frame=pages + 1)
+
+
+def test_a_big_tiff_is_read() -> None:
+    assert decode(as_big_tiff(b"\1\2\3\4", 4)).pixels.tolist() == [[1, 2, 3, 4]]
+
+
+def test_a_chain_that_returns_to_itself_ends() -> None:
+    page = as_raw_tiff(PAGE)
+    (first,) = struct.unpack_from("<I", page, 4)
+    (entries,) = struct.unpack_from("<H", page, first)
+    link = first + 2 + 12 * entries
+
+    assert decode(page[:link] + struct.pack("<I", first) + page[link + 4 :]).frames == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"II*\0", b"II*\0\xff\0\0\0", b"II+\0\x08\0\0\0" + b"\xff" * 8, as_raw_tiff(PAGE)[:-100]],
+    ids=["no directory", "beyond the end", "beyond all ends", "cut directory"],
+)
+def test_a_chain_that_leaves_the_file_is_corrupt(data: bytes) -> None:
+    with pytest.raises(CorruptImage, match="truncated"):
+        decode(data)
+
+
+@pytest.mark.parametrize(("method", "name"), [(50001, "webp"), (7, "jpeg"), (3, "group3")])
+def test_a_compression_that_is_not_decoded_is_named(method: int, name: str) -> None:
+    with pytest.raises(UnsupportedFormat, match=name):
+        decode(as_raw_tiff(PAGE, tags={259: [method]}))
+
+
+def test_an_unknown_compression_is_unsupported() -> None:
+    with pytest.raises(UnsupportedFormat):
+        decode(as_raw_tiff(PAGE, tags={259: [777]}))

@@ -10,7 +10,7 @@ from contract.manifest import OOD_SCORE, Signature, classifier_signature
 from contract.preprocessing import PreprocessingSpec
 from export.convert import convert, measure_parity
 from export.errors import ConversionError, ParityError
-from export.graph import check_graph, tensor_specs
+from export.graph import check_graph
 from export.session import open_session, run_in_batches
 from tests.synthetic import synthetic_radiograph
 from training.config import CalibrationConfig, read_recipe
@@ -43,25 +43,11 @@ def graph(serving_model: keras.Model, signature: Signature) -> onnx.ModelProto:
     return convert(serving_model, signature)
 
 
-def test_the_graph_has_the_promised_inputs_and_outputs(
-    graph: onnx.ModelProto, signature: Signature
-) -> None:
-    assert tensor_specs(graph.graph.input) == signature.inputs
-    assert set(tensor_specs(graph.graph.output)) == set(signature.outputs)
-
-
 def test_an_unpromised_output_is_refused(serving_model: keras.Model, signature: Signature) -> None:
     three_classes = classifier_signature(SPEC, 3, (4, 4))
 
     with pytest.raises(ConversionError, match="were promised"):
         convert(serving_model, three_classes)
-
-
-def test_keras_and_onnx_runtime_agree(serving_model: keras.Model, graph: onnx.ModelProto) -> None:
-    parity = measure_parity(serving_model, open_session(graph.SerializeToString()), images(40))
-
-    assert parity.images == 40
-    assert parity.max_probability_difference <= parity.tolerance
 
 
 def test_any_batch_size_gives_the_same_answer(graph: onnx.ModelProto) -> None:

@@ -4,75 +4,55 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from contract.quality import Limit, QualityLimits
 from export.errors import VariantRefused
-from export.graph import tensor_specs
+from export.graph import extend, tensor_specs
 from export.quality_graph import add_quality
 from export.quantize import Agreement, compare
 from export.reduced import inner_nodes, to_fp16, to_int8
 from export.session import cpu_ms, open_session, run_in_batches
 from tests.bundles import SIZE, brightness_graph, make_manifest
 
-CHANNELS = 8
-
-
-def convolution(
-    source: str, target: str, channels: tuple[int, int], kernel: int = 3, group: int = 1
-) -> tuple[onnx.NodeProto, onnx.TensorProto]:
-    random = np.random.default_rng(sum(map(ord, target)))
-    shape = (channels[1], channels[0] // group, kernel, kernel)
-    weight = random.normal(0, 1.5 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32)
-    node = helper.make_node(
-        "Conv", [source, f"{target}_w"], [target], pads=[kernel // 2] * 4, group=group
-    )
-    return node, numpy_helper.from_array(weight, f"{target}_w")
+# Image and score are those of ``brightness_graph``.
+NETWORK = """
+scaled = Mul (planes, per_gray)
+first = Conv <pads = [1, 1, 1, 1]> (scaled, first_w)
+first_relu = Relu (first)
+depthwise = Conv <pads = [1, 1, 1, 1], group = 8> (first_relu, depthwise_w)
+depthwise_relu = Relu (depthwise)
+ordinary = Conv <pads = [1, 1, 1, 1]> (depthwise_relu, ordinary_w)
+sum = Add (ordinary, first_relu)
+sum_relu = Relu (sum)
+head = Conv (sum_relu, head_w)
+map = AveragePool <kernel_shape = [8, 8], strides = [8, 8]> (head)
+activation_map = Transpose <perm = [0, 2, 3, 1]> (map)
+mean = ReduceMean <keepdims = 0> (activation_map, plane)
+logits = Add (mean, nothing)
+probabilities = Softmax (logits)
+"""
+OUTPUTS = (
+    *("float[batch, 2] probabilities", "float[batch, 2] logits"),
+    "float[batch, 4, 4, 2] activation_map",
+)
+WEIGHTS = {
+    "first": (8, 1, 3, 3),
+    "depthwise": (8, 1, 3, 3),
+    "ordinary": (8, 8, 3, 3),
+    "head": (2, 8, 1, 1),
+}
 
 
 @pytest.fixture(scope="module")
 def network() -> onnx.ModelProto:
-    """Image and score as in ``brightness_graph``; the tensors have the names of what they are."""
-    layers = [
-        convolution("scaled", "first", (1, CHANNELS)),
-        convolution("first_relu", "depthwise", (CHANNELS, CHANNELS), group=CHANNELS),
-        convolution("depthwise_relu", "ordinary", (CHANNELS, CHANNELS)),
-        convolution("sum_relu", "head", (CHANNELS, 2), kernel=1),
-    ]
-    first, depthwise, ordinary, head = (node for node, _ in layers)
-    base = brightness_graph(ood_score=True)
-    score = [node for node in base.graph.node if node.op_type in ("ReduceMax", "ReduceMin", "Sub")]
-    tail = [node for node in base.graph.node if node.output[0] in ("map", "activation_map", "mean")]
-    ends = [node for node in base.graph.node if node.output[0] in ("logits", "probabilities")]
-    start = [node for node in base.graph.node if node.output[0] in ("float", "planes")]
-    tail[0].input[0] = "head"
-    nodes = [
-        *start,
-        helper.make_node("Mul", ["planes", "per_gray"], ["scaled"]),
-        first,
-        helper.make_node("Relu", ["first"], ["first_relu"]),
-        depthwise,
-        helper.make_node("Relu", ["depthwise"], ["depthwise_relu"]),
-        ordinary,
-        helper.make_node("Add", ["ordinary", "first_relu"], ["sum"]),
-        helper.make_node("Relu", ["sum"], ["sum_relu"]),
-        head,
-        *tail,
-        *ends[:1],
-        *score,
-        *ends[1:],
-    ]
-    constants = [
-        tensor for tensor in base.graph.initializer if tensor.name not in ("weight", "bias")
-    ]
-    per_gray = numpy_helper.from_array(np.array(1 / 255, np.float32), "per_gray")
-    weights = [weight for _, weight in layers]
-    graph = helper.make_graph(
-        nodes, "network", base.graph.input, base.graph.output, [*constants, per_gray, *weights]
+    constants: dict[str, object] = {"per_gray": 1 / 255, "nothing": 0.0, "plane": [1, 2]}
+    for name, shape in WEIGHTS.items():
+        random = np.random.default_rng(sum(map(ord, name)))
+        constants[f"{name}_w"] = random.normal(0, 1.5 / np.sqrt(np.prod(shape[1:])), shape)
+    return add_quality(
+        extend(brightness_graph(ood_score=True), "network", NETWORK, OUTPUTS, constants)
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    onnx.checker.check_model(model, full_check=True)
-    return add_quality(model)
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +70,13 @@ def int8(network: onnx.ModelProto, images: NDArray[np.uint8]) -> bytes:
 def test_the_inner_part_lies_between_the_first_convolution_and_the_head(
     network: onnx.ModelProto,
 ) -> None:
-    found = [node.output[0] for node in inner_nodes(network.graph)]
+    found = [node.output[0].removeprefix("network/") for node in inner_nodes(network.graph)]
 
     assert found == ["first_relu", "depthwise", "depthwise_relu", "ordinary", "sum", "sum_relu"]
+
+
+def plain(tensor: str) -> str:
+    return tensor.removeprefix("network/").removesuffix("_QuantizeLinear_Input")
 
 
 def test_only_ordinary_inner_convolutions_become_eight_bit(int8: bytes) -> None:
@@ -100,7 +84,7 @@ def test_only_ordinary_inner_convolutions_become_eight_bit(int8: bytes) -> None:
     quantized = {tensor for n in nodes if n.op_type == "DequantizeLinear" for tensor in n.output}
 
     from_quantized = {
-        n.output[0].removesuffix("_QuantizeLinear_Input"): not quantized.isdisjoint(n.input[1:2])
+        plain(n.output[0]): not quantized.isdisjoint(n.input[1:2])
         for n in nodes
         if n.op_type == "Conv"
     }

@@ -10,12 +10,11 @@ from rich.console import Console
 from contract.errors import InvalidManifest
 from contract.lungs import LungFieldLimits, lung_mask
 from contract.manifest import LUNG_MASK, is_segmenter, read_manifest, read_segmenter
+from export.bundle import export_segmenter
 from export.convert import measure_parity
-from export.errors import BundleExists, ExportError, ParityError
+from export.errors import ExportError, ParityError
 from export.graph import tensor_specs
-from export.segmenter import export_segmenter
 from export.session import open_session, run_in_batches
-from export.store import write_bundle
 from tests.lung_data import tiny_segmenter, write_covid_chestxray
 from training.errors import WorkdirMismatch
 from training.lungs import LungFieldFit, evaluate_lungs, load_segment, train_lungs
@@ -85,15 +84,6 @@ def test_the_card_says_what_was_measured_and_what_to_mind(bundle: Path) -> None:
     assert "- Mind the gap." in card
     assert "accepted from a completeness of 0.5 |" in card
     assert manifest.digest in card
-
-
-def test_a_version_is_never_overwritten(bundle: Path) -> None:
-    manifest, model = read_segmenter(bundle)
-
-    with pytest.raises(BundleExists, match="tiny-lungs version 1"):
-        write_bundle(bundle.parents[1], manifest, b"another")
-
-    assert (bundle / "model.onnx").read_bytes() == model
 
 
 def test_a_graph_that_draws_otherwise_is_refused(bundle: Path) -> None:

@@ -11,9 +11,7 @@ from tests.bundles import make_manifest
 MANIFEST = make_manifest("sha256:" + 64 * "0")
 
 
-def test_a_bundle_holds_the_model_its_manifest_and_its_card(
-    tmp_path: Path,
-) -> None:
+def test_a_bundle_holds_the_model_its_manifest_and_its_card(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path, MANIFEST, b"a graph", golden=b"answers")
 
     assert bundle == tmp_path / "tiny" / "1"
@@ -24,16 +22,6 @@ def test_a_bundle_holds_the_model_its_manifest_and_its_card(
         "model.onnx",
     ]
     assert read_manifest(bundle) == MANIFEST
-
-
-def test_figures_are_copied_and_shown_on_the_card(tmp_path: Path) -> None:
-    figure = tmp_path / "roc.png"
-    figure.write_bytes(b"a figure")
-
-    bundle = write_bundle(tmp_path / "models", MANIFEST, b"", [figure])
-
-    assert (bundle / "figures" / "roc.png").read_bytes() == b"a figure"
-    assert "![roc](figures/roc.png)" in (bundle / "model-card.md").read_text()
 
 
 def test_a_version_is_never_overwritten(tmp_path: Path) -> None:
