@@ -179,9 +179,16 @@ def test_a_hostile_file_stays_below_the_ceiling_and_the_service_lives(
 def test_sixteen_cores_take_no_more_memory_than_the_service_may() -> None:
     flat = np.full((4900, 5000), 200, np.uint8)
     files = [as_png(flat)] * 16 + [as_dicom(flat, TransferSyntaxUID=JPEG2000Lossless)] * 3
-    sixteen = {"PNEUMO_THREADS": "16", "PNEUMO_DECODERS": "4", "PNEUMO_REQUEST_DEADLINE_S": "300"}
 
-    with process(REPOSITORY / "models", **sixteen) as service, ThreadPoolExecutor(19) as clients:
+    with (
+        process(
+            REPOSITORY / "models",
+            PNEUMO_THREADS="16",
+            PNEUMO_DECODERS="4",
+            PNEUMO_REQUEST_DEADLINE_S="300",
+        ) as service,
+        ThreadPoolExecutor(19) as clients,
+    ):
         watch = Watch(service)
         try:
             answers = list(clients.map(lambda file: service.post(content=file), files))

@@ -451,6 +451,8 @@ export interface components {
             /** Source */
             source: string;
         };
+        /** @enum {string} */
+        Explain: "none" | "heatmap" | "normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other";
         /** @description What a reader says of one image of an answer. */
         Feedback: {
             /**
@@ -920,6 +922,8 @@ export interface components {
             series?: components["schemas"]["SeriesAnswer"][];
             timing_ms: components["schemas"]["Timing"];
         };
+        /** @enum {string} */
+        Priority: "routine" | "stat";
         /** @description A problem detail, RFC 9457. */
         Problem: {
             /**
@@ -1732,13 +1736,13 @@ export interface operations {
                  * @description `heatmap` adds pictures of where the model saw the decided finding, or else the most probable
                  *     one, and of where the lungs are. The label of a finding adds the picture of that one.
                  */
-                explain?: "none" | "heatmap" | "normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other";
+                explain?: components["schemas"]["Explain"];
                 /** @description The frame of a multi-frame image, counted from 1. */
                 frame?: number;
                 /** @description The model; by default the one that takes the image's DICOM modality, else the default one. */
                 model?: string;
                 /** @description `stat` images go ahead of all waiting `routine` ones. */
-                priority?: "routine" | "stat";
+                priority?: components["schemas"]["Priority"];
                 /** @description The version of the model; by default the latest. */
                 version?: number;
             };
@@ -1752,19 +1756,15 @@ export interface operations {
                     /**
                      * @description `heatmap` adds pictures of where the model saw the decided finding, or else the most probable
                      *     one, and of where the lungs are. The label of a finding adds the picture of that one.
-                     * @enum {string}
                      */
-                    explain?: "none" | "heatmap" | "normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other";
+                    explain?: components["schemas"]["Explain"];
                     file: string[];
                     /** @description The frame of a multi-frame image, counted from 1. */
                     frame?: number;
                     /** @description The model; by default the one that takes the image's DICOM modality, else the default one. */
                     model?: string;
-                    /**
-                     * @description `stat` images go ahead of all waiting `routine` ones.
-                     * @enum {string}
-                     */
-                    priority?: "routine" | "stat";
+                    /** @description `stat` images go ahead of all waiting `routine` ones. */
+                    priority?: components["schemas"]["Priority"];
                     /** @description The version of the model; by default the latest. */
                     version?: number;
                 };
@@ -1916,13 +1916,13 @@ export interface operations {
                  * @description `heatmap` adds pictures of where the model saw the decided finding, or else the most probable
                  *     one, and of where the lungs are. The label of a finding adds the picture of that one.
                  */
-                explain?: "none" | "heatmap" | "normal" | "infection" | "pneumonia" | "covid-19" | "tuberculosis" | "other";
+                explain?: components["schemas"]["Explain"];
                 /** @description The frame of a multi-frame image, counted from 1. */
                 frame?: number;
                 /** @description The model; by default the one that takes the image's DICOM modality, else the default one. */
                 model?: string;
                 /** @description `stat` images go ahead of all waiting `routine` ones. */
-                priority?: "routine" | "stat";
+                priority?: components["schemas"]["Priority"];
                 /** @description The version of the model; by default the latest. */
                 version?: number;
             };
