@@ -14,6 +14,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 _MODELS = Path(__file__).parent.parent / "models"
 BundleArgument = Annotated[Path, typer.Argument(help="models/<name>/<version>")]
 DataOption = Annotated[Path, typer.Option(help="The data set that the model was trained on.")]
+ModelsOption = Annotated[Path, typer.Option(help="The model repository to write into.")]
+VersionOption = Annotated[int | None, typer.Option(min=1, help="Default: the next one.")]
 
 
 @contextmanager
@@ -33,8 +35,8 @@ def _one_clear_line() -> Iterator[None]:
 def convert(
     workdir: Annotated[Path, typer.Option(help="Where pneumo-train fit and evaluate ran.")],
     data: DataOption,
-    models: Annotated[Path, typer.Option(help="The model repository to write into.")] = _MODELS,
-    version: Annotated[int | None, typer.Option(min=1, help="Default: the next one.")] = None,
+    models: ModelsOption = _MODELS,
+    version: VersionOption = None,
 ) -> None:
     """Convert a trained model, prove its parity on real images, and write the bundle."""
     from training.framework import import_keras
@@ -44,6 +46,25 @@ def convert(
 
     with _one_clear_line():
         typer.echo(export_bundle(workdir, data, models, version))
+
+
+@app.command()
+def convert_lungs(
+    workdir: Annotated[
+        Path, typer.Option(help="Where fit-lungs, evaluate-lungs and fit-lung-field ran.")
+    ],
+    data: DataOption,
+    models: ModelsOption = _MODELS,
+    version: VersionOption = None,
+) -> None:
+    """Convert a trained segmenter of the lungs, as convert does a model."""
+    from training.framework import import_keras
+
+    import_keras()
+    from export.bundle import export_segmenter
+
+    with _one_clear_line():
+        typer.echo(export_segmenter(workdir, data, models, version))
 
 
 @app.command()

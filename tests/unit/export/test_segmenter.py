@@ -6,13 +6,15 @@ import numpy as np
 import onnx
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from contract.errors import InvalidManifest
 from contract.lungs import LungFieldLimits, lung_mask
 from contract.manifest import LUNG_MASK, is_segmenter, read_manifest, read_segmenter
 from export.bundle import export_segmenter
+from export.cli import app
 from export.convert import measure_parity
-from export.errors import ExportError, ParityError
+from export.errors import ParityError
 from export.graph import tensor_specs
 from export.session import open_session, run_in_batches
 from tests.lung_data import tiny_segmenter, write_covid_chestxray
@@ -40,13 +42,17 @@ def workdir(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundle(workdir: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = tmp_path_factory.mktemp("models")
-    with pytest.raises(ExportError, match="not evaluated yet"):
-        export_segmenter(workdir, data, models)
+    places = ("--workdir", str(workdir), "--data", str(data), "--models", str(models))
+    refused = CliRunner().invoke(app, ["convert-lungs", *places])
+    assert refused.exit_code == 1
+    assert "not evaluated yet" in refused.stderr
     evaluate_lungs(data, workdir)
     work = Workdir(workdir)
     found = LungFieldFit(limits=LUNG_FIELD, fitted=9, measured=9, refused=0, caught={0.4: 1})
     work.write_json(work.root / "lung-field.json", found)
-    return export_segmenter(workdir, data, models)
+    converted = CliRunner().invoke(app, ["convert-lungs", *places])
+    assert converted.exit_code == 0, converted.output
+    return Path(converted.stdout.splitlines()[-1])
 
 
 def test_a_bundle_holds_the_graph_that_its_manifest_describes(bundle: Path) -> None:
