@@ -12,7 +12,7 @@ from export.verify import open_bundle, read_images
 from training.config import read_recipe
 from training.evaluation import measure, measure_series
 from training.figures import draw_evaluation
-from training.predictions import Predictions, count_answers, refused_by_gates
+from training.predictions import Predictions, count_answers, doubts_of
 from training.source import list_images
 from training.splits import drawn_splits
 
@@ -50,7 +50,7 @@ def remeasure_bundle(bundle: Path, data: Path, *, write: bool = False) -> Iterat
         patients=table["patient"].to_numpy(np.str_),
         sources=table["source"].to_numpy(np.str_),
         # The manifest has the limits by the names that a calibration has.
-        gated=refused_by_gates(images, outputs, manifest),  # type: ignore[arg-type]
+        doubts=doubts_of(images, outputs, manifest),  # type: ignore[arg-type]
     )
     of = predictions, manifest.findings, recipe.data.positive
     name, seed = manifest.metrics[0].dataset, recipe.seed

@@ -69,8 +69,6 @@ def build_backbone(
     """
     name, weights = config.backbone, config.weights if with_weights else "none"
     if name in OWN:
-        if weights != "none":
-            raise RecipeError(f"There are no weights for {name}: set model.weights to none.")
         standardised = layers.Input(shape)
         return keras.Model(standardised, OWN[name](standardised, config.width), name=BACKBONE)
     if weights not in {"none", "imagenet"} and not Path(weights).is_file():

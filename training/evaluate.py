@@ -13,7 +13,7 @@ from training.evaluation import Evaluation, measure, measure_series, source_evid
 from training.figures import draw_evaluation
 from training.lungs import Segment
 from training.models import feature_model
-from training.predictions import Predictions, count_answers, count_most_probable, refused_by_gates
+from training.predictions import Predictions, count_answers, count_most_probable, doubts_of
 from training.report.context import EvaluationContext
 from training.report.write import write_report
 from training.source import Split, load_split
@@ -62,7 +62,7 @@ def evaluate(
         classes=source.classes[rows],
         patients=table["patient"].to_numpy(np.str_),
         sources=table["source"].to_numpy(np.str_),
-        gated=refused_by_gates(images, outputs, calibration),
+        doubts=doubts_of(images, outputs, calibration),
     )
     metrics = measure(predictions, findings, positive, dataset=name, seed=seed)
     if recipe.data.kind == "ct-slice":

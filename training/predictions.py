@@ -23,8 +23,9 @@ class Predictions:
 
     ``logits`` and the calibrated ``probabilities`` are float32, shape (images, classes);
     ``classes`` is int, shape (images,); ``patients`` and ``sources`` have one name per image.
-    ``gated``, bool, shape (images,), says which images a gate refers, whatever their probabilities:
-    their quality is too low or they are out of distribution. None where the gates were not asked.
+    ``doubts``, str, shape (images,), says why an image is referred whatever its probabilities:
+    ``gated``, its quality is too low or it is out of distribution; else ``no_evidence``; or
+    nothing. None where the gates were not asked.
     """
 
     logits: NDArray[np.float32]
@@ -32,7 +33,7 @@ class Predictions:
     classes: NDArray[np.int64]
     patients: NDArray[np.str_]
     sources: NDArray[np.str_]
-    gated: NDArray[np.bool_] | None = None
+    doubts: NDArray[np.str_] | None = None
 
     def of(self, rows: NDArray[np.bool_ | np.int64]) -> "Predictions":
         """Those of some of the images."""
@@ -45,37 +46,38 @@ def read_as_series(
 ) -> Predictions:
     """Each patient's images as one, read by the rule of a series from its slices.
 
-    Left out are patients with one image alone, or with images of several classes. ``gated`` says
-    which series a gate refers, as most of its slices are.
+    Left out are patients with one image alone, or with images of several classes. A series has the
+    doubts that most of its slices have.
     """
     patients, classes = predictions.patients, predictions.classes
     groups = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
     groups = [g for g in groups if len(g) > 1 and len(np.unique(classes[g])) == 1]
-    gated = np.zeros(len(classes), bool) if predictions.gated is None else predictions.gated
+    doubts = np.full(len(classes), "") if predictions.doubts is None else predictions.doubts
     described = [finding.model_dump(include={"label", "operating_point"}) for finding in findings]
     slices = [
         {
-            "reasons": ["gated"] * refused,
+            "reasons": [doubt] if doubt else [],
             "findings": [
                 {**finding, "probability": probability}
                 for finding, probability in zip(described, row, strict=True)
             ],
         }
-        for row, refused in zip(predictions.probabilities.tolist(), gated.tolist(), strict=True)
+        for row, doubt in zip(predictions.probabilities.tolist(), doubts.tolist(), strict=True)
     ]
     read = [combine([slices[row] for row in g], {"series_rule": rule}) for g in groups]
     probabilities = [[f["probability"] for f in each["findings"]] for each in read]
     return replace(
         predictions.of(np.array([g[0] for g in groups], np.int64)),
         probabilities=np.array(probabilities, np.float32).reshape(-1, len(findings)),
-        gated=np.array(["gated" in each["reasons"] for each in read], bool),
+        # Of two doubts the graver one comes first in the alphabet.
+        doubts=np.array([min({*each["reasons"]} - {"uncertain"}, default="") for each in read], str),
     )
 
 
-def refused_by_gates(
+def doubts_of(
     images: NDArray[np.uint8], outputs: Mapping[str, NDArray[np.float32]], calibration: Calibration
-) -> NDArray[np.bool_] | None:
-    """Say which images the service would refer before it looks at their probabilities.
+) -> NDArray[np.str_] | None:
+    """Say which images the service would refer before it looks at their probabilities, and why.
 
     The shape and size of the files are not at issue, and the lungs are not looked for. ``outputs``
     are those of the served graph for the images, uint8, shape (images, height, width, 1). The
@@ -84,18 +86,18 @@ def refused_by_gates(
     quality, ood = calibration.quality, calibration.out_of_distribution
     if quality is None and ood is None:
         return None
-    refused = np.zeros(len(images), dtype=bool)
+    gated, lacks_evidence = np.zeros((2, len(images)), dtype=bool)
     if quality is not None:
-        refused |= [not assess(image, *image.shape[:2], quality).accepted for image in images]
+        gated |= [not assess(image, *image.shape[:2], quality).accepted for image in images]
     if ood is not None:
-        refused |= outputs[OOD_SCORE] > np.float32(ood.limit)
+        gated |= outputs[OOD_SCORE] > np.float32(ood.limit)
     if calibration.sources:
         # Its most probable finding was not shown in the source that an image is most like.
         distances, labels = outputs[SOURCE_DISTANCE], [f.label for f in calibration.findings]
         shown = np.array([np.isin(labels, found) for found in calibration.sources.values()])
         called = outputs["probabilities"].argmax(axis=1)
-        refused |= ~shown[distances.argmin(axis=1), called] | (distances.min(axis=1) > 1)
-    return refused
+        lacks_evidence = ~shown[distances.argmin(axis=1), called] | (distances.min(axis=1) > 1)
+    return np.where(gated, "gated", np.where(lacks_evidence, "no_evidence", ""))
 
 
 def count_most_probable(predictions: Predictions) -> Counts:
@@ -119,7 +121,9 @@ def answered_outputs(predictions: Predictions, findings: tuple[Finding, ...]) ->
     answers = np.array(
         [REFERRED if label is None else labels.index(label) for label in said], np.int64
     )
-    return answers if predictions.gated is None else np.where(predictions.gated, REFERRED, answers)
+    if predictions.doubts is None:
+        return answers
+    return np.where(predictions.doubts == "", answers, REFERRED)
 
 
 def _counts(truth: NDArray[np.int64], said: NDArray[np.int64], columns: int) -> Counts:

@@ -89,10 +89,10 @@ def test_every_figure_of_a_known_case() -> None:
 
 
 def test_series_are_measured_as_they_are_answered() -> None:
-    gated = np.array([0, 1, 0, 0, 1, 1, 0, 0], bool)
+    doubts = np.array(["", "gated", "", "", "gated", "gated", "", ""])
 
     metrics = measure_series(
-        replace(predictions(), gated=gated), FINDINGS, "pneumonia", "mean", dataset="four", seed=0
+        replace(predictions(), doubts=doubts), FINDINGS, "pneumonia", "mean", dataset="four", seed=0
     )
 
     # 0.9, with one of two left out; 0.575, of two; 0.15, referred as both are; 0.5, of two.
@@ -102,6 +102,19 @@ def test_series_are_measured_as_they_are_answered() -> None:
         "series_refer_share": (0.75, 4),
         "series_accuracy_answered": (1.0, 4),
     }
+
+
+def test_a_slice_without_evidence_counts_in_its_series() -> None:
+    of = FINDINGS, "pneumonia", "mean"
+    doubts = np.array(["", "no_evidence", "", "", "no_evidence", "no_evidence", "", ""])
+
+    certain, doubted = (
+        {metric.name: metric.value for metric in measure_series(said, *of, dataset="four", seed=0)}
+        for said in (predictions(), replace(predictions(), doubts=doubts))
+    )
+
+    assert doubted["series_auroc"] == certain["series_auroc"]
+    assert doubted["series_refer_share"] == certain["series_refer_share"] + 1 / 4
 
 
 def test_a_patient_with_one_slice_is_no_series() -> None:
@@ -223,7 +236,7 @@ def test_a_source_of_few_images_is_counted_only() -> None:
 
 
 def test_what_a_gate_stops_counts_as_referred() -> None:
-    stopped = replace(predictions(), gated=np.arange(8) == 0)
+    stopped = replace(predictions(), doubts=np.where(np.arange(8) == 0, "gated", ""))
 
     before, after = (measured(said, FINDINGS, "pneumonia") for said in (predictions(), stopped))
 
