@@ -70,7 +70,9 @@ def read_as_series(
         predictions.of(np.array([g[0] for g in groups], np.int64)),
         probabilities=np.array(probabilities, np.float32).reshape(-1, len(findings)),
         # Of two doubts the graver one comes first in the alphabet.
-        doubts=np.array([min({*each["reasons"]} - {"uncertain"}, default="") for each in read], str),
+        doubts=np.array(
+            [min({*each["reasons"]} - {"uncertain"}, default="") for each in read], str
+        ),
     )
 
 
