@@ -5,9 +5,9 @@ requests are due at a constant rate; a latency counts from the time at which a r
 server that stalls is charged for all whom it kept waiting (no coordinated omission).
 
 Requests are bytes that were encoded before the start, and httptools parses the answers in C. It
-talks to this machine alone, and ends by itself. uvloop waits by the millisecond, so a request goes
-out half of one too early or too late at most: asyncio's own loop would hit the time, and take a
-tenth of a core more from a server that refuses, whose clients connect anew each time.
+talks to this machine alone, and ends by itself. uvloop waits by whole milliseconds: a
+request goes out up to one and a half too early or too late. asyncio's own loop would hit the time,
+but takes a tenth of a core more where a server refuses, as its clients connect anew each time.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 from keras import applications, layers
 
-from training.config import ModelConfig
+from training.config import OWN_BACKBONES, ModelConfig
 from training.efficientnet_lite import efficientnet_lite0
 from training.errors import RecipeError
 from training.standardisation import Standardisation
@@ -55,7 +55,7 @@ def cnn3(x: keras.KerasTensor, width: int) -> keras.KerasTensor:
     return x
 
 
-OWN = {"compact": compact, "cnn3": cnn3}
+OWN = dict(zip(OWN_BACKBONES, (compact, cnn3), strict=True))
 
 
 def build_backbone(

@@ -17,6 +17,7 @@ RECIPES = Path(__file__).parent / "recipes"
 LUNGS = Path(__file__).parent / "lungs.toml"
 # The segmenter halves its input so many times, and doubles it again as often.
 SCALES = 4
+OWN_BACKBONES = ("compact", "cnn3")
 
 ShiftName = Literal[
     "none",
@@ -124,7 +125,7 @@ class ModelConfig(Frozen):
 
     @model_validator(mode="after")
     def _weights_are_of_the_backbone(self) -> Self:
-        if self.weights != "none" and self.backbone in ("compact", "cnn3"):
+        if self.weights != "none" and self.backbone in OWN_BACKBONES:
             raise ValueError(f"there are no weights for {self.backbone}: set weights to none")
         return self
 
@@ -281,7 +282,7 @@ class Recipe(Frozen):
         """The recipe with other initial weights, without some sources, or on a split of its own.
 
         That holds out a fifth to test, an eighth of the rest to validate. None changes nothing.
-        Raises ``RecipeError`` where the network takes no weights.
+        Raises ``RecipeError`` where they do not fit, as where the network takes no weights.
         """
         changes: dict[str, dict[str, object]] = {}
         if weights is not None:

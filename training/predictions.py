@@ -46,8 +46,8 @@ def read_as_series(
 ) -> Predictions:
     """Each patient's images as one, read by the rule of a series from its slices.
 
-    Left out are patients with one image alone, or with images of several classes. A series has the
-    doubts that most of its slices have.
+    Left out are patients with one image alone, or with images of several classes. Where most
+    slices have a doubt, the series has the graver one.
     """
     patients, classes = predictions.patients, predictions.classes
     groups = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
@@ -69,9 +69,12 @@ def read_as_series(
     return replace(
         predictions.of(np.array([g[0] for g in groups], np.int64)),
         probabilities=np.array(probabilities, np.float32).reshape(-1, len(findings)),
-        # Of two doubts the graver one comes first in the alphabet.
         doubts=np.array(
-            [min({*each["reasons"]} - {"uncertain"}, default="") for each in read], str
+            [
+                next((d for d in ("gated", "no_evidence") if d in each["reasons"]), "")
+                for each in read
+            ],
+            str,
         ),
     )
 

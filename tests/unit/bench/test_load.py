@@ -67,7 +67,8 @@ def test_an_open_loop_sends_on_schedule(server: CountingServer) -> None:
     records, _ = generate(load, requests(b"image"))
 
     assert sorted(each.intended_s for each in records) == pytest.approx(np.arange(30) / 100)
-    assert all(each.finished_s > each.intended_s for each in records)
+    # The loop counts whole milliseconds.
+    assert all(each.finished_s > each.intended_s - 0.002 for each in records)
 
 
 def test_a_stalled_server_is_charged_for_all_whom_it_kept_waiting(server: CountingServer) -> None:
