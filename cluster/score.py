@@ -44,9 +44,9 @@ READY_S = 120
 LATER = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 INTENDED_USE = b"Research only. Not for diagnosis."
 DONE = pa.schema([("file", pa.string())])
-# ``study_date`` is the partition; ``problem`` is the slug of what is wrong with a file.
 # The last line of a traceback.
 _WORDS = re.compile(r"^(?:\w+\.)*\w+Error: (.+)$", re.MULTILINE)
+# ``study_date`` is the partition; ``problem`` is the slug of what is wrong with a file.
 _TEXTS = ("file", "sha256", "study_date", "site", "device", "modality", "status", "problem")
 _TEXTS += ("detail", "decision", "model", "digest", "precision")
 SCHEMA = pa.schema(
