@@ -14,8 +14,8 @@ from contract.cost import inflate
 from contract.dicom_walk import UNDEFINED_LENGTH, DataSetClaims, walk_data_set, walk_meta
 from contract.errors import CorruptImage, NoPixelData, UnsupportedFormat
 
-# Nothing else is read: what is never in memory can reach no log and no answer.
 _COLOURS = ("Red", "Green", "Blue")
+# Nothing else is read: what is never in memory can reach no log and no answer.
 _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
     *("PresentationIntentType", "BodyPartExamined", "AnatomicRegionSequence"),

@@ -19,11 +19,15 @@ VersionOption = Annotated[int | None, typer.Option(min=1, help="Default: the nex
 
 
 @contextmanager
-def _one_clear_line() -> Iterator[None]:
+def _one_clear_line(*, framework: bool = False) -> Iterator[None]:
+    """Turn our errors into one line; where the framework is needed, import it without its log."""
     from contract.errors import ContractError
     from export.errors import ExportError
     from training.errors import TrainingError
+    from training.framework import import_keras
 
+    if framework:
+        import_keras()
     try:
         yield
     except (ContractError, ExportError, TrainingError) as error:
@@ -39,12 +43,9 @@ def convert(
     version: VersionOption = None,
 ) -> None:
     """Convert a trained model, prove its parity on real images, and write the bundle."""
-    from training.framework import import_keras
+    with _one_clear_line(framework=True):
+        from export.bundle import export_bundle
 
-    import_keras()
-    from export.bundle import export_bundle
-
-    with _one_clear_line():
         typer.echo(export_bundle(workdir, data, models, version))
 
 
@@ -58,12 +59,9 @@ def convert_lungs(
     version: VersionOption = None,
 ) -> None:
     """Convert a trained segmenter of the lungs, as convert does a model."""
-    from training.framework import import_keras
+    with _one_clear_line(framework=True):
+        from export.bundle import export_segmenter
 
-    import_keras()
-    from export.bundle import export_segmenter
-
-    with _one_clear_line():
         typer.echo(export_segmenter(workdir, data, models, version))
 
 
@@ -75,12 +73,9 @@ def quantize(
     precision: Annotated[ReducedPrecision, typer.Option(help="For CPUs; for GPUs.")] = "int8",
 ) -> None:
     """Add a faster file to a bundle, if it answers the validation images as model.onnx does."""
-    from training.framework import import_keras
+    with _one_clear_line(framework=True):
+        from export.quantize import quantize_bundle, summary
 
-    import_keras()
-    from export.quantize import quantize_bundle, summary
-
-    with _one_clear_line():
         typer.echo(summary(quantize_bundle(bundle.resolve(), workdir, data, precision)))
 
 
@@ -144,11 +139,8 @@ def features(
     output: Annotated[Path, typer.Argument(help="The ONNX file for pneumo-commission.")],
 ) -> None:
     """Make the frozen feature graph that commissioning puts a site's own head on."""
-    from training.framework import import_keras
+    with _one_clear_line(framework=True):
+        from export.convert import export_features
 
-    import_keras()
-    from export.convert import export_features
-
-    with _one_clear_line():
         export_features(weights, output)
     typer.echo(output)

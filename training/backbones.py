@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 from keras import applications, layers
 
-from training.config import OWN_BACKBONES, ModelConfig
+from training.config import ModelConfig
 from training.efficientnet_lite import efficientnet_lite0
 from training.errors import RecipeError
 from training.standardisation import Standardisation
@@ -55,7 +55,7 @@ def cnn3(x: keras.KerasTensor, width: int) -> keras.KerasTensor:
     return x
 
 
-OWN = dict(zip(OWN_BACKBONES, (compact, cnn3), strict=True))
+OWN = {"compact": compact, "cnn3": cnn3}
 
 
 def build_backbone(
@@ -69,6 +69,8 @@ def build_backbone(
     """
     name, weights = config.backbone, config.weights if with_weights else "none"
     if name in OWN:
+        if weights != "none":
+            raise RecipeError(f"There are no weights for {name}: set model.weights to none.")
         standardised = layers.Input(shape)
         return keras.Model(standardised, OWN[name](standardised, config.width), name=BACKBONE)
     if weights not in {"none", "imagenet"} and not Path(weights).is_file():

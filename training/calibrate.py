@@ -75,7 +75,7 @@ def calibrate(
     shifts = recipe.calibration.shifts
     predict = partial(serving.predict, batch_size=PREDICTED_AT_ONCE, verbose=0)
     outputs = [predict(shifted(images, name)) for name in shifts]
-    maps = predict(images)["activation_map"]
+    maps = outputs[shifts.index("none")]["activation_map"]
     logits = np.stack([output["logits"] for output in outputs])
     everything, truth = np.concatenate(logits), np.tile(classes, len(logits))
     # Of images that are referred for want of evidence too: they are the harder ones.

@@ -17,7 +17,6 @@ RECIPES = Path(__file__).parent / "recipes"
 LUNGS = Path(__file__).parent / "lungs.toml"
 # The segmenter halves its input so many times, and doubles it again as often.
 SCALES = 4
-OWN_BACKBONES = ("compact", "cnn3")
 
 ShiftName = Literal[
     "none",
@@ -122,12 +121,6 @@ class ModelConfig(Frozen):
     dropout: float = Field(ge=0, lt=1)
     standardisation: Literal["fixed", "image", "local", "imagenet"]
     local_window: float = Field(default=0.17, gt=0, le=1)
-
-    @model_validator(mode="after")
-    def _weights_are_of_the_backbone(self) -> Self:
-        if self.weights != "none" and self.backbone in OWN_BACKBONES:
-            raise ValueError(f"there are no weights for {self.backbone}: set weights to none")
-        return self
 
 
 class FineTuningConfig(Frozen):
@@ -282,7 +275,6 @@ class Recipe(Frozen):
         """The recipe with other initial weights, without some sources, or on a split of its own.
 
         That holds out a fifth to test, an eighth of the rest to validate. None changes nothing.
-        Raises ``RecipeError`` where they do not fit, as where the network takes no weights.
         """
         changes: dict[str, dict[str, object]] = {}
         if weights is not None:
@@ -291,10 +283,8 @@ class Recipe(Frozen):
             changes["data"] = {"leave_out": tuple(leave_out)}
         if hold_out is not None:
             changes["split"] = {"by": hold_out, "test_share": 1 / 5, "validation_share": 1 / 8}
-        content = self.model_dump()
-        for part, values in changes.items():
-            content[part] |= values
-        return _checked(Recipe, content, self.name)
+        parts = {part: getattr(self, part).model_copy(update=of) for part, of in changes.items()}
+        return self.model_copy(update=parts)
 
 
 class SegmenterModelConfig(Frozen):
@@ -353,20 +343,14 @@ def write_recipe(path: Path, recipe: Recipe, comment: str) -> None:
 
 def _read(path: Path, kind: type[AnyRecipe]) -> AnyRecipe:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path.name} is no valid TOML: {error}.") from error
-    except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror}.") from error
-    return _checked(kind, content, path.name)
-
-
-def _checked(kind: type[AnyRecipe], content: dict[str, object], name: str) -> AnyRecipe:
-    try:
-        return kind.model_validate(content)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}"
             for fault in error.errors()
         )
-        raise RecipeError(f"{name}: {faults}.") from error
+        raise RecipeError(f"{path.name}: {faults}.") from error
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}.") from error

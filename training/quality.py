@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from contract.quality import (
+    FAULTS,
     CheckName,
     Fault,
     Limit,
@@ -55,7 +56,6 @@ TILTS_DEGREES = (25, 65)
 
 _LOWER: tuple[CheckName, ...] = ("exposure", "contrast", "sharpness")
 _UPPER: tuple[CheckName, ...] = ("exposure", "noise", "clipping", "collimation")
-_FAULTS: tuple[CheckName, ...] = ("inversion", "rotation", "framing")
 
 
 def quality_limits(source: Source, shifts: Sequence[str], seed: int) -> QualityLimits:
@@ -117,7 +117,7 @@ def _tightest_allowed(
     measured: Sequence[pd.DataFrame], unshifted: pd.DataFrame
 ) -> tuple[Limit, ...]:
     """The tightest limits that refuse few enough of the images as they are."""
-    checks = dict.fromkeys((*_LOWER, *_UPPER, *_FAULTS))
+    checks = dict.fromkeys((*_LOWER, *_UPPER, *FAULTS))
     for tail in TAILS:
         limits = tuple(_limit(check, measured, tail) for check in checks)
         beyond = [
@@ -134,7 +134,7 @@ def _limit(check: CheckName, measured: Sequence[pd.DataFrame], tail: float) -> L
     """The widest limit that any shift asks for."""
     lower = min(float(np.quantile(values[check], tail)) for values in measured)
     upper = max(float(np.quantile(values[check], 1 - tail)) for values in measured)
-    if check in _FAULTS:
+    if check in FAULTS:
         return Limit(check=check, upper=_rounded(max(upper, LEAST_PROBABILITY)))
     return Limit(
         check=check,

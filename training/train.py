@@ -42,6 +42,9 @@ def train(config: Recipe, workdir: Path, data: Path, console: Console) -> None:
         TrainingError: Any of ``training.errors``; it says what to do.
     """
     work, revision = Workdir(workdir), git_revision()
+    if not work.split_table.is_file():
+        # Better now than after the images were decoded.
+        build_classifier(config, with_weights=True)
     source = prepare(config, data, work, console)
     finished = work.model.is_file()
     if finished:

@@ -229,6 +229,26 @@ def test_a_mistake_is_answered_with_one_line(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("recipe_name", "weights", "message"),
+    [
+        ("xray-pneumonia", "imagenet", "There are no weights for compact"),
+        ("xray-covid", "nowhere.npz", "There is no file of weights nowhere.npz"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_refused_before_any_image_is_read(
+    data: Path, tmp_path: Path, recipe_name: str, weights: str, message: str
+) -> None:
+    work = tmp_path / "run"
+    asked = ("--recipe", recipe_name, "--data", data, "--workdir", work, "--weights", weights)
+
+    result = train("fit", *asked)
+
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert not work.exists()
+
+
 def test_an_evaluation_before_its_training_says_what_to_run(data: Path, tmp_path: Path) -> None:
     result = train("evaluate", "--workdir", tmp_path, "--data", data)
 

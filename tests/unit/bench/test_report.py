@@ -35,6 +35,7 @@ def results() -> Results:
         model="tiny/1",
         precisions={
             "pneumoscope": "fp32",
+            "pneumoscope-audited": "fp32",
             "pneumoscope-default": "int8",
             "pneumoscope-two": "fp32",
         },
@@ -79,6 +80,7 @@ def test_every_goal_stands_beside_what_was_measured(results: Results, tmp_path: 
     assert page.index("### Open 70 %") < page.index("### Open 50 %")
     assert "| Pneumoscope, fp32 | raw | 300 | 150-600 |" in page
     assert "| FastAPI handler, Pillow | multipart | 150 |" in page
+    assert [page.count(f"\n| {precision} |") for precision in ("fp32", "int8")] == [1, 1]
 
 
 def test_a_server_that_failed_is_named_with_its_reason(results: Results, tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ def test_weights_that_cannot_be_used_are_refused(mobilenet: keras.Model, tmp_pat
         with_weights("efficientnetlite0", file)
     with pytest.raises(RecipeError, match="no place to download them"):
         with_weights("efficientnetlite0", "imagenet")
+    with pytest.raises(RecipeError, match="no weights for compact"):
+        with_weights("compact", file)
     with pytest.raises(RecipeError, match="no file of weights"):
         with_weights("mobilenetv2", tmp_path / "missing.h5")
 

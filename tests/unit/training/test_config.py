@@ -38,7 +38,6 @@ def test_any_other_recipe_is_read_by_its_path(tmp_path: Path) -> None:
             '[calibration]\nshifts = ["upside-down"]\n[training]',
             r"calibration\.shifts\.0: Input should be",
         ),
-        ("width = 4", 'width = 4\nweights = "imagenet"', "there are no weights for compact"),
         ("seed = 3", "seed = ", r"mine\.toml is no valid TOML"),
     ],
 )
@@ -47,11 +46,6 @@ def test_a_wrong_value_is_named(tmp_path: Path, old: str, new: str, message: str
 
     with pytest.raises(RecipeError, match=message):
         read_recipe(recipe_file(tmp_path, TINY_RECIPE.replace(old, new)))
-
-
-def test_weights_for_a_network_that_takes_none_are_refused_before_any_image_is_read() -> None:
-    with pytest.raises(RecipeError, match=r"xray-pneumonia: model: .*no weights for compact"):
-        read_recipe("xray-pneumonia").with_changes(weights="imagenet")
 
 
 def test_a_recipe_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -227,21 +227,21 @@ def test_a_training_stops_after_its_patience_or_its_last_epoch(
     assert KeepBest(tmp_path, "auroc", config).finished == finished
 
 
-def three_layers(**tuning: object) -> Recipe:
+def three_layers(weights: str = "none", **tuning: object) -> Recipe:
     return tiny_recipe(
-        model={"backbone": "cnn3", "width": 2},
+        model={"backbone": "cnn3", "width": 2, "weights": weights},
         training={**SCHEDULE, **({"fine_tuning": {**TUNING, **tuning}} if tuning else {})},
     )
 
 
-def learning(recipe: Recipe, stage: Stage, *, with_weights: bool = False) -> list[str]:
+def learning(recipe: Recipe, stage: Stage) -> list[str]:
     """The kinds of the layers of the backbone that learn, each with its number in its kind."""
     model = build_classifier(recipe)
     network = Network(
         build=lambda: model,
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metric=lambda: keras.metrics.AUC(name="auroc"),
-        start=(lambda: model) if with_weights else None,
+        start=None if recipe.model.weights == "none" else lambda: model,
     )
     compile_for_training(model, network, recipe.training, stage, steps_per_epoch=5)
     layers = [layer for layer in model.get_layer("backbone").layers if layer.weights]
@@ -284,9 +284,9 @@ def test_then_the_last_layers_learn_and_the_rate_falls_to_the_end() -> None:
 
 
 def test_batch_normalisation_that_came_with_weights_is_kept() -> None:
-    recipe = three_layers(share=0.5)
+    recipe = three_layers(weights="earlier/model.keras", share=0.5)
 
-    assert learning(recipe, stages(recipe.training)[1], with_weights=True) == ["conv 3"]
+    assert learning(recipe, stages(recipe.training)[1]) == ["conv 3"]
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.34, 2), (1.0, 6)])
