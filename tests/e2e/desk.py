@@ -2,13 +2,15 @@
 
 import base64
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, Route, expect
 
 Files = Mapping[str, bytes]
 READ_TIMEOUT_MS = 60_000
+HELD_TIMEOUT_SECONDS = 30
 MIME = "application/octet-stream"
 # A copy is read, so that the page's own canvas stays as the page made it.
 DRAWN = """(() => {
@@ -37,6 +39,37 @@ def settle(page: Page) -> None:
             }
         }"""
     )
+
+
+class Held:
+    """Requests of the page that wait until a test lets them go on."""
+
+    def __init__(self, page: Page, url: str | re.Pattern[str]) -> None:
+        """Hold every request to an address from now on."""
+        self._page = page
+        self._routes: list[Route] = []
+        self._released = False
+        page.route(url, self._take)
+
+    def wait_for(self, count: int) -> Sequence[Route]:
+        """Wait until at least so many requests are held, and give all that are."""
+        deadline = time.monotonic() + HELD_TIMEOUT_SECONDS
+        while len(self._routes) < count:
+            assert time.monotonic() < deadline, f"{len(self._routes)} of {count} requests came"
+            self._page.wait_for_timeout(20)
+        return self._routes
+
+    def release(self) -> None:
+        """Let go on what is held, and what has been sent and is not held yet."""
+        self._released = True
+        for route in self._routes:
+            route.continue_()
+
+    def _take(self, route: Route) -> None:
+        if self._released:
+            route.continue_()
+        else:
+            self._routes.append(route)
 
 
 class Desk:

@@ -8,7 +8,7 @@ from playwright.sync_api import Route, expect
 
 from service.errors import DeviceLost
 from service.problems import error_response
-from tests.e2e.desk import Desk
+from tests.e2e.desk import Desk, Held
 from tests.e2e.images import chest_dicom, corrupt_jpeg, normal_jpeg, pneumonia_png
 from tests.e2e.services import Service
 from tests.synthetic import as_jpeg, synthetic_radiograph
@@ -42,8 +42,7 @@ def test_a_batch_of_forty_with_one_bad_file_is_read_to_its_end(desk: Desk) -> No
 
 
 def test_hundreds_of_studies_draw_a_screenful_of_rows(desk: Desk) -> None:
-    held: list[Route] = []
-    desk.page.route("**/predict?*", lambda route: held.append(route))
+    held = Held(desk.page, "**/predict?*")
     desk.open()
     desk.pick(batch(MANY))
     expect(desk.page.locator(".tray-count")).to_contain_text(f"of {MANY} read")
@@ -52,7 +51,7 @@ def test_hundreds_of_studies_draw_a_screenful_of_rows(desk: Desk) -> None:
 
     expect(desk.row(f"chest-{MANY - 1:03}.jpg")).to_be_visible()
     assert len(desk.names()) < 30
-    assert len(held) == 4
+    assert len(held.wait_for(4)) == 4
 
 
 def test_a_folder_keeps_its_images_and_counts_the_rest(desk: Desk, tmp_path: Path) -> None:
@@ -84,14 +83,13 @@ def test_files_dropped_on_the_models_page_are_read(desk: Desk) -> None:
 
 @pytest.mark.usefixtures("refusals_expected")
 def test_a_study_can_be_cancelled_and_tried_again(desk: Desk) -> None:
-    held: list[Route] = []
-    desk.page.route("**/predict?*", lambda route: held.append(route))
+    held = Held(desk.page, "**/predict?*")
     desk.open()
     desk.pick({"chest.jpg": normal_jpeg()})
 
     desk.page.get_by_role("button", name="Cancel chest.jpg").click()
     expect(desk.row("chest.jpg")).to_contain_text("Cancelled")
-    desk.page.unroute("**/predict?*")
+    held.release()
     desk.page.get_by_role("button", name="Try chest.jpg again").click()
 
     expect(desk.decision).to_have_text("Normal")
@@ -120,18 +118,17 @@ def test_the_queue_outlives_a_service_that_goes_away(
 
 @pytest.mark.usefixtures("refusals_expected")
 def test_a_service_that_hangs_is_noticed_and_what_it_held_is_sent_again(desk: Desk) -> None:
-    held: list[Route] = []
-    desk.page.route("**/predict?*", lambda route: held.append(route))
+    held = Held(desk.page, "**/predict?*")
     desk.open()
     desk.pick({"chest.jpg": normal_jpeg()})
     expect(desk.row("chest.jpg")).to_contain_text("Sending")
 
-    desk.page.route("**/health", lambda route: held.append(route))
+    health = Held(desk.page, "**/health")
     desk.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
     expect(desk.row("chest.jpg")).to_contain_text("Waiting")
     expect(desk.page.get_by_text("No connection")).to_be_visible()
-    desk.page.unroute("**/predict?*")
-    desk.page.unroute("**/health")
+    held.release()
+    health.release()
 
     expect(desk.decision).to_have_text("Normal")
 

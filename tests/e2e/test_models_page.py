@@ -1,8 +1,8 @@
 import re
 
-from playwright.sync_api import Locator, Route, expect
+from playwright.sync_api import Locator, expect
 
-from tests.e2e.desk import Desk
+from tests.e2e.desk import Desk, Held
 
 
 def test_each_model_shows_its_figures_plots_and_card(desk: Desk) -> None:
@@ -76,19 +76,18 @@ def test_the_queue_goes_on_behind_the_models_page(desk: Desk) -> None:
 
 
 def test_a_page_that_arrives_just_after_its_first_drawing_is_shown(desk: Desk) -> None:
-    held: list[Route] = []
-    desk.page.route(re.compile(r"/assets/ModelsPage-.*\.js$"), lambda route: held.append(route))
+    held = Held(desk.page, re.compile(r"/assets/ModelsPage-.*\.js$"))
     desk.page.clock.install()
     desk.open()
 
-    with desk.page.expect_request(re.compile("/assets/ModelsPage-")):
-        desk.page.clock.fast_forward("00:05")
+    desk.page.clock.fast_forward("00:05")
+    (part,) = held.wait_for(1)
     desk.page.clock.pause_at(desk.page.evaluate("Date.now() + 1000"))
     desk.page.get_by_role("link", name="Models").click()
     expect(desk.page.get_by_text("Loading")).to_be_visible()
-    held[0].continue_()
+    held.release()
     # The clock stands, and with it the effects of what was drawn, until the part is here.
-    desk.page.evaluate("address => import(address)", held[0].request.url)
+    desk.page.evaluate("address => import(address)", part.request.url)
     desk.page.clock.resume()
 
     expect(desk.page.get_by_role("article", name="bright-chest")).to_be_visible()

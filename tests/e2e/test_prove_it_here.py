@@ -13,7 +13,7 @@ from playwright.sync_api import FilePayload, Page, Route, expect
 
 from commissioning.labels import read_labels
 from tests.e2e.axe import violations
-from tests.e2e.desk import Desk, settle
+from tests.e2e.desk import Desk, Held, settle
 from tests.e2e.images import PATIENT_NAME, chest_dicom
 from tests.synthetic import as_jpeg, as_png, synthetic_radiograph
 
@@ -196,14 +196,13 @@ def test_the_model_is_nowhere_in_the_page_before_the_call(
 def test_an_answer_that_comes_after_the_call_is_shown(
     desk: Desk, folder: Callable[..., Path]
 ) -> None:
-    held: list[Route] = []
-    desk.page.route("**/predict?*", lambda route: held.append(route))
+    held = Held(desk.page, "**/predict?*")
+    desk.page.add_init_script("""const f = window.fetch; window.fetch = async (a, ...r) => { if (String(a.url ?? a).includes('/predict')) await new Promise(d => setTimeout(d, 4000)); return f(a, ...r); };""")
     page = begin(desk, folder(1, 1))
     page.keyboard.press(UNDECIDED)
     expect(page.locator(".prove-model")).to_have_text("The model's answer is not here yet.")
 
-    for route in held:
-        route.continue_()
+    held.release()
 
     expect(page.locator(".prove-model")).to_have_text(re.compile("Normal|Pneumonia"))
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Dialog, Page, Route, expect
 
 from tests.e2e.answers import change_answers
-from tests.e2e.desk import Desk
+from tests.e2e.desk import Desk, Held
 from tests.e2e.images import (
     chest_dicom,
     corrupt_jpeg,
@@ -112,8 +112,7 @@ def test_leaving_with_results_asks_and_an_empty_page_does_not(desk: Desk) -> Non
 
 def test_the_toast_goes_soon_counts_truly_and_covers_no_caveat(desk: Desk) -> None:
     desk.open()
-    held: list[Route] = []
-    desk.page.route("**/predict?*", lambda route: held.append(route))
+    Held(desk.page, "**/predict?*")
 
     desk.pick({"chest.jpg": normal_jpeg(), "notes.txt": b"no image"})
 
