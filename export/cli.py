@@ -93,10 +93,10 @@ def sign(
 
 @app.command()
 def refresh(bundle: BundleArgument) -> None:
-    """Give a bundle the quality measures and the golden answers of an export of today."""
-    from export.bundle import refresh_bundle
+    """Write a bundle as an export of today would, under the next version where it differs."""
+    with _one_clear_line(framework=True):
+        from export.bundle import refresh_bundle
 
-    with _one_clear_line():
         for line in refresh_bundle(bundle.resolve()):
             typer.echo(line)
 
@@ -109,9 +109,9 @@ def remeasure(
     write: Annotated[bool, typer.Option("--write", help="Put them in manifest and card.")] = False,
 ) -> None:
     """Measure the held-out images again, as they are decoded and decided today."""
-    from export.remeasure import remeasure_bundle
+    with _one_clear_line(framework=True):
+        from export.remeasure import remeasure_bundle
 
-    with _one_clear_line():
         for line in remeasure_bundle(bundle.resolve(), data, write=write):
             typer.echo(line)
 

@@ -26,7 +26,7 @@ from contract.manifest import (
 )
 from contract.quality import Templates
 from export.errors import ConversionError, ParityError
-from export.graph import check_graph, with_named_batch_axis
+from export.graph import check_graph, with_named_batch_axis, with_one_gray
 from export.quality_graph import OUTPUT, add_quality
 from export.session import run_in_batches
 from training.efficientnet_lite import COMMISSIONING_LAYER, efficientnet_lite0
@@ -56,7 +56,7 @@ def convert(
         model.export(saved_model, verbose=False)
         _run_tf2onnx(saved_model, onnx_file)
         proto = onnx.load(onnx_file)
-    proto = with_named_batch_axis(proto)
+    proto = with_one_gray(with_named_batch_axis(proto))
     if OUTPUT in signature.outputs:
         proto = add_quality(proto, position)
     check_graph(proto, signature)

@@ -66,16 +66,23 @@ def write_bundle(
 
 
 def replace_bundle(bundle: Path, manifest: ModelManifest, files: Mapping[str, bytes]) -> None:
-    """Write some files of a bundle again, by their names, with its manifest and its card."""
+    """Write some files of a bundle again, by their names, with its manifest and its card.
+
+    Where the manifest has another version, the bundle stays as it is beside the new one.
+    """
+    target = bundle.with_name(str(manifest.version))
     with _draft(bundle) as draft:
         shutil.copytree(bundle, draft, dirs_exist_ok=True)
         # What the manifest leaves to its defaults stays out of it.
         _fill(draft, manifest, files, manifest.model_dump_json(indent=2, exclude_unset=True))
-        old = draft.with_name(f"{draft.name}-old")
-        bundle.rename(old)
-        draft.rename(bundle)
-        shutil.rmtree(old)
-    write_triton_config(bundle, manifest.signature)
+        if target.exists():
+            old = draft.with_name(f"{draft.name}-old")
+            target.rename(old)
+            draft.rename(target)
+            shutil.rmtree(old)
+        else:
+            draft.rename(target)
+    write_triton_config(target, manifest.signature)
 
 
 @contextmanager

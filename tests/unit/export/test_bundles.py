@@ -21,8 +21,10 @@ from export.verify import open_bundle
 from tests.bundles import add_variant, expected_pneumonia, write_bundle
 
 
-def refresh(bundle: Path) -> None:
-    list(refresh_bundle(bundle))
+def refresh(bundle: Path) -> Path:
+    """Refresh a bundle, and give the folder of what is written."""
+    *_, last = refresh_bundle(bundle)
+    return bundle.with_name(last.removeprefix("written as version "))
 
 
 def test_the_phantoms_are_alike_at_every_size_and_differ_from_each_other() -> None:
@@ -39,20 +41,21 @@ def test_a_refreshed_bundle_measures_quality_and_has_golden_answers(tmp_path: Pa
     bundle = write_bundle(tmp_path, ood_limit=200)
     before = read_manifest(bundle)
 
-    refresh(bundle)
+    refreshed = refresh(bundle)
 
-    manifest, session = open_bundle(bundle)
-    golden = read_golden(bundle, manifest)
+    manifest, session = open_bundle(refreshed)
+    golden = read_golden(refreshed, manifest)
     assert golden is not None
     expected = [expected_pneumonia(image) for image in golden.images]
     np.testing.assert_allclose(golden.probabilities["fp32"][:, 1], expected, atol=1e-5)
     found = run_in_batches(session, golden.images)[QUALITY]
     measured = [measure_pixels(image[..., 0]) for image in golden.images]
     np.testing.assert_allclose(found, measured, atol=1e-5)
-    kept = ("name", "version", "metrics", "parity", "findings", "out_of_distribution")
+    kept = ("name", "metrics", "parity", "findings", "out_of_distribution")
     assert all(getattr(manifest, name) == getattr(before, name) for name in kept)
+    assert (manifest.version, read_manifest(bundle)) == (before.version + 1, before)
     assert OUTPUT in manifest.signature.outputs
-    assert QUALITY in (bundle.parent / "config.pbtxt").read_text()
+    assert QUALITY in (refreshed.parent / "config.pbtxt").read_text()
 
 
 def test_every_file_of_a_bundle_is_refreshed_and_a_second_time_changes_nothing(
@@ -61,15 +64,15 @@ def test_every_file_of_a_bundle_is_refreshed_and_a_second_time_changes_nothing(
     bundle = write_bundle(tmp_path)
     add_variant(bundle, "int8")
 
-    refresh(bundle)
-    first = {file.name: file.read_bytes() for file in bundle.iterdir()}
-    refresh(bundle)
+    refreshed = refresh(bundle)
+    first = {file.name: file.read_bytes() for file in refreshed.iterdir()}
 
-    manifest, _ = open_bundle(bundle)
-    golden = read_golden(bundle, manifest)
+    assert refresh(refreshed) == refreshed
+    manifest, _ = open_bundle(refreshed)
+    golden = read_golden(refreshed, manifest)
     assert golden is not None
     assert set(golden.probabilities) == {"fp32", "int8"}
-    assert {file.name: file.read_bytes() for file in bundle.iterdir()} == first
+    assert {file.name: file.read_bytes() for file in refreshed.iterdir()} == first
     assert PRECISION_FILES["int8"] in first
 
 

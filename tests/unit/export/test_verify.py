@@ -68,7 +68,7 @@ def test_limits_of_quality_need_a_graph_that_measures_it(bundle: Path, tmp_path:
         answer(bundle, [tmp_path / "a.png"])
     list(refresh_bundle(bundle))
 
-    assert answer(bundle, [tmp_path / "a.png"])[0].decision.label
+    assert answer(bundle.with_name("2"), [tmp_path / "a.png"])[0].decision.label
 
 
 def test_the_command_prints_one_json_line_per_image(bundle: Path, tmp_path: Path) -> None:
