@@ -13,6 +13,7 @@ from contract.manifest import Signature, TensorSpec
 from export.errors import ConversionError
 
 MAX_TRANSPOSES = 2
+ARITHMETIC = frozenset({"Add", "Div", "Mul", "Sub"})
 
 
 def with_named_batch_axis(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -136,28 +137,26 @@ def with_one_gray(proto: onnx.ModelProto) -> onnx.ModelProto:
     uses = Counter(tensor for node in graph.node for tensor in node.input)
     for conv in [node for node in graph.node if node.op_type == "Conv"]:
         layout = made.get(conv.input[0])
-        equal = layout and made.get(layout.input[0])
-        if not equal or (layout.op_type, equal.op_type) != ("Transpose", "Concat"):
+        equal = made.get(layout.input[0]) if layout else None
+        if not (layout and equal and layout.op_type == "Transpose" and equal.op_type == "Concat"):
             continue
         kernel = numpy_helper.to_array(constants[conv.input[1]])
         if len(set(equal.input)) > 1 or len(equal.input) != kernel.shape[1]:
             continue
         summed = kernel.sum(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-        graph.initializer.append(numpy_helper.from_array(summed, f"{conv.input[1]}/one_gray"))
         conv.input[1] += "/one_gray"
-        gray = conv.input[0] = equal.input[0]
-        scaled: list[onnx.NodeProto] = []
-        while uses[gray] == (1 if scaled else len(equal.input)) and gray in made:
-            step = made[gray]
-            inner = [tensor for tensor in step.input if tensor not in constants]
-            if step.op_type not in {"Add", "Div", "Mul", "Sub"} or len(inner) != 1:
+        graph.initializer.append(numpy_helper.from_array(summed, conv.input[1]))
+        gray, readers = equal.input[0], len(equal.input)
+        conv.input[0] = gray
+        reader = conv
+        # What scales the gray, for the convolution alone, is moved behind the change of layout.
+        while uses[gray] == readers and gray in made and made[gray].op_type in ARITHMETIC:
+            inner = [tensor for tensor in made[gray].input if tensor not in constants]
+            if len(inner) != 1:
                 break
-            scaled.append(step)
-            [gray] = inner
+            reader, [gray], readers = made[gray], inner, 1
         layout.input[0] = gray
-        reader = scaled[-1] if scaled else conv
-        place = list(reader.input).index(gray if scaled else conv.input[0])
-        reader.input[place] = layout.output[0]
+        reader.input[list(reader.input).index(gray)] = layout.output[0]
     OnnxModel(leaner).topological_sort()
     return without_unused(leaner)
 

@@ -197,7 +197,6 @@ def test_an_answer_that_comes_after_the_call_is_shown(
     desk: Desk, folder: Callable[..., Path]
 ) -> None:
     held = Held(desk.page, "**/predict?*")
-    desk.page.add_init_script("""const f = window.fetch; window.fetch = async (a, ...r) => { if (String(a.url ?? a).includes('/predict')) await new Promise(d => setTimeout(d, 4000)); return f(a, ...r); };""")
     page = begin(desk, folder(1, 1))
     page.keyboard.press(UNDECIDED)
     expect(page.locator(".prove-model")).to_have_text("The model's answer is not here yet.")
