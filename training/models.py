@@ -1,7 +1,8 @@
 """Classifiers: a backbone, global average pooling and a dense head, for training and for serving.
 
-The dense head stands before the pooling, which gives the same logits, as both are linear. Its map
-``evidence`` is then the class activation map (Zhou 2016, CAM), without a second pass.
+The dense head, a convolution of one pixel, stands before the pooling, which gives the same logits,
+as both are linear. Its map ``evidence`` is then the class activation map (Zhou 2016, CAM), without
+a second pass.
 """
 
 import keras
@@ -33,7 +34,18 @@ def build_classifier(recipe: Recipe, *, with_weights: bool = False) -> keras.Mod
     features = build_backbone(x.shape[1:], config, with_weights=with_weights)(x)
     # A whole feature map that is dropped before the pooling is a feature dropped after it.
     features = layers.SpatialDropout2D(config.dropout)(features)
-    evidence = _head(features, len(recipe.data.classes), config.border / x.shape[1])
+    evidence = layers.Conv2D(
+        len(recipe.data.classes),
+        1,
+        kernel_initializer="glorot_uniform",
+        dtype="float32",
+        name=EVIDENCE,
+    )(features)
+    margin = config.border * evidence.shape[1] / x.shape[1]
+    if not margin.is_integer():
+        raise RecipeError(
+            f"model.border must be whole cells of the feature map, but is {margin:g} of them."
+        )
     logits = layers.GlobalAveragePooling2D(dtype="float32", name=LOGITS)(evidence)
     return keras.Model(image, logits, name="classifier")
 
@@ -64,6 +76,7 @@ def with_serving_outputs(
         if heads is not None:
             scores[SOURCE_DISTANCE] = distances
             evidence = SourceEvidence(heads)(last_features(model), distances)
+    evidence = _over_the_image(evidence, model)
     activation_map = evidence - ops.mean(evidence, axis=-1, keepdims=True)
     logits = ops.mean(activation_map, axis=(1, 2))
     outputs = {
@@ -88,24 +101,13 @@ def last_features(model: keras.Model) -> keras.KerasTensor:
     return dropout.input
 
 
-def _head(features: keras.KerasTensor, classes: int, border: float) -> keras.KerasTensor:
-    """The dense head, as a convolution of one pixel: the evidence for each class at each place."""
-    name = None if border else EVIDENCE
-    dense = layers.Conv2D(
-        classes, 1, kernel_initializer="glorot_uniform", dtype="float32", name=name
-    )
-    evidence = dense(features)
-    if not border:
+def _over_the_image(evidence: keras.KerasTensor, model: keras.Model) -> keras.KerasTensor:
+    """Where the image's border is cut off, give the map an empty one; its mean stays the same."""
+    cut = sum(layer.cropping[0][0] for layer in model.layers if hasattr(layer, "cropping"))
+    rows, columns = evidence.shape[1:3]
+    margin = cut * rows // (model.input.shape[1] - 2 * cut)
+    if not margin:
         return evidence
-    # Where the image's border was cut off, the map gets an empty one, so that it covers the image,
-    # and is scaled so that its mean stays the same.
-    rows, columns = features.shape[1:3]
-    margin = border * rows
-    if not margin.is_integer():
-        raise RecipeError(
-            f"model.border must be whole cells of the feature map, but is {margin:g} of them."
-        )
-    padding = int(margin)
-    growth = (rows + 2 * padding) * (columns + 2 * padding) / (rows * columns)
-    padded = layers.ZeroPadding2D(padding, dtype="float32")(evidence)
-    return layers.Rescaling(growth, dtype="float32", name=EVIDENCE)(padded)
+    growth = (rows + 2 * margin) * (columns + 2 * margin) / (rows * columns)
+    padded = layers.ZeroPadding2D(margin, dtype="float32")(evidence)
+    return layers.Rescaling(growth, dtype="float32")(padded)

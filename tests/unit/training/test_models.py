@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from tests.training_data import tiny_recipe
 from training.errors import RecipeError
-from training.models import build_classifier, feature_model, with_serving_outputs
+from training.evidence import SourceHeads
+from training.models import EVIDENCE, build_classifier, feature_model, with_serving_outputs
+from training.ood import fit_scorer
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
 
@@ -60,6 +62,23 @@ def test_a_cut_border_neither_counts_nor_shows() -> None:
     assert before["activation_map"][:, 1:-1, 1:-1].all()
 
 
+def test_a_border_is_cut_where_each_source_has_its_own_layer() -> None:
+    model, features = classifier(border=16), 24
+    recipe = tiny_recipe(calibration={"shifts": ["none"]})
+    scorer = fit_scorer(feature_model(model), IMAGES, recipe)
+    random = np.random.default_rng(0)
+    weights = random.normal(size=(1, features, 2)).astype(np.float32)
+    heads = SourceHeads(weights, np.ones((1, 2), np.float32), np.ones((1, 2), bool))
+
+    served = run(with_serving_outputs(model, 1.0, scorer, heads))
+
+    pooled = keras.ops.convert_to_numpy(feature_model(model)(IMAGES, training=False))
+    expected = heads.logits(pooled, np.zeros(len(IMAGES), np.int64))
+    centred = expected - expected.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(served["logits"], centred, rtol=1e-4, atol=1e-5)
+    assert not served["activation_map"][:, [0, -1]].any()
+
+
 def test_a_border_of_part_of_a_cell_is_refused() -> None:
     with pytest.raises(RecipeError, match="whole cells"):
         classifier(border=12)
@@ -78,7 +97,7 @@ def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
 
 def test_the_head_sees_the_features() -> None:
     model = classifier(border=16)
-    kernel, bias = model.layers[-4].get_weights()
+    kernel, bias = model.get_layer(EVIDENCE).get_weights()
 
     features = feature_model(model)
 
