@@ -154,21 +154,26 @@ def spread(used: pd.DataFrame, split: str, count: int) -> list[Path]:
 
 
 def refresh_bundle(bundle: Path) -> Iterator[str]:
-    """Write a bundle again with what an export of today has, as the next version where it differs.
+    """Write the next version of a bundle, with what an export of today has, where that differs.
 
     That is a first convolution that reads one gray, the quality measures, and golden answers.
+    What was measured stays.
 
     Yields:
-        What was found of each file.
+        What was found of each file, then which version was written.
 
     Raises:
         ManifestError: The manifest, a digest or the signature is wrong.
-        ExportError: A graph answers otherwise than before. Nothing is written then.
+        ExportError: There is a later version, or a graph answers otherwise than before. Nothing is
+            written then.
     """
     manifest, _ = open_bundle(bundle)
+    version = next_version(bundle.parent.parent, manifest.name)
+    if version != manifest.version + 1:
+        raise ExportError(f"{manifest.name} has a later version, {version - 1}: refresh that one.")
     images = golden_images(bundle, manifest)
     position = manifest.quality.position if manifest.quality else None
-    files, sessions, digests = {}, {}, {}
+    files, sessions, digests, apart = {}, {}, {}, {}
     for precision in manifest.digests:
         file, old = PRECISION_FILES[precision], read_verified_model(bundle, manifest, precision)
         proto = onnx.load_from_string(old)
@@ -176,27 +181,30 @@ def refresh_bundle(bundle: Path) -> Iterator[str]:
         proto.graph.doc_string = ""
         new = bytes(add_quality(with_one_gray(proto), position).SerializeToString())
         sessions[str(precision)] = open_session(new)
-        share = _check_alike(open_session(old), sessions[str(precision)], images, position)
+        alike = _check_alike(open_session(old), sessions[str(precision)], images, position)
+        share, apart[precision] = alike
         yield f"{file}: {QUALITY} at {share:.0%} of the difference that is allowed"
         files[file], digests[precision] = new, sha256_digest(new)
+    if digests == manifest.digests and manifest.golden_digest:
+        yield f"version {manifest.version} is as an export of today writes it"
+        return
     answers = golden_answers(sessions, images)
     outputs = [output for output in manifest.signature.outputs if output.name != QUALITY]
+    difference = manifest.parity.max_probability_difference + apart["fp32"]
     changes: dict[str, object] = {
+        "version": version,
         "digest": digests["fp32"],
-        "version": manifest.version,
         "signature": manifest.signature.model_copy(update={"outputs": (*outputs, OUTPUT)}),
         "golden_digest": sha256_digest(answers),
+        "parity": manifest.parity.model_copy(update={"max_probability_difference": difference}),
     }
-    if digests != manifest.digests:
-        # A version never changes.
-        changes["version"] = next_version(bundle.parent.parent, manifest.name)
     if manifest.variants:
         changes["variants"] = tuple(
             variant.model_copy(update={"digest": digests[variant.precision]})
             for variant in manifest.variants
         )
     replace_bundle(bundle, manifest.model_copy(update=changes), {**files, GOLDEN_FILE: answers})
-    yield f"written as version {changes['version']}"
+    yield f"version {version} is written; version {manifest.version} can go when nobody asks for it"
 
 
 def _check_alike(
@@ -204,22 +212,26 @@ def _check_alike(
     new: InferenceSession,
     images: NDArray[np.uint8],
     position: Templates | None,
-) -> float:
-    """Compare on images, on negatives turned round, and on black: largest share of what may be."""
+) -> tuple[float, float]:
+    """Compare on images, on negatives turned round, and on black.
+
+    The largest difference of a quality measure, as a share of what may be; and of a probability.
+    """
     several = np.concatenate([images, 255 - images[:, ::-1], np.zeros_like(images[:1])])
     before, after = (run_in_batches(session, several) for session in (old, new))
-    for name, expected in before.items():
-        allowed = TOLERANCE
-        if name != "probabilities":
-            allowed = SCORE_TOLERANCE * max(1, float(np.abs(expected).max()))
-        if name != QUALITY and not np.abs(after[name] - expected).max() <= allowed:
+    apart = {name: np.abs(after[name] - before[name]) for name in before if name != QUALITY}
+    for name, differences in apart.items():
+        allowed = SCORE_TOLERANCE * np.maximum(np.abs(before[name]), 1)
+        if name == "probabilities":
+            allowed = np.full_like(differences, TOLERANCE)
+        # Not-a-number compares false with everything, so the accepted case is the one spelt out.
+        if not (differences <= allowed).all():
             raise ParityError(f"{name} would differ. Nothing was written.")
     measured = np.stack([measure_pixels(image[..., 0], position) for image in several])
     share = float((np.abs(after[QUALITY] - measured) / TOLERANCES).max())
-    # Not-a-number compares false with everything, so the accepted case is the one spelt out.
     if not share <= 1:
         raise ParityError(f"{QUALITY} would differ by more than is allowed. Nothing was written.")
-    return share
+    return share, float(apart["probabilities"].max())
 
 
 def _summary(trained: TrainedModel) -> str:

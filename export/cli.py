@@ -93,7 +93,7 @@ def sign(
 
 @app.command()
 def refresh(bundle: BundleArgument) -> None:
-    """Write a bundle as an export of today would, under the next version where it differs."""
+    """Write the next version of a bundle, with the graph's parts and golden answers of today."""
     with _one_clear_line(framework=True):
         from export.bundle import refresh_bundle
 

@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import numpy as np
 import onnx
-from onnx import numpy_helper, parser
+from onnx import helper, numpy_helper, parser
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from contract.manifest import Signature, TensorSpec
@@ -34,7 +34,7 @@ def tensor_specs(values: Iterable[onnx.ValueInfoProto]) -> tuple[TensorSpec, ...
     specs = []
     for value in values:
         tensor = value.type.tensor_type
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
         shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
         specs.append(TensorSpec(name=value.name, dtype=dtype, shape=tuple(shape)))
     return tuple(specs)
@@ -127,38 +127,60 @@ def _rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
 def with_one_gray(proto: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a graph whose first convolution reads one gray, not several equal channels.
 
-    Its weights are summed over them. The gray is scaled with its channel first: along a last axis
-    of length one ONNX Runtime takes forty times as long for it.
+    Its weights are summed over them. The gray is scaled behind the change of layout: with the
+    channel last, ONNX Runtime takes forty times as long for arithmetic with a constant.
     """
     leaner = deepcopy(proto)
     graph = leaner.graph
     made = {tensor: node for node in graph.node for tensor in node.output}
-    constants = {tensor.name: tensor for tensor in graph.initializer}
     uses = Counter(tensor for node in graph.node for tensor in node.input)
+    uses.update(output.name for output in graph.output)
+    constants = {tensor.name: tensor for tensor in graph.initializer}
     for conv in [node for node in graph.node if node.op_type == "Conv"]:
         layout = made.get(conv.input[0])
-        equal = made.get(layout.input[0]) if layout else None
-        if not (layout and equal and layout.op_type == "Transpose" and equal.op_type == "Concat"):
+        channels = made.get(layout.input[0]) if layout and layout.op_type == "Transpose" else None
+        if not (layout and channels) or channels.op_type != "Concat":
+            continue
+        if conv.input[1] not in constants:
             continue
         kernel = numpy_helper.to_array(constants[conv.input[1]])
-        if len(set(equal.input)) > 1 or len(equal.input) != kernel.shape[1]:
+        nodes = (conv, layout, channels)
+        settings = {a.name: helper.get_attribute_value(a) for n in nodes for a in n.attribute}
+        alone = uses[layout.output[0]] == uses[channels.output[0]] == 1 == settings.get("group", 1)
+        equal = len(set(channels.input)) == 1 and len(channels.input) == kernel.shape[1]
+        last = settings["axis"] in {-1, 3} and settings["perm"] == [0, 3, 1, 2]
+        if not (alone and equal and last):
             continue
-        summed = kernel.sum(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-        conv.input[1] += "/one_gray"
+        summed = kernel.sum(axis=1, keepdims=True, dtype=np.float64).astype(kernel.dtype)
+        conv.input[1] = f"{conv.input[1]}/one_gray"
         graph.initializer.append(numpy_helper.from_array(summed, conv.input[1]))
-        gray, readers = equal.input[0], len(equal.input)
-        conv.input[0] = gray
-        reader = conv
-        # What scales the gray, for the convolution alone, is moved behind the change of layout.
-        while uses[gray] == readers and gray in made and made[gray].op_type in ARITHMETIC:
-            inner = [tensor for tensor in made[gray].input if tensor not in constants]
-            if len(inner) != 1:
-                break
-            reader, [gray], readers = made[gray], inner, 1
-        layout.input[0] = gray
-        reader.input[list(reader.input).index(gray)] = layout.output[0]
+        uses[channels.input[0]] -= len(channels.input) - 1
+        _move_arithmetic(layout, channels.input[0], conv, made, uses, constants)
+        # Their shapes have changed; the runtime infers them anew.
+        del graph.value_info[:]
     OnnxModel(leaner).topological_sort()
     return without_unused(leaner)
+
+
+def _move_arithmetic(
+    layout: onnx.NodeProto,
+    tensor: str,
+    reader: onnx.NodeProto,
+    made: Mapping[str, onnx.NodeProto],
+    uses: Mapping[str, int],
+    constants: Mapping[str, onnx.TensorProto],
+) -> None:
+    """Put a change of layout before what makes a tensor of another by constants, for its reader."""
+    reader.input[list(reader.input).index(layout.output[0])] = tensor
+    while uses[tensor] == 1 and tensor in made and made[tensor].op_type in ARITHMETIC:
+        step = made[tensor]
+        inner = [name for name in step.input if name not in constants]
+        single = all(np.prod(constants[name].dims) == 1 for name in step.input if name in constants)
+        if len(inner) != 1 or not single:
+            break
+        reader, tensor = step, inner[0]
+    layout.input[0] = tensor
+    reader.input[list(reader.input).index(tensor)] = layout.output[0]
 
 
 def with_half_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -176,7 +198,7 @@ def with_half_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
         name = f"{tensor.name}/half"
         graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), name))
         graph.initializer.remove(tensor)
-        widen = onnx.helper.make_node("Cast", [name], [tensor.name], to=onnx.TensorProto.FLOAT)
+        widen = helper.make_node("Cast", [name], [tensor.name], to=onnx.TensorProto.FLOAT)
         widen.name = name
         graph.node.insert(0, widen)
     onnx.checker.check_model(smaller)

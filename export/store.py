@@ -20,6 +20,7 @@ from contract.manifest import (
     ModelManifest,
     SegmenterManifest,
 )
+from contract.trust import SIGNATURE
 from export.cards import model_card, segmenter_card
 from export.errors import BundleExists
 from export.session import run_in_batches
@@ -68,20 +69,25 @@ def write_bundle(
 def replace_bundle(bundle: Path, manifest: ModelManifest, files: Mapping[str, bytes]) -> None:
     """Write some files of a bundle again, by their names, with its manifest and its card.
 
-    Where the manifest has another version, the bundle stays as it is beside the new one.
+    Where the manifest has another version, the bundle stays as it is beside the new one. Whoever
+    signed it signs again.
+
+    Raises:
+        BundleExists: That other version is there already.
     """
     target = bundle.with_name(str(manifest.version))
+    if target != bundle and target.exists():
+        raise BundleExists(f"{target} appeared meanwhile: start again.")
     with _draft(bundle) as draft:
         shutil.copytree(bundle, draft, dirs_exist_ok=True)
         # What the manifest leaves to its defaults stays out of it.
         _fill(draft, manifest, files, manifest.model_dump_json(indent=2, exclude_unset=True))
-        if target.exists():
-            old = draft.with_name(f"{draft.name}-old")
-            target.rename(old)
-            draft.rename(target)
-            shutil.rmtree(old)
-        else:
-            draft.rename(target)
+        (draft / SIGNATURE).unlink(missing_ok=True)
+        old = draft.with_name(f"{draft.name}-old")
+        if target == bundle:
+            bundle.rename(old)
+        draft.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
     write_triton_config(target, manifest.signature)
 
 

@@ -75,7 +75,9 @@ def decide_all(
     """
     limits, gate = manifest.quality, manifest.out_of_distribution
     if limits and QUALITY not in outputs:
-        raise ExportError("The graph measures no quality: run `pneumo-export refresh` first.")
+        raise ExportError(
+            "The graph measures no quality: `pneumo-export refresh` writes a version that does."
+        )
     gauged = {QUALITY, OOD_SCORE, SOURCE_DISTANCE} & outputs.keys()
     decisions = []
     rows = zip(sizes, outputs["probabilities"].tolist(), strict=True)

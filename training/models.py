@@ -103,7 +103,9 @@ def last_features(model: keras.Model) -> keras.KerasTensor:
 
 def _over_the_image(evidence: keras.KerasTensor, model: keras.Model) -> keras.KerasTensor:
     """Where the image's border is cut off, give the map an empty one; its mean stays the same."""
-    cut = sum(layer.cropping[0][0] for layer in model.layers if hasattr(layer, "cropping"))
+    cut = sum(
+        layer.cropping[0][0] for layer in model.layers if isinstance(layer, layers.Cropping2D)
+    )
     rows, columns = evidence.shape[1:3]
     margin = cut * rows // (model.input.shape[1] - 2 * cut)
     if not margin:

@@ -21,7 +21,7 @@ from training.datasets import Dataset
 from training.errors import WorkdirIncomplete, WorkdirMismatch
 from training.evaluation import Evaluation
 from training.evidence import SourceHeads
-from training.models import with_serving_outputs
+from training.models import EVIDENCE, with_serving_outputs
 from training.ood import OodScorer
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -173,9 +173,11 @@ class Workdir:
 def load_trained(workdir: Path) -> TrainedModel:
     """Read a finished training of a classifier from its workdir, or raise ``WorkdirIncomplete``."""
     work = Workdir(workdir)
-    evaluation = work.evaluation("test")
+    evaluation, model = work.evaluation("test"), work.load_model()
+    if not isinstance(model.get_layer(EVIDENCE), keras.layers.Conv2D):
+        raise WorkdirIncomplete(f"{work.model} is of an earlier version: train again.")
     return TrainedModel(
-        model=work.load_model(),
+        model=model,
         config=work.read(work.root / "config.json", Binding[Recipe]).recipe,
         calibration=work.read(work.calibration, Calibration),
         provenance=work.read(work.provenance, Provenance),

@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from onnx import numpy_helper
 
 from contract.golden import read_golden
 from contract.manifest import MODEL_FILE, PRECISION_FILES, QUALITY, read_manifest
 from contract.quality import measure_pixels
+from contract.trust import SIGNATURE, sign_bundle
 from export import bundle as bundles
 from export import store
 from export.bundle import refresh_bundle
-from export.errors import ParityError
+from export.errors import ExportError, ParityError
 from export.quality_graph import OUTPUT
 from export.session import run_in_batches
 from export.store import draw_phantoms
@@ -22,9 +25,9 @@ from tests.bundles import add_variant, expected_pneumonia, write_bundle
 
 
 def refresh(bundle: Path) -> Path:
-    """Refresh a bundle, and give the folder of what is written."""
-    *_, last = refresh_bundle(bundle)
-    return bundle.with_name(last.removeprefix("written as version "))
+    """Refresh a bundle, and give the folder of the latest version."""
+    list(refresh_bundle(bundle))
+    return max(folder for folder in bundle.parent.iterdir() if folder.name.isdecimal())
 
 
 def test_the_phantoms_are_alike_at_every_size_and_differ_from_each_other() -> None:
@@ -51,7 +54,7 @@ def test_a_refreshed_bundle_measures_quality_and_has_golden_answers(tmp_path: Pa
     found = run_in_batches(session, golden.images)[QUALITY]
     measured = [measure_pixels(image[..., 0]) for image in golden.images]
     np.testing.assert_allclose(found, measured, atol=1e-5)
-    kept = ("name", "metrics", "parity", "findings", "out_of_distribution")
+    kept = ("name", "metrics", "findings", "out_of_distribution")
     assert all(getattr(manifest, name) == getattr(before, name) for name in kept)
     assert (manifest.version, read_manifest(bundle)) == (before.version + 1, before)
     assert OUTPUT in manifest.signature.outputs
@@ -67,6 +70,7 @@ def test_every_file_of_a_bundle_is_refreshed_and_a_second_time_changes_nothing(
     refreshed = refresh(bundle)
     first = {file.name: file.read_bytes() for file in refreshed.iterdir()}
 
+    assert refreshed != bundle
     assert refresh(refreshed) == refreshed
     manifest, _ = open_bundle(refreshed)
     golden = read_golden(refreshed, manifest)
@@ -74,6 +78,28 @@ def test_every_file_of_a_bundle_is_refreshed_and_a_second_time_changes_nothing(
     assert set(golden.probabilities) == {"fp32", "int8"}
     assert {file.name: file.read_bytes() for file in refreshed.iterdir()} == first
     assert PRECISION_FILES["int8"] in first
+
+
+def test_an_older_version_is_not_refreshed_past_a_later_one(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path)
+    later = refresh(bundle)
+
+    with pytest.raises(ExportError, match="later version, 2: refresh that one"):
+        refresh(bundle)
+
+    assert sorted(bundle.parent.glob("[0-9]*")) == [bundle, later]
+
+
+def test_a_refreshed_bundle_must_be_signed_again(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path)
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    sign_bundle(bundle, pem)
+
+    refreshed = refresh(bundle)
+
+    assert (bundle / SIGNATURE).is_file()
+    assert not (refreshed / SIGNATURE).exists()
 
 
 def test_a_graph_that_would_answer_otherwise_is_left_as_it_is(
@@ -95,6 +121,7 @@ def test_a_graph_that_would_answer_otherwise_is_left_as_it_is(
         refresh(bundle)
 
     assert (bundle / MODEL_FILE).read_bytes() == content
+    assert list(bundle.parent.iterdir()) == [bundle]
 
 
 def test_a_refresh_that_is_stopped_leaves_the_bundle_as_it_was(
