@@ -12,7 +12,8 @@ from tests.synthetic import as_dicom, as_png
 
 MODELS = Path(__file__).resolve().parents[3] / "models"
 XRAY = read_manifest(MODELS / "xray-pneumonia" / "2")
-CT = read_manifest(MODELS / "ct-covid" / "2")
+(NEWEST,) = (MODELS / "ct-covid").glob("[0-9]*")
+CT = read_manifest(NEWEST)
 PIXELS = np.arange(64, dtype=np.uint8).reshape(8, 8)
 
 
