@@ -181,8 +181,9 @@ def refresh_bundle(bundle: Path) -> Iterator[str]:
         proto.graph.doc_string = ""
         new = bytes(add_quality(with_one_gray(proto), position).SerializeToString())
         sessions[str(precision)] = open_session(new)
-        alike = _check_alike(open_session(old), sessions[str(precision)], images, position)
-        share, apart[precision] = alike
+        share, apart[precision] = _check_alike(
+            open_session(old), sessions[str(precision)], images, position
+        )
         yield f"{file}: {QUALITY} at {share:.0%} of the difference that is allowed"
         files[file], digests[precision] = new, sha256_digest(new)
     if digests == manifest.digests and manifest.golden_digest:
