@@ -21,6 +21,8 @@ MAX_RETRY_S = 300
 MIN_BYTES_PER_S = 16 * 1024
 # A client that still sends while it is refused reads the answer only when it has sent all.
 DRAIN_S = 5.0
+# A body that is whole within this time keeps its connection: a new one costs more than the rest.
+ON_ITS_WAY_S = 0.1
 STEP_BYTES = 256 * 1024
 # Each costs a copy of what follows it; some programs write one for each 64 KB.
 MAX_MEMBERS = 4096
@@ -127,9 +129,9 @@ class BodyLimit:
     """Counts, times and inflates each body as it arrives, before anything keeps it. Plain ASGI.
 
     A request whose body nobody reads, such as a probe's, is neither counted nor timed. Where a
-    request is refused before its body is there, the answer is sent at once, and what still comes
-    of the body is discarded for a while, before the connection is closed: a client that writes all
-    before it reads would otherwise find a closed connection in place of the answer.
+    request is refused before its body is there, what is on its way is discarded. If that is not
+    soon over, the answer goes out, and the connection is closed after a while: a client that writes
+    all before it reads would otherwise find a closed connection in place of the answer.
     """
 
     def __init__(
@@ -184,9 +186,10 @@ class _Body:
         return message
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            if message["status"] == _REQUEST_TIMEOUT:
-                self._drains = False
+        if message["type"] == "http.response.start" and not self._complete:
+            self._drains = self._drains and message["status"] != _REQUEST_TIMEOUT
+            if self._drains:
+                await self._discard(ON_ITS_WAY_S)
             if not self._complete and _CLOSE not in message["headers"]:
                 # What is not there after the drain would be taken for a request.
                 message = {**message, "headers": [*message["headers"], _CLOSE]}
@@ -194,15 +197,18 @@ class _Body:
         if not last or self._complete or not self._drains:
             await self._send(message)
             return
-        # What came of the body is of no use any more, to nobody.
+        await self._send({**message, "more_body": True})
+        await self._discard(DRAIN_S)
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _discard(self, at_most_s: float) -> None:
+        """Wait for the rest of a body that is of no use any more, to nobody."""
         self._limit.budget.give_back(self.held)
         self.held = 0
-        await self._send({**message, "more_body": True})
         with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
+            async with asyncio.timeout(at_most_s):
                 while not self._complete:
                     self._note(await self._receive())
-        await self._send({"type": "http.response.body", "body": b""})
 
     async def _arrive(self) -> Message:
         if self._refused:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -191,6 +192,7 @@ class Settings(BaseSettings):
         return self
 
 
+@lru_cache(64)
 def is_loopback(host: str) -> bool:
     """Whether a host's name or address is this machine's own."""
     try:

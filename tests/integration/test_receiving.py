@@ -1,6 +1,7 @@
 """Bodies that arrive in great number, or never quite arrive."""
 
 import contextlib
+import http.client
 import socket
 import threading
 import time
@@ -80,6 +81,23 @@ def test_a_refused_upload_without_end_is_cut_off(
 
     assert said.startswith("HTTP/1.1 413 ")
     assert said.lower().count("connection: close") == 1
+
+
+def test_a_refused_upload_that_is_whole_keeps_its_connection(
+    impatient: Live, radiograph: bytes
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", impatient.server.port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("POST", "/predict?modle=x", radiograph)
+        refused = connection.getresponse()
+        said, link = refused.read(), connection.sock
+        connection.request("POST", "/predict", radiograph)
+        answered = connection.getresponse()
+
+        assert (refused.status, refused.headers["connection"]) == (422, None)
+        assert b"/problems/invalid-parameter" in said
+        assert (answered.status, connection.sock) == (200, link)
+    assert held(impatient) == 0
 
 
 def send_on(connection: socket.socket) -> None:
