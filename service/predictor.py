@@ -96,8 +96,11 @@ class Predictor:
         # A reload meanwhile changes nothing for a request that has begun.
         repository = self.repository
         named = repository.get(query.model, query.version) if query.model else None
-        tasks = (_Task(self, each, named, repository, query, record) for each in uploads)
-        results = await asyncio.gather(*map(self._answer, tasks))
+        tasks = [_Task(self, each, named, repository, query, record) for each in uploads]
+        if len(tasks) == 1:
+            results = [await self._answer(tasks[0])]
+        else:
+            results = await asyncio.gather(*map(self._answer, tasks))
         models = (result.model for result in results if isinstance(result, ImageResult))
         return Prediction(
             model=next(models, named) or repository.get(None, query.version),

@@ -4,14 +4,15 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
 from typing import Any, TypeVar
 
 from service.domain import TURNS, Priority, Timed
 
 T = TypeVar("T")
-_Work = tuple[Future[Timed[Any]], list[Callable[[], Any]], float]
+_Work = tuple[asyncio.Future[Timed[Any]], list[Callable[[], Any]], float]
 
 
 class PriorityThreads:
@@ -29,14 +30,14 @@ class PriorityThreads:
 
     def run(self, priority: Priority, call: Callable[[], T]) -> asyncio.Future[Timed[T]]:
         """Run a call on a thread; what is cancelled before its turn never runs."""
-        future: Future[Timed[T]] = Future()
+        future: asyncio.Future[Timed[T]] = asyncio.get_running_loop().create_future()
         box = [call]
         # What is cancelled lets go of its image at once, and not when its turn comes.
         future.add_done_callback(lambda _: box.clear())
         self._waiting[priority].append((future, box, time.perf_counter()))
         # Each piece of work buys one turn, which goes to whoever is first when it comes.
         self._pool.submit(self._take_turn)
-        return asyncio.wrap_future(future)
+        return future
 
     def close(self) -> None:
         """Finish what waits, then stop the threads."""
@@ -50,15 +51,29 @@ class PriorityThreads:
         except IndexError:
             # Threads take from two queues, but never more than was put into both.
             future, box, submitted = second.popleft()
-        if not future.set_running_or_notify_cancel():
+        if future.cancelled():
             return
         started = time.perf_counter()
         try:
             value = box.pop()()
         except BaseException as error:  # noqa: BLE001 - handed over, whatever it is
-            future.set_exception(error)
+            _hand_over(future, future.set_exception, error)
         else:
-            future.set_result(Timed(value, started - submitted, time.perf_counter() - started))
+            done = Timed(value, started - submitted, time.perf_counter() - started)
+            _hand_over(future, future.set_result, done)
         finally:
             # It has the error, whose traceback has this frame: a cycle around the image.
             del future
+
+
+def _hand_over(
+    future: asyncio.Future[Timed[Any]], end: Callable[[Any], None], outcome: object
+) -> None:
+    """End a future in its own loop, unless it was cancelled meanwhile or its loop is closed."""
+
+    def hand_over() -> None:
+        if not future.done():
+            end(outcome)
+
+    with suppress(RuntimeError):
+        future.get_loop().call_soon_threadsafe(hand_over)
