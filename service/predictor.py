@@ -300,6 +300,8 @@ class _Task:
         model, radiograph, fit = self.chosen, self.radiograph, self.fit
         assert radiograph is not None and fit is not None, "it was prepared"  # noqa: S101, PT018
         image, manifest = replace(radiograph, pixels=NO_PIXELS), model.manifest
+        if not np.isfinite(outputs[PROBABILITIES]).all():
+            raise InferenceFailed
         quality = out_of_distribution = evidence = heatmap = None
         if manifest.quality is not None:
             quality = judge(outputs[QUALITY][0], image.rows, image.columns, manifest.quality)

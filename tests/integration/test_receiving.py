@@ -84,8 +84,9 @@ def test_a_refused_upload_without_end_is_cut_off(
 
 
 def test_a_refused_upload_that_is_whole_keeps_its_connection(
-    impatient: Live, radiograph: bytes
+    impatient: Live, radiograph: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(limits, "ON_ITS_WAY_S", 5)
     connection = http.client.HTTPConnection("127.0.0.1", impatient.server.port, timeout=30)
     with contextlib.closing(connection):
         connection.request("POST", "/predict?modle=x", radiograph)

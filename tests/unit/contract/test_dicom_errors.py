@@ -110,6 +110,15 @@ WRONG: dict[str, tuple[bytes, type[ImageError], str]] = {
         ),
         *(PixelDataMismatch, "65535 x 65535"),
     ),
+    "more frames than an integer string may say": (
+        as_dicom(
+            CHEST,
+            TransferSyntaxUID=JPEGBaseline8Bit,
+            PixelData=[as_jpeg(CHEST)],
+            NumberOfFrames="+001",
+        ).replace(b"+001", b"1E20"),
+        *(PixelDataMismatch, "Number of Frames"),
+    ),
     "samples deeper than their cells": (
         as_dicom(CHEST, TransferSyntaxUID=JPEG2000Lossless, PixelData=DEEP_CODESTREAM),
         *(PixelDataMismatch, "deeper"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.batcher import MicroBatcher
 from service.decoders import Decoders
-from service.domain import CPU, ImageFailure, Outputs, ServedModel, Upload
+from service.domain import CPU, ImageFailure, ImageResult, Outputs, ServedModel, Upload
 from service.errors import DeviceLost, FileFailed, InferenceFailed, ProblemType
 from service.predictor import Predictor
 from service.priorities import PriorityThreads
@@ -21,7 +21,7 @@ from tests.bundles import SIZE, make_manifest
 from tests.gated_session import outputs_of
 from tests.synthetic import as_png
 
-FAILING, HELD = 13, 14
+FAILING, HELD, SILENT = 13, 14, 15
 ROUTINE, STAT = PredictQuery(), PredictQuery(priority="stat")
 PROVIDERS = pytest.mark.parametrize("provider", [CPU, "CUDAExecutionProvider"])
 
@@ -41,7 +41,7 @@ class FailingSession:
 
 @dataclass
 class RecordingSession:
-    """Remembers how bright each image is; fails on one brightness, and waits on another."""
+    """Remembers how bright each image is; fails, waits, or gives no number on one brightness."""
 
     provider = CPU
     seen: list[int] = field(default_factory=list)
@@ -56,7 +56,8 @@ class RecordingSession:
             self.let_go.wait()
         if gray == FAILING:
             raise InferenceFailed
-        return outputs_of(outputs, np.zeros((len(images), 2), np.float32))
+        said = np.full((len(images), 2), np.nan if gray == SILENT else 0, np.float32)
+        return outputs_of(outputs, said)
 
 
 Make = Callable[[FailingSession | RecordingSession], tuple[Predictor, ServedModel]]
@@ -105,6 +106,15 @@ def test_a_failed_run_keeps_its_reason_and_not_the_image(make: Make, provider: s
 
     assert str(failed.error.__cause__) == "no kernel"
     assert kept == []
+
+
+def test_no_number_is_no_answer_for_its_file_alone(make: Make) -> None:
+    files = [Upload(None, (as_png(np.full((40, 40), g, np.uint8)),)) for g in (SILENT, 100)]
+    silent, good = asyncio.run(make(RecordingSession())[0].predict(files, ROUTINE)).results
+
+    assert isinstance(silent, ImageFailure)
+    assert isinstance(silent.error, InferenceFailed)
+    assert isinstance(good, ImageResult)
 
 
 @PROVIDERS
