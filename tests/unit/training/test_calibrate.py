@@ -84,12 +84,12 @@ def test_findings_stand_in_order_and_shifted_validation_images_keep_the_limit() 
     assert calibration.out_of_distribution.method == scorer.method
 
 
-def test_at_most_one_accepted_image_in_a_hundred_is_beyond_the_limit() -> None:
+def test_at_most_two_accepted_images_in_a_hundred_are_beyond_the_limit() -> None:
     scores = np.random.default_rng(0).permutation(np.arange(1000)).astype(np.float32)
 
     limit = ood_limit(scores)
 
-    assert (scores > limit).sum() in (9, 10)
+    assert (scores > limit).sum() in (19, 20)
     # A thousandth above the last image that it keeps.
     assert np.abs(scores * 1.001 - limit).min() < 1e-3
 
