@@ -130,7 +130,7 @@ class BodyLimit:
 
     A request whose body nobody reads, such as a probe's, is neither counted nor timed. Where a
     request is refused before its body is there, what is on its way is discarded. If that is not
-    soon over, the answer goes out, and the connection is closed after a while: a client that writes
+    soon over, the answer goes out, and the connection is closed after a while. A client that writes
     all before it reads would otherwise find a closed connection in place of the answer.
     """
 

@@ -194,7 +194,7 @@ class Predictor:
             done = await self._threads.run(task.priority, run)
         task.spent("queue", done.waited_s, done.ran_s)
         task.spent("inference", done.ran_s)
-        return done.value
+        return _numbers(done.value)
 
     async def _on_thread(self, task: "_Task", call: Callable[[], T]) -> T | ImageFailure:
         """Do a part of an image's work on a thread, and record where the time went.
@@ -291,7 +291,7 @@ class _Task:
         self.radiograph = radiograph
         self.fit = lambda spec: fitted if spec == wanted else fit(spec)
         started = time.perf_counter()
-        outputs = self.model.run(image, activation_map=self.query.heatmap)
+        outputs = _numbers(self.model.run(image, activation_map=self.query.heatmap))
         self.times["inference"] += time.perf_counter() - started
         return self.finish(outputs)
 
@@ -300,8 +300,6 @@ class _Task:
         model, radiograph, fit = self.chosen, self.radiograph, self.fit
         assert radiograph is not None and fit is not None, "it was prepared"  # noqa: S101, PT018
         image, manifest = replace(radiograph, pixels=NO_PIXELS), model.manifest
-        if not np.isfinite(outputs[PROBABILITIES]).all():
-            raise InferenceFailed
         quality = out_of_distribution = evidence = heatmap = None
         if manifest.quality is not None:
             quality = judge(outputs[QUALITY][0], image.rows, image.columns, manifest.quality)
@@ -369,3 +367,10 @@ class _Task:
         if self.repository.segmenter is not None:
             found.append(self.repository.segmenter.manifest.preprocessing)
         return tuple(dict.fromkeys(found))
+
+
+def _numbers(outputs: Outputs) -> Outputs:
+    """What a model says of an image; InferenceFailed where that is no number."""
+    if not all(np.isfinite(outputs[n]).all() for n in (PROBABILITIES, OOD_SCORE) if n in outputs):
+        raise InferenceFailed
+    return outputs

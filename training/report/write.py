@@ -32,7 +32,9 @@ CHECKS = (
     checks.out_of_distribution,
     checks.robustness,
 )
-LEFT_OUT_FIGURES = frozenset({"auroc", "macro_auroc", "accuracy", "accuracy_answered"})
+LEFT_OUT_FIGURES = frozenset(
+    {"auroc", "macro_auroc", "accuracy", "accuracy_answered", "refer_share"}
+)
 CAPTIONS = {
     "roc": "ROC curves; a dot is an operating point.",
     "precision-recall": "Precision against sensitivity; a dot is an operating point.",

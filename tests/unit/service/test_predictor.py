@@ -110,8 +110,11 @@ def test_a_failed_run_keeps_its_reason_and_not_the_image(make: Make, provider: s
 
 def test_no_number_is_no_answer_for_its_file_alone(make: Make) -> None:
     files = [Upload(None, (as_png(np.full((40, 40), g, np.uint8)),)) for g in (SILENT, 100)]
-    silent, good = asyncio.run(make(RecordingSession())[0].predict(files, ROUTINE)).results
+    predictor, model = make(RecordingSession())
+    silent, good = asyncio.run(predictor.predict(files, ROUTINE)).results
 
+    with pytest.raises(InferenceFailed):
+        asyncio.run(predictor.infer(model, arrays(SILENT), ROUTINE))
     assert isinstance(silent, ImageFailure)
     assert isinstance(silent.error, InferenceFailed)
     assert isinstance(good, ImageResult)
