@@ -24,8 +24,6 @@ MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _MAY_BE_LOSSY = frozenset({JPEG2000, HTJ2K})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 PALETTE_COLOR = "PALETTE COLOR"
-# Source: DICOM PS3.5 6.2 (IS).
-_END_OF_IS = 2**31
 _NOT_DECODED = frozenset({"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420"})
 
 
@@ -101,8 +99,8 @@ def read_header(dataset: FileDataset) -> ImageHeader:
 def _check(header: ImageHeader) -> None:
     """Compare the attributes with one another. Source: DICOM PS3.3 C.7.6.3.1, PS3.5 8.1.1."""
     has_one_sample = header.photometric_interpretation not in _COLOUR
-    if min(header.rows, header.columns) < 1 or not 1 <= header.frames < _END_OF_IS:
-        raise PixelDataMismatch("Rows, Columns or Number of Frames is below 1, or beyond its form.")
+    if min(header.rows, header.columns, header.frames) < 1:
+        raise PixelDataMismatch("Rows, Columns or Number of Frames is below 1.")
     if header.samples_per_pixel != (1 if has_one_sample else 3):
         raise PixelDataMismatch(
             f"{header.photometric_interpretation} does not have "
@@ -128,9 +126,10 @@ def _check(header: ImageHeader) -> None:
 
 
 def _whole_number(dataset: FileDataset, keyword: str) -> int:
-    value = dataset.get(keyword)
-    if not isinstance(value, int):
-        raise PixelDataMismatch(f"{dictionary_description(keyword)} is missing or no number.")
+    value, name = dataset.get(keyword), dictionary_description(keyword)
+    # pydicom takes larger ones. Source: DICOM PS3.5 6.2 (IS).
+    if not isinstance(value, int) or value >= 2**31:
+        raise PixelDataMismatch(f"{name} is missing or no number that DICOM may hold.")
     return int(value)
 
 

@@ -89,8 +89,8 @@ class Metrics:
         self._unserved = gauge(
             "bundles_refused", "Refused by the last reload.", multiprocess_mode="livemax"
         )
-        # The library checks labels and takes a lock each time. None of these is ever cleared.
-        self._of = lru_cache(1024)(lambda metric, *labels: metric.labels(*labels))
+        # Of what counts each answer, and is never cleared: labels() checks and locks each time.
+        self._child = lru_cache(1024)(lambda metric, *labels: metric.labels(*labels))
         build = ["version", "onnxruntime", "python"]
         gauge("build_info", "Versions in use.", build, multiprocess_mode="livemax").labels(
             __version__, onnxruntime.__version__, platform.python_version()
@@ -108,7 +108,7 @@ class Metrics:
 
     def request(self, route: str, status: int, problem: str | None = None) -> None:
         """Count a request by the template of its path, its status, and its problem's slug."""
-        self._of(self._requests, route, status).inc()
+        self._child(self._requests, route, status).inc()
         if problem is not None:
             self._refused.labels(problem).inc()
 
@@ -129,9 +129,9 @@ class Metrics:
             self._answered(result.model, decision.label or "refer", result.times, said)
             if found and found.limit > 0:
                 share = found.score / found.limit
-                self._of(self._ood, *_names(result.model)).observe(share)
+                self._child(self._ood, *_of(result.model)).observe(share)
             for reason in decision.reasons:
-                self._referred.labels(*_names(result.model), reason).inc()
+                self._child(self._referred, *_of(result.model), reason).inc()
         self._request(prediction.model, prediction.total_s, encode_s)
 
     def inference(
@@ -149,11 +149,11 @@ class Metrics:
 
     def failed(self, model: ServedModel, seconds: float) -> None:
         """Count an image on which a model failed."""
-        self._failed.labels(*_names(model)).observe(seconds)
+        self._failed.labels(*_of(model)).observe(seconds)
 
     def batch(self, model: ServedModel, size: int) -> None:
         """Record how many images were run together."""
-        self._batches.labels(*_names(model), model.session.provider).observe(size)
+        self._batches.labels(*_of(model), model.session.provider).observe(size)
 
     def models(self, models: Iterable[ServedModel]) -> None:
         """Name the models that are served now, and no others."""
@@ -163,9 +163,9 @@ class Metrics:
             self._reference.clear()
         for model in models:
             provider = model.session.provider
-            self._models.labels(*_names(model), model.digest, provider).set(1)
+            self._models.labels(*_of(model), model.digest, provider).set(1)
             for stage in (*STAGES, "encode", "total"):
-                self._stages.labels(stage, *_names(model), provider)
+                self._stages.labels(stage, *_of(model), provider)
             self._site(model)
 
     def _site(self, model: ServedModel) -> None:
@@ -175,9 +175,9 @@ class Metrics:
             return
         for label, shares in reference.probability.items():
             for edge, share in zip(PROBABILITY_EDGES, shares, strict=True):
-                self._reference.labels(*_names(model), "probability", label, str(edge)).set(share)
+                self._reference.labels(*_of(model), "probability", label, str(edge)).set(share)
         for edge, share in zip(OOD_EDGES, reference.ood_share, strict=True):
-            self._reference.labels(*_names(model), "ood_share", "", str(edge)).set(share)
+            self._reference.labels(*_of(model), "ood_share", "", str(edge)).set(share)
 
     def reload(self, loaded: int, unloaded: int, refused: int) -> None:
         """Count what a reload did to the models."""
@@ -208,13 +208,13 @@ class Metrics:
     def _answered(
         self, model: ServedModel, decision: str, times: StageTimes, probabilities: Sequence[float]
     ) -> None:
-        names = _names(model)
-        self._of(self._images, *names, decision).inc()
-        self._of(self._last, *names).set_to_current_time()
+        names = _of(model)
+        self._child(self._images, *names, decision).inc()
+        self._child(self._last, *names).set_to_current_time()
         for stage, seconds in times.items():
             self._spent(model, stage, seconds)
         for label, probability in zip(model.manifest.labels, probabilities, strict=True):
-            self._of(self._scores, *names, label).observe(probability)
+            self._child(self._scores, *names, label).observe(probability)
 
     def _request(self, model: ServedModel, total_s: float, encode_s: float | None) -> None:
         if encode_s is not None:
@@ -222,11 +222,11 @@ class Metrics:
         self._spent(model, "total", total_s + (encode_s or 0.0))
 
     def _spent(self, model: ServedModel, stage: str, seconds: float) -> None:
-        labels = stage, *_names(model), model.session.provider
-        self._of(self._stages, *labels).observe(seconds)
+        labels = stage, *_of(model), model.session.provider
+        self._child(self._stages, *labels).observe(seconds)
 
 
-def _names(model: ServedModel) -> tuple[str, str]:
+def _of(model: ServedModel) -> tuple[str, str]:
     """The labels that name a model."""
     return model.manifest.name, str(model.manifest.version)
 

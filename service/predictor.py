@@ -98,6 +98,7 @@ class Predictor:
         named = repository.get(query.model, query.version) if query.model else None
         tasks = [_Task(self, each, named, repository, query, record) for each in uploads]
         if len(tasks) == 1:
+            # Without the task and the turn of the loop that a gather takes.
             results = [await self._answer(tasks[0])]
         else:
             results = await asyncio.gather(*map(self._answer, tasks))
@@ -194,7 +195,7 @@ class Predictor:
             done = await self._threads.run(task.priority, run)
         task.spent("queue", done.waited_s, done.ran_s)
         task.spent("inference", done.ran_s)
-        return _numbers(done.value)
+        return _checked(done.value)
 
     async def _on_thread(self, task: "_Task", call: Callable[[], T]) -> T | ImageFailure:
         """Do a part of an image's work on a thread, and record where the time went.
@@ -291,7 +292,7 @@ class _Task:
         self.radiograph = radiograph
         self.fit = lambda spec: fitted if spec == wanted else fit(spec)
         started = time.perf_counter()
-        outputs = _numbers(self.model.run(image, activation_map=self.query.heatmap))
+        outputs = _checked(self.model.run(image, activation_map=self.query.heatmap))
         self.times["inference"] += time.perf_counter() - started
         return self.finish(outputs)
 
@@ -369,8 +370,11 @@ class _Task:
         return tuple(dict.fromkeys(found))
 
 
-def _numbers(outputs: Outputs) -> Outputs:
-    """What a model says of an image; InferenceFailed where that is no number."""
-    if not all(np.isfinite(outputs[n]).all() for n in (PROBABILITIES, OOD_SCORE) if n in outputs):
+def _checked(outputs: Outputs) -> Outputs:
+    """What a model says of an image; InferenceFailed where a probability is no number.
+
+    A score of the unfamiliar that is none refers the image.
+    """
+    if not np.isfinite(outputs[PROBABILITIES]).all():
         raise InferenceFailed
     return outputs

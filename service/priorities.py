@@ -32,7 +32,7 @@ class PriorityThreads:
         """Run a call on a thread; what is cancelled before its turn never runs."""
         future: asyncio.Future[Timed[T]] = asyncio.get_running_loop().create_future()
         box = [call]
-        # What is cancelled lets go of its image at once, and not when its turn comes.
+        # What is cancelled lets go of its image now, and not when its turn comes.
         future.add_done_callback(lambda _: box.clear())
         self._waiting[priority].append((future, box, time.perf_counter()))
         # Each piece of work buys one turn, which goes to whoever is first when it comes.
