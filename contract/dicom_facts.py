@@ -9,16 +9,18 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from contract.dicom_file import read_texts
-from contract.dicom_header import ImageHeader
+from contract.dicom_file import read_numbers, read_texts
+from contract.dicom_header import MONOCHROME, ImageHeader
+from contract.grayscale import other_unit_from
 from contract.pixels import UPRIGHT, Turn
 
 # Stands for a value that is given and is none of the Standard's; no model takes it.
 OTHER = "OTHER"
-LATERAL = "LATERAL"
+LATERAL, OBLIQUE = "LATERAL", "OBLIQUE"
 CHEST = "CHEST"
 # Projection radiography, where a view from the side is another picture than the one from the front.
 RADIOGRAPHY = frozenset({"CR", "DX", "RF", "RG"})
@@ -45,6 +47,17 @@ _MODALITY_OF_CLASS = {
     "Angiographic": "XA",
     "Radiofluoroscopic": "RF",
 }
+# What a CT object may hold in place of a slice, as Image Type or Frame Type say: the Standard's
+# LOCALIZER (PS3.3 C.8.2.1.1.1), and what devices write of projections, renderings and reports.
+_NO_SLICE = frozenset(
+    {
+        *("LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"),
+        *("MIP", "MINIP", "MAX_IP", "MIN_IP", "AVG_IP", "VRT", "VOLUME_RENDER", "SURFACE_RENDER"),
+        *("DOSE_INFO", "DOSE REPORT", "SCREEN SAVE"),
+    }
+)
+# The cosine of 37 degrees: gantries tilt by up to 30.
+_LEAST_AXIAL = 0.8
 # Source: DICOM PS3.3 C.8.1.3 and C.8.11.5, View Position.
 _VIEW_POSITIONS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})
 # Lateral in the words of hospitals: abbreviations, then French, Italian, Spanish, Portuguese,
@@ -63,6 +76,12 @@ _LATERAL_WORDS = re.compile(
 # What an examination of two views names beside the lateral one, as a word or joined to it.
 _FRONTAL_WORDS = re.compile(r"(?:PA|AP)(?:LAT|LATERAL)?\b|FRONT|正")
 _LATERAL_VIEWS = frozenset({"LL", "RL", LATERAL})
+_OBLIQUE_VIEWS = frozenset({"RLO", "LLO", OBLIQUE})
+# Right and left, anterior and posterior oblique; then English, the Romance languages, German,
+# Polish, Czech, Russian, Chinese and Japanese. Without accents.
+_OBLIQUE_WORDS = re.compile(
+    r"\b(?:[RL][AP]O|OBL)\b|OBLIQ|OBLIC|SCHRAG|SKOSN|SIKM|КОСАЯ|КОСОИ|КОСЫЕ|斜"
+)
 # A lateral decubitus is a frontal view of a patient who lies on a side; one on the back is none.
 _DECUBITUS = re.compile(r"(?<!DORSAL)(?<!DORSAL.)(?<!VENTRAL)(?<!VENTRAL.)DECUB|\b[LR]LD\b")
 # Source: DICOM PS3.16 CID 4010, in SNOMED CT and, as older files have it, in SNOMED-RT.
@@ -99,6 +118,8 @@ _JOINED_BEFORE, _JOINED_AFTER = "RX|XR|CR|DX|PORT|PORTABLE", "S|PA|AP|LAT|XRAY|P
 # What the words stand beside where another part of the body is meant.
 _NOT_CHEST = re.compile(
     r"SPINE|COLUMNA|COLONNA|COLUNA|RACHIS|WIRBEL|VERTEBR|ABDOM|\bABD\b|PELVI|\bNECK\b|\bB?WS\b"
+    r"|STERNUM|WERVEL|KREGOS|PATER|CHRBT|OBRATL|GERINC|OMUR|KI[CČ]M|KRALJE[ZŽ]|RYGG|ПОЗВОН|ГРУДИН"
+    r"|ЖИВОТ|БРЮШ|ΣΠΟΝΔΥΛ|椎|骨|胸[鎖锁]|脊|腹|척추|흉추|뼈|복부|فقر|عظم|בטן|שדר|กระดก|रीढ"
 )
 _BODY_PART = re.compile(r"[A-Z0-9_]{1,16}")
 _UID_TEXT = re.compile(r"[0-9.]{1,64}")
@@ -111,9 +132,10 @@ class DicomFacts:
     Text is upper case, None where the attribute is absent or empty, and OTHER where its value is
     none that can be told. ``modality`` is one of the Standard's terms. ``body_part`` is CHEST,
     THORAX or LUNG where that is meant, in whatever language, else a plain code. ``view_position``
-    is one of the Standard's terms, or LATERAL. The ``…_from`` name the attributes that said so;
-    ``processing_from`` is None where the image is meant to be looked at. ``turned`` is what Patient
-    Orientation made necessary.
+    is one of the Standard's terms, LATERAL or OBLIQUE. The ``…_from`` name the attributes that said
+    so; ``processing_from`` is None where the image is meant to be looked at, ``plane_from`` where
+    it is an axial slice or no CT, ``unit_from`` where its values are in Hounsfield units, a picture
+    already, or no CT. ``turned`` is what Patient Orientation made necessary.
     """
 
     modality: str | None
@@ -129,12 +151,19 @@ class DicomFacts:
     body_part_from: str = "Body Part Examined"
     view_from: str = "View Position"
     processing_from: str | None = None
+    plane_from: str | None = None
+    unit_from: str | None = None
     turned: Turn = UPRIGHT
 
     @property
     def is_lateral(self) -> bool:
         """Whether this is a radiograph from the side. LLD and RLD, decubitus, are frontal."""
         return self.modality in RADIOGRAPHY and self.view_position in _LATERAL_VIEWS
+
+    @property
+    def is_oblique(self) -> bool:
+        """Whether this is a radiograph from between the front and the side."""
+        return self.modality in RADIOGRAPHY and self.view_position in _OBLIQUE_VIEWS
 
 
 def read_facts(attributes: Dataset, header: ImageHeader) -> DicomFacts:
@@ -144,6 +173,7 @@ def read_facts(attributes: Dataset, header: ImageHeader) -> DicomFacts:
     body_part, body_part_from = _region(attributes)
     view, view_from = _view(attributes, modality)
     is_frontal = modality in RADIOGRAPHY and view not in _LATERAL_VIEWS
+    is_ct = modality == "CT"
     return DicomFacts(
         modality=modality,
         body_part=body_part,
@@ -158,6 +188,8 @@ def read_facts(attributes: Dataset, header: ImageHeader) -> DicomFacts:
         body_part_from=body_part_from,
         view_from=view_from,
         processing_from=_processing(attributes, sop_class),
+        plane_from=_plane(attributes) if is_ct else None,
+        unit_from=_unit(attributes, header) if is_ct else None,
         turned=_turn(attributes) if is_frontal else UPRIGHT,
     )
 
@@ -199,6 +231,26 @@ def _processing(attributes: Dataset, sop_class: str | None) -> str | None:
     return "SOP Class UID" if "For Processing" in UID(sop_class or "").name else None
 
 
+def _plane(attributes: Dataset) -> str | None:
+    """Name the attribute that says that a CT is no axial slice: PS3.3 C.8.2.1, C.7.6.2.1.1."""
+    for keyword, name in (("ImageType", "Image Type"), ("FrameType", "Frame Type")):
+        if not _NO_SLICE.isdisjoint(text.upper() for text in read_texts(attributes, keyword)):
+            return name
+    axes = read_numbers(attributes, "ImageOrientationPatient")
+    if len(axes) != 6 or None in axes:
+        return None
+    normal = np.cross(*np.array(axes, float).reshape(2, 3))
+    is_tilted = abs(normal[2]) < _LEAST_AXIAL * np.linalg.norm(normal)
+    return "Image Orientation (Patient)" if is_tilted else None
+
+
+def _unit(attributes: Dataset, header: ImageHeader) -> str | None:
+    """Name what says that the values are of another unit; 8 bits may be a picture, of none."""
+    other = other_unit_from(attributes, header)
+    is_picture = header.bits_stored <= 8 or header.photometric_interpretation not in MONOCHROME
+    return other if other == "Rescale Type" or not is_picture else None
+
+
 def _region(attributes: Dataset) -> tuple[str | None, str]:
     """Read the part of the body; where two attributes differ, the one that is no chest counts."""
     part = _body_part(_text(attributes, "BodyPartExamined"))
@@ -236,12 +288,14 @@ def _view(attributes: Dataset, modality: str | None) -> tuple[str | None, str]:
     """Read the view; whatever says that it is lateral is believed."""
     text = _text(attributes, "ViewPosition")
     if text is not None and text not in _VIEW_POSITIONS:
-        text = LATERAL if says_lateral(text) else OTHER
+        text = LATERAL if says_lateral(text) else OBLIQUE if says_oblique(text) else OTHER
     if text in _LATERAL_VIEWS:
         return text, "View Position"
     for code, meaning in _codes(attributes, "ViewCodeSequence"):
         if code in _LATERAL_CODES or says_lateral(meaning):
             return LATERAL, "View Code Sequence"
+        if says_oblique(meaning):
+            return OBLIQUE, "View Code Sequence"
     # An axis that runs to the front or to the back of the patient lies in no frontal image.
     if modality in RADIOGRAPHY and not {"A", "P"}.isdisjoint(_axes(attributes)):
         return LATERAL, "Patient Orientation"
@@ -256,6 +310,11 @@ def says_lateral(text: str) -> bool:
     """Whether a view, in capitals, is one from the side in the words of hospitals."""
     plain = _plain(text).replace("_", " ")
     return bool(_LATERAL_WORDS.search(plain)) and not _DECUBITUS.search(plain)
+
+
+def says_oblique(text: str) -> bool:
+    """Whether a view, in capitals, is an oblique one in the words of hospitals."""
+    return bool(_OBLIQUE_WORDS.search(_plain(text).replace("_", " ")))
 
 
 def _axes(attributes: Dataset) -> tuple[str, str]:

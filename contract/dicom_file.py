@@ -1,6 +1,7 @@
 """From the bytes of a DICOM file to its data set, without any of the patient's attributes."""
 
 import io
+import math
 
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataelem import DataElement, RawDataElement
@@ -18,12 +19,12 @@ _COLOURS = ("Red", "Green", "Blue")
 # Nothing else is read: what is never in memory can reach no log and no answer.
 _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
-    *("PresentationIntentType", "BodyPartExamined", "AnatomicRegionSequence"),
-    *("ViewPosition", "ViewCodeSequence", "PatientOrientation"),
+    *("PresentationIntentType", "ImageType", "BodyPartExamined", "AnatomicRegionSequence"),
+    *("ViewPosition", "ViewCodeSequence", "PatientOrientation", "ImageOrientationPatient"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit"),
-    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
     "PresentationLUTShape",
     *(f"{colour}PaletteColorLookupTableDescriptor" for colour in _COLOURS),
@@ -73,6 +74,18 @@ def read_texts(attributes: Dataset, keyword: str) -> list[str]:
     values = value if isinstance(value, (MultiValue, list)) else [value]
     texts = ["" if each is None else str(each).strip(" \0") for each in values]
     return texts if any(texts) else []
+
+
+def read_numbers(attributes: Dataset, keyword: str) -> list[float | None]:
+    """Read decimal strings, with a point or a comma; None stands for what is no number."""
+    numbers: list[float | None] = []
+    for text in read_texts(attributes, keyword):
+        try:
+            number = float(text.replace(",", "."))
+        except ValueError:
+            number = math.nan
+        numbers.append(number if math.isfinite(number) else None)
+    return numbers
 
 
 def _check_whole(dataset: Dataset, claims: DataSetClaims, length: int) -> None:

@@ -17,7 +17,7 @@ from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_windowing
 
-from contract.dicom_file import read_texts
+from contract.dicom_file import read_numbers, read_texts
 from contract.dicom_header import ImageHeader
 from contract.errors import PixelDataMismatch, UnsupportedFormat
 from contract.pixels import GrayPixels, Samples, Values, luma, row_blocks, stretch, to_full_scale
@@ -26,8 +26,16 @@ from contract.pixels import GrayPixels, Samples, Values, luma, row_blocks, stret
 # window would hide the lung.
 LUNG_WINDOW_CENTER_HU = -600.0
 LUNG_WINDOW_WIDTH_HU = 1500.0
+# Values that cannot go below this tell no lung from other tissue, whatever their unit is.
+_LUNG_HU = -500.0
+# Source: DICOM PS3.3 C.11.1.1.2: unspecified, as many devices say of Hounsfield units.
+_HOUNSFIELD = frozenset({"HU", "US", "HOUNSFIELD", "HOUNSFIELD UNITS"})
 
 _MAX_ENTRIES = 1 << 16
+_FUNCTIONAL_GROUPS = (
+    *("FrameAnatomy", "CTImageFrameType", "PlaneOrientation"),
+    *("PixelValueTransformation", "FrameVOILUT"),
+)
 
 Transform = Callable[[Values], Values]
 
@@ -40,7 +48,7 @@ def frame_attributes(dataset: Dataset, frame: int) -> Dataset:
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
     for groups in (shared[0], per_frame[frame - 1] if per_frame else Dataset()):
         # Source: DICOM PS3.3 C.7.6.16.
-        for name in ("FrameAnatomy", "PixelValueTransformation", "FrameVOILUT"):
+        for name in _FUNCTIONAL_GROUPS:
             for item in (groups.get(f"{name}Sequence") or [])[:1]:
                 attributes.update(item)
     return attributes
@@ -56,9 +64,9 @@ def gray_table(
     """
     is_padding = _padding(stored, attributes, header)
     values, is_signed = _modality(stored, attributes, header)
-    is_rescaled = all(read_texts(attributes, each) for each in ("RescaleSlope", "RescaleIntercept"))
     lung = windowing("LINEAR", LUNG_WINDOW_CENTER_HU, LUNG_WINDOW_WIDTH_HU)
-    voi = lung if is_ct and is_rescaled else _voi(attributes, header, is_signed=is_signed)
+    is_hounsfield = is_ct and not other_unit_from(attributes, header)
+    voi = lung if is_hounsfield else _voi(attributes, header, is_signed=is_signed)
     if voi is None:
         voi = _full_range(values, cells, is_padding)
     shares = voi(values)
@@ -68,6 +76,20 @@ def gray_table(
         shares = 1 - shares
     bits = 8 if header.bits_allocated <= 8 else 16
     return to_full_scale(np.where(is_padding, 0, shares), bits)
+
+
+def other_unit_from(attributes: Dataset, header: ImageHeader) -> str | None:
+    """Name what says that the values of a CT are not in Hounsfield units: PS3.3 C.8.2.1."""
+    units = read_texts(attributes, "RescaleType")
+    if units and units[0].upper() not in _HOUNSFIELD:
+        return "Rescale Type"
+    if attributes.get("ModalityLUTSequence"):
+        return "Modality LUT Sequence"
+    if not any(read_texts(attributes, f"Rescale{each}") for each in ("Slope", "Intercept")):
+        return "the lack of Rescale Slope and Rescale Intercept"
+    slope, intercept = _rescale(attributes)
+    lowest = min(end * slope for end in header.stored_range) + intercept
+    return "Rescale Intercept" if lowest > _LUNG_HU else None
 
 
 def _modality(stored: Values, attributes: Dataset, header: ImageHeader) -> tuple[Values, bool]:
@@ -106,7 +128,7 @@ def _voi(attributes: Dataset, header: ImageHeader, *, is_signed: bool) -> Transf
 
 def _window(attributes: Dataset) -> Transform | None:
     """Read the first window that the Standard allows; one that it forbids is taken for none."""
-    centers, widths = _numbers(attributes, "WindowCenter"), _numbers(attributes, "WindowWidth")
+    centers, widths = (read_numbers(attributes, f"Window{each}") for each in ("Center", "Width"))
     named = read_texts(attributes, "VOILUTFunction")
     for index, (center, width) in enumerate(zip(centers, widths, strict=False)):
         name = named[min(index, len(named) - 1)].upper() if named else "LINEAR"
@@ -178,24 +200,12 @@ def _rescale(attributes: Dataset) -> tuple[float, float]:
     """Read slope and intercept; without them nothing is rescaled."""
 
     def read(keyword: str, otherwise: float) -> float:
-        first, *_ = [*_numbers(attributes, keyword), otherwise]
+        first, *_ = [*read_numbers(attributes, keyword), otherwise]
         if first is None:
             raise PixelDataMismatch(f"{dictionary_description(keyword)} is no number: malformed.")
         return first
 
     return read("RescaleSlope", 1.0), read("RescaleIntercept", 0.0)
-
-
-def _numbers(attributes: Dataset, keyword: str) -> list[float | None]:
-    """Read decimal strings, with a point or a comma; None stands for what is no number."""
-    numbers: list[float | None] = []
-    for text in read_texts(attributes, keyword):
-        try:
-            number = float(text.replace(",", "."))
-        except ValueError:
-            number = math.nan
-        numbers.append(number if math.isfinite(number) else None)
-    return numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,22 @@ def check_suitable(facts: DicomFacts | None, manifest: ModelManifest) -> None:
             f"The image is FOR PROCESSING, as {facts.processing_from} says, and not meant to be "
             "looked at. Send the one FOR PRESENTATION."
         )
+    if facts.plane_from:
+        raise UnsuitableImage(
+            f"The image is no axial slice, as {facts.plane_from} says; {name} takes no other."
+        )
+    if facts.unit_from:
+        raise UnsuitableImage(
+            f"The values are in no Hounsfield units, as {facts.unit_from} says; {name} takes no "
+            "others."
+        )
     if facts.body_part and facts.body_part not in manifest.body_parts:
         raise UnsuitableImage(
             f"The body part is another than {', '.join(manifest.body_parts)}, as "
             f"{facts.body_part_from} says; {name} takes no other."
         )
-    if facts.is_lateral:
+    if facts.is_lateral or facts.is_oblique:
+        view = "lateral" if facts.is_lateral else "oblique"
         raise UnsuitableImage(
-            f"The view is lateral, as {facts.view_from} says; {name} takes frontal ones."
+            f"The view is {view}, as {facts.view_from} says; {name} takes frontal ones."
         )
