@@ -16,7 +16,7 @@ from pydicom.uid import (
 )
 
 from contract.codestream import CodestreamHeader, read_codestream_header, read_jpeg_header
-from contract.dicom_walk import DataSetClaims, walk_data_set, walk_file
+from contract.dicom_walk import DataSetClaims, walk_data_set, walk_meta
 from contract.errors import (
     CorruptImage,
     FrameOutOfRange,
@@ -164,10 +164,12 @@ def _png_cost(data: bytes, max_pixels: int) -> DecodeCost:
 
 
 def _dicom_cost(data: bytes, frame: int, max_pixels: int) -> DecodeCost:
-    claims = walk_file(data)
+    claims = walk_meta(data)
     is_deflated = claims.transfer_syntax == DeflatedExplicitVRLittleEndian
     if is_deflated:
         _read_deflated_header(data, claims)
+    else:
+        walk_data_set(data, claims.end, claims)
     needed = 0
     if min(claims.rows, claims.columns) > 0:
         needed = check_size(claims.rows, claims.columns, max_pixels) * claims.bytes_per_pixel

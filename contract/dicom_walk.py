@@ -7,7 +7,7 @@ minutes. This walk allocates nothing by a claim, and stops at a bound.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+from pydicom.uid import ExplicitVRBigEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from contract.errors import TooExpensive
@@ -73,14 +73,6 @@ class DataSetClaims:
             raise TooExpensive(f"The DICOM file has more than {MAX_ELEMENTS} elements and items.")
         if depth > MAX_DEPTH:
             raise TooExpensive(f"The DICOM file has sequences more than {MAX_DEPTH} deep.")
-
-
-def walk_file(data: bytes) -> DataSetClaims:
-    """Walk a file; a deflated data set is not inflated, and ``end`` is then where it begins."""
-    claims = walk_meta(data)
-    if claims.transfer_syntax != DeflatedExplicitVRLittleEndian:
-        walk_data_set(data, claims.end, claims)
-    return claims
 
 
 def walk_meta(data: bytes) -> DataSetClaims:

@@ -78,21 +78,11 @@ def write_bundle(
     quality: QualityLimits | None = None,
     ood_limit: float | None = None,
 ) -> Path:
-    """Write ``<models>/<name>/<version>/``.
+    """Write ``<models>/<name>/<version>/``, and return it.
 
-    Args:
-        models: The model repository.
-        name: Of the model.
-        version: Of the model.
-        size: Height and width of its input.
-        modalities: That it takes.
-        ballast: How many matrix products the graph does for nothing; 1000 take about half a second.
-        quality: What images it accepts; None accepts all.
-        ood_limit: The largest difference between two pixels of a familiar image, 0 to 255; None
-            leaves the score out.
-
-    Returns:
-        The bundle's folder.
+    The graph does ``ballast`` matrix products for nothing; 1000 take about half a second.
+    ``ood_limit`` is the largest difference between two pixels of a familiar image, 0 to 255; None
+    leaves the score out.
     """
     graph = brightness_graph(size, ballast, ood_score=ood_limit is not None)
     if quality is not None:
@@ -118,17 +108,9 @@ def write_segmenter_bundle(
     lung_field: LungFieldLimits | None = None,
     fails_on: int | None = None,
 ) -> Path:
-    """Write a segmenter that takes what is darker than one half for lung.
+    """Write a segmenter that takes what is darker than one half for lung, and return its folder.
 
-    Args:
-        models: The model repository.
-        name: Of the segmenter.
-        version: Of the segmenter.
-        lung_field: What the check of that name accepts.
-        fails_on: The brightness on which the graph fails where the image has it all over.
-
-    Returns:
-        The bundle's folder.
+    Its graph fails on an image that has the brightness ``fails_on`` all over.
     """
     graph = darkness_graph()
     if fails_on is not None:
@@ -168,11 +150,7 @@ def make_segmenter_manifest(
 
 
 def add_variant(bundle: Path, precision: ReducedPrecision) -> bytes:
-    """Give a bundle a file of another precision: the same graph, in other bytes.
-
-    Returns:
-        The bytes of the file.
-    """
+    """Give a bundle a file of another precision, the same graph in other bytes: these."""
     graph = onnx.load(bundle / MODEL_FILE)
     graph.producer_name = precision
     model = bytes(graph.SerializeToString())
@@ -228,10 +206,9 @@ def brightness_graph(
         "volume": np.array([1, 2, 3], np.int64),
         "trips": np.array(ballast, np.int64),
         "seed": np.full((BALLAST_SIDE, BALLAST_SIDE), 1 / BALLAST_SIDE, np.float32),
-        "zero": np.zeros((), np.float32),
+        # What the ballast comes to.
+        "zero" if ballast else "nothing": np.zeros((), np.float32),
     }
-    if not ballast:
-        constants = {**constants, "nothing": np.zeros((), np.float32)}
     return _model(nodes, "brightness", signature, constants)
 
 

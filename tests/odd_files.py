@@ -40,12 +40,8 @@ def as_raw_tiff(
 ) -> bytes:
     """Write uncompressed TIFF pages with any tags, which Pillow would choose itself.
 
-    Args:
-        pages: Samples, shape (rows, columns) or (rows, columns, samples), of any NumPy dtype.
-        order: The byte order, ``<`` or ``>``.
-        tags: Values by tag number; they override what follows from the samples.
-
-    Source: TIFF 6.0, section 2.
+    ``pages``: shape (rows, columns) or (rows, columns, samples), of any NumPy dtype. ``tags``, by
+    number, override what follows from them. Source: TIFF 6.0, section 2.
     """
     file = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 0)
     link = 4
@@ -73,13 +69,13 @@ def as_lut_item(
 
 
 def as_palette(
-    colours: Sequence[tuple[int, ...]], bits: int, *, first: int = 0
+    colours: Sequence[tuple[int, ...]], bits: int, *, first: int = 0, order: ByteOrder = "<"
 ) -> dict[str, object]:
     """Give the attributes of a palette colour image whose colours these are."""
     attributes: dict[str, object] = {"PhotometricInterpretation": "PALETTE COLOR"}
     for channel, colour in enumerate(("Red", "Green", "Blue")):
         name = f"{colour}PaletteColorLookupTable"
-        entries = np.array([samples[channel] for samples in colours], dtype="<u2")
+        entries = np.array([samples[channel] for samples in colours], dtype=f"{order}u2")
         attributes[f"{name}Descriptor"] = [len(colours), first, bits]
         attributes[f"{name}Data"] = entries.tobytes()
     return attributes

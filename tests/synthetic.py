@@ -26,16 +26,10 @@ RIBS = 9
 def synthetic_radiograph(
     rows: int = 256, columns: int = 256, opacity: float = 0.0, seed: int = 0
 ) -> NDArray[np.uint8]:
-    """Draw a frontal chest: thorax, two lungs, mediastinum, heart, ribs and noise.
+    """Draw a frontal chest: thorax, two lungs, mediastinum, heart, ribs and noise; bone is bright.
 
-    Args:
-        rows: Height, at least 1.
-        columns: Width, at least 1.
-        opacity: How white the patient's right lower lung is, 0 clear to 1 as dense as the heart.
-        seed: Of the noise, the body's width and the place of the opacity.
-
-    Returns:
-        uint8, shape (rows, columns), as MONOCHROME2: bone is bright, air is dark.
+    ``opacity`` is how white the patient's right lower lung is, 0 clear to 1 as dense as the heart.
+    The noise, the body's width and the place of the opacity follow from ``seed``.
     """
     random = np.random.default_rng(seed)
     y, x = np.ogrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
@@ -87,9 +81,6 @@ def as_dicom(pixels: Pixels, **attributes: object) -> bytes:
             removes the attribute. ``TransferSyntaxUID`` encodes the file otherwise, where an
             encoder is installed; JPEG baseline is encoded with Pillow. ``PixelData`` takes bytes
             that are encoded already, or the codestreams of its frames in a list.
-
-    Returns:
-        The file: preamble, file meta information and data set.
     """
     syntax = UID(str(attributes.pop("TransferSyntaxUID", ExplicitVRLittleEndian)))
     dataset = Dataset()

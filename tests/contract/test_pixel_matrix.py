@@ -6,6 +6,7 @@ decodes here. ``docs/pixels.md`` has the table that this proves.
 
 import itertools
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from numpy.typing import NDArray
 from openjpeg.utils import encode_array
 from pydicom import uid
 
-from contract.errors import CorruptImage, PixelDataMismatch
+from contract.errors import CorruptImage
 from contract.radiograph import decode
 from tests.odd_files import as_lut_item, with_transfer_syntax
 from tests.synthetic import as_dicom, synthetic_radiograph
 
 CHEST = synthetic_radiograph(40, 52).astype(np.int64)
 Stored = NDArray[Any]
+Encoder = Callable[[NDArray[np.generic], int], bytes]
 
 
 def rle(cells: NDArray[np.generic]) -> bytes:
@@ -49,29 +51,27 @@ def jpeg_ls(cells: NDArray[np.generic], _bits: int) -> bytes:
 
 
 def jpeg_2000(cells: NDArray[np.generic], bits: int) -> bytes:
-    options: dict[str, Any] = {
-        "codecformat": "j2k",
-        "level": 0,
-        "reversible": True,
-        "bitspersample": bits,
-    }
-    return bytes(imagecodecs.jpeg2k_encode(cells, **options))
+    options: dict[str, Any] = {"codecformat": "j2k", "level": 0, "bitspersample": bits}
+    return bytes(imagecodecs.jpeg2k_encode(cells, reversible=True, **options))
 
 
 def htj2k(cells: NDArray[np.generic], _bits: int) -> bytes:
     return bytes(imagecodecs.htj2k_encode(cells, reversible=True))
 
 
-CODECS = {
+ENCODERS: dict[str, tuple[uid.UID, Encoder]] = {
+    "JPEG Lossless": (uid.JPEGLosslessSV1, lossless_jpeg),
+    "JPEG-LS": (uid.JPEGLSLossless, jpeg_ls),
+    "JPEG 2000": (uid.JPEG2000Lossless, jpeg_2000),
+    "HTJ2K": (uid.HTJ2KLossless, htj2k),
+}
+CODECS: dict[str, tuple[uid.UID, Encoder | None]] = {
     "native, little endian": (uid.ExplicitVRLittleEndian, None),
     "native, implicit VR": (uid.ImplicitVRLittleEndian, None),
     "native, big endian": (uid.ExplicitVRBigEndian, None),
     "deflated": (uid.DeflatedExplicitVRLittleEndian, None),
     "RLE": (uid.RLELossless, lambda cells, _bits: rle(cells)),
-    "JPEG Lossless": (uid.JPEGLosslessSV1, lossless_jpeg),
-    "JPEG-LS": (uid.JPEGLSLossless, jpeg_ls),
-    "JPEG 2000": (uid.JPEG2000Lossless, jpeg_2000),
-    "HTJ2K": (uid.HTJ2KLossless, htj2k),
+    **ENCODERS,
 }
 VOI = ("window", "table", "none")
 
@@ -225,29 +225,8 @@ def test_an_overlay_in_the_unused_bits_changes_nothing(codec: str, *, is_signed:
     assert np.array_equal(found, expected_grays(stored, 12, "window", 1, "MONOCHROME2"))
 
 
-def test_lossy_values_above_the_stored_bits_are_clipped() -> None:
-    """Half black, half white at random, as no lossy encoder can hold it."""
-    stored = np.random.default_rng(0).integers(0, 2, (40, 52)).astype(np.uint16) * 4095
-    options: dict[str, Any] = {"codecformat": "j2k", "level": 25, "bitspersample": 16}
-    codestream = bytes(imagecodecs.jpeg2k_encode(stored, reversible=False, **options))
-    again = imagecodecs.jpeg2k_decode(codestream).astype(np.int64)
-
-    data = as_dicom(
-        stored,
-        TransferSyntaxUID=uid.JPEG2000,
-        PixelData=[codestream],
-        BitsStored=12,
-        WindowCenter=2048,
-        WindowWidth=4096,
-    )
-
-    assert again.max() > 4095
-    expected = np.rint(np.clip(again, 0, 4095) / 4095 * 65535)
-    assert np.array_equal(decode(data).pixels, expected)
-
-
 @pytest.mark.parametrize("is_signed", [False, True])
-def test_signed_lossy_values_beyond_the_stored_bits_are_clipped(*, is_signed: bool) -> None:
+def test_lossy_values_beyond_the_stored_bits_are_clipped(*, is_signed: bool) -> None:
     low, high = (-2048, 2047) if is_signed else (0, 4095)
     stored = np.random.default_rng(0).choice([low, high], (40, 52)).astype(np.int16)
     options: dict[str, Any] = {"codecformat": "j2k", "level": 45, "bitspersample": 16}
@@ -301,14 +280,10 @@ def test_every_predictor_and_point_transform_of_lossless_jpeg_is_read(file: Path
     assert np.array_equal(decode(file.read_bytes()).pixels, np.rint(stored * (65535 / 4095)))
 
 
-ENCODERS = {name: CODECS[name] for name in ("JPEG Lossless", "JPEG-LS", "JPEG 2000", "HTJ2K")}
-
-
 @pytest.mark.parametrize("name", ENCODERS)
 def test_an_end_marker_may_be_missing_and_a_pixel_may_not(name: str) -> None:
     stored = stored_values(12, is_signed=False).astype(np.uint16)
     syntax, encode = ENCODERS[name]
-    assert encode is not None
     codestream = encode(stored, 12)
     given = {"TransferSyntaxUID": syntax, "BitsStored": 12}
     whole = decode(as_dicom(stored, **given, PixelData=[codestream])).pixels
@@ -325,8 +300,7 @@ def test_an_end_marker_may_be_missing_and_a_pixel_may_not(name: str) -> None:
 @pytest.mark.parametrize("label", [uid.RLELossless, uid.JPEGBaseline8Bit, uid.HTJ2K])
 def test_a_codestream_is_read_by_what_it_is(name: str, label: str) -> None:
     stored = stored_values(12, is_signed=False).astype(np.uint16)
-    encode = ENCODERS[name][1]
-    assert encode is not None
+    _, encode = ENCODERS[name]
     mislabelled = as_dicom(
         stored, TransferSyntaxUID=label, BitsStored=12, PixelData=[encode(stored, 12)]
     )
@@ -349,22 +323,9 @@ def test_native_pixel_data_is_read_whatever_its_label_says(label: str) -> None:
 def test_an_8_bit_codestream_fills_16_bit_cells(name: str) -> None:
     stored = stored_values(8, is_signed=False)
     syntax, encode = ENCODERS[name]
-    assert encode is not None
     coded = [encode(stored.astype(np.uint8), 8)]
     data = as_dicom(
         stored.astype(np.uint16), TransferSyntaxUID=syntax, BitsStored=8, PixelData=coded
     )
 
     assert np.array_equal(decode(data).pixels, stored * 257)
-
-
-def test_a_codestream_deeper_than_its_cells_is_a_mismatch() -> None:
-    stored = stored_values(12, is_signed=False).astype(np.uint16)
-    data = as_dicom(
-        stored.astype(np.uint8),
-        TransferSyntaxUID=uid.JPEGLosslessSV1,
-        PixelData=[lossless_jpeg(stored, 12)],
-    )
-
-    with pytest.raises(PixelDataMismatch, match="deeper"):
-        decode(data)

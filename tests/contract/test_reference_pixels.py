@@ -4,9 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -37,20 +35,9 @@ MODALITY_TABLE = as_lut_item(first=100, entries=[5 * i for i in range(3000)], bi
 VOI_TABLE = as_lut_item(first=200, entries=[1023 - i // 3 for i in range(3000)], bits=10)
 PALETTE = as_palette([(257 * i, 257 * (255 - i), 65535) for i in range(256)], 16)
 
+# What the matrix of kinds does not have: depths, windows, signs, encodings and inversion are there.
 KINDS: dict[str, bytes] = {
-    "MONOCHROME2, 8 bit": as_dicom(CHEST),
-    "MONOCHROME1, 8 bit": as_dicom(CHEST, PhotometricInterpretation="MONOCHROME1"),
-    "MONOCHROME2, 12 bit": as_dicom(DEEP, **TWELVE),
-    "MONOCHROME1, 12 bit, window": as_dicom(
-        DEEP, PhotometricInterpretation="MONOCHROME1", **TWELVE, **WINDOW
-    ),
-    "16 bit": as_dicom(DEEP * 15, WindowCenter=30_000.0, WindowWidth=40_000.0),
-    "signed 16 bit": as_dicom(SIGNED, WindowCenter=500.0, WindowWidth=2500.0),
-    "signed 12 bit": as_dicom(SIGNED // 2, **TWELVE),
-    "rescale, no window": as_dicom(DEEP, **RESCALE),
-    "rescale, window": as_dicom(DEEP, **RESCALE, WindowCenter=400.0, WindowWidth=900.0),
     "rescale, 8 bit": as_dicom(CHEST, **RESCALE),
-    "window LINEAR": as_dicom(DEEP, VOILUTFunction="LINEAR", **WINDOW),
     "window LINEAR_EXACT": as_dicom(DEEP, VOILUTFunction="LINEAR_EXACT", **WINDOW),
     "window SIGMOID": as_dicom(DEEP, VOILUTFunction="SIGMOID", **WINDOW),
     "window of width 1": as_dicom(DEEP, WindowCenter=1500, WindowWidth=1),
@@ -80,17 +67,11 @@ KINDS: dict[str, bytes] = {
     "YBR_FULL_422": as_dicom(
         YBR, PhotometricInterpretation="YBR_FULL_422", PixelData=SUBSAMPLED.tobytes()
     ),
-    "implicit": as_dicom(DEEP, TransferSyntaxUID=ImplicitVRLittleEndian, **WINDOW),
     "implicit, signed padding": as_dicom(
         SIGNED, TransferSyntaxUID=ImplicitVRLittleEndian, PixelPaddingValue=int(SIGNED.min())
     ),
-    "big endian": as_dicom(DEEP, TransferSyntaxUID=ExplicitVRBigEndian, **WINDOW),
-    "deflated": as_dicom(DEEP, TransferSyntaxUID=DeflatedExplicitVRLittleEndian, **WINDOW),
-    "RLE": as_dicom(DEEP, TransferSyntaxUID=RLELossless, **WINDOW),
     "RLE, RGB": as_dicom(COLOUR, TransferSyntaxUID=RLELossless),
     "RLE, palette colour": as_dicom(CHEST, TransferSyntaxUID=RLELossless, **PALETTE),
-    "JPEG 2000": as_dicom(DEEP, TransferSyntaxUID=JPEG2000Lossless, **TWELVE, **WINDOW),
-    "JPEG 2000, signed": as_dicom(SIGNED, TransferSyntaxUID=JPEG2000Lossless),
     "JPEG 2000, RGB": as_dicom(COLOUR, TransferSyntaxUID=JPEG2000Lossless),
     "JPEG 2000, YBR_RCT": as_dicom(
         COLOUR, PhotometricInterpretation="YBR_RCT", TransferSyntaxUID=JPEG2000Lossless
@@ -152,25 +133,6 @@ def test_each_frame_has_its_own_grays(syntax: str | None, frame: int) -> None:
 
     assert (radiograph.frame, radiograph.frames) == (frame, 3)
     assert largest_error(radiograph.pixels, reference_grays(data, frame)) <= 0.51
-
-
-@pytest.mark.parametrize("frame", [1, 2])
-def test_an_enhanced_image_has_the_grays_of_its_functional_groups(frame: int) -> None:
-    groups = [voi_group(1500.0, 2500.0), voi_group(700.0, 900.0)]
-    data = as_dicom(
-        np.stack([DEEP, DEEP]), NumberOfFrames=2, PerFrameFunctionalGroupsSequence=groups
-    )
-    item = groups[frame - 1].FrameVOILUTSequence[0]
-
-    alone = as_dicom(DEEP, WindowCenter=item.WindowCenter, WindowWidth=item.WindowWidth)
-    assert largest_error(decode(data, frame=frame).pixels, reference_grays(alone)) <= 0.51
-
-
-def voi_group(center: float, width: float) -> Dataset:
-    item, group = Dataset(), Dataset()
-    item.WindowCenter, item.WindowWidth = center, width
-    group.FrameVOILUTSequence = [item]
-    return group
 
 
 def largest_error(pixels: GrayPixels, shares: Shares) -> float:
@@ -245,28 +207,20 @@ def test_every_dicom_file_is_expected_to_give_something(data_dir: Path) -> None:
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_real_dicom_file_has_the_grays_of_pydicom(data_dir: Path, name: str) -> None:
+def test_a_real_dicom_file_has_the_grays_of_pydicom_their_known_mean_and_centre(
+    data_dir: Path, name: str
+) -> None:
     data, expected = (data_dir / "dicom" / name).read_bytes(), PICTURES[name]
+    frames = {frame: decode(data, frame=frame) for frame in (1, expected.frames)}
 
-    for frame in {1, expected.frames}:
-        radiograph = decode(data, frame=frame)
+    for frame, radiograph in frames.items():
         # The reference knows nothing of how the patient lay.
         pixels = radiograph.turned.undo(radiograph.pixels)
-        error = largest_error(pixels, reference_grays(data, frame))
 
         assert (radiograph.rows, radiograph.columns) == (expected.rows, expected.columns)
         assert radiograph.frames == expected.frames
-        assert error <= expected.tolerance
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_real_dicom_file_has_the_known_mean_and_centre(data_dir: Path, name: str) -> None:
-    expected = PICTURES[name]
-
-    pixels = decode((data_dir / "dicom" / name).read_bytes()).pixels
-
-    grays = pixels / np.iinfo(pixels.dtype).max * 255
+        assert largest_error(pixels, reference_grays(data, frame)) <= expected.tolerance
+    grays = frames[1].pixels / np.iinfo(frames[1].pixels.dtype).max * 255
     assert grays.mean() == pytest.approx(expected.mean, abs=0.2)
     assert grays[expected.rows // 2, expected.columns // 2] == pytest.approx(
         expected.centre, abs=1.01

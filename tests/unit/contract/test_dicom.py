@@ -23,8 +23,7 @@ from tests.odd_files import without_meta
 from tests.synthetic import INSTANCE_UID, as_dicom, as_jpeg, synthetic_radiograph
 
 CHEST = synthetic_radiograph(60, 81)
-COLOUR = np.stack([CHEST, CHEST // 2, 255 - CHEST], axis=-1)
-META_START, PREAMBLE = 132, 128
+PREFIX_END = 132
 
 
 def test_the_facts_of_a_dicom_image_are_told() -> None:
@@ -52,28 +51,29 @@ def test_facts_that_a_file_lacks_are_none() -> None:
     assert (facts.series_instance_uid, facts.study_instance_uid) == (None, None)
 
 
+@pytest.mark.parametrize("kept", ["meta information", "data set"])
 @pytest.mark.parametrize(
     "syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian]
 )
-def test_a_data_set_without_meta_information_is_read(syntax: UID) -> None:
+def test_a_file_without_preamble_or_meta_information_is_read(syntax: UID, kept: str) -> None:
     deep, window = CHEST.astype(np.uint16) * 257, {"WindowCenter": 32768, "WindowWidth": 65536}
+    data = as_dicom(deep, TransferSyntaxUID=syntax, **window)
 
-    radiograph = decode(without_meta(as_dicom(deep, TransferSyntaxUID=syntax, **window)))
+    radiograph = decode(without_meta(data) if kept == "data set" else data[PREFIX_END:])
 
     assert np.array_equal(radiograph.pixels, deep)
     assert radiograph.dicom is not None
     assert radiograph.dicom.transfer_syntax_uid == syntax
 
 
+def two_jpegs(pixel_data: list[bytes] | bytes, **attributes: object) -> bytes:
+    jpeg = {"TransferSyntaxUID": JPEGBaseline8Bit, "PixelData": pixel_data}
+    return as_dicom(np.stack([CHEST, CHEST]), NumberOfFrames=2, **jpeg, **attributes)
+
+
 def test_damage_in_one_frame_leaves_the_others_readable() -> None:
     good = as_jpeg(CHEST)
-    pixel_data = [good, good[:300]]
-    data = as_dicom(
-        np.stack([CHEST, CHEST]),
-        NumberOfFrames=2,
-        TransferSyntaxUID=JPEGBaseline8Bit,
-        PixelData=pixel_data,
-    )
+    data = two_jpegs([good, good[:300]])
 
     assert np.array_equal(decode(data, frame=1).pixels, decode(good).pixels)
     with pytest.raises(CorruptImage):
@@ -83,14 +83,8 @@ def test_damage_in_one_frame_leaves_the_others_readable() -> None:
 def test_an_extended_offset_table_finds_the_frame() -> None:
     streams = [as_jpeg(CHEST), as_jpeg(CHEST[::-1])]
     pixel_data, offsets, lengths = encapsulate_extended(streams)
-    data = as_dicom(
-        np.stack([CHEST, CHEST]),
-        NumberOfFrames=2,
-        TransferSyntaxUID=JPEGBaseline8Bit,
-        PixelData=pixel_data,
-        ExtendedOffsetTable=offsets,
-        ExtendedOffsetTableLengths=lengths,
-    )
+    table = {"ExtendedOffsetTable": offsets, "ExtendedOffsetTableLengths": lengths}
+    data = two_jpegs(pixel_data, **table)
 
     assert np.array_equal(decode(data, frame=2).pixels, decode(streams[1]).pixels)
 
@@ -120,9 +114,3 @@ def test_warnings_of_pydicom_do_not_escape() -> None:
 
     assert np.array_equal(radiograph.pixels, CHEST)
     assert raised == []
-
-
-def test_a_colour_image_of_12_bits_is_scaled_to_white() -> None:
-    white = np.full((2, 2, 3), 4095, dtype=np.uint16)
-
-    assert (decode(as_dicom(white, BitsStored=12)).pixels == 65535).all()

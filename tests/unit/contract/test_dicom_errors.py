@@ -17,7 +17,6 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
-    JPEGExtended12Bit,
     JPEGLosslessSV1,
     RLELossless,
 )
@@ -46,6 +45,13 @@ DEEP_CODESTREAM = pydicom.dcmread(io.BytesIO(DEEP)).PixelData
 RLE_OVERRUN = struct.pack("<16I", 2, 64, 66, *[0] * 13) + b"\x81\0" * 2
 
 
+def native(pixels: np.ndarray, **wrong: object) -> bytes:
+    with warnings.catch_warnings():
+        # pydicom's writer notices some of what is wrong.
+        warnings.simplefilter("ignore", UserWarning)
+        return as_dicom(pixels, PixelData=pixels.tobytes(), **wrong)
+
+
 def with_codestream(pixels: np.ndarray, syntax: UID, codestream: bytes) -> bytes:
     return as_dicom(pixels, TransferSyntaxUID=syntax, PixelData=[codestream])
 
@@ -64,10 +70,6 @@ WRONG: dict[str, tuple[bytes, type[ImageError], str]] = {
         with_transfer_syntax(as_dicom(CHEST), MPEG2MPML),
         *(UnsupportedTransferSyntax, r"MPEG2 .* \(1\.2\.840\.10008\.1\.2\.4\.100\)"),
     ),
-    "a syntax that nobody knows": (
-        with_transfer_syntax(as_dicom(CHEST), "1.2.3.4"),
-        *(UnsupportedTransferSyntax, r"1\.2\.3\.4"),
-    ),
     "a syntax that is no UID": (
         with_transfer_syntax(as_dicom(CHEST), "Doe^Jane"),
         *(UnsupportedTransferSyntax, "that is no UID"),
@@ -85,20 +87,48 @@ WRONG: dict[str, tuple[bytes, type[ImageError], str]] = {
         *(PixelDataMismatch, "malformed"),
     ),
     "signed colour": (
-        as_dicom(COLOUR, PixelData=COLOUR.tobytes(), PixelRepresentation=1),
+        native(COLOUR, PixelRepresentation=1),
         *(PixelDataMismatch, "cannot be signed"),
     ),
     "colour without its arrangement": (
-        as_dicom(COLOUR, PixelData=COLOUR.tobytes(), PlanarConfiguration=None),
+        native(COLOUR, PlanarConfiguration=None),
         *(PixelDataMismatch, "does not agree"),
     ),
     "colour of 32 bits": (
-        as_dicom(COLOUR, PixelData=COLOUR.tobytes(), BitsAllocated=32),
+        native(COLOUR, BitsAllocated=32),
         *(PixelDataMismatch, "32 bits allocated"),
     ),
     **{
         name: (as_dicom(COLOUR, PhotometricInterpretation=name), UnsupportedFormat, name)
         for name in ("HSV", "ARGB", "CMYK", "YBR_PARTIAL_422")
+    },
+    **{
+        f"no {keyword}": (native(CHEST, **{keyword: None}), PixelDataMismatch, "missing")
+        for keyword in (
+            *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
+            *("BitsAllocated", "BitsStored", "PixelRepresentation"),
+        )
+    },
+    **{
+        f"what contradicts the pixel data: {wrong}": (
+            *(native(CHEST, **wrong), PixelDataMismatch, words),
+        )
+        for words, wrong in (
+            ("below 1", {"Rows": 0}),
+            ("below 1", {"Columns": 0}),
+            ("below 1", {"NumberOfFrames": -1}),
+            ("does not agree", {"Rows": 61}),
+            ("does not agree", {"BitsAllocated": 16}),
+            ("does not have 3 samples", {"SamplesPerPixel": 3}),
+            ("does not have 2 samples", {"SamplesPerPixel": 2}),
+            ("does not have 1 samples", {"PhotometricInterpretation": "RGB"}),
+            ("unknown", {"PhotometricInterpretation": "MONOCHROME3"}),
+            ("12 bits allocated", {"BitsAllocated": 12}),
+            ("do not fit", {"BitsStored": 0}),
+            ("do not fit", {"BitsStored": 9}),
+            ("below the high bit 5", {"BitsStored": 7, "HighBit": 5}),
+            ("below the high bit 8", {"BitsStored": 7, "HighBit": 8}),
+        )
     },
     "a codestream of fewer rows": (
         with_codestream(CHEST, JPEGBaseline8Bit, as_jpeg(CHEST[:50])),
@@ -155,19 +185,23 @@ def test_what_is_wrong_with_a_file_is_told(case: str) -> None:
         decode(data)
 
 
+def without_an_image(data: bytes, **attributes: object) -> bytes:
+    dataset, file = pydicom.dcmread(io.BytesIO(data)), io.BytesIO()
+    for keyword in ("PixelData", "Rows", "Columns"):
+        delattr(dataset, keyword)
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(file)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("sop_class", "told"),
     [(ComprehensiveSRStorage, "Comprehensive SR Storage"), ("1.2.3.4.5", "of an unknown class")],
 )
 def test_an_object_without_an_image_is_named_by_its_known_class(sop_class: str, told: str) -> None:
-    dataset = pydicom.dcmread(io.BytesIO(as_dicom(CHEST)))
-    del dataset.PixelData
-    dataset.SOPClassUID = sop_class
-    file = io.BytesIO()
-    dataset.save_as(file)
-
     with pytest.raises(NoPixelData, match=told):
-        decode(file.getvalue())
+        decode(without_an_image(as_dicom(CHEST), SOPClassUID=sop_class))
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.5, 0.9, 0.999])
@@ -194,81 +228,29 @@ def test_a_file_cut_before_its_pixel_data_is_corrupt() -> None:
             decode(data[:end])
 
 
-@pytest.mark.parametrize("kept", [0.2, 0.6, 0.95])
-@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGBaseline8Bit])
-def test_a_truncated_codestream_in_a_whole_file_is_corrupt(syntax: UID, kept: float) -> None:
-    whole = pydicom.dcmread(io.BytesIO(as_dicom(CHEST, TransferSyntaxUID=syntax)))
-    stream = next(generate_frames(whole.PixelData, number_of_frames=1))
-    cut = [stream[: int(len(stream) * kept)]]
-
-    with pytest.raises(CorruptImage):
-        decode(as_dicom(CHEST, TransferSyntaxUID=syntax, PixelData=cut))
-
-
 @pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
-@pytest.mark.parametrize("kept", [0.5, 0.9, 0.99])
-@pytest.mark.parametrize("pixels", [CHEST, COLOUR], ids=["gray", "colour"])
-def test_a_truncated_jpeg_is_corrupt_although_an_end_marker_closes_it(
-    pixels: np.ndarray, kept: float, end: bytes
+@pytest.mark.parametrize("kept", [0.2, 0.6, 0.95, 0.99])
+@pytest.mark.parametrize(
+    ("pixels", "syntax"),
+    [
+        (CHEST, RLELossless),
+        (CHEST, JPEG2000Lossless),
+        (CHEST, JPEGBaseline8Bit),
+        (COLOUR, JPEGBaseline8Bit),
+    ],
+)
+def test_a_truncated_codestream_is_corrupt_although_an_end_marker_closes_it(
+    pixels: np.ndarray, syntax: UID, kept: float, end: bytes
 ) -> None:
-    jpeg = as_jpeg(pixels)
-    whole, cut = [jpeg], [jpeg[: int(len(jpeg) * kept)] + end]
-    attributes = {"TransferSyntaxUID": JPEGExtended12Bit}
+    whole = pydicom.dcmread(io.BytesIO(as_dicom(pixels, TransferSyntaxUID=syntax)))
+    stream = next(generate_frames(whole.PixelData, number_of_frames=1))
 
-    assert decode(as_dicom(pixels, PixelData=whole, **attributes)).pixels.shape == CHEST.shape
     with pytest.raises(CorruptImage):
-        decode(as_dicom(pixels, PixelData=cut, **attributes))
-
-
-@pytest.mark.parametrize(
-    "keyword",
-    [
-        *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
-        *("BitsAllocated", "BitsStored", "PixelRepresentation"),
-    ],
-)
-def test_a_missing_attribute_is_a_mismatch(keyword: str) -> None:
-    data = as_dicom(CHEST, PixelData=CHEST.tobytes(), **{keyword: None})
-
-    with pytest.raises(PixelDataMismatch, match=r"missing"):
-        decode(data)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"Rows": 0},
-        {"Columns": 0},
-        {"Rows": 61},
-        {"NumberOfFrames": -1},
-        {"SamplesPerPixel": 3},
-        {"SamplesPerPixel": 2},
-        {"PhotometricInterpretation": "RGB"},
-        {"PhotometricInterpretation": "MONOCHROME3"},
-        {"BitsAllocated": 12},
-        {"BitsAllocated": 16},
-        {"BitsStored": 0},
-        {"BitsStored": 9},
-        {"BitsStored": 7, "HighBit": 5},
-        {"BitsStored": 7, "HighBit": 8},
-    ],
-    ids=str,
-)
-def test_an_attribute_that_contradicts_the_pixel_data_is_a_mismatch(
-    wrong: dict[str, object],
-) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        data = as_dicom(CHEST, PixelData=CHEST.tobytes(), **wrong)
-
-    with pytest.raises(PixelDataMismatch):
-        decode(data)
+        decode(with_codestream(pixels, syntax, stream[: int(len(stream) * kept)] + end))
 
 
 def test_a_deflated_data_set_inflates_no_further_than_the_budget() -> None:
-    data = as_dicom(
-        np.zeros((1000, 1500), np.uint8), TransferSyntaxUID=DeflatedExplicitVRLittleEndian
-    )
+    data = as_dicom(np.zeros((1000, 1500), np.uint8), **DEFLATED)
 
     assert len(data) < 4000
     assert decode(data, max_pixels=1_500_000).rows == 1000
@@ -277,26 +259,18 @@ def test_a_deflated_data_set_inflates_no_further_than_the_budget() -> None:
 
 
 def test_all_frames_of_a_deflated_image_count() -> None:
-    frames, more = np.zeros((10, 1000, 1000), np.uint8), {"NumberOfFrames": 1000}
-    syntax = {"TransferSyntaxUID": DeflatedExplicitVRLittleEndian}
+    frames = np.zeros((10, 1000, 1000), np.uint8)
 
-    assert decode(as_dicom(frames, NumberOfFrames=10, **syntax)).frames == 10
+    assert decode(as_dicom(frames, NumberOfFrames=10, **DEFLATED)).frames == 10
     with pytest.raises(TooExpensive):
-        decode(as_dicom(frames, PixelData=frames.tobytes(), **more, **syntax))
+        decode(native(frames, NumberOfFrames=1000, **DEFLATED))
 
 
 def test_a_deflated_object_without_an_image_inflates_to_its_end() -> None:
-    dataset = pydicom.dcmread(
-        io.BytesIO(as_dicom(CHEST, TransferSyntaxUID=DeflatedExplicitVRLittleEndian))
-    )
-    for keyword in ("PixelData", "Rows", "Columns"):
-        delattr(dataset, keyword)
-    dataset.EncapsulatedDocument = bytes(2 << 20)
-    file = io.BytesIO()
-    dataset.save_as(file)
+    document = {"EncapsulatedDocument": bytes(2 << 20)}
 
     with pytest.raises(NoPixelData):
-        decode(file.getvalue())
+        decode(without_an_image(as_dicom(CHEST, **DEFLATED), **document))
 
 
 def test_no_patient_data_is_read() -> None:

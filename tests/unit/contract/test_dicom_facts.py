@@ -30,20 +30,18 @@ def facts_of(attributes: dict[str, object], encoding: str = "utf-8") -> DicomFac
     return facts
 
 
-@pytest.mark.parametrize("keyword", ["Modality", "BodyPartExamined", "ViewPosition"])
 @pytest.mark.parametrize("value", ["", "  ", []])
-def test_an_empty_value_is_none(keyword: str, value: object) -> None:
-    facts = facts_of({keyword: value, "SOPClassUID": "1.2.3"})
+def test_an_empty_value_is_none(value: object) -> None:
+    keywords = ("Modality", "BodyPartExamined", "ViewPosition")
 
-    told = {
-        "Modality": facts.modality,
-        "BodyPartExamined": facts.body_part,
-        "ViewPosition": facts.view_position,
-    }
-    assert told[keyword] is None
+    facts = facts_of({"SOPClassUID": "1.2.3"} | dict.fromkeys(keywords, value))
+
+    assert (facts.modality, facts.body_part, facts.view_position) == (None, None, None)
 
 
+PLAIN_CODES = "KNEE CHESTABDOMEN T_SPINE CHEST_SPINE RIBS GS TD THORACIC TD12 T1D1 T12D"
 BODY_PARTS = {
+    **{code: code for code in PLAIN_CODES.split()},
     "CHEST": "CHEST|chest |CHEST PA|CHEST_1_VIEW|RX TORAX|tórax PA|T?RAX|T\u00c3\u201cRAX|"
     "Brustkorb|klatka piersiowa|Hrudník|GÖĞÜS|ngực|ทรวงอก|prsni koš|ОГК|TORAXPA|RXTORAX|PORTCHEST|"
     "PORTABLECHEST|CHESTS|CHESTPALAT|Brust|THORACIC CAVITY|CAGE_THORACIQUE|krūškurvis|гръден кош|"
@@ -54,7 +52,6 @@ BODY_PARTS = {
     "DOE JOHN|T-D4000|T-D1100|TD-12|NG-C|BRUST-WS|Doe^Jane, born 1970|ORCHESTRA PIT|"
     "Lungenklinik, Bett 3|KNEE\\LEG|CHEST\\KNEE",
 }
-CODES = "KNEE CHESTABDOMEN T_SPINE CHEST_SPINE RIBS GS TD THORACIC TD12 T1D1 T12D"
 
 
 def cases(words: dict[str, str]) -> list[tuple[str, str]]:
@@ -62,27 +59,31 @@ def cases(words: dict[str, str]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("value", "told"), cases(BODY_PARTS))
-def test_a_body_part_is_the_word_for_the_chest_or_another(value: str, told: str) -> None:
+def test_a_body_part_is_the_word_for_the_chest_a_plain_code_or_another(
+    value: str, told: str
+) -> None:
     values = value.split("\\")
 
     assert facts_of({"BodyPartExamined": values if values[1:] else value}).body_part == told
 
 
-@pytest.mark.parametrize("code", CODES.split())
-def test_a_body_part_that_is_a_plain_code_is_told(code: str) -> None:
-    assert facts_of({"BodyPartExamined": code}).body_part == code
-
-
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("modality", "sop_class", "told"),
     [
-        *(("DX", "DX"), ("cr", "CR"), ("RTIMAGE", "RTIMAGE")),
-        *((value, "OTHER") for value in ("DOE JOHN", "DOE", "X-RAY", ["DX", "CR"])),
+        *(("DX", "1.1", "DX"), ("cr", "1.1", "CR"), ("RTIMAGE", "1.1", "RTIMAGE")),
+        *((value, "1.1", "OTHER") for value in ("DOE JOHN", "DOE", "X-RAY", ["DX", "CR"])),
+        *(("US", "1", "US"), ("", "1", "CR"), (None, "2", "CT"), ("", "2.2", "CT")),
+        *(("", "1.1.1", "DX"), ("", "1.2", "MG"), ("DS", "12.1", "XA"), ("DR", "1", "CR")),
+        *(("DR", "7", "DX"), ("DS", "7", "OTHER"), (None, "7", None)),
     ],
     ids=str,
 )
-def test_a_modality_is_a_term_of_the_standard_or_another(value: object, told: str) -> None:
-    assert facts_of({"Modality": value}).modality == told
+def test_a_modality_is_a_term_or_another_or_where_it_is_none_what_the_sop_class_says(
+    modality: object, sop_class: str, told: str | None
+) -> None:
+    attributes = {"Modality": modality, "SOPClassUID": f"1.2.840.10008.5.1.4.1.1.{sop_class}"}
+
+    assert facts_of(attributes).modality == told
 
 
 VIEWS = {
@@ -130,98 +131,54 @@ def test_a_body_part_of_two_views_says_not_which_one_it_is(part: str) -> None:
     assert facts_of({"BodyPartExamined": part}).view_position is None
 
 
-def coded(keyword: str, code: str, scheme: str, meaning: str) -> dict[str, object]:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, scheme, meaning
-    return {keyword: [item]}
+def coded(keyword: str, *codes: tuple[str, str]) -> dict[str, object]:
+    """A sequence of codes, each with its value and its meaning."""
+    items = [Dataset() for _ in codes]
+    for item, code in zip(items, codes, strict=True):
+        item.CodeValue, item.CodeMeaning = code
+    return {keyword: items}
 
 
 @pytest.mark.parametrize(
-    ("code", "scheme", "meaning", "told"),
+    ("code", "meaning", "told"),
     [
-        ("399198007", "SCT", "x", "LATERAL"),
-        ("R-10232", "SRT", "x", "LATERAL"),
-        ("L1", "99SITE", "left lateral", "LATERAL"),
-        ("399348003", "SCT", "antero-posterior", None),
-        ("D1", "99SITE", "left lateral decubitus", None),
+        ("399198007", "x", "LATERAL"),
+        ("R-10232", "x", "LATERAL"),
+        ("L1", "left lateral", "LATERAL"),
+        ("399348003", "antero-posterior", None),
+        ("D1", "left lateral decubitus", None),
     ],
 )
-def test_a_view_code_tells_what_is_lateral(
-    code: str, scheme: str, meaning: str, told: str | None
-) -> None:
-    facts = facts_of(coded("ViewCodeSequence", code, scheme, meaning))
+def test_a_view_code_tells_what_is_lateral(code: str, meaning: str, told: str | None) -> None:
+    facts = facts_of(coded("ViewCodeSequence", (code, meaning)))
 
     assert facts.view_position == told
     assert facts.view_from == ("View Code Sequence" if told else "View Position")
 
 
-@pytest.mark.parametrize(
-    ("code", "scheme", "meaning", "told"),
-    [
-        ("51185008", "SCT", "x", "CHEST"),
-        ("T-28000", "SRT", "x", "CHEST"),
-        ("C", "99SITE", "Tórax", "CHEST"),
-        ("72696002", "SCT", "Knee", "OTHER"),
-        ("122495006", "SCT", "Thoracic spine", "OTHER"),
-    ],
-)
-def test_a_region_code_tells_what_is_chest(code: str, scheme: str, meaning: str, told: str) -> None:
-    alone = facts_of(coded("AnatomicRegionSequence", code, scheme, meaning))
-    beside = facts_of(
-        {"BodyPartExamined": "CHEST"} | coded("AnatomicRegionSequence", code, scheme, meaning)
-    )
-
-    assert (alone.body_part, alone.body_part_from) == (told, "Anatomic Region Sequence")
-    assert beside.body_part == told
-
-
-@pytest.mark.parametrize("codes", [("51185008", "72696002"), ("72696002", "51185008")])
-def test_another_region_counts_beside_the_chest(codes: tuple[str, ...]) -> None:
-    items = []
-    for code in codes:
-        item = Dataset()
-        item.CodeValue = code
-        items.append(item)
-
-    facts = facts_of({"AnatomicRegionSequence": items})
-
-    assert (facts.body_part, facts.body_part_from) == ("OTHER", "Anatomic Region Sequence")
-
-
-def test_an_empty_region_says_nothing() -> None:
-    facts = facts_of({"BodyPartExamined": "CHEST", "AnatomicRegionSequence": [Dataset()]})
-
-    assert (facts.body_part, facts.body_part_from) == ("CHEST", "Body Part Examined")
-
-
-def test_another_body_part_counts_beside_a_chest_in_the_region() -> None:
-    facts = facts_of(
-        {"BodyPartExamined": "KNEE"} | coded("AnatomicRegionSequence", "51185008", "SCT", "Thorax")
-    )
-
-    assert (facts.body_part, facts.body_part_from) == ("KNEE", "Body Part Examined")
+PART, REGION = "Body Part Examined", "Anatomic Region Sequence"
+THORAX, KNEE = ("51185008", "x"), ("72696002", "Knee")
+CHESTS = [THORAX, ("T-28000", "x"), ("C", "Tórax")]
 
 
 @pytest.mark.parametrize(
-    ("modality", "sop_class", "told"),
+    ("part", "codes", "told", "by"),
     [
-        ("", "1.2.840.10008.5.1.4.1.1.1", "CR"),
-        (None, "1.2.840.10008.5.1.4.1.1.2", "CT"),
-        ("DR", "1.2.840.10008.5.1.4.1.1.7", "DX"),
-        ("DR", "1.2.840.10008.5.1.4.1.1.1", "CR"),
-        ("DS", "1.2.840.10008.5.1.4.1.1.12.1", "XA"),
-        ("", "1.2.840.10008.5.1.4.1.1.1.1.1", "DX"),
-        ("", "1.2.840.10008.5.1.4.1.1.1.2", "MG"),
-        ("", "1.2.840.10008.5.1.4.1.1.2.2", "CT"),
-        ("DS", "1.2.840.10008.5.1.4.1.1.7", "OTHER"),
-        ("US", "1.2.840.10008.5.1.4.1.1.1", "US"),
-        (None, "1.2.840.10008.5.1.4.1.1.7", None),
+        *(("", [code], "CHEST", REGION) for code in CHESTS),
+        *(("CHEST", [code], "CHEST", PART) for code in CHESTS),
+        *((part, [KNEE], "OTHER", REGION) for part in ("", "CHEST")),
+        *((part, [("122495006", "Thoracic spine")], "OTHER", REGION) for part in ("", "CHEST")),
+        *(("", codes, "OTHER", REGION) for codes in ([THORAX, KNEE], [KNEE, THORAX])),
+        ("CHEST", [("", "")], "CHEST", PART),
+        ("KNEE", [THORAX], "KNEE", PART),
     ],
 )
-def test_the_sop_class_tells_a_modality_that_is_empty_or_retired(
-    modality: str | None, sop_class: str, told: str | None
+def test_a_region_code_tells_what_is_chest_and_whatever_is_another_part_counts(
+    part: str, codes: list[tuple[str, str]], told: str, by: str
 ) -> None:
-    assert facts_of({"Modality": modality, "SOPClassUID": sop_class}).modality == told
+    facts = facts_of({"BodyPartExamined": part} | coded("AnatomicRegionSequence", *codes))
+
+    assert (facts.body_part, facts.body_part_from) == (told, by)
 
 
 @pytest.mark.parametrize(

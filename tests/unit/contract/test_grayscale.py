@@ -6,9 +6,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from contract.errors import PixelDataMismatch, UnsupportedFormat
-from contract.grayscale import read_lookup_table
 from contract.radiograph import decode
-from tests.odd_files import as_lut_item, as_palette
+from tests.odd_files import ByteOrder, as_lut_item, as_palette
 from tests.synthetic import as_dicom, synthetic_radiograph
 
 STRETCHED = [0, 32768, 65535]
@@ -57,6 +56,14 @@ PIPELINE: dict[str, tuple[Mapping[str, object], list[int], str, list[int]]] = {
     "padding may lie outside the stored bits": (
         {"BitsStored": 12, "PixelPaddingValue": -32768} | window(0, 4096),
         *([-32768, 0, 2047], "int16", [0, 32776, 65535]),
+    ),
+    "a range of values may be padding": (
+        {"PixelPaddingValue": 100, "PixelPaddingRangeLimit": 200},
+        *([99, 100, 150, 200, 201], "uint16", [0, 0, 0, 0, 65535]),
+    ),
+    "a range of padding may be written the other way round": (
+        {"PixelPaddingValue": 200, "PixelPaddingRangeLimit": 100},
+        *([99, 100, 150, 200, 201], "uint16", [0, 0, 0, 0, 65535]),
     ),
     "padding alone is black": ({"PixelPaddingValue": 7}, [7, 7, 7], "uint16", [0, 0, 0]),
     "overlay bits are ignored": (
@@ -117,6 +124,44 @@ PIPELINE: dict[str, tuple[Mapping[str, object], list[int], str, list[int]]] = {
         rescale(1, -10) | table("VOILUTSequence", -5, [0, 255], 8),
         *([5, 6], "int16", [0, 65535]),
     ),
+    "zero entries mean 65536": (
+        {"VOILUTSequence": [as_lut_item(0, range(1 << 16), 16)]}
+        | {"TransferSyntaxUID": ImplicitVRLittleEndian},
+        *([0, 40_000, 65535], "uint16", [0, 40_000, 65535]),
+    ),
+    **{
+        f"a window that the Standard forbids is taken for none: {each}": (
+            *(each, [0, 50, 100], "uint16", STRETCHED),
+        )
+        for each in (
+            window(50, 0),
+            window(50, 0) | {"VOILUTFunction": "SIGMOID"},
+            window(50, 0.5),
+            {"WindowCenter": 50},
+            {"WindowCenter": "", "WindowWidth": ""},
+        )
+    },
+    "the first window that can be used is taken": (
+        {"WindowCenter": [50, 50.5], "WindowWidth": [0, 101]},
+        *([0, 50, 100], "uint16", STRETCHED),
+    ),
+    "each window has its function": (
+        {"WindowCenter": [-1, 100], "WindowWidth": [-5, 200]}
+        | {"VOILUTFunction": ["SIGMOID", "LINEAR_EXACT"]},
+        *([0, 100], "uint16", [0, 32768]),
+    ),
+    **{
+        f"{name} is inverted once, whatever {shape} says": (
+            {"PhotometricInterpretation": name, "PresentationLUTShape": shape},
+            *([0, 200], "uint8", expected),
+        )
+        for name, shape, expected in (
+            ("MONOCHROME1", "INVERSE", [255, 55]),
+            ("MONOCHROME1", "IDENTITY", [255, 55]),
+            ("MONOCHROME2", "INVERSE", [255, 55]),
+            ("MONOCHROME2", "IDENTITY", [0, 200]),
+        )
+    },
 }
 
 
@@ -133,48 +178,6 @@ def test_pixels_deeper_than_16_bits_are_unsupported(dtype: str) -> None:
         grays([0, 1], dtype)
 
 
-@pytest.mark.parametrize(
-    "window",
-    [
-        {"WindowCenter": 50, "WindowWidth": 0},
-        {"WindowCenter": 50, "WindowWidth": 0, "VOILUTFunction": "SIGMOID"},
-        {"WindowCenter": 50, "WindowWidth": 0.5},
-        {"WindowCenter": 50},
-        {"WindowCenter": "", "WindowWidth": ""},
-    ],
-)
-def test_a_window_that_the_standard_forbids_is_taken_for_none(window: dict[str, object]) -> None:
-    assert grays([0, 50, 100], "uint16", **window) == [0, 32768, 65535]
-
-
-@pytest.mark.parametrize(
-    ("photometric_interpretation", "shape", "expected"),
-    [
-        ("MONOCHROME1", None, [255, 55]),
-        ("MONOCHROME1", "INVERSE", [255, 55]),
-        ("MONOCHROME1", "IDENTITY", [255, 55]),
-        ("MONOCHROME2", "INVERSE", [255, 55]),
-        ("MONOCHROME2", "IDENTITY", [0, 200]),
-    ],
-)
-def test_an_image_is_inverted_once_however_often_it_says_so(
-    photometric_interpretation: str, shape: str | None, expected: list[int]
-) -> None:
-    attributes = {"PresentationLUTShape": shape} if shape else {}
-
-    assert (
-        grays([0, 200], "uint8", PhotometricInterpretation=photometric_interpretation, **attributes)
-        == expected
-    )
-
-
-@pytest.mark.parametrize("ends", [(100, 200), (200, 100)])
-def test_a_range_of_values_may_be_padding(ends: tuple[int, int]) -> None:
-    padding = {"PixelPaddingValue": ends[0], "PixelPaddingRangeLimit": ends[1]}
-
-    assert grays([99, 100, 150, 200, 201], "uint16", **padding) == [0, 0, 0, 0, 65535]
-
-
 def test_negative_padding_may_be_written_as_its_unsigned_bits() -> None:
     data = as_dicom(np.array([[-2000, 0, 100]], dtype=np.int16), PixelPaddingValue=-2000)
     unsigned = data.replace(b"\x20\x01SS", b"\x20\x01US")
@@ -183,40 +186,36 @@ def test_negative_padding_may_be_written_as_its_unsigned_bits() -> None:
     assert decode(unsigned).pixels.tolist() == [[0, 0, 65535]]
 
 
+def group(name: str, attributes: Mapping[str, object]) -> Dataset:
+    """A functional group with one item."""
+    item, groups = Dataset(), Dataset()
+    for keyword, value in attributes.items():
+        setattr(item, keyword, value)
+    setattr(groups, f"{name}Sequence", [item])
+    return groups
+
+
 def test_the_window_of_one_frame_comes_before_the_shared_one() -> None:
-    frames = np.array([[[0, 50, 100]], [[0, 50, 100]]], dtype=np.uint16)
-    own, shared = Dataset(), Dataset()
-    own.FrameVOILUTSequence = [window_item(25.5, 51)]
-    shared.FrameVOILUTSequence = [window_item(50.5, 101)]
+    own = group("FrameVOILUT", window(25.5, 51))
     data = as_dicom(
-        frames,
+        np.array([[[0, 50, 100]], [[0, 50, 100]]], dtype=np.uint16),
         NumberOfFrames=2,
-        WindowCenter=1,
-        WindowWidth=1,
-        SharedFunctionalGroupsSequence=[shared],
+        SharedFunctionalGroupsSequence=[group("FrameVOILUT", window(50.5, 101))],
         PerFrameFunctionalGroupsSequence=[Dataset(), own],
+        **window(1, 1),
     )
 
     assert decode(data, frame=1).pixels.tolist() == [[0, 32768, 65535]]
     assert decode(data, frame=2).pixels.tolist() == [[0, 65535, 65535]]
 
 
-def window_item(center: float, width: float) -> Dataset:
-    item = Dataset()
-    item.WindowCenter, item.WindowWidth = center, width
-    return item
-
-
 def test_the_rescale_of_a_frame_is_read_from_its_functional_groups() -> None:
-    transformation, groups = Dataset(), Dataset()
-    transformation.RescaleSlope, transformation.RescaleIntercept = 1, -1024
-    groups.PixelValueTransformationSequence = [transformation]
-    row = np.array([[0, 424, 2000]], dtype=np.uint16)
-
-    decoded = decode(as_dicom(row, Modality="CT", SharedFunctionalGroupsSequence=[groups]))
+    groups = [group("PixelValueTransformation", rescale(1, -1024))]
 
     # (-1024 + 600.5) / 1499 + 0.5 and (-600 + 600.5) / 1499 + 0.5 of 65535
-    assert decoded.pixels.tolist() == [[14252, 32789, 65535]]
+    assert grays(
+        [0, 424, 2000], "uint16", Modality="CT", SharedFunctionalGroupsSequence=groups
+    ) == [14252, 32789, 65535]
 
 
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
@@ -248,27 +247,6 @@ def test_a_table_that_contradicts_itself_and_no_window_are_a_mismatch(
         grays([1, 2], "uint16", VOILUTSequence=[item])
 
 
-def test_the_first_window_that_can_be_used_is_taken() -> None:
-    windows = {"WindowCenter": [50, 100], "WindowWidth": [0, 201]}
-    functions = {"VOILUTFunction": ["SIGMOID", "LINEAR_EXACT"]}
-
-    assert grays([0, 100], "uint16", **windows) == grays(
-        [0, 100], "uint16", WindowCenter=100, WindowWidth=201
-    )
-    assert grays(
-        [0, 100], "uint16", WindowCenter=[-1, 100], WindowWidth=[-5, 200], **functions
-    ) == [0, 32768]
-
-
-def test_zero_entries_mean_65536() -> None:
-    item = as_lut_item(first=0, entries=range(1 << 16), bits=16)
-
-    table = read_lookup_table(item, is_little_endian=True, is_signed=False)
-
-    assert item.LUTDescriptor[0] == 0
-    assert len(table.entries) == 65536
-
-
 def test_two_palette_entries_of_8_bits_may_share_a_word() -> None:
     palette = as_palette(COLOURS, 8)
     for channel, colour in enumerate(("Red", "Green", "Blue")):
@@ -278,14 +256,12 @@ def test_two_palette_entries_of_8_bits_may_share_a_word() -> None:
     assert decode(as_dicom(INDEX, **palette)).pixels.tolist() == [[76, 150, 255]]
 
 
-@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
-def test_a_palette_is_read_in_each_encoding(syntax: str) -> None:
-    palette = as_palette([tuple(257 * sample for sample in colour) for colour in COLOURS], 16)
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
-    for colour in ("Red", "Green", "Blue"):
-        keyword = f"{colour}PaletteColorLookupTableData"
-        words = np.frombuffer(palette[keyword], "<u2")  # type: ignore[call-overload]
-        palette[keyword] = words.astype(f"{order}u2").tobytes()
+@pytest.mark.parametrize(
+    ("syntax", "order"), [(ImplicitVRLittleEndian, "<"), (ExplicitVRBigEndian, ">")]
+)
+def test_a_palette_is_read_in_each_encoding(syntax: str, order: ByteOrder) -> None:
+    deep = [tuple(257 * sample for sample in colour) for colour in COLOURS]
+    palette = as_palette(deep, 16, order=order)
 
     pixels = decode(as_dicom(INDEX, TransferSyntaxUID=syntax, **palette)).pixels
 
@@ -294,10 +270,9 @@ def test_a_palette_is_read_in_each_encoding(syntax: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_an_index_outside_the_palette_takes_its_nearest_colour(dtype: str) -> None:
-    palette = as_palette(COLOURS, 8, first=100)
-    largest = np.iinfo(dtype).max
+    index = np.array([[0, 101, np.iinfo(dtype).max]], dtype=dtype)
 
-    pixels = decode(as_dicom(np.array([[0, 101, largest]], dtype=dtype), **palette)).pixels
+    pixels = decode(as_dicom(index, **as_palette(COLOURS, 8, first=100))).pixels
 
     assert pixels.tolist() == [[76, 150, 255]]
 

@@ -12,11 +12,10 @@ from contract.lungs import (
     lung_mask,
     share_inside,
     split_lungs,
-    with_lung_field,
     without_holes,
 )
 from contract.pixels import resize
-from contract.quality import ADVICE, Check, Quality
+from contract.quality import Check, Quality
 
 SIZE = (40, 40)
 
@@ -30,8 +29,6 @@ def chest(*boxes: tuple[int, int, int, int]) -> Mask:
 
 RIGHT, LEFT = (8, 30, 5, 15), (8, 28, 25, 36)
 BOTH = chest(RIGHT, LEFT)
-
-
 PIECES = chest((8, 18, 5, 15), (20, 30, 5, 15))
 
 
@@ -77,27 +74,22 @@ def test_nothing_that_is_likely_a_lung_gives_an_empty_mask() -> None:
     assert not lung_mask(np.full(SIZE, 0.4, np.float32), SIZE).any()
 
 
-def test_two_lungs_of_a_size_are_complete() -> None:
-    assert completeness(BOTH) == 1
-
-
-def test_lungs_that_are_cut_off_touch_the_border() -> None:
-    # Of the outline of 56 pixels of each, 29 lie on the edge.
-    cut = chest((0, 20, 0, 10), (0, 20, 30, 40))
-
-    assert completeness(cut) == pytest.approx(27 / 56)
-
-
-def test_a_lung_that_is_smaller_for_a_cut_is_less_complete() -> None:
-    # The cut lung is half as large, and 20 of the 46 pixels of its outline lie on the edge.
-    cut = chest((8, 28, 0, 5), (8, 28, 20, 30))
-
-    assert completeness(cut) == pytest.approx(0.5 * 26 / 46)
-
-
-@pytest.mark.parametrize("mask", [chest(RIGHT), chest(LEFT), chest()])
-def test_without_a_lung_nothing_is_complete(mask: Mask) -> None:
-    assert completeness(mask) == 0
+@pytest.mark.parametrize(
+    ("mask", "share"),
+    [
+        (BOTH, 1),
+        # Of the outline of 56 pixels of each, 29 lie on the edge.
+        (chest((0, 20, 0, 10), (0, 20, 30, 40)), 27 / 56),
+        # The cut lung is half as large, and 20 of the 46 pixels of its outline lie on the edge.
+        (chest((8, 28, 0, 5), (8, 28, 20, 30)), 0.5 * 26 / 46),
+        *((mask, 0) for mask in (chest(RIGHT), chest(LEFT), chest())),
+    ],
+    ids=["both", "cut off", "smaller for a cut", "right", "left", "none"],
+)
+def test_two_lungs_of_a_size_are_complete_and_a_cut_makes_them_less_so(
+    mask: Mask, share: float
+) -> None:
+    assert completeness(mask) == pytest.approx(share)
 
 
 def test_the_share_inside_counts_what_speaks_for_a_finding_alone() -> None:
@@ -154,47 +146,14 @@ def test_a_winding_path_is_one_region_until_it_is_cut(*, is_tall: bool) -> None:
 LIMITS = LungFieldLimits(doubt=0.1, lower=0.5)
 
 
-def framing(value: float) -> Check:
-    return Check(name="framing", value=value, lower=None, upper=0.9)
+def test_the_lungs_are_wanted_where_framing_alone_is_suspicious() -> None:
+    def of(framing: float) -> Quality:
+        others = Check(name="exposure", value=0.99, lower=0.1, upper=0.9, advice="Too bright.")
+        return Quality(checks=(others, Check(name="framing", value=framing, lower=None, upper=0.9)))
 
-
-def test_the_lungs_are_wanted_where_framing_is_suspicious() -> None:
-    exposure = Check(name="exposure", value=0.99, lower=0.1, upper=0.9, advice="Too bright.")
-
-    assert is_doubtful(Quality(checks=(exposure, framing(0.11))), LIMITS)
-    assert not is_doubtful(Quality(checks=(exposure, framing(0.1))), LIMITS)
-
-
-def test_without_a_template_of_framing_nothing_is_suspected() -> None:
+    assert is_doubtful(of(0.11), LIMITS)
+    assert not is_doubtful(of(0.1), LIMITS)
     assert not is_doubtful(Quality(checks=()), LIMITS)
-
-
-def test_two_whole_lungs_pass_and_stand_after_the_other_checks() -> None:
-    found = with_lung_field(
-        Quality(checks=(framing(0.2),)), chest((8, 30, 5, 15), (8, 30, 25, 35)), LIMITS
-    )
-
-    assert [check.name for check in found.checks] == ["framing", "lung_field"]
-    assert found.checks[1].value == 1
-    assert (found.checks[1].lower, found.checks[1].upper) == (0.5, None)
-    assert found.accepted
-
-
-@pytest.mark.parametrize(
-    "mask",
-    [
-        pytest.param(chest((8, 30, 5, 15)), id="one is missing"),
-        pytest.param(chest(), id="both are missing"),
-        pytest.param(chest((8, 30, 0, 3), (8, 30, 13, 23)), id="one is cut off at the side"),
-        pytest.param(chest((26, 40, 0, 17), (24, 40, 21, 40)), id="a corner is what is left"),
-    ],
-)
-def test_lungs_that_are_not_whole_fail_with_what_to_do(mask: Mask) -> None:
-    found = with_lung_field(Quality(checks=()), mask, LIMITS)
-
-    (check,) = found.failed
-    assert check.value < LIMITS.lower
-    assert check.advice == ADVICE["lung_field", "lower"]
 
 
 def test_a_limit_is_a_share() -> None:

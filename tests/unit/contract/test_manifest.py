@@ -4,12 +4,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from contract.errors import DigestMismatch, InvalidManifest, SignatureMismatch
+from contract.errors import InvalidManifest, SignatureMismatch
 from contract.manifest import (
     MANIFEST_FILE,
     MODEL_FILE,
     OOD_EDGES,
-    QUALITY,
     ModelManifest,
     OutOfDistribution,
     Reference,
@@ -22,13 +21,10 @@ from contract.manifest import (
     read_verified_model,
     sha256_digest,
 )
-from contract.quality import MEASURES, Limit, QualityLimits
-from tests.bundles import OPERATING_POINT, make_manifest, make_segmenter_manifest, make_variant
+from tests.bundles import OPERATING_POINT, make_manifest, make_variant
 
 MODEL = b"a graph"
 DIGESTS = sha256_digest(MODEL), "sha256:" + 64 * "1"
-
-SEGMENTER = make_segmenter_manifest().model_copy(update={"digest": DIGESTS[0]})
 
 
 @pytest.fixture
@@ -43,10 +39,6 @@ def bundle(tmp_path: Path, manifest: ModelManifest) -> Path:
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json())
     (folder / MODEL_FILE).write_bytes(MODEL)
     return folder
-
-
-def test_a_manifest_is_read_as_it_was_written(bundle: Path, manifest: ModelManifest) -> None:
-    assert read_manifest(bundle) == manifest
 
 
 def test_labels_points_and_codes_come_in_output_order(manifest: ModelManifest) -> None:
@@ -145,20 +137,6 @@ def test_the_nearest_source_supports_an_answer_within_its_limit() -> None:
     assert not known.nearest_source([1.2]).supports("normal")
 
 
-def test_limits_are_read_as_they_were_written(manifest: ModelManifest) -> None:
-    limits = QualityLimits(limits=(Limit(check="noise", upper=0.4),))
-    quality = TensorSpec(name=QUALITY, dtype="float32", shape=("batch", len(MEASURES)))
-    signature = SCORING.model_copy(update={"outputs": (*SCORING.outputs, quality)})
-
-    gated = ModelManifest(
-        **manifest.model_dump()
-        | {"quality": limits, "out_of_distribution": FAMILIAR, "signature": signature}
-    )
-
-    assert ModelManifest.model_validate_json(gated.model_dump_json()) == gated
-    assert SCORING.outputs[-1] == TensorSpec(name="ood_score", dtype="float32", shape=("batch",))
-
-
 def test_a_manifest_from_before_there_were_limits_has_none(bundle: Path) -> None:
     content = json.loads((bundle / MANIFEST_FILE).read_text())
     del content["quality"], content["out_of_distribution"]
@@ -169,13 +147,6 @@ def test_a_manifest_from_before_there_were_limits_has_none(bundle: Path) -> None
 
     assert (manifest.quality, manifest.out_of_distribution) == (None, None)
     assert (manifest.metrics[0].label, manifest.metrics[0].source) == (None, None)
-
-
-def test_a_changed_model_is_not_read(bundle: Path, manifest: ModelManifest) -> None:
-    (bundle / MODEL_FILE).write_bytes(MODEL + b"!")
-
-    with pytest.raises(DigestMismatch, match="copy the bundle again"):
-        read_verified_model(bundle, manifest)
 
 
 def test_the_signature_of_the_graph_may_come_in_any_order(manifest: ModelManifest) -> None:
@@ -206,45 +177,14 @@ def test_a_model_reads_radiographs_where_it_takes_one_of_their_modalities(
     assert manifest.model_copy(update={"modalities": modalities}).reads_radiographs == reads
 
 
-def test_every_variant_has_its_digest() -> None:
-    written = make_manifest(DIGESTS[0]).model_dump() | {
-        "variants": [make_variant("int8", DIGESTS[1])]
-    }
-
-    read = ModelManifest.model_validate(written)
-
-    assert read.digests == {"fp32": DIGESTS[0], "int8": DIGESTS[1]}
-    assert ModelManifest.model_validate_json(read.model_dump_json()) == read
-
-
-def written(root: Path, manifest: str, model: bytes = MODEL) -> Path:
-    bundle = root / "lungs" / "1"
-    bundle.mkdir(parents=True)
-    (bundle / "manifest.json").write_text(manifest)
-    (bundle / "model.onnx").write_bytes(model)
-    return bundle
-
-
-def test_a_segmenter_is_read_as_it_was_written(tmp_path: Path) -> None:
-    bundle = written(tmp_path, SEGMENTER.model_dump_json())
-
-    assert read_segmenter(bundle) == (SEGMENTER, MODEL)
-    assert is_segmenter(bundle)
-
-
 @pytest.mark.parametrize("content", ["{}", "[]", "no JSON", '{"kind": "classifier"}'])
 def test_another_manifest_is_that_of_no_segmenter(tmp_path: Path, content: str) -> None:
-    bundle = written(tmp_path, content)
+    bundle = tmp_path / "lungs" / "1"
+    bundle.mkdir(parents=True)
+    (bundle / MANIFEST_FILE).write_text(content)
 
     assert not is_segmenter(bundle)
     with pytest.raises(InvalidManifest, match=r"lungs/1/manifest\.json"):
-        read_segmenter(bundle)
-
-
-def test_a_renamed_folder_is_refused(tmp_path: Path) -> None:
-    bundle = written(tmp_path, json.dumps(SEGMENTER.model_dump(mode="json") | {"version": 2}))
-
-    with pytest.raises(InvalidManifest, match="Rename the folder"):
         read_segmenter(bundle)
 
 

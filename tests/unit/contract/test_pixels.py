@@ -3,7 +3,16 @@ import pytest
 from PIL import Image
 
 from contract.grayscale import windowing
-from contract.pixels import BLOCK_VALUES, look_up, luma, resize, row_blocks, sample_depth, to_uint8
+from contract.pixels import (
+    BLOCK_VALUES,
+    look_up,
+    luma,
+    resize,
+    row_blocks,
+    sample_depth,
+    to_uint8,
+    widen,
+)
 
 
 # The first two are the Standard's own examples.
@@ -69,7 +78,14 @@ def test_resize_is_that_of_pillow(dtype: str, size: tuple[int, int]) -> None:
         assert np.array_equal(resize(pixels, size), np.asarray(expected))
 
 
-def test_black_and_white_stay_so_in_8_bits() -> None:
-    pixels = np.array([[0, 128, 129, 32768, 65535]], dtype=np.uint16)
+def test_8_bits_differ_from_16_by_rounding_alone() -> None:
+    every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
-    assert to_uint8(pixels).tolist() == [[0, 0, 1, 128, 255]]
+    assert np.array_equal(to_uint8(every), np.rint(every / 257))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_widening_keeps_the_ratio_to_white(bits: int) -> None:
+    every = np.arange(2**bits, dtype=np.uint16)
+
+    assert np.array_equal(widen(every, bits), np.rint(every * (65535 / (2**bits - 1))))

@@ -10,13 +10,10 @@ from contract.errors import NotAnImage, UnsupportedFormat
 from contract.formats import sniff
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import Radiograph, decode
-from tests.odd_files import as_raw_tiff
-from tests.synthetic import as_dicom, as_jpeg, as_png, as_tiff, synthetic_radiograph
+from tests.synthetic import as_dicom, as_jpeg, as_png, synthetic_radiograph
 
 CHEST = synthetic_radiograph(96, 128)
 SPEC = PreprocessingSpec(height=48, width=64)
-PIXELS = np.zeros((8, 8), dtype=np.uint8)
-META_END = 132
 
 
 def test_a_hint_of_the_needed_size_changes_nothing_but_jpeg() -> None:
@@ -73,44 +70,14 @@ def test_a_size_that_no_model_has_is_refused(size: dict[str, int]) -> None:
         PreprocessingSpec(**size)
 
 
-@pytest.mark.parametrize(
-    ("data", "name"),
-    [
-        (as_jpeg(PIXELS), "JPEG"),
-        (as_png(PIXELS), "PNG"),
-        (as_tiff(PIXELS), "TIFF"),
-        (as_raw_tiff(PIXELS, order=">"), "TIFF"),
-        (b"II+\0\x08\0\0\0", "TIFF"),
-        (b"MM\0+\0\x08\0\0", "TIFF"),
-        (as_dicom(PIXELS), "DICOM"),
-    ],
-)
-def test_the_first_bytes_name_the_format(data: bytes, name: str) -> None:
-    assert sniff(data) == name
+def test_the_first_bytes_of_a_large_big_endian_tiff_name_it() -> None:
+    assert sniff(b"MM\0+\0\x08\0\0") == "TIFF"
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        as_dicom(PIXELS)[META_END:],
-        b"\x08\0\x16\0UI\x02\0" + b"1.",
-        b"\x08\0\x05\0\x0a\0\0\0ISO_IR 100",
-        b"\0\x08\0\x16UI\0\x02" + b"1.",
-    ],
-    ids=["file meta", "explicit", "implicit", "big endian"],
-)
-def test_a_data_set_without_preamble_is_dicom(data: bytes) -> None:
-    assert sniff(data) == "DICOM"
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"\xff\xd8",
-        b"<html></html>",
-        b"\0" * 200,
-        b"\x08\0\x05\0",
+        *(b"", b"\xff\xd8", b"<html></html>", b"\0" * 200, b"\x08\0\x05\0"),
         b"\x08\0\x05\0\xff\xff\0\0" + b"x" * 20,
         b"\0\x08\0\x16\0\0\0\x02" + b"1.",
     ],
@@ -137,9 +104,6 @@ def test_what_begins_like_no_image_is_none(data: bytes) -> None:
         (b"NRRD0005", "NRRD"),
         (b"\x5c\x01\0\0" + b"\0" * 340 + b"n+1\0", "NIfTI"),
         (b"SIMPLE  =", "FITS"),
-        (b"\x1f\x8b\x08\0", "gzip"),
-        (b"PK\x03\x04", "ZIP"),
-        (b"%PDF-1.7", "PDF"),
         (b"\n%PDF-1.7", "PDF"),
     ],
 )
