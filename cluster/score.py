@@ -35,6 +35,7 @@ from tenacity.wait import wait_exponential
 from cluster.facts import facts_of
 from cluster.report import COLUMNS, write_report
 from cluster.sources import Source, open_source
+from contract.manifest import INTENDED_USE
 from service.app import create_app
 from service.logs import silence_quoting_libraries
 from service.settings import read_settings
@@ -42,7 +43,6 @@ from service.settings import read_settings
 BATCH = 64
 READY_S = 120
 LATER = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
-INTENDED_USE = b"Research only. Not for diagnosis."
 DONE = pa.schema([("file", pa.string())])
 # The last line of a traceback.
 _WORDS = re.compile(r"^(?:\w+\.)*\w+Error: (.+)$", re.MULTILINE)
@@ -58,7 +58,7 @@ SCHEMA = pa.schema(
         ("version", pa.int32()),
         ("scored_at", pa.timestamp("ms", tz="UTC")),
     ],
-    metadata={b"intended_use": INTENDED_USE},
+    metadata={b"intended_use": INTENDED_USE.encode()},
 )
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -1,52 +1,29 @@
-"""Figures with an interval, drawn anew by patient.
+"""The figures of training, for a site: with an interval, drawn anew by patient.
 
-Every figure is worked out for all draws at once: ``weights`` is float64 (1 + draws, n), how often
-each draw has each image; the first is the images as they are.
-
-Source: Efron and Tibshirani 1993, percentile interval.
+Every figure is worked out for all draws at once, of shape (1 + draws,); the first is of the images
+as they are.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.metrics import Estimate, auroc, estimate, patient_bootstrap
+
 DRAWS = 1000
 Array = NDArray[np.float64]
-Interval = tuple[float, float, float]
-"""Value, lower and upper end of the 95 % interval."""
 
 
 def draw(patients: NDArray[np.str_]) -> Array:
-    """The weights of drawing patients with replacement."""
-    names, group = np.unique(patients, return_inverse=True)
-    random = np.random.default_rng(0)
-    drawn = random.multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS)
-    return np.vstack([np.ones(len(patients)), drawn[:, group]])
+    """How often each draw of patients has each image, shape (1 + draws, n)."""
+    return patient_bootstrap(patients, seed=0, resamples=DRAWS)
 
 
-def interval(values: Array) -> Interval:
-    """The figure and its interval, of float64 (1 + draws,); draws that have no figure are left out.
-
-    All three are not numbers where the images as they are have none.
-    """
-    draws = values[1:][np.isfinite(values[1:])]
-    lower, upper = np.percentile(draws, [2.5, 97.5]) if len(draws) else (np.nan, np.nan)
-    return float(values[0]), float(lower), float(upper)
+def interval(values: Array) -> Estimate:
+    """The figure and its interval; none of the three is a number where the images have none."""
+    return estimate(values) if np.isfinite(values[0]) else Estimate(np.nan, np.nan, np.nan)
 
 
 def macro_auroc(classes: NDArray[np.int64], probabilities: Array, weights: Array) -> Array:
-    """The mean over the classes of one against the rest; not a number where a class lacks.
-
-    Source: Mann and Whitney 1947.
-    """
-    found = []
-    for column in range(probabilities.shape[1]):
-        order = np.argsort(probabilities[:, column])
-        scores, truth = probabilities[order, column], classes[order] == column
-        # Equal scores count for one half against each other.
-        starts = np.flatnonzero(np.diff(scores, prepend=-np.inf))
-        sick = np.add.reduceat(weights[:, order] * truth, starts, axis=1)
-        sound = np.add.reduceat(weights[:, order] * ~truth, starts, axis=1)
-        below = np.cumsum(sound, axis=1) - sound / 2
-        with np.errstate(invalid="ignore"):
-            found.append((sick * below).sum(1) / (sick.sum(1) * sound.sum(1)))
-    return np.asarray(np.mean(found, axis=0))
+    """The mean over the classes of one against the rest; not a number where a class lacks."""
+    aurocs = [auroc(of, classes == number, weights) for number, of in enumerate(probabilities.T)]
+    return np.asarray(np.mean(aurocs, axis=0))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.utils.class_weight import compute_sample_weight
 
 from commissioning.graph import Head, Source
 from commissioning.measure import Measured
@@ -103,7 +104,8 @@ def fit(
         for i, strength in enumerate(_DRAWS):
             weights, bias = _drawn_regression(source[train], classes[train], start, strength)
             kept_out[i, test] = log_softmax(source[test] @ weights + bias, axis=1)
-    likelihood = kept_out[:, np.arange(len(classes)), classes] @ _balance(classes)
+    right = kept_out[:, np.arange(len(classes)), classes]
+    likelihood = right @ compute_sample_weight("balanced", classes)
     best = int(likelihood.argmax())
     weights, bias = _drawn_regression(source, classes, start, _DRAWS[best])
     points = choose_points(classes, np.exp(kept_out[best]), floor)
@@ -136,7 +138,7 @@ def _drawn_regression(
     # In the units of each feature's spread, so that one penalty suits all.
     centre, spread = source.mean(0), source.std(0) + 1e-6
     scaled, begin = (source - centre) / spread, source @ start[0] + start[1]
-    weight, truth = _balance(classes), np.eye(count)[classes]
+    weight, truth = compute_sample_weight("balanced", classes), np.eye(count)[classes]
 
     def loss(flat: Array) -> tuple[float, Array]:
         moved, bias = flat[:-count].reshape(-1, count), flat[-count:]
@@ -152,9 +154,3 @@ def _drawn_regression(
     moved = found[:-count].reshape(-1, count) / spread[:, np.newaxis]
     bias = start[1] + found[-count:] - centre @ moved
     return (start[0] + moved).astype(np.float32), bias.astype(np.float32)
-
-
-def _balance(classes: NDArray[np.int64]) -> Array:
-    """What each image counts for, so that all classes count for the same."""
-    found = np.bincount(classes)
-    return np.asarray(len(classes) / (len(found) * found[classes]))

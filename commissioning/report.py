@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
-from commissioning.bootstrap import Interval, draw, interval, macro_auroc
+from commissioning.bootstrap import draw, interval, macro_auroc
 from commissioning.labels import ATTRIBUTES
 from commissioning.measure import read_image
 from commissioning.trial import Trial
 from contract.manifest import INTENDED_USE, Site
+from training.metrics import Estimate
 
 _BINS, _THUMBNAILS, _ACROSS = 8, 12, 6
 _FEWEST_OF_A_SUBGROUP = 20
@@ -90,7 +91,7 @@ def _confusion(trial: Trial) -> dict[str, dict[str, int]]:
     }
 
 
-def _subgroups(trial: Trial) -> list[tuple[str, int, Interval]]:
+def _subgroups(trial: Trial) -> list[tuple[str, int, Estimate]]:
     rows = []
     for attribute in ATTRIBUTES:
         values = trial.labelled.table[attribute]
@@ -177,7 +178,7 @@ def _write_pdf(html: str, file: Path) -> None:
     pdf.output(file)
 
 
-def _said(value: Interval, form: str = ".2f") -> str:
+def _said(value: Estimate, form: str = ".2f") -> str:
     if not np.isfinite(value[0]):
         return "none"
     return f"{value[0]:{form}} ({value[1]:{form}} to {value[2]:{form}})"

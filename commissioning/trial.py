@@ -13,13 +13,14 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from commissioning.bootstrap import Interval, draw, interval, macro_auroc
+from commissioning.bootstrap import draw, interval, macro_auroc
 from commissioning.candidates import AS_SHIPPED, Fitted, Shipped, fit
 from commissioning.domain import fit_domain, shares
 from commissioning.labels import ATTRIBUTES, LabelledImages
 from commissioning.measure import Measured
 from contract.decision import decide
 from contract.manifest import ModelManifest
+from training.metrics import Estimate, ratio
 
 OUTER_FOLDS = 5
 MARGIN = 0.02
@@ -43,15 +44,10 @@ class Result:
     name: str
     probabilities: Array
     called: NDArray[np.int64]
-    auroc: Interval
-    accuracy: Interval
+    auroc: Estimate
+    accuracy: Estimate
     answered: float
     answered_patients: int
-
-    def reaches(self, auroc: float, accuracy: float) -> bool:
-        """Whether both lower ends reach these floors, with enough patients answered."""
-        enough = self.answered_patients >= FEWEST_ANSWERED
-        return enough and self.auroc[1] >= auroc and self.accuracy[1] >= accuracy
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +69,7 @@ class Trial:
     judged: Result
     fitted: Fitted
     ood_shares: Array
-    shortcuts: Mapping[str, Interval]
+    shortcuts: Mapping[str, Estimate]
     verdict: Verdict
     why: str
 
@@ -132,7 +128,7 @@ def run_trial(
 
 def _shortcuts(
     labelled: LabelledImages, measured: Measured, weights: Array
-) -> Mapping[str, Interval]:
+) -> Mapping[str, Estimate]:
     """The AUROC of what is no finding. Source: DeGrave et al. 2021; Zech et al. 2018."""
     clues = {
         "border pixels": pd.DataFrame(measured.border),
@@ -174,8 +170,7 @@ def _result(
     weights: Array,
 ) -> Result:
     classes, answered = labelled.classes, called >= 0
-    with np.errstate(invalid="ignore"):
-        right = weights @ (answered & (called == classes)) / (weights @ answered)
+    right = ratio(weights @ (answered & (called == classes)), weights @ answered)
     return Result(
         name,
         probabilities,
@@ -201,7 +196,7 @@ def _simplest(
 
 
 def _judge(
-    result: Result, as_shipped: Interval, floors: tuple[float, float]
+    result: Result, as_shipped: Estimate, floors: tuple[float, float]
 ) -> tuple[Verdict, str]:
     auroc, accuracy = result.auroc, result.accuracy
     if as_shipped[0] < RANKS_BADLY and as_shipped[2] < 0.5:
@@ -213,9 +208,10 @@ def _judge(
         f"AUROC {auroc[0]:.2f} ({auroc[1]:.2f} to {auroc[2]:.2f}), {accuracy[0]:.0%} "
         f"({accuracy[1]:.0%} to {accuracy[2]:.0%}) of the {result.answered:.0%} answered are right"
     )
-    if result.answered_patients < FEWEST_ANSWERED:
+    enough = result.answered_patients >= FEWEST_ANSWERED
+    if not enough:
         said += f", only {result.answered_patients} patients were answered"
-    if result.reaches(*floors):
+    if enough and auroc.lower >= floors[0] and accuracy.lower >= floors[1]:
         return "fit to answer here", f"{said}; both lower ends reach the floors."
     said += f"; floors are {floors[0]:.2f} and {floors[1]:.0%}."
     if auroc[1] >= RANKS_AT_ALL:

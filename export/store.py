@@ -24,16 +24,15 @@ from contract.trust import SIGNATURE
 from export.cards import model_card, segmenter_card
 from export.errors import BundleExists
 from export.session import run_in_batches
-from export.triton import write_triton_config
+from export.triton import newest_version, write_triton_config
 
 Manifest = ModelManifest | SegmenterManifest
 
 
 def next_version(models: Path, name: str) -> int:
     """One more than the highest version that is there, 1 where there is none."""
-    folder = models / name
-    versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
-    return max(versions, default=0) + 1
+    newest = newest_version(models / name)
+    return 1 + int(newest.name) if newest else 1
 
 
 def write_bundle(

@@ -43,7 +43,7 @@ def write_triton_config(bundle: Path, signature: Signature) -> None:
 
 def newest_version(folder: Path) -> Path | None:
     """The bundle with the highest version of a model; None where there is none."""
-    bundles = [path for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()]
+    bundles = [path for path in folder.glob("*") if path.is_dir() and path.name.isdecimal()]
     return max(bundles, key=lambda path: int(path.name), default=None)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cluster import sources
 from cluster.score import rows_of
-from tests.cluster.test_score import PATIENCE_S, ROOT, command, run
+from tests.cluster.test_score import PATIENCE_S, begun, run
 from tests.gateway.drawn import film
 from tests.gateway.stack import Archive, archive
 
@@ -58,20 +58,9 @@ def assert_whole(output: Path) -> None:
     assert len(rows) == FILMS
 
 
-def begun(orthanc: Archive, output: Path, *options: str) -> subprocess.Popen[str]:
+def cut_off(orthanc: Archive, output: Path, *options: str) -> subprocess.Popen[str]:
     """A run that has written at least one batch, and whose archive was killed then."""
-    started = subprocess.Popen(
-        command(address(orthanc), output, *options),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    end = time.monotonic() + PATIENCE_S
-    while not list((output / "_done").glob("*.parquet")):
-        assert started.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    started = begun(address(orthanc), output, *options)
     orthanc.kill()
     return started
 
@@ -102,16 +91,9 @@ def test_an_archive_is_read_with_the_key(orthanc: Archive, tmp_path: Path, key: 
 def test_without_the_key_nothing_is_read_and_no_file_is_blamed(
     orthanc: Archive, tmp_path: Path
 ) -> None:
-    refused = subprocess.run(
-        command(address(orthanc), tmp_path / "scored"),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    said = run(address(orthanc), tmp_path / "scored", status=1)
 
-    assert refused.returncode == 1
-    assert "403 Forbidden" in refused.stderr
+    assert "403 Forbidden" in said
     assert not list((tmp_path / "scored" / "_done").iterdir())
 
 
@@ -119,7 +101,7 @@ def test_a_run_waits_for_an_archive_that_comes_back(
     orthanc: Archive, tmp_path: Path, key: list[str]
 ) -> None:
     output = tmp_path / "scored"
-    started = begun(orthanc, output, *key)
+    started = cut_off(orthanc, output, *key)
     time.sleep(10)
     assert started.poll() is None
     assert len(list((output / "_done").glob("*.parquet"))) < FILMS / 4
@@ -135,7 +117,7 @@ def test_an_archive_that_stays_away_ends_the_run_which_goes_on_later(
     orthanc: Archive, tmp_path: Path, key: list[str]
 ) -> None:
     output = tmp_path / "scored"
-    started = begun(orthanc, output, *key, "--patience", "2")
+    started = cut_off(orthanc, output, *key, "--patience", "2")
     try:
         said, _ = started.communicate(timeout=PATIENCE_S)
         assert started.returncode == 1

@@ -55,18 +55,40 @@ def command(source: str, output: Path, *options: str) -> list[str]:
     return [*run, "--batch", "4", "--workers", "1", *options]
 
 
-def run(source: str, output: Path, *options: str, **environment: str) -> str:
+def run(source: str, output: Path, *options: str, status: int = 0) -> str:
+    """Run to the end, which has this status; what it said."""
     ended = subprocess.run(
         command(source, output, *options),
         cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=PATIENCE_S,
         check=False,
     )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.returncode == status, ended.stdout
     return ended.stdout
+
+
+def begun(
+    source: str, output: Path, *options: str, batches: int = 1, **environment: str
+) -> subprocess.Popen[str]:
+    """A run, in a group of its own, that has written so many batches."""
+    started = subprocess.Popen(
+        command(source, output, *options),
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    end = time.monotonic() + PATIENCE_S
+    while len(list((output / "_done").glob("*.parquet"))) < batches:
+        assert started.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return started
 
 
 def assert_whole(output: Path) -> list[dict[str, Any]]:
@@ -131,11 +153,7 @@ def test_a_second_run_reads_nothing_and_another_archive_is_refused(
     before = {file: file.stat().st_mtime_ns for file in scored.rglob("*.parquet")}
     assert f"0 files to read, {FILES} are done." in run(str(archive), scored)
     assert {file: file.stat().st_mtime_ns for file in scored.rglob("*.parquet")} == before
-    refused = subprocess.run(
-        command(str(archive.parent), scored), cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert refused.returncode == 1
-    assert "Name another folder" in refused.stderr
+    assert "Name another folder" in run(str(archive.parent), scored, status=1)
 
 
 def test_what_a_run_left_of_an_unfinished_batch_is_no_row_and_goes_with_the_next_run(
@@ -179,15 +197,15 @@ def test_a_file_that_is_gone_when_its_turn_comes_is_a_row_with_its_problem(tmp_p
     films.mkdir()
     for name in ("there.jpg", "gone.jpg"):
         (films / name).write_bytes(as_jpeg(synthetic_radiograph(rows=500, columns=600)))
-    begun = subprocess.Popen(
+    started = subprocess.Popen(
         command(str(films), tmp_path / "scored"), cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    assert begun.stdout is not None
-    assert begun.stdout.readline() == "2 files to read, 0 are done.\n"
+    assert started.stdout is not None
+    assert started.stdout.readline() == "2 files to read, 0 are done.\n"
     (films / "gone.jpg").unlink()
-    begun.communicate(timeout=PATIENCE_S)
+    started.communicate(timeout=PATIENCE_S)
 
-    assert begun.returncode == 0
+    assert started.returncode == 0
     found = {row["file"]: row["problem"] for row in rows_of(tmp_path / "scored").to_pylist()}
     assert found == {"there.jpg": None, "gone.jpg": "unreadable"}
 
@@ -199,20 +217,9 @@ def test_ray_tells_its_makers_nothing() -> None:
 def test_a_run_that_was_killed_goes_on_and_reads_nothing_twice(
     archive: Path, tmp_path: Path
 ) -> None:
-    begun = subprocess.Popen(
-        command(str(archive), tmp_path),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    end = time.monotonic() + PATIENCE_S
-    while len(list((tmp_path / "_done").glob("*.parquet"))) < 2:
-        assert begun.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    os.killpg(begun.pid, signal.SIGKILL)
-    begun.wait()
+    killed = begun(str(archive), tmp_path, batches=2)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
     kept = {file.name for file in (tmp_path / "_done").glob("*.parquet")}
     told = run(str(archive), tmp_path)
     assert "0 are done" not in told
@@ -227,16 +234,15 @@ def test_a_bucket_is_read_as_a_folder_is(
     server.start()
     try:
         host, port = server.get_host_and_port()
-        secrets = {"AWS_ACCESS_KEY_ID": "drawn", "AWS_SECRET_ACCESS_KEY": "drawn"}
-        for name, value in secrets.items():
-            monkeypatch.setenv(name, value)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "drawn")
         client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
         client.create_bucket(Bucket="films")
         for file in archive.rglob("*"):
             if file.is_file():
                 client.upload_file(str(file), "films", f"2026/{file.relative_to(archive)}")
         query = f"endpoint_override={host}:{port}&scheme=http&region=us-east-1"
-        run(f"s3://films/2026?{query}", tmp_path, **secrets)
+        run(f"s3://films/2026?{query}", tmp_path)
     finally:
         server.stop()
     answered = {row["file"]: row["probabilities"] for row in assert_whole(tmp_path)}
@@ -258,21 +264,9 @@ def nodes(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def test_a_node_that_is_killed_loses_nothing_and_doubles_nothing(
     archive: Path, tmp_path: Path, nodes: Cluster
 ) -> None:
-    number = len(nodes.list_all_nodes())
-    begun = subprocess.Popen(
-        [*command(str(archive), tmp_path), "--workers", str(number)],
-        cwd=ROOT,
-        env={**os.environ, "RAY_ADDRESS": nodes.address},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    end = time.monotonic() + PATIENCE_S
-    while not list((tmp_path / "_done").glob("*.parquet")):
-        assert begun.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    workers = ("--workers", str(len(nodes.list_all_nodes())))
+    started = begun(str(archive), tmp_path, *workers, RAY_ADDRESS=nodes.address)
     nodes.remove_node(nodes.list_all_nodes()[-1], allow_graceful=False)
-    said, _ = begun.communicate(timeout=PATIENCE_S)
-    assert begun.returncode == 0, said
+    said, _ = started.communicate(timeout=PATIENCE_S)
+    assert started.returncode == 0, said
     assert_whole(tmp_path)

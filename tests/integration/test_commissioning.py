@@ -40,9 +40,7 @@ def _by_place(random: np.random.Generator, sick: bool) -> NDArray[np.uint8]:  # 
     return image.clip(0, 255).astype(np.uint8)
 
 
-def _site(
-    folder: Path, draw: Draw, patients: int, finding: Callable[[int], str] | None = None
-) -> Path:
+def _site(folder: Path, draw: Draw, patients: int, truth: list[str] | None = None) -> Path:
     """Two images of each patient and the table of their findings."""
     random = np.random.default_rng(7)
     folder.mkdir()
@@ -53,8 +51,8 @@ def _site(
             patient = i // 2
             name, sick = f"{i}.png", patient % 2 == 1
             Image.fromarray(draw(random, sick)).save(folder / name)
-            truth = finding(patient) if finding else ("pneumonia" if sick else "normal")
-            table.writerow([name, truth, f"p{patient}", "AP" if random.random() < 0.5 else "PA"])
+            finding = truth[patient] if truth else ("pneumonia" if sick else "normal")
+            table.writerow([name, finding, f"p{patient}", "AP" if random.random() < 0.5 else "PA"])
     return folder
 
 
@@ -85,18 +83,6 @@ def _commission(models: Path, site: Path, backbone: Path, *more: str) -> Result:
 def _said(result: Result) -> str:
     """The output without its line breaks."""
     return " ".join(result.output.split())
-
-
-def test_a_site_that_the_model_reads_keeps_it_as_shipped(tmp_path: Path, backbone: Path) -> None:
-    write_bundle(tmp_path / "models")
-    site = _site(tmp_path / "site", _by_brightness, patients=80)
-
-    done = _commission(tmp_path / "models", site, backbone)
-
-    assert done.exit_code == 0, done.output
-    manifest = read_manifest(tmp_path / "models" / "tiny" / "2")
-    assert manifest.site is not None
-    assert (manifest.site.change, manifest.site.verdict) == ("as shipped", "fit to answer here")
 
 
 def test_a_site_that_it_does_not_read_gets_a_head_of_its_own(
@@ -162,23 +148,28 @@ def test_what_the_service_would_refuse_is_set_aside_and_named(
     assert site_block.images == {"normal": 40, "pneumonia": 40}
 
 
-def test_the_service_names_the_site_and_shows_its_reference_beside_what_it_sees(
+def test_a_site_that_the_model_reads_keeps_it_as_shipped_and_is_named_by_the_service(
     tmp_path: Path, backbone: Path
 ) -> None:
     write_bundle(tmp_path / "models")
-    site = _site(tmp_path / "site", _by_brightness, patients=40)
-    _commission(tmp_path / "models", site, backbone)
+    site = _site(tmp_path / "site", _by_brightness, patients=80)
 
+    done = _commission(tmp_path / "models", site, backbone)
+
+    assert done.exit_code == 0, done.output
+    made = read_manifest(tmp_path / "models" / "tiny" / "2").site
+    assert made is not None
+    assert (made.change, made.verdict) == ("as shipped", "fit to answer here")
     with serving(Settings(models_dir=tmp_path / "models", port=0, provider="cpu")) as live:
         answer = live.predict((site / "1.png").read_bytes()).json()
         health = live.client.get("/health").json()
         metrics = live.client.get("/metrics").text
-
     assert answer["model"]["site"] == "Here"
     assert [model.get("site") for model in health["models"]] == [None, "Here"]
     of_model = 'model="tiny",version="2"'
     assert f"pneumoscope_ood_share_count{{{of_model}}} 1.0" in metrics
-    reference = read_manifest(tmp_path / "models" / "tiny" / "2").site.reference  # type: ignore[union-attr]
+    # What the site showed stands beside what the service sees.
+    reference = made.reference
     assert reference is not None
     assert reference.ood_share[-1] == reference.probability["normal"][-1] == 1
     assert reference.ood_share == tuple(sorted(reference.ood_share))
@@ -194,30 +185,26 @@ RANDOM = np.random.default_rng(3).permutation(["normal", "pneumonia"] * 40).toli
 SWAPPED = ["pneumonia", "normal"] * 40
 
 
-@pytest.mark.parametrize(("truth", "said"), [(RANDOM, "NOT FIT"), (SWAPPED, "swapped")])
-def test_random_and_swapped_labels_are_named_and_nothing_is_written(
-    tmp_path: Path, backbone: Path, truth: list[str], said: str
+@pytest.mark.parametrize(
+    ("patients", "truth", "status", "said"),
+    [
+        (80, RANDOM, NOT_FIT, "NOT FIT"),
+        (80, SWAPPED, NOT_FIT, "swapped"),
+        (10, ["normal", "pneumonia"] * 5, 1, "20 more normal, 20 more pneumonia"),
+    ],
+    ids=["random labels", "swapped labels", "too few images"],
+)
+def test_what_earns_no_version_is_named_and_nothing_is_written(
+    tmp_path: Path, backbone: Path, patients: int, truth: list[str], status: int, said: str
 ) -> None:
     write_bundle(tmp_path / "models")
-    site = _site(tmp_path / "site", _by_brightness, 80, truth.__getitem__)
+    site = _site(tmp_path / "site", _by_brightness, patients, truth)
 
     done = _commission(tmp_path / "models", site, backbone)
 
-    assert done.exit_code == NOT_FIT, done.output
+    assert done.exit_code == status, done.output
     assert said in _said(done)
     assert not (tmp_path / "models" / "tiny" / "2").exists()
-
-
-def test_twenty_images_are_too_few_and_it_says_how_many_more(
-    tmp_path: Path, backbone: Path
-) -> None:
-    write_bundle(tmp_path / "models")
-    site = _site(tmp_path / "site", _by_brightness, patients=10)
-
-    done = _commission(tmp_path / "models", site, backbone)
-
-    assert done.exit_code == 1
-    assert "20 more normal, 20 more pneumonia" in _said(done)
 
 
 def test_a_second_commissioning_starts_from_the_shipped_version_and_measures_nothing_again(

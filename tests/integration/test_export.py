@@ -1,6 +1,5 @@
 """The whole way: train, evaluate, export, verify, serve, predict; each through its command."""
 
-import csv
 import json
 import shutil
 import subprocess
@@ -85,23 +84,29 @@ def test_the_bundle_says_where_it_comes_from(models: Path, evaluated: Path) -> N
     assert manifest.provenance.recipe == "tiny"
     assert manifest.labels == ("normal", "pneumonia")
     assert b"saved_model" not in (models / "tiny" / "1" / "model.onnx").read_bytes()
+    assert manifest.parity.images == manifest.provenance.validation_images
     assert manifest.parity.max_probability_difference <= manifest.parity.tolerance
     assert {metric.name for metric in manifest.metrics} >= {"auroc", "sensitivity", "specificity"}
     assert figures == {file.name for file in (evaluated / "figures").iterdir()}
 
 
-def test_the_parity_is_measured_on_validation_images(models: Path, evaluated: Path) -> None:
-    with (evaluated / "split.csv").open(newline="") as table:
-        validation = [row for row in csv.DictReader(table) if row["split"] == "validation"]
+def refused(*arguments: object) -> str:
+    result = export(*arguments)
 
-    assert read_manifest(models / "tiny" / "1").parity.images == len(validation)
+    assert result.exit_code == 1
+    return result.stderr
 
 
-def test_a_second_export_is_the_next_version(models: Path, evaluated: Path, data: Path) -> None:
-    result = export("convert", "--workdir", evaluated, "--data", data, "--models", models)
+def test_a_second_export_is_the_next_version_and_none_is_written_again(
+    models: Path, evaluated: Path, data: Path
+) -> None:
+    command = ("convert", "--workdir", evaluated, "--data", data, "--models", models)
+
+    result = export(*command)
 
     assert result.exit_code == 0, result.output
     assert read_manifest(models / "tiny" / "2").version == 2
+    assert "tiny version 1 is already there" in refused(*command, "--version", 1)
 
 
 def test_figures_that_no_longer_hold_are_named_and_written_again(
@@ -130,91 +135,53 @@ def test_figures_that_no_longer_hold_are_named_and_written_again(
     assert "figures/test-reliability.png" in (bundle / "model-card.md").read_text()
 
 
-@pytest.fixture(scope="module")
-def halved(
-    models: Path, evaluated: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Result]:
-    folder = tmp_path_factory.mktemp("halved") / "models"
-    shutil.copytree(models / "tiny" / "1", folder / "tiny" / "1")
-    return folder, quantize(folder, evaluated, data)
-
-
-def quantize(models: Path, workdir: Path, data: Path) -> Result:
-    bundle = models / "tiny" / "1"
-    return export(
-        *("quantize", bundle, "--workdir", workdir, "--data", data, "--precision", "fp16")
-    )
-
-
 def test_a_faster_file_is_compared_added_and_served(
-    halved: tuple[Path, Result], data: Path
+    models: Path, evaluated: Path, data: Path, tmp_path: Path
 ) -> None:
-    models, result = halved
+    bundle = tmp_path / "tiny" / "1"
+    shutil.copytree(models / "tiny" / "1", bundle)
+    command = ("quantize", bundle, "--workdir", evaluated, "--data", data, "--precision", "fp16")
     image = sorted((data / "chest_xray" / "test" / "PNEUMONIA").iterdir())[0]
-    with serving(Settings(models_dir=models, port=0, provider="cpu", precision="fp16")) as live:
-        body = live.predict(image.read_bytes()).json()
 
+    result = export(*command)
+
+    with serving(Settings(models_dir=tmp_path, port=0, provider="cpu", precision="fp16")) as live:
+        body = live.predict(image.read_bytes()).json()
     assert "model.fp16.onnx: AUROC" in result.stdout
-    [variant] = read_manifest(models / "tiny" / "1").variants
+    [variant] = read_manifest(bundle).variants
     assert variant.agreement >= 0.99
     assert (body["precision"], body["model"]["digest"]) == ("fp16", variant.digest)
-    assert variant.digest in (models / "tiny" / "1" / "model-card.md").read_text()
-    assert export("verify", models / "tiny" / "1").exit_code == 0
-
-
-def test_a_precision_that_is_there_is_refused(
-    halved: tuple[Path, Result], evaluated: Path, data: Path
-) -> None:
-    models, _ = halved
-
-    result = quantize(models, evaluated, data)
-
-    assert result.exit_code == 1
-    assert "has a file in fp16" in result.stderr
+    assert variant.digest in (bundle / "model-card.md").read_text()
+    assert export("verify", bundle).exit_code == 0
+    assert "has a file in fp16" in refused(*command)
 
 
 def test_the_workdir_of_another_training_makes_no_faster_file(
     models: Path, evaluated: Path, data: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(models / "tiny" / "1", tmp_path / "tiny" / "1")
     other = tmp_path / "workdir"
     shutil.copytree(evaluated, other)
     provenance = json.loads((other / "provenance.json").read_text()) | {"git_revision": "another"}
     (other / "provenance.json").write_text(json.dumps(provenance))
+    bundle = models / "tiny" / "1"
 
-    result = quantize(tmp_path, other, data)
+    words = refused("quantize", bundle, "--workdir", other, "--data", data, "--precision", "fp16")
 
-    assert result.exit_code == 1
-    assert "is of another training" in result.stderr
-    assert not (tmp_path / "tiny" / "1" / "model.fp16.onnx").exists()
-
-
-def refused(models: Path, workdir: Path, data: Path, *more: object) -> str:
-    result = export("convert", "--workdir", workdir, "--data", data, "--models", models, *more)
-
-    assert result.exit_code == 1
-    return result.stderr
+    assert "is of another training" in words
+    assert not (bundle / "model.fp16.onnx").exists()
 
 
-def test_a_version_that_is_there_is_refused(models: Path, evaluated: Path, data: Path) -> None:
-    words = refused(models, evaluated, data, "--version", 1)
-
-    assert "tiny version 1 is already there" in words
-
-
-def test_a_model_whose_training_or_evaluation_is_missing_is_not_exported(
-    fitted: Path, data: Path, tmp_path: Path
+def test_what_was_not_trained_or_evaluated_or_is_of_other_images_is_not_exported(
+    fitted: Path, evaluated: Path, data: Path, tmp_path: Path
 ) -> None:
-    assert "no finished training" in refused(tmp_path, tmp_path, data)
-    assert "pneumo-train evaluate" in refused(tmp_path, fitted, data)
-    assert list(tmp_path.iterdir()) == []
+    other = tmp_path / "other"
+    write_kermany(other, "train", images_per_class=4, seed=900)
 
-
-def test_other_images_than_those_of_the_training_are_refused(
-    evaluated: Path, tmp_path: Path
-) -> None:
-    write_kermany(tmp_path / "other", "train", images_per_class=4, seed=900)
-    models = tmp_path / "models"
-
-    assert "not the images of the training" in refused(models, evaluated, tmp_path / "other")
-    assert not models.exists()
+    for workdir, images, words in (
+        (tmp_path, data, "holds no finished training: run pneumo-train fit"),
+        (fitted, data, "pneumo-train evaluate"),
+        (evaluated, other, "not the images of the training"),
+    ):
+        asked = ("--workdir", workdir, "--data", images, "--models", tmp_path / "models")
+        assert words in refused("convert", *asked)
+    assert list(tmp_path.iterdir()) == [other]

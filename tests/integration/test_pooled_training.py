@@ -80,6 +80,8 @@ def test_three_splits_are_drawn_and_share_no_patient(workdir: Path) -> None:
     assert all(sides)
     assert len(set.union(*sides)) == sum(map(len, sides))
     assert {row["source"] for row in rows} == {"north", "south"}
+    origin = load_trained(workdir).provenance
+    assert (origin.dataset, origin.licence) == ("pooled images: north, south", "CC0")
 
 
 def test_the_drawn_test_split_is_evaluated(workdir: Path, data: Path) -> None:
@@ -100,10 +102,3 @@ def test_the_source_that_was_left_out_is_evaluated_whole(workdir: Path, data: Pa
     assert evaluation["images"] == 3 * IMAGES_PER_SOURCE["east"]
     with (workdir / "predictions-left-out.csv").open(newline="") as file:
         assert all(row["path"].startswith("east-") for row in csv.DictReader(file))
-
-
-def test_the_provenance_names_the_sources_and_their_licence(workdir: Path) -> None:
-    origin = load_trained(workdir).provenance
-
-    assert origin.dataset == "pooled images: north, south"
-    assert origin.licence == "CC0"

@@ -1,4 +1,5 @@
 import csv
+import re
 import signal
 import subprocess
 import sys
@@ -24,23 +25,13 @@ def train(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def fit(recipe: Path, data: Path, workdir: Path) -> Result:
-    return train("fit", "--recipe", recipe, "--data", data, "--workdir", workdir)
-
-
-def changed_recipe(folder: Path, changes: dict[str, str]) -> Path:
-    text = TINY_RECIPE
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    path = folder / "changed.toml"
-    path.write_text(text)
-    return path
-
-
-def history(workdir: Path) -> list[dict[str, str]]:
-    with (workdir / "history.csv").open(newline="") as file:
+def rows_of(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def fit(recipe: Path | str, data: Path, workdir: Path, *more: str) -> Result:
+    return train("fit", "--recipe", recipe, "--data", data, "--workdir", workdir, *more)
 
 
 @pytest.fixture(scope="module")
@@ -75,37 +66,34 @@ def test_a_training_leaves_a_model_and_where_it_came_from(trained: Path) -> None
     assert model.provenance.training_images + model.provenance.validation_images == 40
     assert model.provenance.data_digest.startswith("sha256:")
     assert [finding.label for finding in model.calibration.findings] == ["normal", "pneumonia"]
-    assert model.provenance.framework.startswith("keras ")
+    assert re.fullmatch(r"keras 3\S* on tensorflow 2\S*", model.provenance.framework)
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|unknown", model.provenance.git_revision)
     assert model.provenance.calibrated_at_revision is None
-    assert len(history(trained)) == EPOCHS
+    assert len(rows_of(trained / "history.csv")) == EPOCHS
     assert not list(trained.rglob(".draft-*"))
 
 
-def test_an_unreadable_image_is_listed_and_skipped(trained: Path) -> None:
-    with (trained / "unreadable-development.csv").open(newline="") as file:
-        listed = [row["path"] for row in csv.DictReader(file)]
-
-    assert listed == ["train/NORMAL/IM-0099-0001.jpeg"]
-    assert listed[0] not in (trained / "split.csv").read_text()
-
-
-def test_no_patient_is_on_both_sides_of_the_split(trained: Path) -> None:
-    with (trained / "split.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+def test_no_patient_is_on_both_sides_of_the_split_and_what_is_unreadable_on_none(
+    trained: Path,
+) -> None:
+    rows = rows_of(trained / "split.csv")
 
     sides = {split: {r["patient"] for r in rows if r["split"] == split} for split in SPLITS}
     assert all(sides.values())
     assert sides["train"].isdisjoint(sides["validation"])
     assert all(row["path"].startswith("train/") for row in rows)
+    [unreadable] = rows_of(trained / "unreadable-development.csv")
+    assert unreadable["path"] == "train/NORMAL/IM-0099-0001.jpeg"
+    assert unreadable["path"] not in {row["path"] for row in rows}
 
 
 def test_a_killed_training_carries_on_as_if_it_had_never_stopped(
     recipe: Path, data: Path, trained: Path, tmp_path: Path
 ) -> None:
     workdir = tmp_path / "killed"
-    options = ["--recipe", recipe, "--data", data, "--workdir", workdir]
+    options = ("--recipe", recipe, "--data", data, "--workdir", workdir)
     process = subprocess.Popen(
-        [sys.executable, "-m", "training", "fit", *map(str, options)],
+        [sys.executable, "-m", "training", "fit", *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -127,7 +115,7 @@ def test_a_killed_training_carries_on_as_if_it_had_never_stopped(
     assert "Epoch 1/" not in result.output
     assert f"Epoch {EPOCHS}/{EPOCHS}" in result.output
     assert checkpoint.stat().st_mtime_ns > written_before
-    whole, resumed = history(trained), history(workdir)
+    whole, resumed = (rows_of(folder / "history.csv") for folder in (trained, workdir))
     assert [row["epoch"] for row in resumed] == [row["epoch"] for row in whole]
     for name in ("loss", "val_loss"):
         losses = [[float(row[name]) for row in rows] for rows in (whole, resumed)]
@@ -174,8 +162,7 @@ def test_the_predictions_of_an_evaluation_are_those_of_the_served_model(
     result = train("evaluate", "--workdir", trained, "--data", data, "--split", "validation")
 
     assert result.exit_code == 0, result.output
-    with (trained / "predictions-validation.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(trained / "predictions-validation.csv")
     points = {f.label: f.operating_point for f in load_trained(trained).calibration.findings}
     ill = [float(r["probability_pneumonia"]) for r in rows if r["label"] == "pneumonia"]
     assert len(rows) == load_trained(trained).provenance.validation_images
@@ -198,7 +185,8 @@ def test_validation_images_of_another_data_set_are_refused(
 
 
 def test_a_training_that_diverges_is_stopped(data: Path, tmp_path: Path) -> None:
-    recipe = changed_recipe(tmp_path, {"learning_rate = 1e-2": "learning_rate = 1e30"})
+    recipe = tmp_path / "changed.toml"
+    recipe.write_text(TINY_RECIPE.replace("learning_rate = 1e-2", "learning_rate = 1e30"))
 
     result = fit(recipe, data, tmp_path / "run")
 
@@ -221,7 +209,7 @@ def test_a_mistake_is_answered_with_one_line(
 ) -> None:
     folders = {"data": data, "nowhere": data / "nowhere", "run": trained}
 
-    result = fit(Path(recipe_name), folders[folder], trained)
+    result = fit(recipe_name, folders[folder], trained)
 
     assert result.exit_code == 1
     assert message in result.stderr
@@ -239,18 +227,8 @@ def test_a_mistake_is_answered_with_one_line(
 def test_weights_that_cannot_be_used_are_refused_before_any_image_is_read(
     data: Path, tmp_path: Path, recipe_name: str, weights: str, message: str
 ) -> None:
-    work = tmp_path / "run"
-    asked = ("--recipe", recipe_name, "--data", data, "--workdir", work, "--weights", weights)
-
-    result = train("fit", *asked)
+    result = fit(recipe_name, data, tmp_path / "run", "--weights", weights)
 
     assert result.exit_code == 1
     assert message in result.stderr
-    assert not work.exists()
-
-
-def test_an_evaluation_before_its_training_says_what_to_run(data: Path, tmp_path: Path) -> None:
-    result = train("evaluate", "--workdir", tmp_path, "--data", data)
-
-    assert result.exit_code == 1
-    assert "run pneumo-train fit" in result.stderr
+    assert not (tmp_path / "run").exists()

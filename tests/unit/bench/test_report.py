@@ -62,15 +62,17 @@ def test_goals_are_ratios_of_medians(results: Results) -> None:
     assert goal(results, "Goodput") == pytest.approx(0.85)
     assert goal(results, "p99 of the accepted") == pytest.approx(0.02)
     assert goal(results, "two processes") == 200
-
-
-def test_what_is_not_int8_by_default_has_no_such_figure(results: Results) -> None:
+    # What is not INT8 by default has no such figure.
     results.precisions["pneumoscope-default"] = "fp32"
-
     assert goal(results, "INT8 by default ÷ best peer with Pillow") is None
 
 
-def test_every_goal_stands_beside_what_was_measured(results: Results, tmp_path: Path) -> None:
+def test_every_goal_stands_beside_what_was_measured_and_failures_with_their_reason(
+    results: Results, tmp_path: Path
+) -> None:
+    for visits in results.visits:
+        visits["litserve-opencv raw"] = Visit(failure="no answer within 120 s")
+
     write_report(results, tmp_path / "benchmark.md")
 
     page = (tmp_path / "benchmark.md").read_text()
@@ -81,14 +83,5 @@ def test_every_goal_stands_beside_what_was_measured(results: Results, tmp_path: 
     assert "| Pneumoscope, fp32 | raw | 300 | 150-600 |" in page
     assert "| FastAPI handler, Pillow | multipart | 150 |" in page
     assert [page.count(f"\n| {precision} |") for precision in ("fp32", "int8")] == [1, 1]
-
-
-def test_a_server_that_failed_is_named_with_its_reason(results: Results, tmp_path: Path) -> None:
-    for visits in results.visits:
-        visits["litserve-opencv raw"] = Visit(failure="no answer within 120 s")
-
-    write_report(results, tmp_path / "benchmark.md")
-
-    page = (tmp_path / "benchmark.md").read_text()
     assert "- litserve-opencv raw: no answer within 120 s" in page
     assert "| LitServe, OpenCV | raw |" not in page

@@ -28,13 +28,9 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def test_a_server_is_ready_with_its_first_answer(server: Server) -> None:
+def test_a_server_is_measured_with_all_of_its_processes(server: Server) -> None:
     assert server.ready(GET) > 0
     assert server.ask(GET)[0] == 200
-
-
-def test_a_server_is_measured_with_all_of_its_processes(server: Server) -> None:
-    server.ready(GET)
     alone = Path(f"/proc/{server.root}/smaps_rollup").read_text()
     own = sum(int(line.split()[1]) for line in alone.splitlines() if line.startswith("Pss:"))
 

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -5,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from contract.manifest import OOD_SCORE, Signature, classifier_signature
 from contract.preprocessing import PreprocessingSpec
@@ -18,24 +20,30 @@ from training.models import build_classifier, feature_model, with_serving_output
 from training.ood import fit_scorer
 
 SPEC = PreprocessingSpec(height=64, width=64)
+NOISE = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 1), dtype=np.uint8)
 
 
-def images(count: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (count, 64, 64, 1), dtype=np.uint8)
+def radiographs(count: int) -> NDArray[np.uint8]:
+    planes = [synthetic_radiograph(64, 64, n % 2, seed=n) for n in range(count)]
+    return np.stack(planes)[..., np.newaxis]
 
 
 @pytest.fixture(scope="module")
 def serving_model() -> keras.Model:
     recipe = read_recipe("xray-pneumonia")
     small = recipe.model.model_copy(update={"width": 4})
+    plain = CalibrationConfig(shifts=("none",))
+    recipe = recipe.model_copy(update={"preprocessing": SPEC, "model": small, "calibration": plain})
     keras.utils.set_random_seed(0)
-    model = build_classifier(recipe.model_copy(update={"preprocessing": SPEC, "model": small}))
-    return with_serving_outputs(model, temperature=1.5)
+    model = build_classifier(recipe)
+    scorer = fit_scorer(feature_model(model), radiographs(140), recipe)
+    return with_serving_outputs(model, 1.5, scorer)
 
 
 @pytest.fixture(scope="module")
 def signature(serving_model: keras.Model) -> Signature:
-    return classifier_signature(SPEC, 2, serving_model.output["activation_map"].shape[1:3])
+    map_size = serving_model.output["activation_map"].shape[1:3]
+    return classifier_signature(SPEC, 2, map_size, ood_score=True)
 
 
 @pytest.fixture(scope="module")
@@ -43,51 +51,76 @@ def graph(serving_model: keras.Model, signature: Signature) -> onnx.ModelProto:
     return convert(serving_model, signature)
 
 
-def test_an_unpromised_output_is_refused(serving_model: keras.Model, signature: Signature) -> None:
+def copied(graph: onnx.ModelProto) -> onnx.ModelProto:
+    return onnx.load_from_string(graph.SerializeToString())
+
+
+def test_an_unpromised_output_is_refused(serving_model: keras.Model) -> None:
     three_classes = classifier_signature(SPEC, 3, (4, 4))
 
     with pytest.raises(ConversionError, match="were promised"):
         convert(serving_model, three_classes)
 
 
-def test_any_batch_size_gives_the_same_answer(graph: onnx.ModelProto) -> None:
+def test_a_graph_answers_as_keras_whatever_the_size_of_a_batch(
+    serving_model: keras.Model, graph: onnx.ModelProto
+) -> None:
     session = open_session(graph.SerializeToString())
-    batch = images(5)
+    images = np.concatenate([radiographs(20), NOISE, np.zeros_like(NOISE[:1])])
 
-    together = run_in_batches(session, batch)["probabilities"]
-    apart = np.concatenate([run_in_batches(session, batch[[i]])["probabilities"] for i in range(5)])
+    found = run_in_batches(session, images)
 
-    np.testing.assert_allclose(together, apart, atol=1e-6)
+    for number in range(20, 25):
+        alone = run_in_batches(session, images[[number]])
+        np.testing.assert_allclose(alone["probabilities"], found["probabilities"][[number]], 1e-5)
+        np.testing.assert_allclose(alone[OOD_SCORE], found[OOD_SCORE][[number]], 1e-5)
+    expected = serving_model.predict(images, verbose=0)[OOD_SCORE]
+    assert found[OOD_SCORE].shape == (41,)
+    np.testing.assert_allclose(found[OOD_SCORE], expected, rtol=1e-4)
 
 
-def test_a_graph_with_other_weights_is_refused(
-    serving_model: keras.Model, graph: onnx.ModelProto
+def kernel(graph: onnx.GraphProto) -> None:
+    scale(next(tensor for tensor in graph.initializer if len(tensor.dims) == 4), 1.05)
+
+
+def score(graph: onnx.GraphProto) -> None:
+    constants = [tensor for tensor in graph.initializer if "ood_score" in tensor.name]
+    scale(max(constants, key=lambda tensor: np.prod(tensor.dims)), 1.1)
+
+
+def scale(tensor: onnx.TensorProto, factor: float) -> None:
+    values = numpy_helper.to_array(tensor) * np.float32(factor)
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def logits(graph: onnx.GraphProto) -> None:
+    [output] = [output for output in graph.output if output.name == "logits"]
+    graph.output.remove(output)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (kernel, "probabilities differs .* Nothing was written"),
+        (score, "ood_score differs"),
+        (logits, "lacks the outputs .*logits"),
+    ],
+)
+def test_a_graph_that_answers_otherwise_is_refused(
+    serving_model: keras.Model,
+    graph: onnx.ModelProto,
+    spoil: Callable[[onnx.GraphProto], None],
+    message: str,
 ) -> None:
-    other = onnx.ModelProto()
-    other.CopyFrom(graph)
-    kernel = next(t for t in other.graph.initializer if len(t.dims) == 4)
-    changed = onnx.numpy_helper.to_array(kernel) * 1.05
-    kernel.CopyFrom(onnx.numpy_helper.from_array(changed, kernel.name))
+    other = copied(graph)
+    spoil(other.graph)
 
-    with pytest.raises(ParityError, match="Nothing was written"):
-        measure_parity(serving_model, open_session(other.SerializeToString()), images(8))
-
-
-def test_a_graph_that_lost_an_output_is_refused(
-    serving_model: keras.Model, graph: onnx.ModelProto
-) -> None:
-    fewer = onnx.ModelProto()
-    fewer.CopyFrom(graph)
-    [logits] = [output for output in fewer.graph.output if output.name == "logits"]
-    fewer.graph.output.remove(logits)
-
-    with pytest.raises(ParityError, match="logits"):
-        measure_parity(serving_model, open_session(fewer.SerializeToString()), images(2))
+    with pytest.raises(ParityError, match=message):
+        measure_parity(serving_model, open_session(other.SerializeToString()), radiographs(4))
 
 
 def test_too_many_transposes_are_refused(graph: onnx.ModelProto, signature: Signature) -> None:
-    slow = onnx.ModelProto()
-    slow.CopyFrom(graph)
+    slow = copied(graph)
     node = next(node for node in slow.graph.node if node.op_type == "Transpose")
     slow.graph.node.extend([node, node])
 
@@ -102,54 +135,3 @@ def test_a_failure_of_tf2onnx_is_told_with_its_last_words(signature: Signature) 
 
     with pytest.raises(ConversionError, match="tf2onnx failed"):
         convert(Unsaved(), signature)
-
-
-def radiographs(count: int) -> NDArray[np.uint8]:
-    planes = [synthetic_radiograph(64, 64, n % 2, seed=n) for n in range(count)]
-    return np.stack(planes)[..., np.newaxis]
-
-
-@pytest.fixture(scope="module")
-def scoring_model() -> keras.Model:
-    recipe = read_recipe("xray-pneumonia")
-    small = recipe.model.model_copy(update={"width": 4})
-    plain = CalibrationConfig(shifts=("none",))
-    recipe = recipe.model_copy(update={"preprocessing": SPEC, "model": small, "calibration": plain})
-    keras.utils.set_random_seed(0)
-    model = build_classifier(recipe)
-    scorer = fit_scorer(feature_model(model), radiographs(140), recipe)
-    return with_serving_outputs(model, 1.5, scorer)
-
-
-@pytest.fixture(scope="module")
-def scoring_graph(scoring_model: keras.Model) -> onnx.ModelProto:
-    map_size = scoring_model.output["activation_map"].shape[1:3]
-    return convert(scoring_model, classifier_signature(SPEC, 2, map_size, ood_score=True))
-
-
-def test_onnx_runtime_gives_the_score_of_keras(
-    scoring_model: keras.Model, scoring_graph: onnx.ModelProto
-) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 1), dtype=np.uint8)
-    images = np.concatenate([radiographs(20), noise, np.zeros_like(noise[:1])])
-
-    found = run_in_batches(open_session(scoring_graph.SerializeToString()), images)[OOD_SCORE]
-
-    expected = scoring_model.predict(images, verbose=0)[OOD_SCORE]
-    assert found.shape == (41,)
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
-
-
-def test_another_score_than_keras_has_is_refused(
-    scoring_model: keras.Model, scoring_graph: onnx.ModelProto
-) -> None:
-    other = onnx.load_from_string(scoring_graph.SerializeToString())
-    joint = max(
-        (tensor for tensor in other.graph.initializer if "ood_score" in tensor.name),
-        key=lambda tensor: np.prod(tensor.dims),
-    )
-    values = onnx.numpy_helper.to_array(joint) * np.float32(1.1)
-    joint.CopyFrom(onnx.numpy_helper.from_array(values, joint.name))
-
-    with pytest.raises(ParityError, match="ood_score"):
-        measure_parity(scoring_model, open_session(other.SerializeToString()), radiographs(4))

@@ -18,11 +18,12 @@ BUNDLES = [
     *sorted(file.parent for file in Path("models").glob(f"*/*/{MODEL_FILE}")),
 ]
 GRAY = np.random.default_rng(0).integers(0, 256, (2, 8, 6, 1), dtype=np.uint8)
+THREE = "scaled, scaled, scaled"
 KERNEL = np.random.default_rng(1).normal(size=(4, 3, 3, 3)).astype(np.float32)
 
 
 def network(
-    steps: str, *, parts: str = "scaled, scaled, scaled", beside: str = "level"
+    steps: str, parts: str = THREE, beside: str = "level", kernel: str = "kernel"
 ) -> onnx.ModelProto:
     """A graph that scales a gray, makes channels of it, and convolves them."""
     model = parser.parse_model(
@@ -35,10 +36,14 @@ def network(
             other = ReduceMax <keepdims: int = 0> ({beside})
             channels = Concat <axis: int = 3> ({parts})
             first = Transpose <perm: ints = [0, 3, 1, 2]> (channels)
-            found = Conv <strides: ints = [2, 2], pads: ints = [0, 0, 1, 1]> (first, kernel)
+            found = Conv <strides: ints = [2, 2], pads: ints = [0, 0, 1, 1]> (first, {kernel})
         }}"""
     )
+    rows = np.arange(6, dtype=np.float32).reshape(6, 1)
     model.graph.initializer.append(numpy_helper.from_array(KERNEL, "kernel"))
+    model.graph.initializer.append(numpy_helper.from_array(rows, "rows"))
+    if kernel != "kernel":
+        model.graph.node.insert(0, helper.make_node("Identity", ["kernel"], [kernel]))
     return model
 
 
@@ -51,55 +56,46 @@ def answers(model: onnx.ModelProto) -> list[NDArray[np.float32]]:
     return cast("list[NDArray[np.float32]]", session.run(None, {"image": GRAY}))
 
 
-def check_alike(model: onnx.ModelProto) -> onnx.ModelProto:
+AS_IT_WAS = ["Cast", "Div", "Concat", "Transpose", "Conv"]
+BY_ONE_NUMBER = "scaled = Div (level, divisor)"
+
+
+@pytest.mark.parametrize(
+    ("steps", "wiring", "expected"),
+    [
+        (
+            "part = Div (level, divisor)  scaled = Sub (one, part)",
+            {},
+            ["Cast", "Transpose", "Div", "Sub", "Conv"],
+        ),
+        # What others read of the scaled gray stays where it was.
+        (
+            "part = Div (level, divisor)  scaled = Sub (part, one)",
+            {"beside": "part"},
+            ["Cast", "Div", "Transpose", "Sub", "Conv"],
+        ),
+        # So does a scale of more than one number.
+        (
+            "part = Mul (level, rows)  scaled = Sub (part, one)",
+            {},
+            ["Cast", "Mul", "Transpose", "Sub", "Conv"],
+        ),
+        (BY_ONE_NUMBER, {"parts": "scaled, level, scaled"}, AS_IT_WAS),
+        (BY_ONE_NUMBER, {"beside": "channels"}, AS_IT_WAS),
+        (BY_ONE_NUMBER, {"kernel": "computed"}, ["Identity", *AS_IT_WAS]),
+    ],
+)
+def test_equal_channels_become_one_where_nobody_else_needs_them(
+    steps: str, wiring: dict[str, str], expected: list[str]
+) -> None:
+    model = network(steps, **wiring)
+
     leaner = with_one_gray(model)
-    for found, expected in zip(answers(leaner), answers(model), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-    return leaner
 
-
-def test_equal_channels_become_one_and_are_scaled_with_the_channel_first() -> None:
-    model = network("part = Div (level, divisor)  scaled = Sub (one, part)")
-
-    leaner = check_alike(model)
-
-    assert kinds(model) == ["Cast", "Div", "Sub", "Concat", "Transpose", "Conv"]
-    assert kinds(leaner) == ["Cast", "Transpose", "Div", "Sub", "Conv"]
+    assert kinds(leaner) == expected
     assert with_one_gray(leaner) == leaner
-
-
-def test_what_others_read_of_the_scaled_gray_stays_where_it_was() -> None:
-    model = network("part = Div (level, divisor)  scaled = Sub (part, one)", beside="part")
-
-    assert kinds(check_alike(model)) == ["Cast", "Div", "Transpose", "Sub", "Conv"]
-
-
-def test_channels_that_differ_stay() -> None:
-    model = network("scaled = Div (level, divisor)", parts="scaled, level, scaled")
-
-    assert kinds(check_alike(model)) == kinds(model)
-
-
-def test_what_else_reads_the_channels_finds_them_as_they_were() -> None:
-    model = network("scaled = Div (level, divisor)", beside="channels")
-
-    assert kinds(check_alike(model)) == kinds(model)
-
-
-def test_a_kernel_that_the_graph_computes_stays() -> None:
-    model = network("scaled = Div (level, divisor)")
-    model.graph.initializer[-1].name = "half"
-    model.graph.node.insert(0, helper.make_node("Identity", ["half"], ["kernel"]))
-
-    assert kinds(check_alike(model)) == kinds(model)
-
-
-def test_a_scale_of_more_than_one_number_stays_where_it_was() -> None:
-    model = network("part = Mul (level, rows)  scaled = Sub (part, one)")
-    rows = np.arange(6, dtype=np.float32).reshape(6, 1)
-    model.graph.initializer.append(numpy_helper.from_array(rows, "rows"))
-
-    assert kinds(check_alike(model)) == ["Cast", "Mul", "Transpose", "Sub", "Conv"]
+    for found, wanted in zip(answers(leaner), answers(model), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=str)

@@ -75,32 +75,26 @@ def test_the_inner_part_lies_between_the_first_convolution_and_the_head(
     assert found == ["first_relu", "depthwise", "depthwise_relu", "ordinary", "sum", "sum_relu"]
 
 
-def plain(tensor: str) -> str:
-    return tensor.removeprefix("network/").removesuffix("_QuantizeLinear_Input")
-
-
 def test_only_ordinary_inner_convolutions_become_eight_bit(int8: bytes) -> None:
-    nodes = onnx.load_from_string(int8).graph.node
-    quantized = {tensor for n in nodes if n.op_type == "DequantizeLinear" for tensor in n.output}
+    graph = onnx.load_from_string(int8).graph
+    quantized = {t for n in graph.node if n.op_type == "DequantizeLinear" for t in n.output}
 
     from_quantized = {
-        plain(n.output[0]): not quantized.isdisjoint(n.input[1:2])
-        for n in nodes
-        if n.op_type == "Conv"
+        node.output[0].removeprefix("network/").removesuffix("_QuantizeLinear_Input"): not (
+            quantized.isdisjoint(node.input[1:2])
+        )
+        for node in graph.node
+        if node.op_type == "Conv"
     }
 
     assert from_quantized == {"first": False, "depthwise": False, "ordinary": True, "head": False}
-
-
-def test_eight_bit_weights_leave_room_for_sums_of_two_products(int8: bytes) -> None:
-    kernels = [
+    # Weights leave room for sums of two products.
+    [kernel] = [
         numpy_helper.to_array(tensor)
-        for tensor in onnx.load_from_string(int8).graph.initializer
+        for tensor in graph.initializer
         if tensor.data_type == TensorProto.INT8 and len(tensor.dims) == 4
     ]
-
-    assert kernels
-    assert all(2 * 255 * np.abs(kernel.astype(int)).max() <= 32767 for kernel in kernels)
+    assert 2 * 255 * np.abs(kernel.astype(int)).max() <= 32767
 
 
 @pytest.mark.parametrize(("precision", "nearness"), [("int8", 0.06), ("fp16", 0.003)])
@@ -156,22 +150,15 @@ def judged(logit_shift: float, *, ood_limit: float, accepted: bool = True) -> Ag
     return compare(manifest, reference, candidate, flat, classes, [(side, side)] * len(grays))
 
 
-def test_the_same_graph_agrees_with_itself() -> None:
-    found = judged(0.0, ood_limit=300)
+def test_graphs_are_compared_as_the_service_decides_and_others_are_refused() -> None:
+    same, other = judged(0.0, ood_limit=300), judged(3.0, ood_limit=300)
 
-    assert (found.auroc, found.auroc_fp32, found.agreement) == (1.0, 1.0, 1.0)
-    found.check()
-
-
-def test_other_decisions_are_refused_with_the_figures() -> None:
-    found = judged(3.0, ood_limit=300)
-
-    assert found.auroc == 1.0
-    with pytest.raises(VariantRefused, match=rf"{found.agreement:.2%} of 21 .* decided alike"):
-        found.check()
-
-
-def test_an_image_that_a_gate_stops_is_decided_alike() -> None:
+    assert (same.auroc, same.auroc_fp32, same.agreement) == (1.0, 1.0, 1.0)
+    same.check()
+    assert other.auroc == 1.0
+    with pytest.raises(VariantRefused, match=rf"{other.agreement:.2%} of 21 .* decided alike"):
+        other.check()
+    # What a gate stops is decided alike.
     assert judged(3.0, ood_limit=300, accepted=False).agreement == 1.0
     assert judged(3.0, ood_limit=-1).agreement == 1.0
 

@@ -21,15 +21,17 @@ def bundle(tmp_path: Path) -> Path:
     return write_bundle(tmp_path)
 
 
-def test_every_image_gets_an_answer_of_its_own_in_order(bundle: Path, tmp_path: Path) -> None:
+def test_the_command_prints_one_json_line_per_image_in_order(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(as_jpeg(synthetic_radiograph(rows=300, columns=200)))
     (tmp_path / "b.png").write_bytes(as_png(synthetic_radiograph(rows=64, columns=64, seed=1)))
 
-    answers = answer(bundle, [tmp_path / "b.png", tmp_path / "a.jpg"])
+    result = run("verify", bundle, tmp_path / "b.png", tmp_path / "a.jpg")
 
-    assert [item.file for item in answers] == ["b.png", "a.jpg"]
+    assert result.exit_code == 0, result.stderr
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [item["file"] for item in answers] == ["b.png", "a.jpg"]
     for item in answers:
-        assert sum(item.probabilities.values()) == pytest.approx(1)
+        assert sum(item["probabilities"].values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("sizes", [[(64, 64)], [(64, 64)] * 3])
@@ -40,21 +42,16 @@ def test_each_answer_needs_the_size_of_its_file(bundle: Path, sizes: list[tuple[
         decide_all(read_manifest(bundle), outputs, sizes)
 
 
-def test_a_changed_model_file_is_found(bundle: Path) -> None:
-    model = bundle / "model.onnx"
-    model.write_bytes(model.read_bytes() + b"x")
-
-    with pytest.raises(DigestMismatch, match="copy the bundle again"):
-        open_bundle(bundle)
-
-
-def test_a_graph_that_differs_from_the_manifest_is_found(bundle: Path) -> None:
+def test_a_graph_that_is_not_what_the_manifest_says_is_found(bundle: Path) -> None:
     manifest = read_manifest(bundle)
     fewer = manifest.signature.model_copy(update={"outputs": manifest.signature.outputs[:2]})
     wrong = manifest.model_copy(update={"signature": fewer})
     (bundle / MANIFEST_FILE).write_text(wrong.model_dump_json())
-
     with pytest.raises(SignatureMismatch, match="activation_map"):
+        open_bundle(bundle)
+    with (bundle / "model.onnx").open("ab") as model:
+        model.write(b"x")
+    with pytest.raises(DigestMismatch, match="copy the bundle again"):
         open_bundle(bundle)
 
 
@@ -69,16 +66,6 @@ def test_limits_of_quality_need_a_graph_that_measures_it(bundle: Path, tmp_path:
     list(refresh_bundle(bundle))
 
     assert answer(bundle.with_name("2"), [tmp_path / "a.png"])[0].decision.label
-
-
-def test_the_command_prints_one_json_line_per_image(bundle: Path, tmp_path: Path) -> None:
-    image = tmp_path / "a.jpg"
-    image.write_bytes(as_jpeg(synthetic_radiograph(rows=64, columns=64)))
-
-    result = run("verify", bundle, image)
-
-    assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)["file"] == "a.jpg"
 
 
 def test_the_command_verifies_without_an_image_and_ends_with_one_clear_line_where_it_cannot(

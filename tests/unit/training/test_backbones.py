@@ -10,7 +10,6 @@ from training.config import ModelConfig
 from training.errors import RecipeError
 from training.models import build_classifier
 
-GRAYS = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 1), dtype=np.uint8)
 SIDE = 32
 
 
@@ -68,10 +67,6 @@ def test_weights_that_cannot_be_used_are_refused(mobilenet: keras.Model, tmp_pat
         with_weights("efficientnetlite0", file)
     with pytest.raises(RecipeError, match="no place to download them"):
         with_weights("efficientnetlite0", "imagenet")
-    with pytest.raises(RecipeError, match="no weights for compact"):
-        with_weights("compact", file)
-    with pytest.raises(RecipeError, match="no file of weights"):
-        with_weights("mobilenetv2", tmp_path / "missing.h5")
 
 
 def test_without_a_network_the_message_says_which_file_to_fetch(

@@ -32,23 +32,16 @@ PRECISE = tiny_recipe().model_copy(
 LOGITS = np.random.default_rng(0).normal(0, 2, (4000, 2)).astype(np.float32)
 
 
-def drawn(logits: np.typing.NDArray[np.float32]) -> np.typing.NDArray[np.int64]:
-    chance = np.random.default_rng(1).random(len(logits))
-    return (chance < calibrated(logits, temperature=1)[:, 1]).astype(np.int64)
-
-
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_the_temperature_of_overconfident_logits_is_found(temperature: float) -> None:
-    classes = drawn(LOGITS)
+    chance = np.random.default_rng(1).random(len(LOGITS))
+    classes = (chance < calibrated(LOGITS, temperature=1)[:, 1]).astype(np.int64)
 
     found = fit_temperature(LOGITS * np.float32(temperature), classes)
 
     assert found == pytest.approx(temperature, rel=0.1)
-
-
-def test_the_loss_is_the_mean_negative_log_likelihood() -> None:
+    # The mean negative log likelihood.
     logits = np.log(np.array([[0.2, 0.8], [0.5, 0.5]], np.float32))
-
     assert mean_loss(logits, np.array([1, 0])) == pytest.approx(-np.log([0.8, 0.5]).mean())
 
 
@@ -110,12 +103,13 @@ def test_calls_must_be_right_often_enough_over_all_shifts_together() -> None:
     probabilities = np.stack([[p, 1 - p] for p in (plain, darker)]).swapaxes(1, 2)
     classes = np.array([0, 0, 0, 1])
 
-    alone = operating_points(probabilities[:1], classes, PRECISE, None)
-    both = operating_points(probabilities, classes, PRECISE, None)
+    alone, both = (
+        operating_points(shifts, classes, PRECISE, None)[0]
+        for shifts in (probabilities[:1], probabilities)
+    )
 
     # As they are, three of four; darker, the fourth is called normal once more.
-    assert alone[0] == pytest.approx(0.6)
-    assert both[0] == pytest.approx(0.7)
+    assert (alone, both) == pytest.approx((0.6, 0.7))
 
 
 def rule(kind: str, target: float, over: str = "pooled") -> OperatingPointConfig:
@@ -148,14 +142,6 @@ def test_a_threshold_keeps_its_target_and_the_next_one_would_not(
     assert (scores[~truth] < np.nextafter(ruled_out, np.float32(-1))).mean() < target
 
 
-def test_of_a_hundred_three_may_be_missed_at_97_percent() -> None:
-    scores = np.array([[number / 128 for number in range(1, 101)]], np.float32)
-
-    threshold = operating_point(scores, np.ones(100, dtype=bool), rule("sensitivity", 0.97))
-
-    assert threshold == 4 / 128
-
-
 def test_the_worst_shift_decides_where_each_must_hold() -> None:
     scores = np.array([[0.2, 0.8, 0.5, 0.9], [0.3, 0.6, 0.7, 0.8]], np.float32)
     truth = np.array([False, True, False, True])
@@ -168,11 +154,13 @@ def test_the_worst_shift_decides_where_each_must_hold() -> None:
     assert pooled == pytest.approx(0.8)
 
 
-def test_a_specificity_that_cannot_be_had_is_said_so() -> None:
-    scores = np.ones((1, 4), np.float32)
+def test_of_a_hundred_three_may_be_missed_and_what_cannot_be_had_is_said_so() -> None:
+    scores = np.array([[number / 128 for number in range(1, 101)]], np.float32)
+    every, none = np.ones(100, bool), np.zeros(100, bool)
 
+    assert operating_point(scores, every, rule("sensitivity", 0.97)) == 4 / 128
     with pytest.raises(CalibrationError, match=r"specificity of 0\.9"):
-        operating_point(scores, np.array([True, True, False, False]), rule("specificity", 0.9))
+        operating_point(np.ones_like(scores), none, rule("specificity", 0.9))
 
 
 def test_the_rule_reads_as_a_sentence_of_the_manifest() -> None:

@@ -17,13 +17,6 @@ def recipe_file(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_any_other_recipe_is_read_by_its_path(tmp_path: Path) -> None:
-    recipe = read_recipe(recipe_file(tmp_path, TINY_RECIPE))
-
-    assert recipe.preprocessing.size == (32, 32)
-    assert recipe.calibration.shifts == ("none",)
-
-
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -54,6 +47,7 @@ def test_a_recipe_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_recipe(tmp_path / "mine.toml", recipe, "Mine.\nAll of it.")
 
     assert read_recipe(str(tmp_path / "mine.toml")) == recipe
+    assert recipe.calibration.shifts == ("none",)
     assert (tmp_path / "mine.toml").read_text().startswith("# Mine.\n# All of it.\n")
 
 
@@ -61,16 +55,13 @@ def test_every_shift_of_the_recipes_is_an_acquisition_shift_and_the_reverse() ->
     assert list(get_args(ShiftName)) == list(ACQUISITION_SHIFTS)
 
 
-def test_the_shipped_segmenter_recipe_is_valid() -> None:
-    assert read_segmenter_recipe().name == "lungs"
-
-
-@pytest.mark.parametrize("content", [b"name = ", b"name = 'lungs'", b"\xff", None])
+@pytest.mark.parametrize("content", [b"name = 'lungs'", b"\xff", None])
 def test_a_file_that_is_no_segmenter_recipe_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "mine.toml"
     if content is not None:
         path.write_bytes(content)
 
+    assert read_segmenter_recipe().name == "lungs"
     with pytest.raises(RecipeError, match=r"mine\.toml"):
         read_segmenter_recipe(path)
 

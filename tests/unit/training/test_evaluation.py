@@ -65,15 +65,10 @@ def measured(
     return {(metric.name, metric.label, metric.source): metric for metric in metrics}
 
 
-def of_the_whole(predicted: Predictions) -> tuple[Metric, ...]:
-    metrics = measure(predicted, FINDINGS, "pneumonia", dataset="eight images", seed=0)
-    return tuple(metric for metric in metrics if metric.label is None and metric.source is None)
-
-
 def test_every_figure_of_a_known_case() -> None:
-    metrics = of_the_whole(predictions())
+    found = measured(predictions(), FINDINGS, "pneumonia")
 
-    values = {metric.name: metric.value for metric in metrics}
+    values = {name: m.value for (name, *of), m in found.items() if of == [None, None]}
     assert values["sensitivity"] == pytest.approx(3 / 4)
     assert values["specificity"] == pytest.approx(3 / 4)
     assert values["precision"] == pytest.approx(3 / 4)
@@ -88,41 +83,30 @@ def test_every_figure_of_a_known_case() -> None:
     assert values["ece"] != values["ece_uncalibrated"]
 
 
+def series_figures(predicted: Predictions) -> dict[str, tuple[float, int]]:
+    metrics = measure_series(predicted, FINDINGS, "pneumonia", "mean", dataset="four", seed=0)
+    return {metric.name: (metric.value, metric.images) for metric in metrics}
+
+
 def test_series_are_measured_as_they_are_answered() -> None:
     doubts = np.array(["", "gated", "", "", "gated", "gated", "", ""])
 
-    metrics = measure_series(
-        replace(predictions(), doubts=doubts), FINDINGS, "pneumonia", "mean", dataset="four", seed=0
-    )
-
     # 0.9, with one of two left out; 0.575, of two; 0.15, referred as both are; 0.5, of two.
-    values = {metric.name: (metric.value, metric.images) for metric in metrics}
-    assert values == {
+    assert series_figures(replace(predictions(), doubts=doubts)) == {
         "series_auroc": (1.0, 4),
         "series_refer_share": (0.75, 4),
         "series_accuracy_answered": (1.0, 4),
     }
 
 
-def test_a_slice_without_evidence_counts_in_its_series() -> None:
+def test_a_slice_without_evidence_counts_in_its_series_and_one_alone_is_none() -> None:
     doubts = np.array(["", "no_evidence", "", "", "no_evidence", "no_evidence", "", ""])
 
-    certain, doubted = (
-        {
-            metric.name: metric.value
-            for metric in measure_series(said, FINDINGS, "pneumonia", "mean", dataset="", seed=0)
-        }
-        for said in (predictions(), replace(predictions(), doubts=doubts))
-    )
+    certain, doubted = map(series_figures, (predictions(), replace(predictions(), doubts=doubts)))
 
     assert doubted["series_auroc"] == certain["series_auroc"]
-    assert doubted["series_refer_share"] == certain["series_refer_share"] + 1 / 4
-
-
-def test_a_patient_with_one_slice_is_no_series() -> None:
-    alone = replace(predictions(), patients=np.array(list("abcdefgh")))
-
-    assert measure_series(alone, FINDINGS, "pneumonia", "mean", dataset="none", seed=0) == ()
+    assert doubted["series_refer_share"] == (certain["series_refer_share"][0] + 1 / 4, 4)
+    assert not series_figures(replace(predictions(), patients=np.array(list("abcdefgh"))))
 
 
 def test_every_figure_has_its_interval_and_says_of_what_it_is() -> None:
@@ -130,9 +114,9 @@ def test_every_figure_has_its_interval_and_says_of_what_it_is() -> None:
 
     assert all(metric.lower <= metric.value <= metric.upper for metric in metrics)
     assert {metric.dataset for metric in metrics} == {"eight images"}
-    # Those of the whole come first, and are of the positive finding.
-    whole = of_the_whole(predictions())
-    assert metrics[: len(whole)] == whole
+    # Those of the whole come first.
+    whole = [m for m in metrics if m.label is None and m.source is None]
+    assert list(metrics[: len(whole)]) == whole
     assert {m.images for m in whole} == {8}
     assert len({(m.name, m.label, m.source) for m in metrics}) == len(metrics)
 
@@ -213,28 +197,21 @@ def test_each_source_has_its_own_figures() -> None:
     )
 
 
-def test_a_source_with_one_class_has_sensitivity_or_specificity_but_no_auroc() -> None:
+def test_a_source_of_one_class_has_no_auroc_and_one_of_few_images_is_counted_only() -> None:
     several = predictions().of(np.repeat(np.arange(8), 5))
-    one_class_each = replace(several, sources=np.repeat(["ill", "well"], 20))
+    sources = np.repeat(["ill", "well"], 20)
+    one_class_each, unequal = (
+        measured(replace(several, sources=names), FINDINGS, "pneumonia")
+        for names in (sources, np.repeat(["many", "few"], [21, 19]))
+    )
 
-    found = measured(one_class_each, FINDINGS, "pneumonia")
-
-    names = {source: {n for n, _, s in found if s == source} for source in ("ill", "well")}
+    names = {source: {n for n, _, s in one_class_each if s == source} for source in set(sources)}
     answers = {"accuracy", "refer_share", "accuracy_answered"}
-    assert names["ill"] == answers | {"sensitivity"}
-    assert names["well"] == answers | {"specificity"}
-    assert found["sensitivity", "pneumonia", "ill"].value == pytest.approx(3 / 4)
-
-
-def test_a_source_of_few_images_is_counted_only() -> None:
-    several = predictions().of(np.repeat(np.arange(8), 5))
-    unequal = replace(several, sources=np.repeat(["many", "few"], [21, 19]))
-
-    found = measured(unequal, FINDINGS, "pneumonia")
-
-    assert {name for name, _, source in found if source == "few"} == {"images"}
-    assert found["images", None, "few"].value == 19
-    assert ("accuracy", None, "many") in found
+    assert names == {"ill": answers | {"sensitivity"}, "well": answers | {"specificity"}}
+    assert one_class_each["sensitivity", "pneumonia", "ill"].value == pytest.approx(3 / 4)
+    assert {name for name, _, source in unequal if source == "few"} == {"images"}
+    assert unequal["images", None, "few"].value == 19
+    assert ("accuracy", None, "many") in unequal
 
 
 def test_what_a_gate_stops_counts_as_referred() -> None:
@@ -247,13 +224,17 @@ def test_what_a_gate_stops_counts_as_referred() -> None:
     assert after["accuracy", None, None] == before["accuracy", None, None]
 
 
-def test_a_class_without_an_image_has_a_specificity_alone() -> None:
+def test_figures_that_the_images_do_not_give_are_left_out() -> None:
     of_two = three_class_predictions().of(three_class_predictions().classes < 2)
+    only_ill = predictions().of(predictions().classes == 1)
 
-    found = measured(of_two, THREE, None)
+    two, ill = measured(of_two, THREE, None), measured(only_ill, FINDINGS, "pneumonia")
 
-    assert {n for n, label, s in found if label == "covid-19" and s is None} == {"specificity"}
-    assert found["macro_auroc", None, None].value > 0.5
+    assert {n for n, label, s in two if label == "covid-19" and s is None} == {"specificity"}
+    assert two["macro_auroc", None, None].value > 0.5
+    names = {name for name, *of in ill if of == [None, None]}
+    assert "sensitivity" in names
+    assert not names & {"auroc", "specificity"}
 
 
 def test_a_positive_finding_among_several_has_the_macro_auroc_beside_it() -> None:
@@ -265,16 +246,6 @@ def test_a_positive_finding_among_several_has_the_macro_auroc_beside_it() -> Non
     macro = measured(predicted, THREE, None)["macro_auroc", None, None].value
     assert found["auroc", None, None].value == pytest.approx(of_covid)
     assert found["macro_auroc", None, None].value == macro
-
-
-def test_figures_that_the_images_do_not_give_are_left_out() -> None:
-    only_ill = predictions().of(predictions().classes == 1)
-
-    metrics = of_the_whole(only_ill)
-
-    names = {metric.name for metric in metrics}
-    assert "sensitivity" in names
-    assert not names & {"auroc", "specificity"}
 
 
 def test_answers_are_counted_by_their_truth_with_the_referred_ones_last() -> None:

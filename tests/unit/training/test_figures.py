@@ -1,12 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from contract.findings import Label
-from contract.radiograph import Radiograph, decode
+from contract.radiograph import decode
 from tests.training_data import findings, metric
 from training.figures import draw_curves, draw_evaluation
 from training.predictions import Predictions, count_answers
@@ -24,45 +25,27 @@ PREDICTIONS = Predictions(
 KINDS = {"roc", "precision-recall", "reliability", "answers"}
 
 
-def drawn(
-    folder: Path,
-    predictions: Predictions = PREDICTIONS,
-    positive: Label | None = None,
-    point: float = 0.4,
-) -> dict[str, Radiograph]:
-    found = findings(*((label, point) for label in LABELS))
+def drawn(folder: Path, predictions: Predictions = PREDICTIONS, **changes: Any) -> dict[str, int]:
+    """How many pixels of each plot are not white."""
+    asked = {"positive": None, "point": 0.4, **changes}
+    found = findings(*((label, asked["point"]) for label in LABELS))
     answers = count_answers(predictions, found)
-    draw_evaluation(folder, "test", predictions, found, positive, answers)
-    return {file.stem.removeprefix("test-"): decode(file.read_bytes()) for file in folder.iterdir()}
+    draw_evaluation(folder, "test", predictions, found, asked["positive"], answers)
+    pictures = {f.stem.removeprefix("test-"): decode(f.read_bytes()) for f in folder.iterdir()}
+    return {kind: int((picture.pixels < 255).sum()) for kind, picture in pictures.items()}
 
 
-def test_several_findings_have_more_ink_than_one(tmp_path: Path) -> None:
-    one, four = drawn(tmp_path / "one", positive="pneumonia"), drawn(tmp_path / "four")
+def test_each_finding_has_its_curves_and_a_point_where_it_is_called(tmp_path: Path) -> None:
+    four = drawn(tmp_path / "four")
+    one = drawn(tmp_path / "one", positive="pneumonia")
+    never = drawn(tmp_path / "never", point=1.0)
+    ill = drawn(tmp_path / "ill", replace(PREDICTIONS, classes=np.ones(40, np.int64)))
 
     assert one.keys() == four.keys() == KINDS
+    assert ill.keys() == KINDS - {"roc", "precision-recall"}
     for kind in ("roc", "precision-recall"):
-        assert (four[kind].pixels < 255).sum() > (one[kind].pixels < 255).sum() > 0
-
-
-def test_a_finding_that_is_never_called_has_curves_without_a_point(tmp_path: Path) -> None:
-    never, often = drawn(tmp_path / "never", point=1.0), drawn(tmp_path / "often")
-
-    curve = "precision-recall"
-    assert (never[curve].pixels < 255).sum() < (often[curve].pixels < 255).sum()
-
-
-def test_images_of_one_class_have_no_curve(tmp_path: Path) -> None:
-    ill = replace(PREDICTIONS, classes=np.ones(40, np.int64))
-
-    assert drawn(tmp_path, ill).keys() == KINDS - {"roc", "precision-recall"}
-
-
-def test_calibration_before_and_after_is_drawn(tmp_path: Path) -> None:
-    other = replace(PREDICTIONS, logits=3 * PREDICTIONS.logits)
-
-    same, sharper = drawn(tmp_path / "same"), drawn(tmp_path / "other", other)
-
-    assert (same["reliability"].pixels != sharper["reliability"].pixels).any()
+        assert four[kind] > one[kind] > 0
+    assert never["precision-recall"] < four["precision-recall"]
 
 
 def test_below_the_reliability_stand_the_images_of_each_bin(
@@ -75,7 +58,9 @@ def test_below_the_reliability_stand_the_images_of_each_bin(
 
     draw_evaluation(tmp_path, "test", PREDICTIONS, findings(), None, ((0,) * 5,) * 4)
 
-    _, below = saved["test-reliability"].axes
+    above, below = saved["test-reliability"].axes
+    before, after = (line.get_xydata() for line in above.lines[-2:])
+    assert not np.array_equal(before, after)
     counts = [int(text.get_text()) for text in below.texts if text.get_text()]
     in_bins, _ = np.histogram(SCORES.max(axis=1), bins=15, range=(0, 1))
     assert counts == [count for count in in_bins if count]

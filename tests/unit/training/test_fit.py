@@ -163,26 +163,22 @@ def test_a_training_killed_in_either_stage_carries_on_as_if_it_had_never_stopped
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
-def test_a_training_killed_before_its_first_backup_begins_again(
-    earlier: Path, whole: Training, tmp_path: Path
+@pytest.mark.parametrize(
+    ("epoch", "when", "damaged"),
+    [
+        # There is no whole backup yet: it begins again.
+        (1, "before its backup", BACKUP[0]),
+        # The one before stands in.
+        *((HEAD_EPOCHS, "after", name) for name in BACKUP),
+    ],
+)
+def test_a_backup_that_was_half_written_is_not_used(
+    epoch: int, when: str, damaged: str, earlier: Path, whole: Training, tmp_path: Path
 ) -> None:
-    killed(fine_tuned(earlier), tmp_path, 1, "before its backup")
-    half = tmp_path / "checkpoints" / "stage-0" / "latest.weights.h5"
-    half.parent.mkdir(parents=True)
-    half.write_bytes(b"half of it")
-
-    resumed = train(fine_tuned(earlier), tmp_path)
-
-    pd.testing.assert_frame_equal(resumed.history, whole.history, rtol=1e-3)
-
-
-@pytest.mark.parametrize("damaged", BACKUP)
-def test_a_backup_that_was_half_written_is_replaced_by_the_one_before(
-    damaged: str, earlier: Path, whole: Training, tmp_path: Path
-) -> None:
-    killed(fine_tuned(earlier), tmp_path, HEAD_EPOCHS, "after")
+    killed(fine_tuned(earlier), tmp_path, epoch, when)
     file = tmp_path / "checkpoints" / "stage-0" / damaged
-    file.write_bytes(file.read_bytes()[: 1000 if damaged == BACKUP[0] else 0])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"half of it" if damaged == BACKUP[0] else b"")
 
     resumed = train(fine_tuned(earlier), tmp_path)
 
@@ -266,27 +262,17 @@ def test_without_fine_tuning_everything_learns_and_the_rate_rises_and_falls() ->
     assert rates(recipe, stage, (0, 5, 10, 30, 50)) == pytest.approx(expected, rel=1e-3)
 
 
-def test_fine_tuning_begins_with_the_head_at_a_constant_rate() -> None:
+def test_fine_tuning_begins_with_the_head_and_then_the_last_layers_learn() -> None:
     recipe = three_layers(share=0.5)
     head, tuned = stages(recipe.training)
 
     assert (head.start, head.end, tuned.start, tuned.end) == (0, 3, 3, 10)
     assert learning(recipe, head) == []
     assert learning_rate(recipe.training, head, steps_per_epoch=5) == 0.5
-
-
-def test_then_the_last_layers_learn_and_the_rate_falls_to_the_end() -> None:
-    recipe = three_layers(share=0.5)
-    _, tuned = stages(recipe.training)
-
     assert learning(recipe, tuned) == ["norm 2", "conv 3", "norm 3"]
     assert rates(recipe, tuned, (0, 10, 35)) == pytest.approx([0.01, 0.1, 0.001], rel=1e-3)
-
-
-def test_batch_normalisation_that_came_with_weights_is_kept() -> None:
-    recipe = three_layers(weights="earlier/model.keras", share=0.5)
-
-    assert learning(recipe, stages(recipe.training)[1]) == ["conv 3"]
+    # Batch normalisation that came with weights is kept.
+    assert learning(three_layers(weights="earlier/model.keras", share=0.5), tuned) == ["conv 3"]
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.34, 2), (1.0, 6)])

@@ -1,7 +1,6 @@
 import io
 import shutil
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -66,6 +65,10 @@ def test_a_training_leaves_its_split_its_history_and_its_model(workdir: Path) ->
     assert trained.recipe == RECIPE
     assert trained.evaluation is None
     assert trained.provenance.training_images == 4
+    chests = np.stack([synthetic_radiograph(50, 60, seed=seed) for seed in range(2)])
+    masks = load_segment(workdir)(chests[..., np.newaxis])
+    assert masks.shape == (2, 50, 60)
+    assert masks.dtype == np.bool_
 
 
 def test_the_held_out_patients_are_measured_one_by_one(data: Path, workdir: Path) -> None:
@@ -89,36 +92,25 @@ def test_other_images_than_those_of_the_training_are_not_measured(
         evaluate_lungs(other, workdir)
 
 
-def test_masks_have_the_size_of_the_images(workdir: Path) -> None:
-    segment = load_segment(workdir)
-    chests = np.stack([synthetic_radiograph(50, 60, seed=seed) for seed in range(2)])
-
-    masks = segment(chests[..., np.newaxis])
-
-    assert masks.shape == (2, 50, 60)
-    assert masks.dtype == np.bool_
-
-
-def sees_what_is_dark(folder: Path) -> Workdir:
+@pytest.fixture
+def work(tmp_path: Path) -> Workdir:
     """A finished training whose network takes what is dark for lung."""
-    size = RECIPE.preprocessing.size
-    image = keras.layers.Input((*size, 1), dtype="uint8", name="image")
+    image = keras.layers.Input((*SPEC.size, 1), dtype="uint8", name="image")
     logits = 50.0 - keras.ops.cast(image, "float32")
-    work = Workdir(folder)
+    work = Workdir(tmp_path / "work")
     work.bind(RECIPE, "none")
     work.finish(keras.Model(image, logits), PROVENANCE)
     return work
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> Workdir:
-    return sees_what_is_dark(tmp_path / "work")
-
-
 def test_the_limits_accept_whole_radiographs_and_travel_with_the_segmenter(
-    work: Workdir, tmp_path: Path
+    work: Workdir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = write_kermany(tmp_path, "train", 12)
+    with monkeypatch.context() as patched:
+        patched.setattr(lungs, "IMAGES_PER_SOURCE", 1)
+        with pytest.raises(CalibrationError, match="at least two patients"):
+            fit_lung_field(CLASSIFIER, data, work.root)
     assert load_segmenter(work.root).lung_field is None
 
     found = fit_lung_field(CLASSIFIER, data, work.root)
@@ -130,36 +122,14 @@ def test_the_limits_accept_whole_radiographs_and_travel_with_the_segmenter(
     assert load_segmenter(work.root).lung_field == found.limits
 
 
-def test_the_images_of_one_patient_are_not_enough(
-    work: Workdir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = write_kermany(tmp_path, "train", 2)
-    monkeypatch.setattr(lungs, "IMAGES_PER_SOURCE", 1)
-
-    with pytest.raises(CalibrationError, match="at least two patients"):
-        fit_lung_field(CLASSIFIER, data, work.root)
-
-    assert not (work.root / "lung-field.json").exists()
-
-
-def test_every_pixel_gets_a_probability() -> None:
-    wide = tiny_segmenter(preprocessing={"width": 48})
-
-    outputs = with_mask_output(build_segmenter(wide))(IMAGES)
-
-    mask = np.asarray(outputs[LUNG_MASK])
-    assert list(outputs) == ["lung_mask"]
-    assert mask.shape == (3, 32, 48, 1)
-    assert mask.dtype == np.float32
-    assert 0 <= mask.min() < mask.max() <= 1
-
-
 def test_exposure_hardly_changes_the_mask() -> None:
     model = with_mask_output(build_segmenter(tiny_segmenter(preprocessing={"width": 48})))
     chests = IMAGES // 2
 
     bright, dark = (np.asarray(model(grays)[LUNG_MASK]) for grays in (chests + 100, chests))
 
+    assert bright.shape == (3, 32, 48, 1)
+    assert 0 <= bright.min() < bright.max() <= 1
     np.testing.assert_allclose(bright, dark, atol=1e-3)
 
 
@@ -191,23 +161,17 @@ def test_every_radiograph_with_a_mask_is_listed(tmp_path: Path) -> None:
     home = write_covid_chestxray(tmp_path, patients=3)
     (home / "lung_masks" / "chest-1.png").unlink()
 
-    table = list_lung_images(tmp_path)[0].table
+    dataset, digest = list_lung_images(tmp_path)
 
-    assert list(table["path"]) == ["images/chest-0.png", "images/chest-2.png"]
-    assert list(table["mask"]) == ["lung_masks/chest-0.png", "lung_masks/chest-2.png"]
-    assert list(table.index) == [0, 1]
-
-
-def test_a_copy_without_masks_says_where_they_are(tmp_path: Path) -> None:
-    home = write_covid_chestxray(tmp_path)
+    assert list(dataset.table["path"]) == ["images/chest-0.png", "images/chest-2.png"]
+    assert list(dataset.table["mask"]) == ["lung_masks/chest-0.png", "lung_masks/chest-2.png"]
+    assert list(dataset.table.index) == [0, 1]
+    # Another mask is another data set.
+    shutil.copy(home / "images" / "chest-0.png", home / "lung_masks" / "chest-0.png")
+    assert list_lung_images(tmp_path)[1] != digest
     shutil.rmtree(home / "lung_masks")
-
     with pytest.raises(DataError, match="v7labs/covid-19-xray-dataset"):
         list_lung_images(home)
-
-
-def loaded(home: Path, console: Console) -> tuple[pd.DataFrame, Any, Any]:
-    return load_lung_images(list_lung_images(home)[0], SPEC, console)
 
 
 def test_images_and_masks_are_fitted_to_the_network(tmp_path: Path) -> None:
@@ -215,7 +179,7 @@ def test_images_and_masks_are_fitted_to_the_network(tmp_path: Path) -> None:
     # What is marked beside the lungs is no lung.
     assert np.array_equal(read_mask(home / "lung_masks" / "chest-0.png"), synthetic_lungs())
 
-    _, images, masks = loaded(home, quiet())
+    _, images, masks = load_lung_images(list_lung_images(home)[0], SPEC, quiet())
 
     assert images.shape == masks.shape == (2, 32, 32, 1)
     assert images.dtype == masks.dtype == np.uint8
@@ -225,31 +189,18 @@ def test_images_and_masks_are_fitted_to_the_network(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_left_out_with_its_reason(tmp_path: Path) -> None:
     home = write_covid_chestxray(tmp_path, patients=3)
     (home / "images" / "chest-0.png").write_bytes(b"not an image")
+    dataset, told = list_lung_images(home)[0], io.StringIO()
 
-    told = io.StringIO()
-    table, images, masks = loaded(home, Console(file=told, width=200))
+    table, images, masks = load_lung_images(dataset, SPEC, Console(file=told, width=200))
 
     assert "images/chest-0.png is left out: " in told.getvalue()
     assert list(table["path"]) == ["images/chest-1.png", "images/chest-2.png"]
     assert list(table.index) == [0, 1]
     assert len(images) == len(masks) == 2
-
-
-def test_masks_none_of_which_can_be_read_are_refused(tmp_path: Path) -> None:
-    home = write_covid_chestxray(tmp_path, patients=2)
     for mask in (home / "lung_masks").iterdir():
         mask.write_bytes(b"not an image")
-
-    with pytest.raises(DataError, match="None of the 2"):
-        loaded(home, quiet())
-
-
-def test_another_mask_is_another_data_set(tmp_path: Path) -> None:
-    home = write_covid_chestxray(tmp_path, patients=2)
-    _, before = list_lung_images(home)
-    shutil.copy(home / "images" / "chest-0.png", home / "lung_masks" / "chest-0.png")
-
-    assert list_lung_images(home)[1] != before
+    with pytest.raises(DataError, match="None of the 3"):
+        load_lung_images(dataset, SPEC, quiet())
 
 
 @pytest.mark.data

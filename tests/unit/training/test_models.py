@@ -20,8 +20,8 @@ def classifier(seed: int = 0, **model: object) -> keras.Model:
     return build_classifier(tiny_recipe(preprocessing=size, model=model))
 
 
-def run(model: keras.Model) -> dict[str, NDArray[np.float32]]:
-    outputs = model(IMAGES, training=False)
+def run(model: keras.Model, images: NDArray[np.uint8] = IMAGES) -> dict[str, NDArray[np.float32]]:
+    outputs = model(images, training=False)
     return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
 
 
@@ -47,14 +47,10 @@ def test_the_mean_of_the_activation_map_is_the_centred_logit(border: int) -> Non
 
 def test_a_cut_border_neither_counts_nor_shows() -> None:
     served = with_serving_outputs(classifier(border=16), temperature=1.0)
-    before = run(served)
     inside = np.zeros_like(IMAGES)
     inside[:, 16:-16, 16:-16] = IMAGES[:, 16:-16, 16:-16]
 
-    after = {
-        name: keras.ops.convert_to_numpy(value)
-        for name, value in served(inside, training=False).items()
-    }
+    before, after = run(served), run(served, inside)
 
     np.testing.assert_allclose(after["logits"], before["logits"], atol=1e-6)
     assert not before["activation_map"][:, [0, -1]].any()
@@ -84,23 +80,15 @@ def test_a_border_of_part_of_a_cell_is_refused() -> None:
         classifier(border=12)
 
 
-def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
-    model = classifier(1, standardisation="local")
+def test_the_head_sees_the_features_also_of_a_saved_model(tmp_path: Path) -> None:
+    model = classifier(1, standardisation="local", border=16)
+    kernel, bias = model.get_layer(EVIDENCE).get_weights()
     model.save(tmp_path / "model.keras")
 
     loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
 
     np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), atol=1e-6)
-    found, expected = (feature_model(one)(IMAGES) for one in (loaded, model))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-def test_the_head_sees_the_features() -> None:
-    model = classifier(border=16)
-    kernel, bias = model.get_layer(EVIDENCE).get_weights()
-
-    features = feature_model(model)
-
+    features = feature_model(loaded)
     assert features.output.dtype == "float32"
     pooled = keras.ops.convert_to_numpy(features(IMAGES, training=False))
     assert pooled.shape == (3, 24)

@@ -68,11 +68,6 @@ def test_a_size_that_does_not_divide_shares_pixels_between_parts() -> None:
     np.testing.assert_allclose(np.diff(thumbnail[0]), 12.5 / np.sqrt(820 + 16), rtol=0.01)
 
 
-def test_a_small_image_has_as_many_scales_as_it_can_be_halved() -> None:
-    assert described(np.zeros((8, 8), np.uint8)).shape == (64 + 2 + 3 * 3,)
-    assert described(np.zeros((192, 130), np.uint8)).shape == (64 + 2 + 3 * 5,)
-
-
 def test_the_score_of_one_group_is_the_mahalanobis_distance_per_value() -> None:
     spread = np.array([1, 2, 3, 4, 5, 6]) * np.eye(6)
     values = RANDOM.normal(5, 1, (4000, 6)) @ spread
@@ -82,6 +77,9 @@ def test_the_score_of_one_group_is_the_mahalanobis_distance_per_value() -> None:
     centred = values - values.mean(axis=0)
     expected = np.einsum("ij,jk,ik->i", centred, np.linalg.inv(np.cov(values.T)), centred)
     np.testing.assert_allclose(distances(scorer, values), np.sqrt(expected / 6), rtol=0.01)
+    # A value that never varies does not break the fit.
+    values[:, 2] = values[:, 4] = 7
+    assert np.isfinite(distances(fitted(values[:50], groups=8), values)).all()
 
 
 def test_what_lies_between_two_groups_is_strange_to_both() -> None:
@@ -94,15 +92,6 @@ def test_what_lies_between_two_groups_is_strange_to_both() -> None:
     assert distances(one, between).mean() < distances(one, left).mean()
     assert distances(two, between).min() > distances(two, left).max()
     assert distances(two, between).min() > distances(two, right).max()
-
-
-def test_a_value_that_never_varies_does_not_break_the_fit() -> None:
-    values = RANDOM.normal(0, 1, (50, 6))
-    values[:, 2] = values[:, 4] = 7
-
-    scorer = fitted(values, groups=8)
-
-    assert np.isfinite(distances(scorer, values)).all()
 
 
 def test_strange_images_score_higher_than_radiographs_never_seen(
@@ -136,45 +125,22 @@ def test_the_other_outputs_stay_as_they_are(model: keras.Model, scorer: OodScore
         np.testing.assert_array_equal(scored[name], values)
 
 
-def test_a_score_does_not_hang_on_the_other_images_of_its_batch(
-    model: keras.Model, scorer: OodScorer
-) -> None:
-    served = with_serving_outputs(model, 1.0, scorer)
-    images = radiographs(5, seed=9)
-
-    together = served(images)["ood_score"]
-
-    apart = [float(served(images[[number]])["ood_score"][0]) for number in range(5)]
-    np.testing.assert_allclose(together, apart, rtol=1e-5)
-
-
-def seen_by_the_fit(
-    model: keras.Model, count: int, shifts: list[str], monkeypatch: pytest.MonkeyPatch
-) -> list[tuple[str, int]]:
-    """Each image that the score was fitted on: its shift and its brightest pixel."""
-    images = radiographs(count, seed=0)
-    for row, image in enumerate(images):
-        image[...] = np.minimum(image, 100 + row)
-    seen: list[tuple[str, int]] = []
-
-    def watched(chosen: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
-        seen.extend((name, int(image.max()) - 100) for image in chosen)
-        return shifted(chosen, name)
-
-    monkeypatch.setattr(ood, "shifted", watched)
-    recipe = tiny_recipe(calibration={"shifts": shifts})
-    fit_scorer(feature_model(model), images, recipe)
-    return sorted(seen)
-
-
 def test_a_small_set_is_seen_under_every_shift(
     model: keras.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Each image is known by its brightest pixel.
+    images = np.minimum(radiographs(2, seed=0), np.array([100, 101], np.uint8)[:, None, None, None])
     shifts = ["none", "brighter", "blurred"]
+    seen: list[tuple[str, int]] = []
 
-    seen = seen_by_the_fit(model, 2, shifts, monkeypatch)
+    def watched(chosen: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+        seen.extend((name, int(image.max())) for image in chosen)
+        return shifted(chosen, name)
 
-    assert seen == sorted((name, row) for name in shifts for row in range(2))
+    monkeypatch.setattr(ood, "shifted", watched)
+    fit_scorer(feature_model(model), images, tiny_recipe(calibration={"shifts": shifts}))
+
+    assert sorted(seen) == sorted((name, gray) for name in shifts for gray in (100, 101))
 
 
 def test_the_description_is_what_numpy_makes_of_its_definition() -> None:
@@ -193,6 +159,9 @@ def test_the_description_is_what_numpy_makes_of_its_definition() -> None:
     exposure = [plane.mean() / 64, np.log(plane.var() + 16) / 2]
     expected = [*thumbnail.ravel(), *exposure, *(np.log(np.array(powers) + 0.05) / 2)]
     np.testing.assert_allclose(found, expected, atol=1e-4)
+    # A small image has as many scales as it can be halved.
+    assert described(np.zeros((8, 8), np.uint8)).shape == (64 + 2 + 3 * 3,)
+    assert described(np.zeros((192, 130), np.uint8)).shape == (64 + 2 + 3 * 5,)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\x03\x04 cut short"])

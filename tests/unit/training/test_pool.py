@@ -38,24 +38,18 @@ def pooled(tmp_path: Path) -> Path:
 def test_a_manifest_gives_the_images_of_the_sources_that_are_asked_for(pooled: Path) -> None:
     source = {"adapter": "manifest", "only": ["north", "south"], "ignore": ["lateral"]}
 
-    dataset = read_pool(config(source), pooled, ("train",))
+    trained, both = (
+        read_pool(config(source), pooled, splits) for splits in (("train",), ("train", "test"))
+    )
 
-    rows = dataset.table.set_index("path")
+    rows = trained.table.set_index("path")
     assert list(rows.index) == ["a/1.png", "a/2.png"]
     assert list(rows["label"]) == ["covid-19", "normal"]
     assert list(rows["patient"]) == ["g1", "p2"]
     assert list(rows["group"]) == ["g1", "g2"]
-    assert dataset.name == "pooled images: north"
-    assert dataset.licence == "CC BY 4.0"
-
-
-def test_both_official_splits_together_are_one_pool(pooled: Path) -> None:
-    source = {"adapter": "manifest", "only": ["north", "south"], "ignore": ["lateral"]}
-
-    dataset = read_pool(config(source), pooled, ("train", "test"))
-
-    assert list(dataset.table["split"]) == ["train", "validation", "test"]
-    assert dataset.licence == "CC BY 4.0; CC0"
+    assert (trained.name, trained.licence) == ("pooled images: north", "CC BY 4.0")
+    assert list(both.table["split"]) == ["train", "validation", "test"]
+    assert both.licence == "CC BY 4.0; CC0"
 
 
 def test_a_label_takes_the_name_of_the_recipes_class(pooled: Path) -> None:

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.synthetic import synthetic_radiograph
 from training.config import SplitConfig
 from training.splits import drawn_splits
 
@@ -60,14 +59,6 @@ def test_no_group_is_ever_cut(patients: list[tuple[str, int]], seed: int, joins:
     assert (alike == 1).all()
 
 
-def test_no_label_gives_more_than_its_share_even_where_one_group_is_large() -> None:
-    table = table_of([("normal", 1)] * 50 + [("normal", n) for n in range(2, 52)])
-
-    drawn = split(table)
-
-    assert (drawn["split"] == "validation").sum() == 20
-
-
 def test_each_label_gives_its_share_to_each_split() -> None:
     table = table_of([("normal", n) for n in range(100)] + [("pneumonia", n) for n in range(300)])
 
@@ -77,6 +68,9 @@ def test_each_label_gives_its_share_to_each_split() -> None:
     assert counts["test"].to_dict() == {"normal": 10, "pneumonia": 30}
     assert counts["validation"].to_dict() == {"normal": 18, "pneumonia": 54}
     assert list(drawn.index) == list(table.index)
+    # Also where one group is large.
+    uneven = table_of([("normal", 1)] * 50 + [("normal", n) for n in range(2, 52)])
+    assert (split(uneven)["split"] == "validation").sum() == 20
 
 
 def test_the_seed_decides_the_split() -> None:
@@ -96,19 +90,12 @@ def test_a_picture_that_was_only_exposed_otherwise_is_a_near_duplicate() -> None
     table = table_of([("normal", n) for n in range(7)])
 
     groups = split(table, images=images, bits=12)["group"]
+    # Rows of the table may be a part of the images.
+    some = split(table[3:], images=images, bits=12)["group"]
 
-    assert groups[6] == groups[4] == "normal-4"
+    assert groups[6] == groups[4] == some[6] == some[4] == "normal-4"
     assert groups[:6].nunique() == 6
-
-
-def test_rows_of_the_table_may_be_a_part_of_the_images() -> None:
-    picture = synthetic_radiograph(64, 64, seed=1)
-    images = np.stack([synthetic_radiograph(64, 64, seed=0), picture, picture])[..., np.newaxis]
-    table = table_of([("normal", 2), ("normal", 1)]).set_axis([1, 2])
-
-    groups = split(table, images=images)["group"]
-
-    assert groups.tolist() == ["normal-1", "normal-1"]
+    assert some.nunique() == 3
 
 
 def test_by_image_one_patient_is_trained_on_and_tested() -> None:

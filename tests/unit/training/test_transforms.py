@@ -125,14 +125,17 @@ def test_every_fault_changes_the_image_least_at_its_first_level(fault: Corruptio
     assert (before == PLANE).all()
 
 
-def test_exposure_halves_and_doubles_the_grays() -> None:
+def test_exposure_halves_and_doubles_the_grays_and_blur_takes_noise_away() -> None:
     grays = np.array([[0, 40, 100, 200]], np.uint8)
+    noise = noisy(np.full((200, 200), 128, np.uint8), 20, seeded())
 
     assert darkened(grays, 2, seeded()).tolist() == [[0, 10, 25, 50]]
     assert brightened(grays, 1, seeded()).tolist() == [[0, 80, 200, 255]]
+    assert noise.std() == pytest.approx(20, rel=0.05)
+    assert blurred(noise, 2, seeded()).std() < 5
 
 
-def test_a_corner_fills_the_picture() -> None:
+def test_a_corner_fills_the_picture_and_a_frame_holds_it() -> None:
     quarters = np.array([[10, 60], [120, 240]], np.uint8).repeat(32, axis=0).repeat(32, axis=1)
 
     corners = {
@@ -140,11 +143,8 @@ def test_a_corner_fills_the_picture() -> None:
     }
 
     assert corners == {(10,), (60,), (120,), (240,)}
-
-
-def test_a_frame_is_black_and_holds_the_whole_picture() -> None:
+    # A frame is black and holds the whole picture.
     inside = framed(np.full((40, 40), 99, np.uint8), 0.5, seeded())
-
     assert (inside[10:30, 10:30] == 99).all()
     assert inside.sum() == 99 * 400
 
@@ -156,12 +156,3 @@ def test_a_turn_goes_to_either_side() -> None:
 
     assert all(any((turn == np.rot90(square, times)).all() for times in (1, 3)) for turn in turns)
     assert any((turns[0] != turn).any() for turn in turns)
-
-
-def test_noise_has_the_asked_for_strength_and_blur_takes_it_away() -> None:
-    gray = np.full((200, 200), 128, np.uint8)
-
-    noise = noisy(gray, 20, seeded())
-
-    assert noise.std() == pytest.approx(20, rel=0.05)
-    assert blurred(noise, 2, seeded()).std() < 5

@@ -1,4 +1,4 @@
-import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,33 +7,32 @@ import pytest
 
 from tests.bundles import PROVENANCE
 from tests.training_data import CALIBRATION, tiny_recipe
-from training.atomic import atomic_path, write_text
-from training.errors import WorkdirIncomplete, WorkdirMismatch, WriteFailed
+from training.atomic import atomic_path
+from training.errors import WorkdirIncomplete, WorkdirMismatch
 from training.models import build_classifier
-from training.workdir import Workdir, framework, git_revision, load_trained
+from training.workdir import Workdir, load_trained
+
+MODEL = build_classifier(tiny_recipe())
 
 
-def write_half(target: Path) -> None:
-    with atomic_path(target) as draft:
-        draft.write_bytes(b"half")
-        raise KeyboardInterrupt
-
-
-def test_a_finished_training_is_read_as_it_was_written(tmp_path: Path) -> None:
-    recipe, work = tiny_recipe(), Workdir(tmp_path / "run")
-    model = build_classifier(recipe)
-    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
-    work.bind(recipe, "sha256:1")
+@pytest.fixture
+def work(tmp_path: Path) -> Workdir:
+    """A finished training."""
+    work = Workdir(tmp_path)
+    work.bind(tiny_recipe(), "sha256:1")
     work.write_calibration(CALIBRATION)
-    work.finish(model, PROVENANCE)
+    work.finish(MODEL, PROVENANCE)
+    return work
 
-    trained = load_trained(tmp_path / "run")
 
-    assert trained.config == recipe
-    assert trained.calibration == CALIBRATION
-    assert trained.provenance == PROVENANCE
-    assert trained.evaluation is None
-    np.testing.assert_allclose(trained.model(images), model(images), atol=1e-6)
+def test_a_finished_training_is_read_as_it_was_written(work: Workdir) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
+
+    trained = load_trained(work.root)
+
+    assert (trained.config, trained.calibration) == (tiny_recipe(), CALIBRATION)
+    assert (trained.provenance, trained.evaluation) == (PROVENANCE, None)
+    np.testing.assert_allclose(trained.model(images), MODEL(images), atol=1e-6)
     served = trained.serving_model()(images)
     margin = np.diff(np.log(np.asarray(served["probabilities"])), axis=1)
     np.testing.assert_allclose(
@@ -41,9 +40,7 @@ def test_a_finished_training_is_read_as_it_was_written(tmp_path: Path) -> None:
     )
 
 
-def test_a_workdir_belongs_to_one_recipe_and_one_data_set(tmp_path: Path) -> None:
-    work = Workdir(tmp_path)
-    work.bind(tiny_recipe(), "sha256:1")
+def test_a_workdir_belongs_to_one_recipe_and_one_data_set(work: Workdir) -> None:
     work.bind(tiny_recipe(), "sha256:1")
 
     with pytest.raises(WorkdirMismatch, match="another recipe"):
@@ -52,34 +49,23 @@ def test_a_workdir_belongs_to_one_recipe_and_one_data_set(tmp_path: Path) -> Non
         work.bind(tiny_recipe(), "sha256:2")
 
 
-def test_an_evaluation_does_not_outlive_its_calibration(tmp_path: Path) -> None:
-    work = Workdir(tmp_path)
-    work.write_calibration(CALIBRATION)
-    work.evaluation("test").write_text("{}")
-    work.write_calibration(CALIBRATION)
-    kept = work.evaluation("test").exists()
+def test_an_evaluation_outlives_neither_its_calibration_nor_its_rules(work: Workdir) -> None:
+    left = [work.evaluation("test"), work.root / "figures" / "test-roc.png"]
+    other = CALIBRATION.model_copy(update={"temperature": 2.0})
+    harder = tiny_recipe(calibration={"shifts": ["none", "darker"]})
+    (work.root / "figures").mkdir()
 
-    work.write_calibration(CALIBRATION.model_copy(update={"temperature": 2.0}))
+    def left_after(change: Callable[..., None], *arguments: object) -> list[bool]:
+        for file in left:
+            file.write_text("{}")
+        change(*arguments)
+        return [file.exists() for file in left]
 
-    assert kept
-    assert not work.evaluation("test").exists()
-
-
-def test_what_older_rules_gave_is_gone_before_new_rules_stand(tmp_path: Path) -> None:
-    work = Workdir(tmp_path)
-    work.bind(tiny_recipe(), "sha256:1")
-    work.write_calibration(CALIBRATION)
-    work.finish(build_classifier(tiny_recipe()), PROVENANCE)
-    (tmp_path / "figures").mkdir()
-    left = [work.evaluation("test"), tmp_path / "figures" / "test-roc.png"]
-    for file in left:
-        file.write_text("{}")
-
-    work.bind(tiny_recipe(calibration={"shifts": ["none", "darker"]}), "sha256:1")
-
-    assert not any(file.exists() for file in left)
-    with pytest.raises(WorkdirIncomplete, match=r"calibration\.json"):
-        load_trained(tmp_path)
+    assert left_after(work.write_calibration, CALIBRATION) == [True, True]
+    assert left_after(work.write_calibration, other) == [False, False]
+    assert left_after(work.bind, harder, "sha256:1") == [False, False]
+    with pytest.raises(WorkdirIncomplete, match=r"calibration\.json cannot be read"):
+        load_trained(work.root)
 
 
 def test_a_split_is_kept_by_path(tmp_path: Path) -> None:
@@ -98,37 +84,19 @@ def test_a_split_is_kept_by_path(tmp_path: Path) -> None:
     assert kept["split"].tolist() == ["train", "validation"]
 
 
-def test_a_damaged_file_of_a_workdir_is_named(tmp_path: Path) -> None:
-    work = Workdir(tmp_path)
-    work.bind(tiny_recipe(), "sha256:1")
-    work.write_calibration(CALIBRATION)
-    work.finish(build_classifier(tiny_recipe()), PROVENANCE)
-
-    (tmp_path / "calibration.json").write_text('{"temperature": 0}')
+def test_a_damaged_file_of_a_workdir_is_named(work: Workdir) -> None:
+    work.calibration.write_text('{"temperature": 0}')
     with pytest.raises(WorkdirIncomplete, match=r"calibration\.json is damaged"):
-        load_trained(tmp_path)
-    (tmp_path / "calibration.json").unlink()
-    with pytest.raises(WorkdirIncomplete, match=r"calibration\.json cannot be read"):
-        load_trained(tmp_path)
+        load_trained(work.root)
     work.model.write_bytes(b"half of a model")
     with pytest.raises(WorkdirIncomplete, match=r"model\.keras cannot be loaded"):
-        load_trained(tmp_path)
+        load_trained(work.root)
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    target = tmp_path / "state.json"
-    write_text(target, "old")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-    try:
-        with pytest.raises(WriteFailed, match=r"state\.json could not be written"):
-            write_text(target, "new" * 1000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
+def write_half(target: Path) -> None:
+    with atomic_path(target) as draft:
+        draft.write_bytes(b"half")
+        raise KeyboardInterrupt
 
 
 def test_a_draft_that_is_broken_off_replaces_nothing(tmp_path: Path) -> None:
@@ -140,14 +108,3 @@ def test_a_draft_that_is_broken_off_replaces_nothing(tmp_path: Path) -> None:
 
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
-
-
-def test_the_framework_is_named_with_its_backend() -> None:
-    assert framework().startswith("keras 3")
-    assert " on tensorflow 2" in framework()
-
-
-def test_the_revision_is_a_commit_or_unknown() -> None:
-    revision = git_revision().removesuffix("-dirty")
-
-    assert revision == "unknown" or (len(revision) == 40 and int(revision, 16) >= 0)

@@ -12,6 +12,7 @@ from training.config import Recipe, read_recipe
 from training.errors import TrainingDiverged, WorkdirIncomplete, WorkdirMismatch
 from training.lab.tune import STUDY, for_trials, search_space, tune, with_values
 
+FIT = "training.lab.tune.fit_classifier"
 FINE_TUNED: dict[str, dict[str, object]] = {
     "model": {"backbone": "mobilenetv2", "weights": "imagenet", "standardisation": "imagenet"},
     "training": {
@@ -22,8 +23,15 @@ FINE_TUNED: dict[str, dict[str, object]] = {
 }
 
 
-def quiet() -> Console:
-    return Console(file=io.StringIO())
+def searched(
+    data: Path, workdir: Path, trials: int = 1, epochs: int = 1, told: io.StringIO | None = None
+) -> tuple[Path, float]:
+    console = Console(file=told or io.StringIO())
+    return tune(tiny_recipe(), data, workdir, trials=trials, epochs=epochs, console=console)
+
+
+def instantly(*_: object) -> tuple[None, pd.DataFrame]:
+    return None, pd.DataFrame({"epoch": [1], "val_auroc": [0.9]})
 
 
 @pytest.mark.parametrize(
@@ -77,15 +85,13 @@ def test_a_damaged_memory_of_a_search_is_named(data: Path, tmp_path: Path) -> No
     (tmp_path / STUDY).write_bytes(b"no database" * 100)
 
     with pytest.raises(WorkdirIncomplete, match=r"trials\.sqlite cannot be used.*Remove it"):
-        tune(tiny_recipe(), data, tmp_path, trials=1, epochs=1, console=quiet())
+        searched(data, tmp_path)
 
 
 def test_the_winner_is_a_recipe_that_can_be_trained(data: Path, tmp_path: Path) -> None:
     told = io.StringIO()
 
-    path, auroc = tune(
-        tiny_recipe(), data, tmp_path, trials=2, epochs=1, console=Console(file=told)
-    )
+    path, auroc = searched(data, tmp_path, trials=2, told=told)
 
     table = pd.read_csv(tmp_path / "trials.csv")
     assert path.name == "tiny-tuned.toml"
@@ -105,9 +111,8 @@ def test_the_first_trial_is_the_recipe_as_it_is_and_others_find_better_values(
         tried.append(recipe)
         return None, pd.DataFrame({"val_auroc": [0.5 + recipe.model.dropout]})
 
-    monkeypatch.setattr("training.lab.tune.fit_classifier", prefers_much_dropout)
-
-    path, _ = tune(tiny_recipe(), data, tmp_path, trials=12, epochs=2, console=quiet())
+    monkeypatch.setattr(FIT, prefers_much_dropout)
+    path, _ = searched(data, tmp_path, trials=12, epochs=2)
 
     assert tried[0] == tiny_recipe()
     dropout = read_recipe(str(path)).model.dropout
@@ -118,16 +123,19 @@ def test_the_first_trial_is_the_recipe_as_it_is_and_others_find_better_values(
 def test_a_finished_search_trains_nothing_again_until_more_is_asked_for(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.lab.tune.fit_classifier", instantly)
-    first = tune(tiny_recipe(), data, tmp_path, trials=1, epochs=1, console=quiet())
-    monkeypatch.setattr("training.lab.tune.fit_classifier", None)
+    monkeypatch.setattr(FIT, instantly)
+    first = searched(data, tmp_path)
+    monkeypatch.setattr(FIT, None)
 
-    again = tune(tiny_recipe(), data, tmp_path, trials=1, epochs=1, console=quiet())
-    monkeypatch.setattr("training.lab.tune.fit_classifier", instantly)
-    tune(tiny_recipe(), data, tmp_path, trials=2, epochs=1, console=quiet())
+    again = searched(data, tmp_path)
+    monkeypatch.setattr(FIT, instantly)
+    searched(data, tmp_path, trials=2)
 
     assert again == first
     assert len(pd.read_csv(tmp_path / "trials.csv")) == 2
+    # Trials of another length need another workdir.
+    with pytest.raises(WorkdirMismatch, match="another recipe"):
+        searched(data, tmp_path, epochs=2)
 
 
 def test_the_trial_that_was_killed_comes_first(
@@ -141,10 +149,10 @@ def test_the_trial_that_was_killed_comes_first(
             raise KeyboardInterrupt
         return instantly()
 
-    monkeypatch.setattr("training.lab.tune.fit_classifier", killed_at_first)
+    monkeypatch.setattr(FIT, killed_at_first)
     with pytest.raises(KeyboardInterrupt):
-        tune(tiny_recipe(), data, tmp_path, trials=1, epochs=3, console=quiet())
-    tune(tiny_recipe(), data, tmp_path, trials=1, epochs=3, console=quiet())
+        searched(data, tmp_path, epochs=3)
+    searched(data, tmp_path, epochs=3)
 
     assert len(tried) == 2
     assert tried[0] == tried[1]
@@ -156,22 +164,7 @@ def test_trials_that_diverge_are_left_behind(
     def diverge(*_: object) -> None:
         raise TrainingDiverged("The loss is no longer a number in epoch 1.")
 
-    monkeypatch.setattr("training.lab.tune.fit_classifier", diverge)
-
+    monkeypatch.setattr(FIT, diverge)
     with pytest.raises(TrainingDiverged, match="No trial has a result"):
-        tune(tiny_recipe(), data, tmp_path, trials=5, epochs=1, console=quiet())
+        searched(data, tmp_path, trials=5)
     assert pd.read_csv(tmp_path / "trials.csv")["state"].tolist() == ["PRUNED"] * 5
-
-
-def test_trials_of_another_length_need_another_workdir(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("training.lab.tune.fit_classifier", instantly)
-    tune(tiny_recipe(), data, tmp_path, trials=1, epochs=1, console=quiet())
-
-    with pytest.raises(WorkdirMismatch, match="another recipe"):
-        tune(tiny_recipe(), data, tmp_path, trials=1, epochs=2, console=quiet())
-
-
-def instantly(*_: object) -> tuple[None, pd.DataFrame]:
-    return None, pd.DataFrame({"epoch": [1], "val_auroc": [0.9]})

@@ -87,29 +87,22 @@ def test_a_sample_keeps_the_share_of_each_class_of_each_source() -> None:
 
 
 def test_a_source_that_the_features_carry_is_exposed() -> None:
-    context = planted("inside", "inside", sources=SOURCES, features=readable)
-
-    metrics = {(m.name, m.label): m.value for m in source_probe(context).metrics}
-
-    assert metrics[PROBE, None] > 0.95
-    assert metrics[PROBE, "normal"] > 0.9
-    assert metrics[PROBE, "pneumonia"] > 0.9
-    assert metrics[CHANCE, None] == 0.5
-
-
-def test_features_that_say_nothing_of_the_source_do_no_better_than_guessing() -> None:
-    result = source_probe(planted("inside", "inside", sources=SOURCES, features=silent))
-
-    metrics = {(m.name, m.label): m for m in result.metrics}
-    assert metrics[PROBE, None].lower < 0.5 < metrics[PROBE, None].upper
-
-
-def test_a_source_that_goes_with_the_class_is_not_probed_within_a_class() -> None:
     by_class = np.where(np.arange(IMAGES) % 2, "here", "there")
 
-    result = source_probe(planted("inside", "inside", sources=by_class, features=readable))
+    carried, not_carried, within_no_class = (
+        {(m.name, m.label): m for m in source_probe(context).metrics}
+        for context in (
+            planted("inside", "inside", sources=SOURCES, features=readable),
+            planted("inside", "inside", sources=SOURCES, features=silent),
+            planted("inside", "inside", sources=by_class, features=readable),
+        )
+    )
 
-    assert {metric.label for metric in result.metrics} == {None}
+    assert carried[PROBE, None].value > 0.95
+    assert min(carried[PROBE, label].value for label in ("normal", "pneumonia")) > 0.9
+    assert carried[CHANCE, None].value == 0.5
+    assert not_carried[PROBE, None].lower < 0.5 < not_carried[PROBE, None].upper
+    assert {label for _, label in within_no_class} == {None}
 
 
 def test_the_learner_is_never_asked_of_a_patient_that_it_was_fitted_to() -> None:
@@ -145,11 +138,8 @@ def test_what_the_border_gives_away_is_told_from_what_the_model_reads_there(
     assert found["border_only_auroc"] == pytest.approx(from_border, abs=0.05)
     assert found["border_pixels_auroc"] == pytest.approx(in_border, abs=0.25)
     assert (found["border_pixels_auroc"] > 0.95) == (in_border == 1)
-
-
-def test_the_border_without_a_positive_finding_has_a_macro_auroc() -> None:
-    names = set(values(border_only(planted("border", "border", positive=None))))
-
+    # Without a positive finding there are macro AUROCs.
+    names = set(values(border_only(planted(sign, looks_at, positive=None))))
     assert names == {"border_only_macro_auroc", "border_pixels_macro_auroc"}
 
 
@@ -197,28 +187,25 @@ def test_activation_is_shared_out_between_inside_and_outside() -> None:
     assert even == pytest.approx(MASKS.mean(axis=(1, 2)))
 
 
-def test_activation_in_the_lungs_beats_an_even_map() -> None:
-    figures = pointing(np.where(region("inside"), 200, 20).astype(np.uint8)[..., np.newaxis])
-
-    assert figures["heatmap_even_map_inside"] == 0.25
-    assert figures["heatmap_inside"] == pytest.approx(1)
-    assert figures["heatmap_pointing"] == 1
-
-
-def test_a_shortcut_beside_the_lungs_goes_when_they_are_alone() -> None:
-    marked = np.where(region("inside"), 110, 0).astype(np.uint8)[..., np.newaxis]
+def test_activation_in_the_lungs_is_told_from_a_shortcut_beside_them() -> None:
+    lungs, marked = (np.where(region("inside"), *grays) for grays in ((200, 20), (110, 0)))
     marked[:4, :4] = 255
 
-    figures = pointing(marked)
+    inside, beside = (pointing(one.astype(np.uint8)[..., np.newaxis]) for one in (lungs, marked))
 
-    assert figures["heatmap_pointing"] == 0
-    assert figures["heatmap_inside"] < 0.6
-    assert figures["heatmap_pointing_lungs_only"] == 1
-    assert figures["heatmap_inside_lungs_only"] == pytest.approx(1)
+    assert inside["heatmap_even_map_inside"] == 0.25
+    assert inside["heatmap_inside"] == pytest.approx(1)
+    assert inside["heatmap_pointing"] == 1
+    assert beside["heatmap_pointing"] == 0
+    assert beside["heatmap_inside"] < 0.6
+    # The shortcut goes when the lungs are alone.
+    assert beside["heatmap_pointing_lungs_only"] == 1
+    assert beside["heatmap_inside_lungs_only"] == pytest.approx(1)
 
 
 def test_the_worst_level_of_each_corruption_goes_on_the_card() -> None:
-    result = robustness(planted("inside", "inside"))
+    context = planted("inside", "inside")
+    result = robustness(context)
 
     # The model reads brightness, so it is wrong on inverted images.
     [inverted] = curve(result, "Inversion", "AUROC")
@@ -228,12 +215,8 @@ def test_the_worst_level_of_each_corruption_goes_on_the_card() -> None:
     assert len(result.metrics) == len(result.panels)
     [worst] = [metric for metric in result.metrics if metric.name.startswith("under_corner_")]
     assert worst.value == min(metric.value for metric in curve(result, "Cut off", "AUROC"))
-
-
-def test_images_of_one_class_have_no_auroc() -> None:
-    context = planted("inside", "inside")
+    # Images of one class have none.
     context.predictions.classes[:] = 1
-
     assert not robustness(context).metrics
 
 
@@ -262,9 +245,8 @@ def test_what_lies_beyond_the_limit_is_counted_by_its_kind(tmp_path: Path) -> No
         """Only even pictures are strange to it."""
         return {OOD_SCORE: 2.0 * (images.std(axis=(1, 2, 3)) < 1).astype(np.float32)}
 
-    result = out_of_distribution(
-        planted("inside", "inside", predict=scored, ood=OOD, ood_folder=tmp_path)
-    )
+    parts: dict[str, Any] = {"predict": scored, "ood": OOD}
+    result = out_of_distribution(planted("inside", "inside", ood_folder=tmp_path, **parts))
 
     found = {metric.name: metric for metric in result.metrics}
     assert found["unfamiliar_refused"].value == 0
@@ -275,15 +257,5 @@ def test_what_lies_beyond_the_limit_is_counted_by_its_kind(tmp_path: Path) -> No
     # Wilson: of n with none caught, 1.96² / (n + 1.96²).
     assert none_caught.upper == pytest.approx(3.8415 / (none_caught.images + 3.8415), rel=1e-3)
     assert not any("letters" in name for name in found)
-
-
-def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-
-    def scored(images: Images) -> Outputs:
-        return {OOD_SCORE: np.zeros(len(images), np.float32)}
-
     with pytest.raises(DataError, match="one folder for each kind"):
-        out_of_distribution(
-            planted("inside", "inside", predict=scored, ood=OOD, ood_folder=tmp_path)
-        )
+        out_of_distribution(planted("inside", "inside", ood_folder=tmp_path / "letters", **parts))

@@ -20,23 +20,20 @@ def shown(table: pd.DataFrame) -> list[tuple[str, ...]]:
     return [tuple(table.columns), *map(tuple, table.to_numpy().tolist())]
 
 
-def test_the_findings_are_columns_of_one_table() -> None:
+def test_findings_are_columns_of_one_table_and_sources_rows_of_others() -> None:
+    counted = [*METRICS, metric("images", 3, source="there")]
+
     assert shown(tables.by_class(METRICS)) == [
         ("Measure", "normal", "pneumonia"),
         ("Sensitivity", "0.700 (0.600 to 0.800)", "0.800 (0.700 to 0.900)"),
     ]
     assert not len(tables.by_class([metric("auroc")]))
-
-
-def test_the_sources_are_rows_of_another_and_few_images_are_counted_only() -> None:
-    assert shown(tables.by_source([*METRICS, metric("images", 3, source="there")])) == [
+    # Of few images there is the count alone; what a source does not give stays empty.
+    assert shown(tables.by_source(counted)) == [
         ("Source", "Images", "Accuracy"),
         ("here", "1,200", "0.600 (0.500 to 0.700)"),
         ("there", "1,200", ""),
     ]
-
-
-def test_what_a_source_does_not_give_stays_empty() -> None:
     assert shown(tables.by_class_and_source(METRICS)) == [
         ("Source", "Finding", "Images", "AUROC", "Specificity"),
         ("here", "pneumonia", "1,200", "0.750 (0.650 to 0.850)", ""),
