@@ -43,9 +43,7 @@ class MicroBatcher:
     is told the model and the number of images of every batch, before it runs.
     """
 
-    def __init__(
-        self, observe: Callable[[ServedModel, int], None] = lambda _model, _images: None
-    ) -> None:
+    def __init__(self, observe: Callable[[ServedModel, int], None]) -> None:
         self._observe = observe
         self._waiting: list[_Item] = []
         self._turns = count(1)

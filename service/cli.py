@@ -51,18 +51,19 @@ def run(
     from service.server import serve, serve_with_workers
 
     options = {"host": host, "port": port, "models_dir": models_dir, "provider": provider}
-    log = make_logger("info")
+    log, code = make_logger("info"), 0
     try:
         settings = read_settings(**options)
         if settings.workers == 1:
             from service.app import create_app
 
             serve(create_app(settings))
-            return
-        # Each worker reads its settings from the environment.
-        told = {f"PNEUMO_{name.upper()}": str(v) for name, v in options.items() if v is not None}
-        os.environ.update(told)
-        code = serve_with_workers(settings, "service.app:worker_app", log)
+        else:
+            # Each worker reads its settings from the environment.
+            for name, value in options.items():
+                if value is not None:
+                    os.environ[f"PNEUMO_{name.upper()}"] = str(value)
+            code = serve_with_workers(settings, "service.app:worker_app", log)
     except (ContractError, ServiceError) as error:
         log_start_failure(log, error)
         code = 1

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -33,6 +32,7 @@ from service.errors import ProblemType, ServiceError, where
 from service.logs import MAX_REASON_LENGTH, Logger
 from service.machine import Provider, gains_by_int8
 from service.metrics import Metrics
+from service.predictor import Predictor
 from service.repository import ModelRepository
 from service.schemas import ModelChanges, RefusedBundle
 from service.session import OnnxSession
@@ -185,20 +185,14 @@ class ModelLoader:
         return ModelRepository(models.values(), self.settings.default_model, segmenter), refused
 
 
-class Serving(Protocol):
-    """Whatever answers new requests with the models of a repository."""
-
-    repository: ModelRepository
-
-
 class Reloader:
     """Brings what is served in line with the folder: one change at a time."""
 
     def __init__(
-        self, loader: ModelLoader, serving: Serving, metrics: Metrics, log: Logger
+        self, loader: ModelLoader, predictor: Predictor, metrics: Metrics, log: Logger
     ) -> None:
         self._loader = loader
-        self._serving = serving
+        self._predictor = predictor
         self._metrics = metrics
         self._log = log
         self._one_at_a_time = asyncio.Lock()
@@ -226,7 +220,7 @@ class Reloader:
 
         Raises ServiceError where it is not served, or all that is left of the default model.
         """
-        if all(model.bundle != bundle for model in self._serving.repository.all()):
+        if all(model.bundle != bundle for model in self._predictor.repository.all()):
             raise ServiceError(
                 ProblemType.UNKNOWN_MODEL, "There is no such model, or not that version."
             )
@@ -265,9 +259,9 @@ class Reloader:
 
     async def _sync(self, cause: str, disabled: Disabled) -> ModelChanges:
         started = time.perf_counter()
-        current = self._serving.repository
+        current = self._predictor.repository
         repository, done = await asyncio.to_thread(self._loader.sync, current, disabled)
-        self._serving.repository = repository
+        self._predictor.repository = repository
         self._metrics.models(repository.all())
         self._metrics.reload(len(done.loaded), len(done.unloaded), len(done.refused))
         polled = cause == "poll"

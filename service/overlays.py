@@ -37,21 +37,6 @@ def heatmap_size(image: Radiograph) -> tuple[int, int]:
     return max(1, round(rows * shrink)), max(1, round(columns * shrink))
 
 
-def draw_heatmap(
-    activation: NDArray[np.float32], scale: float, label: Label, image: Radiograph
-) -> Picture:
-    """Draw one class's activation map, float32 (height, width), over a radiograph as it was sent.
-
-    The activation ``scale``, and what is stronger, is drawn as 255; what is negative as 0.
-    """
-    height, width = heatmap_size(image)
-    fitted = Image.fromarray(image.turned.undo(activation)).resize(
-        (width, height), Image.Resampling.BILINEAR
-    )
-    gray = np.rint(np.clip(np.asarray(fitted) * (255 / scale), 0, 255)).astype(np.uint8)
-    return _as_picture(gray, label)
-
-
 def draw_finding(
     manifest: ModelManifest,
     outputs: Outputs,
@@ -62,12 +47,20 @@ def draw_finding(
 ) -> Picture:
     """Draw where the model saw a finding: that which was asked for, or decided, or most probable.
 
-    ``outputs`` are of this image alone, with the activation map.
+    ``outputs`` are of this image alone, with the activation map, which is drawn over the radiograph
+    as it was sent. The finding's activation scale, and what is stronger, is drawn as 255; what is
+    negative as 0.
     """
     label = asked or decision.label or manifest.labels[int(np.argmax(outputs[PROBABILITIES][0]))]
     index = manifest.labels.index(label)
     activation = np.ascontiguousarray(outputs[ACTIVATION_MAP][0, ..., index])
-    heatmap = draw_heatmap(activation, manifest.findings[index].activation_scale, label, image)
+    height, width = heatmap_size(image)
+    fitted = Image.fromarray(image.turned.undo(activation)).resize(
+        (width, height), Image.Resampling.BILINEAR
+    )
+    scale = manifest.findings[index].activation_scale
+    gray = np.rint(np.clip(np.asarray(fitted) * (255 / scale), 0, 255)).astype(np.uint8)
+    heatmap = _as_picture(gray, label)
     if lungs is None:
         return heatmap
     return replace(heatmap, inside_lungs=share_inside(activation, lung_mask(lungs, lungs.shape)))

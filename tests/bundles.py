@@ -156,10 +156,14 @@ def add_variant(bundle: Path, precision: ReducedPrecision) -> bytes:
     model = bytes(graph.SerializeToString())
     (bundle / PRECISION_FILES[precision]).write_bytes(model)
     variant = make_variant(precision, sha256_digest(model))
-    manifest = read_manifest(bundle)
-    described = manifest.model_copy(update={"variants": (*manifest.variants, variant)})
-    (bundle / MANIFEST_FILE).write_text(described.model_dump_json(indent=2))
+    describe(bundle, variants=(*read_manifest(bundle).variants, variant))
     return model
+
+
+def describe(bundle: Path, **changes: object) -> None:
+    """Change what the manifest of a bundle says."""
+    manifest = read_manifest(bundle).model_copy(update=changes)
+    (bundle / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2))
 
 
 def make_variant(precision: ReducedPrecision, digest: str) -> Variant:

@@ -3,9 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import Settings
 from tests.bundles import write_bundle
-from tests.integration.live import Live, serving
+from tests.integration.live import Live, serving_models
 from tests.synthetic import as_jpeg, synthetic_radiograph
 
 
@@ -20,15 +19,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def live(models: Path) -> Iterator[Live]:
-    settings = Settings(
-        models_dir=models,
-        port=0,
-        max_body_bytes=1_000_000,
-        max_pixels=4_000_000,
-        max_files=4,
-        queue_limit=64,
-    )
-    with serving(settings) as running:
+    with serving_models(
+        models, max_body_bytes=1_000_000, max_pixels=4_000_000, max_files=4, queue_limit=64
+    ) as running:
         yield running
 
 

@@ -33,6 +33,7 @@ from service.settings import Settings
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_S = 120
 JPEG = {"Content-Type": "image/jpeg"}
+HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,13 @@ def serving(
         thread.join()
 
 
+@contextmanager
+def serving_models(models: Path, **settings: object) -> Iterator[Live]:
+    """Serve the models of a folder, on a free port, as other settings say."""
+    with serving(Settings.model_validate({"models_dir": models, "port": 0, **settings})) as live:
+        yield live
+
+
 @dataclass(frozen=True)
 class Process:
     """The service as a process of its own."""
@@ -103,9 +111,10 @@ class Process:
     def events(self, name: str) -> list[dict[str, Any]]:
         return [event for line in self.log if (event := json.loads(line))["event"] == name]
 
-    def resident_bytes(self) -> int:
-        pages = Path(f"/proc/{self.popen.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    def resident_bytes(self, line: str = "VmRSS") -> int:
+        """Its memory; with ``VmHWM`` the most that it has had."""
+        status = Path(f"/proc/{self.popen.pid}/status").read_text()
+        return int(status.partition(f"{line}:")[2].split()[0]) * 1024
 
 
 @contextmanager
@@ -149,15 +158,11 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 def alive(pid: int) -> bool:
     """Whether a process is there, and not only waiting to be collected by its parent."""
-    return state_of(pid) not in (None, "Z")
-
-
-def state_of(pid: int) -> str | None:
-    """The state of a process, as proc(5) has it; None where it is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return None
+        return False
+    return state != "Z"
 
 
 def pixels_of(picture: HeatmapResult | LungsResult | None) -> NDArray[np.uint8]:
@@ -183,10 +188,21 @@ def key_of(key: str, scopes: list[str], **limits: int) -> dict[str, object]:
     return {"sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": scopes, **limits}
 
 
+def connect(port: int) -> socket.socket:
+    """A connection, to send whatever is no request, or not yet."""
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
+
+
+def until_closed(connection: socket.socket) -> str:
+    """What comes until the service closes a connection."""
+    with connection.makefile("rb") as received:
+        return received.read().decode()
+
+
 def refuses(port: int) -> bool:
     """Whether nobody listens on a port any more."""
     try:
-        socket.create_connection(("127.0.0.1", port)).close()
+        connect(port).close()
     except ConnectionRefusedError:
         return True
     return False

@@ -1,31 +1,26 @@
-import contextlib
 import io
 import json
-import os
-import signal
 import socket
 import sqlite3
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from contract.manifest import MANIFEST_FILE, MODEL_FILE, ModelManifest, sha256_digest
+from contract.manifest import MANIFEST_FILE, MODEL_FILE, sha256_digest
 from service import __version__
 from service.audit import AuditTrail
 from service.cli import app
 from service.logs import make_logger
 from tests.bundles import (
     brightness_graph,
+    describe,
     write_bundle,
     write_fragile_bundle,
     write_segmenter_bundle,
 )
-from tests.integration.live import eventually
 
 runner = CliRunner()
 
@@ -37,9 +32,7 @@ def changed(bundle: Path) -> None:
 
 def replace_model(bundle: Path, model: bytes) -> None:
     (bundle / MODEL_FILE).write_bytes(model)
-    manifest = ModelManifest.model_validate_json((bundle / MANIFEST_FILE).read_bytes())
-    described = manifest.model_copy(update={"digest": sha256_digest(model)})
-    (bundle / MANIFEST_FILE).write_text(described.model_dump_json())
+    describe(bundle, digest=sha256_digest(model))
 
 
 @pytest.mark.parametrize("command", [["run", "--port", "0"], ["check"]])
@@ -86,6 +79,11 @@ def test_a_bundle_that_cannot_be_used_stops_the_start_with_one_line(
         ("PNEUMO_QUEUE_LIMIT", "3", "settings: Value error, PNEUMO_MAX_FILES must not be larger"),
         ("PNEUMO_DEFAULT_MODEL", "huge", "PNEUMO_DEFAULT_MODEL is huge, but the models are tiny."),
         ("PNEUMO_HOST", "0.0.0.0", "Whoever reaches 0.0.0.0 could use the service"),  # noqa: S104
+        (
+            "PNEUMO_PROVIDER",
+            "cuda",
+            "The model cannot run on CUDA: this onnxruntime was built with",
+        ),
         ("PNEUMO_API_KEYS_FILE", "/nowhere", "PNEUMO_API_KEYS_FILE cannot be read: No such file"),
     ],
 )
@@ -119,56 +117,28 @@ def test_a_port_that_is_taken_stops_the_start_with_one_line(tmp_path: Path) -> N
     assert why_not_started(ended).startswith(f"Cannot listen on port {port}: Address already in")
 
 
-def test_a_service_that_is_told_to_stop_ends_well(tmp_path: Path) -> None:
-    write_bundle(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-
-    def is_ready() -> bool:
-        with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).is_success
-        return False
-
-    def stop_when_ready() -> None:
-        eventually(is_ready)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    stopper = threading.Thread(target=stop_when_ready)
-    stopper.start()
-    ended = runner.invoke(app, ["run", "--port", str(port), "--models-dir", str(tmp_path)])
-    stopper.join()
-
-    assert (ended.exit_code, ended.stderr) == (0, "")
-
-
 def test_the_version_is_told_without_any_model() -> None:
     told = runner.invoke(app, ["--version"])
 
     assert (told.exit_code, told.stdout) == (0, f"pneumo-serve {__version__}\n")
 
 
-def test_check_runs_every_model_and_says_where(tmp_path: Path) -> None:
+def test_check_runs_every_model_and_says_where_or_which_fails(tmp_path: Path) -> None:
     write_bundle(tmp_path)
     write_bundle(tmp_path, version=2)
     write_segmenter_bundle(tmp_path)
 
     ended = runner.invoke(app, ["check", "--models-dir", str(tmp_path)])
+    write_fragile_bundle(tmp_path, fails_on=0)
+    failed = runner.invoke(app, ["check", "--models-dir", str(tmp_path)])
 
+    assert (failed.exit_code, failed.stderr) == (1, "pneumo-serve: The model did not run.\n")
     assert ended.exit_code == 0
     assert ended.stdout.splitlines() == [
         "tiny version 1: CPUExecutionProvider",
         "tiny version 2: CPUExecutionProvider",
         "lungs version 1: CPUExecutionProvider",
     ]
-
-
-def test_check_fails_where_a_model_loads_but_does_not_run(tmp_path: Path) -> None:
-    write_fragile_bundle(tmp_path, fails_on=0)
-
-    ended = runner.invoke(app, ["check", "--models-dir", str(tmp_path)])
-
-    assert ended.exit_code == 1
-    assert ended.stderr == "pneumo-serve: The model did not run.\n"
 
 
 def test_the_openapi_document_is_printed_written_and_checked(tmp_path: Path) -> None:

@@ -287,7 +287,7 @@ def test_decoders_end_where_the_service_is_killed(tmp_path: Path) -> None:
 class Decoding:
     """One decoder, of this process, and the pid of the process that it is now."""
 
-    def __init__(self, budget: int = CEILING_BYTES) -> None:
+    def __init__(self, budget: int) -> None:
         self._others = decoders_of(os.getpid())
         self.decoders = Decoders(1, budget, 100_000_000)
 
@@ -301,59 +301,58 @@ class Decoding:
 
     async def pid(self) -> int:
         """That of its process, which has decoded a file."""
-        await self.decode()
+        assert (await self.decode()).mean() == 200
         (found,) = decoders_of(os.getpid()) - self._others
         return found
 
 
 @pytest.fixture
-async def decoding() -> AsyncIterator[Decoding]:
-    made = Decoding()
+async def decoding(request: pytest.FixtureRequest) -> AsyncIterator[Decoding]:
+    made = Decoding(getattr(request, "param", CEILING_BYTES))
     yield made
     await made.decoders.close()
 
 
+def with_a_budget_of(mebibytes: int) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("decoding", [mebibytes * MIB], indirect=True)
+
+
 @pytest.mark.anyio
-async def test_a_decoder_that_is_killed_costs_its_file_and_nothing_else(decoding: Decoding) -> None:
+async def test_a_decoder_that_is_killed_costs_its_file_at_most_and_is_replaced(
+    decoding: Decoding,
+) -> None:
     cost = DecodeCost(plain=False, memory_bytes=400 * MIB)
     decoder = await decoding.pid()
     work = asyncio.create_task(decoding.decode(slow_file(), cost))
-    idle = cpu_seconds(decoder)
-    await asyncio.to_thread(eventually, lambda: cpu_seconds(decoder) > idle)
+    before = cpu_seconds(decoder)
+    await asyncio.to_thread(eventually, lambda: cpu_seconds(decoder) > before)
     os.kill(decoder, signal.SIGKILL)
 
     with pytest.raises(FileFailed) as failed:
         await work
 
     assert failed.value.kind == "DecoderEnded"
-    assert (await decoding.decode()).mean() == 200
-
-
-@pytest.mark.anyio
-async def test_an_idle_decoder_that_was_killed_is_replaced(decoding: Decoding) -> None:
-    decoder = await decoding.pid()
-    os.kill(decoder, signal.SIGKILL)
-    await asyncio.to_thread(eventually, lambda: not alive(decoder))
+    idle = await decoding.pid()
+    os.kill(idle, signal.SIGKILL)
+    await asyncio.to_thread(eventually, lambda: not alive(idle))
     await asyncio.sleep(0.1)
-
     assert (await decoding.decode()).mean() == 200
 
 
 @pytest.mark.anyio
-async def test_a_request_that_is_cancelled_loses_neither_decoders_nor_memory_nor_files() -> None:
-    decoding, slow = Decoding(400 * MIB), slow_file()
-    cost = DecodeCost(plain=False, memory_bytes=300 * MIB)
-    try:
-        for wait_s in (0, 0.01, 0.5):
-            files = (decoding.decode(slow, cost, Priority.STAT) for _ in range(4))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*files), wait_s)
-        image = await asyncio.wait_for(decoding.decode(GOOD, cost), 60)
+@with_a_budget_of(400)
+async def test_a_request_that_is_cancelled_loses_neither_decoders_nor_memory_nor_files(
+    decoding: Decoding,
+) -> None:
+    slow, cost = slow_file(), DecodeCost(plain=False, memory_bytes=300 * MIB)
+    for wait_s in (0, 0.01, 0.5):
+        files = (decoding.decode(slow, cost, Priority.STAT) for _ in range(4))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*files), wait_s)
+    image = await asyncio.wait_for(decoding.decode(GOOD, cost), 60)
 
-        assert image.mean() == 200
-        assert not _memory_files()
-    finally:
-        await decoding.decoders.close()
+    assert image.mean() == 200
+    assert not _memory_files()
 
 
 @pytest.mark.anyio
@@ -384,24 +383,22 @@ async def test_while_no_decoder_starts_none_is_available_and_a_file_waits_for_on
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("budget", "fits"), [(50 * MIB, False), (100 * MIB, True)])
-async def test_a_file_that_may_never_fit_is_refused_and_one_that_fits_later_waits(
-    budget: int, *, fits: bool
-) -> None:
-    decoding = Decoding(budget)
-    try:
-        if not fits:
-            with refused(ProblemType.FILE_TOO_COSTLY):
-                await decoding.decode()
-            return
-        first, wrong, last = await asyncio.gather(
-            *map(decoding.decode, (GOOD, b"no image at all" * 10, GOOD)), return_exceptions=True
-        )
-        assert isinstance(wrong, NotAnImage)
-        assert isinstance(first, np.ndarray)
-        assert isinstance(last, np.ndarray)
-    finally:
-        await decoding.decoders.close()
+@with_a_budget_of(50)
+async def test_a_file_that_may_never_fit_is_refused(decoding: Decoding) -> None:
+    with refused(ProblemType.FILE_TOO_COSTLY):
+        await decoding.decode()
+
+
+@pytest.mark.anyio
+@with_a_budget_of(100)
+async def test_a_file_that_fits_later_waits(decoding: Decoding) -> None:
+    first, wrong, last = await asyncio.gather(
+        *map(decoding.decode, (GOOD, b"no image at all" * 10, GOOD)), return_exceptions=True
+    )
+
+    assert isinstance(wrong, NotAnImage)
+    assert isinstance(first, np.ndarray)
+    assert isinstance(last, np.ndarray)
 
 
 def _memory_files() -> list[str]:

@@ -55,13 +55,21 @@ def test_a_bundle_of_the_same_image_creates_nothing_anew(live: Live, radiograph:
     assert len({*conditions(first)} & {*conditions(other)}) == 1
 
 
-@pytest.mark.parametrize("accept", [f"application/json, {FHIR}", "*/*", "application/*"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        *([f"application/json, {FHIR}"], ["*/*"], ["application/*"]),
+        *(["text/html, application/json;q=0.1"], ["text/plain", "application/json"]),
+    ],
+)
 def test_json_is_what_a_client_gets_that_takes_it(
-    live: Live, radiograph: bytes, accept: str
+    live: Live, radiograph: bytes, lines: list[str]
 ) -> None:
-    answer = live.client.post("/predict", content=radiograph, headers={"Accept": accept})
+    headers = [("Accept", line) for line in lines]
 
-    assert answer.headers["content-type"] == "application/json"
+    answer = live.client.post("/predict", content=radiograph, headers=headers)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
 
 
 def test_several_images_are_no_bundle(live: Live, radiograph: bytes) -> None:

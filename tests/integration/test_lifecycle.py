@@ -2,11 +2,13 @@
 
 import resource
 import signal
-import socket
-import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 
 from contract.radiograph import Radiograph, decode
 from service.app import create_app
-from service.domain import CPU, Outputs, ServedModel
+from service.domain import CPU
 from service.errors import DeviceLost
 from service.machine import Provider
 from service.repository import ModelRepository
@@ -27,22 +29,25 @@ from service.runtime import open_repository
 from service.server import Server
 from service.session import CUDA
 from service.settings import Settings
-from tests.bundles import make_manifest, write_bundle, write_fragile_bundle
-from tests.gated_session import REAL_SESSION, PretendsToBeCuda, outputs_of
+from tests.bundles import write_bundle, write_fragile_bundle
 from tests.integration.live import (
+    HEAD,
+    JPEG,
     Live,
-    command_line,
+    connect,
     eventually,
-    log_of,
     problem,
     process,
     refuses,
     serving,
+    serving_models,
+    until_closed,
 )
+from tests.sessions import REAL_SESSION, FakeSession, PretendsToBeCuda, normal, served
 from tests.synthetic import as_png
 
 MIB = 1024 * 1024
-HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+CLIENTS = 8
 
 
 def on_the_cpu(model: bytes, tuning: object, _providers: object, **_: object) -> object:
@@ -50,21 +55,18 @@ def on_the_cpu(model: bytes, tuning: object, _providers: object, **_: object) ->
     return REAL_SESSION(model, tuning, [CPU])
 
 
-class LosableGpu:
-    """A session on a GPU that can be lost, as a container loses its own."""
-
-    provider = "CUDAExecutionProvider"
+class LosableGpu(FakeSession):
+    """A session on a GPU that can be lost, as a container loses its own, or hang until ``go``."""
 
     def __init__(self) -> None:
+        super().__init__(self._say, "CUDAExecutionProvider")
+        self.go.set()
         self.lost = False
-        self.answers = threading.Event()
-        self.answers.set()
 
-    def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:
-        self.answers.wait()
+    def _say(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self.lost:
             raise DeviceLost
-        return outputs_of(outputs, np.tile(np.array([0, 1], np.float32), (len(images), 1)))
+        return normal(images)
 
 
 @pytest.fixture
@@ -74,16 +76,8 @@ def gpu() -> LosableGpu:
 
 @pytest.fixture
 def live_on_gpu(gpu: LosableGpu) -> Iterator[Live]:
-    model = ServedModel(make_manifest("sha256:" + 64 * "0"), gpu)
-    with serving(Settings(port=0), lambda _: ModelRepository([model])) as running:
+    with serving(Settings(port=0), lambda _: ModelRepository([served(gpu)])) as running:
         yield running
-
-
-def until_closed(connection: socket.socket) -> str:
-    pieces = []
-    while piece := connection.recv(65536):
-        pieces.append(piece)
-    return b"".join(pieces).decode()
 
 
 def test_until_its_models_are_loaded_the_service_lives_but_takes_no_image(
@@ -127,18 +121,30 @@ def test_a_stop_finishes_what_was_accepted_and_refuses_what_was_not(
 
     with (
         process(tmp_path) as service,
-        socket.create_connection(("127.0.0.1", service.port)) as accepted,
-        socket.create_connection(("127.0.0.1", service.port)) as unfinished,
+        connect(service.port) as accepted,
+        connect(service.port) as unfinished,
+        ExitStack() as open_connections,
     ):
+        idle = [HTTPConnection("127.0.0.1", service.port) for _ in range(CLIENTS)]
+        for connection in map(open_connections.enter_context, map(closing, idle)):
+            connection.request("GET", "/health/live")
+            connection.getresponse().read()
         unfinished.sendall(head + radiograph[:100])
         accepted.sendall(head + radiograph)
         eventually(lambda: "in_flight 1.0" in service.get("/metrics").text)
         service.popen.send_signal(signal.SIGTERM)
         eventually(lambda: refuses(service.port))
+        for connection in idle:
+            connection.request("POST", "/predict", radiograph, JPEG)
+        on_their_way = [connection.getresponse() for connection in idle]
+        problems = [orjson.loads(answer.read())["type"] for answer in on_their_way]
         unfinished.sendall(radiograph[100:])
         too_late, answered = until_closed(unfinished), until_closed(accepted)
         exit_code = service.popen.wait(timeout=60)
 
+    assert [answer.status for answer in on_their_way] == [503] * CLIENTS
+    assert {answer.headers["Connection"] for answer in on_their_way} == {"close"}
+    assert problems == ["/problems/shutting-down"] * CLIENTS
     assert too_late.startswith("HTTP/1.1 503 ")
     assert "/problems/shutting-down" in too_late
     assert "retry-after: " in too_late
@@ -146,8 +152,31 @@ def test_a_stop_finishes_what_was_accepted_and_refuses_what_was_not(
     assert exit_code == 0
 
 
+def test_whatever_is_in_work_or_waits_is_answered_before_the_end(radiograph: bytes) -> None:
+    session = FakeSession()
+    models = ModelRepository([served(session)])
+
+    def answer_when_stopping(live: Live) -> None:
+        eventually(lambda: not live.server.servers[0].is_serving())
+        session.go.set()
+
+    with ThreadPoolExecutor(CLIENTS + 1) as clients:
+        with serving(Settings(port=0, threads=2), lambda _: models) as live:
+            url = f"http://127.0.0.1:{live.server.port}/predict"
+            post = partial(httpx.post, url, trust_env=False, timeout=60)
+            requests = [clients.submit(post, content=radiograph) for _ in range(CLIENTS - 1)]
+            requests.append(clients.submit(post, files=[("file", radiograph)] * 3))
+            eventually(lambda: live.in_flight() == CLIENTS - 1 + 3)
+            # The end of this block stops the service, which only then can end its work.
+            clients.submit(answer_when_stopping, live)
+        answers = [request.result() for request in requests]
+
+    assert [answer.status_code for answer in answers] == [200] * CLIENTS
+    assert [result["status"] for result in answers[-1].json()["results"]] == ["ok"] * 3
+
+
 def test_a_service_that_stops_says_so_to_its_probes(models: Path, radiograph: bytes) -> None:
-    with serving(Settings(models_dir=models, port=0)) as live:
+    with serving_models(models) as live:
         live.server.runtime.begin_stopping()
         refused = live.predict(radiograph)
         ready = live.client.get("/health/ready")
@@ -169,42 +198,28 @@ def test_what_nobody_foresaw_stops_the_start_too() -> None:
     assert str(server.runtime.failure) == "MemoryError: no room"
 
 
-def test_a_lost_gpu_fails_liveness_and_refuses_images(
+def test_a_lost_gpu_fails_its_probes_and_whole_requests_until_it_is_back(
     gpu: LosableGpu, live_on_gpu: Live, radiograph: bytes
 ) -> None:
-    live = live_on_gpu
+    client = live_on_gpu.client
 
-    before = live.client.get("/health/live").status_code, live.predict(radiograph).status_code
+    def states() -> list[tuple[int, str]]:
+        answers = [client.get(f"/health{probe}") for probe in ("/live", "", "/ready")]
+        return [(each.status_code, each.json()["status"]) for each in answers]
+
+    before = states()
     gpu.lost = True
-    alive, lost = live.client.get("/health/live"), live.predict(radiograph)
+    alive, health, ready = (client.get(f"/health{probe}") for probe in ("/live", "", "/ready"))
+    lost = live_on_gpu.predict_files(("a.jpg", radiograph), ("b.jpg", radiograph))
     gpu.lost = False
-    after = live.client.get("/health/live").status_code, live.predict(radiograph).status_code
+    client.get("/health/live")
+    after = states()
 
-    assert before == after == (200, 200)
-    assert problem(alive) == problem(lost) == (503, "device-lost")
+    assert before == after == [(200, "live"), (200, "ready"), (200, "ready")]
+    assert {problem(each) for each in (alive, ready, lost)} == {(503, "device-lost")}
+    assert (health.status_code, health.json()["status"]) == (503, "device-lost")
     assert int(lost.headers["retry-after"]) >= 1
-
-
-def states(live: Live) -> list[tuple[int, str]]:
-    health, ready = live.client.get("/health"), live.client.get("/health/ready")
-    said = ready.json()["status"] if ready.is_success else problem(ready)[1]
-    return [(health.status_code, health.json()["status"]), (ready.status_code, said)]
-
-
-def test_a_lost_gpu_is_not_ready_and_is_ready_again_when_it_is_back(
-    gpu: LosableGpu, live_on_gpu: Live
-) -> None:
-    before = states(live_on_gpu)
-    gpu.lost = True
-    noticed = live_on_gpu.client.get("/health/ready")
-    lost = states(live_on_gpu)
-    gpu.lost = False
-    live_on_gpu.client.get("/health/live")
-    after = states(live_on_gpu)
-
-    assert before == after == [(200, "ready"), (200, "ready")]
-    assert problem(noticed) == (503, "device-lost")
-    assert lost == [(503, "device-lost"), (503, "device-lost")]
+    assert live_on_gpu.predict(radiograph).status_code == 200
 
 
 def test_a_gpu_that_fails_on_an_image_is_looked_at_again_when_health_is_asked(
@@ -214,7 +229,7 @@ def test_a_gpu_that_fails_on_an_image_is_looked_at_again_when_health_is_asked(
     monkeypatch.setattr(onnxruntime, "InferenceSession", PretendsToBeCuda)
     write_fragile_bundle(tmp_path)
 
-    with serving(Settings(models_dir=tmp_path, port=0, provider="cuda")) as live:
+    with serving_models(tmp_path, provider="cuda") as live:
         refused = live.predict(as_png(np.full((64, 64), 255, np.uint8)))
         lost = live.client.get("/health")
         eventually(lambda: live.client.get("/health").is_success)
@@ -231,13 +246,13 @@ def test_a_gpu_that_hangs_fails_liveness_and_holds_up_nobody_who_asks_for_the_st
     client = live_on_gpu.client
     monkeypatch.setattr("service.runtime.PROBE_TIMEOUT_S", 0.2)
 
-    gpu.answers.clear()
+    gpu.go.clear()
     probes = client.get("/health/live"), client.get("/health/ready")
     monkeypatch.setattr("service.runtime.PROBE_TIMEOUT_S", 30)
     started = time.monotonic()
     asked = [client.get("/health").status_code for _ in range(10)]
     seconds = time.monotonic() - started
-    gpu.answers.set()
+    gpu.go.set()
     eventually(lambda: client.get("/health").is_success)
 
     assert [problem(probe) for probe in probes] == [(503, "device-lost")] * 2
@@ -246,37 +261,31 @@ def test_a_gpu_that_hangs_fails_liveness_and_holds_up_nobody_who_asks_for_the_st
     assert seconds < 10
 
 
-def test_a_fallback_to_the_cpu_is_logged_once_with_its_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(onnxruntime, "InferenceSession", on_the_cpu)
-    write_bundle(tmp_path, version=1)
-    write_bundle(tmp_path, version=2)
-
-    with serving(Settings(models_dir=tmp_path, port=0, provider="auto")) as live:
-        provider = live.client.get("/health").json()["execution_provider"]
-
-    (warning,) = log_of(capfd, "cuda not used")
-    assert provider == CPU
-    assert "cannot open shared object file" in warning["reason"]
-
-
-@pytest.mark.parametrize(("provider", "built_in"), [("cpu", [CUDA, CPU]), ("auto", [CPU])])
-def test_a_cpu_that_was_asked_for_or_is_all_there_is_needs_no_warning(
+@pytest.mark.parametrize(
+    ("provider", "built_in", "warnings"),
+    [("auto", [CUDA, CPU], 1), ("cpu", [CUDA, CPU], 0), ("auto", [CPU], 0)],
+)
+def test_a_fallback_to_the_cpu_is_warned_of_once_and_what_was_asked_for_never(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     provider: Provider,
     built_in: list[str],
+    warnings: int,
 ) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built_in)
-    write_bundle(tmp_path)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", on_the_cpu)
+    write_bundle(tmp_path, version=1)
+    write_bundle(tmp_path, version=2)
 
-    with serving(Settings(models_dir=tmp_path, port=0, provider=provider)):
-        pass
+    with serving_models(tmp_path, provider=provider) as live:
+        runs_on = live.client.get("/health").json()["execution_provider"]
 
-    assert '"level":"warning"' not in capfd.readouterr().out
+    log = map(orjson.loads, capfd.readouterr().out.splitlines())
+    said = [line for line in log if line["level"] == "warning"]
+    assert runs_on == CPU
+    assert [line["event"] for line in said] == ["cuda not used"] * warnings
+    assert all("cannot open shared object file" in line["reason"] for line in said)
 
 
 def test_memory_that_runs_out_is_a_problem_of_its_file_and_nothing_of_it_is_said(
@@ -294,7 +303,7 @@ def test_memory_that_runs_out_is_a_problem_of_its_file_and_nothing_of_it_is_said
 
     monkeypatch.setattr("service.predictor.decode", hungry)
     bad = radiograph + b"hungry", radiograph + b"strange"
-    with serving(Settings(models_dir=models, port=0, threads=1)) as live:
+    with serving_models(models, threads=1) as live:
         alone = [live.predict(file) for file in bad]
         files = (("a.jpg", radiograph), ("b", bad[0]), ("c", bad[1]), ("d.jpg", radiograph))
         several = live.predict_files(*files)
@@ -313,21 +322,6 @@ def test_memory_that_runs_out_is_a_problem_of_its_file_and_nothing_of_it_is_said
     assert [e["error"] for e in failures] == ["MemoryError", "KeyError"] * 2
     assert all("test_lifecycle.hungry" in str(e["places"]) for e in failures)
     assert "doe" not in log
-
-
-def test_cuda_without_a_gpu_stops_the_start_and_says_why(tmp_path: Path) -> None:
-    write_bundle(tmp_path)
-
-    arguments = ("--port", "0", "--models-dir", str(tmp_path), "--provider", "cuda")
-
-    ended = subprocess.run(
-        command_line("run", *arguments), capture_output=True, text=True, timeout=120, check=False
-    )
-
-    assert ended.returncode == 1
-    (said,) = [line for line in ended.stdout.splitlines() if "cannot start" in line]
-    assert orjson.loads(said)["reason"].startswith("The model cannot run on CUDA: ")
-    assert "Traceback" not in ended.stdout + ended.stderr
 
 
 def test_no_upload_touches_the_disk(models: Path, radiograph: bytes) -> None:
@@ -376,7 +370,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, radiograph: bytes) -> Non
 
     with (
         process(tmp_path) as service,
-        socket.create_connection(("127.0.0.1", service.port)) as accepted,
+        connect(service.port) as accepted,
     ):
         accepted.sendall(head + radiograph)
         eventually(lambda: "in_flight 1.0" in service.get("/metrics").text)

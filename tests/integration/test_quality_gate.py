@@ -1,7 +1,6 @@
 """Images that should not be answered, and where the service looks for the lungs; over real HTTP."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +9,8 @@ from numpy.typing import NDArray
 from contract.lungs import LungFieldLimits
 from contract.quality import ADVICE, Limit, QualityLimits, Template, Templates
 from service.schemas import ImageAnswer, ImageRejection, PredictionBody
-from service.settings import Settings
 from tests.bundles import SIZE, write_bundle, write_segmenter_bundle
-from tests.integration.live import Live, pixels_of, serving
+from tests.integration.live import Live, pixels_of, serving_models
 from tests.synthetic import as_png
 
 OOD_LIMIT = 230.0
@@ -33,7 +31,7 @@ LIMITS = QualityLimits(
 def gated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     models = tmp_path_factory.mktemp("gated")
     write_bundle(models, quality=LIMITS, ood_limit=OOD_LIMIT)
-    with serving(Settings(models_dir=models, port=0)) as running:
+    with serving_models(models) as running:
         yield running
 
 
@@ -96,12 +94,18 @@ def test_an_image_that_should_not_be_answered_is_referred_with_its_reasons(
     assert found.out_of_distribution.accepted == ("out_of_distribution" not in reasons)
 
 
-def test_a_failed_check_says_what_to_do(gated: Live) -> None:
+def test_a_failed_check_says_what_to_do_and_is_counted(gated: Live) -> None:
+    def count(reason: str) -> float:
+        line = f'pneumoscope_images_referred_total{{model="tiny",reason="{reason}",version="1"}} '
+        lines = gated.client.get("/metrics").text.splitlines()
+        return sum(float(each.removeprefix(line)) for each in lines if each.startswith(line))
+
+    before = count("quality.contrast"), count("out_of_distribution")
     found = gated.answer(as_png(np.full((64, 64), 255, np.uint8)))
 
+    assert (count("quality.contrast"), count("out_of_distribution")) == (before[0] + 1, before[1])
     assert found.quality is not None
-    contrast = found.quality.checks[0]
-    assert contrast.model_dump() == {
+    assert found.quality.checks[0].model_dump() == {
         "name": "contrast",
         "value": 0.0,
         "lower": 0.05,
@@ -109,24 +113,6 @@ def test_a_failed_check_says_what_to_do(gated: Live) -> None:
         "passed": False,
         "advice": ADVICE["contrast", "lower"],
     }
-
-
-def test_referrals_are_counted_by_reason(gated: Live) -> None:
-    def count(reason: str) -> float:
-        line = f'pneumoscope_images_referred_total{{model="tiny",reason="{reason}",version="1"}} '
-        lines = gated.client.get("/metrics").text.splitlines()
-        return sum(float(each.removeprefix(line)) for each in lines if each.startswith(line))
-
-    before = count("quality.contrast"), count("out_of_distribution")
-    gated.answer(as_png(np.full((64, 64), 255, np.uint8)))
-
-    assert (count("quality.contrast"), count("out_of_distribution")) == (before[0] + 1, before[1])
-
-
-def test_a_model_without_limits_says_nothing_of_them(live: Live, radiograph: bytes) -> None:
-    result: dict[str, Any] = live.predict(radiograph).json()["results"][0]
-
-    assert not {"quality", "out_of_distribution"} & set(result)
 
 
 # A chest whose right half is brighter stands for one that may be cut off: neither sure nor absurd.
@@ -146,7 +132,7 @@ def with_lungs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     write_bundle(models, quality=FRAMING_LIMITS)
     write_bundle(models, "tiny-ct", modalities=("CT",))
     write_segmenter_bundle(models, lung_field=LUNG_FIELD, fails_on=FATAL)
-    with serving(Settings(models_dir=models, port=0)) as running:
+    with serving_models(models) as running:
         yield running
 
 
@@ -179,13 +165,6 @@ def test_a_heatmap_comes_with_the_lungs_in_its_own_size(with_lungs: Live) -> Non
     assert 0 < found.heatmap.inside_lungs < 1
 
 
-def test_without_a_heatmap_a_chest_that_is_plainly_whole_is_not_searched(with_lungs: Live) -> None:
-    found = answer(with_lungs, chest(0, 0))
-
-    assert found.lungs is None
-    assert checks(found) == ["framing"]
-
-
 @pytest.mark.parametrize("explain", ["none", "heatmap"])
 def test_a_missing_lung_is_referred_whether_a_heatmap_is_asked_for_or_not(
     with_lungs: Live, explain: str
@@ -205,19 +184,28 @@ def test_a_missing_lung_is_referred_whether_a_heatmap_is_asked_for_or_not(
     }
 
 
-def test_a_suspicion_that_the_lungs_refute_refers_nobody(with_lungs: Live) -> None:
-    found = answer(with_lungs, chest(0, 100))
+def test_a_chest_that_is_plainly_whole_is_not_searched_and_a_refuted_suspicion_refers_nobody(
+    with_lungs: Live,
+) -> None:
+    whole, refuted = answer(with_lungs, chest(0, 0)), answer(with_lungs, chest(0, 100))
 
-    assert checks(found) == ["framing", "lung_field"]
-    assert found.quality is not None
-    assert found.quality.accepted
+    assert whole.lungs is None
+    assert checks(whole) == ["framing"]
+    assert checks(refuted) == ["framing", "lung_field"]
+    assert refuted.quality is not None
+    assert refuted.quality.accepted
 
 
-def test_a_model_of_slices_has_no_lungs(with_lungs: Live) -> None:
-    found = answer(with_lungs, chest(0, 0), model="tiny-ct", explain="heatmap")
-
-    assert found.heatmap is not None
-    assert (found.lungs, found.heatmap.inside_lungs) == (None, None)
+def test_slices_and_a_service_without_a_segmenter_have_no_lungs_nor_limits_that_are_not_set(
+    with_lungs: Live, live: Live
+) -> None:
+    for found in (
+        answer(with_lungs, chest(0, 0), model="tiny-ct", explain="heatmap"),
+        answer(live, chest(0, 0), explain="heatmap"),
+    ):
+        assert found.heatmap is not None
+        assert (found.lungs, found.heatmap.inside_lungs) == (None, None)
+        assert not {"quality", "out_of_distribution"} & found.model_fields_set
 
 
 def test_a_file_on_which_the_segmenter_fails_does_not_hold_up_the_others(with_lungs: Live) -> None:
@@ -229,10 +217,3 @@ def test_a_file_on_which_the_segmenter_fails_does_not_hold_up_the_others(with_lu
     assert isinstance(first, ImageRejection)
     assert first.problem.type == "/problems/internal-error"
     assert isinstance(second, ImageAnswer)
-
-
-def test_without_a_segmenter_there_is_a_heatmap_alone(live: Live) -> None:
-    found = answer(live, chest(0, 0), explain="heatmap")
-
-    assert found.heatmap is not None
-    assert (found.lungs, found.heatmap.inside_lungs) == (None, None)

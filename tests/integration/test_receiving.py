@@ -11,30 +11,23 @@ from pathlib import Path
 import pytest
 
 from service import limits
-from service.settings import Settings
-from tests.integration.live import Live, Process, eventually, process, serving
+from tests.integration.live import HEAD, Live, Process, connect, eventually, process, serving_models
 
 MIB = 1024 * 1024
 UPLOADS = 8
-HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
 
 
 @pytest.fixture
 def impatient(models: Path) -> Iterator[Live]:
-    settings = Settings(
-        models_dir=models,
-        port=0,
-        max_body_bytes=4 * MIB,
-        receive_budget_bytes=4 * MIB,
-        receive_timeout_s=1.5,
-    )
-    with serving(settings) as running:
+    with serving_models(
+        models, max_body_bytes=4 * MIB, receive_budget_bytes=4 * MIB, receive_timeout_s=1.5
+    ) as running:
         yield running
 
 
 def stalled(port: int, size: int, sent: int) -> socket.socket:
     """Begin an upload of ``size`` bytes, and stop after ``sent`` of them."""
-    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+    connection = connect(port)
     # A service that sheds it may close the connection while it is sent.
     with contextlib.suppress(ConnectionError):
         connection.sendall(HEAD % size + b"\xff\xd8\xff" + b"\0" * (sent - 3))
@@ -73,7 +66,7 @@ def test_a_refused_upload_without_end_is_cut_off(
     impatient: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "DRAIN_S", 0.5)
-    with socket.create_connection(("127.0.0.1", impatient.server.port), timeout=30) as connection:
+    with connect(impatient.server.port) as connection:
         connection.sendall(HEAD % 10**10)
         said = answer(connection)
         with pytest.raises(ConnectionError):
@@ -144,7 +137,7 @@ def test_bodies_that_together_are_too_large_are_shed_while_probes_are_answered(
 
 
 def test_a_request_without_a_body_is_never_timed(impatient: Live) -> None:
-    with socket.create_connection(("127.0.0.1", impatient.server.port)) as connection:
+    with connect(impatient.server.port) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
         said = connection.recv(65536)
 
@@ -159,11 +152,10 @@ def test_many_large_uploads_that_stall_need_no_more_memory_than_the_budget(
     ) as service:
         good = [service.post(content=radiograph).status_code]
         before = service.resident_bytes()
-        peak = Peak(service)
         for _ in range(2):
             storm(service.port)
             good.append(service.post(content=radiograph).status_code)
-        highest = peak.stop()
+        highest = service.resident_bytes("VmHWM")
         eventually(lambda: len(posts(service)) == 3 + 2 * UPLOADS)
         statuses = {event["status"] for event in posts(service)}
 
@@ -196,7 +188,7 @@ def test_an_offer_of_another_protocol_costs_nothing_of_the_body(
     head = HEAD % len(radiograph)
     offered = f"\r\nConnection: Upgrade, HTTP2-Settings\r\n{offer}\r\nHTTP2-Settings: AAMA\r\n\r\n"
 
-    with socket.create_connection(("127.0.0.1", live.server.port), timeout=30) as connection:
+    with connect(live.server.port) as connection:
         for _ in range(2):
             sent = head.removesuffix(b"\r\n\r\n") + offered.encode() + radiograph
             connection.sendall(sent[:cut])
@@ -208,26 +200,6 @@ def test_an_offer_of_another_protocol_costs_nothing_of_the_body(
                 answered += piece
 
             assert answered.startswith(b"HTTP/1.1 200 ")
-
-
-class Peak:
-    """Watches how much memory a process has."""
-
-    def __init__(self, service: Process) -> None:
-        self._service = service
-        self._highest = 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-
-    def stop(self) -> int:
-        self._end.set()
-        self._thread.join()
-        return self._highest
-
-    def _watch(self) -> None:
-        while not self._end.wait(0.02):
-            self._highest = max(self._highest, self._service.resident_bytes())
 
 
 def posts(service: Process) -> list[dict[str, object]]:

@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,19 +14,27 @@ import pytest
 
 from contract.golden import Golden, golden_bytes
 from contract.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, read_manifest, sha256_digest
-from service.domain import ServedModel
 from service.repository import ModelRepository
 from service.runtime import OpenModels, open_repository
 from service.settings import Settings
 from tests.bundles import (
     SIZE,
     add_variant,
-    make_manifest,
+    describe,
     write_bundle,
     write_segmenter_bundle,
 )
-from tests.gated_session import GatedSession
-from tests.integration.live import Live, eventually, key_of, log_of, problem, process, serving
+from tests.integration.live import (
+    Live,
+    eventually,
+    key_of,
+    log_of,
+    problem,
+    process,
+    serving,
+    serving_models,
+)
+from tests.sessions import FakeSession, served
 
 ADMIN, READER = "admin-key-0123456789", "reader-key-0123456789"
 HEADERS = {"Authorization": f"Bearer {ADMIN}"}
@@ -68,7 +75,7 @@ def served_by(live: Live) -> ModelRepository:
     return repository
 
 
-def served(live: Live) -> list[str]:
+def listed(live: Live) -> list[str]:
     models = live.client.get("/models").json()["models"]
     return [f"{model['name']}/{model['version']}" for model in models]
 
@@ -86,7 +93,7 @@ def write_golden(bundle: Path, pneumonia: float) -> None:
     answers = np.array([[1 - pneumonia, pneumonia]], np.float32)
     content = golden_bytes(Golden(images, {"fp32": answers}))
     (bundle / GOLDEN_FILE).write_bytes(content)
-    described(bundle, golden_digest=sha256_digest(content))
+    describe(bundle, golden_digest=sha256_digest(content))
 
 
 def test_the_service_follows_its_folder(folder: Path, radiograph: bytes) -> None:
@@ -99,7 +106,7 @@ def test_the_service_follows_its_folder(folder: Path, radiograph: bytes) -> None
         changes = reload(live)
         answered = live.predict(radiograph).json()["model"]["version"]
         again = reload(live)
-        after = served(live), live.client.get("/metrics").text.count("pneumoscope_model_info{")
+        after = listed(live), live.client.get("/metrics").text.count("pneumoscope_model_info{")
         kept = served_by(live).get("tiny", 1).session
 
     assert changes == {
@@ -114,10 +121,9 @@ def test_the_service_follows_its_folder(folder: Path, radiograph: bytes) -> None
 def test_a_request_ends_on_the_model_that_it_began_with_whose_memory_goes_then(
     folder: Path, radiograph: bytes
 ) -> None:
-    gate, old = threading.Event(), make_manifest("sha256:" + 64 * "0")
-    gated = GatedSession(gate)
-    session, first = ref(gated), ModelRepository([ServedModel(old, gated)])
-    held = [first]
+    gated = FakeSession()
+    session, go, first = ref(gated), gated.go, ModelRepository([served(gated)])
+    held, old = [first], first.get().digest
     del gated, first
 
     with (
@@ -129,14 +135,14 @@ def test_a_request_ends_on_the_model_that_it_began_with_whose_memory_goes_then(
         changes = reload(live)
         overtaking = live.predict(radiograph).json()["model"]["digest"]
         still_running = not begun.done() and session() is not None
-        gate.set()
+        go.set()
         answered = begun.result().json()["model"]["digest"]
         eventually(lambda: session() is None)
 
     assert changes["loaded"] == ["tiny/1"]
     assert still_running
     assert overtaking == read_manifest(folder / "tiny" / "1").digest
-    assert answered == old.digest
+    assert answered == old
 
 
 def test_requests_are_answered_while_a_model_loads(folder: Path, radiograph: bytes) -> None:
@@ -163,12 +169,6 @@ def without_its_golden_answers(bundle: Path) -> None:
     (bundle / GOLDEN_FILE).unlink()
 
 
-def described(bundle: Path, **changes: object) -> None:
-    """Change what the manifest of a bundle says."""
-    manifest = read_manifest(bundle).model_copy(update=changes)
-    (bundle / MANIFEST_FILE).write_text(manifest.model_dump_json())
-
-
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -176,7 +176,7 @@ def described(bundle: Path, **changes: object) -> None:
         (with_half_of_its_model, "only partly copied"),
         (without_its_golden_answers, "has no golden.npz"),
         (lambda bundle: write_golden(bundle, 0.9), "does not compute what was measured"),
-        (lambda bundle: described(bundle, name="other"), "Rename the folder"),
+        (lambda bundle: describe(bundle, name="other"), "Rename the folder"),
     ],
 )
 def test_a_bundle_that_fails_a_check_changes_nothing_and_is_told(
@@ -250,7 +250,7 @@ def test_the_last_version_of_the_default_model_stays(folder: Path, radiograph: b
         shutil.rmtree(folder)
         nothing_left = reload(live)
         answered = live.predict(radiograph)
-        still = served(live)
+        still = listed(live)
 
     assert problem(refused) == (409, "reload-refused")
     assert removed["refused"] == [
@@ -287,7 +287,7 @@ def test_only_an_admin_changes_models_and_without_keys_nobody_is(folder: Path) -
     with administered(folder) as live:
         reader = {"Authorization": f"Bearer {READER}"}
         without_the_scope = live.client.post("/models/reload", headers=reader)
-    with serving(Settings(models_dir=folder, port=0)) as live:
+    with serving_models(folder) as live:
         without_keys = live.client.post("/models/reload")
 
     assert problem(without_the_scope) == problem(without_keys) == (403, "forbidden")
@@ -297,7 +297,7 @@ def test_only_an_admin_changes_models_and_without_keys_nobody_is(folder: Path) -
 def test_polling_takes_a_bundle_once_it_is_whole_and_tells_of_it_once(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with serving(Settings(models_dir=folder, port=0, models_poll_s=0.02)) as live:
+    with serving_models(folder, models_poll_s=0.02) as live:
         bundle = write_bundle(folder.parent / "elsewhere", "tiny", 2)
         target = folder / "tiny" / "2"
         target.mkdir()
@@ -305,7 +305,7 @@ def test_polling_takes_a_bundle_once_it_is_whole_and_tells_of_it_once(
         attempts = 'pneumoscope_model_changes_total{change="refused"} '
         eventually(lambda: f"{attempts}5.0" in live.client.get("/metrics").text)
         shutil.copy(bundle / MODEL_FILE, target)
-        eventually(lambda: served(live) == ["tiny/1", "tiny/2"])
+        eventually(lambda: listed(live) == ["tiny/1", "tiny/2"])
     log = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
     told = [event["bundle"] for event in log if event["event"] == "bundle refused"]
@@ -322,11 +322,11 @@ def test_polling_goes_on_after_an_unforeseen_error(
         if faults:
             raise faults.pop()
 
-    with serving(Settings(models_dir=folder, port=0, models_poll_s=0.02)) as live:
+    with serving_models(folder, models_poll_s=0.02) as live:
         monkeypatch.setattr(live.server.runtime.metrics, "reload", fails_once)
         eventually(lambda: not faults)
         write_bundle(folder, "tiny", 2)
-        eventually(lambda: served(live) == ["tiny/1", "tiny/2"])
+        eventually(lambda: listed(live) == ["tiny/1", "tiny/2"])
 
     (failed,) = log_of(capfd, "reload failed")
     assert failed["error"] == "RuntimeError"

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.manifest import MANIFEST_FILE, Metric, read_manifest
+from contract.manifest import Metric, read_manifest
 from contract.series import FIGURE
 from service.schemas import PredictionBody
-from service.settings import Settings
-from tests.bundles import write_bundle
-from tests.integration.live import REPOSITORY, Live, serving
+from tests.bundles import describe, write_bundle
+from tests.integration.live import REPOSITORY, Live, serving_models
 from tests.synthetic import as_dicom
 
 SERIES, OTHER_SERIES = "1.2.3", "1.2.4"
@@ -36,16 +35,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_bundle(folder, "chest")
     bundle = write_bundle(folder, "slices", modalities=("CT",), ood_limit=100)
-    manifest = read_manifest(bundle)
     figure = Metric(dataset="drawn", name=FIGURE, value=0.9, lower=0.8, upper=0.95, images=12)
-    measured = manifest.model_copy(update={"metrics": (*manifest.metrics, figure)})
-    (bundle / MANIFEST_FILE).write_text(measured.model_dump_json())
+    describe(bundle, metrics=(*read_manifest(bundle).metrics, figure))
     return folder
 
 
 @pytest.fixture(scope="module")
 def live(models: Path) -> Iterator[Live]:
-    with serving(Settings(models_dir=models, port=0)) as running:
+    with serving_models(models) as running:
         yield running
 
 
@@ -128,7 +125,7 @@ def test_what_is_no_series_of_slices_has_no_more_answer(live: Live, files: list[
 
 
 def test_a_series_is_known_by_its_results_where_no_uid_may_be_named(models: Path) -> None:
-    with serving(Settings(models_dir=models, port=0, echo_uids=False)) as silent:
+    with serving_models(models, echo_uids=False) as silent:
         response = silent.predict_files(("a", ct_slice(BRIGHT)), ("b", ct_slice(DIM)))
 
     [series] = response.json()["series"]
@@ -139,7 +136,7 @@ def test_a_series_is_known_by_its_results_where_no_uid_may_be_named(models: Path
 def test_the_ct_model_that_ships_states_its_figure_for_series(tmp_path: Path) -> None:
     (tmp_path / "ct-covid").symlink_to(REPOSITORY / "models" / "ct-covid")
 
-    with serving(Settings(models_dir=tmp_path, port=0)) as running:
+    with serving_models(tmp_path) as running:
         [series] = posted(running, ct_slice(BRIGHT, DARK), ct_slice(DARK, BRIGHT)).series
 
     assert (series.model.name, series.decision) == ("ct-covid", "refer")

@@ -13,10 +13,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from service.settings import Settings
 from service.tracing import open_tracing
-from tests.integration.live import REPOSITORY, serving
-from tests.synthetic import as_jpeg, synthetic_radiograph
+from tests.integration.live import REPOSITORY, serving_models
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
@@ -67,18 +65,20 @@ def collector() -> Iterator[Collector]:
 
 
 def test_a_request_is_a_span_with_its_stages_below_it_and_nothing_of_its_file(
-    models: Path, collector: Collector
+    models: Path, collector: Collector, radiograph: bytes
 ) -> None:
-    image = as_jpeg(synthetic_radiograph(300, 400))
-
-    settings = Settings(models_dir=models, port=0, otlp_endpoint=collector.endpoint)
-    with serving(settings) as live:
+    with serving_models(models, otlp_endpoint=collector.endpoint) as live:
+        given = live.predict(radiograph).headers["traceparent"].split("-")[1:3]
         live.client.headers["traceparent"] = TRACEPARENT
-        answered = live.predict_files(("doe-jane.jpg", image), model="tiny")
+        answered = live.predict_files(("doe-jane.jpg", radiograph), model="tiny")
         refused = live.predict(b"doe-jane")
         live.client.get("/health")
 
     spans = collector.spans()
+    # A caller without a trace gets the one that was begun.
+    (own,) = [span for span in spans if span.span_id.hex() == given[1]]
+    assert own.trace_id.hex() == given[0]
+    spans = [span for span in spans if span.trace_id != own.trace_id]
     servers = [span for span in spans if span.kind == Span.SPAN_KIND_SERVER]
     (good,) = [span for span in servers if ("http.response.status_code", 200) in numbers(span)]
     stages = [span for span in spans if span.parent_span_id == good.span_id]
@@ -96,19 +96,14 @@ def test_a_request_is_a_span_with_its_stages_below_it_and_nothing_of_its_file(
     assert not any(b"doe" in request.SerializeToString() for request in collector.received)
 
 
-def test_a_caller_without_a_trace_gets_the_one_that_was_begun(
-    models: Path, collector: Collector, radiograph: bytes
+def test_a_request_that_failed_is_marked_and_what_the_caller_does_not_sample_not_sent(
+    collector: Collector,
 ) -> None:
-    with serving(Settings(models_dir=models, port=0, otlp_endpoint=collector.endpoint)) as live:
-        given = live.predict(radiograph).headers["traceparent"]
-
-    (server,) = [span for span in collector.spans() if span.kind == Span.SPAN_KIND_SERVER]
-    assert given.split("-")[1:3] == [server.trace_id.hex(), server.span_id.hex()]
-
-
-def test_a_request_that_failed_is_marked(collector: Collector) -> None:
     tracing = open_tracing(collector.endpoint)
 
+    unsampled = tracing.post(f"00-{TRACE}-{PARENT}-00")
+    unsampled.stage("decode", 0.1)
+    unsampled.end("/predict", 200)
     tracing.post(None).end("/predict", 503)
     tracing.close()
 
@@ -118,21 +113,8 @@ def test_a_request_that_failed_is_marked(collector: Collector) -> None:
     assert ("http.response.status_code", 503) in numbers(span)
 
 
-def test_what_the_caller_does_not_sample_is_not_sent(collector: Collector) -> None:
-    tracing = open_tracing(collector.endpoint)
-
-    request = tracing.post(f"00-{TRACE}-{PARENT}-00")
-    request.stage("decode", 0.1)
-    request.end("/predict", 200)
-    tracing.close()
-
-    assert collector.spans() == []
-
-
 def test_a_collector_that_is_not_there_holds_up_nobody(models: Path, radiograph: bytes) -> None:
-    settings = Settings(models_dir=models, port=0, otlp_endpoint="http://127.0.0.1:9")
-
-    with serving(settings) as live:
+    with serving_models(models, otlp_endpoint="http://127.0.0.1:9") as live:
         answered = live.predict(radiograph).status_code
         stopping = time.monotonic()
     seconds = time.monotonic() - stopping

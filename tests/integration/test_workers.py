@@ -5,25 +5,14 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.bundles import write_bundle
-from tests.integration.live import (
-    REPOSITORY,
-    Process,
-    alive,
-    command_line,
-    eventually,
-    problem,
-    process,
-)
+from tests.integration.live import Process, alive, command_line, eventually, problem, process
 from tests.integration.test_reload import HEADERS, write_keys
 
 WORKERS = 2
@@ -35,6 +24,10 @@ LOG_ALONE = ("sh", "-c", 'exec "$@" 2> /dev/null', "sh")
 def two_workers(models: Path, **environment: str) -> Iterator[Process]:
     with process(models, *LOG_ALONE, workers=WORKERS, **environment) as service:
         yield service
+
+
+def metrics(service: Process) -> list[str]:
+    return service.get("/metrics").text.splitlines()
 
 
 def workers_of(service: Process) -> set[int]:
@@ -60,22 +53,30 @@ def test_what_is_in_work_is_answered_before_the_end_and_no_worker_is_left(
     assert not any(map(alive, workers))
 
 
-def test_a_worker_that_dies_is_replaced_and_none_outlives_the_parent(tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_replaced_and_none_outlives_the_parent(
+    tmp_path: Path, radiograph: bytes
+) -> None:
     write_bundle(tmp_path)
+    counted = 'pneumoscope_requests_total{route="/predict",status="200"} 4.0'
 
-    with two_workers(tmp_path) as service:
+    with two_workers(tmp_path, PNEUMO_QUEUE_LIMIT="32") as service:
+        for _ in range(4):
+            service.post(content=radiograph)
+        eventually(lambda: counted in metrics(service))
         first, second = workers_of(service)
         os.kill(first, signal.SIGKILL)
         eventually(lambda: len(service.events("ready")) == WORKERS + 1)
         replaced = workers_of(service)
-        status = service.get("/models").status_code
+        after = metrics(service)
         service.popen.kill()
         eventually(lambda: not any(map(alive, replaced)))
 
     assert first not in replaced
     assert second in replaced
     assert len(replaced) == WORKERS
-    assert status == 200
+    # Whoever is gone is in the counters alone.
+    assert counted in after
+    assert "pneumoscope_queue_limit 64.0" in after
 
 
 def test_a_hang_up_signal_restarts_each_with_the_models_that_are_there_now(
@@ -117,96 +118,22 @@ def test_workers_that_cannot_start_stop_the_service(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-WORKER = """
-import sys
-from service.metrics import Metrics
-
-metrics = Metrics()
-metrics.request("/predict", 200)
-metrics.queue_limit.set(10)
-metrics.in_flight.set(3)
-for _ in sys.stdin:
-    text = metrics.exposition().decode()
-    print(text.count("\\n"), text, sep="\\n", end="", flush=True)
-"""
-
-
-class Worker:
-    """A process with metrics of its own, in a folder with those of others."""
-
-    def __init__(self, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER],
-            cwd=REPOSITORY,
-            env={"PROMETHEUS_MULTIPROC_DIR": str(folder)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.exposed()
-
-    def exposed(self) -> list[str]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        lines = int(self.process.stdout.readline())
-        return [self.process.stdout.readline().rstrip("\n") for _ in range(lines)]
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
-@pytest.fixture
-def workers(tmp_path: Path) -> Iterator[tuple[Worker, Worker]]:
-    with ExitStack() as ending:
-        started = Worker(tmp_path), Worker(tmp_path)
-        for worker in started:
-            ending.callback(worker.end)
-        yield started
-
-
-def test_any_worker_exposes_the_sum_over_all(workers: tuple[Worker, Worker]) -> None:
-    first, _ = workers
-
-    eventually(lambda: "pneumoscope_images_in_flight 6.0" in first.exposed())
-    lines = first.exposed()
-
-    assert 'pneumoscope_requests_total{route="/predict",status="200"} 2.0' in lines
-    assert "pneumoscope_queue_limit 20.0" in lines
-    assert sum(line.startswith("pneumoscope_build_info{") for line in lines) == 1
-    assert not any("pid=" in line or "_created" in line for line in lines)
-
-
-def test_a_worker_that_died_is_in_the_counters_alone(workers: tuple[Worker, Worker]) -> None:
-    first, second = workers
-
-    second.end()
-
-    eventually(lambda: "pneumoscope_images_in_flight 3.0" in first.exposed())
-    lines = first.exposed()
-    assert 'pneumoscope_requests_total{route="/predict",status="200"} 2.0' in lines
-    assert "pneumoscope_queue_limit 10.0" in lines
-
-
 def test_a_port_of_several_workers_exposes_what_all_have_answered(
     models: Path, radiograph: bytes
 ) -> None:
-    def metrics() -> list[str]:
-        return service.get("/metrics").text.splitlines()
-
     with process(models, workers=2, PNEUMO_QUEUE_LIMIT="32") as service:
         # Each has a connection of its own, which either worker may take.
         for _ in range(6):
             service.post(content=radiograph)
         counted = 'pneumoscope_requests_total{route="/predict",status="200"} 6.0'
-        eventually(lambda: counted in metrics())
-        eventually(lambda: "pneumoscope_queue_depth 0.0" in metrics())
-        lines = metrics()
+        eventually(lambda: counted in metrics(service))
+        eventually(lambda: "pneumoscope_queue_depth 0.0" in metrics(service))
+        lines = metrics(service)
 
     assert "pneumoscope_queue_limit 64.0" in lines
     assert "pneumoscope_images_in_flight 0.0" in lines
     assert sum(line.startswith("pneumoscope_model_info{") for line in lines) == 3
+    assert sum(line.startswith("pneumoscope_build_info{") for line in lines) == 1
+    assert not any("pid=" in line or "_created" in line for line in lines)
     # No library has a word to say about it either.
     assert all(line.startswith("{") for line in service.log)

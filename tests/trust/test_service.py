@@ -16,22 +16,12 @@ import numpy as np
 import pytest
 
 from service import protocol
-from service.audit import TRAIL, verify
-from service.settings import Settings
+from service.audit import verify
 from tests.bundles import SIZE, write_bundle
 from tests.gateway.stack import Database
-from tests.integration.live import (
-    JPEG,
-    Live,
-    command_line,
-    eventually,
-    key_of,
-    problem,
-    process,
-    serving,
-)
+from tests.integration.live import JPEG, Live, eventually, key_of, problem, process, serving_models
 from tests.synthetic import as_jpeg, synthetic_radiograph
-from tests.trust.conftest import answers, change, fresh_database, rows
+from tests.trust.conftest import answers, fresh_database, rows
 from tests.trust.test_oidc import AUDIENCE, Provider, provider
 
 __all__ = ["provider"]
@@ -53,7 +43,8 @@ def key_file(**limits: dict[str, int]) -> str:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    write_bundle(folder, "tiny", 1)
+    for version in (1, 2):
+        write_bundle(folder, "tiny", version)
     return folder
 
 
@@ -71,8 +62,7 @@ class Audited:
 
 @pytest.fixture
 def audited(models: Path, audit_url: str) -> Iterator[Audited]:
-    settings = Settings(models_dir=models, port=0, api_keys=key_file(), audit_url=audit_url)
-    with serving(settings) as live:
+    with serving_models(models, api_keys=key_file(), audit_url=audit_url) as live:
         yield Audited(live, audit_url)
 
 
@@ -89,7 +79,7 @@ def test_each_image_of_an_answer_is_in_the_trail_with_who_asked(audited: Audited
     assert read["request_id"] == answer.headers["x-request-id"]
     assert (read["caller"], read["peer"], read["action"]) == ("pacs", "127.0.0.1", "predict")
     assert read["input"] == hashlib.sha256(RADIOGRAPH).hexdigest()
-    assert (read["model"], read["digest"]) == ("tiny/1", body["model"]["digest"])
+    assert (read["model"], read["digest"]) == ("tiny/2", body["model"]["digest"])
     assert read["outcome"] == body["results"][0]["decision"]
     assert (refused["outcome"], refused["digest"]) == ("not-an-image", "")
     assert list(verify(audited.url)) == []
@@ -117,37 +107,29 @@ def test_each_image_of_an_inference_request_is_in_the_trail(audited: Audited) ->
     ]
     assert [row["input"] for row in records] == inputs
     assert {(row["caller"], row["model"], row["outcome"]) for row in records} == {
-        ("pacs", "tiny/1", "outputs")
+        ("pacs", "tiny/2", "outputs")
     }
 
 
-def test_a_file_that_cannot_be_read_and_a_reload_are_in_the_trail(audited: Audited) -> None:
-    assert problem(predict(audited.live, b"no image"))[0] == 422
-    audited.live.client.post("/models/reload", headers=bearer("boss"))
-    refused, asked, reloaded = audited.new_records()
-    assert refused["outcome"] == "not-an-image"
-    assert (asked["action"], asked["outcome"]) == ("reload", "asked")
-    assert (reloaded["action"], reloaded["caller"]) == ("reload", "boss")
-
-
-def test_models_that_are_unloaded_and_loaded_are_in_the_trail(
-    tmp_path: Path, audit_url: str
+def test_a_file_that_cannot_be_read_and_what_changes_the_models_are_in_the_trail(
+    audited: Audited,
 ) -> None:
-    folder = tmp_path / "models"
-    for version in (1, 2):
-        write_bundle(folder, "tiny", version)
-    settings = Settings(models_dir=folder, port=0, api_keys=key_file(), audit_url=audit_url)
-    with serving(settings) as live:
-        audited = Audited(live, audit_url)
-        for change in ("unload", "load"):
-            address = f"/models/tiny/versions/2/{change}"
-            assert live.client.post(address, headers=bearer("boss")).is_success
-        records = audited.new_records()
-    assert [(row["action"], row["caller"], row["model"]) for row in records] == [
-        (change, "boss", "tiny/2") for change in ("unload", "unload", "load", "load")
+    assert problem(predict(audited.live, b"no image"))[0] == 422
+    for change in ("reload", "tiny/versions/2/unload", "tiny/versions/2/load"):
+        done = audited.live.client.post(f"/models/{change}", headers=bearer("boss"))
+        assert done.is_success
+
+    refused, *changes = audited.new_records()
+    assert refused["outcome"] == "not-an-image"
+    assert [(row["action"], row["caller"], row["model"], row["outcome"]) for row in changes] == [
+        ("reload", "boss", "", "asked"),
+        ("reload", "boss", "", ""),
+        ("unload", "boss", "tiny/2", "asked"),
+        ("unload", "boss", "tiny/2", "-tiny/2"),
+        ("load", "boss", "tiny/2", "asked"),
+        ("load", "boss", "tiny/2", "+tiny/2"),
     ]
-    assert [row["outcome"] for row in records[::2]] == ["asked", "asked"]
-    assert list(verify(audit_url)) == []
+    assert list(verify(audited.url)) == []
 
 
 def test_a_reader_agrees_or_corrects_by_code(audited: Audited) -> None:
@@ -156,14 +138,14 @@ def test_a_reader_agrees_or_corrects_by_code(audited: Audited) -> None:
     address = f"/feedback/{answered['id']}"
     client = audited.live.client
     agreed = client.post(address, json={}, headers=bearer("reader")).json()
-    assert (agreed["verdict"], agreed["model"]) == ("agree", "tiny/1")
+    assert (agreed["verdict"], agreed["model"]) == ("agree", "tiny/2")
     other = next(label for label in labels if label != agreed["decision"])
     corrected = client.post(address, json={"finding": other}, headers=bearer("reader")).json()
     assert corrected["verdict"] == "correct"
     outcomes = [row["outcome"] for row in audited.new_records() if row["action"] == "feedback"]
     assert outcomes == [agreed["decision"], f"correct:{other}"]
     metrics = client.get("/metrics", headers=bearer("pacs")).text
-    line = 'pneumoscope_feedback_total{model="tiny",verdict="correct",version="1"} 1.0'
+    line = 'pneumoscope_feedback_total{model="tiny",verdict="correct",version="2"} 1.0'
     assert line in metrics
 
 
@@ -180,7 +162,7 @@ def test_agreement_counts_the_last_word_of_each_reader_on_each_image(audited: Au
 
     models = client.get("/feedback", headers=reader).json()["models"]
 
-    assert models == [{"name": "tiny", "version": 1, "agreed": 1, "corrected": 1}]
+    assert models == [{"name": "tiny", "version": 2, "agreed": 1, "corrected": 1}]
     assert problem(client.get("/feedback", headers=bearer("pacs"))) == (403, "forbidden")
     assert client.get("/health").json()["feedback"] is True
 
@@ -208,7 +190,7 @@ def test_feedback_that_cannot_be_taken_says_why(
 
 
 def test_without_a_trail_there_is_no_feedback(models: Path) -> None:
-    with serving(Settings(models_dir=models, port=0)) as live:
+    with serving_models(models) as live:
         address = "/feedback/00000000-0000-0000-0000-000000000000"
         assert problem(live.client.post(address, json={})) == (409, "no-audit-trail")
         assert problem(live.client.get("/feedback")) == (409, "no-audit-trail")
@@ -219,8 +201,7 @@ def test_nothing_is_answered_while_the_trail_cannot_be_written(
     models: Path, postgres: Database
 ) -> None:
     url = fresh_database(postgres)
-    settings = Settings(models_dir=models, port=0, audit_url=url)
-    with serving(settings) as live:
+    with serving_models(models, audit_url=url) as live:
         assert live.predict(RADIOGRAPH).status_code == 200
         postgres.kill()
         try:
@@ -234,19 +215,13 @@ def test_nothing_is_answered_while_the_trail_cannot_be_written(
 
 def test_it_goes_on_without_the_database_where_it_may(models: Path, postgres: Database) -> None:
     url = fresh_database(postgres)
-    settings = Settings(models_dir=models, port=0, audit_url=url, audit_failure="go-on")
-    with serving(settings) as live:
+    with serving_models(models, audit_url=url, audit_failure="go-on") as live:
         postgres.kill()
         try:
             ids = [live.predict(RADIOGRAPH).json()["id"] for _ in range(3)]
         finally:
             postgres.start()
     assert set(ids) <= set(answers(url))
-
-
-def verify_by_command(url: str) -> subprocess.CompletedProcess[str]:
-    command = command_line("audit", "verify", "--url", url)
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_what_was_answered_before_a_kill_is_in_the_trail(models: Path, tmp_path: Path) -> None:
@@ -256,12 +231,7 @@ def test_what_was_answered_before_a_kill_is_in_the_trail(models: Path, tmp_path:
         running.popen.kill()
         running.popen.wait()
     assert set(ids) <= set(answers(url))
-    verified = verify_by_command(url)
-    assert (verified.returncode, verified.stdout) == (0, "The audit trail is whole.\n")
-    change(url, TRAIL.update().where(TRAIL.c.number == 5).values(outcome="changed"))
-    verified = verify_by_command(url)
-    assert verified.returncode == 1
-    assert "record 5:" in verified.stderr
+    assert list(verify(url)) == []
 
 
 def test_two_workers_write_a_chain_each_into_one_trail(models: Path, audit_url: str) -> None:
@@ -279,21 +249,15 @@ def test_two_workers_write_a_chain_each_into_one_trail(models: Path, audit_url: 
 
         eventually(lambda: chains() == 2)
     assert set(ids) <= set(answers(audit_url))
-    verified = verify_by_command(audit_url)
-    assert (verified.returncode, verified.stdout) == (0, "The audit trail is whole.\n")
+    assert list(verify(audit_url)) == []
 
 
 def test_a_token_of_the_provider_opens_what_its_scopes_say(
     models: Path, provider: Provider
 ) -> None:
-    settings = Settings(
-        models_dir=models,
-        port=0,
-        oidc_issuer=provider.issuer,
-        oidc_audience=AUDIENCE,
-        api_keys=key_file(),
-    )
-    with serving(settings) as live:
+    with serving_models(
+        models, oidc_issuer=provider.issuer, oidc_audience=AUDIENCE, api_keys=key_file()
+    ) as live:
         token = bearer(provider.token("pneumoscope/predict"))
         assert live.client.post("/predict", content=RADIOGRAPH, headers=token | JPEG).is_success
         assert problem(live.client.get("/models", headers=token)) == (403, "forbidden")
@@ -305,10 +269,9 @@ def test_a_token_of_the_provider_opens_what_its_scopes_say(
 
 
 def test_a_caller_that_asks_too_often_is_told_when_to_come_back(models: Path) -> None:
-    settings = Settings(
-        models_dir=models, port=0, api_keys=key_file(pacs={"per_minute": 3}), rate_per_minute=1000
-    )
-    with serving(settings) as live:
+    with serving_models(
+        models, api_keys=key_file(pacs={"per_minute": 3}), rate_per_minute=1000
+    ) as live:
         for _ in range(3):
             assert live.client.get("/models", headers=bearer("pacs")).is_success
         refused = live.client.get("/models", headers=bearer("pacs"))
@@ -356,8 +319,7 @@ def test_it_speaks_https_and_takes_a_new_certificate_into_use(
         key.write_bytes(pair[1].read_bytes())
 
     put(first)
-    settings = Settings(models_dir=models, port=0, tls_certificate=certificate, tls_key=key)
-    with serving(settings) as live:
+    with serving_models(models, tls_certificate=certificate, tls_key=key) as live:
         trusted = ssl.create_default_context(cafile=authority.folder / "ca.crt")
         port = live.server.port
         answer = httpx.post(
@@ -378,9 +340,7 @@ def test_a_connection_on_which_no_handshake_comes_is_closed(
 ) -> None:
     monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 1.0)
     certificate, key = authority.sign("silent")
-    settings = Settings(models_dir=models, port=0, tls_certificate=certificate, tls_key=key)
-
-    with serving(settings) as live:
+    with serving_models(models, tls_certificate=certificate, tls_key=key) as live:
         address = "localhost", live.server.port
         with socket.create_connection(address, timeout=20) as connection:
             assert connection.recv(1) == b""
@@ -390,14 +350,12 @@ def test_where_callers_must_show_a_certificate_others_get_no_connection(
     models: Path, authority: Authority
 ) -> None:
     server, client = authority.sign("server"), authority.sign("client", "pacs")
-    settings = Settings(
-        models_dir=models,
-        port=0,
+    with serving_models(
+        models,
         tls_certificate=server[0],
         tls_key=server[1],
         tls_client_authorities=authority.folder / "ca.crt",
-    )
-    with serving(settings) as live:
+    ) as live:
         address = f"https://localhost:{live.server.port}/health"
         trusted = ssl.create_default_context(cafile=authority.folder / "ca.crt")
         with pytest.raises(httpx.TransportError):

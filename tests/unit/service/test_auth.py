@@ -1,4 +1,3 @@
-import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -12,20 +11,14 @@ from service.auth import Keys
 from service.domain import Caller
 from service.errors import ProblemType, StartError
 from service.logs import make_logger
+from tests.integration.live import key_of
 from tests.refusals import refused
-
-
-def digest(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def write(folder: Path, mode: int = 0o640, **scopes: list[str]) -> Path:
     """A file of keys, each of which is its own name without the digits."""
     file = folder / "keys.json"
-    keys = {
-        name: {"sha256": digest(name.rstrip("0123456789")), "scopes": opened}
-        for name, opened in scopes.items()
-    }
+    keys = {name: key_of(name.rstrip("0123456789"), opened) for name, opened in scopes.items()}
     file.write_text(json.dumps(keys))
     file.chmod(mode)
     return file
@@ -40,18 +33,13 @@ def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "LOOK_S", -1)
 
 
-def test_the_same_key_under_two_names_has_the_scopes_of_both(tmp_path: Path) -> None:
+def test_a_key_under_two_names_has_the_scopes_of_both_until_the_last_is_taken_out(
+    tmp_path: Path,
+) -> None:
     keys = opened(write(tmp_path, pacs1=["predict"], pacs2=["read"], other=["admin"]))
 
     assert keys.find("pacs") == Caller("pacs1,pacs2", frozenset({"predict", "read"}))
-
-
-def test_the_last_key_can_be_taken_from_the_file(tmp_path: Path) -> None:
-    keys = opened(write(tmp_path, pacs=["predict"]))
-    keys.find("pacs")
-
     write(tmp_path)
-
     with refused(ProblemType.UNAUTHENTICATED):
         keys.find("pacs")
 
@@ -73,14 +61,13 @@ def test_a_file_that_cannot_be_used_any_more_changes_nothing_and_is_told_once(
     assert said["reason"].startswith("PNEUMO_API_KEYS_FILE ")
 
 
-def test_a_file_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match="could add a key: chmod o-w"):
-        opened(write(tmp_path, 0o602, pacs=["predict"]))
-
-
-def test_a_file_that_everybody_may_read_is_warned_of(tmp_path: Path) -> None:
+def test_a_file_that_everybody_may_write_is_refused_and_one_they_may_read_is_warned_of(
+    tmp_path: Path,
+) -> None:
     output = io.BytesIO()
 
+    with pytest.raises(StartError, match="could add a key: chmod o-w"):
+        opened(write(tmp_path, 0o602, pacs=["predict"]))
     opened(write(tmp_path, 0o604, pacs=["predict"]), output)
 
     assert orjson.loads(output.getvalue())["event"] == "key file readable by everybody"

@@ -1,42 +1,35 @@
-import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from contract.errors import DigestMismatch, SignatureMismatch
-from contract.manifest import MANIFEST_FILE, ModelManifest, read_manifest, sha256_digest
+from contract.manifest import sha256_digest
 from contract.quality import Limit, QualityLimits
-from service.domain import CPU, Outputs, ServedModel
+from service.domain import CPU, ServedModel
 from service.errors import InferenceFailed, ProblemType, StartError
 from service.loading import ModelLoader
-from service.machine import Provider, gains_by_int8
+from service.machine import gains_by_int8
 from service.repository import ModelRepository
 from service.settings import read_settings
-from tests.bundles import add_variant, make_manifest, write_bundle, write_segmenter_bundle
-from tests.gated_session import GatedSession, outputs_of
+from tests.bundles import add_variant, describe, make_manifest, write_bundle, write_segmenter_bundle
 from tests.refusals import refused
+from tests.sessions import FakeSession, running
 
 
-class RecordingSession:
-    """A session that remembers the shapes that it was run with."""
+class RecordingSession(FakeSession):
+    """Remembers its graph."""
 
-    provider = CPU
+    runs_on = CPU
 
-    def __init__(self, model: bytes, _: ModelManifest, _provider: Provider, _limit: int) -> None:
+    def __init__(self, model: bytes, *_: object) -> None:
+        super().__init__(provider=self.runs_on)
+        self.go.set()
         self.model = model
-        self.shapes: list[tuple[int, ...]] = []
-
-    def run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> Outputs:
-        self.shapes.append(images.shape)
-        return outputs_of(outputs, np.zeros((len(images), 2), np.float32))
 
 
 class OnAnAccelerator(RecordingSession):
-    provider = "CUDAExecutionProvider"
+    runs_on = "CUDAExecutionProvider"
 
 
 def loader(folder: Path, open_session: type[RecordingSession], **settings: str) -> ModelLoader:
@@ -117,8 +110,7 @@ def test_on_an_accelerator_auto_is_fp32_in_every_size_of_a_batch(
 def test_limits_of_quality_need_a_graph_that_measures_it(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path)
     limits = QualityLimits(limits=(Limit(check="contrast", lower=0.05),))
-    limited = read_manifest(bundle).model_copy(update={"quality": limits})
-    (bundle / MANIFEST_FILE).write_text(limited.model_dump_json())
+    describe(bundle, quality=limits)
 
     with pytest.raises(SignatureMismatch, match="quality"):
         load(tmp_path)
@@ -143,68 +135,40 @@ def test_a_segmenter_is_run_once_before_it_serves(tmp_path: Path) -> None:
         loader(tmp_path, RecordingSession).load_segmenter(None)
 
 
-def served(name: str, version: int, modalities: tuple[str, ...] = ("DX",)) -> ServedModel:
+def served(name: str, version: int = 1, modalities: tuple[str, ...] = ("DX",)) -> ServedModel:
     manifest = make_manifest("sha256:" + 64 * "0", name, version, modalities=modalities)
-    return ServedModel(manifest, GatedSession(threading.Event()))
+    return ServedModel(manifest, running())
 
 
-@pytest.fixture
-def repository() -> ModelRepository:
+def identities(*models: ServedModel) -> list[str]:
+    return [model.bundle for model in models]
+
+
+def test_models_are_in_order_and_what_is_not_there_is_unknown() -> None:
     versions = (served("xray", version) for version in (2, 10, 1))
-    return ModelRepository([*versions, served("ct", 3, ("CT",))])
+    repository = ModelRepository([*versions, served("ct", 3, ("CT",))])
 
-
-def identity(model: ServedModel) -> tuple[str, int]:
-    return model.manifest.name, model.manifest.version
-
-
-def test_all_models_come_in_order(repository: ModelRepository) -> None:
-    assert [identity(model) for model in repository.all()] == [
-        ("ct", 3),
-        ("xray", 1),
-        ("xray", 2),
-        ("xray", 10),
-    ]
-
-
-def test_the_default_takes_radiographs(repository: ModelRepository) -> None:
-    assert repository.default == "xray"
-    assert identity(repository.get()) == ("xray", 10)
-
-
-def test_the_default_has_the_most_findings() -> None:
-    wide = served("wide", 1)
-    finding = wide.manifest.findings[0].model_copy(update={"label": "tuberculosis"})
-    findings = (*wide.manifest.findings, finding)
-    wide = replace(wide, manifest=wide.manifest.model_copy(update={"findings": findings}))
-
-    assert ModelRepository([served("a", 1), wide]).default == "wide"
-
-
-def test_of_equals_the_default_is_the_first_in_name_order() -> None:
-    assert ModelRepository([served(name, 1) for name in ("b", "a")]).default == "a"
-
-
-def test_a_default_can_be_configured() -> None:
-    models = [served("a", 1), served("b", 1)]
-
-    assert ModelRepository(models, "b").default == "b"
-    with pytest.raises(StartError, match="PNEUMO_DEFAULT_MODEL is c, but the models are a, b"):
-        ModelRepository(models, "c")
-
-
-def test_of_several_models_for_a_modality_the_default_goes_first() -> None:
-    models = [served("a", 1), served("b", 1)]
-
-    assert identity(ModelRepository(models, "b").for_modality("DX")) == ("b", 1)
-
-
-def test_what_is_not_there_is_unknown(repository: ModelRepository) -> None:
+    assert identities(*repository.all()) == ["ct/3", "xray/1", "xray/2", "xray/10"]
+    assert identities(repository.get()) == ["xray/10"]
     with refused(ProblemType.UNKNOWN_MODEL, match=r"no model of that name\. There are: ct, xray"):
         repository.get("mri")
     with refused(
         ProblemType.UNKNOWN_MODEL, match=r"no such version of this model\. There are: 1, 2, 10"
     ):
         repository.get("xray", 9)
-    with refused(ProblemType.UNKNOWN_MODEL):
-        repository.versions("mri")
+
+
+def test_the_default_takes_radiographs_has_most_findings_or_is_configured() -> None:
+    wide = served("wide")
+    finding = wide.manifest.findings[0].model_copy(update={"label": "tuberculosis"})
+    findings = (*wide.manifest.findings, finding)
+    wide = replace(wide, manifest=wide.manifest.model_copy(update={"findings": findings}))
+    a, b = served("a"), served("b")
+
+    assert ModelRepository([served("a", 1, ("CT",)), b]).default == "b"
+    assert ModelRepository([a, wide]).default == "wide"
+    assert ModelRepository([b, a]).default == "a"
+    assert ModelRepository([a, b], "b").default == "b"
+    assert identities(ModelRepository([a, b], "b").for_modality("DX")) == ["b/1"]
+    with pytest.raises(StartError, match="PNEUMO_DEFAULT_MODEL is c, but the models are a, b"):
+        ModelRepository([a, b], "c")

@@ -1,16 +1,16 @@
-import base64
-import io
+from dataclasses import asdict
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from contract.decision import Decision
 from contract.radiograph import Radiograph
-from service.overlays import draw_heatmap, heatmap_size
+from service.overlays import draw_finding
+from service.schemas import HeatmapResult
+from tests.bundles import GAIN, make_manifest
+from tests.integration.live import pixels_of
 
-
-def image(rows: int, columns: int) -> Radiograph:
-    return Radiograph(np.zeros((0, 0), np.uint8), "PNG", rows, columns, 1, 1, None)
+MANIFEST = make_manifest("sha256:" + 64 * "0")
 
 
 @pytest.mark.parametrize(
@@ -18,24 +18,19 @@ def image(rows: int, columns: int) -> Radiograph:
     [
         (300, 200, (300, 200)),
         (1024, 1024, (1024, 1024)),
-        (2048, 1024, (1024, 512)),
         (2000, 3000, (683, 1024)),
         (1, 5000, (1, 1024)),
     ],
 )
-def test_the_size_is_the_radiographs_up_to_1024(
-    rows: int, columns: int, size: tuple[int, int]
+@pytest.mark.parametrize(("strength", "gray"), [(-0.7, 0), (0.25, 64), (1, 255), (2.2, 255)])
+def test_strength_is_drawn_from_nothing_to_the_scale_in_the_radiographs_size_up_to_1024(
+    rows: int, columns: int, size: tuple[int, int], strength: float, gray: int
 ) -> None:
-    assert heatmap_size(image(rows, columns)) == size
+    image = Radiograph(np.zeros((0, 0), np.uint8), "PNG", rows, columns, 1, 1, None)
+    outputs = {"activation_map": np.full((1, 4, 4, 2), strength * GAIN / 2, np.float32)}
+    decided = Decision(present=(False, True), label="pneumonia")
 
+    heatmap = draw_finding(MANIFEST, outputs, decided, None, image)
 
-@pytest.mark.parametrize(
-    ("activation", "gray"), [(-3.0, 0), (0.0, 0), (1.0, 64), (2.0, 128), (4.0, 255), (9.0, 255)]
-)
-def test_strength_is_drawn_from_nothing_to_the_scale(activation: float, gray: int) -> None:
-    flat = np.full((4, 4), activation, np.float32)
-
-    heatmap = draw_heatmap(flat, 4.0, "pneumonia", image(30, 20))
-
-    with Image.open(io.BytesIO(base64.b64decode(heatmap.data))) as png:
-        assert np.array_equal(np.asarray(png), np.full((30, 20), gray))
+    result = HeatmapResult(media_type="image/png", **asdict(heatmap))
+    assert np.array_equal(pixels_of(result), np.full(size, gray))

@@ -1,15 +1,14 @@
 import asyncio
 import gc
 import threading
-import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 import pytest
 
-from service.domain import TURNS, Priority, Timed
+from service.domain import TURNS, Priority
 from service.priorities import PriorityThreads
 
 pytestmark = pytest.mark.anyio
@@ -28,23 +27,20 @@ class Image:
     """Something whose end can be seen."""
 
 
-class Hold:
-    """Work that goes on until it is let go, so that what comes behind it waits."""
+@asynccontextmanager
+async def at_work(threads: PriorityThreads, priority: Priority = ROUTINE) -> AsyncIterator[None]:
+    """Keep the thread at work, so that what comes meanwhile waits."""
+    started, go = threading.Event(), threading.Event()
 
-    def __init__(self, threads: PriorityThreads, priority: Priority = ROUTINE) -> None:
-        self._started, self._go = threading.Event(), threading.Event()
-        self._done = threads.run(priority, self._work)
+    def work() -> None:
+        started.set()
+        go.wait()
 
-    def _work(self) -> None:
-        self._started.set()
-        self._go.wait()
-
-    async def begun(self) -> None:
-        await asyncio.to_thread(self._started.wait)
-
-    async def let_go(self, *others: asyncio.Future[Timed[None]]) -> None:
-        self._go.set()
-        await asyncio.gather(self._done, *others)
+    done = threads.run(priority, work)
+    await asyncio.to_thread(started.wait)
+    yield
+    go.set()
+    await done
 
 
 @contextmanager
@@ -54,18 +50,6 @@ def without_the_garbage_collector() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-async def test_work_is_done_on_a_thread_of_its_own_and_timed(threads: PriorityThreads) -> None:
-    def work() -> str:
-        time.sleep(0.02)
-        return threading.current_thread().name
-
-    timed = await threads.run(ROUTINE, work)
-
-    assert timed.value == "image_0"
-    assert timed.ran_s >= 0.02
-    assert timed.waited_s >= 0
 
 
 @pytest.mark.parametrize("error", [MemoryError, SystemExit])
@@ -82,22 +66,12 @@ async def test_whatever_the_work_raises_the_thread_goes_on(
     assert after.value == "image_0"
 
 
-async def test_urgent_work_goes_first_and_the_rest_in_order(threads: PriorityThreads) -> None:
-    held, order = Hold(threads), list[str]()
-    await held.begun()
-    given = (("a", ROUTINE), ("b", ROUTINE), ("c", STAT), ("d", STAT))
-    jobs = [threads.run(priority, partial(order.append, name)) for name, priority in given]
-    await held.let_go(*jobs)
-
-    assert order == ["c", "d", "a", "b"]
-
-
 async def test_routine_work_is_not_left_for_ever(threads: PriorityThreads) -> None:
-    held, order = Hold(threads, STAT), list[str]()
-    await held.begun()
-    jobs = [threads.run(STAT, partial(order.append, "stat")) for _ in range(20)]
-    jobs.append(threads.run(ROUTINE, partial(order.append, "routine")))
-    await held.let_go(*jobs)
+    order = list[str]()
+    async with at_work(threads, STAT):
+        jobs = [threads.run(STAT, partial(order.append, "stat")) for _ in range(20)]
+        jobs.append(threads.run(ROUTINE, partial(order.append, "routine")))
+    await asyncio.gather(*jobs)
 
     assert order.index("routine") < TURNS
 
@@ -105,15 +79,13 @@ async def test_routine_work_is_not_left_for_ever(threads: PriorityThreads) -> No
 async def test_cancelled_work_is_not_done_and_lets_go_of_its_image_at_once(
     threads: PriorityThreads,
 ) -> None:
-    held, done, images = Hold(threads), list[Image](), [Image()]
+    done, images = list[Image](), [Image()]
     seen = weakref.ref(images[0])
-    await held.begun()
-    with without_the_garbage_collector():
-        late = threads.run(ROUTINE, partial(done.append, images.pop()))
-        late.cancel()
-        await asyncio.sleep(0)
-        is_kept = seen() is not None
-    await held.let_go()
+    async with at_work(threads):
+        with without_the_garbage_collector():
+            threads.run(ROUTINE, partial(done.append, images.pop())).cancel()
+            await asyncio.sleep(0)
+            is_kept = seen() is not None
 
     assert not is_kept
     assert done == []

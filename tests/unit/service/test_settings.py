@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from service.errors import StartError
 from service.settings import RETIRED, Settings, check_names, read_settings, retired_settings
@@ -68,30 +67,17 @@ def test_the_loopback_needs_neither(host: str) -> None:
     read_settings(host=host).check_exposure()
 
 
-def test_lists_of_names_are_taken_apart_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_taken_apart_at_commas_and_a_kubernetes_service_is_no_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PNEUMO_ALLOWED_HOSTS", " Reader.example,, ::1 ")
     monkeypatch.setenv("PNEUMO_CORS_ORIGINS", "")
+    monkeypatch.setenv("PNEUMO_PORT", "tcp://10.0.0.1:9000")
 
     settings = read_settings()
 
     assert (settings.allowed_hosts, settings.cors_origins) == (("reader.example", "::1"), ())
-
-
-def test_a_kubernetes_service_of_this_name_is_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PNEUMO_PORT", "tcp://10.0.0.1:9000")
-
-    assert read_settings().port == 8000
-
-
-def test_settings_do_not_change() -> None:
-    settings = Settings()
-
-    with pytest.raises(ValidationError, match="frozen"):
-        settings.port = 1  # type: ignore[misc]
-
-
-def test_every_setting_is_described() -> None:
-    assert all(field.description for field in Settings.model_fields.values())
+    assert settings.port == 8000
 
 
 def test_what_was_a_setting_is_named_where_it_is_set() -> None:
