@@ -41,10 +41,7 @@ _SOURCE = ("121322", "DCM", "Source image for image processing operation")
 def secondary_capture(key: str, reading: Reading, source: Source) -> Dataset:
     """The radiograph in colour, with the heatmap over it and the notice burnt in.
 
-    Source: DICOM PS3.3 A.8.1.
-
-    Raises:
-        Permanent: The image cannot be decoded.
+    Permanent where the image cannot be decoded. Source: DICOM PS3.3 A.8.1.
     """
     try:
         image = decode(source.file.read_bytes(), frame=source.frame)

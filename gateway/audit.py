@@ -27,6 +27,7 @@ _PRIORITY = 10 * 8 + 5  # security and authorization messages, notice
 # Code value and meaning, of DICOM's own terminology.
 Code = tuple[str, str]
 _ACTIVITY = ("110100", "Application Activity")
+_START, _STOP = ("110120", "Application Start"), ("110121", "Application Stop")
 _TRANSFERRED = ("110104", "DICOM Instances Transferred")
 _ACCESSED = ("110103", "DICOM Instances Accessed")
 _APPLICATION = ("110150", "Application")
@@ -37,7 +38,7 @@ log = structlog.get_logger()
 
 
 class Auditor:
-    """Sends audit messages; without a repository to send to it does nothing."""
+    """Sends audit messages, from its start to its stop; to nobody where there is no repository."""
 
     def __init__(self, config: Audit | None, own_title: str) -> None:
         self._config = config
@@ -48,22 +49,14 @@ class Auditor:
         self._thread = threading.Thread(target=self._send_all, name="audit", daemon=True)
         if config:
             self._thread.start()
+        self._put("E", _ACTIVITY, [(own_title, _APPLICATION)], kind=_START)
 
     def close(self) -> None:
-        """Send what is left, if the repository takes it now."""
+        """Tell of the stop, and send what is left, if the repository takes it now."""
+        self._put("E", _ACTIVITY, [(self._own, _APPLICATION)], kind=_STOP)
         self._closing.set()
         if self._config:
             self._thread.join(_TIMEOUT_S)
-
-    def started(self) -> None:
-        """The gateway takes instances from now on."""
-        start = ("110120", "Application Start")
-        self._put("E", _ACTIVITY, [(self._own, _APPLICATION)], kind=start)
-
-    def stopped(self) -> None:
-        """The gateway takes no more."""
-        stop = ("110121", "Application Stop")
-        self._put("E", _ACTIVITY, [(self._own, _APPLICATION)], kind=stop)
 
     def transferred(self, peer: str, file: Path, *, outgoing: bool) -> None:
         """An instance came from a peer, or went to one."""

@@ -45,11 +45,7 @@ class Tls(_Section):
         return tuple(file.stat().st_mtime_ns for file in files if file)
 
     def context(self, *, server: bool = False) -> ssl.SSLContext:
-        """A context for one connection from a peer, or for some that this side opens.
-
-        Raises:
-            InvalidConfiguration: A certificate or key cannot be read.
-        """
+        """A context for connections; InvalidConfiguration where a file of it cannot be read."""
         if server and self.certificate is None:
             raise InvalidConfiguration("TLS: a listener needs a certificate and its key.")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
@@ -192,8 +188,7 @@ class Config(_Section):
 
     state_dir: Path = Path("gateway-state")
     database_url: str | None = None
-    """A SQLAlchemy URL, such as ``postgresql+psycopg://…``; by default SQLite in the state folder.
-    """
+    """A SQLAlchemy URL, as ``postgresql+psycopg://…``; by default SQLite in the state folder."""
     min_free_bytes: int = Field(default=1024 * MIB, ge=0)
     """Below this much free disk nothing is taken, with a status that asks to try again."""
     watch_dirs: tuple[Path, ...] = ()
@@ -242,12 +237,7 @@ def read_config(path: Path | None) -> Config:
 
 
 def read_key(file: Path | None) -> str | None:
-    """Read a bearer key, each time anew, so that it can be changed under a running gateway.
-
-    Raises:
-        InvalidConfiguration: The file is empty.
-        OSError: It cannot be read.
-    """
+    """Read a bearer key, anew for each use; InvalidConfiguration where the file is empty."""
     if file is None:
         return None
     key = file.read_text().strip()

@@ -33,11 +33,7 @@ def deidentify_file(file: Path, folder: Path) -> Path:
     """Write a copy of an image without what identifies the patient; its name is its new UID.
 
     UIDs are replaced by others, by the same ones throughout a process. The pixels are not changed:
-    text that is burnt in stays.
-
-    Raises:
-        Unacceptable: It is no DICOM image, or it has an attribute that cannot be cleaned.
-        OSError: It cannot be read or written.
+    text that is burnt in stays. Unacceptable where it is no image, or cannot be cleaned.
     """
     try:
         copied = pydicom.dcmread(file)

@@ -60,11 +60,8 @@ class Commitments:
     def ask(self, association: Association, objects: Sequence[ResultObject]) -> None:
         """Ask for a promise and wait for it, on this association or on one that the peer opens.
 
-        A peer may take longer than this waits: what it promises late counts the next time. One
-        that offers no commitment has what it was sent.
-
-        Raises:
-            Transient: There was none in time, or not for all of the objects.
+        Transient where there is none in time for all of the objects; what is promised late counts
+        the next time. A peer that offers no commitment has what it was sent.
         """
         acceptor = association.acceptor
         peer = f"{acceptor.ae_title}@{acceptor.address}:{acceptor.port}"
@@ -116,12 +113,7 @@ class Commitments:
 def _request(
     association: Association, transaction: str, objects: Sequence[ResultObject]
 ) -> int | None:
-    """Ask once; the status of the answer, if one comes.
-
-    Raises:
-        RuntimeError: The association was lost before.
-        ValueError: The peer offers no commitment.
-    """
+    """Ask; RuntimeError where the association is lost, ValueError where none is offered."""
     references = [
         dataset(ReferencedSOPClassUID=sent.sop_class, ReferencedSOPInstanceUID=sent.sop_uid)
         for sent in objects

@@ -49,11 +49,7 @@ def read_meta(file: Path) -> FileMetaDataset:
 
 
 def read_header(file: Path, *, routing_only: bool = False) -> Dataset:
-    """Read the data set up to its pixels; with ``routing_only``, what rules ask for.
-
-    Raises:
-        Unacceptable: The file cannot be read as DICOM.
-    """
+    """Read a DICOM file up to its pixels, or what rules ask for; Unacceptable where it is none."""
     meta = read_meta(file)
     offset = data_set_offset(meta)
     try:

@@ -47,10 +47,9 @@ class HttpPeer:
         params: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> httpx.Response:
-        """Ask once; redirects are not followed, for a redirected POST becomes a GET.
+        """Ask once; Transient or Permanent where no answer comes, or one that says no, except 409.
 
-        Raises:
-            Transient, Permanent: There is no answer, or one that says no, except 409.
+        Redirects are not followed, for a redirected POST becomes a GET.
         """
         url = self._url.rstrip("/") + path if path else self._url
         key = read_key(self._key_file)

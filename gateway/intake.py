@@ -63,12 +63,8 @@ class Intake:
         """Move a whole file of ``incoming`` into the queue; it stays there where this raises.
 
         ``sop_uid`` is as the sender named it, by default as its file meta information does;
-        ``calling`` is the title that sent it, ``called`` the one that it was sent to.
-
-        Raises:
-            StorageFull: The disk is below its watermark.
-            Unacceptable: It is no DICOM file with an identity.
-            OSError, sqlalchemy.exc.SQLAlchemyError: It could not be kept; it has not been taken.
+        ``calling`` is the title that sent it, ``called`` the one that it was sent to. Unacceptable
+        where it has no identity; after StorageFull, OSError, SQLAlchemyError it may come again.
         """
         self.check_space()
         meta = read_meta(file)

@@ -30,11 +30,7 @@ def run(config: Config) -> None:
     """Take instances in and send results out, until SIGTERM or SIGINT.
 
     What is opened last is closed first: no more is taken, the steps at hand are finished, and the
-    rest stays in the queue.
-
-    Raises:
-        InvalidConfiguration: A certificate cannot be read, or a key is empty.
-        StateInUse: Another gateway has the state folder open.
+    rest stays in the queue. InvalidConfiguration and StateInUse say why it does not start.
     """
     (config.service.tls or Tls()).context()
     key_files = [config.http.key_file, config.service.key_file]
@@ -46,8 +42,6 @@ def run(config: Config) -> None:
         REGISTRY.register(QueueCollector(store))
         services = opened.enter_context(closing(Services(config.service)))
         auditor = opened.enter_context(closing(Auditor(config.audit, config.dicom.ae_titles[0])))
-        auditor.started()
-        opened.callback(auditor.stopped)
         commitments = Commitments()
         couriers = [
             Courier(config, destination, store, auditor, commitments)

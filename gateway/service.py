@@ -78,14 +78,10 @@ class Services:
         heatmap: bool = False,
         authorization: str | None = None,
     ) -> Reading:
-        """Have one frame of a DICOM file read.
+        """Have one frame of a DICOM file read, counted from 1; Transient, Permanent where none is.
 
-        ``frame`` counts from 1. By default the service chooses the ``model``, and the gateway's own
-        key is the ``authorization``.
-
-        Raises:
-            Transient: No service can answer now.
-            Permanent: No service will ever answer this.
+        By default the service chooses the ``model``, and the gateway's own key is the
+        ``authorization``.
         """
         asked = {"frame": str(frame), "model": model, "explain": "heatmap" if heatmap else None}
         query = {name: value for name, value in asked.items() if value}

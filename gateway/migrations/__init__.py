@@ -12,11 +12,7 @@ from gateway.tables import Instance, Table
 
 
 def upgrade(connection: Connection) -> None:
-    """Make the tables, or apply what the database lacks, in the connection's transaction.
-
-    Raises:
-        InvalidConfiguration: Another version of the gateway made the database.
-    """
+    """Make the tables, or apply what they lack; InvalidConfiguration where another version did."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection

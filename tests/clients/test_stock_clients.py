@@ -1,7 +1,6 @@
 """Clients as they come upload, and see each refusal of a body that they are still sending."""
 
 import asyncio
-import hashlib
 import json
 import os
 import re
@@ -20,7 +19,7 @@ import requests
 from service.settings import Settings
 from tests.bundles import write_bundle
 from tests.clients.conftest import HERE
-from tests.integration.live import Live, serving
+from tests.integration.live import Live, key_of, serving
 
 MIB = 1024 * 1024
 KEY = "Bearer stock-key-0123456789"
@@ -126,9 +125,8 @@ def there(client: Callable[..., Answer], program: str) -> object:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("guarded")
     write_bundle(folder / "models", "tiny")
-    digest = hashlib.sha256(KEY.removeprefix("Bearer ").encode()).hexdigest()
     keys = folder / "keys.json"
-    keys.write_text(json.dumps({"stock": {"sha256": digest, "scopes": ["predict"]}}))
+    keys.write_text(json.dumps({"stock": key_of(KEY.removeprefix("Bearer "), ["predict"])}))
     settings = Settings(
         models_dir=folder / "models",
         port=0,

@@ -2,12 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.gateway.stack import free_port
 
 ROOT = Path(__file__).parents[2]
 # The files that serve without a GPU.
@@ -52,7 +53,7 @@ class Compose:
 
 @contextmanager
 def project(*files: str, **environment: str) -> Iterator[Compose]:
-    port = _free_port()
+    port = free_port()
     compose = Compose(files, port, {"PNEUMO_PUBLISHED_PORT": str(port), **environment})
     try:
         yield compose
@@ -63,9 +64,3 @@ def project(*files: str, **environment: str) -> Iterator[Compose]:
 def docker(*arguments: str) -> str:
     command = ["docker", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -14,7 +14,8 @@ import pytest
 from pydicom.uid import JPEG2000Lossless
 
 from tests.containers.compose import ALL, CPU, Compose, docker, project
-from tests.containers.test_operations import JPEG, PATIENCE_S, RADIOGRAPH
+from tests.containers.test_operations import JPEG, RADIOGRAPH
+from tests.gateway.stack import PATIENCE_S, eventually
 from tests.synthetic import as_dicom, synthetic_radiograph
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
@@ -96,13 +97,6 @@ def ask(compose: Compose, body: bytes) -> object:
     answer.raise_for_status()
     [result] = answer.json()["results"]
     return result["decision"], [each["probability"] for each in result["findings"]]
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def pids(compose: Compose, word: str) -> set[int]:

@@ -12,8 +12,9 @@ import pytest
 
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, sha256_digest
 from tests.containers.compose import CPU, ROOT, Compose, docker, project
-from tests.containers.test_faults import ask, eventually, load
+from tests.containers.test_faults import ask, load
 from tests.containers.test_operations import RADIOGRAPH
+from tests.gateway.stack import eventually
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 

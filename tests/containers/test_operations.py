@@ -2,10 +2,8 @@
 
 import json
 import os
-import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,40 +13,21 @@ import pytest
 import yaml
 
 from tests.containers.compose import ALL, ROOT, Compose, docker, project
+from tests.gateway.stack import answers, eventually, free_port
+from tests.integration.live import key_of
 from tests.synthetic import as_jpeg, synthetic_radiograph
 
 pytestmark = pytest.mark.containers
 
-PATIENCE_S = 90
 TMP = "/tmp"  # noqa: S108 - of the container
 JPEG = {"Content-Type": "image/jpeg"}
 RADIOGRAPH = as_jpeg(synthetic_radiograph(rows=900, columns=1100))
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
-def eventually(url: str) -> httpx.Response:
-    """What the address answers as soon as it answers with success."""
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            answer = httpx.get(url, timeout=5)
-            if answer.is_success:
-                return answer
-        except httpx.TransportError:
-            pass
-        assert time.monotonic() < end, url
-        time.sleep(0.3)
-
-
 @pytest.fixture(scope="module")
 def proxy(cpu_image: str, secrets: dict[str, str]) -> Iterator[tuple[Compose, httpx.Client]]:
     port = free_port()
-    with project(*ALL, PNEUMO_HTTPS_PORT=port, **secrets) as compose:
+    with project(*ALL, PNEUMO_HTTPS_PORT=str(port), **secrets) as compose:
         compose("--profile", "proxy", "up", "--detach", "--build", "--wait", "pneumoscope", "proxy")
         trusted = ssl.create_default_context(cafile=secrets["PNEUMO_TLS_CERTIFICATE"])
         address = f"https://localhost:{port}"
@@ -104,35 +83,32 @@ def test_prometheus_scrapes_the_service_and_knows_the_alerts(
     cpu_image: str, secrets: dict[str, str]
 ) -> None:
     port = free_port()
-    with project(*ALL, PNEUMO_PROMETHEUS_PORT=port, **secrets) as compose:
+    with project(*ALL, PNEUMO_PROMETHEUS_PORT=str(port), **secrets) as compose:
         start = ["up", "--detach", "--build", "--wait", "pneumoscope", "prometheus"]
         compose("--profile", "monitoring", *start)
         address = f"http://127.0.0.1:{port}/api/v1"
-        rules = eventually(f"{address}/rules").json()["data"]["groups"]
+        eventually(lambda: answers(f"{address}/rules"))
+        rules = httpx.get(f"{address}/rules").json()["data"]["groups"]
         alerts = {rule["name"] for group in rules for rule in group["rules"]}
         assert {"PneumoscopeDown", "PneumoscopeRefersMore", "GatewayParked"} <= alerts
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            targets = eventually(f"{address}/targets").json()["data"]["activeTargets"]
+
+        def is_scraped() -> bool:
+            targets = httpx.get(f"{address}/targets").json()["data"]["activeTargets"]
             health = {target["labels"]["job"]: target["health"] for target in targets}
-            if health.get("pneumoscope") == "up":
-                break
-            assert time.monotonic() < end, targets
-            time.sleep(1)
+            return health.get("pneumoscope") == "up"
+
+        eventually(is_scraped, every_s=1)
 
 
 @pytest.fixture
 def keys() -> tuple[str, str]:
     """A key, and the file that knows it."""
-    import hashlib
-
     key = os.urandom(32).hex()
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    return key, json.dumps({"caller": {"sha256": digest, "scopes": ["predict", "read"]}})
+    return key, json.dumps({"caller": key_of(key, ["predict", "read"])})
 
 
 def read_one(url: str, key: str) -> None:
-    eventually(f"{url}/health/ready")
+    eventually(lambda: answers(f"{url}/health/ready"))
     assert httpx.post(f"{url}/predict", content=RADIOGRAPH, headers=JPEG).status_code == 401
     answer = httpx.post(
         f"{url}/predict",

@@ -1,6 +1,5 @@
 """The image for Ray, run with what KubeRay would deploy, as its pods are allowed to run."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -9,7 +8,9 @@ import pytest
 import yaml
 
 from tests.containers.compose import ROOT, docker
-from tests.containers.test_operations import TMP, free_port, read_one
+from tests.containers.test_operations import TMP, read_one
+from tests.gateway.stack import free_port
+from tests.integration.live import key_of
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
@@ -30,11 +31,10 @@ def test_the_service_answers_from_the_image_that_kuberay_runs(
     ray_image: str, tmp_path: Path
 ) -> None:
     key = os.urandom(32).hex()
-    known = {"sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": ["predict", "read"]}
     # Another user reads it, who may not enter the folder around it.
     secrets = tmp_path / "secrets"
     secrets.mkdir()
-    (secrets / "keys.json").write_text(json.dumps({"caller": known}))
+    (secrets / "keys.json").write_text(json.dumps({"caller": key_of(key, ["predict", "read"])}))
     (secrets / "serve.yaml").write_text(KUBERAY["spec"]["serveConfigV2"])
     mounted = f"{secrets}:/run/secrets/pneumoscope:ro"
     port = free_port()

@@ -17,6 +17,19 @@ WEAR = """theme => {
 }"""
 
 
+class Tour:
+    """What is wrong with the views that a test comes by: broken rules, and scrolling sideways."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.wrong: list[str] = []
+
+    def look(self, view: str) -> None:
+        self.wrong += [f"{view}, {problem}" for problem in violations(self._page)]
+        if self._page.evaluate("() => document.documentElement.scrollWidth > innerWidth"):
+            self.wrong.append(f"{view}: it needs scrolling sideways")
+
+
 def violations(page: Page) -> list[str]:
     """What breaks a rule in the view that is open, light and dark."""
     chosen = page.evaluate(WEAR, "light")

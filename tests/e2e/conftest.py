@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,7 +19,9 @@ from playwright.sync_api import (
 from contract.manifest import MANIFEST_FILE, Metric, read_manifest
 from tests.bundles import write_bundle
 from tests.e2e.desk import Desk
-from tests.e2e.services import Service, keys
+from tests.gateway import stack
+from tests.gateway.stack import Service
+from tests.integration.live import key_of
 
 BROWSER_ARGUMENTS = (
     "--no-sandbox",
@@ -115,7 +118,16 @@ def _draw_plot(file: Path) -> None:
 
 @pytest.fixture(scope="session")
 def service(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(models, tmp_path_factory.mktemp("service") / "log") as running:
+    with stack.service(
+        tmp_path_factory.mktemp("service"), PNEUMO_MODELS_DIR=str(models)
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shipped_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with the models that ship."""
+    with stack.service(tmp_path_factory.mktemp("shipped")) as running:
         yield running
 
 
@@ -124,13 +136,15 @@ def strict_service(models: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     """A service that takes one image at a time, and only with ``KEY``."""
     folder = tmp_path_factory.mktemp("strict")
     file = folder / "keys.json"
-    file.write_text(keys(full=(KEY, ["predict", "read"]), half=(KEY_WITHOUT_READ, ["predict"])))
-    settings = {
-        "PNEUMO_API_KEYS_FILE": str(file),
-        "PNEUMO_MAX_FILES": "1",
-        "PNEUMO_QUEUE_LIMIT": "1",
-    }
-    with Service(models, folder / "log", settings) as running:
+    keys = {"full": key_of(KEY, ["predict", "read"]), "half": key_of(KEY_WITHOUT_READ, ["predict"])}
+    file.write_text(json.dumps(keys))
+    with stack.service(
+        folder,
+        PNEUMO_MODELS_DIR=str(models),
+        PNEUMO_API_KEYS_FILE=str(file),
+        PNEUMO_MAX_FILES="1",
+        PNEUMO_QUEUE_LIMIT="1",
+    ) as running:
         yield running
 
 
@@ -190,5 +204,11 @@ def visit(tab: Page, watch: Watch) -> Callable[[Service], Desk]:
 
 
 @pytest.fixture
-def desk(visit: Callable[[Service], Desk], service: Service) -> Desk:
+def closed(visit: Callable[[Service], Desk], service: Service) -> Desk:
+    """A desk whose page is not open yet."""
     return visit(service)
+
+
+@pytest.fixture
+def desk(closed: Desk) -> Desk:
+    return closed.open()

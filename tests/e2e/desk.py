@@ -45,7 +45,6 @@ class Held:
     """Requests of the page that wait until a test lets them go on."""
 
     def __init__(self, page: Page, url: str | re.Pattern[str]) -> None:
-        """Hold every request to an address from now on."""
         self._page = page
         self._routes: list[Route] = []
         self._released = False
@@ -76,7 +75,6 @@ class Desk:
     """The page in one browser tab."""
 
     def __init__(self, page: Page, url: str) -> None:
-        """Take a tab, without opening the page."""
         self.page = page
         self.url = url
 
@@ -87,31 +85,25 @@ class Desk:
         return self
 
     def pick(self, files: Files) -> None:
-        """Choose files as the system's chooser does."""
         chosen = [
             FilePayload(name=name, mimeType=MIME, buffer=data) for name, data in files.items()
         ]
         self.page.locator("input[type=file][multiple]").first.set_input_files(chosen)
 
     def drop(self, files: Files) -> None:
-        """Drop files on the page."""
         self._hand_over(files, "drop", "dataTransfer")
 
     def paste(self, files: Files) -> None:
-        """Paste files into the page."""
         self._hand_over(files, "paste", "clipboardData")
 
     def row(self, name: str) -> Locator:
-        """A study of the tray."""
         return self.page.locator(".study", has_text=name)
 
     def select(self, name: str) -> None:
-        """Choose a study of the tray."""
         self.row(name).get_by_role("button").first.click()
 
     @property
     def result(self) -> Locator:
-        """The result of the selected study."""
         return self.page.get_by_role("region", name=re.compile("Result"))
 
     @property
@@ -136,7 +128,6 @@ class Desk:
         self.wait_for_picture()
 
     def wait_for_picture(self) -> None:
-        """Wait until the radiograph is drawn."""
         expect(self.page.locator("canvas.picture")).to_be_visible(timeout=READ_TIMEOUT_MS)
         self.settle()
 
@@ -163,7 +154,6 @@ class Desk:
         raise AssertionError(f"the tab key does not reach {selector}")
 
     def settle(self) -> None:
-        """Wait until the picture is drawn as it will stay."""
         settle(self.page)
 
     def grays(self) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext
 
 from tests.e2e.desk import Desk
-from tests.e2e.services import REPOSITORY, Service
+from tests.gateway.stack import Service
 from tests.synthetic import as_jpeg, synthetic_radiograph
 
 pytestmark = pytest.mark.slow
@@ -45,12 +45,6 @@ def say(measured: str) -> None:
     print(f"\n{measured}; load {os.getloadavg()[0]:.1f}")  # noqa: T201
 
 
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(REPOSITORY / "models", tmp_path_factory.mktemp("bars") / "log") as running:
-        yield running
-
-
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     made = browser.new_context(viewport={"width": 1280, "height": 720}, locale="en-GB")
@@ -72,11 +66,13 @@ def timed(
 
 
 def test_the_first_answer_comes_within_half_a_second(
-    context: BrowserContext, shipped: Service
+    context: BrowserContext, shipped_service: Service
 ) -> None:
     films = [as_jpeg(synthetic_radiograph(ROWS, COLUMNS, seed=seed)) for seed in range(TRIES)]
 
-    took = [timed(context, shipped, {"film.jpg": film}, ".decision-word", "") for film in films]
+    took = [
+        timed(context, shipped_service, {"film.jpg": film}, ".decision-word", "") for film in films
+    ]
 
     middle = statistics.median(took)
     say(f"first answer {middle:.2f} s, median of {TRIES}")
@@ -84,14 +80,14 @@ def test_the_first_answer_comes_within_half_a_second(
 
 
 def test_a_hundred_films_are_read_within_ten_seconds(
-    context: BrowserContext, shipped: Service
+    context: BrowserContext, shipped_service: Service
 ) -> None:
     kinds = [
         as_jpeg(synthetic_radiograph(ROWS // 2, COLUMNS // 2, seed=seed)) for seed in range(KINDS)
     ]
     films = {f"{number:03}.jpg": kinds[number % KINDS] for number in range(FILMS)}
 
-    took = timed(context, shipped, films, ".tray-count", f"{FILMS} of {FILMS} read")
+    took = timed(context, shipped_service, films, ".tray-count", f"{FILMS} of {FILMS} read")
 
     say(f"{FILMS} films {took:.1f} s")
     assert took <= FILMS_S

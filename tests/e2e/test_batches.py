@@ -10,7 +10,8 @@ from service.errors import DeviceLost
 from service.problems import error_response
 from tests.e2e.desk import Desk, Held
 from tests.e2e.images import chest_dicom, corrupt_jpeg, normal_jpeg, pneumonia_png
-from tests.e2e.services import Service
+from tests.gateway import stack
+from tests.gateway.stack import Service
 from tests.synthetic import as_jpeg, synthetic_radiograph
 
 BATCH_TIMEOUT_MS = 60_000
@@ -25,7 +26,6 @@ def batch(count: int) -> dict[str, bytes]:
 @pytest.mark.usefixtures("refusals_expected")
 def test_a_batch_of_forty_with_one_bad_file_is_read_to_its_end(desk: Desk) -> None:
     files = batch(39)
-    desk.open()
 
     desk.pick({**files, "zz-broken.jpg": corrupt_jpeg()})
 
@@ -43,7 +43,6 @@ def test_a_batch_of_forty_with_one_bad_file_is_read_to_its_end(desk: Desk) -> No
 
 def test_hundreds_of_studies_draw_a_screenful_of_rows(desk: Desk) -> None:
     held = Held(desk.page, "**/predict?*")
-    desk.open()
     desk.pick(batch(MANY))
     expect(desk.page.locator(".tray-count")).to_contain_text(f"of {MANY} read")
 
@@ -60,7 +59,6 @@ def test_a_folder_keeps_its_images_and_counts_the_rest(desk: Desk, tmp_path: Pat
     (folder / "front").write_bytes(chest_dicom())
     (folder / "series" / "side.jpg").write_bytes(normal_jpeg())
     (folder / "notes.txt").write_text("no image")
-    desk.open()
 
     desk.page.locator("input[webkitdirectory]").first.set_input_files(folder)
 
@@ -84,7 +82,6 @@ def test_files_dropped_on_the_models_page_are_read(desk: Desk) -> None:
 @pytest.mark.usefixtures("refusals_expected")
 def test_a_study_can_be_cancelled_and_tried_again(desk: Desk) -> None:
     held = Held(desk.page, "**/predict?*")
-    desk.open()
     desk.pick({"chest.jpg": normal_jpeg()})
 
     desk.page.get_by_role("button", name="Cancel chest.jpg").click()
@@ -99,7 +96,7 @@ def test_a_study_can_be_cancelled_and_tried_again(desk: Desk) -> None:
 def test_the_queue_outlives_a_service_that_goes_away(
     visit: Callable[[Service], Desk], models: Path, tmp_path: Path
 ) -> None:
-    with Service(models, tmp_path / "log") as service:
+    with stack.service(tmp_path, PNEUMO_MODELS_DIR=str(models)) as service:
         desk = visit(service).open()
         page = desk.page
         desk.read({"before.jpg": normal_jpeg()})
@@ -119,7 +116,6 @@ def test_the_queue_outlives_a_service_that_goes_away(
 @pytest.mark.usefixtures("refusals_expected")
 def test_a_service_that_hangs_is_noticed_and_what_it_held_is_sent_again(desk: Desk) -> None:
     held = Held(desk.page, "**/predict?*")
-    desk.open()
     desk.pick({"chest.jpg": normal_jpeg()})
     expect(desk.row("chest.jpg")).to_contain_text("Sending")
 
@@ -148,7 +144,6 @@ def test_a_service_that_is_not_able_says_why_it_must_be_waited_for(desk: Desk) -
         route.fulfill(status=answer.status_code, headers=headers, body=bytes(answer.body))
 
     desk.page.route("**/predict?*", lost)
-    desk.open()
 
     desk.pick({"chest.jpg": normal_jpeg()})
 
@@ -175,7 +170,6 @@ def test_an_overloaded_service_is_given_the_time_that_it_asks_for(desk: Desk) ->
         )
 
     desk.page.route("**/predict?*", overloaded)
-    desk.open()
 
     desk.pick(batch(6))
 

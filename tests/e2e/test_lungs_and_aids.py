@@ -10,8 +10,8 @@ from tests.bundles import write_bundle, write_segmenter_bundle
 from tests.e2e.answers import change_answers
 from tests.e2e.axe import violations
 from tests.e2e.desk import DRAWN, Desk
-from tests.e2e.images import normal_jpeg
-from tests.e2e.services import Service
+from tests.gateway import stack
+from tests.gateway.stack import Service
 from tests.synthetic import Pixels, as_png
 
 SIDE = 256
@@ -22,13 +22,13 @@ def lung_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("with-lungs")
     write_bundle(folder / "models")
     write_segmenter_bundle(folder / "models")
-    with Service(folder / "models", folder / "log") as running:
+    with stack.service(folder, PNEUMO_MODELS_DIR=str(folder / "models")) as running:
         yield running
 
 
 @pytest.fixture
 def lung_desk(visit: Callable[[Service], Desk], lung_service: Service) -> Desk:
-    return visit(lung_service)
+    return visit(lung_service).open()
 
 
 def chest() -> bytes:
@@ -61,7 +61,6 @@ def outlined(desk: Desk) -> int:
 
 
 def test_the_lungs_are_outlined_and_described_until_switched_off(lung_desk: Desk) -> None:
-    lung_desk.open()
     lung_desk.read({"chest.png": chest()})
     switch = lung_desk.page.get_by_role("button", name="Lungs")
     expect(switch).to_have_attribute("aria-pressed", "true")
@@ -80,7 +79,6 @@ def test_the_lungs_are_outlined_and_described_until_switched_off(lung_desk: Desk
 
 def test_of_a_referred_image_no_lungs_are_drawn_until_asked_for(lung_desk: Desk) -> None:
     change_answers(lung_desk.page, {"decision": "refer", "reasons": ["uncertain"]})
-    lung_desk.open()
     lung_desk.read({"chest.png": chest()})
     switch = lung_desk.page.get_by_role("button", name="Lungs")
     expect(switch).to_have_attribute("aria-pressed", "false")
@@ -92,19 +90,11 @@ def test_of_a_referred_image_no_lungs_are_drawn_until_asked_for(lung_desk: Desk)
     assert outlined(lung_desk) > 500
 
 
-def test_without_lungs_in_the_answer_there_is_no_switch(desk: Desk) -> None:
-    desk.open()
-    desk.read({"chest.jpg": normal_jpeg()})
-
-    expect(desk.page.get_by_role("button", name="Heatmap", exact=True)).to_be_visible()
-    expect(desk.page.get_by_role("button", name="Lungs")).to_have_count(0)
-
-
-def test_the_aids_change_the_picture_alone_and_say_so(desk: Desk) -> None:
+def test_the_aids_change_this_picture_alone_and_say_so(desk: Desk) -> None:
     sent: list[str] = []
     desk.page.on("request", lambda request: sent.append(request.url))
-    desk.open()
-    desk.read({"faint.png": as_png(faint())})
+    desk.read({"faint.png": as_png(faint()), "next.png": as_png(faint())})
+    expect(desk.page.locator(".tray-count")).to_contain_text("2 of 2 read")
     desk.page.get_by_role("button", name="Viewing aids").click()
     plain, answered = desk.grays(), len([url for url in sent if "/predict" in url])
     aids = desk.page.get_by_role("group", name="Viewing aids")
@@ -125,16 +115,9 @@ def test_the_aids_change_the_picture_alone_and_say_so(desk: Desk) -> None:
     assert np.ptp([local[at] for at in dark]) > np.ptp([plain[at] for at in dark]) + 5
     assert sum(brighter) > sum(local)
     assert desk.grays() == plain
-    assert len([url for url in sent if "/predict" in url]) == answered == 1
-
-
-def test_the_next_image_is_shown_without_aids(desk: Desk) -> None:
-    desk.open()
-    desk.read({"one.png": as_png(faint()), "two.png": as_png(faint())})
+    assert len([url for url in sent if "/predict" in url]) == answered == 2
     desk.stage.press("c")
-    expect(desk.page.get_by_text("Display only:")).to_be_visible()
-
-    desk.select("two.png")
+    expect(mark).to_be_visible()
+    desk.select("next.png")
     desk.wait_for_picture()
-
-    expect(desk.page.get_by_text("Display only:")).to_have_count(0)
+    expect(mark).to_have_count(0)

@@ -13,7 +13,6 @@ FIRST_LOAD_MS = 1_000
 
 
 def test_nothing_but_preferences_is_stored(desk: Desk) -> None:
-    desk.open()
     desk.read({"chest.dcm": chest_dicom()})
     desk.page.get_by_role("button", name="Show name and ID").click()
     desk.page.get_by_label("Colours").select_option("light")
@@ -36,15 +35,15 @@ def test_nothing_but_preferences_is_stored(desk: Desk) -> None:
     assert (stored["databases"], stored["caches"], stored["workers"]) == (0, 0, 0)
 
 
-def test_only_the_image_itself_is_sent_and_only_to_predict(desk: Desk) -> None:
+def test_only_the_image_itself_is_sent_and_only_to_predict(closed: Desk) -> None:
     sent: list[tuple[str, str, int]] = []
-    desk.page.on(
+    closed.page.on(
         "request",
         lambda request: sent.append(
             (request.method, request.url, len(request.post_data_buffer or b""))
         ),
     )
-    desk.open()
+    desk = closed.open()
 
     desk.read({"Example_Erika.dcm": chest_dicom()})
 
@@ -54,15 +53,15 @@ def test_only_the_image_itself_is_sent_and_only_to_predict(desk: Desk) -> None:
     assert not any(PATIENT_ID in url or "Erika" in url for _, url, _ in sent)
 
 
-def test_the_first_load_is_light_and_quick(desk: Desk) -> None:
+def test_the_first_load_is_light_and_quick(closed: Desk) -> None:
     loaded: dict[str, Response] = {}
 
     def keep(response: Response) -> None:
         loaded.setdefault(response.url, response)
 
-    desk.page.on("response", keep)
+    closed.page.on("response", keep)
 
-    desk.open()
+    desk = closed.open()
 
     timing = desk.page.evaluate("() => performance.getEntriesByType('navigation')[0].loadEventEnd")
     parts = [

@@ -1,5 +1,5 @@
 from service.errors import ProblemType
-from tests.e2e.services import REPOSITORY
+from tests.gateway.stack import REPOSITORY
 
 STRINGS = REPOSITORY / "web" / "src" / "strings"
 # The page waits on these, cannot cause them, or nobody is there to read them.

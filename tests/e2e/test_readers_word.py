@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ from playwright.sync_api import Locator, Page, Response, expect
 from tests.e2e.axe import violations
 from tests.e2e.desk import Desk
 from tests.e2e.images import normal_jpeg, pneumonia_png, undecided_png
-from tests.e2e.services import Service, keys
+from tests.gateway import stack
+from tests.gateway.stack import Service
+from tests.integration.live import key_of
 
 READER, NO_READER = "a-reader-of-this-page", "a-key-that-gives-no-feedback"
 
@@ -19,11 +22,13 @@ def audited(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A service with a trail, and two keys of which one may give feedback."""
     folder = tmp_path_factory.mktemp("audited")
     scopes = ["predict", "read"]
-    settings = {
-        "PNEUMO_API_KEYS": keys(reader=(READER, [*scopes, "feedback"]), other=(NO_READER, scopes)),
-        "PNEUMO_AUDIT_URL": f"sqlite:///{folder / 'audit.db'}",
-    }
-    with Service(models, folder / "log", settings) as running:
+    keys = {"reader": key_of(READER, [*scopes, "feedback"]), "other": key_of(NO_READER, scopes)}
+    with stack.service(
+        folder,
+        PNEUMO_MODELS_DIR=str(models),
+        PNEUMO_API_KEYS=json.dumps(keys),
+        PNEUMO_AUDIT_URL=f"sqlite:///{folder / 'audit.db'}",
+    ) as running:
         yield running
 
 
@@ -117,13 +122,3 @@ def test_a_key_without_the_right_is_not_asked(unlocked: Desk) -> None:
         read_with(unlocked, NO_READER, {"normal.jpg": normal_jpeg()})
 
     expect(word(unlocked.page)).to_have_count(0)
-
-
-def test_without_a_trail_nobody_is_asked(desk: Desk) -> None:
-    asked: list[str] = []
-    desk.page.on("request", lambda sent: asked.append(sent.url))
-    desk.open()
-    desk.read({"normal.jpg": normal_jpeg()})
-
-    expect(word(desk.page)).to_have_count(0)
-    assert not [url for url in asked if "feedback" in url]

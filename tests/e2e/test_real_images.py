@@ -13,7 +13,6 @@ DRAWN_OR_NOT = "canvas.picture:not([hidden]), .stage-note-title"
 @pytest.mark.data
 def test_a_real_radiograph_is_drawn_and_decided(desk: Desk, data_dir: Path) -> None:
     file = min((data_dir / "chest_xray_originals" / "PNEUMONIA").iterdir())
-    desk.open()
 
     desk.drop({file.name: file.read_bytes()})
 
@@ -27,7 +26,6 @@ def test_a_real_radiograph_is_drawn_and_decided(desk: Desk, data_dir: Path) -> N
 def test_every_real_dicom_image_is_drawn(desk: Desk, data_dir: Path) -> None:
     files = sorted((data_dir / "dicom").glob("*.dcm"))
     drawn = {}
-    desk.open()
 
     for file in files:
         desk.pick({file.name: file.read_bytes()})

@@ -7,7 +7,7 @@ from tests.e2e.axe import violations
 from tests.e2e.conftest import KEY, KEY_WITHOUT_READ
 from tests.e2e.desk import READ_TIMEOUT_MS, Desk
 from tests.e2e.images import normal_jpeg
-from tests.e2e.services import Service
+from tests.gateway.stack import Service
 
 
 @pytest.mark.usefixtures("refusals_expected")

@@ -106,8 +106,6 @@ def expected(data: bytes) -> list[int]:
 
 @pytest.mark.parametrize("name", FIRST_VIEWS)
 def test_an_image_opens_with_the_grays_that_the_model_is_given(desk: Desk, name: str) -> None:
-    desk.open()
-
     desk.read({"image": FIRST_VIEWS[name]})
 
     assert drawn(desk) == pytest.approx(expected(FIRST_VIEWS[name]), abs=ROUNDING)
@@ -115,7 +113,6 @@ def test_an_image_opens_with_the_grays_that_the_model_is_given(desk: Desk, name:
 
 @pytest.mark.parametrize("name", WHOLE_RANGES)
 def test_the_whole_range_is_what_the_model_is_given(desk: Desk, name: str) -> None:
-    desk.open()
     desk.read({"image": WHOLE_RANGES[name]})
 
     desk.page.get_by_label("Window preset").select_option(label="Whole range")
@@ -126,7 +123,6 @@ def test_the_whole_range_is_what_the_model_is_given(desk: Desk, name: str) -> No
 @pytest.mark.usefixtures("refusals_expected")
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
 def test_a_case_has_the_grays_that_the_service_reads_or_no_preview(desk: Desk, file: Path) -> None:
-    desk.open()
     desk.pick({file.name: file.read_bytes()})
     if file.stem in NOT_DRAWN:
         expect(desk.page.get_by_text(NOT_DRAWN[file.stem])).to_be_visible()

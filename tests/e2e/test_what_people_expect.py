@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Dialog, Page, Route, expect
 
-from tests.e2e.answers import change_answers
+from tests.e2e.answers import change_answers, check
 from tests.e2e.desk import Desk, Held
 from tests.e2e.images import (
     chest_dicom,
@@ -37,14 +37,13 @@ def chips(desk: Desk) -> list[str]:
 
 @pytest.fixture
 def mixed(desk: Desk, refusals_expected: None) -> Desk:
-    desk.open()
     desk.pick(MIXED)
     expect(desk.page.locator(".tray-count")).to_contain_text("3 of 5 read")
     expect(desk.page.locator(".study-state.bad")).to_have_count(2)
     return desk
 
 
-def test_the_worklist_counts_filters_and_orders(mixed: Desk) -> None:
+def test_the_worklist_counts_filters_orders_and_names_the_model_that_answered(mixed: Desk) -> None:
     assert chips(mixed) == [
         "All 5",
         "Refer to a reader 1",
@@ -63,9 +62,7 @@ def test_the_worklist_counts_filters_and_orders(mixed: Desk) -> None:
     assert referred_first == ["a.png", "c.jpg", "d.txt", "b-9.png", "b-10.jpg"]
     assert by_name == ["a.png", "b-9.png", "b-10.jpg", "c.jpg", "d.txt"]
     assert failed == ["c.jpg", "d.txt"]
-
-
-def test_a_row_names_the_model_that_answered(mixed: Desk) -> None:
+    mixed.page.get_by_role("button", name="All 5").click()
     expect(mixed.row("b-9.png").locator(".study-model")).to_have_text("bright-chest")
 
 
@@ -98,7 +95,6 @@ def test_leaving_with_results_asks_and_an_empty_page_does_not(desk: Desk) -> Non
         dialog.accept()
 
     desk.page.on("dialog", on_dialog)
-    desk.open()
     desk.page.get_by_role("heading").first.click()
     desk.page.reload()
     without = list(asked)
@@ -111,7 +107,6 @@ def test_leaving_with_results_asks_and_an_empty_page_does_not(desk: Desk) -> Non
 
 
 def test_the_toast_goes_soon_counts_truly_and_covers_no_caveat(desk: Desk) -> None:
-    desk.open()
     Held(desk.page, "**/predict?*")
 
     desk.pick({"chest.jpg": normal_jpeg(), "notes.txt": b"no image"})
@@ -132,7 +127,6 @@ def test_the_toast_goes_soon_counts_truly_and_covers_no_caveat(desk: Desk) -> No
 
 
 def test_a_drawn_example_and_the_api_are_one_click_away(desk: Desk) -> None:
-    desk.open()
     expect(desk.page.get_by_role("link", name="the API")).to_have_attribute("href", "docs")
 
     desk.page.get_by_role("button", name="Try a drawn example").click()
@@ -154,7 +148,6 @@ def test_a_full_queue_gets_fewer_at_a_time_and_not_none(desk: Desk) -> None:
             route.fulfill(status=429, headers={"Retry-After": "60"}, body="{}")
 
     desk.page.route("**/predict?*", on_predict)
-    desk.open()
     files = {
         f"{number}.jpg": as_jpeg(synthetic_radiograph(96, 80, seed=number)) for number in range(6)
     }
@@ -170,19 +163,24 @@ def test_a_full_queue_gets_fewer_at_a_time_and_not_none(desk: Desk) -> None:
     expect(desk.page.locator(".tray-count")).to_contain_text("6 of 6 read")
 
 
-def test_the_wheel_turns_the_slices_of_a_stack(desk: Desk) -> None:
-    desk.open()
+def test_the_wheel_turns_the_frames_of_a_stack_and_any_of_them_can_be_read(desk: Desk) -> None:
     desk.read({"series.dcm": ct_dicom(frames=3)})
     expect(desk.page.get_by_text("Frame 1 of 3")).to_be_visible()
     zoom = desk.page.locator(".readout").inner_text()
+    first = sum(gray > 200 for gray in desk.grays())
 
     desk.stage.hover()
     desk.page.mouse.wheel(0, 120)
     expect(desk.page.get_by_text("Frame 2 of 3")).to_be_visible()
     desk.page.mouse.wheel(0, -120)
-
     expect(desk.page.get_by_text("Frame 1 of 3")).to_be_visible()
-    assert desk.page.locator(".readout").inner_text() == zoom
+    turned = desk.page.locator(".readout").inner_text()
+    desk.page.get_by_label(re.compile("Frame 1 of 3")).fill("3")
+    desk.page.get_by_role("button", name="Read this frame").click()
+
+    expect(desk.page.get_by_text("Frame 3 was read")).to_be_visible()
+    assert turned == zoom
+    assert sum(gray > 200 for gray in desk.grays()) > first > 0
 
 
 def test_the_files_of_a_series_stand_together_and_the_wheel_turns_them(desk: Desk) -> None:
@@ -190,7 +188,6 @@ def test_the_files_of_a_series_stand_together_and_the_wheel_turns_them(desk: Des
         f"{letter}.dcm": ct_dicom(SeriesInstanceUID="1.2.3", InstanceNumber=number)
         for letter, number in (("a", 3), ("b", 1), ("c", 2))
     }
-    desk.open()
     desk.read({"film.jpg": normal_jpeg(), **series})
     expect(desk.row("c.dcm")).to_contain_text("bright-slice · 2 of 3")
     assert list(desk.names()) == ["film.jpg", "b.dcm", "c.dcm", "a.dcm"]
@@ -217,7 +214,6 @@ def test_the_slices_of_a_series_are_read_as_one_when_asked_for(desk: Desk) -> No
         f"doe-{number}.dcm": ct_dicom(SeriesInstanceUID="1.2.3", InstanceNumber=number)
         for number in (1, 2)
     }
-    desk.open()
     desk.read({"film.jpg": normal_jpeg(), **slices})
     as_one = desk.result.get_by_role("button", name="Read the 2 slices as one series")
     expect(as_one).to_have_count(0)
@@ -249,7 +245,6 @@ def test_the_slices_of_a_series_are_read_as_one_when_asked_for(desk: Desk) -> No
 def test_the_ruler_measures_in_the_unit_that_the_file_gives(
     desk: Desk, attributes: dict[str, object], words: str
 ) -> None:
-    desk.open()
     desk.read({"chest.dcm": chest_dicom(**attributes)})
     desk.stage.press("1")
     desk.page.get_by_role("button", name="Ruler").click()
@@ -260,7 +255,6 @@ def test_the_ruler_measures_in_the_unit_that_the_file_gives(
 
 
 def test_two_clicks_or_the_keyboard_measure_as_well_as_a_drag(desk: Desk) -> None:
-    desk.open()
     desk.read({"chest.dcm": chest_dicom()})
     length = desk.page.locator("svg.ruler text")
     desk.stage.press("1")
@@ -285,9 +279,10 @@ def kept_databases(page: Page) -> list[str]:
     return names
 
 
-def test_results_are_kept_on_request_and_one_button_erases_them(desk: Desk) -> None:
+def test_results_are_kept_on_request_until_they_are_removed_or_one_button_erases_them(
+    desk: Desk,
+) -> None:
     page = desk.page
-    desk.open()
     desk.read({"white.png": pneumonia_png(), "chest.jpg": normal_jpeg()})
     expect(page.locator(".tray-count")).to_contain_text("2 of 2 read")
     assert kept_databases(page) == []
@@ -304,30 +299,28 @@ def test_results_are_kept_on_request_and_one_button_erases_them(desk: Desk) -> N
     desk.pick({"white.png": pneumonia_png()})
     desk.wait_for_picture()
     expect(page.locator(".study")).to_have_count(2)
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.get_by_role("button", name="Erase what is kept")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Erase what is kept")).to_be_visible()
+    expect(page.locator(".study")).to_have_count(0)
+    desk.read({"white.png": pneumonia_png()})
     page.get_by_role("button", name="Erase what is kept").click()
     expect(page.get_by_role("button", name="Keep results in this browser")).to_be_visible()
     assert kept_databases(page) == []
 
 
-def test_what_is_removed_is_kept_no_longer(desk: Desk) -> None:
-    page = desk.page
-    desk.open()
-    desk.read({"white.png": pneumonia_png()})
-    page.get_by_role("button", name="Keep results in this browser").click()
-    page.get_by_role("button", name="Remove all").click()
-    expect(page.get_by_role("button", name="Erase what is kept")).to_be_visible()
-
-    page.reload()
-
-    expect(page.get_by_role("button", name="Erase what is kept")).to_be_visible()
-    expect(page.locator(".study")).to_have_count(0)
-
-
-def test_f_shows_the_viewer_alone_and_f_brings_the_page_back(desk: Desk) -> None:
-    desk.open()
+def test_the_viewer_has_half_of_the_window_more_without_its_neighbours_and_all_by_f(
+    desk: Desk,
+) -> None:
+    desk.page.set_viewport_size({"width": 1280, "height": 720})
     desk.read({"chest.jpg": normal_jpeg()})
     full = "() => document.fullscreenElement?.className ?? ''"
+    box = desk.stage.bounding_box()
 
+    desk.page.get_by_role("button", name="Hide the list").click()
+    desk.page.get_by_role("button", name="Hide the result").click()
+    alone = desk.stage.bounding_box()
     desk.stage.press("f")
     desk.page.wait_for_function(f"() => ({full})() !== ''")
     shown = desk.page.evaluate(full)
@@ -335,20 +328,6 @@ def test_f_shows_the_viewer_alone_and_f_brings_the_page_back(desk: Desk) -> None
 
     desk.page.wait_for_function(f"() => ({full})() === ''")
     assert "viewer" in shown
-
-
-def test_the_viewer_has_nearly_half_of_the_window_and_more_without_its_neighbours(
-    desk: Desk,
-) -> None:
-    desk.page.set_viewport_size({"width": 1280, "height": 720})
-    desk.open()
-    desk.read({"chest.jpg": normal_jpeg()})
-    box = desk.stage.bounding_box()
-
-    desk.page.get_by_role("button", name="Hide the list").click()
-    desk.page.get_by_role("button", name="Hide the result").click()
-
-    alone = desk.stage.bounding_box()
     assert box is not None
     assert alone is not None
     assert box["width"] * box["height"] >= 0.45 * 1280 * 720
@@ -369,7 +348,6 @@ def fingers(page: Page) -> Callable[..., None]:
 def test_on_a_phone_one_finger_scrolls_and_two_window(desk: Desk) -> None:
     page = desk.page
     page.set_viewport_size({"width": 360, "height": 640})
-    desk.open()
     desk.read({"chest.jpg": normal_jpeg()})
     readout = page.locator(".readout span").last
     opened = readout.inner_text()
@@ -402,15 +380,13 @@ def test_on_a_phone_one_finger_scrolls_and_two_window(desk: Desk) -> None:
 
 
 def test_the_batch_goes_along_as_csv_and_json_with_all_that_was_answered(desk: Desk) -> None:
-    checks = [{"name": "noise", "value": 0.2, "lower": None, "upper": 0.475, "passed": True}]
     change_answers(
         desk.page,
         {
-            "quality": {"accepted": True, "checks": checks},
+            "quality": {"accepted": True, "checks": [check("noise", 0.2, None, 0.475)]},
             "out_of_distribution": {"score": 1.5, "limit": 4.2, "accepted": True},
         },
     )
-    desk.open()
     desk.read({"one.jpg": normal_jpeg(), "two.png": pneumonia_png()})
     expect(desk.page.locator(".tray-count")).to_contain_text("2 of 2 read")
     expect(desk.page.get_by_text("File names are in it")).to_be_visible()
@@ -444,15 +420,6 @@ def test_a_batch_is_printed_as_one_list(mixed: Desk) -> None:
     expect(page.locator("canvas.picture")).to_be_hidden()
 
 
-def test_an_image_is_printed_on_one_page(desk: Desk) -> None:
-    desk.open()
-    desk.read({"chest.dcm": chest_dicom()})
-
-    printed = desk.page.pdf(format="A4")
-
-    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
-
-
 def test_models_are_compared_on_one_screen_and_the_rest_is_folded(desk: Desk) -> None:
     desk.open("#models")
     table = desk.page.locator(".comparison")
@@ -475,17 +442,7 @@ def test_models_are_compared_on_one_screen_and_the_rest_is_folded(desk: Desk) ->
     assert "invert" in dialog.get_by_role("img").evaluate("one => getComputedStyle(one).filter")
 
 
-def test_a_models_own_sentence_is_in_the_readers_language(desk: Desk) -> None:
-    desk.open("#models")
-    desk.page.get_by_label("Language").select_option("es")
-
-    expect(desk.page.get_by_role("article").first).to_contain_text(
-        "Distingue Normal y Neumonía en una radiografía."
-    )
-
-
 def test_a_prior_stays_beside_the_next_image_with_one_window(desk: Desk) -> None:
-    desk.open()
     desk.read({"before.jpg": normal_jpeg(), "after.jpg": normal_jpeg(1)})
     desk.page.get_by_role("button", name="Keep beside the next image").click()
     expect(desk.page.locator(".prior")).to_have_count(0)

@@ -152,13 +152,13 @@ class Service(Program):
         return dict(answer.raise_for_status().json())
 
 
-def service(folder: Path) -> Service:
+def service(folder: Path, **environment: str) -> Service:
     port = free_port()
     return Service(
         [sys.executable, "-m", "service", "run", "--provider", "cpu"],
         folder / "service.log",
         lambda: answers(f"http://127.0.0.1:{port}/health/ready"),
-        {"PNEUMO_PORT": str(port)},
+        {"PNEUMO_PORT": str(port), **environment},
         http_port=port,
     )
 

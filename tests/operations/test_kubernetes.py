@@ -67,13 +67,16 @@ def test_the_pod_may_do_nothing_that_it_need_not(manifests: dict[str, dict[str, 
     assert manifests["NetworkPolicy"]["spec"]["egress"] == []
 
 
-def test_the_three_probes_ask_what_the_service_answers(
+def test_the_pod_is_asked_what_the_service_answers_and_has_the_time_that_a_stop_takes(
     manifests: dict[str, dict[str, Any]],
 ) -> None:
     container = container_of(manifests)
     assert container["startupProbe"]["httpGet"]["path"] == "/health/ready"
     assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
     assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
+    before_stop, stop = 5, 35
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] >= before_stop + stop
 
 
 def test_prometheus_may_reach_the_metric_by_which_the_service_scales(
@@ -114,9 +117,3 @@ def test_a_pod_on_a_gpu_has_one_and_starts_on_nothing_else() -> None:
     assert {"name": "PNEUMO_PROVIDER", "value": "cuda"} in container["env"]
     assert container["image"] == "pneumoscope:gpu"
     assert container_of(build("base"))["image"] == "pneumoscope:cpu"
-
-
-def test_a_pod_has_the_time_that_a_stop_takes(manifests: dict[str, dict[str, Any]]) -> None:
-    pod = manifests["Deployment"]["spec"]["template"]["spec"]
-    before_stop, stop = 5, 35
-    assert pod["terminationGracePeriodSeconds"] >= before_stop + stop

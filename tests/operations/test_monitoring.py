@@ -69,26 +69,25 @@ def test_every_query_of_the_dashboard_can_be_read(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def _names_of_the_service() -> set[str]:
-    return {
-        line.split()[2] for line in Metrics().exposition().decode().splitlines() if "# TYPE" in line
-    }
-
-
-def _names_of_the_gateway() -> set[str]:
+def names() -> set[str]:
+    """What the service and the gateway measure."""
+    lines = Metrics().exposition().decode().splitlines()
     source = (ROOT / "gateway" / "metrics.py").read_text()
-    names = set(re.findall(r'"(pneumo_gateway_[a-z_]+)"', source))
-    # Its last part depends on what is counted.
-    return names | {
-        f"pneumo_gateway_waiting_by_{column}{kind}"
-        for column in ("calling", "destination")
-        for kind in ("", "_oldest_seconds")
+    # The last part of its longest ones depends on what is counted.
+    return {
+        *(line.split()[2] for line in lines if "# TYPE" in line),
+        *re.findall(r'"(pneumo_gateway_[a-z_]+)"', source),
+        *(
+            f"pneumo_gateway_waiting_by_{column}{kind}"
+            for column in ("calling", "destination")
+            for kind in ("", "_oldest_seconds")
+        ),
     }
 
 
 @pytest.mark.parametrize("query", [*[rule["expr"] for rule in RULES], *QUERIES])
 def test_every_series_that_is_asked_for_exists(query: str) -> None:
-    known = _names_of_the_service() | _names_of_the_gateway()
+    known = names()
     for series in SERIES.findall(query):
         forms = {series.removesuffix(suffix) for suffix in SUFFIXES}
         forms |= {f"{form}_total" for form in forms}

@@ -47,8 +47,13 @@ def test_a_second_validator_finds_nothing_wrong(status: str, wrong: str) -> None
 
 
 @pytest.mark.parametrize("origin", [None, Origin("1.2.3", "A1", {"value": "P1"})])
-@pytest.mark.parametrize("said", [result("pneumonia"), result("refer", "uncertain")])
-def test_the_bundle_is_valid(origin: Origin | None, said: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("said", "interpretations"),
+    [(result("pneumonia"), ["POS", "NEG"]), (result("refer", "uncertain"), ["IND", "IND"])],
+)
+def test_the_bundle_is_valid_and_calls_a_finding_present_absent_or_referred(
+    origin: Origin | None, said: dict[str, Any], interpretations: list[str]
+) -> None:
     bundle = report_bundle("k", MODEL, said, NOW, origin, note="In words.")
 
     Bundle.model_validate(bundle)
@@ -63,16 +68,6 @@ def test_the_bundle_is_valid(origin: Origin | None, said: dict[str, Any]) -> Non
         if entry["resource"]["resourceType"] == "Observation"
     ]
     assert all(("derivedFrom" in o) == (origin is not None) for o in observations)
-
-
-@pytest.mark.parametrize(
-    ("decision", "interpretations"), [("pneumonia", ["POS", "NEG"]), ("refer", ["IND", "IND"])]
-)
-def test_a_finding_is_present_absent_or_referred(decision: str, interpretations: list[str]) -> None:
-    bundle = report_bundle("k", MODEL, result(decision), NOW)
-
-    observations = of_kind(bundle, "Observation")
     codes = [o["interpretation"][0]["coding"][0]["code"] for o in observations]
     assert codes == interpretations
-    values = [o["component"][0]["valueQuantity"]["value"] for o in observations]
-    assert values == [0.75, 0.25]
+    assert [o["component"][0]["valueQuantity"]["value"] for o in observations] == [0.75, 0.25]

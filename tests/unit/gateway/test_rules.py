@@ -64,14 +64,6 @@ def test_a_rule_holds_where_all_it_says_does(
     assert reason == (f"No rule takes it: r ({missed})." if missed else "")
 
 
-def test_the_first_rule_that_holds_counts() -> None:
-    first = Rule(name="first", modality=("CT",), destinations=("pacs",))
-    second = Rule(name="second", destinations=("pacs",))
-    third = Rule(name="third", destinations=("pacs",))
-
-    assert choose([first, second, third], FACTS)[0] == second
-
-
 @pytest.mark.parametrize(
     ("tag", "vr", "value", "fact", "expected"),
     [

@@ -1,4 +1,3 @@
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,15 +52,6 @@ def test_a_fhir_server_has_a_result_when_it_answers_with_a_transaction(
 ) -> None:
     with answering(lambda *_: (status, "text/html", body.encode())) as peer:
         assert outcome(Destination(name="f", kind="fhir", url=peer.url), sent) is error
-
-
-def test_a_peer_ends_with_a_test_that_fails() -> None:
-    before = set(threading.enumerate())
-
-    with pytest.raises(AssertionError), answering(lambda *_: (200, JSON, b"")):
-        raise AssertionError
-
-    assert set(threading.enumerate()) <= before
 
 
 def item(uid: str = f"{ROOT}.1.1", reason: int | None = None) -> str:
@@ -199,11 +189,6 @@ def test_an_archive_that_offers_no_commitment_has_what_it_stored(report: ResultO
         assert outcome(peer, report) is None
 
     assert [line["event"] for line in logged] == ["offers no storage commitment"]
-
-
-def test_an_archive_that_drops_the_association_is_asked_again(report: ResultObject) -> None:
-    with archive(StorageCommitmentPushModel, on_action=lambda e: e.assoc.abort()) as peer:
-        assert outcome(peer, report) is Transient
 
 
 def test_an_archive_that_drops_the_association_and_promises_later_is_believed(

@@ -31,19 +31,17 @@ def row(uid: str, position: float | None, number: int | None, frames: int = 1) -
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ([row("a", 3, 1), row("b", 1, 2), row("c", 2, 3)], ["b", "c", "a"]),
-        ([row("a", 3, 2), row("b", None, 1)], ["b", "a"]),
-        ([row("b", None, None), row("a", None, None), row("c", None, 9)], ["c", "a", "b"]),
+        ([row("a", 3, 1), row("b", 1, 2), row("c", 2, 3)], ["b1", "c1", "a1"]),
+        ([row("a", 3, 2), row("b", None, 1)], ["b1", "a1"]),
+        ([row("b", None, None), row("a", None, None), row("c", None, 9)], ["c1", "a1", "b1"]),
+        # The frames of an enhanced image are slices.
+        ([row("a", None, 1, 3)], ["a1", "a2", "a3"]),
     ],
 )
 def test_slices_are_in_order_by_the_best_that_all_of_them_have(
     rows: list[Instance], expected: list[str]
 ) -> None:
-    assert [slice_.sop_uid for slice_, _ in in_order(rows)] == expected
-
-
-def test_the_frames_of_an_enhanced_image_are_slices() -> None:
-    assert [frame for _, frame in in_order([row("a", None, 1, 3)])] == [1, 2, 3]
+    assert [f"{slice_.sop_uid}{frame}" for slice_, frame in in_order(rows)] == expected
 
 
 @pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 64, 500])
