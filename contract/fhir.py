@@ -63,7 +63,8 @@ def report_bundle(
         context = {"subject": subject, **context}
     device = {
         "resourceType": "Device",
-        "identifier": [_identifier(str(model["digest"]), "device")],
+        # Of two versions with one graph, the operating points differ.
+        "identifier": [_identifier(f"{model['version']}/{model['digest']}", "device")],
         "deviceName": [{"name": str(model["name"]), "type": "model-name"}],
         "version": [{"value": str(model["version"])}, {"value": str(model["digest"])}],
         "type": {"text": "Algorithm that reads chest images"},

@@ -54,12 +54,12 @@ def write_answer(
 def as_bundle(answer: bytes) -> bytes:
     """Write the answer for one image as a Bundle.
 
-    The same bytes, frame and model give the same identifiers: what is posted again to a FHIR server
-    is created once.
+    The same bytes, frame and version of a model give the same identifiers: what is posted again to
+    a FHIR server is created once.
     """
     [first] = orjson.loads(answer)["results"]
     image, model = first["image"], first["model"]
-    key = f"{first['sha256']}/{image['frame']}/{model['digest']}"
+    key = f"{first['sha256']}/{image['frame']}/{model['version']}/{model['digest']}"
     origin = Origin(study_uid=image.get("study_instance_uid"))
     return orjson.dumps(report_bundle(key, model, first, datetime.now(UTC), origin))
 

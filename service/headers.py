@@ -32,10 +32,23 @@ def accept_of(scope: Scope) -> str:
     return ", ".join(str(value, "latin-1") for name, value in scope["headers"] if name == b"accept")
 
 
+def accepts(accept: str, media_type: str) -> bool:
+    """Whether an Accept header takes a media type: its most specific range decides."""
+    essence = media_type.partition(";")[0].strip().lower()
+    weights = {}
+    for media_range in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in media_range.split(";"))
+        weights[name] = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+    for name in (essence, f"{essence.partition('/')[0]}/*", "*/*"):
+        if name in weights:
+            return any(digit in weights[name] for digit in "123456789")
+    return not accept.strip() or not essence
+
+
 def wants_fhir(accept: str) -> bool:
     """Whether an Accept header names FHIR, and JSON not."""
     named = accept.lower()
-    return FHIR in named and JSON not in named
+    return FHIR in named and JSON not in named and accepts(accept, FHIR)
 
 
 def uuid7() -> UUID:

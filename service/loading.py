@@ -169,8 +169,11 @@ class ModelLoader:
         segmenter, refused = current.segmenter, {}
         for name, bundle in wanted.items():
             try:
-                # The manifest has the graph's digest: where it is the same, nothing has changed.
-                if name not in models or read_manifest(bundle) != models[name].manifest:
+                if name in models and read_manifest(bundle) == models[name].manifest:
+                    # What is in memory is served in any case; the next start would need the files.
+                    for precision in models[name].manifest.digests:
+                        read_verified_model(bundle, models[name].manifest, precision)
+                else:
                     models[name] = self.load_model(bundle)
             except Exception as error:  # noqa: BLE001 - whatever it is, what is served goes on
                 refused[name] = _reason(error)
@@ -182,7 +185,9 @@ class ModelLoader:
             segmenter = self.load_segmenter(segmenter)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is served goes on
             refused["segmenter"] = _reason(error)
-        return ModelRepository(models.values(), self.settings.default_model, segmenter), refused
+        # A model that is added later does not take the default's place.
+        default = self.settings.default_model or current.default
+        return ModelRepository(models.values(), default, segmenter), refused
 
 
 class Reloader:

@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ProblemType, ServiceError
-from service.headers import JSON, accept_of, header_of, wants_fhir
+from service.headers import JSON, accept_of, accepts, header_of, wants_fhir
 from service.problems import error_response, request_id_of
 from service.settings import Settings, is_loopback
 
@@ -100,19 +100,6 @@ class _Answer:
         await self._send(message)
 
 
-def accepts(accept: str, media_type: str) -> bool:
-    """Whether an Accept header takes a media type: its most specific range decides."""
-    essence = media_type.partition(";")[0].strip().lower()
-    weights = {}
-    for media_range in accept.lower().split(","):
-        name, *parameters = (part.strip() for part in media_range.split(";"))
-        weights[name] = next((p[2:] for p in parameters if p.startswith("q=")), "1")
-    for name in (essence, f"{essence.partition('/')[0]}/*", "*/*"):
-        if name in weights:
-            return any(digit in weights[name] for digit in "123456789")
-    return not accept.strip() or not essence
-
-
 def _not_acceptable(given: str) -> ServiceError:
     return ServiceError(
         ProblemType.NOT_ACCEPTABLE, f"The answer is {given}, which Accept rules out."
@@ -126,7 +113,9 @@ def _check_host(scope: Scope, settings: Settings) -> None:
     host = (header_of(scope, b"host") or "").lower()
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     if settings.allowed_hosts:
-        is_known = any(fnmatchcase(name, each) for each in settings.allowed_hosts)
+        # An entry may name a port, too.
+        given = (name, host)
+        is_known = any(fnmatchcase(one, each) for one in given for each in settings.allowed_hosts)
     else:
         is_known = not settings.is_private or is_loopback(name)
     if not is_known:

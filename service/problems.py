@@ -1,7 +1,7 @@
 """Errors as HTTP answers: ``application/problem+json``. Source: RFC 9457."""
 
 import http
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import cast
 from urllib.parse import quote
 
@@ -41,8 +41,7 @@ def describe(error: Exception, request_id: str) -> dict[str, object]:
         # What is unforeseen says nothing of the inside.
         detail = "The request failed. Give the operator its X-Request-ID, a header of this answer."
     elif isinstance(error, RequestValidationError):
-        wrong = (f"{str(each['loc'][-1])[:_MAX_NAME]}: {each['msg']}" for each in error.errors())
-        detail = f"{'; '.join(wrong)}."
+        detail = f"{'; '.join(_wrong(error))}."
     elif isinstance(error, HTTPException):
         detail = "The body is no JSON." if kind is ProblemType.INVALID_PARAMETER else f"{title}."
     else:
@@ -55,6 +54,14 @@ def describe(error: Exception, request_id: str) -> dict[str, object]:
         # Source: RFC 8141 section 2 (what may stand in a URN as it is).
         "instance": f"urn:request:{quote(request_id, safe='')}",
     }
+
+
+def _wrong(error: RequestValidationError) -> Iterator[str]:
+    """Say what is wrong with each parameter; of one that may be absent, not that it is not."""
+    for each in error.errors():
+        *_, name = (part for part in map(str, each["loc"]) if not part.startswith("literal["))
+        if each["type"] != "none_required":
+            yield f"{name[:_MAX_NAME]}: {each['msg']}"
 
 
 def error_response(error: Exception, request_id: str) -> Response:

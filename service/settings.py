@@ -183,6 +183,8 @@ class Settings(BaseSettings):
             raise ValueError("PNEUMO_TLS_CERTIFICATE and PNEUMO_TLS_KEY go together")
         if self.tls_client_authorities and not self.tls_certificate:
             raise ValueError("PNEUMO_TLS_CLIENT_AUTHORITIES needs PNEUMO_TLS_CERTIFICATE")
+        if self.api_keys is not None and not self.api_keys.get_secret_value().strip():
+            raise ValueError("PNEUMO_API_KEYS is empty: give it keys, or take it out")
         if self.max_files > self.queue_limit:
             raise ValueError("PNEUMO_MAX_FILES must not be larger than PNEUMO_QUEUE_LIMIT")
         if self.receive_budget_bytes < self.max_body_bytes:
@@ -212,7 +214,10 @@ def read_settings(**overrides: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}"
+            for e in error.errors()
+            # A default that follows from a wrong setting is no mistake of its own.
+            if e["type"] != "default_factory_not_called"
         )
         raise StartError(f"{problems}. See the PNEUMO_ variables.") from error
 

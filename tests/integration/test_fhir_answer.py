@@ -1,10 +1,12 @@
 """The answer to /predict as a FHIR R4 transaction Bundle."""
 
+import json
 from typing import Any
 
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
+from service.answers import as_bundle
 from tests.gateway.drawn import film
 from tests.integration.live import JPEG, Live, problem
 
@@ -55,11 +57,24 @@ def test_a_bundle_of_the_same_image_creates_nothing_anew(live: Live, radiograph:
     assert len({*conditions(first)} & {*conditions(other)}) == 1
 
 
+def test_a_bundle_of_another_version_is_another_whose_operating_points_may_differ(
+    live: Live, radiograph: bytes
+) -> None:
+    answer = live.predict(radiograph).json()
+    older = json.loads(as_bundle(json.dumps(answer).encode()))
+    answer["results"][0]["model"]["version"] += 1
+
+    newer = json.loads(as_bundle(json.dumps(answer).encode()))
+
+    assert {*conditions(older)}.isdisjoint(conditions(newer))
+
+
 @pytest.mark.parametrize(
     "lines",
     [
         *([f"application/json, {FHIR}"], ["*/*"], ["application/*"]),
         *(["text/html, application/json;q=0.1"], ["text/plain", "application/json"]),
+        [f"{FHIR};q=0, */*"],
     ],
 )
 def test_json_is_what_a_client_gets_that_takes_it(

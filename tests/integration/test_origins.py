@@ -13,7 +13,9 @@ VIEWER = "https://viewer.example"
 @pytest.fixture(scope="module")
 def named(models: Path) -> Iterator[Live]:
     with serving_models(
-        models, allowed_hosts="Reader.example, *.clinic.example", cors_origins=VIEWER
+        models,
+        allowed_hosts="Reader.example, *.clinic.example, ported.example:8443",
+        cors_origins=VIEWER,
     ) as running:
         running.client.headers["Host"] = "reader.example"
         yield running
@@ -42,6 +44,8 @@ def test_probes_are_answered_whatever_the_name(live: Live, path: str) -> None:
     [
         ("reader.example:8000", 200),
         ("a.b.clinic.example", 200),
+        ("ported.example:8443", 200),
+        ("ported.example", 421),
         ("clinic.example", 421),
         ("localhost", 421),
     ],

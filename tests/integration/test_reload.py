@@ -207,6 +207,22 @@ def test_a_bundle_that_fails_a_check_changes_nothing_and_is_told(
     assert [event["bundle"] for event in told] == ["tiny/2"] * 2
 
 
+def test_a_served_bundle_whose_graph_was_damaged_is_told_and_served_from_memory(
+    folder: Path, radiograph: bytes
+) -> None:
+    with administered(folder) as live:
+        with_half_of_its_model(folder / "tiny" / "1")
+        damaged = reload(live)
+        (folder / "tiny" / "1" / MODEL_FILE).unlink()
+        gone = reload(live)
+        answered = live.predict(radiograph)
+
+    reasons = [str(each["reason"]) for each in (*damaged["refused"], *gone["refused"])]  # type: ignore[index]
+    assert "only partly copied" in reasons[0]
+    assert "has no model.onnx" in reasons[1]
+    assert answered.status_code == 200
+
+
 def test_a_model_that_lacks_the_wanted_precision_is_named_when_it_is_loaded(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,6 +254,17 @@ def test_a_version_is_unloaded_and_loaded_by_name(folder: Path, radiograph: byte
     assert stays_so["loaded"] == []
     assert (loaded["loaded"], after) == (["tiny/2"], 2)
     assert unknown == [(404, "unknown-model")] * 3
+
+
+def test_a_model_that_comes_later_does_not_become_the_default(
+    folder: Path, radiograph: bytes
+) -> None:
+    with administered(folder) as live:
+        write_bundle(folder, "sooner-in-name-order", 1)
+        changes = reload(live)
+        answered = live.predict(radiograph).json()["model"]["name"]
+
+    assert (changes["default"], answered) == ("tiny", "tiny")
 
 
 def test_the_last_version_of_the_default_model_stays(folder: Path, radiograph: bytes) -> None:

@@ -187,6 +187,9 @@ def test_feedback_that_cannot_be_taken_says_why(
     answer = audited.live.client.post(address, content=body, headers=headers)
 
     assert problem(answer) == (status, slug)
+    if b"finding" in body:
+        assert answer.json()["detail"].startswith("finding: Input should be ")
+        assert "None" not in answer.json()["detail"]
 
 
 def test_without_a_trail_there_is_no_feedback(models: Path) -> None:

@@ -50,7 +50,9 @@ BODY_PARTS = {
     "LUNG": "Lung, right|PULM?N|poumons|PŁUCA|P?UCA|PH?I|T?D?|AKC??ER|Akciğer|плућа",
     "OTHER": "CHEST/ABD|CHEST-ABDOMEN|KNEE/LEG|PELVIS-HIP|Bauch, liegend|LUMBAR SPINE LATERAL|"
     "DOE JOHN|T-D4000|T-D1100|TD-12|NG-C|BRUST-WS|Doe^Jane, born 1970|ORCHESTRA PIT|"
-    "Lungenklinik, Bett 3|KNEE\\LEG|CHEST\\KNEE",
+    "Lungenklinik, Bett 3|KNEE\\LEG|CHEST\\KNEE|胸椎|胸骨|胸鎖関節|胸腹部|가슴뼈|흉추|"
+    "грудной отдел позвоночника|грудина|grudni deo kičme|klatka piersiowa i kręgosłup|"
+    "العمود الفقري الصدري",
 }
 
 
@@ -95,6 +97,7 @@ VIEWS = {
     "HORIZONTAL_BEAM|shoot-through|stranska|胸部左侧位|正侧位|胸部(侧)|XTABLE",
     "OTHER": "LAT DECUBITUS|FLAT|AP BILAT|AP LORDOTIC|PA ERECT|AP_SUPINE|BILATERAL|COLLATERAL|"
     "CONTRALATERAL|双侧|左侧卧位|AP HORIZONTAL BEAM|FLEX TABLE|患侧|正位 右侧|胸部(右侧)",
+    "OBLIQUE": "OBLIQUE|PA_OBL|RAO|LPO|oblicua|Schräg|skośna|косая|斜位",
 }
 
 

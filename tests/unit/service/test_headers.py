@@ -4,8 +4,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from service.headers import header_of, request_id, traceparent, uuid7
-from service.negotiation import accepts
+from service.headers import accepts, header_of, request_id, traceparent, uuid7
 
 
 def test_a_uuid_of_version_7_sorts_by_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,9 @@ def test_the_environment_sets_and_an_argument_goes_before_it(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"provider": "tpu"}, "provider: Input should be 'auto', 'cuda' or 'cpu'"),
+        ({"provider": "tpu"}, "^provider: Input should be 'auto', 'cuda' or 'cpu'. See"),
+        ({"threads": 0}, "^threads: Input should be greater than or equal to 1. See"),
+        ({"api_keys": " "}, "PNEUMO_API_KEYS is empty"),
         (
             {"max_body_bytes": 5, "receive_budget_bytes": 4},
             "PNEUMO_RECEIVE_BUDGET_BYTES must not be less",
