@@ -228,7 +228,7 @@ def test_a_second_commissioning_starts_from_the_shipped_version_and_measures_not
 
 
 def test_the_shipped_features_merge_into_a_shipped_model() -> None:
-    bundle = Path("models/xray-infection/4")
+    bundle = Path("models/xray-infection/5")
     features = onnx.load(DEFAULT_BACKBONE)
     merged = measurement_graph(
         onnx.load(bundle / MODEL_FILE), Backbone(features, DEFAULT_BACKBONE.name)
