@@ -184,7 +184,7 @@ class ImageDescription(_Body):
     modality: str | None = None
     """A term of DICOM's, or `OTHER`."""
     view_position: str | None = None
-    """A term of DICOM's, `LATERAL` or `OTHER`."""
+    """A term of DICOM's, `LATERAL`, `OBLIQUE` or `OTHER`."""
     sop_instance_uid: str | None = None
     """Of the DICOM file, as are the others; absent with `PNEUMO_ECHO_UIDS=0`."""
     series_instance_uid: str | None = None

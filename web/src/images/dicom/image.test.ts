@@ -129,6 +129,17 @@ describe("the first view", () => {
     expect(image.unit).toBeNull();
   });
 
+  it("of CT is the lung with one rescale attribute, and the file's in another unit", async () => {
+    const intercept: Element = [0x0028_1052, "DS", "-1024"];
+    const atomicNumber: Element = [0x0028_1054, "CS", "Z_EFF"];
+    const airless: Element = [0x0028_1052, "DS", "40000"];
+
+    expect(names(await opened(CT, intercept, ...WINDOW))[0]).toBe("lung");
+    for (const other of [[...RESCALE, atomicNumber], [airless]]) {
+      expect(names(await opened(CT, ...other, ...WINDOW))[0]).toBe("file-1");
+    }
+  });
+
   it("is no window that the Standard forbids", async () => {
     const image = await opened([0x0028_1050, "DS", "40"], [0x0028_1051, "DS", "0.5"]);
 

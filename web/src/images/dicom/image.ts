@@ -13,6 +13,9 @@ import { TAG } from "./tags";
 
 /** Windows that every reader of chest CT knows, in Hounsfield units. */
 const LUNG: WindowPreset = { name: "lung", centre: -600, width: 1500 };
+// As contract/grayscale.py: values that cannot go below this tell no lung from other tissue.
+const LUNG_HU = -500;
+const HOUNSFIELD = ["", "HU", "US", "HOUNSFIELD", "HOUNSFIELD UNITS"];
 const OTHER_CT_PRESETS: readonly WindowPreset[] = [
   { name: "mediastinum", centre: 40, width: 400 },
   { name: "bone", centre: 400, width: 1800 },
@@ -45,12 +48,16 @@ function grayParts(dataSet: DataSet, raw: RawFrame, layout: Layout, frame: numbe
   if (!Number.isFinite(slope + intercept)) throw new PreviewError("damaged");
   const padding = paddingOf(dataSet, layout);
   const values = storedValues(raw, layout, padding);
+  const isPlain = !lut && slope === 1 && intercept === 0 && !layout.signed;
+  const lowest = least(layout, slope) + intercept;
+  const mayBeNegative = !lut && lowest < 0;
+  const type = (transformation.string(TAG.RescaleType) ?? "").trim().toUpperCase();
   const isHounsfield =
     dataSet.string(TAG.Modality)?.trim() === "CT" &&
-    ownSlope !== undefined &&
-    ownIntercept !== undefined;
-  const isPlain = !lut && slope === 1 && intercept === 0 && !layout.signed;
-  const mayBeNegative = !lut && least(layout, slope) + intercept < 0;
+    (ownSlope !== undefined || ownIntercept !== undefined) &&
+    !lut &&
+    HOUNSFIELD.includes(type) &&
+    lowest <= LUNG_HU;
   return {
     samples: 1 as const,
     bits: layout.float ? 32 : layout.bitsStored,

@@ -37,6 +37,7 @@ export const TAG = {
   WindowWidth: "x00281051",
   RescaleIntercept: "x00281052",
   RescaleSlope: "x00281053",
+  RescaleType: "x00281054",
   WindowExplanation: "x00281055",
   VOILUTFunction: "x00281056",
   RedPaletteDescriptor: "x00281101",
