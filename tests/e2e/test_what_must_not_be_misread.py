@@ -1,6 +1,7 @@
 """What a clinician could take for something else, and how the page says it."""
 
 import base64
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
@@ -154,6 +155,48 @@ def test_a_lateral_view_is_called_one(desk: Desk) -> None:
     expect(desk.result.locator(".problem-what")).to_have_text(
         "This is a lateral view. The models read frontal views only."
     )
+    expect(desk.page.get_by_role("button", name="Try", exact=False)).to_have_count(0)
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_what_a_model_does_not_take_is_tried_again_with_another(desk: Desk) -> None:
+    desk.open()
+    desk.read({"film.jpg": normal_jpeg()})
+    desk.page.locator(".model-choice select").select_option("bright-chest")
+    desk.pick({"one.dcm": ct_dicom(), "two.dcm": ct_dicom(InstanceNumber=2)})
+    again = desk.page.get_by_role("button", name="Try two.dcm again")
+    expect(desk.page.locator(".study-state.bad")).to_have_count(2)
+    expect(again).to_have_count(0)
+
+    desk.page.locator(".model-choice select").select_option("bright-slice")
+    again.click()
+
+    expect(desk.page.locator(".study-state.bad")).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("language", "turned", "advice"),
+    [
+        ("en", "turned by 180 degrees", "The service has turned it"),
+        ("es", "girada 180 grados", "El servicio la giró"),
+    ],
+)
+def test_a_turned_image_is_called_one_and_need_not_be_sent_upright(
+    desk: Desk, language: str, turned: str, advice: str
+) -> None:
+    limits = {"lower": None, "upper": 0.2596}
+    check = {"name": "rotation", "value": 0.259625, **limits, "passed": False, "advice": "Turn it."}
+    quality = {"quality": {"accepted": False, "checks": [check]}}
+    change_answers(desk.page, {"decision": "refer", "reasons": ["quality.rotation"], **quality})
+    desk.open()
+    desk.page.locator(".choices select").last.select_option(language)
+
+    desk.read({"film.dcm": chest_dicom(PatientOrientation=["R", "H"])})
+
+    expect(desk.result.locator(".turn-note")).to_contain_text(turned)
+    expect(desk.result.locator(".failures")).to_contain_text(advice)
+    expect(desk.result.locator(".checks .advice")).to_contain_text(advice)
+    expect(desk.result.locator(".checks .number")).to_have_text(re.compile(r"0[.,]25963"))
 
 
 def test_a_heatmap_that_looks_elsewhere_says_so_first(desk: Desk) -> None:

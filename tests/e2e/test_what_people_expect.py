@@ -232,6 +232,16 @@ def test_the_slices_of_a_series_are_read_as_one_when_asked_for(desk: Desk) -> No
     expect(said).to_contain_text("The mean of the probabilities of 2 of 2 slices.")
     desk.select("film.jpg")
     expect(said).to_have_count(0)
+    with desk.page.expect_download() as table:
+        desk.page.get_by_role("button", name="Download CSV (4)").click()
+    rows = list(csv.DictReader(io.StringIO(Path(table.value.path()).read_text("utf-8-sig"))))
+    assert [row["status"] for row in rows] == ["ok", "ok", "ok", "series"]
+    assert (rows[3]["file"], rows[3]["decision"], rows[3]["series_slices"]) == (
+        *("doe-1.dcm", "normal", "2"),
+    )
+    assert {row["intended_use"] for row in rows} == {"Research only. Not for diagnosis."}
+    desk.row("doe-1.dcm").get_by_role("button", name="Remove doe-1.dcm").click()
+    expect(desk.page.get_by_role("button", name="Download CSV (2)")).to_be_visible()
 
 
 @pytest.mark.parametrize(

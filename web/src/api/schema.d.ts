@@ -687,7 +687,7 @@ export interface components {
             turned?: string | null;
             /**
              * View Position
-             * @description A term of DICOM's, `LATERAL` or `OTHER`.
+             * @description A term of DICOM's, `LATERAL`, `OBLIQUE` or `OTHER`.
              */
             view_position?: string | null;
         };

@@ -18,7 +18,7 @@ export function StatusStrip() {
         <dd>{words}</dd>
       </div>
       {state.kind === "there" && state.health.execution_provider && (
-        <div>
+        <div class="provider">
           <dt class="unseen">{strings.result.provider}</dt>
           <dd title={state.health.execution_provider}>
             {providerName(state.health.execution_provider, strings)}

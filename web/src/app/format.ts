@@ -1,6 +1,7 @@
 import type { Language } from "../strings";
 
-const TINY = 0.0005;
+/** More digits than a number has tell nothing more. */
+const MOST_DIGITS = 15;
 
 /** A probability as a percentage; never a rounded 0 % or 100 %, which no model can mean. */
 export function percent(probability: number, language: Language, digits = 1): string {
@@ -11,13 +12,36 @@ export function percent(probability: number, language: Language, digits = 1): st
   });
   // A share of counted images may well be all or none of them.
   if (digits === 0) return format.format(probability);
-  if (probability < TINY) return `< ${format.format(0.001)}`;
-  if (probability > 1 - TINY) return `> ${format.format(0.999)}`;
+  const least = 10 ** -(digits + 2);
+  if (probability < least / 2) return `< ${format.format(least)}`;
+  if (probability > 1 - least / 2) return `> ${format.format(1 - least)}`;
   return format.format(probability);
 }
 
 export const decimal = (value: number, language: Language, digits = 3): string =>
   new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
+
+/**
+ * A value and the limits that it is held against, with as many digits as show on which side it lies:
+ * 0.2596 is less than 0.26, and is not written as 0.26.
+ *
+ * @param write `decimal` or `percent`.
+ * @param digits The fewest.
+ */
+export function besideLimits(
+  write: (value: number, language: Language, digits: number) => string,
+  value: number,
+  limits: readonly number[],
+  language: Language,
+  digits: number,
+): readonly [string, ...string[]] {
+  const own = write(value, language, digits);
+  const others = limits.map((limit) => write(limit, language, digits));
+  const isClear = others.every((other, at) => other !== own || limits[at] === value);
+  return isClear || digits >= MOST_DIGITS
+    ? [own, ...others]
+    : besideLimits(write, value, limits, language, digits + 1);
+}
 
 const COUNT = /^((true|false)_(positives|negatives)|images)$/;
 

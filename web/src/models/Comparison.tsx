@@ -13,6 +13,7 @@ export function Comparison({ models }: { readonly models: readonly ModelDescript
   const strings = useStrings();
   const language = useLanguage();
   const { models: words } = strings;
+  const hasGaps = models.some((model) => fiveOf(model).includes(null));
   const name = (metric: Metric) =>
     words.metricNames[metric.name] ?? metric.name.replaceAll("_", " ");
   return (
@@ -57,6 +58,7 @@ export function Comparison({ models }: { readonly models: readonly ModelDescript
           })}
         </tbody>
       </table>
+      {hasGaps && <p class="quiet figure-note">{words.noFigure}</p>}
     </div>
   );
 }

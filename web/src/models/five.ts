@@ -1,15 +1,15 @@
 import type { Metric, ModelDescription } from "../api/types";
 
-/** The figures that tell most about a model, the first that it has of each group. */
+/** The figures that tell most about a model. Of several findings the mean is an AUROC too. */
 const GROUPS: readonly (readonly string[])[] = [
   ["auroc", "macro_auroc"],
-  ["accuracy_answered", "accuracy"],
+  ["accuracy_answered"],
   ["refer_share"],
-  ["sensitivity", "balanced_accuracy"],
-  ["specificity", "ece"],
+  ["sensitivity"],
+  ["specificity"],
 ];
 
-/** Whether a figure stands where another one is looked for, so that its name must stand with it. */
+/** Whether a figure is another kind than its column's, so that its name must stand with it. */
 export const isStandIn = ({ name }: Metric): boolean => !GROUPS.some(([first]) => first === name);
 
 export type Five = readonly (Metric | null)[];

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { useLanguage, usePage, useStrings } from "../app/context";
-import { decimal, percent } from "../app/format";
+import { besideLimits, decimal, percent } from "../app/format";
 import { Icon } from "../app/icons";
 import { saveText } from "../result/save";
 import type { Language } from "../strings";
@@ -98,15 +98,18 @@ function words(
       return strings.fit(group, two(judgement.auroc.value), whole(judgement.accuracy.value));
     case "unfit": {
       const { auroc, accuracy } = judgement;
+      const [lower, floor = ""] = besideLimits(decimal, auroc.lower, [FLOORS.auroc], language, 2);
+      const [least, needed = ""] = besideLimits(
+        percent,
+        accuracy.lower,
+        [FLOORS.accuracy],
+        language,
+        0,
+      );
       const fails = [
-        auroc.lower < FLOORS.auroc &&
-          strings.unfitAuroc(two(auroc.value), two(auroc.lower), two(FLOORS.auroc)),
+        auroc.lower < FLOORS.auroc && strings.unfitAuroc(two(auroc.value), lower, floor),
         accuracy.lower < FLOORS.accuracy &&
-          strings.unfitAccuracy(
-            whole(accuracy.value),
-            whole(accuracy.lower),
-            whole(FLOORS.accuracy),
-          ),
+          strings.unfitAccuracy(whole(accuracy.value), least, needed),
       ].filter((part) => part !== false);
       return `${strings.unfit(group, fails.join(strings.and))} ${strings.commission}`;
     }

@@ -5,6 +5,8 @@ export interface Problem {
   readonly title?: string;
   readonly detail?: string;
   readonly requestId?: string;
+  /** The model that was asked for by name; null where the service chose. */
+  readonly askedModel?: string | null;
 }
 
 /** How one sending ended. */

@@ -105,7 +105,7 @@ export async function sendSeries(
 }
 
 /** As many slices as one request may hold, evenly spaced; at least two, as a series has. */
-function sendable(slices: readonly Blob[]): readonly Blob[] {
+export function sendable(slices: readonly Blob[]): readonly Blob[] {
   for (let count = Math.min(MOST_SLICES, slices.length); ; count--) {
     const apart = (slices.length - 1) / Math.max(1, count - 1);
     const taken = Array.from({ length: count }, (_, at) => slices[Math.round(at * apart)] as Blob);

@@ -14,7 +14,8 @@ export function Actions({ study }: { readonly study: Study | null }) {
   const { result } = useStrings();
   const session = useSession();
   const studies = session.studies.value;
-  const count = csvCount(studies);
+  const series = session.seriesRead.value;
+  const count = csvCount(studies) + series.length;
   const answer = study && answerOf(study);
   const { gateway } = session;
   // The service's own words would contradict what stands above.
@@ -38,7 +39,7 @@ export function Actions({ study }: { readonly study: Study | null }) {
           class="button"
           aria-label={result.csv(count)}
           title={result.csv(count)}
-          onClick={() => saveText(batchCsv(studies), "pneumoscope.csv", "text/csv")}
+          onClick={() => saveText(batchCsv(studies, series), "pneumoscope.csv", "text/csv")}
         >
           <Icon name="download" /> CSV
         </button>
@@ -60,7 +61,9 @@ export function Actions({ study }: { readonly study: Study | null }) {
           class="button"
           aria-label={result.json(count)}
           title={result.json(count)}
-          onClick={() => saveText(batchJson(studies), "pneumoscope.json", "application/json")}
+          onClick={() =>
+            saveText(batchJson(studies, series), "pneumoscope.json", "application/json")
+          }
         >
           <Icon name="download" /> JSON
         </button>

@@ -1,6 +1,6 @@
 import type { Finding } from "../api/types";
 import { useLanguage, usePage, useStrings } from "../app/context";
-import { percent } from "../app/format";
+import { besideLimits, percent } from "../app/format";
 import type { Answer } from "../reading/send";
 import { heatmapOf, type Study } from "../session/study";
 import { findingName } from "./words";
@@ -50,8 +50,8 @@ interface BarProps {
 function Bar({ finding, name, isShown, onHeat }: BarProps) {
   const { result } = useStrings();
   const language = useLanguage();
-  const probability = percent(finding.probability, language);
-  const point = percent(finding.operating_point, language);
+  const { probability: value, operating_point: limit } = finding;
+  const [probability, point = ""] = besideLimits(percent, value, [limit], language, 1);
   const state = finding.present ? result.present : result.absent;
   const text = result.barText(name, probability, point, state);
   const at = `${finding.operating_point * 100}%`;

@@ -1,13 +1,19 @@
 import type { OutOfDistribution, Quality, QualityCheck } from "../api/types";
 import { useLanguage, useStrings } from "../app/context";
-import { decimal } from "../app/format";
+import { besideLimits, decimal } from "../app/format";
 import { Icon } from "../app/icons";
-import type { Language, Strings } from "../strings";
-import { isAbove } from "./reasons";
+import type { Strings } from "../strings";
+import { adviceOf } from "./reasons";
 import { Tip } from "./Tip";
 
+interface QualityChecksProps {
+  readonly quality: Quality;
+  /** How the service turned the image upright, where it did. */
+  readonly turned: string | null | undefined;
+}
+
 /** The image quality checks of the service, where it makes any; one line where all are passed. */
-export function QualityChecks({ quality }: { readonly quality: Quality }) {
+export function QualityChecks({ quality, turned }: QualityChecksProps) {
   const { result } = useStrings();
   return (
     <details class="block fold" open={!quality.accepted}>
@@ -20,40 +26,51 @@ export function QualityChecks({ quality }: { readonly quality: Quality }) {
       </summary>
       <ul class="checks">
         {quality.checks.map((check) => (
-          <Check key={check.name} check={check} />
+          <Check key={check.name} check={check} turned={turned} />
         ))}
       </ul>
     </details>
   );
 }
 
-function Check({ check }: { readonly check: QualityCheck }) {
+interface CheckProps {
+  readonly check: QualityCheck;
+  readonly turned: string | null | undefined;
+}
+
+function Check({ check, turned }: CheckProps) {
   const strings = useStrings();
   const { result, checks } = strings;
   const language = useLanguage();
+  const { lower, upper } = check;
+  const limits = [lower, upper].filter((limit) => limit !== null);
+  const [value, ...shown] = besideLimits(decimal, check.value, limits, language, 3);
   return (
     <li>
       <Icon name={check.passed ? "check" : "alert"} />
       <span>{checks[check.name] ?? check.name.replaceAll("_", " ")}</span>
       <span class="unseen">{check.passed ? result.passed : result.failedCheck}</span>
-      <span class="number">{decimal(check.value, language)}</span>
-      <span class="quiet">{expected(check, strings, language)}</span>
-      {check.advice && <Advice check={check} text={check.advice} />}
+      <span class="number">{value}</span>
+      <span class="quiet">{expected(check, shown, strings)}</span>
+      {check.advice && <Advice check={check} turned={turned} text={check.advice} />}
     </li>
   );
 }
 
-function expected({ lower, upper }: QualityCheck, { result }: Strings, language: Language): string {
-  const words = (value: number) => decimal(value, language);
-  if (lower !== null && upper !== null) return result.qualityRange(words(lower), words(upper));
-  if (upper !== null) return result.atMost(words(upper));
-  return lower === null ? "" : result.atLeast(words(lower));
+/** The limits of a check in words. */
+function expected(
+  { lower, upper }: QualityCheck,
+  [first = "", second = ""]: readonly string[],
+  { result }: Strings,
+): string {
+  if (lower !== null && upper !== null) return result.qualityRange(first, second);
+  if (upper !== null) return result.atMost(first);
+  return lower === null ? "" : result.atLeast(first);
 }
 
 /** What to do, in the reader's language; the service's own words where the page has none. */
-function Advice({ check, text }: { readonly check: QualityCheck; readonly text: string }) {
-  const { advice } = useStrings();
-  const known = advice[`${check.name}_${isAbove(check) ? "upper" : "lower"}`];
+function Advice({ check, turned, text }: CheckProps & { readonly text: string }) {
+  const known = adviceOf(check, turned, useStrings());
   return (
     <span class="advice" lang={known ? undefined : "en"}>
       {known ? known.join(" ") : text}
@@ -65,14 +82,14 @@ function Advice({ check, text }: { readonly check: QualityCheck; readonly text: 
 export function Likeness({ ood }: { readonly ood: OutOfDistribution }) {
   const { result } = useStrings();
   const language = useLanguage();
-  const score = result.oodScore(decimal(ood.score, language), decimal(ood.limit, language));
+  const [score, limit = ""] = besideLimits(decimal, ood.score, [ood.limit], language, 3);
   return (
     <section class="block">
       <h3>
         {result.ood} <Tip label={result.ood}>{result.oodHelp}</Tip>
       </h3>
       <Verdict good={ood.accepted} text={ood.accepted ? result.oodAccepted : result.oodRefused} />
-      <p class="quiet number">{score}</p>
+      <p class="quiet number">{result.oodScore(score, limit)}</p>
     </section>
   );
 }

@@ -37,6 +37,7 @@ export function Decision({ study, answer }: DecisionProps) {
           )}
         </>
       )}
+      <Turned how={answer.image.image.turned} />
       {model && <Limits model={model} age={study.facts.value?.age ?? null} />}
       <OtherKind study={study} answer={answer} />
       <Disagreement study={study} answer={answer} />
@@ -143,6 +144,12 @@ function Grounds({ model, verdict, evidence: own }: GroundsProps) {
       </p>
     </div>
   );
+}
+
+/** How the service brought the image upright for the model, where it did. */
+function Turned({ how }: { readonly how: string | null | undefined }) {
+  const { result } = useStrings();
+  return how ? <p class="turn-note">{result.turned(how)}</p> : null;
 }
 
 interface LimitsProps {

@@ -1,13 +1,14 @@
 import { useLanguage, useSession, useStrings } from "../app/context";
-import { percent } from "../app/format";
-import { answerOf, type Study } from "../session/study";
-import { verdictOf } from "./verdict";
-import { verdictWord } from "./words";
+import { answerOf } from "../session/study";
+import type { Decided } from "./verdict";
+import { decidedWords } from "./words";
 
-/** A line for each image, in the order of the tray, for paper alone. */
+/** A line for each image, in the order of the tray, and for each series; for paper alone. */
 export function PrintList() {
   const strings = useStrings();
   const session = useSession();
+  const language = useLanguage();
+  const words = (decided: Decided) => decidedWords(decided, strings, language);
   return (
     <section class="print-only print-list">
       <p class="print-research">Pneumoscope. {strings.research}</p>
@@ -23,33 +24,28 @@ export function PrintList() {
           </tr>
         </thead>
         <tbody>
-          {session.shown.value.map((study) => (
-            <Line key={study.id} study={study} />
+          {session.shown.value.map((study) => {
+            const answer = answerOf(study);
+            const failed = study.state.value.kind === "failed" && strings.state.failed;
+            return (
+              <tr key={study.id}>
+                <th scope="row">{study.path}</th>
+                <td>{answer ? words(answer.image) : failed}</td>
+                <td>{answer && `${answer.model.name} ${answer.model.version}`}</td>
+              </tr>
+            );
+          })}
+          {session.seriesRead.value.map(({ sent, answer }) => (
+            <tr key={sent[0]?.id}>
+              <th scope="row">
+                {sent[0]?.path} ({strings.result.seriesOf(answer.slices.length)})
+              </th>
+              <td>{words(answer)}</td>
+              <td>{`${answer.model.name} ${answer.model.version}`}</td>
+            </tr>
           ))}
         </tbody>
       </table>
     </section>
-  );
-}
-
-function Line({ study }: { readonly study: Study }) {
-  const strings = useStrings();
-  const language = useLanguage();
-  const state = study.state.value;
-  const answer = answerOf(study);
-  const verdict = answer && verdictOf(answer.image);
-  const finding =
-    verdict && verdict.kind !== "refer"
-      ? answer.image.findings.find(({ label }) => label === verdict.label)
-      : null;
-  return (
-    <tr>
-      <th scope="row">{study.path}</th>
-      <td>
-        {verdict ? verdictWord(verdict, strings) : state.kind === "failed" && strings.state.failed}
-        {finding && ` ${percent(finding.probability, language)}`}
-      </td>
-      <td>{answer && `${answer.model.name} ${answer.model.version}`}</td>
-    </tr>
   );
 }

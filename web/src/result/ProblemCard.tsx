@@ -2,7 +2,6 @@ import { useSession, useStrings } from "../app/context";
 import { Icon } from "../app/icons";
 import type { Problem } from "../reading/outcome";
 import type { Study } from "../session/study";
-import { mayPass } from "../session/worklist";
 import { KindOffer } from "./OtherKind";
 import { isLateral } from "./views";
 
@@ -35,7 +34,7 @@ export function ProblemCard({
         <KindOffer study={study} asked={asked} modality={study.facts.value?.modality ?? null} />
       )}
       <div class="row">
-        {mayPass(problem) && study.file && (
+        {session.canRetry(study) && (
           <button type="button" class="button" onClick={() => session.retry([study])}>
             <Icon name="retry" /> {strings.retry}
           </button>

@@ -87,7 +87,7 @@ function Seen({ study, answer }: SeenProps) {
         <Bars study={study} answer={answer} />
       </section>
       <ReadersWord answer={answer} />
-      {quality && <QualityChecks quality={quality} />}
+      {quality && <QualityChecks quality={quality} turned={answer.image.image.turned} />}
       {ood && <Likeness ood={ood} />}
     </>
   );
@@ -105,7 +105,7 @@ function Muted({ study, answer }: SeenProps) {
         <Bars study={study} answer={answer} />
       </details>
       <ReadersWord answer={answer} />
-      {quality && <QualityChecks quality={quality} />}
+      {quality && <QualityChecks quality={quality} turned={answer.image.image.turned} />}
       {ood && <Likeness ood={ood} />}
     </>
   );

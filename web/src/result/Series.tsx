@@ -42,7 +42,7 @@ function WholeSeries({ slices, answer }: WholeSeriesProps) {
     setOutcome(await session.readSeries(slices, answer, controller.signal));
   };
   const ended = outcome === "coming" ? null : outcome;
-  const said = ended?.kind === "answer" ? ended.answer : null;
+  const said = session.seriesAnswerOf(slices);
   const problem = ended?.kind === "problem" ? ended.problem.type : "page:broken";
   return (
     <section class="series" aria-live="polite">

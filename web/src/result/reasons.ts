@@ -14,7 +14,7 @@ export interface Failure {
 
 /** An image, or a series, which has findings and reasons alone. */
 type Doubted = Pick<ImageAnswer, "findings" | "reasons"> &
-  Partial<Pick<ImageAnswer, "evidence" | "quality">>;
+  Partial<Pick<ImageAnswer, "evidence" | "image" | "quality">>;
 
 /** A referral's stable code as a failure of the image, in the reader's words. */
 export function failureOf(code: string, image: Doubted, strings: Strings): Failure {
@@ -30,7 +30,7 @@ export function failureOf(code: string, image: Doubted, strings: Strings): Failu
   if (!code.startsWith(QUALITY)) return plain(strings.reasons.other(code));
   const name = code.slice(QUALITY.length);
   const check = image.quality?.checks.find((one) => one.name === name);
-  const known = check && strings.advice[`${name}_${isAbove(check) ? "upper" : "lower"}`];
+  const known = check && adviceOf(check, image.image?.turned, strings);
   if (known) return { what: known[0], advice: known[1], isForeign: false };
   return {
     what: strings.reasons.quality(strings.checks[name] ?? name.replaceAll("_", " ")),
@@ -47,4 +47,18 @@ function likenessOf({ evidence, findings }: Doubted, strings: Strings): string |
   return strings.reasons.told_apart(evidence.source, told);
 }
 
-export const isAbove = ({ upper, value }: QualityCheck): boolean => upper !== null && value > upper;
+/**
+ * What is wrong where a check is not passed, and what to do; undefined where the page has no words.
+ *
+ * @param turned How the service turned the image, where it did: it need not be sent upright then.
+ */
+export function adviceOf(
+  check: QualityCheck,
+  turned: string | null | undefined,
+  { advice }: Strings,
+): readonly [string, string] | undefined {
+  if (check.name === "rotation" && turned) return advice[`${check.name}_turned`];
+  return advice[`${check.name}_${isAbove(check) ? "upper" : "lower"}`];
+}
+
+const isAbove = ({ upper, value }: QualityCheck): boolean => upper !== null && value > upper;

@@ -4,11 +4,18 @@ import type { ModelDescription, SeriesAnswer } from "../api/types";
 import type { ImageWorker } from "../images/client";
 import type { Outcome, Problem } from "../reading/outcome";
 import { type Pause, ReadingQueue } from "../reading/queue";
-import { type Answer, refused, sendImage, sendSeries } from "../reading/send";
+import { type Answer, refused, sendable, sendImage, sendSeries } from "../reading/send";
 import type { IncomingFile } from "../tray/incoming";
 import { Feedback } from "./feedback";
 import { ServerWatch } from "./server";
-import { type AskedHeatmap, answerOf, createStudy, heatmapKey, type Study } from "./study";
+import {
+  type AskedHeatmap,
+  answerOf,
+  createStudy,
+  heatmapKey,
+  type SeriesRead,
+  type Study,
+} from "./study";
 import { Thumbnails } from "./thumbnails";
 import { arranged, counted, mayPass, type Order, seriesOf } from "./worklist";
 
@@ -46,6 +53,16 @@ export class Session {
   readonly series: ReadonlySignal<ReadonlyMap<string, readonly Study[]>> = computed(() =>
     seriesOf(this.studies.value),
   );
+  readonly #seriesAnswers: Signal<readonly SeriesRead[]> = signal<readonly SeriesRead[]>([]);
+  /** Series that were read as one and whose slices are here, with answers of the same model. */
+  readonly seriesRead: ReadonlySignal<readonly SeriesRead[]> = computed(() => {
+    const here = new Set(this.studies.value);
+    return this.#seriesAnswers.value.filter(({ slices, answer }) =>
+      slices.every(
+        (slice) => here.has(slice) && answerOf(slice)?.model.digest === answer.model.digest,
+      ),
+    );
+  });
   readonly models: Signal<readonly ModelDescription[] | null> = signal(null);
   readonly modelChoice: Signal<string | null> = signal<string | null>(null);
   /** The service's model for an image that names no modality. */
@@ -59,7 +76,7 @@ export class Session {
   readonly failedCount: ReadonlySignal<number> = computed(() => this.#count("failed"));
   /** Of those that failed, the ones that may go better the next time. */
   readonly retryCount: ReadonlySignal<number> = computed(
-    () => this.studies.value.filter((study) => problemOf(study) !== null).length,
+    () => this.studies.value.filter((study) => this.#mayPass(study)).length,
   );
   readonly openCount: ReadonlySignal<number> = computed(
     () => this.#count("waiting") + this.#count("sending") + this.#count("reading"),
@@ -80,8 +97,7 @@ export class Session {
     this.feedback = new Feedback(parts.api);
     this.thumbnails = new Thumbnails(parts.sketching);
     this.#queue = new ReadingQueue<Study, Answer>({
-      send: (study, signal, onProgress) =>
-        sendImage(parts.api, this.#requestFor(study), signal, onProgress),
+      send: (study, signal, onProgress) => this.#send(study, signal, onProgress),
       onState: (study, state) => {
         study.state.value = state;
         if (state.kind === "done") this.#settle(study, state.answer);
@@ -174,13 +190,28 @@ export class Session {
   }
 
   /** Have slices read as the series that they are, by the model of one of them. */
-  readSeries(
+  async readSeries(
     slices: readonly Study[],
     { model }: Answer,
     signal: AbortSignal,
   ): Promise<Outcome<SeriesAnswer>> {
     const files = slices.map(({ file }) => file ?? NO_FILE);
-    return sendSeries(this.parts.api, files, model, signal);
+    const outcome = await sendSeries(this.parts.api, files, model, signal);
+    if (outcome.kind === "answer") {
+      const taken = new Set(sendable(files));
+      const sent = slices.filter((_, at) => taken.has(files[at] ?? NO_FILE));
+      const read: SeriesRead = { slices, sent, answer: outcome.answer };
+      this.#seriesAnswers.value = [...this.#seriesAnswers.value, read];
+    }
+    return outcome;
+  }
+
+  /** The answer for a series of exactly these slices, by the model that read them; null before. */
+  seriesAnswerOf(slices: readonly Study[]): SeriesAnswer | null {
+    const read = this.seriesRead.value.find(
+      (one) => one.slices.length === slices.length && one.slices[0] === slices[0],
+    );
+    return read?.answer ?? null;
   }
 
   select(study: Study): void {
@@ -204,13 +235,19 @@ export class Session {
     this.#queue.cancelAll();
   }
 
+  /** Whether to try an image again may help; a change of model may make it so. */
+  canRetry(study: Study): boolean {
+    const isCancelled = study.file !== null && study.state.value.kind === "cancelled";
+    return isCancelled || this.#mayPass(study);
+  }
+
   retry(studies: Iterable<Study>): void {
     this.#queue.add(studies);
   }
 
   /** Try again what may go better the next time. */
   retryFailed(): void {
-    this.retry(this.studies.value.filter((study) => problemOf(study) !== null));
+    this.retry(this.studies.value.filter((study) => this.#mayPass(study)));
   }
 
   /** There is a key now. */
@@ -323,9 +360,23 @@ export class Session {
     this.#queue.prefer(study);
   }
 
-  #requestFor(study: Study) {
-    const file = study.file ?? NO_FILE;
-    return { file, model: this.#modelFor(study), frame: study.frame.value };
+  async #send(
+    study: Study,
+    signal: AbortSignal,
+    onProgress: (share: number) => void,
+  ): Promise<Outcome<Answer>> {
+    const model = this.#modelFor(study);
+    const request = { file: study.file ?? NO_FILE, model, frame: study.frame.value };
+    const outcome = await sendImage(this.parts.api, request, signal, onProgress);
+    if (outcome.kind !== "problem") return outcome;
+    return { kind: "problem", problem: { ...outcome.problem, askedModel: model } };
+  }
+
+  /** Whether a study failed for what may be gone the next time. */
+  #mayPass(study: Study): boolean {
+    const state = study.state.value;
+    if (!study.file || state.kind !== "failed") return false;
+    return mayPass(state.problem, this.#modelFor(study));
   }
 
   #modelFor(study: Study): string | null {
@@ -348,12 +399,6 @@ export class Session {
   #count(kind: string): number {
     return this.studies.value.filter(({ state }) => state.value.kind === kind).length;
   }
-}
-
-/** Why a study failed, where to try again may help. */
-function problemOf({ state, file }: Study): Problem | null {
-  if (!file || state.value.kind !== "failed") return null;
-  return mayPass(state.value.problem) ? state.value.problem : null;
 }
 
 /** Never sent: what has no file is not read again. */

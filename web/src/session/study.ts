@@ -1,4 +1,5 @@
 import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import type { SeriesAnswer } from "../api/types";
 import type { ImageFormat } from "../images/sniff";
 import type { DicomFacts } from "../images/types";
 import type { ReadingState } from "../reading/queue";
@@ -32,6 +33,14 @@ export interface Study {
 
 /** A heatmap that is asked for by itself, while it is not there, or why it will not be. */
 export type AskedHeatmap = Heatmap | "coming" | "absent";
+
+/** One answer for the slices of a series. */
+export interface SeriesRead {
+  readonly slices: readonly Study[];
+  /** Those of them that were sent, in the order that the answer counts them in. */
+  readonly sent: readonly Study[];
+  readonly answer: SeriesAnswer;
+}
 
 interface Named {
   readonly name: string;

@@ -69,5 +69,17 @@ it.each([
   ["out-of-memory", true],
   ["page:broken", true],
 ])("%s may pass: %s", (type, passes) => {
-  expect(mayPass({ type })).toBe(passes);
+  expect(mayPass({ type, status: 0 }, null)).toBe(passes);
+});
+
+it.each([
+  ["the modality is CT, the model is the same", "The modality is CT.", "xray", false],
+  ["the modality is CT, the model is another", "The modality is CT.", "ct", true],
+  ["the modality is CT, the service chooses now", "The modality is CT.", null, true],
+  ["the view is lateral", "The view is lateral, as View Position says.", "ct", false],
+  ["it is raw", "The image is FOR PROCESSING, as its header says.", "ct", false],
+])("what a model does not take may pass where another can: %s", (_, detail, model, passes) => {
+  const problem = { type: "unsuitable-image", status: 422, detail, askedModel: "xray" };
+
+  expect(mayPass(problem, model)).toBe(passes);
 });

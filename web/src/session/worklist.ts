@@ -1,3 +1,4 @@
+import type { Problem } from "../reading/outcome";
 import type { ReadingState } from "../reading/queue";
 import type { Answer } from "../reading/send";
 import { decisionOf } from "../result/verdict";
@@ -99,8 +100,18 @@ const PASSING: ReadonlySet<string> = new Set([
   "page:unexpected",
   "unavailable",
   "unknown-model",
-  "unsuitable-image",
 ]);
 
-/** Whether to try again may help: a damaged file stays damaged. */
-export const mayPass = ({ type }: { readonly type: string }): boolean => PASSING.has(type);
+/** How the service says of an image that no model takes it. */
+const NO_MODEL = /\blateral\b|FOR PROCESSING/;
+
+/**
+ * Whether to try again may help: a damaged file stays damaged, and what one model does not take
+ * another one may.
+ *
+ * @param model What would be asked for now; null leaves the choice to the service.
+ */
+export function mayPass({ type, detail, askedModel }: Problem, model: string | null): boolean {
+  if (type !== "unsuitable-image") return PASSING.has(type);
+  return askedModel !== undefined && askedModel !== model && !NO_MODEL.test(detail ?? "");
+}

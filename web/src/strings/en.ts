@@ -12,7 +12,7 @@ export const en = {
   settings: {
     language: "Language",
     theme: "Colours",
-    themes: { dark: "Dark", light: "Light", system: "As the system" },
+    themes: { dark: "Dark", light: "Light", system: "System" },
     key: "API key",
     keyHelp:
       "This service asks for a key. It is kept in this tab's memory only and sent only to this service.",
@@ -142,6 +142,8 @@ export const en = {
       `Of ${plural(images, "image", "images")} of the site; ${lower} to ${upper} by the 95 % interval.`,
     ageOutside: (age: number, youngest: number, oldest: number) =>
       `The patient is ${age} years old. The model learned from patients of ${youngest} to ${oldest} years.`,
+    turned: (how: string) =>
+      `The model read this image ${how}, as its DICOM header asks. The viewer shows it as sent.`,
     commissioned: (site: string, when: string) => `Commissioned at ${site}, ${when}:`,
     siteVerdicts: {
       "fit to answer here": "fit to answer here.",
@@ -207,6 +209,7 @@ export const en = {
     printed: (when: string) => `Printed ${when}`,
     series: "What the model sees in the series",
     readSeries: (slices: number) => `Read the ${slices} slices as one series`,
+    seriesOf: (slices: number) => `series of ${slices} slices`,
     noSeries: "The service gave no answer for the series.",
   },
   word: {
@@ -277,6 +280,10 @@ export const en = {
     resolution_lower: ["Too few pixels.", "Send the original and no thumbnail."],
     inversion_upper: ["Looks like a negative.", "Send it with black and white swapped."],
     rotation_upper: ["Looks turned.", "Send it upright."],
+    rotation_turned: [
+      "Looks turned.",
+      "The service has turned it as its DICOM header asks: check the orientation there.",
+    ],
     framing_upper: [
       "Shows a part of the chest only.",
       "Send it uncropped, or repeat it with both lungs in the field.",
@@ -337,7 +344,7 @@ export const en = {
     },
     lungs: "Lungs",
     lungsNote: "Blue line: the lungs as a small model sees them, perhaps wrongly.",
-    insideLungs: (share: string) => `${share} of the heatmap lies inside.`,
+    insideLungs: (share: string) => `${share} of the heatmap lies inside the lungs.`,
     aids: "Viewing aids",
     localContrast: "Local contrast",
     gamma: "Gamma",
@@ -452,6 +459,7 @@ export const en = {
     comparison: "All models, held-out images: the value and its 95 % interval",
     chart: "From a guess (left) to perfect",
     five: ["AUROC", "Right where answered", "Referred", "Sensitivity", "Specificity"],
+    noFigure: "–: no such figure for all findings together; see “Measured” below.",
     tells: (names: readonly string[], kind: string) =>
       `Tells ${names.slice(0, -1).join(", ")} and ${names.at(-1)} apart on ${kind}.`,
     seeks: (names: readonly string[], kind: string) =>

@@ -13,6 +13,17 @@ const either = (names: readonly string[]): string => {
     : `${inText.slice(0, -1).join(", ")} o ${inText.at(-1)}`;
 };
 
+/** How the service says that it turned an image. */
+const TURNS: Readonly<Record<string, string>> = {
+  "turned by 180 degrees": "girada 180 grados",
+  "turned by 90 degrees clockwise": "girada 90 grados en sentido horario",
+  "turned by 90 degrees counterclockwise": "girada 90 grados en sentido antihorario",
+  "mirrored left to right": "reflejada de izquierda a derecha",
+  "mirrored top to bottom": "reflejada de arriba abajo",
+  "mirrored along its diagonal": "reflejada por su diagonal",
+  "mirrored along its other diagonal": "reflejada por su otra diagonal",
+};
+
 export const es: Strings = {
   research: "Solo para investigación. No apto para diagnóstico.",
   skip: "Ir al contenido",
@@ -20,7 +31,7 @@ export const es: Strings = {
   settings: {
     language: "Idioma",
     theme: "Colores",
-    themes: { dark: "Oscuro", light: "Claro", system: "Como el sistema" },
+    themes: { dark: "Oscuro", light: "Claro", system: "Sistema" },
     key: "Clave de API",
     keyHelp:
       "Este servicio pide una clave. Se guarda solo en la memoria de esta pestaña y se envía solo a este servicio.",
@@ -151,6 +162,8 @@ export const es: Strings = {
       `De ${plural(images, "imagen", "imágenes")} del centro; de ${lower} a ${upper} según el intervalo del 95 %.`,
     ageOutside: (age, youngest, oldest) =>
       `El paciente tiene ${age} años. El modelo aprendió de pacientes de ${youngest} a ${oldest} años.`,
+    turned: (how) =>
+      `El modelo leyó esta imagen ${TURNS[how] ?? how}, como pide su cabecera DICOM. El visor la muestra tal como se envió.`,
     commissioned: (site, when) => `Puesto en servicio en ${site}, ${when}:`,
     siteVerdicts: {
       "fit to answer here": "apto para responder aquí.",
@@ -216,6 +229,7 @@ export const es: Strings = {
     printed: (when) => `Impreso ${when}`,
     series: "Lo que ve el modelo en la serie",
     readSeries: (slices) => `Leer los ${slices} cortes como una serie`,
+    seriesOf: (slices) => `serie de ${slices} cortes`,
     noSeries: "El servicio no dio respuesta para la serie.",
   },
   word: {
@@ -288,6 +302,10 @@ export const es: Strings = {
     resolution_lower: ["Muy pocos píxeles.", "Envíe el original y no una miniatura."],
     inversion_upper: ["Parece un negativo.", "Envíela con blanco y negro intercambiados."],
     rotation_upper: ["Parece girada.", "Envíela derecha."],
+    rotation_turned: [
+      "Parece girada.",
+      "El servicio la giró como pide su cabecera DICOM: compruebe allí la orientación.",
+    ],
     framing_upper: [
       "Muestra solo una parte del tórax.",
       "Envíela sin recortar o repítala con ambos pulmones en el campo.",
@@ -347,7 +365,7 @@ export const es: Strings = {
     },
     lungs: "Pulmones",
     lungsNote: "Línea azul: los pulmones según un modelo pequeño, que puede equivocarse.",
-    insideLungs: (share) => `El ${share} del mapa de calor queda dentro.`,
+    insideLungs: (share) => `El ${share} del mapa de calor queda dentro de los pulmones.`,
     aids: "Ayudas para la vista",
     localContrast: "Contraste local",
     gamma: "Gamma",
@@ -463,6 +481,7 @@ export const es: Strings = {
     comparison: "Todos los modelos, imágenes reservadas: el valor y su intervalo del 95 %",
     chart: "Del azar (izquierda) a perfecto",
     five: ["AUROC", "Aciertos al responder", "Derivadas", "Sensibilidad", "Especificidad"],
+    noFigure: "–: sin esa cifra para todos los hallazgos juntos; véase «Medido» más abajo.",
     tells: (names, kind) =>
       `Distingue ${names.slice(0, -1).join(", ")} y ${names.at(-1)} en ${kind}.`,
     seeks: (names, kind) =>

@@ -63,3 +63,13 @@ it.each([
 ])("in Spanish %d of %d is counted in its number", (done, all, words) => {
   expect(es.tray.done(done, all)).toBe(words);
 });
+
+it.each([
+  ["turned by 180 degrees", "girada 180 grados"],
+  ["turned by 90 degrees clockwise", "girada 90 grados en sentido horario"],
+  ["mirrored left to right", "reflejada de izquierda a derecha"],
+  ["turned in a new way", "turned in a new way"],
+])("an image that was %s is in Spanish %s", (how, words) => {
+  expect(es.result.turned(how)).toContain(` ${words},`);
+  expect(en.result.turned(how)).toContain(` ${how},`);
+});

@@ -6,7 +6,6 @@ import type { Answer } from "../reading/send";
 import { verdictOf } from "../result/verdict";
 import { decidedWords } from "../result/words";
 import type { Study } from "../session/study";
-import { mayPass } from "../session/worklist";
 import type { Language, Strings } from "../strings";
 import { focusAround } from "./focus";
 
@@ -79,8 +78,7 @@ function RowActions({ study, index, state, isSelected }: RowActionProps) {
     act: () => session.retry([study]),
   } as const;
   const isOver = state.kind === "failed" || state.kind === "cancelled";
-  const mayHelp = state.kind !== "failed" || mayPass(state.problem);
-  const canRetry = isOver && mayHelp && study.file !== null;
+  const canRetry = session.canRetry(study);
   const first = canRetry ? retry : isOver || state.kind === "done" ? remove : cancel;
   return (
     <>
@@ -134,11 +132,19 @@ function Model({ study, state }: ModelProps) {
   const { series } = useSession();
   const { tray } = useStrings();
   const images = series.value.get(study.facts.value?.seriesUid ?? "");
-  const words = [
-    state.kind === "done" && state.answer.model.name,
-    images && tray.inSeries(images.indexOf(study) + 1, images.length),
-  ].filter(Boolean);
-  return words.length > 0 ? <span class="study-model">{words.join(" · ")}</span> : null;
+  const model = state.kind === "done" && state.answer.model.name;
+  if (!model && !images) return null;
+  return (
+    <span class="study-model">
+      {model && <span class="study-model-name">{model}</span>}
+      {images && (
+        <span>
+          {model && " · "}
+          {tray.inSeries(images.indexOf(study) + 1, images.length)}
+        </span>
+      )}
+    </span>
+  );
 }
 
 function Thumbnail({ study }: { readonly study: Study }) {
