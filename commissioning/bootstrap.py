@@ -18,9 +18,29 @@ def draw(patients: NDArray[np.str_]) -> Array:
     return patient_bootstrap(patients, seed=0, resamples=DRAWS)
 
 
-def interval(values: Array) -> Estimate:
-    """The figure and its interval; none of the three is a number where the images have none."""
-    return estimate(values) if np.isfinite(values[0]) else Estimate(np.nan, np.nan, np.nan)
+def interval(values: Array, patients: int | None = None) -> Estimate:
+    """The figure and its interval; none of the three is a number where the images have none.
+
+    A draw of patients without an error has none either. So an end is never nearer to 1, or to 0,
+    than the exact one of so many ``patients`` of whom none, or each, is an error.
+
+    Source: Clopper and Pearson 1934, two-sided 95 %.
+    """
+    if not np.isfinite(values[0]):
+        return Estimate(np.nan, np.nan, np.nan)
+    value, lower, upper = estimate(values)
+    if patients is not None:
+        perfect = 0.025 ** (1 / patients)
+        lower, upper = min(lower, perfect), max(upper, 1 - perfect)
+    return Estimate(value, lower, upper)
+
+
+def auroc_interval(
+    classes: NDArray[np.int64], probabilities: Array, patients: NDArray[np.str_], weights: Array
+) -> Estimate:
+    """The macro AUROC; its interval knows how few patients the rarest class has."""
+    fewest = min(len(np.unique(patients[classes == of])) for of in np.unique(classes))
+    return interval(macro_auroc(classes, probabilities, weights), fewest)
 
 
 def macro_auroc(classes: NDArray[np.int64], probabilities: Array, weights: Array) -> Array:

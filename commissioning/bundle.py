@@ -42,11 +42,13 @@ _PARITY_IMAGES = 96
 _LEAST_ACTIVATION = 1e-3
 
 
-def write_bundle(base: Path, backbone: Backbone, trial: Trial, name: str) -> Path:
-    """Write the next version of a model, beside the one that a trial allows the site to change.
+def draft_bundle(
+    base: Path, backbone: Backbone, trial: Trial, name: str
+) -> tuple[Path, ModelManifest]:
+    """Draft the next version of a model, beside the one that a trial allows the site to change.
 
     Returns:
-        The folder, complete: it appears under its name when everything is written.
+        The folder, complete but for its name, which ``publish`` gives it; and its manifest.
 
     Raises:
         ParityFailed: The graph answers otherwise than the candidate that was judged.
@@ -110,8 +112,13 @@ def write_bundle(base: Path, backbone: Backbone, trial: Trial, name: str) -> Pat
     # As the service will read it.
     described = ModelManifest.model_validate_json(written)
     (draft / CARD_FILE).write_text(render("model-card.md.j2", manifest=described, trial=trial))
-    bundle = draft.rename(base.parent / str(version))
-    write_triton_config(bundle, updated.signature)
+    return draft, described
+
+
+def publish(draft: Path, manifest: ModelManifest) -> Path:
+    """Give a drafted version its name, by which the service finds it."""
+    bundle = draft.rename(draft.with_name(str(manifest.version)))
+    write_triton_config(bundle, manifest.signature)
     return bundle
 
 

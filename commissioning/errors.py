@@ -9,6 +9,10 @@ class LabelsUnusable(CommissioningError):
     """The label table, or what it says of the images, cannot be used as it is."""
 
 
+class ModelUnusable(CommissioningError):
+    """There is no such model or version, or it is not one to commission."""
+
+
 class BackboneUnusable(CommissioningError):
     """The feature graph cannot be merged into the model's graph."""
 

@@ -106,10 +106,16 @@ def measurement_graph(model: onnx.ModelProto, backbone: Backbone) -> onnx.ModelP
     """
     merged = _with_backbone(model, backbone)
     target = merged.graph.output.pop()
-    rank = len(target.type.tensor_type.shape.dim)
-    if rank not in _FEATURES:
-        raise BackboneUnusable("The feature graph must give (batch, d) or (batch, h, w, channels).")
-    text = f"{_FEATURES[rank]}\n{_EMBEDDING}"
+    shape, image = _shape(target), _shape(backbone.proto.graph.input[0])
+    sides = [side for side in image[1:] if side not in _COLOURS]
+    # Such as a segmenter's: one number, or one for each pixel, is no feature.
+    mask = shape[-1:] == [1] or sides in (shape[1:3], shape[2:])
+    if len(shape) not in _FEATURES or mask:
+        raise BackboneUnusable(
+            "The feature graph must give one pooled embedding (batch, d) or one map of features "
+            f"(batch, h, w, channels). It gives {shape[1:]} of an image."
+        )
+    text = f"{_FEATURES[len(shape)]}\n{_EMBEDDING}"
     outputs, inputs = [f"float[batch, d] {EMBEDDING}"], {"backbone": target.name}
     if layer := last_layer(model):
         text += _LAST
@@ -221,13 +227,15 @@ def _with_pixels(
     model: onnx.ModelProto, target: onnx.ValueInfoProto, backbone: Backbone
 ) -> onnx.ModelProto:
     """The model with one more output: its image as the feature graph takes it."""
-    shape = [dim.dim_value for dim in target.type.tensor_type.shape.dim]
+    shape = _shape(target)
     if len(shape) != _IMAGE_RANK or not {shape[1], shape[3]} & _COLOURS:
         raise BackboneUnusable("The feature graph must take images, gray or of three colours.")
     last = shape[3] in _COLOURS
     colours, size = (shape[3], shape[1:3]) if last else (shape[1], shape[2:4])
     if not all(size):
         raise BackboneUnusable("The feature graph must take images of one fixed size.")
+    if {len(backbone.mean), len(backbone.scale)} - {1, colours} or 0 in backbone.scale:
+        raise BackboneUnusable(f"Mean and scale are one number or {colours}, and no scale is 0.")
 
     def by_colour(values: Sequence[float]) -> NDArray[np.float32]:
         return np.broadcast_to(np.array(values, np.float32), colours).reshape(1, colours, 1, 1)
@@ -245,8 +253,13 @@ def _with_pixels(
     return extend(model, "site-prepare", text, [f"{kind}[batch, {sizes}] {_PIXELS}"], constants)
 
 
+def _shape(value: onnx.ValueInfoProto) -> list[int]:
+    """0 where a dimension may vary."""
+    return [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+
 def _side_lengths(proto: onnx.ModelProto, tensor: str) -> tuple[int, int]:
     inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     [found] = (v for v in (*inferred.value_info, *inferred.output) if v.name == tensor)
-    height, width = (dim.dim_value for dim in found.type.tensor_type.shape.dim[1:3])
+    height, width = _shape(found)[1:3]
     return height, width

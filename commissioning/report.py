@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
-from commissioning.bootstrap import draw, interval, macro_auroc
+from commissioning.bootstrap import auroc_interval, draw
 from commissioning.labels import ATTRIBUTES
 from commissioning.measure import read_image
 from commissioning.trial import Trial
-from contract.manifest import INTENDED_USE, Site
+from contract.manifest import INTENDED_USE, ModelManifest, Site
 from training.metrics import Estimate
 
 _BINS, _THUMBNAILS, _ACROSS = 8, 12, 6
-_FEWEST_OF_A_SUBGROUP = 20
+_FEWEST_OF_A_SUBGROUP, _YEARS = 20, 20
 _PURPLE, _GRAY = "#5b4b8a", "#8a8a8a"
 _SHOWN = 4
 
@@ -34,22 +34,25 @@ def write_report(
     site: str,
     set_aside: Counter[str],
     earlier: Site | None,
+    written: ModelManifest | None,
     folder: Path,
 ) -> tuple[Path, Path]:
     """Write ``report.html`` and ``report.pdf``, and return both files.
 
     Thumbnails of the disagreements are in both: they stay at the site. ``set_aside`` counts the
-    images that were left out by their reasons; ``earlier`` is of the last commissioning.
+    images that were left out by their reasons; ``earlier`` is of the last commissioning;
+    ``written`` is the version that was earned.
     """
     folder.mkdir(parents=True, exist_ok=True)
     html = render(
         "report.html.j2",
-        title=f"{trial.manifest.name} {trial.manifest.version}, commissioned at {site}",
+        title=f"{trial.manifest.name}, commissioned at {site}",
         date=f"{date.today():%d %B %Y}",
         intended_use=INTENDED_USE,
         trial=trial,
         set_aside=describe_set_aside(set_aside),
         earlier=earlier,
+        written=written,
         curves=_curves(trial),
         confusion=_confusion(trial),
         subgroups=_subgroups(trial),
@@ -96,15 +99,16 @@ def _subgroups(trial: Trial) -> list[tuple[str, int, Estimate]]:
     for attribute in ATTRIBUTES:
         values = trial.labelled.table[attribute]
         if attribute == "age":
-            decades = pd.to_numeric(values, errors="coerce") // 20 * 20
-            values = decades.map("{:.0f} and over".format).where(decades.notna(), "")
+            first = values // _YEARS * _YEARS
+            bands = [f"{at:.0f} to {at + _YEARS - 1:.0f}" for at in first.fillna(0)]
+            values = pd.Series(bands).where(first.notna(), "")
         for value, index in values.groupby(values).indices.items():
-            auroc = interval(
-                macro_auroc(
-                    trial.labelled.classes[index],
-                    trial.judged.probabilities[index],
-                    draw(trial.labelled.patients[index]),
-                )
+            patients = trial.labelled.patients[index]
+            auroc = auroc_interval(
+                trial.labelled.classes[index],
+                trial.judged.probabilities[index],
+                patients,
+                draw(patients),
             )
             if value and len(index) >= _FEWEST_OF_A_SUBGROUP and np.isfinite(auroc[0]):
                 rows.append((f"{attribute} {value}", len(index), auroc))

@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from commissioning.bootstrap import draw, interval, macro_auroc
+from commissioning.bootstrap import auroc_interval, draw, interval, macro_auroc
 from commissioning.candidates import AS_SHIPPED, Fitted, Shipped, fit
 from commissioning.domain import fit_domain, shares
 from commissioning.labels import ATTRIBUTES, LabelledImages
@@ -136,10 +136,8 @@ def _shortcuts(
     }
     for name in ATTRIBUTES:
         values = labelled.table[name]
-        if values.nunique() > 1:
-            numbers = pd.to_numeric(values, errors="coerce").to_frame()
-            numeric = np.isfinite(numbers).all(axis=None)
-            clues[name] = numbers if numeric else pd.get_dummies(values)
+        if values.nunique(dropna=False) > 1:
+            clues[name] = _years(values) if name == "age" else pd.get_dummies(values)
     regression = LogisticRegression(class_weight="balanced", max_iter=1000)
     found = {}
     for name, clue in clues.items():
@@ -151,8 +149,13 @@ def _shortcuts(
             cv=StratifiedGroupKFold(OUTER_FOLDS, shuffle=True, random_state=0),
             method="predict_proba",
         )
-        found[name] = interval(macro_auroc(labelled.classes, probabilities, weights))
+        found[name] = auroc_interval(labelled.classes, probabilities, labelled.patients, weights)
     return found
+
+
+def _years(ages: "pd.Series[float]") -> pd.DataFrame:
+    # That an age is missing may tell the findings apart as well.
+    return pd.DataFrame({"years": ages.fillna(ages.median()), "missing": ages.isna()})
 
 
 def _calls(labelled: LabelledImages, fitted: Fitted, probabilities: Array) -> list[int]:
@@ -171,14 +174,15 @@ def _result(
 ) -> Result:
     classes, answered = labelled.classes, called >= 0
     right = ratio(weights @ (answered & (called == classes)), weights @ answered)
+    patients = len(np.unique(labelled.patients[answered]))
     return Result(
         name,
         probabilities,
         called,
-        interval(macro_auroc(classes, probabilities, weights)),
-        interval(right),
+        auroc_interval(classes, probabilities, labelled.patients, weights),
+        interval(right, patients),
         float(answered.mean()),
-        len(set(labelled.patients[answered].tolist())),
+        patients,
     )
 
 
@@ -204,12 +208,14 @@ def _judge(
             "The shipped model ranks these images upside down: the labels are probably swapped. "
             "Check which value stands for which finding."
         )
-    said = (
-        f"AUROC {auroc[0]:.2f} ({auroc[1]:.2f} to {auroc[2]:.2f}), {accuracy[0]:.0%} "
-        f"({accuracy[1]:.0%} to {accuracy[2]:.0%}) of the {result.answered:.0%} answered are right"
-    )
+    said = f"AUROC {auroc[0]:.2f} ({auroc[1]:.2f} to {auroc[2]:.2f}), "
+    if result.answered_patients:
+        right = f"{accuracy[0]:.0%} ({accuracy[1]:.0%} to {accuracy[2]:.0%})"
+        said += f"{right} of the {result.answered:.0%} answered are right"
+    else:
+        said += "none was answered"
     enough = result.answered_patients >= FEWEST_ANSWERED
-    if not enough:
+    if result.answered_patients and not enough:
         said += f", only {result.answered_patients} patients were answered"
     if enough and auroc.lower >= floors[0] and accuracy.lower >= floors[1]:
         return "fit to answer here", f"{said}; both lower ends reach the floors."

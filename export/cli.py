@@ -30,7 +30,7 @@ def _one_clear_line(*, framework: bool = False) -> Iterator[None]:
         import_keras()
     try:
         yield
-    except (ContractError, ExportError, TrainingError) as error:
+    except (ContractError, ExportError, TrainingError, OSError) as error:
         typer.echo(f"pneumo-export: {error}", err=True)
         raise typer.Exit(1) from error
 

@@ -1,8 +1,8 @@
 """What runs in a decoder: one file at a time, within limits that end the process where it overruns.
 
-Beside ``contract`` it imports errors alone, so that a decoder starts fast and is small. Orders come
-on standard input; a byte on standard output says that it is ready, and each answer is a pickle
-behind its length, 8 bytes, little-endian.
+It imports ``contract`` alone, so that a decoder starts fast and is small. Orders come on standard
+input; a byte on standard output says that it is ready, and each answer is a pickle behind its
+length, 8 bytes, little-endian.
 """
 
 import ctypes
@@ -11,6 +11,7 @@ import pickle
 import resource
 import signal
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,7 +23,6 @@ from numpy.typing import NDArray
 from contract.errors import ImageError
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import Radiograph, decode
-from service.errors import where
 
 CPU_S = 4
 """Seconds of CPU for one file; the kernel ends the process within one more."""
@@ -102,7 +102,9 @@ def decode_file(order: DecodeOrder) -> Decoded:
     except ImageError as error:
         return error
     except Exception as error:  # noqa: BLE001 - whatever it is, it costs this file alone
-        return Unforeseen(type(error).__name__, where(error), isinstance(error, MemoryError))
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [f"{Path(frame.filename).stem}.{frame.name}:{frame.lineno}" for frame in frames]
+        return Unforeseen(type(error).__name__, places, isinstance(error, MemoryError))
     finally:
         # What the C library keeps would count against the next file.
         ctypes.CDLL(None).malloc_trim(0)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -32,7 +33,6 @@ from service.errors import ProblemType, ServiceError, where
 from service.logs import MAX_REASON_LENGTH, Logger
 from service.machine import Provider, gains_by_int8
 from service.metrics import Metrics
-from service.predictor import Predictor
 from service.repository import ModelRepository
 from service.schemas import ModelChanges, RefusedBundle
 from service.session import OnnxSession
@@ -190,14 +190,20 @@ class ModelLoader:
         return ModelRepository(models.values(), default, segmenter), refused
 
 
+class Serving(Protocol):
+    """Whatever answers new requests with the models of a repository."""
+
+    repository: ModelRepository
+
+
 class Reloader:
     """Brings what is served in line with the folder: one change at a time."""
 
     def __init__(
-        self, loader: ModelLoader, predictor: Predictor, metrics: Metrics, log: Logger
+        self, loader: ModelLoader, serving: Serving, metrics: Metrics, log: Logger
     ) -> None:
         self._loader = loader
-        self._predictor = predictor
+        self._serving = serving
         self._metrics = metrics
         self._log = log
         self._one_at_a_time = asyncio.Lock()
@@ -225,7 +231,7 @@ class Reloader:
 
         Raises ServiceError where it is not served, or all that is left of the default model.
         """
-        if all(model.bundle != bundle for model in self._predictor.repository.all()):
+        if all(model.bundle != bundle for model in self._serving.repository.all()):
             raise ServiceError(
                 ProblemType.UNKNOWN_MODEL, "There is no such model, or not that version."
             )
@@ -264,9 +270,9 @@ class Reloader:
 
     async def _sync(self, cause: str, disabled: Disabled) -> ModelChanges:
         started = time.perf_counter()
-        current = self._predictor.repository
+        current = self._serving.repository
         repository, done = await asyncio.to_thread(self._loader.sync, current, disabled)
-        self._predictor.repository = repository
+        self._serving.repository = repository
         self._metrics.models(repository.all())
         self._metrics.reload(len(done.loaded), len(done.unloaded), len(done.refused))
         polled = cause == "poll"

@@ -1,5 +1,6 @@
 """Files that are either there and whole, or not there at all."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +23,11 @@ def write_errors(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        remedy = "make room" if full else "mend this"
         raise WriteFailed(
             f"{target} could not be written: {reason}. "
-            "Nothing is lost: make room, and run the same command again to carry on."
+            f"Nothing is lost: {remedy}, and run the same command again to carry on."
         ) from error
 
 

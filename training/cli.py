@@ -52,10 +52,11 @@ def explore(
     with _for_people(framework=False):
         from training.config import read_recipe
         from training.lab.explore import explore as run
-        from training.source import read_pool
+        from training.source import read_pool, tell_dropped
 
         dataset = read_pool(read_recipe(recipe).data, data, ("train", "test"))
-        for finding in run(dataset, output, Console()):
+        tell_dropped(dataset, _console())
+        for finding in run(dataset, output, _console()):
             typer.echo(f"- {finding}")
         typer.echo(f"{output / 'index.html'} shows the images.")
 
@@ -81,7 +82,7 @@ def fit(
 
         asked = read_recipe(recipe)
         chosen = asked.with_changes(weights=weights, leave_out=leave_out, hold_out=hold_out)
-        train(chosen, workdir, data, Console())
+        train(chosen, workdir, data, _console())
         typer.echo(f"{workdir} holds the trained model. Next: pneumo-train evaluate.")
 
 
@@ -104,7 +105,7 @@ def compare(
         from training.lab.compare import compare as run
 
         chosen = read_recipe(recipe).with_changes(weights=weights)
-        table = run(chosen, data, workdir, candidate or [], Console(), split)
+        table = run(chosen, data, workdir, candidate or [], _console(), split)
         typer.echo(table.to_string(index=False, float_format="{:.4f}".format))
 
 
@@ -122,7 +123,7 @@ def tune(
         from training.config import read_recipe
         from training.lab.tune import tune as run
 
-        best, auroc = run(read_recipe(recipe), data, workdir, trials, epochs, Console(), hours)
+        best, auroc = run(read_recipe(recipe), data, workdir, trials, epochs, _console(), hours)
         typer.echo(f"{best}: validation AUROC {auroc:.4f} in short training.")
 
 
@@ -143,12 +144,12 @@ def evaluate(
 
         segment = load_segment(lungs) if lungs else None
         checks = {"report": report, "segment": segment, "ood_folder": ood}
-        found = run(data, workdir, split, Console(), **checks)
+        found = run(data, workdir, split, _console(), **checks)
         table = Table("figure", "value", "95 % interval", title=found.metrics[0].dataset)
         for m in found.metrics:
             if m.label is None and m.source is None:
                 table.add_row(m.name, f"{m.value:.4g}", f"{m.lower:.4g} to {m.upper:.4g}")
-        Console().print(table)
+        _console().print(table)
 
 
 @app.command("leave-out")
@@ -157,7 +158,7 @@ def leave_out(workdir: WorkdirOption, data: DataOption) -> None:
     with _for_people():
         from training.leave_out import leave_out as run
 
-        found = run(workdir, data, Console())
+        found = run(workdir, data, _console())
         found.to_csv(workdir / "leave-out.csv", index=False)
         typer.echo(found.round(3).to_string(index=False))
 
@@ -169,7 +170,7 @@ def fit_lungs(data: DataOption, workdir: WorkdirOption) -> None:
         from training.config import read_segmenter_recipe
         from training.lungs import train_lungs
 
-        train_lungs(read_segmenter_recipe(), workdir, data, Console())
+        train_lungs(read_segmenter_recipe(), workdir, data, _console())
         typer.echo(f"{workdir} holds the segmenter. Next: pneumo-train evaluate-lungs.")
 
 
@@ -192,6 +193,11 @@ def fit_lung_field(recipe: RecipeOption, data: DataOption, workdir: WorkdirOptio
 
         found = run(read_recipe(recipe), data, workdir)
         typer.echo(f"{workdir}: lungs are in view from {found.limits.lower:.3f}.")
+
+
+def _console() -> Console:
+    # Names of files may have square brackets, which are no markup.
+    return Console(markup=False)
 
 
 @contextmanager

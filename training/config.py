@@ -1,9 +1,10 @@
 """Recipes: all that decides a training, read from TOML into frozen objects."""
 
+import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,6 +13,9 @@ from contract.findings import Label
 from contract.preprocessing import PreprocessingSpec
 from training.atomic import write_text
 from training.errors import RecipeError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 RECIPES = Path(__file__).parent / "recipes"
 LUNGS = Path(__file__).parent / "lungs.toml"
@@ -343,14 +347,24 @@ def write_recipe(path: Path, recipe: Recipe, comment: str) -> None:
 
 def _read(path: Path, kind: type[AnyRecipe]) -> AnyRecipe:
     try:
-        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path.name} is no valid TOML: {error}.") from error
     except ValidationError as error:
+        schema = kind.model_json_schema()
+        parts = (schema, *schema["$defs"].values())
+        known = {name for part in parts for name in part.get("properties", ())}
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}"
+            f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}{_meant(fault, known)}"
             for fault in error.errors()
         )
         raise RecipeError(f"{path.name}: {faults}.") from error
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _meant(fault: "ErrorDetails", known: set[str]) -> str:
+    """The name of a key that a name which nobody knows is nearest to."""
+    name = str(fault["loc"][-1]) if fault["type"] == "extra_forbidden" else ""
+    near = difflib.get_close_matches(name, known - {name}, n=1, cutoff=0.7)
+    return f" (is {near[0]} meant?)" if near else ""

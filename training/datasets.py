@@ -41,13 +41,15 @@ class Dataset:
 
     ``table`` has one row per image and the columns of ``ImageRow``. Images of one group must stay
     together; a reader sets the group to the patient, ``training.splits`` joins near-duplicates to
-    it. The table is never changed in place.
+    it. The table is never changed in place. ``dropped`` counts test images of patients who are
+    trained on, which are left out.
     """
 
     name: str
     licence: str
     root: Path
     table: pd.DataFrame
+    dropped: int = 0
 
 
 def read_dataset(adapter: str, root: Path, split: OfficialSplit) -> Dataset:
@@ -299,7 +301,12 @@ def _read_manifest(root: Path, split: OfficialSplit) -> Dataset:
     dataset = _as_dataset("pooled images", licence, home, _manifest_rows(listed), split)
     paths = dataset.table["path"]
     if paths.empty:
-        raise DataError(f"manifest.csv lists no image to {split}. Expected {MANIFEST_LAYOUT}.")
+        counts = sheet["modality"].value_counts()
+        found = ", ".join(f"{n} of {name or 'no modality'}" for name, n in counts.items())
+        raise DataError(
+            f"manifest.csv lists no image to {split}; its rows are {found or 'none'}. "
+            f"Expected {MANIFEST_LAYOUT}."
+        )
     if missing := [path for path in paths if not (home / path).is_file()]:
         raise DataError(
             f"{len(missing)} of the {len(paths)} files that manifest.csv lists to {split} are not "

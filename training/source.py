@@ -106,6 +106,7 @@ def load_source(
     work.write_table(work.root / f"unreadable-{name}.csv", unusable)
     if len(unusable):
         console.print(f"{len(unusable)} images cannot be read: see unreadable-{name}.csv")
+    tell_dropped(dataset, console)
     table = dataset.table[~dataset.table["path"].isin(unusable["path"])]
     check_labels(table, _found(dataset, recipe), f"What can be read of the {name} images")
     order = {label: number for number, label in enumerate(recipe.data.classes)}
@@ -138,9 +139,8 @@ def read_pool(
     """
     if left_out and not config.leave_out:
         raise RecipeError("The recipe leaves no source out: there is nothing to evaluate.")
-    several = len(config.sources) > 1
-    # Of several folders one may test a patient whom another one trains on.
-    listed: Sequence[OfficialSplit] = ("train", "test") if several and "test" in splits else splits
+    # One split may test a patient whom another one trains on.
+    listed: Sequence[OfficialSplit] = ("train", "test") if "test" in splits else splits
     parts = [_renamed(source, root, listed) for source in config.sources]
     known = sorted({name for part in parts for name in part.table["source"]})
     if unknown := sorted(set(config.leave_out) - set(known)):
@@ -151,9 +151,14 @@ def read_pool(
     for part in parts:
         kept = part.table["source"].isin(config.leave_out) == left_out
         chosen.append(_described(replace(part, table=part.table[kept].reset_index(drop=True))))
-    if not several:
-        return chosen[0]
-    return of_splits(_joined(config.sources, chosen, root), splits)
+    pool = chosen[0] if len(chosen) == 1 else _joined(config.sources, chosen, root)
+    return of_splits(_by_patient(pool), splits)
+
+
+def tell_dropped(dataset: Dataset, console: Console) -> None:
+    """Say how many test images are left out because their patients are trained on."""
+    if dataset.dropped:
+        console.print(f"{dataset.dropped} test images are left out: their patients are trained on.")
 
 
 def cached_images(
@@ -243,23 +248,29 @@ def _described(dataset: Dataset) -> Dataset:
 
 
 def _joined(sources: Sequence[SourceConfig], parts: Sequence[Dataset], root: Path) -> Dataset:
-    """One data set below one root: a patient has one group, and who is trained on is not tested."""
+    """One data set below one root."""
     tables = [
         _below(part, root, f"{source.adapter} in {source.folder}: ")
         for source, part in zip(sources, parts, strict=True)
     ]
-    table = pd.concat(tables, ignore_index=True)
-    rows = pd.Series(table.index).groupby(table["patient"])
-    table["group"] = joined_groups(
-        list(table["group"]), zip(rows.transform("first"), table.index, strict=True)
-    )
-    trained = table["split"].ne("test").groupby(table["patient"]).transform("any")
     return Dataset(
         name=_listed(part.name for part in parts),
         licence=_listed(part.licence for part in parts),
         root=root,
-        table=table[~trained | table["split"].ne("test")],
+        table=pd.concat(tables, ignore_index=True),
     )
+
+
+def _by_patient(dataset: Dataset) -> Dataset:
+    """The data set, where a patient has one group, and who is trained on is not tested."""
+    table = dataset.table
+    owner = table["source"] + ": " + table["patient"]
+    rows = pd.Series(table.index).groupby(owner)
+    pairs = zip(rows.transform("first"), table.index, strict=True)
+    table = table.assign(group=joined_groups(list(table["group"]), pairs))
+    trained = table["split"].ne("test").groupby(owner).transform("any")
+    kept = ~trained | table["split"].ne("test")
+    return replace(dataset, table=table[kept], dropped=int((~kept).sum()))
 
 
 def _below(part: Dataset, root: Path, owner: str) -> pd.DataFrame:

@@ -1,6 +1,8 @@
 """A site commissions a model through the command, with real graphs and drawn images."""
 
 import csv
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +20,18 @@ from commissioning.graph import EMBEDDING, Backbone, measurement_graph
 from contract.golden import read_golden
 from contract.manifest import MODEL_FILE, read_manifest, read_verified_model
 from service.settings import Settings
-from tests.bundles import SIZE, write_bundle
+from tests.bundles import SIZE, write_bundle, write_segmenter_bundle
 from tests.integration.live import serving
 from tests.synthetic import as_dicom, as_png
 
 Draw = Callable[[np.random.Generator, bool], NDArray[np.uint8]]
 CELLS = 4
+SITE = {
+    "name": "Here", "commissioned_at": "2026-01-01T00:00:00Z", "base_version": 1, "features": "x",
+    "change": "local head", "verdict": "refer only", "images": {"normal": 1, "pneumonia": 1},
+    "patients": 2, "auroc": [0.7, 0.6, 0.8], "accuracy": None, "answered": 0.0,
+    "labels_digest": "none",
+}  # fmt: skip
 
 
 def _by_brightness(random: np.random.Generator, sick: bool) -> NDArray[np.uint8]:  # noqa: FBT001
@@ -111,7 +119,10 @@ def test_a_site_that_it_does_not_read_gets_a_head_of_its_own(
     assert (scores <= 1).mean() >= 0.8
     noise = random.integers(0, 255, (1, SIZE, SIZE, 1)).astype(np.uint8) // 200 * 255
     assert session.run(["ood_score"], {"image": noise.astype(np.uint8)})[0][0] > 1
-    assert (site / "report" / "report.html").read_text().count("FIT TO ANSWER HERE") == 1
+    report = (site / "report" / "report.html").read_text()
+    assert report.count("FIT TO ANSWER HERE") == 1
+    assert "Judged: tiny version 1, sha256:" in report
+    assert f"Written: version 2</b>, {manifest.digest}; change: local head" in report
     assert (site / "report" / "report.pdf").read_bytes().startswith(b"%PDF")
 
 
@@ -181,6 +192,90 @@ def test_a_site_that_the_model_reads_keeps_it_as_shipped_and_is_named_by_the_ser
     assert (tmp_path / "models" / "tiny" / "config.pbtxt").is_file()
 
 
+def test_the_age_that_gives_the_label_away_is_found_however_it_is_written(
+    tmp_path: Path, backbone: Path
+) -> None:
+    write_bundle(tmp_path / "models")
+    site = _site(tmp_path / "site", _by_brightness, patients=40)
+    random, ages = np.random.default_rng(4), []
+    for i in range(80):
+        age = random.integers(20, 40) + (40 if i // 2 % 2 else 0)
+        ages.append(["unknown", "", f"{age:03}Y", f'"{age},5"', str(age)][min(i, i % 3 + 2)])
+    rows = (site / "labels.csv").read_text().splitlines()
+    texts = [f"{row},{age}" for row, age in zip(rows, ["age", *ages], strict=True)]
+    (site / "labels.csv").write_text("\n".join(texts))
+
+    done = _commission(tmp_path / "models", site, backbone)
+
+    assert "1 ages are not understood" in _said(done)
+    report = (site / "report" / "report.html").read_text()
+    found = re.search(r"<td>age</td><td>([\d.]+) \(([\d.]+) to", report)
+    assert found is not None
+    assert float(found[1]) >= 0.98
+    # No surer than twenty patients of each can be.
+    assert float(found[2]) == 0.83
+    # The bands have one finding each, so no AUROC.
+    assert "<td>age 20" not in report
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "said"),
+    [
+        (["--floor", "85"], 2, "less than or equal to 1"),
+        (["--floor-auroc", "-1"], 2, "greater than or equal to 0"),
+        (["--mean", "abc"], 2, "Give one number"),
+        (["--site", ""], 2, "letters or digits"),
+        (["--site", "a\nb"], 2, "printable"),
+        (["--mean", "1,2"], 1, "Mean and scale are one number"),
+        (["--backbone", "junk[red].onnx"], 1, "junk[red].onnx is no ONNX graph"),
+        (["--backbone", "mask.onnx"], 1, "It gives [32, 32, 1]"),
+        (["--model", "none"], 1, "There is no model 'none' in models; there are tiny."),
+        (["--model", "lungs"], 1, "lungs is a segmenter and calls no finding"),
+        (["--version", "9"], 1, "tiny has no version 9 here; there are 1, 2."),
+        (["--version", "2"], 1, "Version 2 of tiny was made for a site, Here; take version 1"),
+    ],
+)
+def test_what_is_asked_wrongly_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], status: int, said: str,
+    backbone: Path,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    mask = write_segmenter_bundle(Path("models")) / MODEL_FILE
+    Path("mask.onnx").write_bytes(mask.read_bytes())
+    Path("junk[red].onnx").write_bytes(b"junk")
+    manifest = read_manifest(write_bundle(Path("models"), version=2))
+    changed = manifest.model_dump(mode="json") | {"site": SITE}
+    Path("models/tiny/2/manifest.json").write_text(json.dumps(changed))
+    write_bundle(Path("models"))
+    site = _site(Path("site"), _by_brightness, patients=1)
+
+    done = _commission(Path("models"), site, backbone, *more)
+
+    assert done.exit_code == status, done.output
+    words = " ".join(done.output.replace("│", " ").split())
+    assert said in words
+
+
+@pytest.mark.parametrize("name", ["../escape", "<b>A/B", "St. Example"])
+def test_a_site_keeps_its_name_and_gets_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_bundle(Path("models"))
+    site = _site(Path("site"), _by_brightness, patients=40)
+    options = ["--model", "tiny", "--images", site, "--labels", site / "labels.csv"]
+    options += ["--backbone", backbone, "--scale", "255", "--site", name]
+
+    done = CliRunner().invoke(app, [str(option) for option in options])
+
+    assert done.exit_code == 0, done.output
+    made = read_manifest(Path("models/tiny/2")).site
+    assert made is not None
+    assert made.name == name
+    (folder,) = Path("commissioning-reports").iterdir()
+    assert {file.name for file in folder.iterdir()} >= {"report.html", "report.pdf"}
+
+
 RANDOM = np.random.default_rng(3).permutation(["normal", "pneumonia"] * 40).tolist()
 SWAPPED = ["pneumonia", "normal"] * 40
 
@@ -190,9 +285,10 @@ SWAPPED = ["pneumonia", "normal"] * 40
     [
         (80, RANDOM, NOT_FIT, "NOT FIT"),
         (80, SWAPPED, NOT_FIT, "swapped"),
-        (10, ["normal", "pneumonia"] * 5, 1, "20 more normal, 20 more pneumonia"),
+        (2, ["normal", "pneumonia"], 1, "28 more images of normal, 9 more patients of normal"),
+        (10, ["normal", "pneumonia"] * 5, 1, "20 more images of normal, 5 more patients of normal"),
     ],
-    ids=["random labels", "swapped labels", "too few images"],
+    ids=["random labels", "swapped labels", "too few patients", "too few images"],
 )
 def test_what_earns_no_version_is_named_and_nothing_is_written(
     tmp_path: Path, backbone: Path, patients: int, truth: list[str], status: int, said: str
@@ -204,7 +300,9 @@ def test_what_earns_no_version_is_named_and_nothing_is_written(
 
     assert done.exit_code == status, done.output
     assert said in _said(done)
-    assert not (tmp_path / "models" / "tiny" / "2").exists()
+    assert [folder.name for folder in (tmp_path / "models" / "tiny").iterdir()] == ["1"]
+    if status == NOT_FIT:
+        assert "Nothing was written." in (site / "report" / "report.html").read_text()
 
 
 def test_a_second_commissioning_starts_from_the_shipped_version_and_measures_nothing_again(

@@ -163,7 +163,7 @@ def test_each_file_of_a_request_is_answered_by_the_model_that_takes_it(live: Liv
     response = live.predict_files(
         ("notes.txt", b"no image"),
         ("chest.dcm", as_dicom(synthetic_radiograph())),
-        ("slice.dcm", as_dicom(np.full((64, 64), 200, np.int16), Modality="CT")),
+        ("slice.dcm", as_dicom(np.full((64, 64), 200, np.uint8), Modality="CT")),
     )
 
     body = response.json()
@@ -175,7 +175,7 @@ def test_each_file_of_a_request_is_answered_by_the_model_that_takes_it(live: Liv
 def test_a_named_model_answers_no_file_that_another_one_takes(live: Live) -> None:
     response = live.predict_files(
         ("chest.dcm", as_dicom(synthetic_radiograph())),
-        ("slice.dcm", as_dicom(np.full((64, 64), 200, np.int16), Modality="CT")),
+        ("slice.dcm", as_dicom(np.full((64, 64), 200, np.uint8), Modality="CT")),
         model="tiny",
     )
 

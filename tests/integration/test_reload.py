@@ -264,7 +264,7 @@ def test_a_model_that_comes_later_does_not_become_the_default(
         changes = reload(live)
         answered = live.predict(radiograph).json()["model"]["name"]
 
-    assert (changes["default"], answered) == ("tiny", "tiny")
+    assert changes["default"] == answered == "tiny"
 
 
 def test_the_last_version_of_the_default_model_stays(folder: Path, radiograph: bytes) -> None:

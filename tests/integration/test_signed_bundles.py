@@ -14,9 +14,11 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from typer.testing import CliRunner
 
 from contract.errors import InvalidKey, ManifestError, UntrustedBundle
 from contract.trust import SIGNATURE, check_trusted, sign_bundle
+from export.cli import app as export_app
 from service.runtime import open_repository
 from service.settings import Settings
 from tests.bundles import write_bundle
@@ -107,3 +109,14 @@ def test_what_is_no_key_of_the_kind_is_refused(models: Path, key: bytes) -> None
         check_trusted(models / "tiny" / "1", key)
     with pytest.raises(InvalidKey, match="not one of Ed25519"):
         check_trusted(models / "tiny" / "1", public(RSA))
+
+
+def test_a_key_that_is_not_there_is_one_line(models: Path, tmp_path: Path) -> None:
+    arguments = ["sign", str(models / "tiny" / "1"), "--key", str(tmp_path / "none.pem")]
+
+    done = CliRunner().invoke(export_app, arguments)
+
+    assert done.exit_code == 1
+    assert done.stderr.startswith("pneumo-export: ")
+    assert "none.pem" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -22,7 +22,7 @@ SOFT_TISSUE = {"WindowCenter": 40, "WindowWidth": 400}
 RESCALE = {"RescaleSlope": 1, "RescaleIntercept": 0}
 
 
-def slice_of(pixels: np.ndarray = HOUNSFIELD, **attributes: object) -> Radiograph:
+def slice_of(pixels: np.ndarray, attributes: dict[str, object]) -> Radiograph:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return decode(as_dicom(pixels, Modality="CT", **SOFT_TISSUE | attributes))
@@ -52,7 +52,7 @@ def groups(name: str, **attributes: object) -> list[Dataset]:
 def test_a_slice_in_hounsfield_units_has_the_lung_window(
     pixels: np.ndarray, rescale: dict[str, object]
 ) -> None:
-    found = slice_of(pixels, **rescale)
+    found = slice_of(pixels, rescale)
 
     assert found.pixels[0].tolist() == pytest.approx(LUNG_GRAYS, abs=25)
     check_suitable(found.dicom, CT)
@@ -62,7 +62,7 @@ def test_a_slice_in_hounsfield_units_has_the_lung_window(
 def test_8_bits_that_reach_no_air_are_a_picture(rescale: dict[str, object]) -> None:
     picture = np.array([[0, 100, 255]], np.uint8)
 
-    found = slice_of(picture, WindowCenter=128, WindowWidth=256, **rescale)
+    found = slice_of(picture, {"WindowCenter": 128, "WindowWidth": 256, **rescale})
 
     assert found.pixels[0].tolist() == [0, 100, 255]
     check_suitable(found.dicom, CT)
@@ -83,7 +83,7 @@ AXIAL_TILTED_BY_30, TILTED_BY_45 = [1, 0, 0, 0, 0.866, -0.5], [1, 0, 0, 0, 0.707
     ids=str,
 )
 def test_an_axial_slice_is_suitable(attributes: dict[str, object]) -> None:
-    check_suitable(slice_of(**RESCALE, **attributes).dicom, CT)
+    check_suitable(slice_of(HOUNSFIELD, {**RESCALE, **attributes}).dicom, CT)
 
 
 @pytest.mark.parametrize(
@@ -120,4 +120,4 @@ def test_what_is_no_axial_slice_in_hounsfield_units_is_refused(
     attributes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UnsuitableImage, match=message):
-        check_suitable(slice_of(**RESCALE | attributes).dicom, CT)
+        check_suitable(slice_of(HOUNSFIELD, {**RESCALE, **attributes}).dicom, CT)

@@ -21,6 +21,7 @@ def recipe_file(folder: Path, text: str) -> str:
     ("old", "new", "message"),
     [
         ("width = 4", "width = 4\ndepth = 3", r"model\.depth: Extra inputs"),
+        ("batch_size", "batchsize", r"training\.batchsize: .* \(is batch_size meant\?\)"),
         ("epochs = 2", "epochs = 0", r"training\.epochs"),
         ("epochs = 2", "epochs = 1", "warmup_epochs must be less than epochs"),
         ('positive = "pneumonia"', 'positive = "covid-19"', "which is no class"),
@@ -47,6 +48,9 @@ def test_a_recipe_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_recipe(tmp_path / "mine.toml", recipe, "Mine.\nAll of it.")
 
     assert read_recipe(str(tmp_path / "mine.toml")) == recipe
+    text = (tmp_path / "mine.toml").read_text()
+    (tmp_path / "marked.toml").write_text(text, encoding="utf-8-sig")
+    assert read_recipe(str(tmp_path / "marked.toml")) == recipe
     assert recipe.calibration.shifts == ("none",)
     assert (tmp_path / "mine.toml").read_text().startswith("# Mine.\n# All of it.\n")
 

@@ -300,7 +300,7 @@ def test_an_incomplete_copy_of_a_manifest_is_noticed(tmp_path: Path) -> None:
         read_dataset("manifest", home, "train")
     assert len(read_dataset("manifest", home, "test").table) == 2
     write_csv(home / "manifest.csv", SHEET_COLUMNS, ROWS[:1])
-    with pytest.raises(DataError, match="lists no image to test"):
+    with pytest.raises(DataError, match="lists no image to test; its rows are 1 of xray"):
         read_dataset("manifest", home, "test")
 
 

@@ -1,3 +1,5 @@
+import errno
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from rich.console import Console
 from contract.preprocessing import PreprocessingSpec, preprocess
 from contract.radiograph import decode
 from tests.training_data import write_kermany
+from training.atomic import write_errors
 from training.datasets import Dataset, data_digest, read_dataset
 from training.errors import WriteFailed
 from training.source import cached_images
@@ -82,10 +85,23 @@ def test_the_second_time_nothing_is_decoded_unless_the_content_is_another(tmp_pa
     assert list(other.unreadable) == [dataset.table["path"][0]]
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "No space left on device. Nothing is lost: make room"),
+        (errno.EACCES, "Permission denied. Nothing is lost: mend this"),
+        (errno.ENOTDIR, "Not a directory. Nothing is lost: mend this"),
+    ],
+)
+def test_room_is_asked_for_only_where_it_is_short(tmp_path: Path, number: int, said: str) -> None:
+    with pytest.raises(WriteFailed, match=said), write_errors(tmp_path):
+        raise OSError(number, os.strerror(number))
+
+
 def test_a_full_disk_has_a_clear_message_and_loses_nothing(tmp_path: Path) -> None:
     dataset = kermany(tmp_path)
 
-    with full_disk(after_bytes=500), pytest.raises(WriteFailed, match="make room"):
+    with full_disk(after_bytes=500), pytest.raises(WriteFailed, match="Nothing is lost"):
         cache(dataset, tmp_path)
 
     assert cache(dataset, tmp_path).images[5].any()

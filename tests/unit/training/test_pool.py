@@ -1,12 +1,14 @@
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.training_data import write_kermany
 from training.config import DataConfig
 from training.errors import RecipeError
-from training.source import read_pool
+from training.source import read_pool, tell_dropped
 
 HEADER = "path,sha256,modality,label,source,patient_id,group,split,note,licence"
 ROWS = [
@@ -100,6 +102,27 @@ def test_several_data_sets_lie_below_one_root_and_share_no_patient(pooled: Path)
     assert dataset.table["group"][0] == "manifest in .: g1"
     assert dataset.name.startswith("pooled images: north; Kermany 2018")
     assert dataset.root == pooled
+
+
+def test_a_patient_of_one_folder_is_not_tested_where_he_is_trained_on(pooled: Path) -> None:
+    more = [
+        "a/5.png,,xray,normal,north,p_2,g8,test,,CC0",
+        "a/6.png,,xray,normal,north,p9,g9,test,,CC0",
+        "a/7.png,,xray,normal,south,p2,g7,test,,CC0",
+    ]
+    for row in more:
+        (pooled / row.partition(",")[0]).touch()
+    (pooled / "manifest.csv").write_text("\n".join([HEADER, *ROWS, *more]).replace("p2", "p-2"))
+    recipe = config({"adapter": "manifest", "ignore": ["lateral", "other"]})
+
+    tested, both = (read_pool(recipe, pooled, of) for of in (("test",), ("train", "test")))
+
+    assert list(tested.table["path"]) == ["a/3.png", "a/6.png", "a/7.png"]
+    assert tested.dropped == both.dropped == 1
+    assert read_pool(recipe, pooled, ("train",)).dropped == 0
+    told = io.StringIO()
+    tell_dropped(tested, Console(file=told))
+    assert told.getvalue().startswith("1 test images are left out")
 
 
 def test_a_patient_of_one_source_is_one_patient_whichever_folder_lists_him(tmp_path: Path) -> None:
