@@ -27,13 +27,13 @@ from commissioning.labels import read_labels, without_duplicates
 from commissioning.measure import measure
 from commissioning.report import describe_set_aside, write_report
 from commissioning.trial import run_trial
-from contract.dicom_facts import says_lateral
+from contract.dicom_facts import says_lateral, says_oblique
 from contract.errors import ContractError
 from contract.manifest import INTENDED_USE, is_segmenter, read_manifest, read_verified_model
 from export.graph import with_whole_weights
 
 _COPY = "It is a copy of another image."
-_LATERAL = "The view is lateral, as the label table says."
+_NOT_FRONTAL = "The view is lateral or oblique, as the label table says."
 app = typer.Typer(add_completion=False)
 NOT_FIT = 3
 DEFAULT_BACKBONE = Path(__file__).with_name("efficientnet-lite0-block11.onnx")
@@ -136,9 +136,10 @@ def _commission(
         console.print(note)
     graph = measurement_graph(model, features)
     measured = measure(named.paths, manifest, graph, workdir / "measured", console)
-    lateral = named.table["view"].str.upper().map(says_lateral).to_numpy(np.bool_)
-    told = (measured.problem == "") & lateral & manifest.reads_radiographs
-    problems = np.where(told, _LATERAL, measured.problem)
+    views = named.table["view"].str.upper()
+    is_side = (views.map(says_lateral) | views.map(says_oblique)).to_numpy(np.bool_)
+    told = (measured.problem == "") & is_side & manifest.reads_radiographs
+    problems = np.where(told, _NOT_FRONTAL, measured.problem)
     pixels = np.where(problems == "", measured.digest, "")
     labelled, kept = without_duplicates(named, pixels.tolist())
     set_aside = Counter(problems[problems != ""].tolist())

@@ -170,6 +170,8 @@ def _from_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
     _, header = lines.pop(0)
     plain = [re.sub(r"[\W_]+", "", name).lower() for name in header]
     names = [_ALSO_CALLED.get(name, name) for name in plain]
+    # A column of the plain name goes before one that is also called so, which is ignored.
+    names = [plain[i] if n != plain[i] and n in plain else n for i, n in enumerate(names)]
     if twice := [name for name in _COLUMNS if names.count(name) > 1]:
         same = [given for given, name in zip(header, names, strict=True) if name == twice[0]]
         raise LabelsUnusable(f"{file} has two columns for {twice[0]}: {', '.join(same)}.")

@@ -80,7 +80,7 @@ _OBLIQUE_VIEWS = frozenset({"RLO", "LLO", OBLIQUE})
 # Right and left, anterior and posterior oblique; then English, the Romance languages, German,
 # Polish, Czech, Russian, Chinese and Japanese. Without accents.
 _OBLIQUE_WORDS = re.compile(
-    r"\b(?:[RL][AP]O|OBL)\b|OBLIQ|OBLIC|SCHRAG|SKOSN|SIKM|КОСАЯ|КОСОИ|КОСЫЕ|斜"
+    r"\b(?:[RL][AP]O|OBL)\b|OBLI[QCK]|SCHRAG|SCHUIN|SKOSN|SIKM|КОСАЯ|КОСОИ|КОСЫЕ|(?<!倾)(?<!傾)斜"
 )
 # A lateral decubitus is a frontal view of a patient who lies on a side; one on the back is none.
 _DECUBITUS = re.compile(r"(?<!DORSAL)(?<!DORSAL.)(?<!VENTRAL)(?<!VENTRAL.)DECUB|\b[LR]LD\b")
@@ -118,8 +118,9 @@ _JOINED_BEFORE, _JOINED_AFTER = "RX|XR|CR|DX|PORT|PORTABLE", "S|PA|AP|LAT|XRAY|P
 # What the words stand beside where another part of the body is meant.
 _NOT_CHEST = re.compile(
     r"SPINE|COLUMNA|COLONNA|COLUNA|RACHIS|WIRBEL|VERTEBR|ABDOM|\bABD\b|PELVI|\bNECK\b|\bB?WS\b"
-    r"|STERNUM|WERVEL|KREGOS|PATER|CHRBT|OBRATL|GERINC|OMUR|KI[CČ]M|KRALJE[ZŽ]|RYGG|ПОЗВОН|ГРУДИН"
-    r"|ЖИВОТ|БРЮШ|ΣΠΟΝΔΥΛ|椎|骨|胸[鎖锁]|脊|腹|척추|흉추|뼈|복부|فقر|عظم|בטן|שדר|กระดก|रीढ"
+    r"|STERNUM|\bE?STERNON?\b|WERVEL|KREGOS|\bPATER\b|HRBTEN|CHRBT|OBRATL|GERINC|OMUR|KEMI[GK]|KICM"
+    r"|KRALJEZ|RYGG|STUBUR|COT SONG|XUONG|TULANG|ПОЗВОН|ГРУДИН|ГРЪБНА|ЖИВОТ|БРЮШ|ΣΠΟΝΔΥΛ"
+    r"|椎|胸[骨鎖锁]|脊|腹|척추|흉추|뼈|복부|فقر|عظم|استخوان|בטן|שדר|กระดก|रीढ"
 )
 _BODY_PART = re.compile(r"[A-Z0-9_]{1,16}")
 _UID_TEXT = re.compile(r"[0-9.]{1,64}")

@@ -29,7 +29,9 @@ LUNG_WINDOW_WIDTH_HU = 1500.0
 # Values that cannot go below this tell no lung from other tissue, whatever their unit is.
 _LUNG_HU = -500.0
 # Source: DICOM PS3.3 C.11.1.1.2: unspecified, as many devices say of Hounsfield units.
-_HOUNSFIELD = frozenset({"HU", "US", "HOUNSFIELD", "HOUNSFIELD UNITS"})
+_HOUNSFIELD = frozenset(
+    {"HU", "US", "UNSPECIFIED", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS"}
+)
 
 _MAX_ENTRIES = 1 << 16
 _FUNCTIONAL_GROUPS = (

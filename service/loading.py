@@ -171,6 +171,8 @@ class ModelLoader:
             try:
                 if name in models and read_manifest(bundle) == models[name].manifest:
                     # What is in memory is served in any case; the next start would need the files.
+                    self._check_trusted(bundle)
+                    read_golden(bundle, models[name].manifest)
                     for precision in models[name].manifest.digests:
                         read_verified_model(bundle, models[name].manifest, precision)
                 else:

@@ -183,7 +183,8 @@ class Settings(BaseSettings):
             raise ValueError("PNEUMO_TLS_CERTIFICATE and PNEUMO_TLS_KEY go together")
         if self.tls_client_authorities and not self.tls_certificate:
             raise ValueError("PNEUMO_TLS_CLIENT_AUTHORITIES needs PNEUMO_TLS_CERTIFICATE")
-        if self.api_keys is not None and not self.api_keys.get_secret_value().strip():
+        is_blank = self.api_keys is not None and not self.api_keys.get_secret_value().strip()
+        if is_blank and not (self.api_keys_file or self.oidc_issuer):
             raise ValueError("PNEUMO_API_KEYS is empty: give it keys, or take it out")
         if self.max_files > self.queue_limit:
             raise ValueError("PNEUMO_MAX_FILES must not be larger than PNEUMO_QUEUE_LIMIT")

@@ -28,7 +28,7 @@ from training.datasets import (
     of_splits,
     read_dataset,
 )
-from training.errors import RecipeError, WorkdirMismatch
+from training.errors import DataError, RecipeError, WorkdirMismatch
 from training.splits import joined_groups
 
 if TYPE_CHECKING:
@@ -141,7 +141,13 @@ def read_pool(
         raise RecipeError("The recipe leaves no source out: there is nothing to evaluate.")
     # One split may test a patient whom another one trains on.
     listed: Sequence[OfficialSplit] = ("train", "test") if "test" in splits else splits
-    parts = [_renamed(source, root, listed) for source in config.sources]
+    try:
+        parts = [_renamed(source, root, listed) for source in config.sources]
+    except DataError:
+        if len(config.sources) > 1 or listed == splits:
+            raise
+        # Whoever has the test images alone may ask for their figures.
+        parts = [_renamed(source, root, splits) for source in config.sources]
     known = sorted({name for part in parts for name in part.table["source"]})
     if unknown := sorted(set(config.leave_out) - set(known)):
         raise RecipeError(
@@ -152,7 +158,7 @@ def read_pool(
         kept = part.table["source"].isin(config.leave_out) == left_out
         chosen.append(_described(replace(part, table=part.table[kept].reset_index(drop=True))))
     pool = chosen[0] if len(chosen) == 1 else _joined(config.sources, chosen, root)
-    return of_splits(_by_patient(pool), splits)
+    return of_splits(_by_patient(pool, is_test="train" not in splits), splits)
 
 
 def tell_dropped(dataset: Dataset, console: Console) -> None:
@@ -261,15 +267,15 @@ def _joined(sources: Sequence[SourceConfig], parts: Sequence[Dataset], root: Pat
     )
 
 
-def _by_patient(dataset: Dataset) -> Dataset:
-    """The data set, where a patient has one group, and who is trained on is not tested."""
+def _by_patient(dataset: Dataset, *, is_test: bool) -> Dataset:
+    """The data set, where a patient has one group; of a test, without who is trained on."""
     table = dataset.table
     owner = table["source"] + ": " + table["patient"]
     rows = pd.Series(table.index).groupby(owner)
     pairs = zip(rows.transform("first"), table.index, strict=True)
     table = table.assign(group=joined_groups(list(table["group"]), pairs))
     trained = table["split"].ne("test").groupby(owner).transform("any")
-    kept = ~trained | table["split"].ne("test")
+    kept = ~trained | table["split"].ne("test") | (not is_test)
     return replace(dataset, table=table[kept], dropped=int((~kept).sum()))
 
 

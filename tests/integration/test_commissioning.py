@@ -152,7 +152,7 @@ def test_what_the_service_would_refuse_is_set_aside_and_named(
     for text in (_said(done), report):
         assert "4 set aside" in text
         assert "1: The view is lateral, as View Position says; tiny takes frontal ones" in text
-        assert "1: The view is lateral, as the label table says" in text
+        assert "1: The view is lateral or oblique, as the label table says" in text
         assert "1: It is a copy of another image" in text
     site_block = read_manifest(tmp_path / "models" / "tiny" / "2").site
     assert site_block is not None

@@ -104,7 +104,7 @@ def test_of_too_many_connections_the_one_that_idles_longest_is_closed(
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
         with connect(port) as third:
             # It ends, whatever is left of its answer.
-            until_closed(first)
+            assert "HTTP/1.1" not in until_closed(first)
             third.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
             assert third.recv(65536).startswith(b"HTTP/1.1 200 ")
         busy.sendall(radiograph)

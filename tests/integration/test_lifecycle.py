@@ -214,9 +214,15 @@ def test_a_lost_gpu_fails_its_probes_and_whole_requests_until_it_is_back(
     gpu.lost = False
     client.get("/health/live")
     after = states()
+    # A balancer asks for nothing but this.
+    gpu.lost = True
+    asked_alone = client.get("/health/ready")
+    gpu.lost = False
+    client.get("/health/live")
 
     assert before == after == [(200, "live"), (200, "ready"), (200, "ready")]
-    assert {problem(each) for each in (alive, ready, lost)} == {(503, "device-lost")}
+    answers = (alive, ready, lost, asked_alone)
+    assert {problem(each) for each in answers} == {(503, "device-lost")}
     assert (health.status_code, health.json()["status"]) == (503, "device-lost")
     assert int(lost.headers["retry-after"]) >= 1
     assert live_on_gpu.predict(radiograph).status_code == 200

@@ -207,19 +207,28 @@ def test_a_bundle_that_fails_a_check_changes_nothing_and_is_told(
     assert [event["bundle"] for event in told] == ["tiny/2"] * 2
 
 
-def test_a_served_bundle_whose_graph_was_damaged_is_told_and_served_from_memory(
+def test_a_served_bundle_whose_files_were_damaged_is_told_and_served_from_memory(
     folder: Path, radiograph: bytes
 ) -> None:
+    write_golden(folder / "tiny" / "1", pneumonia=1.0)
+
     with administered(folder) as live:
+        golden = (folder / "tiny" / "1" / GOLDEN_FILE).read_bytes()
+        (folder / "tiny" / "1" / GOLDEN_FILE).write_bytes(golden[:-1])
+        other = reload(live)
+        (folder / "tiny" / "1" / GOLDEN_FILE).write_bytes(golden)
         with_half_of_its_model(folder / "tiny" / "1")
         damaged = reload(live)
         (folder / "tiny" / "1" / MODEL_FILE).unlink()
         gone = reload(live)
         answered = live.predict(radiograph)
 
-    reasons = [str(each["reason"]) for each in (*damaged["refused"], *gone["refused"])]  # type: ignore[index]
-    assert "only partly copied" in reasons[0]
-    assert "has no model.onnx" in reasons[1]
+    reasons = [
+        str(each["reason"]) for each in (*other["refused"], *damaged["refused"], *gone["refused"])
+    ]  # type: ignore[index]
+    assert "golden.npz" in reasons[0]
+    assert "only partly copied" in reasons[1]
+    assert "has no model.onnx" in reasons[2]
     assert answered.status_code == 200
 
 

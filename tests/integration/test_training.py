@@ -180,8 +180,11 @@ def test_validation_images_of_another_data_set_are_refused(
 
     result = train("evaluate", "--workdir", trained, "--data", tmp_path, "--split", "validation")
 
-    assert result.exit_code == 1
+    untrained = train("evaluate", "--workdir", tmp_path / "none", "--data", data)
+
+    assert (result.exit_code, untrained.exit_code) == (1, 1)
     assert "their digest differs" in result.stderr
+    assert "run pneumo-train fit" in untrained.stderr
 
 
 def test_a_training_that_diverges_is_stopped(data: Path, tmp_path: Path) -> None:

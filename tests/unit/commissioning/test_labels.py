@@ -113,7 +113,7 @@ def test_a_table_in_another_encoding_is_refused_with_what_to_do(
             r"x0 \(line 3\).* and 2 more: no label of the model, which has normal, pneumonia\.",
         ),
         (["a.png,normal,p,45,5"], "path,finding,patient,age", "line 2, has more cells"),
-        (["a.png,normal,p,q"], "path,finding,patient,Patient ID", "two columns for patient"),
+        (["a.png,normal,p,q"], "path,finding,Patient_ID,Patient ID", "two columns for patient"),
         (["a.png,normal,p", "a.png,normal,p"], "path,finding,patient", "twice"),
         (["a.png,normal,p"], "picture,finding,patient", "no column path"),
         ([], "path,finding,patient", "names no image"),

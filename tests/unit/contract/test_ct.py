@@ -45,7 +45,7 @@ def groups(name: str, **attributes: object) -> list[Dataset]:
         ((HOUNSFIELD + 1350).astype(np.uint16), {"RescaleIntercept": "-1350", "RescaleSlope": ""}),
         (HOUNSFIELD, {"RescaleSlope": 1}),
         (HOUNSFIELD, RESCALE | {"RescaleType": "hu"}),
-        (HOUNSFIELD, RESCALE | {"RescaleType": "US"}),
+        (HOUNSFIELD, RESCALE | {"RescaleType": "Hounsfield Unit"}),
     ],
     ids=str,
 )
@@ -106,7 +106,7 @@ def test_an_axial_slice_is_suitable(attributes: dict[str, object]) -> None:
             "as Image Orientation .Patient. says",
         ),
         ({"RescaleType": "Z_EFF"}, "no Hounsfield units, as Rescale Type says"),
-        ({"RescaleType": "MGML"}, "as Rescale Type says"),
+        ({"RescaleType": "HU_MOD"}, "as Rescale Type says"),
         ({"ModalityLUTSequence": [as_lut_item(0, [0, 9], 16)]}, "as Modality LUT Sequence says"),
         (
             {"RescaleSlope": "", "RescaleIntercept": ""},

@@ -45,13 +45,15 @@ BODY_PARTS = {
     "CHEST": "CHEST|chest |CHEST PA|CHEST_1_VIEW|RX TORAX|tórax PA|T?RAX|T\u00c3\u201cRAX|"
     "Brustkorb|klatka piersiowa|Hrudník|GÖĞÜS|ngực|ทรวงอก|prsni koš|ОГК|TORAXPA|RXTORAX|PORTCHEST|"
     "PORTABLECHEST|CHESTS|CHESTPALAT|Brust|THORACIC CAVITY|CAGE_THORACIQUE|krūškurvis|гръден кош|"
-    "грудни кош|قفسه سینه|G__S|G?G?S|NG?C|Göğüs|CAIXA TORÁCICA|грудная клетка|θώρακας|胸部|흉부",
+    "грудни кош|胸部CT平扫+骨三维|قفسه سینه|G__S|G?G?S|NG?C|Göğüs|CAIXA TORÁCICA|"
+    "грудная клетка|θώρακας|胸部|흉부",
     "THORAX": "Thorax ap|THX|THORAXAP",
     "LUNG": "Lung, right|PULM?N|poumons|PŁUCA|P?UCA|PH?I|T?D?|AKC??ER|Akciğer|плућа",
     "OTHER": "CHEST/ABD|CHEST-ABDOMEN|KNEE/LEG|PELVIS-HIP|Bauch, liegend|LUMBAR SPINE LATERAL|"
     "DOE JOHN|T-D4000|T-D1100|TD-12|NG-C|BRUST-WS|Doe^Jane, born 1970|ORCHESTRA PIT|"
     "Lungenklinik, Bett 3|KNEE\\LEG|CHEST\\KNEE|胸椎|胸骨|胸鎖関節|胸腹部|가슴뼈|흉추|"
-    "грудной отдел позвоночника|грудина|grudni deo kičme|klatka piersiowa i kręgosłup|"
+    "cột sống ngực|prsni del hrbtenice|GÖĞÜS KEMİĞİ|грудной отдел позвоночника|грудина|"
+    "grudni deo kičme|klatka piersiowa i kręgosłup|"
     "العمود الفقري الصدري",
 }
 
@@ -96,8 +98,9 @@ VIEWS = {
     "странична|προφίλ|侧|左側|측방|צד|פרופיל|ด้านข้าง|DORSAL DECUBITUS|LATERAL_DORSAL_DECUBITUS|"
     "HORIZONTAL_BEAM|shoot-through|stranska|胸部左侧位|正侧位|胸部(侧)|XTABLE",
     "OTHER": "LAT DECUBITUS|FLAT|AP BILAT|AP LORDOTIC|PA ERECT|AP_SUPINE|BILATERAL|COLLATERAL|"
-    "CONTRALATERAL|双侧|左侧卧位|AP HORIZONTAL BEAM|FLEX TABLE|患侧|正位 右侧|胸部(右侧)",
-    "OBLIQUE": "OBLIQUE|PA_OBL|RAO|LPO|oblicua|Schräg|skośna|косая|斜位",
+    "CONTRALATERAL|正位(倾斜)|双侧|"
+    "左侧卧位|AP HORIZONTAL BEAM|FLEX TABLE|患侧|正位 右侧|胸部(右侧)",
+    "OBLIQUE": "OBLIQUE|PA_OBL|RAO|LPO|oblicua|Schräg|skośna|schuin|косая|斜位",
 }
 
 
@@ -148,6 +151,7 @@ def coded(keyword: str, *codes: tuple[str, str]) -> dict[str, object]:
         ("399198007", "x", "LATERAL"),
         ("R-10232", "x", "LATERAL"),
         ("L1", "left lateral", "LATERAL"),
+        ("O1", "left anterior oblique", "OBLIQUE"),
         ("399348003", "antero-posterior", None),
         ("D1", "left lateral decubitus", None),
     ],

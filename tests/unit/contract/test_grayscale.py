@@ -142,8 +142,8 @@ PIPELINE: dict[str, tuple[Mapping[str, object], list[int], str, list[int]]] = {
         )
     },
     "the first window that can be used is taken": (
-        {"WindowCenter": [50, 50.5], "WindowWidth": [0, 101]},
-        *([0, 50, 100], "uint16", STRETCHED),
+        {"WindowCenter": [50, 25.5], "WindowWidth": [0, 51]},
+        *([0, 50, 100], "uint16", [0, 65535, 65535]),
     ),
     "each window has its function": (
         {"WindowCenter": [-1, 100], "WindowWidth": [-5, 200]}

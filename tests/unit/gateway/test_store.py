@@ -12,7 +12,7 @@ from gateway.intake import Intake, replay
 from gateway.retention import Eraser
 from gateway.rules import Routed
 from gateway.store import Store
-from gateway.tables import Delivery, Instance, Job, Result, Table, derived_uid
+from gateway.tables import Delivery, Instance, Job, Result, Table, derived_uid, result_key
 from tests.gateway.drawn import film
 
 FILMS = Rule(name="films", destinations=("a", "b"))
@@ -147,6 +147,15 @@ def test_what_is_parked_waits_for_a_replay(store: Store) -> None:
     assert list(put_off) == []
     assert replayed == 1
     assert [each.problem for each in store.due(Job, 10)] == [None]
+
+
+def test_each_frame_has_its_key_and_uids_are_of_their_form() -> None:
+    key, other = (result_key("image", "1", frame, "sha256:0") for frame in "12")
+
+    assert key == result_key("image", "1", "1", "sha256:0") != other
+    uid = derived_uid(key, "sr")
+    assert uid.startswith("2.25.")
+    assert len(uid) <= 64
 
 
 def test_only_what_is_done_with_is_erased_and_never_done_again(

@@ -29,6 +29,13 @@ def exposed(metrics: Metrics) -> list[str]:
     return metrics.exposition().decode().splitlines()
 
 
+def test_gauges_of_several_processes_are_the_sum_of_the_living() -> None:
+    metrics = Metrics()
+
+    gauges = (metrics.queue_limit, metrics.in_flight, metrics.queue_depth)
+    assert {gauge._multiprocess_mode for gauge in gauges} == {"livesum"}
+
+
 def test_each_stage_is_timed_and_the_scores_of_each_class_are_a_histogram() -> None:
     metrics = Metrics()
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from service.errors import StartError
 from service.settings import RETIRED, Settings, check_names, read_settings, retired_settings
@@ -78,8 +79,11 @@ def test_names_are_taken_apart_at_commas_and_a_kubernetes_service_is_no_port(
 
     settings = read_settings()
 
+    assert all(field.description for field in Settings.model_fields.values())
     assert (settings.allowed_hosts, settings.cors_origins) == (("reader.example", "::1"), ())
     assert settings.port == 8000
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1  # type: ignore[misc]
 
 
 def test_what_was_a_setting_is_named_where_it_is_set() -> None:

@@ -178,7 +178,8 @@ def test_a_backup_that_was_half_written_is_not_used(
     killed(fine_tuned(earlier), tmp_path, epoch, when)
     file = tmp_path / "checkpoints" / "stage-0" / damaged
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(b"half of it" if damaged == BACKUP[0] else b"")
+    whole_file = file.read_bytes() if file.is_file() else b"half of it"
+    file.write_bytes(whole_file[:1000] if damaged == BACKUP[0] else b"")
 
     resumed = train(fine_tuned(earlier), tmp_path)
 

@@ -15,7 +15,15 @@ import { TAG } from "./tags";
 const LUNG: WindowPreset = { name: "lung", centre: -600, width: 1500 };
 // As contract/grayscale.py: values that cannot go below this tell no lung from other tissue.
 const LUNG_HU = -500;
-const HOUNSFIELD = ["", "HU", "US", "HOUNSFIELD", "HOUNSFIELD UNITS"];
+const HOUNSFIELD = [
+  "",
+  "HU",
+  "US",
+  "UNSPECIFIED",
+  "HOUNSFIELD",
+  "HOUNSFIELD UNIT",
+  "HOUNSFIELD UNITS",
+];
 const OTHER_CT_PRESETS: readonly WindowPreset[] = [
   { name: "mediastinum", centre: 40, width: 400 },
   { name: "bone", centre: 400, width: 1800 },
