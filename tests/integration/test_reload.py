@@ -223,9 +223,7 @@ def test_a_served_bundle_whose_files_were_damaged_is_told_and_served_from_memory
         gone = reload(live)
         answered = live.predict(radiograph)
 
-    reasons = [
-        str(each["reason"]) for each in (*other["refused"], *damaged["refused"], *gone["refused"])
-    ]  # type: ignore[index]
+    reasons = [str(done["refused"]) for done in (other, damaged, gone)]
     assert "golden.npz" in reasons[0]
     assert "only partly copied" in reasons[1]
     assert "has no model.onnx" in reasons[2]
