@@ -1,8 +1,5 @@
 import type { Language } from "../strings";
 
-/** More digits than a number has tell nothing more. */
-const MOST_DIGITS = 15;
-
 /** A probability as a percentage; never a rounded 0 % or 100 %, which no model can mean. */
 export function percent(probability: number, language: Language, digits = 1): string {
   const format = new Intl.NumberFormat(language, {
@@ -38,9 +35,7 @@ export function besideLimits(
   const own = write(value, language, digits);
   const others = limits.map((limit) => write(limit, language, digits));
   const isClear = others.every((other, at) => other !== own || limits[at] === value);
-  return isClear || digits >= MOST_DIGITS
-    ? [own, ...others]
-    : besideLimits(write, value, limits, language, digits + 1);
+  return isClear ? [own, ...others] : besideLimits(write, value, limits, language, digits + 1);
 }
 
 const COUNT = /^((true|false)_(positives|negatives)|images)$/;

@@ -142,8 +142,7 @@ export const en = {
       `Of ${plural(images, "image", "images")} of the site; ${lower} to ${upper} by the 95 % interval.`,
     ageOutside: (age: number, youngest: number, oldest: number) =>
       `The patient is ${age} years old. The model learned from patients of ${youngest} to ${oldest} years.`,
-    turned: (how: string) =>
-      `The model read this image ${how}, as its DICOM header asks. The viewer shows it as sent.`,
+    turned: (how: string) => `The model read it ${how}, as its DICOM header asks.`,
     commissioned: (site: string, when: string) => `Commissioned at ${site}, ${when}:`,
     siteVerdicts: {
       "fit to answer here": "fit to answer here.",
@@ -167,8 +166,8 @@ export const en = {
       `${label}: ${probability}, ${state} of ${point}`,
     meaning: "What do these numbers mean?",
     meaningText: [
-      "The bar is the model's calibrated probability for this image: among images like those it was measured on, about that share had the finding.",
-      "The mark on the bar is the operating point, the threshold for calling: from there on the model calls the finding present. It was chosen on images that the model did not learn from.",
+      "The bar is the model's calibrated probability for this image: of images like those it was measured on, about that share had the finding.",
+      "From the mark on the bar on the model calls the finding present. It was chosen on images that the model did not learn from.",
       "It is not this patient's risk. Where the disease is rarer or more common than in the measured images, the same number means less or more.",
     ],
     quality: "Image quality",
@@ -219,7 +218,7 @@ export const en = {
     notTaken: "The service did not take it. Read the image again, or ask who runs the service.",
     whereLabel: "Where this goes",
     where:
-      "Into the service's trail, with the name of your key: a code and no text. The models page counts how often readers agree.",
+      "Into the service's trail, with your key's name: a code, no text. The models page counts how often readers agree.",
   },
   reasons: {
     uncertain:
@@ -280,17 +279,14 @@ export const en = {
     resolution_lower: ["Too few pixels.", "Send the original and no thumbnail."],
     inversion_upper: ["Looks like a negative.", "Send it with black and white swapped."],
     rotation_upper: ["Looks turned.", "Send it upright."],
-    rotation_turned: [
-      "Looks turned.",
-      "The service has turned it as its DICOM header asks: check the orientation there.",
-    ],
+    rotation_turned: ["Looks turned.", "The service has turned it as its header asks."],
     framing_upper: [
       "Shows a part of the chest only.",
       "Send it uncropped, or repeat it with both lungs in the field.",
     ],
     lung_field_lower: [
       "Not all of both lungs is in the picture.",
-      "Send it uncropped, or repeat it with both lungs in the field, from their tips to the angles at the diaphragm.",
+      "Send it uncropped, or repeat it with both lungs in the field, from tips to diaphragm.",
     ],
   } as Readonly<Record<string, readonly [string, string]>>,
   viewer: {
@@ -459,7 +455,7 @@ export const en = {
     comparison: "All models, held-out images: the value and its 95 % interval",
     chart: "From a guess (left) to perfect",
     five: ["AUROC", "Right where answered", "Referred", "Sensitivity", "Specificity"],
-    noFigure: "–: no such figure for all findings together; see “Measured” below.",
+    noFigure: "–: not measured.",
     tells: (names: readonly string[], kind: string) =>
       `Tells ${names.slice(0, -1).join(", ")} and ${names.at(-1)} apart on ${kind}.`,
     seeks: (names: readonly string[], kind: string) =>
@@ -605,7 +601,7 @@ export const en = {
       ],
       "page:broken": [
         "The connection broke while this file was sent.",
-        "The file may be larger than the service accepts, or it was moved or changed after you chose it. Choose it again.",
+        "The file may be too large for the service, or was moved or changed since. Choose it again.",
       ],
       "page:unreadable": [
         "The browser can no longer read this file.",

@@ -15,15 +15,7 @@ import { TAG } from "./tags";
 const LUNG: WindowPreset = { name: "lung", centre: -600, width: 1500 };
 // As contract/grayscale.py: values that cannot go below this tell no lung from other tissue.
 const LUNG_HU = -500;
-const HOUNSFIELD = [
-  "",
-  "HU",
-  "US",
-  "UNSPECIFIED",
-  "HOUNSFIELD",
-  "HOUNSFIELD UNIT",
-  "HOUNSFIELD UNITS",
-];
+const HOUNSFIELD = /^(|HU|US|UNSPECIFIED|HOUNSFIELD( UNITS?)?)$/;
 const OTHER_CT_PRESETS: readonly WindowPreset[] = [
   { name: "mediastinum", centre: 40, width: 400 },
   { name: "bone", centre: 400, width: 1800 },
@@ -64,7 +56,7 @@ function grayParts(dataSet: DataSet, raw: RawFrame, layout: Layout, frame: numbe
     dataSet.string(TAG.Modality)?.trim() === "CT" &&
     (ownSlope !== undefined || ownIntercept !== undefined) &&
     !lut &&
-    HOUNSFIELD.includes(type) &&
+    HOUNSFIELD.test(type) &&
     lowest <= LUNG_HU;
   return {
     samples: 1 as const,
