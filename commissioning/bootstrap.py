@@ -7,10 +7,11 @@ as they are.
 import numpy as np
 from numpy.typing import NDArray
 
-from training.metrics import Estimate, auroc, estimate, patient_bootstrap
+from training.metrics import Estimate, estimate, macro_auroc, patient_bootstrap
 
 DRAWS = 1000
 Array = NDArray[np.float64]
+_NONE = Estimate(np.nan, np.nan, np.nan)
 
 
 def draw(patients: NDArray[np.str_]) -> Array:
@@ -27,7 +28,7 @@ def interval(values: Array, patients: int | None = None) -> Estimate:
     Source: Clopper and Pearson 1934, two-sided 95 %.
     """
     if not np.isfinite(values[0]):
-        return Estimate(np.nan, np.nan, np.nan)
+        return _NONE
     value, lower, upper = estimate(values)
     if patients is not None:
         perfect = 0.025 ** (1 / patients)
@@ -38,12 +39,6 @@ def interval(values: Array, patients: int | None = None) -> Estimate:
 def auroc_interval(
     classes: NDArray[np.int64], probabilities: Array, patients: NDArray[np.str_], weights: Array
 ) -> Estimate:
-    """The macro AUROC; its interval knows how few patients the rarest class has."""
-    fewest = min(len(np.unique(patients[classes == of])) for of in np.unique(classes))
-    return interval(macro_auroc(classes, probabilities, weights), fewest)
-
-
-def macro_auroc(classes: NDArray[np.int64], probabilities: Array, weights: Array) -> Array:
-    """The mean over the classes of one against the rest; not a number where a class lacks."""
-    aurocs = [auroc(of, classes == number, weights) for number, of in enumerate(probabilities.T)]
-    return np.asarray(np.mean(aurocs, axis=0))
+    """The macro AUROC, none where a class lacks; it knows how few patients the rarest one has."""
+    fewest = min(len(np.unique(patients[classes == of])) for of in range(probabilities.shape[1]))
+    return interval(macro_auroc(probabilities, classes, weights), fewest) if fewest else _NONE

@@ -27,7 +27,7 @@ from commissioning.labels import read_labels, without_duplicates
 from commissioning.measure import measure
 from commissioning.report import describe_set_aside, write_report
 from commissioning.trial import run_trial
-from contract.dicom_facts import says_lateral, says_oblique
+from contract.dicom_facts import side_in_words
 from contract.errors import ContractError
 from contract.manifest import INTENDED_USE, is_segmenter, read_manifest, read_verified_model
 from export.graph import with_whole_weights
@@ -136,8 +136,7 @@ def _commission(
         console.print(note)
     graph = measurement_graph(model, features)
     measured = measure(named.paths, manifest, graph, workdir / "measured", console)
-    views = named.table["view"].str.upper()
-    is_side = (views.map(says_lateral) | views.map(says_oblique)).to_numpy(np.bool_)
+    is_side = named.table["view"].str.upper().map(side_in_words).notna().to_numpy(np.bool_)
     told = (measured.problem == "") & is_side & manifest.reads_radiographs
     problems = np.where(told, _NOT_FRONTAL, measured.problem)
     pixels = np.where(problems == "", measured.digest, "")

@@ -13,14 +13,14 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from commissioning.bootstrap import auroc_interval, draw, interval, macro_auroc
+from commissioning.bootstrap import auroc_interval, draw, interval
 from commissioning.candidates import AS_SHIPPED, Fitted, Shipped, fit
 from commissioning.domain import fit_domain, shares
 from commissioning.labels import ATTRIBUTES, LabelledImages
 from commissioning.measure import Measured
 from contract.decision import decide
 from contract.manifest import ModelManifest
-from training.metrics import Estimate, ratio
+from training.metrics import Estimate, macro_auroc, ratio
 
 OUTER_FOLDS = 5
 MARGIN = 0.02
@@ -192,7 +192,7 @@ def _simplest(
     """The simplest candidate that is surely not worse than the best by more than the margin."""
     classes, weights = labelled.classes[index], draw(labelled.patients[index])
     aurocs = {
-        name: macro_auroc(classes, result.probabilities[index], weights)
+        name: macro_auroc(result.probabilities[index], classes, weights)
         for name, result in results.items()
     }
     best = max(aurocs.values(), key=lambda values: float(values[0]))

@@ -157,14 +157,13 @@ class DicomFacts:
     turned: Turn = UPRIGHT
 
     @property
-    def is_lateral(self) -> bool:
-        """Whether this is a radiograph from the side. LLD and RLD, decubitus, are frontal."""
-        return self.modality in RADIOGRAPHY and self.view_position in _LATERAL_VIEWS
-
-    @property
-    def is_oblique(self) -> bool:
-        """Whether this is a radiograph from between the front and the side."""
-        return self.modality in RADIOGRAPHY and self.view_position in _OBLIQUE_VIEWS
+    def side(self) -> str | None:
+        """LATERAL or OBLIQUE, for a radiograph that is. LLD and RLD, decubitus, are frontal."""
+        if self.modality not in RADIOGRAPHY:
+            return None
+        if self.view_position in _LATERAL_VIEWS:
+            return LATERAL
+        return OBLIQUE if self.view_position in _OBLIQUE_VIEWS else None
 
 
 def read_facts(attributes: Dataset, header: ImageHeader) -> DicomFacts:
@@ -289,33 +288,28 @@ def _view(attributes: Dataset, modality: str | None) -> tuple[str | None, str]:
     """Read the view; whatever says that it is lateral is believed."""
     text = _text(attributes, "ViewPosition")
     if text is not None and text not in _VIEW_POSITIONS:
-        text = LATERAL if says_lateral(text) else OBLIQUE if says_oblique(text) else OTHER
+        text = side_in_words(text) or OTHER
     if text in _LATERAL_VIEWS:
         return text, "View Position"
     for code, meaning in _codes(attributes, "ViewCodeSequence"):
-        if code in _LATERAL_CODES or says_lateral(meaning):
-            return LATERAL, "View Code Sequence"
-        if says_oblique(meaning):
-            return OBLIQUE, "View Code Sequence"
+        if side := LATERAL if code in _LATERAL_CODES else side_in_words(meaning):
+            return side, "View Code Sequence"
     # An axis that runs to the front or to the back of the patient lies in no frontal image.
     if modality in RADIOGRAPHY and not {"A", "P"}.isdisjoint(_axes(attributes)):
         return LATERAL, "Patient Orientation"
     # Of an examination of two views, the text is the same on both films.
     part = (_text(attributes, "BodyPartExamined") or "").replace("_", " ")
-    if text is None and says_lateral(part) and not _FRONTAL_WORDS.search(part):
+    if text is None and side_in_words(part) == LATERAL and not _FRONTAL_WORDS.search(part):
         return LATERAL, "Body Part Examined"
     return text, "View Position"
 
 
-def says_lateral(text: str) -> bool:
-    """Whether a view, in capitals, is one from the side in the words of hospitals."""
+def side_in_words(text: str) -> str | None:
+    """LATERAL or OBLIQUE, where a view, in capitals, is so called in the words of hospitals."""
     plain = _plain(text).replace("_", " ")
-    return bool(_LATERAL_WORDS.search(plain)) and not _DECUBITUS.search(plain)
-
-
-def says_oblique(text: str) -> bool:
-    """Whether a view, in capitals, is an oblique one in the words of hospitals."""
-    return bool(_OBLIQUE_WORDS.search(_plain(text).replace("_", " ")))
+    if _LATERAL_WORDS.search(plain) and not _DECUBITUS.search(plain):
+        return LATERAL
+    return OBLIQUE if _OBLIQUE_WORDS.search(plain) else None
 
 
 def _axes(attributes: Dataset) -> tuple[str, str]:

@@ -89,9 +89,7 @@ def other_unit_from(attributes: Dataset, header: ImageHeader) -> str | None:
         return "Modality LUT Sequence"
     if not any(read_texts(attributes, f"Rescale{each}") for each in ("Slope", "Intercept")):
         return "the lack of Rescale Slope and Rescale Intercept"
-    slope, intercept = _rescale(attributes)
-    lowest = min(end * slope for end in header.stored_range) + intercept
-    return "Rescale Intercept" if lowest > _LUNG_HU else None
+    return "Rescale Intercept" if _lowest(attributes, header) > _LUNG_HU else None
 
 
 def _modality(stored: Values, attributes: Dataset, header: ImageHeader) -> tuple[Values, bool]:
@@ -102,8 +100,7 @@ def _modality(stored: Values, attributes: Dataset, header: ImageHeader) -> tuple
         )
         return table.look_up(stored), False
     slope, intercept = _rescale(attributes)
-    smallest = min(end * slope for end in header.stored_range) + intercept
-    return stored * slope + intercept, smallest < 0
+    return stored * slope + intercept, _lowest(attributes, header) < 0
 
 
 def _voi(attributes: Dataset, header: ImageHeader, *, is_signed: bool) -> Transform | None:
@@ -196,6 +193,12 @@ def _largest(values: Values, counts: NDArray[np.int64]) -> float:
     is_apart = np.diff(values) * 32 > values[:-1] - values[0]
     last = np.flatnonzero(is_apart & (above * 1000 <= counts.sum()))
     return float(values[last[0] if last.size else -1])
+
+
+def _lowest(attributes: Dataset, header: ImageHeader) -> float:
+    """The least rescaled value that the stored bits can hold."""
+    slope, intercept = _rescale(attributes)
+    return min(end * slope for end in header.stored_range) + intercept
 
 
 def _rescale(attributes: Dataset) -> tuple[float, float]:

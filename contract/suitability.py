@@ -39,8 +39,8 @@ def check_suitable(facts: DicomFacts | None, manifest: ModelManifest) -> None:
             f"The body part is another than {', '.join(manifest.body_parts)}, as "
             f"{facts.body_part_from} says; {name} takes no other."
         )
-    if facts.is_lateral or facts.is_oblique:
-        view = "lateral" if facts.is_lateral else "oblique"
+    if facts.side:
         raise UnsuitableImage(
-            f"The view is {view}, as {facts.view_from} says; {name} takes frontal ones."
+            f"The view is {facts.side.lower()}, as {facts.view_from} says; {name} takes frontal "
+            "ones."
         )

@@ -103,7 +103,7 @@ const PASSING: ReadonlySet<string> = new Set([
 ]);
 
 /** How the service says of an image that no model takes it. */
-const NO_MODEL = /lateral|oblique|FOR PROC|axial/;
+const NO_MODEL = /\b(lateral|oblique)\b|FOR PROCESSING|axial slice/;
 
 /**
  * Whether to try again may help: a damaged file stays damaged, and what one model does not take

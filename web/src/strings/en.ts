@@ -167,7 +167,7 @@ export const en = {
     meaning: "What do these numbers mean?",
     meaningText: [
       "The bar is the model's calibrated probability for this image: of images like those it was measured on, about that share had the finding.",
-      "From the mark on the bar on the model calls the finding present. It was chosen on images that the model did not learn from.",
+      "From the mark on, the model calls the finding present. It was chosen on images that the model did not learn from.",
       "It is not this patient's risk. Where the disease is rarer or more common than in the measured images, the same number means less or more.",
     ],
     quality: "Image quality",
